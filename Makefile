@@ -1,0 +1,36 @@
+# The commands a contributor learns: make up, make test, make check, make bench.
+
+# uv installs Python packages; where it is missing it is put into .tools, touching nothing else on the machine.
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+ARGS ?=
+
+.PHONY: up test check bench settings
+
+up: | $(UV)
+	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
+	@.venv/bin/artdream up $(ARGS)
+
+test: .venv/dev
+	.venv/bin/pytest $(ARGS)
+
+check: .venv/dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(UV) lock --check --quiet
+	.venv/bin/python -m shared.settings | diff - .env.example
+
+bench: .venv/dev
+	.venv/bin/python -m benchmarks.latency $(ARGS)
+
+# Writes what is generated from the code.
+settings: .venv/dev
+	.venv/bin/python -m shared.settings > .env.example
+
+.venv/dev: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --quiet --locked --extra stack
+	@touch $@
+
+.tools/bin/uv:
+	python3 -m pip install --quiet --target .tools uv
