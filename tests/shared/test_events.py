@@ -1,0 +1,54 @@
+"""Events outlive their readers: each resumes where it was, and what is no event stops nobody."""
+
+import redis
+
+from shared.events import STREAM, EventLog, EventReader, Refused
+
+
+def refused(name: str) -> Refused:
+    return Refused(file=name, reason="is empty")
+
+
+def names(reader: EventReader) -> list[str]:
+    return [recorded.event.file for recorded in reader.read() if isinstance(recorded.event, Refused)]
+
+
+def test_a_reader_resumes_from_the_last_event_it_saw(client: redis.Redis) -> None:
+    log, reader = EventLog(client), EventReader(client)
+    log.append(refused("a"))
+    assert names(reader) == ["a"]
+    log.append(refused("b"))
+    log.append(refused("c"))
+    later = EventReader(client, reader.position)
+    assert names(later) == ["b", "c"]
+    assert names(later) == []
+
+
+def test_a_reader_may_start_with_what_happens_from_now_on(client: redis.Redis) -> None:
+    log = EventLog(client)
+    log.append(refused("before"))
+    reader = EventReader(client, log.last_id())
+    log.append(refused("after"))
+    assert names(reader) == ["after"]
+
+
+def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis) -> None:
+    reader = EventReader(client)
+    for text in ("not json", '{"version": 2, "type": "refused", "file": "f", "reason": "r"}', '{"type": "unheard of"}'):
+        client.xadd(STREAM, {"event": text})
+    client.xadd(STREAM, {"other": "field"})
+    EventLog(client).append(refused("good"))
+    last = client.xadd(STREAM, {"event": "[]"})
+    assert names(reader) == ["good"]
+    assert reader.position == last
+
+
+def test_a_reader_waits_for_an_event_and_not_longer(client: redis.Redis) -> None:
+    assert EventReader(client).read(wait=0.05) == []
+
+
+def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redis) -> None:
+    before = client.time()[0]
+    EventLog(client).append(refused("a"))
+    [recorded] = EventReader(client).read()
+    assert before <= recorded.at <= client.time()[0] + 1

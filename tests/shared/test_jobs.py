@@ -1,0 +1,122 @@
+"""A photo, a recipe and a seed become exactly one dream."""
+
+import pytest
+import redis
+
+from shared.events import Completed, EventReader, Stage
+from shared.jobs import Job, JobTable, Lane, State
+from shared.recipe import load_recipe
+
+PHOTO = "ab" * 32
+
+
+@pytest.fixture
+def table(client: redis.Redis) -> JobTable:
+    return JobTable(client)
+
+
+@pytest.fixture
+def job() -> Job:
+    return Job(photo_id=PHOTO, recipe=load_recipe("animals"))
+
+
+def completed(job: Job) -> Completed:
+    return Completed(
+        job_id=job.id,
+        photo_id=job.photo_id,
+        recipe="animals",
+        title="Animals",
+        photo="photos/x.jpg",
+        dream="dreams/x/dream.jpg",
+        stages={Stage.DREAM: 1.0},
+    )
+
+
+def types(client: redis.Redis) -> list[str]:
+    return [recorded.event.type for recorded in EventReader(client).read()]
+
+
+def test_the_same_photo_recipe_and_seed_are_one_job_whatever_the_lane(job: Job) -> None:
+    assert job.id == job.model_copy(update={"lane": Lane.BATCH, "stages": {Stage.CONVERT: 2.0}}).id
+    others = [
+        job.model_copy(update={"photo_id": "cd" * 32}),
+        job.model_copy(update={"seed": 1}),
+        job.model_copy(update={"recipe": load_recipe("lines")}),
+    ]
+    assert len({job.id, *(other.id for other in others)}) == 4
+
+
+def test_a_recipe_that_changes_a_pixel_makes_another_job_but_a_new_title_does_not(job: Job) -> None:
+    renamed = job.recipe.model_copy(update={"title": "Beasts", "description": "Other words."})
+    deeper = job.recipe.model_copy(update={"version": 2})
+    assert job.model_copy(update={"recipe": renamed}).id == job.id
+    assert job.model_copy(update={"recipe": deeper}).id != job.id
+
+
+def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, table: JobTable, job: Job) -> None:
+    assert table.accept(job)
+    assert table.queued(job)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    assert claim.job == job
+    assert table.progress(claim, "dreams/x/frames/00.jpg", 0.5)
+    assert table.complete(claim, completed(job))
+    assert table.state(job.id) == State.COMPLETED
+    assert types(client) == ["accepted", "queued", "started", "progress", "completed"]
+
+
+def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable, job: Job) -> None:
+    table.accept(job)
+    table.queued(job)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    table.complete(claim, completed(job))
+    told = types(client)
+    assert not table.accept(job)
+    assert not table.queued(job)
+    assert table.claim(job.id, "w2") is None
+    assert not table.progress(claim, "f", 0.9)
+    assert not table.complete(claim, completed(job))
+    assert not table.fail(claim, "late")
+    assert types(client) == told
+
+
+def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    table.accept(job)
+    zombie = table.claim(job.id, "w1")
+    successor = table.claim(job.id, "w2")
+    assert zombie is not None
+    assert successor is not None
+    assert not table.progress(zombie, "f", 0.9)
+    assert not table.complete(zombie, completed(job))
+    assert not table.fail(zombie, "late")
+    assert table.complete(successor, completed(job))
+    assert types(client).count("completed") == 1
+
+
+def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
+    table.accept(job)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    assert table.fail(claim, "out of memory")
+    assert table.state(job.id) == State.FAILED
+    assert table.accept(job)
+    assert table.claim(job.id, "w1") is not None
+
+
+def test_an_unknown_job_is_nobodys(table: JobTable) -> None:
+    assert table.claim("0" * 32, "w1") is None
+    assert table.state("0" * 32) is None
+
+
+def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTable, job: Job) -> None:
+    table.accept(job)
+    table.queued(job)
+    before = client.time()
+    client.wait(0, 1)
+    claim = table.claim(job.id, "w1")
+    after = client.time()
+    assert claim is not None
+    assert 0 <= claim.waited <= after[0] - before[0] + (after[1] - before[1]) / 1e6 + 1
