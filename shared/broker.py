@@ -4,7 +4,8 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from redis.backoff import ExponentialBackoff
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -20,6 +21,8 @@ SOCKET_TIMEOUT = 15
 
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
+    # Garbage in one entry must not stop a reader of the stream.
+    "encoding_errors": "replace",
     "socket_keepalive": True,
     "socket_timeout": SOCKET_TIMEOUT,
     "socket_connect_timeout": 5,
@@ -33,5 +36,5 @@ def connect(url: str) -> "redis.Redis":
 
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
-    """Return an asyncio client of the broker."""
-    return redis.asyncio.Redis.from_url(url, **_OPTIONS)
+    """Return an asyncio client of the broker. It raises at once when the broker is away; its caller tries again."""
+    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_OPTIONS)

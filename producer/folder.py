@@ -1,0 +1,91 @@
+"""The folder that guests' photos arrive in."""
+
+import logging
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Self
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from producer.ledger import Mark
+from shared.errors import ArtDreamError
+
+logger = logging.getLogger(__name__)
+
+#: Endings under which browsers, AirDrop and copying programs write what is not yet whole.
+PARTIAL = (".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial", ".temp", ".tmp", "~")
+
+#: Event types that only tell that somebody reads; the producer itself does.
+_READING = {"opened", "closed_no_write"}
+
+
+def ignored(name: str) -> bool:
+    """Tell whether a file is hidden, or temporary by its name."""
+    return name.startswith((".", "~$")) or name.lower().endswith(PARTIAL)
+
+
+class Folder(FileSystemEventHandler):
+    """The top level of one folder. Use it as a context manager to be told of changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ArtDreamError where there is no such folder, or it may not be read."""
+        self.path = path.absolute()
+        #: Set whenever something happened in the folder. Cleared by whoever waits for it.
+        self.changed = threading.Event()
+        self._observer = Observer()
+        self._lost = False
+        try:
+            os.scandir(self.path).close()
+        except FileNotFoundError:
+            raise ArtDreamError(f"There is no folder {path}: create it, or name another one with --inbox.") from None
+        except NotADirectoryError:
+            raise ArtDreamError(f"{path} is not a folder: name one with --inbox.") from None
+        except OSError as error:
+            raise ArtDreamError(f"The folder {path} cannot be read: {error.strerror}.") from error
+
+    def __enter__(self) -> Self:
+        """Begin to listen for changes."""
+        try:
+            self._observer.schedule(self, str(self.path), recursive=False)
+            self._observer.start()
+        except OSError as error:  # Linux has few inotify watches to give
+            logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no longer."""
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Wake who waits. Which file it was is not asked: events get lost (watchdog #124), a look never misses one."""
+        if event.event_type not in _READING:
+            self.changed.set()
+
+    def files(self) -> dict[Path, Mark]:
+        """Return every file that may be a photo, oldest first. None while the folder is away, which is logged once."""
+        found = []
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    if ignored(entry.name):
+                        continue
+                    try:
+                        status = entry.stat()
+                    except OSError:  # gone, or a link to nowhere
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        found.append((status.st_mtime_ns, entry.name, status.st_size))
+        except OSError as error:
+            if not self._lost:
+                logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
+            self._lost = True
+            return {}
+        if self._lost:
+            logger.warning("The folder %s is back.", self.path)
+            self._lost = False
+        return {self.path / name: Mark(size, mtime_ns) for mtime_ns, name, size in sorted(found)}

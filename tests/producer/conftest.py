@@ -1,0 +1,91 @@
+"""A producer at work on an inbox, and what can be seen of it from outside."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import redis
+
+from producer.watch import run
+from shared.events import Accepted, Event, EventReader, Queued, Refused
+from shared.jobs import Lane
+from shared.settings import Settings
+
+
+def until(condition: Callable[[], object], patience: float = 20) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+class Watching:
+    """`artdream watch`, in a thread of its own; may be stopped and started again."""
+
+    def __init__(self, settings: Settings, client: redis.Redis) -> None:
+        self.settings, self.inbox, self.client = settings, settings.inbox, client
+
+    def start(self, **changed: object) -> None:
+        """Start it, with settings changed."""
+        self._stop = threading.Event()
+        self._faults: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(self.settings.model_copy(update=changed),), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """Stop it and return the seconds that took; raise what it raised."""
+        started = time.monotonic()
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "it does not stop"
+        for fault in self._faults:
+            raise fault
+        return time.monotonic() - started
+
+    def events(self) -> list[Event]:
+        """Return everything that has happened."""
+        return [recorded.event for recorded in EventReader(self.client).read()]
+
+    def jobs(self) -> Counter[str]:
+        """Return how often each job was put into its lane; each must be in its lane just as often."""
+        queued = Counter(event.job_id for event in self.events() if isinstance(event, Queued))
+        accepted = Counter(event.job_id for event in self.events() if isinstance(event, Accepted))
+        assert queued <= accepted
+        return queued
+
+    def waiting(self, lane: Lane = Lane.LIVE) -> int:
+        """Return how many messages wait in a lane."""
+        return cast("int", self.client.llen(lane))
+
+    def refused(self) -> dict[str, str]:
+        """Return what was refused, and why, by file name."""
+        return {event.file: event.reason for event in self.events() if isinstance(event, Refused)}
+
+    def dealt_with(self, count: int) -> bool:
+        """Tell whether so many files are in the lane or refused."""
+        return self.waiting() + len(self.refused()) >= count
+
+    def quarantined(self) -> dict[str, Path]:
+        """Return what is in the quarantine, by the part of the name after the photo's id."""
+        return {file.name.partition("-")[2]: file for file in (self.settings.data / "quarantine").glob("*")}
+
+    def _run(self, settings: Settings) -> None:
+        try:
+            run(settings, self._stop)
+        except BaseException as fault:
+            self._faults.append(fault)
+
+
+@pytest.fixture
+def watching(settings: Settings, client: redis.Redis) -> Iterator[Watching]:
+    """A producer on an empty inbox, not yet started."""
+    watching = Watching(settings.model_copy(update={"patience_seconds": 0.6}), client)
+    yield watching
+    if hasattr(watching, "_thread"):
+        watching._stop.set()
+        watching._thread.join(20)

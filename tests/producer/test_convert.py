@@ -1,0 +1,206 @@
+"""Any picture becomes one kind of photo: upright, sRGB, of a sensible size, and silent about where it was taken."""
+
+import contextlib
+import io
+import random
+import struct
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image, PngImagePlugin
+
+from producer.convert import MAX_MEGAPIXELS, NEUTRAL, Photo, Unreadable, convert
+from shared.canvas import LARGEST
+from tests.pictures import colours, heic, jpeg
+from tests.producer.profiles import display_p3, p3_in_srgb
+
+#: EXIF orientation → how a sensor's rows and columns are turned for a person (EXIF 2.32, tag 274).
+UPRIGHT = {
+    1: lambda rows: rows,
+    2: np.fliplr,
+    3: lambda rows: np.rot90(rows, 2),
+    4: np.flipud,
+    5: lambda rows: np.swapaxes(rows, 0, 1),
+    6: lambda rows: np.rot90(rows, -1),
+    7: lambda rows: np.swapaxes(np.rot90(rows, 2), 0, 1),
+    8: np.rot90,
+}
+KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
+
+
+def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    if kind == "HEIF":
+        pillow_heif.from_pillow(picture).save(buffer, quality=95, **options)
+    else:
+        picture.save(buffer, kind, **({"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}), **options)
+    return buffer.getvalue()
+
+
+def seen(photo: Photo) -> np.ndarray:
+    """Return a photo's pixels, height × width × 3, 0 to 255."""
+    with Image.open(io.BytesIO(photo.jpeg)) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (photo.width, photo.height))
+        return np.asarray(image).astype(int)
+
+
+def near(photo: Photo, picture: Image.Image, *, within: float = 6) -> bool:
+    """Tell whether a photo shows a picture, by the mean difference."""
+    shown = seen(photo)
+    return shown.shape == (picture.height, picture.width, 3) and np.abs(shown - np.asarray(picture)).mean() < within
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_shows_the_same_picture(kind: str) -> None:
+    picture = colours(1, (320, 200))
+    assert near(convert(encode(picture, kind)), picture)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_upright_exactly_once(kind: str, orientation: int) -> None:
+    as_the_sensor_saw_it = colours(2, (320, 200))
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = encode(as_the_sensor_saw_it, kind, exif=exif.tobytes())
+    assert near(convert(file), Image.fromarray(UPRIGHT[orientation](np.asarray(as_the_sensor_saw_it))))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
+def test_a_large_picture_is_shrunk_to_the_largest_canvas(kind: str) -> None:
+    photo = convert(encode(colours(3, (1800, 2400)), kind))
+    assert (photo.width, photo.height) == (LARGEST * 3 // 4, LARGEST)
+    assert near(photo, colours(3, (LARGEST * 3 // 4, LARGEST)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (7, 5), (LARGEST, LARGEST), (LARGEST + 1, 1)])
+def test_no_size_is_odd_enough_to_fail_and_none_is_enlarged(size: tuple[int, int]) -> None:
+    photo = convert(encode(colours(4, size), "PNG"))
+    assert max(photo.width, photo.height) == min(LARGEST, max(size))
+    assert seen(photo).size
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG", "TIFF"])
+def test_colours_of_a_wide_profile_arrive_in_srgb(kind: str) -> None:
+    colour = (200, 110, 90)
+    expected = p3_in_srgb(colour)
+    assert np.abs(np.subtract(expected, colour)).max() > 10  # so that forgetting the profile would show
+    photo = convert(encode(Image.new("RGB", (64, 64), colour), kind, icc_profile=display_p3()))
+    assert np.abs(seen(photo).mean(axis=(0, 1)) - expected).max() < 3
+
+
+def test_a_broken_profile_costs_the_colours_only() -> None:
+    picture = colours(5)
+    assert near(convert(encode(picture, "JPEG", icc_profile=b"nonsense" * 40)), picture)
+
+
+def test_a_profile_for_another_kind_of_picture_is_passed_over() -> None:
+    picture = colours(5).convert("L")
+    assert near(convert(encode(picture, "PNG", icc_profile=display_p3())), picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "HEIF", "TIFF"])
+def test_grey_shows_where_a_picture_is_transparent(kind: str) -> None:
+    picture = colours(6, (64, 64)).convert("RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    shown = seen(convert(encode(picture, kind)))
+    assert np.abs(shown[8:-8, 8:24] - NEUTRAL).max() < 12
+    assert np.abs(shown[8:-8, 40:56] - np.asarray(picture)[8:-8, 40:56, :3]).mean() < 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16"])
+def test_other_ways_to_store_colour_are_understood(mode: str) -> None:
+    grey = colours(7, (96, 64)).convert("L")
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    elif mode == "1":
+        picture, grey = grey.convert("1"), grey.convert("1").convert("L")
+    else:
+        picture = (grey.convert("RGB") if mode == "CMYK" else grey).convert(mode)
+    assert near(convert(encode(picture, "TIFF" if mode == "CMYK" else "PNG")), grey.convert("RGB"), within=12)
+
+
+def test_a_palette_may_be_partly_transparent() -> None:
+    picture = Image.new("P", (32, 32), 1)
+    picture.putpalette([255, 0, 0, 0, 0, 255])
+    picture.paste(0, (0, 0, 16, 32))
+    shown = seen(convert(encode(picture, "PNG", transparency=0)))
+    assert np.abs(shown[4:-4, 2:12] - NEUTRAL).max() < 12
+    assert np.abs(shown[4:-4, 20:30] - (0, 0, 255)).max() < 12
+
+
+def test_nothing_is_told_about_place_time_or_phone() -> None:
+    exif = Image.Exif()
+    exif[271] = "Secret Phone"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 36.0)})
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>secret place</x:xmpmeta>"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "secret text")
+    files = [
+        encode(colours(8), "JPEG", exif=exif, xmp=xmp, comment=b"secret comment", icc_profile=display_p3()),
+        encode(colours(8), "HEIF", exif=exif.tobytes(), xmp=xmp, icc_profile=display_p3()),
+        encode(colours(8), "PNG", exif=exif, pnginfo=text, icc_profile=display_p3()),
+        encode(colours(8), "WEBP", exif=exif.tobytes(), xmp=xmp, icc_profile=display_p3()),
+    ]
+    for file in files:
+        assert b"ecret" in file
+        photo = convert(file)
+        assert segments(photo.jpeg) <= {0xE0, 0xDB, 0xC0, 0xC4, 0xDA}  # JFIF, tables, size, codes, pixels
+        assert b"ecret" not in photo.jpeg
+
+
+def segments(file: bytes) -> set[int]:
+    """Return the kinds of segment in a JPEG file."""
+    at, kinds = 2, set()
+    while file[at + 1] != 0xDA:
+        kinds.add(file[at + 1])
+        at += 2 + struct.unpack_from(">H", file, at + 2)[0]
+    return kinds | {0xDA}
+
+
+def test_the_same_bytes_make_the_same_photo() -> None:
+    file = heic(colours(9))
+    assert convert(file) == convert(file)
+    assert convert(file).photo_id != convert(heic(colours(10))).photo_id
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (b"", "is empty"),
+        (b"Dear guest,\nthis is no photo.\n", "is not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is not a picture"),
+        (struct.pack(">I", 20) + b"ftypqt  \0\0\0\0qt  " + bytes(100), "is not a picture"),
+        (heic(colours(11))[:2000], "is damaged: "),
+        (jpeg(colours(11))[:5000], "is damaged: the file ends too early"),
+        (encode(colours(11), "PNG")[:5000], "is damaged: "),
+        (encode(colours(11), "WEBP")[:900], "is damaged: "),
+        (b"\xff\xd8\xff" + bytes(3000), "is damaged: "),
+    ],
+    ids=["empty", "text", "postscript", "film", "cut HEIC", "cut JPEG", "cut PNG", "cut WebP", "zeros"],
+)
+def test_what_is_no_picture_is_refused_in_words_for_everybody(file: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        convert(file)
+    assert str(refusal.value).startswith(reason)
+    assert not any(sign in str(refusal.value) for sign in ("Error", "0x", "libheif", "<", "\n"))
+
+
+def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() -> None:
+    side = int((MAX_MEGAPIXELS * 1_000_000) ** 0.5) + 2
+    bomb = encode(Image.new("1", (side, side)), "PNG")
+    assert len(bomb) < 100_000
+    with pytest.raises(Unreadable, match="is too large: 120 megapixels, at most 120 are taken"):
+        convert(bomb)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_damage_does_more_than_spoil_the_picture(kind: str) -> None:
+    whole, dice = encode(colours(12, (160, 120)), kind), random.Random(kind)
+    for _ in range(40):
+        broken = bytearray(whole)
+        for _ in range(dice.randint(1, 20)):
+            broken[dice.randrange(12, len(broken))] = dice.randrange(256)
+        with contextlib.suppress(Unreadable):
+            assert convert(bytes(broken)).jpeg
