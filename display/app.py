@@ -1,0 +1,127 @@
+"""The display's web server: Streamlit's ASGI application with the feed and the pictures beside it."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import streamlit as st
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from streamlit.file_util import get_static_dir
+from streamlit.web.bootstrap import load_config_options
+
+from display.feed import Feed
+from display.routes import routes
+from shared.errors import ArtDreamError
+from shared.settings import Settings
+from shared.store import Store
+
+#: Given to Streamlit above any configuration file.
+OPTIONS = {
+    "browser.gatherUsageStats": False,
+    "client.showErrorDetails": "none",  # a guest never sees a traceback; the log has it
+    "client.toolbarMode": "minimal",
+    "logger.hideWelcomeMessage": True,
+    "logger.level": "warning",
+    "server.fileWatcherType": "none",  # the page does not change while it hangs on the wall
+    "server.headless": True,
+    "server.runOnSave": False,
+    "theme.backgroundColor": "#0b0a09",
+    "theme.base": "dark",
+    "theme.textColor": "#efe9df",
+    "ui.hideTopBar": True,
+}
+
+#: Streamlit's page is white until its scripts run: a flash in a dark room at every reload.
+_DARK = f"<head><style>html {{ background: {OPTIONS['theme.backgroundColor']} }}</style>"
+
+#: Seconds that open requests may take when the display ends.
+_GRACE = 2
+
+
+def wall_app(settings: Settings) -> st.App:
+    """Return the ASGI application of the display. Raises StoreError where the store's folder cannot be used."""
+    load_config_options(OPTIONS | {"server.address": settings.host, "server.port": settings.port})
+    feed = Feed(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
+        async with feed.running():
+            yield {"feed": feed}
+
+    page = str(files("display").joinpath("wall.py"))
+    return st.App(page, lifespan=lifespan, routes=[Route("/", _index), *routes(feed, Store(settings.store))])
+
+
+async def _index(_: Request) -> Response:
+    """Serve Streamlit's page, dark from the first moment."""
+    text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
+    return HTMLResponse(text.replace("<head>", _DARK, 1), headers={"Cache-Control": "no-cache"})
+
+
+def serve(settings: Settings) -> None:
+    """Run the display in this process until SIGINT or SIGTERM.
+
+    Raises ArtDreamError where the port is taken, the host is not this machine's, or broker or store cannot be named.
+    """
+    settings.broker  # noqa: B018  asked for its error, before anything runs
+    with _listen(settings.host, settings.port) as listener:
+        app = wall_app(settings)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=_GRACE,
+            ws="websockets-sansio",  # what Streamlit itself chooses
+            ws_max_size=64 * 1024 * 1024,
+        )
+        _Server(config, app).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its viewers' streams first, and ends quietly."""
+
+    def __init__(self, config: uvicorn.Config, app: st.App) -> None:
+        super().__init__(config)
+        self._app = app
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on SIGINT and SIGTERM. Unlike uvicorn's own they are not raised again: ending is what was asked for."""
+        loop = asyncio.get_running_loop()
+        caught = (signal.SIGINT, signal.SIGTERM)
+        for number in caught:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End without waiting for browsers that never go away by themselves."""
+        # What uvicorn says from here on is about those browsers.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        feed = self._app.state.get("feed")
+        if isinstance(feed, Feed):
+            feed.close()
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise ArtDreamError(
+            f"The display cannot listen on {host}, port {port}: {error.strerror}. "
+            "Stop what uses that port, or choose another with --port."
+        ) from None

@@ -1,0 +1,57 @@
+"""The routes beside Streamlit's own: the feed, and the pictures in the store."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from display.feed import Feed
+from shared.store import Store, StoreError
+
+#: The object names that anyone may see. Whatever does not match is not there.
+_SHOWN = re.compile(r"photos/[0-9a-f]{64}\.jpg|dreams/[0-9a-f]{32}/(dream|thumb|frames/[0-9]{1,4})\.jpg", re.ASCII)
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+#: An object's name fixes its pixels: job ids are derived from photo, recipe and seed.
+_KEPT = _HEADERS | {"Cache-Control": "private, max-age=86400, immutable"}
+_NOT_KEPT = _HEADERS | {"Cache-Control": "no-store"}
+
+
+def routes(feed: Feed, store: Store) -> list[Route]:
+    """Return `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
+
+    async def messages() -> AsyncIterator[bytes]:
+        async with feed.viewer() as viewer:
+            async for data in viewer.stream():
+                yield data
+
+    async def follow(_: Request) -> Response:
+        # A proxy that collects a stream before passing it on would hold every event back.
+        headers = _NOT_KEPT | {"X-Accel-Buffering": "no"}
+        return StreamingResponse(messages(), media_type="text/event-stream", headers=headers)
+
+    async def picture(request: Request) -> Response:
+        name = request.path_params["name"]
+        if not _SHOWN.fullmatch(name):
+            return Response(status_code=404, headers=_NOT_KEPT)
+        try:
+            data = await store.get_async(name)
+        except StoreError:
+            return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
+        if data is None:
+            return Response(status_code=404, headers=_NOT_KEPT)
+        headers = _KEPT | {"ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type="image/jpeg", headers=headers)
+
+    return [Route("/feed", follow), Route("/pictures/{name:path}", picture)]

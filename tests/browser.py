@@ -1,0 +1,32 @@
+"""A real browser: Debian's Chromium, or what ARTDREAM_CHROMIUM names. Missing, it fails in CI and skips elsewhere."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium, without a window."""
+    path = os.environ.get("ARTDREAM_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        message = "no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()

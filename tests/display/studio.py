@@ -1,0 +1,105 @@
+"""A studio that makes photos, frames and dreams as producer and worker do, without a network."""
+
+import hashlib
+import io
+import time
+
+import redis
+from PIL import Image, ImageDraw
+
+from shared.events import Completed
+from shared.jobs import Claim, Job, JobTable
+from shared.recipe import DEFAULT_RECIPE, load_recipe
+from shared.sidecar import Sidecar
+from shared.store import Store, dream_name, frame_name, photo_name, sidecar_name
+
+Colour = tuple[int, int, int]
+
+#: The tests' own title: the bundled recipes may change theirs.
+RECIPE = load_recipe(DEFAULT_RECIPE).model_copy(update={"title": "Animals"})
+
+
+def picture(colour: Colour, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Return a JPEG with a circle in it."""
+    image = Image.new("RGB", size, colour)
+    ImageDraw.Draw(image).ellipse((60, 40, 200, 180), fill=(250, 240, 230))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+class Studio:
+    """Puts pictures in the store and events in the stream, in the right order."""
+
+    def __init__(self, client: redis.Redis, store: Store) -> None:
+        self.client = client
+        self.store = store
+        self._table = JobTable(client)
+
+    def photo(self, colour: Colour) -> Job:
+        """A guest's photo: stored, accepted, queued."""
+        data = picture(colour)
+        photo_id = hashlib.sha256(data).hexdigest()
+        self.store.put(photo_name(photo_id), data)
+        job = Job(photo_id=photo_id, recipe=RECIPE)
+        assert self._table.accept(job)
+        assert self._table.queued(job)
+        return job
+
+    def start(self, job: Job) -> Claim:
+        """A worker takes the job."""
+        claim = self._table.claim(job.id, "worker-1")
+        assert claim
+        return claim
+
+    def frame(self, claim: Claim, index: int) -> str:
+        """A frame is published; returns its object name."""
+        name = frame_name(claim.job.id, index)
+        self.store.put(name, picture((40 * index, 90, 160)))
+        self.announce(claim, name, (index + 1) / 5)
+        return name
+
+    def announce(self, claim: Claim, frame: str, fraction: float = 0.5) -> None:
+        """A frame is said to be there."""
+        assert self._table.progress(claim, frame, fraction)
+
+    def finish(self, claim: Claim) -> None:
+        """The dream and its sidecar are stored, the job completed."""
+        job = claim.job
+        self.store.put(dream_name(job.id), picture((200, 60, 90)))
+        sidecar = Sidecar(
+            job_id=job.id,
+            photo_id=job.photo_id,
+            photo=photo_name(job.photo_id),
+            dream=dream_name(job.id),
+            recipe=job.recipe,
+            seed=job.seed,
+            network="lite",
+            weights="0" * 64,
+            size=(320, 240),
+            stages={},
+            completed_at=time.time(),
+        )
+        self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
+        completed = Completed(
+            job_id=job.id,
+            photo_id=job.photo_id,
+            recipe=job.recipe.name,
+            title=job.recipe.title,
+            photo=sidecar.photo,
+            dream=sidecar.dream,
+            stages={},
+        )
+        assert self._table.complete(claim, completed)
+
+    def fail(self, claim: Claim) -> None:
+        """The job ends without a dream."""
+        assert self._table.fail(claim, "It cannot be dreamt.")
+
+    def dream(self, colour: Colour) -> Job:
+        """The whole way of a photo."""
+        job = self.photo(colour)
+        claim = self.start(job)
+        self.frame(claim, 4)
+        self.finish(claim)
+        return job

@@ -1,0 +1,212 @@
+"""The wall, as a guest sees it: a real browser in front of a real display and a real broker."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from shared.broker import AWAY
+from shared.events import STREAM
+from shared.jobs import Job
+from shared.store import photo_name
+from tests.display.conftest import PATIENCE, Display, Valkey
+from tests.display.studio import Studio
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+OpenWall = Callable[..., Page]
+
+
+def hero(job: Job) -> str:
+    return f'.wall[data-scene=dream] .dream img[data-dream][data-job-id="{job.id}"][data-shown-at]'
+
+
+def in_strip(job: Job) -> str:
+    return f'.strip img[data-dream][data-job-id="{job.id}"][data-shown-at]'
+
+
+def test_an_empty_wall_invites(wall: Page) -> None:
+    expect(wall.get_by_role("heading", name="ArtDream")).to_be_visible()
+    expect(wall.get_by_text("AirDrop a photo and watch it dream")).to_be_visible()
+
+
+def test_a_dream_emerges_frame_by_frame_and_appears_beside_its_photo(wall: Page, studio: Studio) -> None:
+    job = studio.photo((10, 90, 40))
+    claim = studio.start(job)
+    wall.wait_for_selector(".wall[data-scene=emerging] img[data-photo][data-shown-at]")
+    for index in range(3):
+        frame = studio.frame(claim, index)
+        wall.wait_for_selector(f'.wall[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
+    expect(wall.locator(".title")).to_have_text("Animals")
+    expect(wall.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "60")
+    studio.finish(claim)
+    wall.wait_for_selector(hero(job))
+    photo = wall.wait_for_selector(".photo img")
+    assert photo
+    assert photo.get_attribute("src") == f"/pictures/{photo_name(job.photo_id)}"
+    expect(wall.get_by_alt_text("The photo’s dream of Animals").first).to_be_visible()
+
+
+def test_a_reload_shows_what_was_there(wall: Page, studio: Studio) -> None:
+    first = studio.dream((1, 2, 3))
+    second = studio.dream((200, 100, 0))
+    running = studio.photo((0, 100, 200))
+    claim = studio.start(running)
+    frame = studio.frame(claim, 1)
+    wall.reload()
+    wall.wait_for_selector(f'[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
+    for job in (first, second):
+        wall.wait_for_selector(in_strip(job))
+
+
+def test_a_restarted_display_shows_what_was_there_even_where_the_broker_has_forgotten(
+    display: Display, studio: Studio, open_wall: OpenWall
+) -> None:
+    jobs = [studio.dream((shade, 0, 0)) for shade in (50, 150, 250)]
+    studio.store.put(f"dreams/{'0' * 32}/dream.json", b"not a sidecar")
+    display.stop()
+    studio.client.flushall()
+    display.start()
+    wall = open_wall()
+    wall.wait_for_selector(hero(jobs[-1]))
+    for job in jobs:
+        wall.wait_for_selector(f'.strip li[data-job-id="{job.id}"] img')
+
+
+def test_an_open_wall_outlives_a_restart_of_the_display(wall: Page, display: Display, studio: Studio) -> None:
+    before = studio.dream((90, 90, 90))
+    wall.wait_for_selector(hero(before))
+    display.stop()
+    expect(wall.get_by_text("reconnecting")).to_be_visible()
+    expect(wall.locator(hero(before))).to_be_visible()
+    meanwhile = studio.dream((190, 90, 90))
+    display.start()
+    wall.wait_for_selector(hero(meanwhile))
+    expect(wall.get_by_text("reconnecting")).to_be_hidden()
+    after = studio.dream((90, 190, 90))
+    wall.wait_for_selector(hero(after))
+
+
+def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwhile(
+    wall: Page, valkey: Valkey, studio: Studio
+) -> None:
+    before = studio.dream((90, 90, 90))
+    wall.wait_for_selector(hero(before))
+    valkey.stop()
+    expect(wall.get_by_text("reconnecting")).to_be_visible()
+    expect(wall.locator(hero(before))).to_be_visible()
+    with suppress(*AWAY):  # drop the connection that died with the broker
+        studio.client.ping()
+    valkey.start()
+    meanwhile = studio.dream((190, 90, 90))
+    wall.wait_for_selector(hero(meanwhile))
+    expect(wall.get_by_text("reconnecting")).to_be_hidden()
+
+
+def test_two_walls_show_the_same(open_wall: OpenWall, studio: Studio) -> None:
+    walls = [open_wall(), open_wall(1920, 1080)]
+    job = studio.dream((60, 60, 160))
+    for wall in walls:
+        wall.wait_for_selector(hero(job))
+
+
+def test_a_wall_tells_how_many_photos_are_on_their_way(wall: Page, studio: Studio) -> None:
+    first = studio.photo((0, 0, 60))
+    expect(wall.locator(".waiting")).to_have_text("a photo is on its way")
+    studio.photo((0, 0, 120))
+    studio.photo((0, 0, 180))
+    claim = studio.start(first)
+    studio.frame(claim, 0)
+    expect(wall.locator(".waiting")).to_have_text("2 more are on their way")
+
+
+def test_a_failed_job_leaves_the_last_dream_on_the_wall(wall: Page, studio: Studio) -> None:
+    shown = studio.dream((10, 10, 10))
+    wall.wait_for_selector(hero(shown))
+    claim = studio.start(studio.photo((20, 20, 20)))
+    studio.frame(claim, 0)
+    wall.wait_for_selector(".wall[data-scene=emerging]")
+    studio.fail(claim)
+    wall.wait_for_selector(hero(shown))
+    expect(wall.locator(".waiting")).to_have_text("")
+
+
+def test_what_is_no_event_is_passed_over(wall: Page, studio: Studio) -> None:
+    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    studio.client.xadd(STREAM, {"event": "{"})
+    studio.client.xadd(STREAM, {b"\xff": b"\xfe"})
+    job = studio.dream((77, 77, 0))
+    wall.wait_for_selector(hero(job))
+
+
+def test_a_picture_that_comes_late_is_shown_late(wall: Page, studio: Studio) -> None:
+    """The store was away when the frame was announced."""
+    claim = studio.start(studio.photo((5, 50, 5)))
+    name = studio.frame(claim, 0)
+    wall.wait_for_selector(f'img[data-frame="{name}"]')
+    late = name.replace("/00.jpg", "/01.jpg")
+    with wall.expect_response(lambda response: response.url.endswith("/frames/01.jpg") and response.status == 404):
+        studio.announce(claim, late)
+    studio.frame(claim, 1)
+    wall.wait_for_selector(f'img[data-frame="{late}"][data-shown-at]')
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])
+def test_nothing_hangs_over_the_edge(open_wall: OpenWall, studio: Studio, width: int, height: int) -> None:
+    wall = open_wall(width, height)
+    jobs = [studio.dream((30 * shade, 0, 0)) for shade in range(8)]
+    wall.wait_for_selector(in_strip(jobs[-1]))
+    wall.wait_for_selector(".wall[data-scene=dream] .photo img")
+    assert wall.evaluate("document.documentElement.scrollWidth") == width
+    assert wall.evaluate("document.documentElement.scrollHeight") <= height
+    for part in (".dream img", ".photo img", ".title", ".strip"):
+        box = wall.locator(part).last.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+
+
+def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, display: Display) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(display.url)
+    page.wait_for_selector("[data-scene=invitation]")
+    expect(page).to_have_title("ArtDream")
+    assert [url for url in asked if not url.startswith((display.url, "data:", "blob:"))] == []
+    assert page.evaluate("document.elementFromPoint(1200, 10).tagName") != "BUTTON"
+    page.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
+    display: Display, open_wall: OpenWall, studio: Studio, number: int
+) -> None:
+    walls = [open_wall(), open_wall()]
+    studio.dream((1, 1, 200))
+    for wall in walls:
+        wall.wait_for_selector("[data-scene=dream]")
+    code, said, seconds = display.stop(number)
+    assert (code, said) == (0, "")
+    assert seconds < 5
+
+
+def test_an_event_is_on_the_wall_within_half_a_second(wall: Page, studio: Studio) -> None:
+    """A coarse guard; `make bench` measures."""
+    studio.dream((3, 3, 3))
+    wall.wait_for_selector("[data-scene=dream]")
+    claim = studio.start(studio.photo((9, 9, 9)))
+    wall.wait_for_selector("[data-scene=emerging]")
+    delays = []
+    for index in range(4):
+        before = time.time()
+        name = studio.frame(claim, index)
+        shown = wall.wait_for_selector(f'img[data-frame="{name}"][data-shown-at]')
+        assert shown
+        delays.append(float(shown.get_attribute("data-shown-at") or "nan") / 1000 - before)
+    assert sorted(delays)[1] < 0.5
