@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
@@ -26,7 +26,7 @@ class Layers(_Frozen):
 
     kind: Literal["layers"] = "layers"
     #: Layer name → weight.
-    layers: dict[str, float] = Field(min_length=1)
+    layers: dict[str, FiniteFloat] = Field(min_length=1)
 
 
 class Ascent(_Frozen):

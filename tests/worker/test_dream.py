@@ -1,0 +1,201 @@
+"""A photo goes in, a dream comes out: the same one every time, of the photo's own shape, whatever the photo."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shared.errors import ArtDreamError
+from shared.recipe import Layers, Recipe, load_recipe, recipe_names
+from worker.ascent import Moment, ascend, compiled_step, octaves
+from worker.backend import traces
+from worker.dream import Frame, dream, network_digest, warm
+from worker.networks import load_network
+from worker.networks.network import to_picture
+from worker.objectives import objective_of
+
+Pixels = NDArray[np.uint8]
+
+
+def short(name: str = "animals", **ascent: float) -> Recipe:
+    """A bundled recipe on the smallest canvas, with few steps."""
+    recipe = load_recipe(name)
+    changed = {"octaves": 2, "steps": 3, **ascent}
+    return recipe.model_copy(update={"canvas": 256, "ascent": recipe.ascent.model_copy(update=changed)})
+
+
+def landscape(width: int = 320, height: int = 240) -> Pixels:
+    """A sky over hills with some detail, as a photo would have it."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    hills = y > 0.6 + 0.1 * np.sin(9 * x)
+    sky = np.stack([90 + 60 * y, 140 + 50 * y, 230 - 30 * y], axis=-1)
+    ground = np.stack([60 + 40 * np.sin(70 * x), 120 + 30 * np.cos(50 * y), 50 + 0 * x], axis=-1)
+    return np.where(hills[..., None], ground, sky).astype(np.uint8)
+
+
+def difference(one: Pixels, other: Pixels) -> float:
+    """Mean absolute difference, in grey levels."""
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def frames_of(recipe: Recipe, photo: Pixels) -> tuple[list[Frame], Pixels]:
+    frames: list[Frame] = []
+    return frames, dream(photo, recipe, seed=1, on_frame=frames.append)
+
+
+def test_the_same_seed_gives_the_same_pixels() -> None:
+    assert np.array_equal(dream(landscape(), short(), seed=7), dream(landscape(), short(), seed=7))
+
+
+def test_another_seed_gives_another_dream() -> None:
+    assert difference(dream(landscape(), short(), seed=7), dream(landscape(), short(), seed=8)) > 1
+
+
+def test_being_watched_does_not_change_the_dream() -> None:
+    _, watched = frames_of(short(), landscape())
+    assert np.array_equal(watched, dream(landscape(), short(), seed=1))
+
+
+def test_no_two_recipes_dream_alike() -> None:
+    dreams = [dream(landscape(), short(name, steps=6), seed=1) for name in recipe_names()]
+    apart = [difference(one, other) for index, one in enumerate(dreams) for other in dreams[:index]]
+    assert len(apart) == 3
+    assert min(apart) > 5
+
+
+def test_the_objective_rises() -> None:
+    recipe = short(octaves=3, steps=8)
+    objective = objective_of(recipe.objective)
+    step = compiled_step(load_network("lite"), objective, recipe.ascent.levels)
+    sizes = octaves(192, 256, recipe.ascent)
+    photos = {(size.height, size.width): to_picture(landscape(size.width, size.height)) for size in sizes}
+    moments: list[Moment] = list(
+        ascend(step, lambda size: photos[size.height, size.width], sizes, recipe.ascent, seed=1)
+    )
+    values = np.array([float(moment.value[0]) for moment in moments]).reshape(len(sizes), recipe.ascent.steps)
+    assert (values[:, -1] > 1.2 * values[:, 0]).all()
+
+
+def test_the_dream_of_a_weight_below_zero_lowers_the_objective() -> None:
+    features = load_network("lite").features(["block10"])
+
+    def fired(pixels: Pixels) -> float:
+        return float(np.mean(np.square(features(to_picture(pixels))["block10"])))
+
+    fewer = short().model_copy(update={"objective": Layers(layers={"block10": -1})})
+    assert fired(dream(landscape(), fewer, seed=1)) < fired(landscape()) < fired(dream(landscape(), short(), seed=1))
+
+
+def test_without_steps_the_photo_stays_as_it_was() -> None:
+    frames, result = frames_of(short(steps=0), landscape(256, 192))
+    assert np.array_equal(result, landscape(256, 192))
+    assert [(frame.index, frame.count, frame.fraction) for frame in frames] == [(0, 1, 1.0)]
+
+
+def test_the_photos_own_detail_comes_back_at_every_octave() -> None:
+    fine = np.where(np.indices((256, 256)).sum(0) % 2 == 0, 100, 156).astype(np.uint8)[..., None].repeat(3, axis=2)
+    result = dream(fine, short(octaves=4, step=0.001), seed=1).astype(float)
+    assert np.abs(np.diff(result, axis=1)).mean() > 50  # 56 in the photo; an octave carried up would be blurred to 0
+
+
+def test_a_faint_dream_lies_where_the_photo_is() -> None:
+    still = dream(landscape(), short(steps=0), seed=1)
+    assert 0 < difference(dream(landscape(), short(step=0.001), seed=1), still) < 1
+
+
+def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
+    frames, result = frames_of(short(octaves=4, steps=10), landscape())
+    assert [frame.index for frame in frames] == list(range(frames[0].count))
+    fractions = [frame.fraction for frame in frames]
+    assert fractions == sorted(set(fractions))
+    assert fractions[0] <= 0.15
+    assert fractions[-1] == 1
+    assert {frame.pixels.shape for frame in frames} == {result.shape}
+    assert np.array_equal(frames[-1].pixels, result)
+    photo = dream(landscape(), short(steps=0), seed=1)
+    assert difference(frames[-1].pixels, photo) > difference(frames[0].pixels, photo) > 0
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_guest_sees_a_frame_for_every_octave_the_first_of_them_early(name: str) -> None:
+    frames, _ = frames_of(short(name, octaves=5, steps=15), landscape())
+    assert len(frames) >= 5
+    assert frames[0].fraction <= 0.15
+
+
+def test_a_frame_that_cannot_be_told_ends_the_dream() -> None:
+    def cancelled(frame: Frame) -> None:
+        raise InterruptedError(frame.index)
+
+    with pytest.raises(InterruptedError):
+        dream(landscape(), short(), seed=1, on_frame=cancelled)
+
+
+def test_a_recipe_is_traced_once_for_pictures_of_every_size() -> None:
+    before = traces()
+    warm(short(levels=2))  # an ascent that no other test has traced
+    assert traces() == before + 1
+
+
+def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
+    recipe = short("lines")
+    warm(recipe)
+    before = traces()
+    assert before > 0
+    for size in ((400, 300), (300, 400), (160, 90), (90, 160), (50, 50), (900, 30)):
+        dream(landscape(*size), recipe, seed=1)
+    assert traces() == before
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((3, 2), (171, 256)),
+        ((1, 1), (256, 256)),
+        ((1000, 100), (26, 256)),
+        ((7, 7000), (256, 1)),
+        ((1200, 500), (107, 256)),
+    ],
+)
+def test_a_photo_of_any_size_dreams_in_its_own_shape(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    result = dream(landscape(*size), short(), seed=1)
+    assert result.shape == (*expected, 3)
+    assert difference(result, dream(landscape(*size), short(steps=0), seed=1)) > 1
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 90, 255)])
+def test_a_photo_of_one_colour_dreams(colour: tuple[int, int, int]) -> None:
+    plain = np.full((300, 400, 3), colour, np.uint8)
+    result = dream(plain, short(), seed=1)
+    assert result.reshape(-1, 3).std(axis=0).max() > 2
+
+
+def test_nothing_of_the_photo_is_cut_and_nothing_is_added() -> None:
+    photo = landscape(256, 80)  # on a canvas of 256 × 160
+    photo[0], photo[-1], photo[:, 0], photo[:, -1] = 255, 0, 255, 0
+    still = dream(photo, short(steps=0), seed=1)
+    assert np.array_equal(still, photo)
+
+
+def test_an_unknown_layer_is_named_with_near_ones() -> None:
+    recipe = short().model_copy(update={"objective": Layers(layers={"blok10": 1})})
+    with pytest.raises(ArtDreamError, match=r"no layer “blok10”.*block10"):
+        dream(landscape(), recipe, seed=1)
+
+
+@pytest.mark.parametrize("weight", [1e30, 1e38])
+@pytest.mark.parametrize("levels", [0, 3])
+def test_a_runaway_objective_ends_the_dream_with_a_reason(weight: float, levels: int) -> None:
+    recipe = short(levels=levels).model_copy(update={"objective": Layers(layers={"block10": weight})})
+    with pytest.raises(ArtDreamError, match="“animals” ran away"):
+        dream(landscape(), recipe, seed=1)
+    dream(landscape(), short(), seed=1)  # and the next is well
+
+
+@pytest.mark.parametrize("photo", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))])
+def test_what_is_no_photo_is_refused(photo: Pixels) -> None:
+    with pytest.raises(ValueError, match="A photo is"):
+        dream(photo, short(), seed=1)
+
+
+def test_a_recipe_tells_the_weights_it_dreams_with() -> None:
+    assert network_digest(short()) == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

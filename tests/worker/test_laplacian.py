@@ -1,0 +1,60 @@
+"""A normalised gradient gives every scale its share, whatever the gradient was like."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from worker.laplacian import normalised
+
+
+def rms(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def waves(period: int, strength: float, *, side: int = 128) -> NDArray[np.float32]:
+    x = np.arange(side)
+    wave = np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * x / period)[:, None]
+    return (strength * wave[None, :, :, None]).repeat(3, axis=3).astype(np.float32)
+
+
+def part(picture: NDArray[np.float32], period: int) -> float:
+    """How strongly a picture contains the waves of a period."""
+    pattern = waves(period, 1)
+    return float(np.sum(picture * pattern) / np.sum(pattern * pattern))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1, 1e6])
+def test_a_gradient_of_any_strength_becomes_a_step_of_one_length(scale: float) -> None:
+    noise = np.random.default_rng(1).normal(size=(1, 96, 128, 3)).astype(np.float32)
+    assert rms(np.asarray(normalised(noise * np.float32(scale), 3))) == pytest.approx(0.8, rel=0.02)
+
+
+def test_faint_large_shapes_are_raised_to_the_fine_texture() -> None:
+    gradient = waves(4, 1.0) + waves(64, 0.01)
+    result = np.asarray(normalised(gradient, 3))
+    assert part(gradient, 64) / part(gradient, 4) == pytest.approx(0.01, rel=0.05)
+    assert part(result, 64) / part(result, 4) > 0.3
+
+
+def test_without_levels_the_gradient_keeps_its_shape() -> None:
+    gradient = waves(4, 1.0) + waves(64, 0.01)
+    np.testing.assert_allclose(np.asarray(normalised(gradient, 0)), gradient / rms(gradient), rtol=1e-4, atol=1e-5)
+
+
+def test_each_picture_of_a_batch_is_normalised_by_itself() -> None:
+    strong, weak = waves(4, 5.0), waves(32, 0.001)
+    both = np.asarray(normalised(np.concatenate([strong, weak]), 3))
+    np.testing.assert_allclose(both[:1], np.asarray(normalised(strong, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(both[1:], np.asarray(normalised(weak, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_no_gradient_stays_none() -> None:
+    assert not np.asarray(normalised(np.zeros((1, 64, 64, 3), np.float32), 3)).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (33, 51)])
+def test_odd_sizes_are_normalised_too(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).normal(size=(1, *shape, 3)).astype(np.float32)
+    result = np.asarray(normalised(noise, 6))
+    assert result.shape == noise.shape
+    assert np.isfinite(result).all()

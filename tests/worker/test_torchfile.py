@@ -1,0 +1,105 @@
+"""Weights are read from a PyTorch file without PyTorch, and nothing in such a file can do harm."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import ArtDreamError
+from worker.networks.torchfile import MAGIC, PROTOCOL, parse_tensors, read_tensors
+
+ORDERED = b"ccollections\nOrderedDict\n)R"
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def number(value: int) -> bytes:
+    size = value.bit_length() // 8 + 1
+    return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
+
+
+def group(*items: bytes) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def pickled(body: bytes) -> bytes:
+    return b"\x80\x02" + body + b"."
+
+
+def tensor(key: str, count: int, shape: tuple[int, ...], strides: tuple[int, ...], *, offset: int = 0) -> bytes:
+    storage = group(text("storage"), b"ctorch\nFloatStorage\n", text(key), text("cpu"), number(count), b"N") + b"Q"
+    sides = (group(*map(number, shape)), group(*map(number, strides)))
+    return b"ctorch._utils\n_rebuild_tensor_v2\n" + group(storage, number(offset), *sides, b"\x89", ORDERED) + b"R"
+
+
+def torch_file(
+    weights: bytes, *, count: int = 6, numbers: bytes | None = None, little: bytes = b"\x88", magic: int = MAGIC
+) -> bytes:
+    """Write, opcode by opcode, what torch.save(…, _use_new_zipfile_serialization=False) writes for one weight."""
+    return b"".join(
+        (
+            pickled(number(magic)),
+            pickled(number(PROTOCOL)),
+            pickled(b"}(" + text("little_endian") + little + b"u"),
+            pickled(ORDERED + b"(" + text("weight") + weights + b"u"),
+            pickled(b"](" + text("0") + b"e"),
+            struct.pack("<q", count),
+            np.arange(6, dtype="<f4").tobytes() if numbers is None else numbers,
+        )
+    )
+
+
+def test_a_weight_is_read_number_by_number() -> None:
+    tensors = parse_tensors(torch_file(tensor("0", 6, (2, 3), (3, 1))), source="good.pth")
+    assert tensors["weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_transposed_weight_is_read_in_its_own_order() -> None:
+    tensors = parse_tensors(torch_file(tensor("0", 6, (3, 2), (1, 3))), source="good.pth")
+    assert tensors["weight"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_a_part_of_a_storage_is_read_from_its_offset() -> None:
+    tensors = parse_tensors(torch_file(tensor("0", 6, (2,), (1,), offset=4)), source="good.pth")
+    assert tensors["weight"].tolist() == [4, 5]
+
+
+def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
+    trace = tmp_path / "was-here"
+    file = tmp_path / "hostile.pth"
+    file.write_bytes(torch_file(b"cos\nsystem\n" + group(text(f"touch {trace}")) + b"R"))
+    with pytest.raises(ArtDreamError, match=r"hostile\.pth .* os\.system"):
+        read_tensors(file)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "refused"),
+        (b"PK\x03\x04 the newer, zipped format", "refused"),
+        (torch_file(tensor("0", 6, (6,), (1,)), magic=1), "not a legacy PyTorch file"),
+        (torch_file(tensor("0", 6, (6,), (1,)), little=b"\x89"), "little-endian"),
+        (torch_file(tensor("0", 6, (6,), (1,)))[:-1], "cut short"),
+        (torch_file(tensor("0", 6, (6,), (1,))) + b"?", "follows its last storage"),
+        (torch_file(tensor("0", 7, (6,), (1,))), "not what the file said"),
+        (torch_file(tensor("0", 2**40, (6,), (1,)), count=2**40), "cut short"),
+        (torch_file(tensor("0", 6, (3, 3), (3, 1))), "beyond its storage"),
+        (torch_file(tensor("0", 6, (2,), (1,), offset=5)), "beyond its storage"),
+        (torch_file(tensor("0", 6, (2**40,), (0,))), "beyond its storage"),
+        (torch_file(tensor("0", 6, (2,), (-1,))), "impossible shape"),
+        (torch_file(tensor("1", 6, (6,), (1,))), "not what the file said"),
+        (torch_file(number(7)), "other than tensors"),
+    ],
+)
+def test_a_damaged_weights_file_is_refused_with_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(ArtDreamError, match=rf"bad\.pth.*{reason}"):
+        parse_tensors(content, source="bad.pth")
+
+
+def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtDreamError, match=r"gone\.pth cannot be read"):
+        read_tensors(tmp_path / "gone.pth")
