@@ -1,0 +1,107 @@
+"""The Celery worker: lanes in, one pool process per device, each warm before its first job."""
+
+import contextlib
+import logging
+import os
+import platform
+import threading
+import time
+
+from celery import Celery
+from celery.exceptions import Reject
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from shared.broker import AWAY, connect
+from shared.jobs import Lane
+from shared.presence import LIFETIME, Part, Register
+from shared.queue import DREAM_TASK, celery_app
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.store import StoreError
+from worker.silence import silence
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, concurrency: int = 1) -> None:
+    """Work until SIGTERM: then finish what is being dreamt, take nothing new, and return.
+
+    concurrency: pool processes; each loads the networks for itself. Raises ArtDreamError where no broker is known.
+    """
+    app = celery_app(settings)
+    process = PoolProcess(settings)
+    process.register_task(app)
+    worker_process_init.connect(process.begin, weak=False)
+    worker_process_shutdown.connect(process.end, weak=False)
+    worker = app.Worker(
+        hostname=f"artdream@{platform.node()}-{os.getpid()}",
+        concurrency=concurrency,
+        pool="prefork",
+        queues=[lane.value for lane in Lane],
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+        loglevel=logging.getLogger().getEffectiveLevel(),
+    )
+    worker.start()
+
+
+class PoolProcess:
+    """What lives in a pool process. Everything heavy is made in `begin`, after the fork (tensorflow #57877)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = ""
+        self._state, self._since = "warming up", time.time()
+        self._gone = threading.Event()
+
+    def register_task(self, app: Celery) -> None:
+        """Make the application answer to the dream task."""
+
+        def dream(job_id: str) -> None:
+            self._turn("dreaming")
+            try:
+                self._studio.work(job_id)
+            except (StoreError, *AWAY) as error:
+                # Back to its lane: another delivery may find them there.
+                raise Reject(str(error), requeue=True) from error
+            finally:
+                self._turn("ready")
+
+        app.task(dream, name=DREAM_TASK)
+
+    def begin(self, **_: object) -> None:
+        """Import TensorFlow, load the network, warm the canvases, and say so."""
+        self._name = f"{platform.node()}-{os.getpid()}"
+        self._register = Register(connect(self._settings.broker))
+        threading.Thread(target=self._announce, name="presence", daemon=True).start()
+        started = time.perf_counter()
+        with silence():
+            from worker.dream import warm
+            from worker.studio import Studio
+
+        self._studio = Studio(self._settings, self._name)
+        warm(load_recipe(self._settings.recipe))
+        log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
+        self._turn("ready")
+
+    def end(self, **_: object) -> None:
+        """Leave the register."""
+        self._gone.set()
+        with contextlib.suppress(*AWAY):  # the entry expires by itself
+            self._register.leave(Part.WORKER, self._name)
+
+    def _turn(self, state: str) -> None:
+        self._state, self._since = state, time.time()
+        self._announce_once()
+
+    def _announce(self) -> None:
+        while not self._gone.is_set():
+            self._announce_once()
+            self._gone.wait(LIFETIME / 4)
+
+    def _announce_once(self) -> None:
+        try:
+            self._register.announce(Part.WORKER, self._name, self._state, self._settings.recipe, since=self._since)
+        except AWAY as error:
+            log.debug("presence could not be announced: %s", error)

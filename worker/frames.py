@@ -1,0 +1,75 @@
+"""Frames on their way to the display: encoded, stored and announced beside the dream, never in its way."""
+
+import contextlib
+import io
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.broker import AWAY
+from shared.store import Store, StoreError, frame_name
+from worker.dream import Frame
+
+log = logging.getLogger(__name__)
+
+#: JPEG quality of dreams and frames; 4:4:4, because dreams are full of fine colour.
+DREAM_QUALITY = 92
+FRAME_QUALITY = 80
+
+
+def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
+    """Encode (height, width, 3) sRGB pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= DREAM_QUALITY else 2)
+    return buffer.getvalue()
+
+
+class FramePublisher:
+    """Publishes frames from a thread of its own while the dream goes on.
+
+    Holds at most one frame: where the store is slower than the dream, older frames are skipped, and the frame that
+    waits when the dream ends is dropped, so that nothing delays the finished picture.
+    """
+
+    def __init__(self, store: Store, announce: Callable[[str, float], object], job_id: str) -> None:
+        self._store = store
+        self._announce = announce
+        self._job_id = job_id
+        self._waiting: queue.Queue[Frame | None] = queue.Queue(maxsize=1)
+        self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not waited for: a frame that arrives after the completion is turned away by the job table.
+        self._replace(None)
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame for publication and return at once."""
+        self._replace(frame)
+
+    def _replace(self, frame: Frame | None) -> None:
+        """Put a frame in the one place, dropping what waits there. Only the dreaming thread calls this."""
+        with contextlib.suppress(queue.Empty):
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(frame)
+
+    def _run(self) -> None:
+        while (frame := self._waiting.get()) is not None:
+            try:
+                name = frame_name(self._job_id, frame.index)
+                self._store.put(name, jpeg(frame.pixels, FRAME_QUALITY))
+                self._announce(name, frame.fraction)
+            except (StoreError, *AWAY) as error:  # a frame is a pleasure, not a promise
+                log.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)

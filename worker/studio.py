@@ -1,0 +1,155 @@
+"""The studio: what one pool process does with one job, from the job table to the store."""
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.broker import AWAY, connect
+from shared.errors import ArtDreamError
+from shared.events import Completed, Stage, Stages
+from shared.jobs import Claim, Job, JobTable
+from shared.settings import Settings
+from shared.sidecar import Sidecar
+from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name
+from worker.dream import dream, network_digest
+from worker.frames import FramePublisher, jpeg
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Seconds between tries while the store or the broker is away; the last one repeats.
+BACKOFF = (0.2, 0.5, 1, 2, 5)
+
+
+class Studio:
+    """One process's broker connection, store and way of working. Made after the fork, never before."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        self._worker = worker
+        self._table = JobTable(connect(settings.broker))
+        self._store = Store(settings.store)
+        self._patience = settings.time_limit_seconds
+
+    def work(self, job_id: str) -> None:
+        """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
+
+        Raises only what a later delivery can mend: the store or the broker stayed away.
+        """
+        claim = self._insist(lambda: self._table.claim(job_id, self._worker))
+        if claim is None:
+            log.info("job %s has ended already; its delivery is dropped", job_id)
+            return
+        try:
+            completed = self._published(claim.job) or self._dreamt(claim)
+        except (StoreError, *AWAY):
+            raise
+        except SoftTimeLimitExceeded:
+            self._fail(claim, f"The dream took longer than {self._patience} s.")
+        except ArtDreamError as error:
+            self._fail(claim, str(error))
+        except Exception as error:
+            log.exception("job %s met a fault in the worker", job_id)
+            self._fail(claim, f"The worker met a fault: {type(error).__name__}. Its log has the details.")
+        else:
+            if self._insist(lambda: self._table.complete(claim, completed)):
+                log.info("job %s completed: %s", job_id, _told(completed.stages))
+            else:
+                log.info("job %s was taken over by another worker; its completion is left to that one", job_id)
+
+    def _dreamt(self, claim: Claim) -> Completed:
+        """Fetch, dream, publish."""
+        job, stages = claim.job, dict(claim.job.stages)
+        stages[Stage.QUEUE] = claim.waited
+        with _timed(stages, Stage.FETCH):
+            photo = self._photo(job)
+
+        def announce(frame: str, fraction: float) -> None:
+            self._table.progress(claim, frame, fraction)
+
+        with _timed(stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
+            pixels = dream(photo, job.recipe, seed=job.seed, on_frame=frames.offer)
+        with _timed(stages, Stage.PUBLISH):
+            data = jpeg(pixels)
+            self._insist(lambda: self._store.put(dream_name(job.id), data))
+        sidecar = Sidecar(
+            job_id=job.id,
+            photo_id=job.photo_id,
+            photo=photo_name(job.photo_id),
+            dream=dream_name(job.id),
+            recipe=job.recipe,
+            seed=job.seed,
+            network=job.recipe.network,
+            weights=network_digest(job.recipe),
+            size=(pixels.shape[1], pixels.shape[0]),
+            stages=stages,
+            completed_at=time.time(),
+        )
+        self._insist(lambda: self._store.put(sidecar_name(job.id), sidecar.model_dump_json(indent=1).encode()))
+        return _completed(sidecar)
+
+    def _published(self, job: Job) -> Completed | None:
+        """Return the completion of a dream that an earlier delivery published but did not live to announce."""
+        text = self._insist(lambda: self._store.get(sidecar_name(job.id)))
+        return _completed(Sidecar.model_validate_json(text)) if text else None
+
+    def _photo(self, job: Job) -> NDArray[np.uint8]:
+        """Return the job's photo, (height, width, 3)."""
+        name = photo_name(job.photo_id)
+        data = self._insist(lambda: self._store.get(name))
+        if data is None:
+            raise ArtDreamError(f"The photo {name} is no longer in the store.")
+        try:
+            with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
+
+    def _fail(self, claim: Claim, reason: str) -> None:
+        if self._insist(lambda: self._table.fail(claim, reason)):
+            log.warning("job %s failed: %s", claim.job.id, reason)
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        """Do it, and again with growing pauses while the store or the broker is away, as long as a dream may take."""
+        started, tries = time.monotonic(), 0
+        while True:
+            try:
+                return action()
+            except (StoreError, *AWAY) as error:
+                if time.monotonic() - started > self._patience:
+                    raise
+                if tries == 0:
+                    log.warning("waiting: %s", error)
+                time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+                tries += 1
+
+
+def _completed(sidecar: Sidecar) -> Completed:
+    return Completed(
+        job_id=sidecar.job_id,
+        photo_id=sidecar.photo_id,
+        recipe=sidecar.recipe.name,
+        title=sidecar.recipe.title,
+        photo=sidecar.photo,
+        dream=sidecar.dream,
+        stages=sidecar.stages,
+    )
+
+
+@contextmanager
+def _timed(stages: Stages, stage: Stage) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    stages[stage] = time.perf_counter() - started
+
+
+def _told(stages: Stages) -> str:
+    return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
