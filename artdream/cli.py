@@ -1,0 +1,184 @@
+"""`artdream`: one command line for every part. Each command imports only the part it runs."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.broker import AWAY
+from shared.errors import ArtDreamError
+from shared.jobs import Lane
+from shared.recipe import load_recipe, recipe_names
+from shared.settings import Settings
+
+app = typer.Typer(
+    help="Photograph something, and seconds later the wall shows it dreaming.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+out = Console(highlight=False)
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
+]
+InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="How to dream; `artdream recipes` lists them.")]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
+
+
+@app.command()
+def up(
+    inbox: InboxOption = None,
+    data: DataOption = None,
+    port: PortOption = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Pool processes that dream.")] = 1,
+    recipe: RecipeOption = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Drop the sample photo into the inbox once warm.")] = False,
+) -> None:
+    """Run everything on this machine: broker, worker, producer and display. Ctrl-C drains and stops it."""
+    from artdream.report import Report
+    from artdream.stack import Stack
+
+    settings = _settings(inbox=inbox, data=data, port=port, recipe=recipe)
+    if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
+        settings.inbox.mkdir()
+    _require_inbox(settings)
+    Stack(settings, workers=workers, demo=demo, report=Report(out)).run()
+
+
+@app.command()
+def watch(inbox: InboxOption = None, data: DataOption = None, recipe: RecipeOption = None) -> None:
+    """Watch a folder and send every photo that appears in it."""
+    from producer.watch import run
+
+    settings = _settings(inbox=inbox, data=data, recipe=recipe)
+    _require_inbox(settings)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _log_to_stderr()
+    run(settings, stop)
+
+
+@app.command()
+def send(
+    files: Annotated[list[Path], typer.Argument(help="Photos: HEIC, JPEG or PNG.", metavar="FILE…")],
+    recipe: RecipeOption = None,
+    seed: SeedOption = 0,
+    lane: Annotated[Lane, typer.Option("--lane", help="`live` overtakes `batch`.")] = Lane.LIVE,
+    data: DataOption = None,
+) -> None:
+    """Send photos to be dreamt."""
+    from producer.send import send as send_photos
+
+    settings = _settings(data=data, recipe=recipe)
+    refused = 0
+    for sent in send_photos(files, settings, load_recipe(settings.recipe), seed=seed, lane=lane):
+        told = f"{sent.path} {sent.reason}" if sent.job_id is None else f"{sent.path}: job {sent.job_id} {sent.outcome}"
+        out.print(told, soft_wrap=True, markup=False)
+        refused += sent.job_id is None
+    if refused:
+        raise ArtDreamError(f"{refused} of {len(files)} files could not be sent.")
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Pool processes that dream.")] = 1,
+    data: DataOption = None,
+    recipe: RecipeOption = None,
+) -> None:
+    """Dream what waits in the lanes."""
+    from worker.app import run
+
+    settings = _settings(data=data, recipe=recipe)
+    _log_to_stderr()
+    run(settings, concurrency=concurrency)
+
+
+@app.command()
+def display(data: DataOption = None, port: PortOption = None) -> None:
+    """Show the wall in a browser."""
+    from display.app import serve
+
+    settings = _settings(data=data, port=port)
+    _log_to_stderr()
+    serve(settings)
+
+
+@app.command()
+def dream(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A photo: HEIC, JPEG or PNG.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dream goes, as JPEG.")],
+    recipe: RecipeOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Dream one photo here and now, with no broker at all."""
+    from artdream.offline import dream_file
+
+    dream_file(source, target, load_recipe(_settings(recipe=recipe).recipe), seed, out)
+
+
+@app.command()
+def recipes() -> None:
+    """List the ways to dream."""
+    table = Table("Recipe", "Title", "Network", "Canvas", "What it does", box=None, header_style="dim")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
+    out.print(table)
+
+
+@app.command()
+def status(data: DataOption = None) -> None:
+    """Say what is running, what waits, and what went wrong lately."""
+    from artdream.status import show
+
+    show(_settings(data=data), out)
+
+
+@app.command()
+def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
+    """Check this machine and installation, one line each, with what to do."""
+    from artdream.doctor import examine
+
+    if not examine(_settings(inbox=inbox, data=data), out):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line. Expected faults end in one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except ArtDreamError as error:
+        _end(str(error))
+    except AWAY as error:
+        _end(f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?")
+
+
+def _settings(**chosen: object) -> Settings:
+    settings = Settings.read(**chosen)
+    load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
+    return settings
+
+
+def _require_inbox(settings: Settings) -> None:
+    if not settings.inbox.is_dir():
+        raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+
+def _end(sentence: str) -> None:
+    Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
+    sys.exit(1)

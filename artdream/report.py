@@ -1,0 +1,62 @@
+"""What the operator reads while the stack runs: a few lines at the start, then one line for each dream."""
+
+import time
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.markup import escape
+
+from shared.events import Completed, Failed, Recorded, Refused, Stage
+from shared.settings import Settings
+
+
+class Report:
+    """Lines on the operator's terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def opening(self, settings: Settings, workers: int, broker_port: int) -> None:
+        """Say what runs where."""
+        processes = "1 process" if workers == 1 else f"{workers} processes"
+        self._console.print(f"[bold]ArtDream {version('artdream')}[/] is starting. Ctrl-C stops it.")
+        for name, place in (
+            ("inbox", f"{settings.inbox}: drop photos here"),
+            ("wall", f"http://{settings.host}:{settings.port}"),
+            ("worker", f"{processes}, recipe “{settings.recipe}”, warming up"),
+            ("broker", f"127.0.0.1:{broker_port}"),
+            ("data", f"{settings.data}: store, ledger, broker file, logs"),
+        ):
+            self._console.print(f"  [dim]{name:8}[/]{escape(place)}", soft_wrap=True)
+
+    def warm(self, seconds: float) -> None:
+        """Say that photos are now dreamt without delay."""
+        self._line("[green]✓[/]", f"The worker is warm after {seconds:.1f} s.")
+
+    def say(self, sentence: str) -> None:
+        """Tell something that is in order."""
+        self._line(" ", sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Tell something that the operator may want to look into."""
+        self._line("[yellow]![/]", sentence)
+
+    def tell(self, recorded: Recorded) -> None:
+        """Tell an event, where it is one that ends something."""
+        match recorded.event:
+            case Completed() as done:
+                stages = " · ".join(f"{stage} {done.stages[stage]:.2f}" for stage in Stage if stage in done.stages)
+                total = sum(done.stages.values())
+                self._line(
+                    "[green]✓[/]",
+                    f"{done.title} dreamt in {total:.1f} s  ({stages})  job {done.job_id[:8]}",
+                    recorded.at,
+                )
+            case Failed() as failed:
+                self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.at)
+            case Refused() as refused:
+                self._line("[yellow]✗[/]", f"{refused.file} was set aside: {refused.reason}", recorded.at)
+
+    def _line(self, mark: str, text: str, at: float | None = None) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        self._console.print(f"[dim]{clock}[/] {mark} {escape(text)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,52 @@
+"""What runs, what waits, and what went wrong lately."""
+
+import time
+from collections import Counter
+
+from rich.console import Console
+
+from shared.broker import connect
+from shared.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
+from shared.jobs import Lane
+from shared.presence import Register
+from shared.settings import Settings
+
+#: How many faults are listed.
+FAULTS = 5
+
+
+def show(settings: Settings, console: Console) -> None:
+    """Print the state of an installation. Raises ArtDreamError where there is none."""
+    client = connect(settings.broker)
+    client.ping()
+    for presence in Register(client).present():
+        age = _age(time.time() - presence.since)
+        console.print(
+            f"{presence.part:9} {presence.name:24} {presence.state} for {age}  {presence.detail}", markup=False
+        )
+    waiting = ", ".join(f"{client.llen(lane)} {lane}" for lane in Lane)
+    console.print(f"waiting   {waiting}")
+    events = _all(EventReader(client))
+    count = Counter(type(recorded.event) for recorded in events)
+    console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[Refused]} files set aside")
+    for recorded in [r for r in events if isinstance(r.event, Failed | Refused)][-FAULTS:]:
+        clock = time.strftime("%a %H:%M:%S", time.localtime(recorded.at))
+        match recorded.event:
+            case Failed() as failed:
+                console.print(f"{clock}  job {failed.job_id[:8]} failed: {failed.reason}", markup=False, soft_wrap=True)
+            case Refused() as refused:
+                console.print(f"{clock}  {refused.file} was set aside: {refused.reason}", markup=False, soft_wrap=True)
+
+
+def _all(reader: EventReader) -> list[Recorded]:
+    events, before = reader.read(), BEGINNING
+    while reader.position != before:
+        before = reader.position
+        events += reader.read()
+    return events
+
+
+def _age(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

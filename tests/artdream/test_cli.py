@@ -1,0 +1,86 @@
+"""The command line: a stranger finds the way, and a fault is one sentence."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.recipe import recipe_names
+from tests.pictures import colours, heic
+from tests.stack import artdream
+
+COMMANDS = ("up", "watch", "send", "worker", "display", "dream", "recipes", "status", "doctor")
+
+
+def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> None:
+    shown = artdream("--help", folder=tmp_path)
+    for command in COMMANDS:
+        assert f" {command} " in shown.stdout
+    for command in ("up", "dream"):
+        helped = artdream(command, "--help", folder=tmp_path)
+        assert helped.returncode == 0
+        assert "--recipe" in helped.stdout
+
+
+def test_recipes_are_listed(tmp_path: Path) -> None:
+    listed = artdream("recipes", folder=tmp_path)
+    for name in recipe_names():
+        assert name in listed.stdout
+
+
+def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
+    (tmp_path / "in.heic").write_bytes(heic(colours(1)))
+    ran = artdream("dream", "in.heic", "out.jpg", "--recipe", "lines", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert "out.jpg: 640×480, recipe “lines”, seed 0." in ran.stdout
+    with Image.open(tmp_path / "out.jpg") as dream:
+        change = np.abs(np.asarray(dream, np.float32) - np.asarray(colours(1), np.float32))
+        assert dream.size == (640, 480)
+        assert change.mean() > 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.heic", "out.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["dream", "missing.heic", "out.jpg"], "missing.heic cannot be read: No such file or directory."),
+        (["dream", "text.heic", "out.jpg"], "text.heic is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)."),
+        (["dream", "in.jpg", "out.png"], "The dream is a JPEG: end out.png with .jpg."),
+        (["dream", "in.jpg", "nowhere/out.jpg"], "The folder of nowhere/out.jpg does not exist: create it first."),
+        (["dream", "in.jpg", "out.jpg", "--recipe", "anmals"], "There is no recipe “anmals”. Did you mean animals?"),
+        (["status"], "No ArtDream runs on the folder artdream-data: start one with `artdream up`,"),
+        (["send", "in.jpg"], "No ArtDream runs on the folder artdream-data"),
+        (["watch"], "The inbox inbox is not a folder"),
+        (["up", "--port", "70000"], "Setting ARTDREAM_PORT: Input should be less than or equal to 65535"),
+    ],
+)
+def test_a_fault_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    buffer = io.BytesIO()
+    colours(2, (64, 48)).save(buffer, "JPEG")
+    (tmp_path / "in.jpg").write_bytes(buffer.getvalue())
+    (tmp_path / "text.heic").write_text("Dear diary")
+    ended = artdream(*arguments, folder=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"artdream: {sentence}")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_broker_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTDREAM_BROKER_URL", "redis://:hidden@127.0.0.1:1/0")
+    ended = artdream("status", folder=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "The broker does not answer" in ended.stderr
+    assert "hidden" not in ended.stderr
+
+
+def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
+    examined = artdream("doctor", folder=tmp_path)
+    assert examined.returncode == 1
+    lines = dict.fromkeys(line.split()[1] for line in examined.stdout.splitlines())
+    assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "disk"]
+    assert "✗ inbox" in examined.stdout
+    assert "✓ heic" in examined.stdout

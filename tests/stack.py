@@ -1,0 +1,134 @@
+"""A real `artdream up` in a process of its own, as an operator runs it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from shared.broker import AWAY, connect
+from shared.events import BEGINNING, Completed, Event, EventReader
+from shared.settings import BROKER_FILE
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def artdream(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "artdream", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+class Up:
+    """One `artdream up` on a folder; may be started again."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.inbox = folder / "inbox"
+        self.data = folder / "artdream-data"
+        self.port = free_port()
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.out, self.err = folder / "up.out", folder / "up.err"
+        self._family: list[psutil.Process] = []
+
+    @property
+    def url(self) -> str:
+        """Where the wall is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, warm: bool = True) -> None:
+        """Start it; with `warm`, return when the worker is."""
+        self.inbox.mkdir(exist_ok=True)
+        self.out.write_text("")
+        with self.out.open("ab") as out, self.err.open("ab") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "artdream", "up", "--port", str(self.port), *self._arguments],
+                cwd=self.folder,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "COLUMNS": "200"},
+            )
+        self._reader: EventReader | None = None
+        self.events: list[Event] = []
+        if warm:
+            self.until(lambda: "worker is warm" in self.printed())
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def printed(self) -> str:
+        """Return what it has printed since it was started."""
+        return self.out.read_text()
+
+    def completed(self) -> list[Completed]:
+        """Return the dreams since the first start on this folder."""
+        self._read()
+        return [event for event in self.events if isinstance(event, Completed)]
+
+    def until(self, condition: Callable[[], bool], patience: float = 120) -> None:
+        """Wait for a condition, following the events."""
+        deadline = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.printed()}\n{self.err.read_text()}\n{self._logs()}"
+            assert self.running, f"up ended:\n{self.printed()}\n{self.err.read_text()}"
+            self._read()
+            time.sleep(0.02)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and wait for the end; return the exit code."""
+        assert self._process is not None
+        self._family = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(90)
+
+    def kill_part(self, name: str) -> None:
+        """Kill one part with SIGKILL, but none of its children."""
+        note = json.loads((self.data / "run" / f"{name}.json").read_text())
+        os.kill(note["pid"], signal.SIGKILL)
+
+    def answers(self) -> bool:
+        """Tell whether the wall answers."""
+        try:
+            with urllib.request.urlopen(self.url, timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def left_behind(self) -> list[str]:
+        """Name the processes that outlived it."""
+        _, alive = psutil.wait_procs(self._family, timeout=1)
+        return [" ".join(process.cmdline()) for process in alive]
+
+    def kill(self) -> None:
+        """Kill it as a power switch would, but only itself."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        try:
+            if self._reader is None:
+                url = (self.data / BROKER_FILE).read_text()
+                self._reader = EventReader(connect(url), BEGINNING)
+            self.events += [recorded.event for recorded in self._reader.read()]
+        except (OSError, *AWAY):
+            self._reader = None
+            self.events = []
+
+    def _logs(self) -> str:
+        return "\n".join(f"{log}:\n{log.read_text()[-1500:]}" for log in (self.data / "logs").glob("*.log"))

