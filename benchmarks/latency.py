@@ -1,0 +1,92 @@
+"""The way of a photo, from “whole in the inbox” to “pixels in the browser”, on the real one-machine stack.
+
+Photos are dropped one by one, as guests do; each is a 12-megapixel HEIC. Times are taken where they happen:
+the stages by producer and worker, the first frame and the finished dream by the browser when it has painted them.
+"""
+
+import argparse
+import io
+import shutil
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from artdream.sample import read_sample
+from benchmarks.table import percentile, publish
+from producer.convert import convert
+from shared.events import Completed, Stage
+from tests.browser import chromium
+from tests.pictures import heic
+from tests.stack import Up
+
+#: A phone's 12 megapixels.
+SIZE = (4032, 3024)
+
+
+def photos(count: int) -> list[bytes]:
+    """Make HEICs of the sample at a phone's size. They differ in an empty box at the end, which makes each a photo."""
+    sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(SIZE, Image.Resampling.BICUBIC)
+    whole = heic(sample)
+    return [whole + struct.pack(">I4sQ", 16, b"free", number) for number in range(count)]
+
+
+def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
+    """Drop each file, wait until the browser shows its dream, and return its stages in seconds."""
+    rows = []
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page.goto(up.url)
+        for number, data in enumerate(files):
+            hidden = up.inbox / f".{number}.heic"
+            hidden.write_bytes(data)
+            seen = len(up.completed())
+            dropped = time.time()
+            hidden.rename(up.inbox / f"{number}.heic")
+            up.until(lambda seen=seen: len(up.completed()) > seen)
+            event: Completed = up.completed()[-1]
+            shown = page.wait_for_selector(
+                f'.strip img[data-dream][data-job-id="{event.job_id}"][data-shown-at]', state="attached"
+            )
+            assert shown is not None
+            total = float(shown.get_attribute("data-shown-at") or "nan") / 1000 - dropped
+            stages = {str(stage): event.stages[stage] for stage in Stage}
+            rows.append({**stages, "show and notice": total - sum(stages.values()), "total": total})
+    return rows
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=12, help="photos to make and drop")
+    parser.add_argument("--photos", type=Path, help="a folder of photos to drop instead")
+    chosen = parser.parse_args()
+    files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else photos(chosen.count)
+    folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
+    up = Up(folder)
+    try:
+        up.start()
+        rows = measure(up, files)
+    finally:
+        if up.running:
+            up.interrupt()
+        shutil.rmtree(folder)
+    for row in rows:
+        row["all but dreaming"] = row["total"] - row[Stage.DREAM]
+    table = [
+        (
+            name,
+            f"{percentile([row[name] for row in rows], 0.5):.2f}",
+            f"{percentile([row[name] for row in rows], 0.95):.2f}",
+        )
+        for name in rows[0]
+    ]
+    share = sum(row["all but dreaming"] for row in rows) / sum(row["total"] for row in rows)
+    table.append(("share that is not dreaming", f"{share:.0%}", ""))
+    publish("latency", (f"{len(rows)} photos, seconds", "p50", "p95"), table, {"photos": rows, "share": share})
+
+
+if __name__ == "__main__":
+    main()
