@@ -1,1 +1,1 @@
-"""The GPU side: takes jobs, dreams them, publishes. The only part that imports TensorFlow, and only in the pool child."""
+"""The GPU side: takes jobs, dreams them, publishes. Only its pool children import TensorFlow."""
