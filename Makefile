@@ -4,7 +4,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench settings
+.PHONY: up test check bench settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -24,9 +24,12 @@ check: .venv/dev
 bench: .venv/dev
 	.venv/bin/python -m benchmarks.latency $(ARGS)
 
-# Writes what is generated from the code.
+# What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev
 	.venv/bin/python -m shared.settings > .env.example
+
+pictures: .venv/dev
+	.venv/bin/python -m benchmarks.pictures
 
 .venv/dev: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --quiet --locked --extra stack
