@@ -36,4 +36,4 @@ pictures: .venv/dev
 	@touch $@
 
 .tools/bin/uv:
-	python3 -m pip install --quiet --target .tools uv
+	PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --target .tools uv
