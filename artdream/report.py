@@ -55,7 +55,7 @@ class Report:
             case Failed() as failed:
                 self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.at)
             case Refused() as refused:
-                self._line("[yellow]✗[/]", f"{refused.file} was set aside: {refused.reason}", recorded.at)
+                self._line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.at)
 
     def _line(self, mark: str, text: str, at: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))

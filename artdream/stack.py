@@ -44,6 +44,9 @@ class Stack:
         self._settings = settings.model_copy(update={"broker_url": None})
         self._url = url
         environment = {**settings.environment(), "ARTDREAM_BROKER_URL": url, "PYTHONUNBUFFERED": "1"}
+        if sys.platform == "darwin":
+            # Celery's pool forks; Apple's libraries otherwise abort a child that was forked beside a running thread.
+            environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         self._broker = self._process("broker", [str(_valkey_binary()), "-"], {}, GRACE)
         self._broker.stdin = _valkey_configuration(port, password, self._data / "broker")
         artdream = [sys.executable, "-m", "artdream"]

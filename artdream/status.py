@@ -35,7 +35,7 @@ def show(settings: Settings, console: Console) -> None:
             case Failed() as failed:
                 console.print(f"{clock}  job {failed.job_id[:8]} failed: {failed.reason}", markup=False, soft_wrap=True)
             case Refused() as refused:
-                console.print(f"{clock}  {refused.file} was set aside: {refused.reason}", markup=False, soft_wrap=True)
+                console.print(f"{clock}  Set aside: {refused.file} {refused.reason}.", markup=False, soft_wrap=True)
 
 
 def _all(reader: EventReader) -> list[Recorded]:

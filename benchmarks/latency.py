@@ -60,7 +60,7 @@ def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=12, help="photos to make and drop")
+    parser.add_argument("--count", type=int, default=20, help="photos to make and drop")
     parser.add_argument("--photos", type=Path, help="a folder of photos to drop instead")
     chosen = parser.parse_args()
     files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else photos(chosen.count)

@@ -99,6 +99,7 @@ class Refused(_Event):
 
     type: Literal["refused"] = "refused"
     file: str
+    #: Goes on where the file's name stops: “is damaged: …”.
     reason: str
 
 

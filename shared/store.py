@@ -107,7 +107,7 @@ def _open(url: str) -> ObjectStore:
     if url.startswith("file:"):
         folder = Path(unquote(urlsplit(url).path))
         try:
-            return LocalStore(folder, mkdir=True)
+            return LocalStore(folder, mkdir=True, automatic_cleanup=True)
         except (BaseError, OSError) as error:
             raise StoreError(f"The store's folder {folder} cannot be used: {_first_line(error)}.") from error
     try:

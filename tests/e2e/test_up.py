@@ -84,13 +84,13 @@ def test_the_same_photo_twice_is_one_dream(up: Up) -> None:
 
 def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(up: Up) -> None:
     before, photo = len(up.completed()), heic(colours(111))
-    refusals = up.printed().count("was set aside")
+    refusals = up.printed().count("Set aside")
     with (up.inbox / "slow.heic").open("wb", buffering=0) as file:
         for start in range(0, len(photo), len(photo) // 5):
             file.write(photo[start : start + len(photo) // 5])
             time.sleep(0.6)  # the pause of a slow copy: longer than a whole file stands still
     up.until(lambda: len(up.completed()) == before + 1)
-    assert up.printed().count("was set aside") == refusals
+    assert up.printed().count("Set aside") == refusals
 
 
 def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(up: Up) -> None:
@@ -98,11 +98,11 @@ def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(up: Up) -> 
     drop(up, "broken.heic", heic(colours(104))[:900])
     drop(up, "well.heic", heic(colours(105)))
     up.until(lambda: len(up.completed()) > before)
-    up.until(lambda: "broken.heic was set aside" in up.printed())
+    up.until(lambda: "Set aside: broken.heic is damaged" in up.printed())
     assert "Traceback" not in up.printed() + up.err.read_text()
     shown = artdream("status", "--data", str(up.data), folder=up.folder)
     assert shown.returncode == 0
-    assert "broken.heic was set aside" in shown.stdout
+    assert "Set aside: broken.heic is damaged" in shown.stdout
 
 
 def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(up: Up) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
+from shared.settings import Settings
 from shared.store import Store, StoreError, dream_name, frame_name, photo_name, sidecar_name
 
 
@@ -19,6 +20,13 @@ def test_what_is_not_there_is_none(store: Store) -> None:
     assert store.get(dream_name("job")) is None
     assert asyncio.run(store.get_async(dream_name("job"))) is None
     store.delete(dream_name("job"))
+
+
+def test_what_is_removed_leaves_nothing(store: Store, settings: Settings) -> None:
+    store.put(photo_name("ab"), b"pixels")
+    store.delete(photo_name("ab"))
+    assert store.get(photo_name("ab")) is None
+    assert not (settings.data / "store" / "photos").exists()
 
 
 def test_a_listing_names_what_was_put_under_a_folder(store: Store) -> None:
