@@ -147,7 +147,7 @@ def display(display_settings: Settings) -> Iterator[Display]:
     assert (code, said) == (0, "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser

@@ -1,7 +1,6 @@
 """The wall, as a guest sees it: a real browser in front of a real display and a real broker."""
 
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -194,19 +193,3 @@ def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
     code, said, seconds = display.stop(number)
     assert (code, said) == (0, "")
     assert seconds < 5
-
-
-def test_an_event_is_on_the_wall_within_half_a_second(wall: Page, studio: Studio) -> None:
-    """A coarse guard; `make bench` measures."""
-    studio.dream((3, 3, 3))
-    wall.wait_for_selector("[data-scene=dream]")
-    claim = studio.start(studio.photo((9, 9, 9)))
-    wall.wait_for_selector("[data-scene=emerging]")
-    delays = []
-    for index in range(4):
-        before = time.time()
-        name = studio.frame(claim, index)
-        shown = wall.wait_for_selector(f'img[data-frame="{name}"][data-shown-at]')
-        assert shown
-        delays.append(float(shown.get_attribute("data-shown-at") or "nan") / 1000 - before)
-    assert sorted(delays)[1] < 0.5
