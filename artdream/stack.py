@@ -73,9 +73,12 @@ class Stack:
         self._broker.start()
         client = connect(self._url)
         _await_broker(client, self._broker)
-        file = self._data / BROKER_FILE
-        file.touch(mode=0o600)
-        file.write_text(self._url, encoding="utf-8")
+        # Whole or not at all, and for this user only: the address holds the password.
+        draft = self._data / f".{BROKER_FILE}"
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(self._url, encoding="utf-8")
+        draft.replace(self._data / BROKER_FILE)
         for part in self._parts:
             part.start()
         self._report.opening(self._settings, self._workers, client.connection_pool.connection_kwargs["port"])

@@ -12,6 +12,9 @@ from shared.recipe import DEFAULT_RECIPE
 
 PREFIX = "ARTDREAM_"
 
+#: How the address of a broker begins.
+SCHEMES = ("redis://", "rediss://")
+
 #: Written by the embedded stack into its data folder, so that other commands find its broker.
 BROKER_FILE = "broker.url"
 
@@ -40,9 +43,13 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """The broker's URL, secrets included. Raises ArtDreamError where none is set and no stack runs."""
+        """The broker's URL, secrets included. Raises ArtDreamError where there is none or it is not one."""
         if self.broker_url is not None:
-            return self.broker_url.get_secret_value()
+            url = self.broker_url.get_secret_value()
+            if not url.startswith(SCHEMES):
+                known = " or ".join(SCHEMES)
+                raise ArtDreamError(f"{PREFIX}BROKER_URL is no broker's address: one begins with {known}.")
+            return url
         file = self.data / BROKER_FILE
         try:
             return file.read_text(encoding="utf-8").strip()

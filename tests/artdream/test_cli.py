@@ -77,6 +77,16 @@ def test_a_broker_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypat
     assert "hidden" not in ended.stderr
 
 
+def test_a_brokers_address_that_is_none_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in (["status"], ["worker"], ["send", "in.jpg"]):
+        monkeypatch.setenv("ARTDREAM_BROKER_URL", "hidden@localhost:6379")
+        ended = artdream(*command, folder=tmp_path)
+        assert ended.returncode == 1
+        assert ended.stderr.count("\n") == 1
+        assert "begins with redis://" in ended.stderr
+        assert "hidden" not in ended.stderr
+
+
 def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     examined = artdream("doctor", folder=tmp_path)
     assert examined.returncode == 1
