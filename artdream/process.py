@@ -78,20 +78,18 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, wait for its grace, then kill it and all its children."""
-        if self._child is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(self.grace)
+        if (child := self._child) is not None:
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(self.grace)
         self.kill()
 
     def kill(self) -> None:
-        """End it and all its children at once."""
-        if self._child is not None:
-            _end_group(self._child.pid, signal.SIGKILL)
-            self._child.wait()
-            self._child = None
+        """End it and all its children at once. May be called while another thread is in `stop`."""
+        child, self._child = self._child, None
+        if child is not None:
+            _end_group(child.pid, signal.SIGKILL)
+            child.wait()
         self._note.unlink(missing_ok=True)
 
     def sweep(self) -> bool:

@@ -39,16 +39,15 @@ class Stack:
         self._stopping = threading.Event()
         self._hurry = False
         self._folders(settings)
-        password, port = secrets.token_urlsafe(24), _free_port()
-        url = f"redis://:{password}@127.0.0.1:{port}/0"
-        self._settings = settings.model_copy(update={"broker_url": None})
-        self._url = url
-        environment = {**settings.environment(), "ARTDREAM_BROKER_URL": url, "PYTHONUNBUFFERED": "1"}
+        self._settings = settings
+        password, self._port = secrets.token_urlsafe(24), _free_port()
+        self._url = f"redis://:{password}@127.0.0.1:{self._port}/0"
+        environment = {**settings.environment(), "ARTDREAM_BROKER_URL": self._url, "PYTHONUNBUFFERED": "1"}
         if sys.platform == "darwin":
             # Celery's pool forks; Apple's libraries otherwise abort a child that was forked beside a running thread.
             environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         self._broker = self._process("broker", [str(_valkey_binary()), "-"], {}, GRACE)
-        self._broker.stdin = _valkey_configuration(port, password, self._data / "broker")
+        self._broker.stdin = _valkey_configuration(self._port, password, self._data / "broker")
         artdream = [sys.executable, "-m", "artdream"]
         self._parts = [
             self._process("worker", [*artdream, "worker", "--concurrency", str(workers)], environment, WORKER_GRACE),
@@ -71,8 +70,7 @@ class Stack:
 
     def _start(self) -> None:
         self._broker.start()
-        client = connect(self._url)
-        _await_broker(client, self._broker)
+        _await_broker(connect(self._url), self._broker)
         # Whole or not at all, and for this user only: the address holds the password.
         draft = self._data / f".{BROKER_FILE}"
         draft.unlink(missing_ok=True)
@@ -81,22 +79,23 @@ class Stack:
         draft.replace(self._data / BROKER_FILE)
         for part in self._parts:
             part.start()
-        self._report.opening(self._settings, self._workers, client.connection_pool.connection_kwargs["port"])
+        self._report.opening(self._settings, self._workers, self._port)
 
     def _watch(self) -> None:
         """Restart what ends, tell what happens."""
         client = connect(self._url)
         register, events = Register(client), EventReader(client, EventLog(client).last_id())
-        warm, began = False, time.monotonic()
+        warm, began = False, time.time()
         while not self._stopping.is_set():
             for process in (self._broker, *self._parts):
                 if sentence := process.tend():
                     self._report.warn(sentence)
             try:
                 if not warm:
-                    ready = [p for p in register.present() if p.part == Part.WORKER and p.state != "warming up"]
-                    if warm := len(ready) >= self._workers:
-                        self._report.warm(time.monotonic() - began)
+                    workers = [p for p in register.present() if p.part == Part.WORKER and p.state != "warming up"]
+                    # After a power cut the register still holds the workers of before.
+                    if warm := sum(worker.since >= began for worker in workers) >= self._workers:
+                        self._report.warm(time.time() - began)
                         if self._demo:
                             self._drop_sample()
                 for recorded in events.read(wait=0.5):

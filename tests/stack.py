@@ -96,6 +96,15 @@ class Up:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(90)
 
+    def kill_all(self) -> None:
+        """Kill it with everything it started, at once."""
+        assert self._process is not None
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        for process in (self._process, *family):
+            process.kill()
+        self._process.wait()
+        psutil.wait_procs(family, timeout=10)
+
     def kill_part(self, name: str) -> None:
         """Kill one part with SIGKILL, but none of its children."""
         note = json.loads((self.data / "run" / f"{name}.json").read_text())

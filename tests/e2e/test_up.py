@@ -153,6 +153,16 @@ def test_after_a_kill_the_next_start_ends_what_was_left_and_goes_on(up: Up) -> N
     up.until(lambda: len(up.completed()) == before + 1)
 
 
+def test_after_a_power_cut_the_next_start_goes_on_and_says_warm_only_when_it_is(up: Up) -> None:
+    before, log = len(up.completed()), up.data / "logs" / "worker.log"
+    up.kill_all()
+    drop(up, "dark.jpg", jpeg(colours(109)))
+    warm = log.read_text().count("is warm after")
+    up.start()
+    assert log.read_text().count("is warm after") == warm + 1
+    up.until(lambda: len(up.completed()) == before + 1)
+
+
 @pytest.mark.parametrize(("part", "seed"), [("worker", 121), ("producer", 122), ("display", 123), ("broker", 124)])
 def test_a_part_that_is_killed_is_started_again_and_the_operator_told(up: Up, part: str, seed: int) -> None:
     before = len(up.completed())
