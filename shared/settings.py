@@ -1,6 +1,5 @@
 """The settings of an installation: one frozen object, read once from the environment and `.env`."""
 
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -84,12 +83,6 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             raise ArtDreamError(f"Setting {PREFIX}{name.upper()}: {first['msg']} (it is {first['input']!r}).") from None
-
-
-@cache
-def current() -> Settings:
-    """Return the settings of this process, read at the first call."""
-    return Settings.read()
 
 
 def example() -> str:

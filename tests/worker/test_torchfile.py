@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.networks.torchfile import MAGIC, PROTOCOL, parse_tensors, read_tensors
+from worker.networks.lite import load_lite_from
+from worker.networks.torchfile import MAGIC, PROTOCOL, parse_tensors
 
 ORDERED = b"ccollections\nOrderedDict\n)R"
 
@@ -69,10 +70,9 @@ def test_a_part_of_a_storage_is_read_from_its_offset() -> None:
 
 def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
     trace = tmp_path / "was-here"
-    file = tmp_path / "hostile.pth"
-    file.write_bytes(torch_file(b"cos\nsystem\n" + group(text(f"touch {trace}")) + b"R"))
+    content = torch_file(b"cos\nsystem\n" + group(text(f"touch {trace}")) + b"R")
     with pytest.raises(ArtDreamError, match=r"hostile\.pth .* os\.system"):
-        read_tensors(file)
+        parse_tensors(content, source="hostile.pth")
     assert not trace.exists()
 
 
@@ -102,4 +102,4 @@ def test_a_damaged_weights_file_is_refused_with_a_reason(content: bytes, reason:
 
 def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match=r"gone\.pth cannot be read"):
-        read_tensors(tmp_path / "gone.pth")
+        load_lite_from(tmp_path / "gone.pth")

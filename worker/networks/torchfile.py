@@ -10,7 +10,6 @@ import math
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -81,21 +80,12 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError("a storage of an unknown kind")
 
 
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read every tensor of a file, by name, as arrays that own nothing but numbers.
+def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
+    """Return every tensor of a file's bytes, by name, as arrays that own nothing but numbers.
 
-    Raises ArtDreamError, naming the file, where it is missing, is not such a file, is cut short, was written on a
+    source: names the file in errors. Raises ArtDreamError where it is not such a file, is cut short, was written on a
     big-endian machine, or asks for anything but tensors.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): install them anew.") from error
-    return parse_tensors(content, source=path.name)
-
-
-def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
-    """Do what read_tensors does, for bytes already read."""
 
     def refuse(reason: str) -> NoReturn:
         raise ArtDreamError(f"The weights {source} were refused: {reason}. Install the worker anew, or another file.")
