@@ -86,13 +86,13 @@ class Claim:
 #: One atomic step: check state and token, change state, keep the time, append one event.
 #: KEYS: job, stream. ARGV: event ("" for none), new state ("" keeps it), token ("" for any), job ("" keeps it),
 #: length of the stream, then the legal states before.
-#: Answers {moved, state, token, job, seconds since the state before}.
+#: Answers {token, seconds since the state before}, nothing where the transition is illegal.
 _MOVE = """
 local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
 local legal = false
 for i = 6, #ARGV do legal = legal or ARGV[i] == state end
 if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
-  return {0, state, tonumber(token), '', '0'}
+  return false
 end
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -101,7 +101,7 @@ if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'job', ARGV[4]) end
 if ARGV[2] == 'started' then token = redis.call('HINCRBY', KEYS[1], 'token', 1) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'state', ARGV[2], 'at', string.format('%.6f', now)) end
 if ARGV[1] ~= '' then redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'event', ARGV[1]) end
-return {1, ARGV[2], tonumber(token), redis.call('HGET', KEYS[1], 'job'), tostring(since)}
+return {tonumber(token), tostring(since)}
 """
 
 
@@ -171,8 +171,10 @@ class JobTable:
                 *(LEGAL[state] if state else (State.STARTED,)),
             ],
         )
-        moved, _, new_token, _, since = cast("tuple[int, str, int, str, str]", answer)
-        return (new_token, float(since)) if moved else None
+        if answer is None:
+            return None
+        new_token, since = cast("tuple[int, str]", answer)
+        return new_token, float(since)
 
 
 def _key(job_id: str) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.events import Stages
+from shared.events import Completed, Stages
 from shared.recipe import Recipe
 
 
@@ -29,3 +29,15 @@ class Sidecar(BaseModel):
     stages: Stages
     #: Epoch seconds, by the worker's clock.
     completed_at: float
+
+    def completion(self) -> Completed:
+        """Return the event that announces this dream."""
+        return Completed(
+            job_id=self.job_id,
+            photo_id=self.photo_id,
+            recipe=self.recipe.name,
+            title=self.recipe.title,
+            photo=self.photo,
+            dream=self.dream,
+            stages=self.stages,
+        )

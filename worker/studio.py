@@ -94,12 +94,12 @@ class Studio:
             completed_at=time.time(),
         )
         self._insist(lambda: self._store.put(sidecar_name(job.id), sidecar.model_dump_json(indent=1).encode()))
-        return _completed(sidecar)
+        return sidecar.completion()
 
     def _published(self, job: Job) -> Completed | None:
         """Return the completion of a dream that an earlier delivery published but did not live to announce."""
         text = self._insist(lambda: self._store.get(sidecar_name(job.id)))
-        return _completed(Sidecar.model_validate_json(text)) if text else None
+        return Sidecar.model_validate_json(text).completion() if text else None
 
     def _photo(self, job: Job) -> NDArray[np.uint8]:
         """Return the job's photo, (height, width, 3)."""
@@ -130,18 +130,6 @@ class Studio:
                     log.warning("waiting: %s", error)
                 time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
-
-
-def _completed(sidecar: Sidecar) -> Completed:
-    return Completed(
-        job_id=sidecar.job_id,
-        photo_id=sidecar.photo_id,
-        recipe=sidecar.recipe.name,
-        title=sidecar.recipe.title,
-        photo=sidecar.photo,
-        dream=sidecar.dream,
-        stages=sidecar.stages,
-    )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from shared.settings import Settings
 from shared.store import Store
 from tests.browser import chromium
 from tests.display.studio import Studio
+from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
 PATIENCE = 30
@@ -32,13 +32,6 @@ def until(true: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {PATIENCE} s")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Valkey:

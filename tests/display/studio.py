@@ -7,7 +7,6 @@ import time
 import redis
 from PIL import Image, ImageDraw
 
-from shared.events import Completed
 from shared.jobs import Claim, Job, JobTable
 from shared.recipe import DEFAULT_RECIPE, load_recipe
 from shared.sidecar import Sidecar
@@ -81,16 +80,7 @@ class Studio:
             completed_at=time.time(),
         )
         self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
-        completed = Completed(
-            job_id=job.id,
-            photo_id=job.photo_id,
-            recipe=job.recipe.name,
-            title=job.recipe.title,
-            photo=sidecar.photo,
-            dream=sidecar.dream,
-            stages={},
-        )
-        assert self._table.complete(claim, completed)
+        assert self._table.complete(claim, sidecar.completion())
 
     def fail(self, claim: Claim) -> None:
         """The job ends without a dream."""
