@@ -1,4 +1,10 @@
-"""The one exception that an operator may see."""
+"""The one exception that an operator may see, and the question that goes with a name that does not exist."""
+
+import difflib
+from collections.abc import Iterable
+
+#: Names that are listed where none is near.
+LISTED = 20
 
 
 class ArtDreamError(Exception):
@@ -6,3 +12,9 @@ class ArtDreamError(Exception):
 
     The command line prints the sentence and exits with 1. Everything else is a bug and keeps its traceback.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that names what is near among the known, or the first of them where nothing is."""
+    names = list(known)
+    return f"Did you mean {', '.join(difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:LISTED])}?"

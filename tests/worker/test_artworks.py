@@ -1,0 +1,103 @@
+"""The house's artworks are its own, differ from each other, and are worth learning a style from."""
+
+import io
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.errors import ArtDreamError
+from worker.artworks import artworks, read_artwork
+from worker.artworks.__main__ import PAINTERS, save
+
+NAMES = artworks()
+PAIRS = list(itertools.combinations(NAMES, 2))
+
+
+def pixels(jpeg: bytes) -> np.ndarray:
+    """Return a JPEG as (rows, columns, 3) in 0..255."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return np.asarray(picture.convert("RGB"), np.float32)
+
+
+def bands(image: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return what an image's lightness holds at ever coarser scales, each band half the size of the one before."""
+    grey, found = image.mean(-1), []
+    for _ in range(count):
+        grey = grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2]
+        small = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / 4
+        found.append(grey - small.repeat(2, 0).repeat(2, 1))
+        grey = small
+    return found
+
+
+def palette(image: np.ndarray) -> np.ndarray:
+    """Return the shares of 6 x 6 x 6 colours."""
+    cells = (image / 256 * 6).astype(int) @ [36, 6, 1]
+    return np.bincount(cells.ravel(), minlength=216) / cells.size
+
+
+def texture(image: np.ndarray) -> np.ndarray:
+    """Return how strong, how oriented and how sparse an image's detail is at four scales."""
+    marks = []
+    for band in bands(image, 4):
+        down, across = np.abs(np.diff(band, axis=0)).mean(), np.abs(np.diff(band, axis=1)).mean()
+        marks += [np.log(band.std()), np.log(down / across), np.log(band.std() / np.abs(band).mean())]
+    return np.array(marks)
+
+
+def test_there_are_six_works_and_each_has_its_painter() -> None:
+    assert [f"{name}.jpg" for name in sorted(PAINTERS)] == list(NAMES)
+    assert len(NAMES) == 6
+
+
+def test_an_unknown_work_is_refused_with_near_names() -> None:
+    with pytest.raises(ArtDreamError, match=r"“nigth\.jpg”.*night\.jpg"):
+        read_artwork("nigth.jpg")
+    with pytest.raises(ArtDreamError, match=r"no artwork"):
+        read_artwork("../__init__.py")
+
+
+def test_reading_a_work_loads_no_painter() -> None:
+    program = (
+        "import sys; from worker.artworks import artworks, read_artwork; read_artwork(artworks()[0]);"
+        "print([m for m in ('numpy', 'PIL', 'keras', 'worker.artworks.canvas') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_together_the_works_stay_small() -> None:
+    assert sum(len(read_artwork(name)) for name in NAMES) <= 1_200_000
+
+
+@pytest.mark.parametrize("name", ["mosaic", "wave"])  # the two that take seconds; the others take their means from them
+def test_a_work_can_be_painted_again(name: str) -> None:
+    out = io.BytesIO()
+    save(PAINTERS[name](), out)
+    again, shipped = pixels(out.getvalue()), pixels(read_artwork(f"{name}.jpg"))
+    assert again.shape == shipped.shape
+    assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m worker.artworks"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_work_has_detail_at_every_scale_and_nothing_empty(name: str) -> None:
+    image = pixels(read_artwork(name))
+    assert max(image.shape[:2]) == 768
+    assert [float(band.std()) for band in bands(image, 5) if band.std() < 6] == []
+    rows, columns = image.shape[0] // 6, image.shape[1] // 6
+    parts = [
+        image[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns]
+        for r, c in itertools.product(range(6), repeat=2)
+    ]
+    assert [float(bands(part, 1)[0].std()) for part in parts if bands(part, 1)[0].std() < 3] == []
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_no_two_works_share_palette_or_texture(one: str, other: str) -> None:
+    first, second = pixels(read_artwork(one)), pixels(read_artwork(other))
+    assert np.abs(palette(first) - palette(second)).sum() / 2 > 0.5  # 1: no colour in common
+    assert np.linalg.norm(texture(first) - texture(second)) > 0.3
