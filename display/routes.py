@@ -12,7 +12,15 @@ from display.feed import Feed
 from shared.store import Store, StoreError
 
 #: The object names that anyone may see. Whatever does not match is not there.
-_SHOWN = re.compile(r"photos/[0-9a-f]{64}\.jpg|dreams/[0-9a-f]{32}/(dream|thumb|frames/[0-9]{1,4})\.jpg", re.ASCII)
+_SHOWN = re.compile(
+    r"photos/[0-9a-f]{64}\.jpg|dreams/[0-9a-f]{32}/((dream|thumb|frames/[0-9]{1,4})\.jpg|clip\.(mp4|webp)|zoom\.mp4)",
+    re.ASCII,
+)
+
+_TYPES = {"jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
+
+#: One part of an object: from–to, from–, or the last so many bytes (RFC 9110, 14.1.2). Several at once are not given.
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -52,6 +60,21 @@ def routes(feed: Feed, store: Store) -> list[Route]:
         headers = _KEPT | {"ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(data, media_type="image/jpeg", headers=headers)
+        return _part(data, _TYPES[name.rpartition(".")[2]], headers | {"Accept-Ranges": "bytes"}, request)
 
     return [Route("/feed", follow), Route("/pictures/{name:path}", picture)]
+
+
+def _part(data: bytes, media_type: str, headers: dict[str, str], request: Request) -> Response:
+    """Return the part of an object that is asked for, or all of it. Safari plays no video from who cannot do that."""
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    first, last, tail = asked.groups() if asked else ("", "", "")
+    backwards = first and last and int(first) > int(last)
+    if not asked or backwards or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+        return Response(data, media_type=media_type, headers=headers)
+    begin = int(first) if first else max(0, len(data) - int(tail))
+    end = min(int(last) + 1, len(data)) if last else len(data)
+    if begin >= end:
+        return Response(status_code=416, headers=_NOT_KEPT | {"Content-Range": f"bytes */{len(data)}"})
+    place = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
+    return Response(data[begin:end], status_code=206, media_type=media_type, headers=headers | place)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -30,10 +30,45 @@ def sidecar_name(job_id: str) -> str:
 
 def frame_name(job_id: str, index: int) -> str:
     """Return the object name of one intermediate picture, counted from 0."""
-    return f"dreams/{job_id}/frames/{index:02d}.jpg"
+    return f"{frames_folder(job_id)}{index:02d}.jpg"
 
 
-_CONTENT_TYPES = {".jpg": "image/jpeg", ".json": "application/json"}
+def frames_folder(job_id: str) -> str:
+    """Return what the names of a dream's frames begin with."""
+    return f"dreams/{job_id}/frames/"
+
+
+def clip_name(job_id: str) -> str:
+    """Return the object name of the video from the photo into the dream and back."""
+    return f"dreams/{job_id}/clip.mp4"
+
+
+def preview_name(job_id: str) -> str:
+    """Return the object name of the same clip as a small animated picture."""
+    return f"dreams/{job_id}/clip.webp"
+
+
+def zoom_name(job_id: str) -> str:
+    """Return the object name of the video into the dream without end."""
+    return f"dreams/{job_id}/zoom.mp4"
+
+
+#: Where the artworks lie that an installation owns.
+REFERENCES = "references/"
+
+
+def reference_name(artist: str, file: str) -> str:
+    """Return the object name of an artwork."""
+    return f"{REFERENCES}{artist}/{file}"
+
+
+_CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 
 
 class StoreError(ArtDreamError):
@@ -57,7 +92,7 @@ class Store:
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object, whole or not at all. Raises StoreError."""
-        content_type = _CONTENT_TYPES[name[name.rindex(".") :]]
+        content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
         # Folders cannot keep a content type.
         attributes = None if isinstance(self._objects, LocalStore) else {"Content-Type": content_type}
         try:

@@ -3,7 +3,7 @@
 import http.client
 import shutil
 
-from shared.store import dream_name, photo_name, sidecar_name
+from shared.store import clip_name, dream_name, photo_name, preview_name, sidecar_name, zoom_name
 from tests.display.conftest import Display
 from tests.display.studio import Studio
 
@@ -35,6 +35,39 @@ def test_a_dream_is_served_once_and_then_kept_by_the_browser(display: Display, s
     assert ask(display, f"/pictures/{photo_name(job.photo_id)}").status == 200
 
 
+def test_the_clips_of_a_dream_are_served_as_what_they_are(display: Display, studio: Studio) -> None:
+    job = studio.dream((1, 2, 3))
+    kinds = {clip_name: "video/mp4", zoom_name: "video/mp4", preview_name: "image/webp"}
+    for named, kind in kinds.items():
+        assert ask(display, f"/pictures/{named(job.id)}").status == 404
+        studio.store.put(named(job.id), b"moving")
+        answer = ask(display, f"/pictures/{named(job.id)}")
+        assert (answer.status, answer.getheader("Content-Type")) == (200, kind)
+        assert answer.body == b"moving"  # type: ignore[attr-defined]
+
+
+def test_a_phone_gets_the_parts_of_a_video_that_it_asks_for(display: Display, studio: Studio) -> None:
+    job = studio.dream((1, 2, 3))
+    studio.store.put(clip_name(job.id), b"0123456789")
+    path = f"/pictures/{clip_name(job.id)}"
+    whole = ask(display, path)
+    assert whole.getheader("Accept-Ranges") == "bytes"
+    for asked, given in {"0-1": b"01", "4-": b"456789", "-3": b"789", "8-99": b"89", "-99": b"0123456789"}.items():
+        answer = ask(display, path, Range=f"bytes={asked}", If_Range=whole.getheader("ETag") or "")
+        begin = b"0123456789".index(given)
+        assert (answer.status, answer.body) == (206, given)  # type: ignore[attr-defined]
+        assert answer.getheader("Content-Range") == f"bytes {begin}-{begin + len(given) - 1}/10"
+        assert answer.getheader("Content-Type") == "video/mp4"
+    for beyond in ("10-", "-0"):
+        answer = ask(display, path, Range=f"bytes={beyond}")
+        assert (answer.status, answer.getheader("Content-Range")) == (416, "bytes */10")
+    for not_given in ("bytes=0-1,4-5", "bytes=7-3", "pages=1"):
+        answer = ask(display, path, Range=not_given)
+        assert (answer.status, answer.body) == (200, b"0123456789")  # type: ignore[attr-defined]
+    changed_meanwhile = ask(display, path, Range="bytes=0-1", If_Range='"old"')
+    assert changed_meanwhile.body == b"0123456789"  # type: ignore[attr-defined]
+
+
 TRICKS = [
     "../data/store/secret.jpg",
     "..%2f..%2fsecret.jpg",
@@ -47,6 +80,9 @@ TRICKS = [
     "photos/{photo}.JPG",
     "/photos/{photo}.jpg",
     "dreams/{job}/dream.json",
+    "dreams/{job}/dream.mp4",
+    "dreams/{job}/zoom.webp",
+    "photos/{photo}.mp4",
     "dreams/{job}/frames/../dream.jpg",
     "dreams/{job}/frames/04.jpg%2f..%2f..%2fdream.json",
     "dreams/*/dream.jpg",

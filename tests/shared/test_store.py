@@ -7,7 +7,18 @@ import pytest
 
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from shared.store import Store, StoreError, dream_name, frame_name, photo_name, sidecar_name
+from shared.store import (
+    Store,
+    StoreError,
+    clip_name,
+    dream_name,
+    frame_name,
+    frames_folder,
+    photo_name,
+    preview_name,
+    sidecar_name,
+    zoom_name,
+)
 
 
 def test_what_is_put_is_got(store: Store) -> None:
@@ -38,6 +49,18 @@ def test_a_listing_names_what_was_put_under_a_folder(store: Store) -> None:
         "dreams/a/frames/03.jpg",
     }
     assert list(store.entries("nothing/")) == []
+
+
+def test_the_frames_of_a_dream_are_found_in_their_folder_and_nothing_else_is(store: Store) -> None:
+    for name in (frame_name("a", 0), frame_name("a", 12), dream_name("a"), frame_name("b", 0)):
+        store.put(name, b"x")
+    assert {entry.name for entry in store.entries(frames_folder("a"))} == {frame_name("a", 0), frame_name("a", 12)}
+
+
+def test_clips_can_be_kept(store: Store) -> None:
+    for named in (clip_name, preview_name, zoom_name):
+        store.put(named("a"), b"moving")
+        assert store.get(named("a")) == b"moving"
 
 
 def test_a_store_outlives_its_process(tmp_path: Path) -> None:
