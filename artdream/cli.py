@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.broker import AWAY
+from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
 from shared.recipe import load_recipe, recipe_names
@@ -23,6 +24,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+recipes = typer.Typer(help="The ways to dream: list, sheet.", invoke_without_command=True)
+app.add_typer(recipes, name="recipes")
+
+networks = typer.Typer(help="The networks that dream: list, show, fetch.", invoke_without_command=True)
+app.add_typer(networks, name="networks")
 
 out = Console(highlight=False)
 
@@ -120,21 +127,110 @@ def dream(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dream goes, as JPEG.")],
     recipe: RecipeOption = None,
     seed: SeedOption = 0,
+    canvas: Annotated[
+        int | None, typer.Option("--canvas", help="Another long side in pixels, up to 4096 for prints.")
+    ] = None,
 ) -> None:
     """Dream one photo here and now, with no broker at all."""
     from artdream.offline import dream_file
 
-    dream_file(source, target, load_recipe(_settings(recipe=recipe).recipe), seed, out)
+    settings = _settings(recipe=recipe)
+    chosen = load_recipe(settings.recipe)
+    if canvas is not None:
+        chosen = chosen.model_copy(update={"canvas": _canvas(canvas)})
+    dream_file(source, target, chosen, seed, settings, out)
 
 
 @app.command()
-def recipes() -> None:
+def look(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the picture goes, as JPEG.")],
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="A layer; `artdream networks show NAME` lists them.")
+    ] = None,
+    channel: Annotated[int | None, typer.Option("--channel", min=0, help="One channel of the layer.")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="One class of a classifier, instead.")] = None,
+    network: Annotated[str, typer.Option("--network", help="`artdream networks` lists them.")] = "lite",
+    canvas: Annotated[int, typer.Option("--canvas", help=f"Side in pixels: {', '.join(map(str, LONG_SIDES))}.")] = 512,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=2000, help="More steps, more detail.")] = 128,
+    seed: SeedOption = 0,
+) -> None:
+    """Look into a network: paint from noise what makes a layer, a channel or a class fire."""
+    from artdream.offline import look_file
+
+    if (layer is None) == (class_name is None) or (channel is not None and layer is None):
+        raise ArtDreamError("Say what to look at: either --layer, with or without --channel, or --class.")
+    if class_name is not None:
+        objective: dict[str, object] = {"kind": "classes", "classes": [class_name]}
+    elif channel is not None:
+        objective = {"kind": "channels", "layer": layer, "channels": [channel]}
+    else:
+        objective = {"kind": "layers", "layers": {layer: 1.0}}
+    look_file(target, objective, network, _canvas(canvas), steps, seed, _settings(), out)
+
+
+@recipes.callback()
+def recipes_or_list(context: typer.Context) -> None:
+    """The ways to dream: list, sheet."""
+    if context.invoked_subcommand is None:
+        list_recipes()
+
+
+@recipes.command("list")
+def list_recipes() -> None:
     """List the ways to dream."""
     table = Table("Recipe", "Title", "Network", "Canvas", "What it does", box=None, header_style="dim")
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
     out.print(table)
+
+
+@recipes.command("sheet")
+def sheet(
+    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
+    seed: SeedOption = 0,
+    canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
+) -> None:
+    """Dream one photo in every way, side by side."""
+    from artdream.offline import sheet_file
+
+    sheet_file(source, target, _canvas(canvas), seed, _settings(), out)
+
+
+@networks.callback()
+def networks_or_list(context: typer.Context) -> None:
+    """The networks that dream: list, show, fetch."""
+    if context.invoked_subcommand is None:
+        list_networks()
+
+
+@networks.command("list")
+def list_networks(data: DataOption = None) -> None:
+    """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
+    from artdream.networks import show_list
+
+    show_list(_settings(data=data), out)
+
+
+@networks.command("show")
+def show_network(
+    name: Annotated[str, typer.Argument(help="`artdream networks` lists them; or a .keras file.", metavar="NAME")],
+    classes: Annotated[bool, typer.Option("--classes", help="Print every class it tells apart.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show the layers of a network that a recipe may name, and its classes."""
+    from artdream.networks import show_network as show
+
+    show(_settings(data=data), name, out, every_class=classes)
+
+
+@networks.command("fetch")
+def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
+    """Fetch the weights of a network, once."""
+    from artdream.networks import fetch
+
+    fetch(_settings(), name, out)
 
 
 @app.command()
@@ -168,6 +264,12 @@ def _settings(**chosen: object) -> Settings:
     settings = Settings.read(**chosen)
     load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
     return settings
+
+
+def _canvas(side: int) -> int:
+    if side not in LONG_SIDES:
+        raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
+    return side
 
 
 def _require_inbox(settings: Settings) -> None:

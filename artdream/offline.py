@@ -1,47 +1,145 @@
-"""One photo dreamt in this process, with no broker, no store and no display."""
+"""Dreams in this process, with no broker: one photo, every recipe side by side, or what a network sees in noise."""
+
+from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from artdream.sheet import Cell, sheet
 from producer.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe
+from shared.recipe import Recipe, load_recipe, recipe_names
+from shared.settings import Settings
+from shared.store import Store
 from worker.silence import silence
 
+if TYPE_CHECKING:
+    from worker.engine import Engine
 
-def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, console: Console) -> None:
+
+def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
     """Dream the photo at source into a JPEG at target. Raises ArtDreamError where either file cannot be used."""
-    if target.suffix.lower() not in (".jpg", ".jpeg"):
-        raise ArtDreamError(f"The dream is a JPEG: end {target} with .jpg.")
-    if not target.absolute().parent.is_dir():
-        raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+    _require_jpeg(target)
+    photo = _photo(source)
+    engine = _engine(settings)
+    with _progress(console) as progress:
+        bar = progress.add_task(recipe.title, total=1.0)
+        dreamt = engine.dream(photo, recipe, seed=seed, on_frame=_advancing(progress, bar))
+    _write(target, dreamt.pixels)
+    _tell(target, dreamt.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
+    for verdict in dreamt.verdicts[:1]:
+        console.print(f"{verdict.name}: {verdict.photo:.1%} → {verdict.dream:.1%}", markup=False)
+
+
+def sheet_file(source: Path, target: Path, canvas: int, seed: int, settings: Settings, console: Console) -> None:
+    """Dream the photo at source with every recipe, side by side. Raises ArtDreamError where a file cannot be used."""
+    _require_jpeg(target)
+    pixels = sheet_of(_photo(source), canvas, seed, settings, console)
+    _write(target, pixels)
+    _tell(target, pixels, f"{len(recipe_names())} recipes, seed {seed}", console)
+
+
+def sheet_of(
+    photo: NDArray[np.uint8], canvas: int, seed: int, settings: Settings, console: Console
+) -> NDArray[np.uint8]:
+    """Lay out a photo and its dreams in every recipe; one whose weights are not here says so. Returns pixels."""
+    engine = _engine(settings)
+    cells = [Cell("The photo", "", photo)]
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=len(recipe_names()))
+        for name in recipe_names():
+            recipe = load_recipe(name).model_copy(update={"canvas": canvas})
+            progress.update(bar, description=recipe.title)
+            try:
+                cells.append(Cell(recipe.title, name, engine.dream(photo, recipe, seed=seed).pixels))
+            except ArtDreamError:
+                if recipe.stand_in is None:
+                    raise
+                cells.append(Cell(recipe.title, f"{name}: wants {recipe.network}", None))
+            progress.advance(bar)
+    return sheet(cells)
+
+
+def look_file(
+    target: Path,
+    objective: dict[str, Any],
+    network: str,
+    canvas: int,
+    steps: int,
+    seed: int,
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Paint from noise what makes a part of a network fire. Raises ArtDreamError where there is no such part."""
+    _require_jpeg(target)
+    ascent = {"optimiser": "adam", "step": 0.05, "jitter": 24, "steps": steps}
+    recipe = Recipe.model_validate(
+        {"name": "look", "version": 1, "title": "Look", "description": "A look into a network.", "start": "noise"}
+        | {"network": network, "canvas": canvas, "objective": [objective], "ascent": ascent}
+    )
+    engine = _engine(settings)
+    with _progress(console) as progress:
+        bar = progress.add_task(network, total=1.0)
+        blank = np.zeros((canvas, canvas, 3), np.uint8)
+        dreamt = engine.dream(blank, recipe, seed=seed, on_frame=_advancing(progress, bar))
+    _write(target, dreamt.pixels)
+    _tell(target, dreamt.pixels, f"network {network}, seed {seed}", console)
+
+
+def _engine(settings: Settings) -> Engine:
+    with silence():
+        from worker.engine import Engine
+
+    # The installation's own artworks and networks count here too, where there is an installation.
+    store = Store(settings.store) if settings.store_url or settings.data.exists() else None
+    return Engine.of(settings, store)
+
+
+def _photo(source: Path) -> NDArray[np.uint8]:
     try:
-        photo = convert(source.read_bytes())
+        return np.asarray(Image.open(io.BytesIO(convert(source.read_bytes()).jpeg)))
     except OSError as error:
         raise ArtDreamError(f"{source} cannot be read: {error.strerror}.") from error
     except ArtDreamError as error:
         raise ArtDreamError(f"{source} {error}.") from error
-    with silence():
-        from worker.dream import dream
-        from worker.frames import jpeg
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(f"{recipe.title}", total=1.0)
-        pixels = dream(
-            np.asarray(Image.open(io.BytesIO(photo.jpeg))),
-            recipe,
-            seed=seed,
-            on_frame=lambda frame: progress.update(bar, completed=frame.fraction),
-        )
+
+def _require_jpeg(target: Path) -> None:
+    if target.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ArtDreamError(f"The dream is a JPEG: end {target} with .jpg.")
+    if not target.absolute().parent.is_dir():
+        raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+
+
+def _write(target: Path, pixels: NDArray[np.uint8]) -> None:
+    from worker.frames import jpeg
+
     try:
         target.write_bytes(jpeg(pixels))
     except OSError as error:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _tell(target: Path, pixels: NDArray[np.uint8], made: str, console: Console) -> None:
     height, width = pixels.shape[:2]
-    console.print(f"{target}: {width}×{height}, recipe “{recipe.name}”, seed {seed}.", soft_wrap=True, markup=False)
+    console.print(f"{target}: {width}×{height}, {made}.", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def _advancing(progress: Progress, bar: TaskID) -> Any:
+    return lambda frame: progress.update(bar, completed=frame.fraction)

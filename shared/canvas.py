@@ -7,11 +7,11 @@ share a handful of shapes that a worker can warm before the first guest arrives.
 from math import ceil
 from typing import NamedTuple
 
-#: Long sides in pixels: a thumbnail for tests, a phone, a laptop, a large wall.
-LONG_SIDES = (256, 512, 640, 1024, 1536)
+#: Long sides in pixels: a thumbnail for tests, a phone, a laptop, a large wall, a very large one, two for prints.
+LONG_SIDES = (256, 512, 640, 1024, 1536, 2048, 4096)
 
-#: The longest side of a photo that is kept: no canvas needs more.
-LARGEST = LONG_SIDES[-1]
+#: The longest side of a photo that is kept: more than a wall needs. A larger canvas scales it up.
+LARGEST = 1536
 
 #: Long side ÷ short side. Phones and cameras make 4:3; 16:9 covers video stills; 1:1 the rest.
 ASPECTS = (1.0, 4 / 3, 16 / 9)

@@ -1,52 +1,74 @@
 """Recipes: named, versioned parameters of a dream, kept as TOML files beside this module."""
 
-import difflib
 import hashlib
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from shared.canvas import LONG_SIDES
-from shared.errors import ArtDreamError
+from shared.errors import ArtDreamError, did_you_mean
+from shared.objective import TERMS, Frozen, Reference, Term
 
 DEFAULT_RECIPE = "animals"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Layers(_Frozen):
-    """Make whole layers fire: the weighted sum of their mean squared activations."""
-
-    kind: Literal["layers"] = "layers"
-    #: Layer name → weight.
-    layers: dict[str, FiniteFloat] = Field(min_length=1)
-
-
-class Ascent(_Frozen):
+class Ascent(Frozen):
     """How the objective is climbed."""
 
     #: Scales of the pyramid, smallest first.
     octaves: int = Field(5, ge=1, le=12)
     #: Size ratio of one octave to the next.
     octave_scale: float = Field(1.3, gt=1, le=2)
-    #: Gradient steps at each octave.
-    steps: int = Field(15, ge=0, le=500)
-    #: Length of one step, in units of the normalised gradient, on the range [-1, 1].
+    #: Steps at each octave.
+    steps: int = Field(15, ge=0, le=2000)
+    #: `gradient`: along the gradient, every scale of it made equally strong. `adam`: for objectives that have an
+    #: optimum, such as style.
+    optimiser: Literal["gradient", "adam"] = "gradient"
+    #: Length of one step, on the range [-1, 1]: of `gradient` in units of the normalised gradient, of `adam` its
+    #: learning rate.
     step: float = Field(0.02, gt=0, le=0.5)
+    #: Length of an octave's last step ÷ that of its first; what lies between falls geometrically.
+    decay: float = Field(1.0, gt=0, le=1)
     #: Largest random shift between steps, in pixels; hides the network's grid.
     jitter: int = Field(32, ge=0, le=256)
-    #: Laplacian levels that are normalised one by one, besides the residual.
+    #: Laplacian levels that `gradient` normalises one by one, besides the residual.
     levels: int = Field(3, ge=0, le=6)
 
 
-class Recipe(_Frozen):
+class Ellipse(Frozen):
+    """Dream inside an ellipse, or outside it. Places and lengths are shares of the photo's width and height."""
+
+    kind: Literal["ellipse"]
+    #: The centre.
+    x: Share = 0.5
+    y: Share = 0.5
+    #: The axes.
+    width: float = Field(0.8, gt=0, le=3)
+    height: float = Field(0.8, gt=0, le=3)
+    #: The share of the radius, counted from the rim, over which the dream fades out.
+    feather: Share = 0.25
+    outside: bool = False
+
+
+class Stencil(Frozen):
+    """Dream where a picture is white, not where it is black."""
+
+    kind: Literal["stencil"]
+    reference: Reference
+
+
+def _several(written: object) -> object:
+    return [written] if isinstance(written, dict) else written
+
+
+class Recipe(Frozen):
     """Named, versioned parameters of a dream."""
 
     name: Name
@@ -55,16 +77,31 @@ class Recipe(_Frozen):
     title: str = Field(min_length=1, max_length=60)
     #: What an operator reads when choosing.
     description: str = Field(min_length=1, max_length=300)
-    network: str = "lite"
+    network: str = Field("lite", min_length=1)
+    #: The recipe to take where the network's weights are missing.
+    stand_in: Name | None = None
     #: Long side in pixels.
     canvas: Literal[LONG_SIDES] = 640  # type: ignore[valid-type]
-    objective: Layers
+    #: What the dream begins with. From `noise`, the photo gives only its shape.
+    start: Literal["photo", "noise"] = "photo"
+    #: The terms that add up; in TOML `[[objective]]`, or `[objective]` where there is but one.
+    objective: Annotated[tuple[Term, ...], BeforeValidator(_several)] = Field(min_length=1)
     ascent: Ascent = Ascent()
+    #: Where the photo may change; everywhere by default.
+    mask: Annotated[Ellipse | Stencil, Field(discriminator="kind")] | None = None
+    #: Change lightness only.
+    keep_colours: bool = False
+
+    @model_validator(mode="after")
+    def _noise_is_free(self) -> Self:
+        if self.start == "noise" and (self.mask or self.keep_colours or self.ascent.optimiser != "adam"):
+            raise ValueError('start = "noise" goes with optimiser = "adam", without mask and keep_colours')
+        return self
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change whenever anything that can change a pixel does."""
-        body = self.model_dump_json(exclude={"title", "description"})
+        body = self.model_dump_json(exclude={"title", "description", "stand_in"})
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
@@ -77,11 +114,18 @@ def recipe_names() -> tuple[str, ...]:
 
 @cache
 def load_recipe(name: str) -> Recipe:
-    """Read one bundled recipe. Raises ArtDreamError where there is none of that name, naming near ones."""
+    """Read a bundled recipe by name, or one's own by the path of its `.toml` file.
+
+    Raises ArtDreamError where there is none, naming near ones, or where it is faulty.
+    """
+    if name.endswith(".toml"):
+        try:
+            return parse_recipe(Path(name).read_text(encoding="utf-8"), source=name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtDreamError(f"The recipe {name} cannot be read: {error}.") from error
     if name not in recipe_names():
-        near = difflib.get_close_matches(name, recipe_names(), n=3, cutoff=0.4) or recipe_names()
         raise ArtDreamError(
-            f"There is no recipe “{name}”. Did you mean {', '.join(near)}? `artdream recipes` lists all."
+            f"There is no recipe “{name}”. {did_you_mean(name, recipe_names())} `artdream recipes` lists all."
         )
     text = files("shared").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
     return parse_recipe(text, source=f"{name}.toml")
@@ -95,5 +139,25 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         raise ArtDreamError(f"Recipe {source} is not valid TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ArtDreamError(f"Recipe {source}, field “{field}”: {first['msg']}.") from error
+        part, place = _part(first["loc"][:-1])
+        field = ".".join(map(str, [*place, *first["loc"][-1:]]))
+        told = f"{first['msg']}."
+        if first["type"] == "extra_forbidden":
+            told = f"there is no such field. {did_you_mean(str(first['loc'][-1]), part.model_fields)}"
+        raise ArtDreamError(f"Recipe {source}, field “{field}”: {told}") from error
+
+
+#: Kind → the part of a recipe that is of that kind.
+_KINDS = {get_args(part.model_fields["kind"].annotation)[0]: part for part in (*TERMS, Ellipse, Stencil)}
+
+
+def _part(place: tuple[int | str, ...]) -> tuple[type[Frozen], tuple[int | str, ...]]:
+    """Return the part of a recipe that a fault's place is in, and the place as one would write it, without kinds."""
+    part: type[Frozen] = Ascent if place[:1] == ("ascent",) else Recipe
+    written: list[int | str] = []
+    for step in place:
+        if step in _KINDS and part is Recipe:
+            part = _KINDS[str(step)]
+        else:
+            written.append(step)
+    return part, tuple(written)

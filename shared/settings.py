@@ -1,7 +1,7 @@
 """The settings of an installation: one frozen object, read once from the environment and `.env`."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +31,12 @@ class Settings(BaseSettings):
         None, description="redis://… or rediss://…; empty: the broker of the stack that runs on the data folder."
     )
     store_url: str | None = Field(None, description="URL of the object store; empty: the folder `store` in data.")
+    weights: Path = Field(
+        Path("~/.cache/artdream/weights"), description="Folder that the weights of the big networks are fetched into."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="What networks compute in: auto takes bfloat16 where it is faster here, float32 elsewhere."
+    )
     recipe: str = Field(DEFAULT_RECIPE, description="Recipe that photos from the inbox are dreamt with.")
     host: str = Field("127.0.0.1", description="Address the display listens on; 0.0.0.0 opens it to the network.")
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")

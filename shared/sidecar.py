@@ -8,6 +8,17 @@ from shared.events import Completed, Stages
 from shared.recipe import Recipe
 
 
+class Verdict(BaseModel):
+    """How sure a network is that it sees something, before and after."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    #: Probabilities, 0 to 1.
+    photo: float
+    dream: float
+
+
 class Sidecar(BaseModel):
     """What made a dream; enough to make it again, and to rebuild the gallery from the store alone."""
 
@@ -24,6 +35,12 @@ class Sidecar(BaseModel):
     network: str
     #: SHA-256 of the network's weights.
     weights: str
+    #: What the network computed in: "float32" or "bfloat16".
+    precision: str = "float32"
+    #: The artworks that the dream took after, as `artist/file`.
+    artworks: tuple[str, ...] = ()
+    #: Proof of effect: the classes that the recipe asked for, then those that the network sees most in the dream.
+    verdicts: tuple[Verdict, ...] = ()
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages

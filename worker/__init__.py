@@ -1,1 +1,16 @@
-"""The GPU side: takes jobs, dreams them, publishes. Only its pool children import TensorFlow."""
+"""The GPU side: takes jobs, dreams them, publishes. Only its pool children import TensorFlow, or JAX."""
+
+import os
+from importlib.util import find_spec
+
+from shared.errors import ArtDreamError
+
+# Said before anything imports Keras, which would say it with a traceback.
+match os.environ.get("KERAS_BACKEND", ""):
+    case "" | "tensorflow":
+        pass
+    case "jax":
+        if find_spec("jax") is None:
+            raise ArtDreamError("KERAS_BACKEND=jax needs JAX, which is not installed here: install `artdream[jax]`.")
+    case other:
+        raise ArtDreamError(f"KERAS_BACKEND={other} is not supported: say tensorflow, or jax.")

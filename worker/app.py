@@ -54,6 +54,7 @@ class PoolProcess:
         self._name = ""
         self._state, self._since = "warming up", time.time()
         self._gone = threading.Event()
+        self._opened = contextlib.ExitStack()
 
     def register_task(self, app: Celery) -> None:
         """Make the application answer to the dream task."""
@@ -77,19 +78,20 @@ class PoolProcess:
         threading.Thread(target=self._announce, name="presence", daemon=True).start()
         started = time.perf_counter()
         with silence():
-            from worker.dream import warm
             from worker.studio import Studio
 
         self._studio = Studio(self._settings, self._name)
-        warm(load_recipe(self._settings.recipe))
+        self._opened.callback(self._studio.close)
+        self._studio.warm(load_recipe(self._settings.recipe))
         log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
         self._turn("ready")
 
     def end(self, **_: object) -> None:
-        """Leave the register."""
+        """Leave the register, and the clips that are not made."""
         self._gone.set()
         with contextlib.suppress(*AWAY):  # the entry expires by itself
             self._register.leave(Part.WORKER, self._name)
+        self._opened.close()
 
     def _turn(self, state: str) -> None:
         self._state, self._since = state, time.time()

@@ -1,31 +1,31 @@
-"""Gradient ascent over octaves: what makes a picture into a dream.
+"""The ascent over octaves: what makes a picture into a dream.
 
 DeepDream: A. Mordvintsev, C. Olah and M. Tyka, "Inceptionism" (2015). The ascent starts small, where a network's
 features are large against the picture, and carries what it changed up to the next octave, where the photo's own detail
 comes back.
 """
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from shared.recipe import Ascent
-from worker.backend import Tensor, compiled, resized, value_and_gradient
-from worker.laplacian import normalised
-from worker.networks.network import Network
-from worker.objectives import Objective
+from worker.backend import Tensor, resized
+from worker.medium import Medium
+from worker.optimisers import Look, Optimiser
+from worker.slope import TILE, WHOLE, ShiftedLook, Slope
 
 #: Octaves are multiples of this, so that their Laplacian levels halve without remainder.
 GRAIN = 16
 
 #: An octave with a shorter side shows a network too little to recognise anything, and is left out.
 SMALLEST = 64
-
-#: From a picture, a shift (rows, columns) and a length to the picture after one step and the value before it.
-Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,46 @@ class Octave:
     height: int
     width: int
 
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return self.height * self.width
+
 
 @dataclass(frozen=True)
 class Moment:
     """Where an ascent is after one of its steps."""
 
-    #: The share of the work that is done, 0 to 1, counted in pixels.
+    #: The share of the work that is done, above 0, up to 1, counted in pixels.
     fraction: float
-    #: The photo and what has become of it, at the size of the octave: (1, height, width, 3) in [-1, 1].
-    photo: Tensor
-    picture: Tensor
-    #: The objective's value before the step: (1,).
-    value: Tensor
+    #: Whether the octave's steps are used up.
+    ends_octave: bool
+    #: The photos, at the size of the octave: (batch, height, width, 3) in [-1, 1].
+    photos: Tensor
+    #: The objective's values before the step: (batch,).
+    values: Tensor
+    medium: Medium
+    parameters: Tensor
+
+    @property
+    def pictures(self) -> Tensor:
+        """What has become of the photos: (batch, height, width, 3) in [-1, 1]."""
+        return self.medium.paint(self.parameters)
 
     @property
     def change(self) -> Tensor:
-        """What the ascent added to the photo: (1, height, width, 3)."""
-        return self.picture - self.photo
+        """What was added to the photos: (batch, height, width, 3)."""
+        return self.pictures - self.photos
+
+
+class Subject(Protocol):
+    """What is dreamt of."""
+
+    def at(self, octave: Octave) -> NDArray[np.float32]:
+        """Return the photos at the size of an octave, (batch, height, width, 3) in [-1, 1]."""
+
+    def mask_at(self, octave: Octave) -> NDArray[np.float32]:
+        """Return where they may change, (1, 1, 1, 1) or (1, height, width, 1) in [0, 1]."""
 
 
 def octaves(height: int, width: int, ascent: Ascent) -> list[Octave]:
@@ -65,43 +88,55 @@ def octaves(height: int, width: int, ascent: Ascent) -> list[Octave]:
     return sizes
 
 
-def compiled_step(network: Network, objective: Objective, levels: int) -> Step:
-    """Compile one step of an ascent, for pictures of any size.
-
-    Raises ArtDreamError where the objective names a layer that the network does not have.
-    """
-    features = network.features(objective.layers)
-
-    def score(picture: Tensor) -> Tensor:
-        return objective.score(features(picture, training=False))
-
-    def step(picture: Tensor, shift: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        shifted = ops.roll(picture, shift, (1, 2))
-        value, gradient = value_and_gradient(score, shifted)
-        climbed = ops.clip(shifted + length * normalised(gradient, levels), -1, 1)
-        return ops.roll(climbed, -shift, (1, 2)), value
-
-    return compiled(step, takes=[((None, None, None, 3), "float32"), ((2,), "int32"), ((), "float32")])
-
-
 def ascend(
-    step: Step, photo_at: Callable[[Octave], NDArray[np.float32]], sizes: list[Octave], ascent: Ascent, seed: int
-) -> Iterator[Moment]:
-    """Climb octave after octave, telling after every step where it is.
+    slope: Slope,
+    optimiser: Optimiser,
+    medium: Medium,
+    subject: Subject,
+    sizes: Sequence[Octave],
+    ascent: Ascent,
+    *,
+    artworks: Mapping[str, NDArray[np.uint8]],
+    seeds: Sequence[int],
+    watch: Callable[[Moment], None],
+) -> None:
+    """Climb octave after octave, and tell after every step where the pictures are.
 
-    photo_at: gives the photo at the size of an octave, (1, height, width, 3) in [-1, 1]. seed: draws the shifts.
+    artworks: reference → pixels (height, width, 3), for each that the slope's objective names. seeds: one for each
+    picture; it draws the shifts. What `watch` raises ends the ascent.
     """
-    chance = np.random.default_rng(seed)
-    length = ops.convert_to_tensor(ascent.step, "float32")
-    work = ascent.steps * sum(size.height * size.width for size in sizes)
-    done = 0
+    chances = [np.random.default_rng(seed) for seed in seeds]
+    lengths = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
+    work, done = ascent.steps * sum(size.area for size in sizes), 0
     change: Tensor = np.zeros((1, 1, 1, 3), np.float32)
+
+    def climb(size: Octave) -> Tensor:
+        photos = ops.convert_to_tensor(subject.at(size))
+        start = medium.begin(ops.clip(photos + resized(change, size.height, size.width), -1, 1), seeds)
+        moments: deque[Moment] = deque(maxlen=1)
+        taken = itertools.count(1)
+
+        def step(parameters: Tensor, values: Tensor) -> None:
+            count = next(taken)
+            fraction = (done + count * size.area) / work
+            moments.append(Moment(fraction, count == ascent.steps, photos, values, medium, parameters))
+            watch(moments[0])
+
+        look = _shifting(slope.over(photos, artworks), size, ascent.jitter, chances)
+        optimiser.climb(start, look, subject.mask_at(size), lengths, step)
+        return moments[0].change if moments else medium.paint(start) - photos
+
     for size in sizes:
-        photo = ops.convert_to_tensor(photo_at(size))
-        picture = ops.clip(photo + resized(change, size.height, size.width), -1, 1)
-        for _ in range(ascent.steps):
-            shift = chance.integers(-ascent.jitter, ascent.jitter, 2, dtype=np.int32, endpoint=True)
-            picture, value = step(picture, ops.convert_to_tensor(shift), length)
-            done += size.height * size.width
-            yield Moment(done / work, photo, picture, value)
-        change = picture - photo
+        change = climb(size)
+        done += ascent.steps * size.area
+
+
+def _shifting(look: ShiftedLook, size: Octave, jitter: int, chances: Sequence[np.random.Generator]) -> Look:
+    """Shift each picture at random whenever it is looked at; far enough to hide tiles, where there are any."""
+    furthest = max(jitter, TILE if max(size.height, size.width) > WHOLE else 0)
+
+    def shifted(parameters: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = [chance.integers(-furthest, furthest, 2, dtype=np.int32, endpoint=True) for chance in chances]
+        return look(parameters, np.stack(drawn))
+
+    return shifted

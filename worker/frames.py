@@ -15,7 +15,7 @@ from PIL import Image
 
 from shared.broker import AWAY
 from shared.store import Store, StoreError, frame_name
-from worker.dream import Frame
+from worker.engine import Frame
 
 log = logging.getLogger(__name__)
 

@@ -1,44 +1,194 @@
-"""What an ascent climbs. Objectives are values: they add up, and a number scales them (after lucid)."""
+"""What an ascent climbs. Objectives are values: they add up, and a number scales them (after lucid).
+
+An objective scores each picture of a batch by itself. What does not belong to the picture (the photo it comes from, an
+artwork) is turned into targets once, by an `Aim`, and handed to the score with what a network sees in the picture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras import ops
 
-from shared.recipe import Layers
+from shared.errors import ArtDreamError
+from shared.objective import Channels, Classes, Content, Guide, Layers, Style, Term, Variation
 from worker.backend import Tensor
+from worker.networks.network import Network
 
-#: Layer name → its activations, (batch, height, width, channels) float32.
-Activations = Mapping[str, Tensor]
+#: What an aim is taken from where it is not an artwork.
+PHOTO = "photo"
+
+#: Longest side in pixels at which a guide is looked at: each place of the picture is compared with each of the guide.
+GUIDE_SIDE = 256
+
+#: Keeps a division by what nothing excited finite.
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class View:
+    """A batch of pictures, seen by a network."""
+
+    #: (batch, height, width, 3) float32 in [-1, 1].
+    picture: Tensor
+    #: Layer → its activations, (batch, rows, columns, channels) float32.
+    seen: Mapping[str, Tensor]
+    #: Key of an aim → its target; (batch, …), or (1, …) for all of them.
+    targets: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Something that the picture is compared with."""
+
+    key: str
+    #: PHOTO, or the reference of an artwork.
+    source: str
+    layer: str
+    #: From the activations of the layer for the source, (batch, rows, columns, channels), to the target.
+    target: Callable[[Tensor], Tensor]
+    #: Dimensions of the target.
+    rank: int
+    #: An artwork is shown with its long side no longer than this, nor than the picture's.
+    side: int = 1 << 16
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A number that a picture should make large, told from what some layers of a network see in it."""
+    """A number that a picture should make large."""
 
-    #: The layers it looks at.
+    #: The layers of the picture that it looks at.
     layers: tuple[str, ...]
-    #: From their activations to one value for each picture of the batch: (batch,) float32.
-    score: Callable[[Activations], Tensor]
+    #: One value for each picture: (batch,) float32.
+    score: Callable[[View], Tensor]
+    aims: tuple[Aim, ...] = ()
 
     def __add__(self, other: Objective) -> Objective:
         layers = tuple(dict.fromkeys(self.layers + other.layers))
-        return Objective(layers, lambda seen: self.score(seen) + other.score(seen))
+        aims = tuple({aim.key: aim for aim in self.aims + other.aims}.values())
+        return Objective(layers, lambda view: self.score(view) + other.score(view), aims)
 
     def __mul__(self, factor: float) -> Objective:
-        return Objective(self.layers, lambda seen: factor * self.score(seen))
+        return Objective(self.layers, lambda view: factor * self.score(view), self.aims)
 
     __rmul__ = __mul__
 
 
-def layer(name: str) -> Objective:
-    """Make a whole layer fire: the mean square of its activations."""
-    return Objective((name,), lambda seen: ops.mean(ops.square(seen[name]), axis=(1, 2, 3)))
+def layer(name: str, measure: str = "mean-square") -> Objective:
+    """Make a whole layer fire: the mean square, or the mean, of its activations."""
+    power = {"mean-square": ops.square, "mean": ops.convert_to_tensor}[measure]
+    return Objective((name,), lambda view: ops.mean(power(view.seen[name]), axis=(1, 2, 3)))
 
 
-def objective_of(spec: Layers) -> Objective:
-    """Turn what a recipe says into an objective."""
-    first, *others = (weight * layer(name) for name, weight in spec.layers.items())
+def channels(name: str, indices: Sequence[int]) -> Objective:
+    """Make some channels of a layer fire: the mean of their activations. On a class map: the mean of their logits."""
+    chosen = list(indices)
+    return Objective((name,), lambda view: ops.mean(ops.take(view.seen[name], chosen, axis=-1), axis=(1, 2, 3)))
+
+
+def guide(name: str, reference: str) -> Objective:
+    """Follow an artwork: the mean over all places of the dot product with the place of the artwork that matches best.
+
+    After the guided objective of “Inceptionism” (2015). Divided by the mean square of the artwork's activations.
+    """
+    aim = Aim(f"guide {name} {reference}", reference, name, lambda seen: _places(seen) / _power(seen), 3, GUIDE_SIDE)
+
+    def score(view: View) -> Tensor:
+        places = _places(view.seen[name])
+        matches = ops.matmul(places, ops.transpose(view.targets[aim.key], (0, 2, 1)))
+        return ops.mean(ops.max(matches, axis=-1), axis=-1) / ops.cast(ops.shape(places)[-1], "float32")
+
+    return Objective((name,), score, (aim,))
+
+
+def style(name: str, reference: str) -> Objective:
+    """Take on an artwork's style: minus the squared distance of the Gram matrices, relative to the artwork's own.
+
+    Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). 0 is its style; a picture that
+    excites nothing has -1.
+    """
+    aim = Aim(f"style {name} {reference}", reference, name, gram, 3)
+
+    def score(view: View) -> Tensor:
+        target = view.targets[aim.key]
+        return -_relative(gram(view.seen[name]) - target, target, axes=(1, 2))
+
+    return Objective((name,), score, (aim,))
+
+
+def content(name: str) -> Objective:
+    """Stay the photo: minus the squared distance of a layer's activations, relative to those of the photo."""
+    aim = Aim(f"content {name}", PHOTO, name, lambda seen: seen, 4)
+
+    def score(view: View) -> Tensor:
+        target = view.targets[aim.key]
+        return -_relative(view.seen[name] - target, target, axes=(1, 2, 3))
+
+    return Objective((name,), score, (aim,))
+
+
+def variation() -> Objective:
+    """Stay calm: minus the total variation, as the mean squared difference of neighbouring pixels."""
+
+    def score(view: View) -> Tensor:
+        down = view.picture[:, 1:] - view.picture[:, :-1]
+        right = view.picture[:, :, 1:] - view.picture[:, :, :-1]
+        return -ops.mean(ops.square(down), axis=(1, 2, 3)) - ops.mean(ops.square(right), axis=(1, 2, 3))
+
+    return Objective((), score)
+
+
+def gram(seen: Tensor) -> Tensor:
+    """Return how often channels fire together: (batch, rows, columns, channels) → (batch, channels, channels)."""
+    places = _places(seen)
+    return ops.matmul(ops.transpose(places, (0, 2, 1)), places) / ops.cast(ops.shape(places)[1], "float32")
+
+
+def objective_of(terms: Sequence[Term], network: Network) -> Objective:
+    """Turn what a recipe says into an objective. Raises ArtDreamError for a channel or class the network lacks."""
+    first, *others = (term.weight * _objective(term, network) for term in terms)
     return sum(others, start=first)
+
+
+def _objective(term: Term, network: Network) -> Objective:
+    match term:
+        case Layers():
+            return _weighted(term.layers, lambda name: layer(name, term.measure))
+        case Channels():
+            count = network.channel_count(term.layer)
+            if max(term.channels) >= count:
+                raise ArtDreamError(
+                    f"The layer {term.layer} of the network {network.name} has no channel {max(term.channels)}: "
+                    f"its {count} channels are 0 to {count - 1}."
+                )
+            return channels(term.layer, term.channels)
+        case Classes():
+            indices = [network.class_index(name) for name in term.classes]
+            return channels(str(network.classmap), indices)
+        case Guide():
+            return _weighted(term.layers, lambda name: guide(name, term.reference))
+        case Style():
+            return _weighted(term.layers, lambda name: style(name, term.reference))
+        case Content():
+            return _weighted(term.layers, content)
+        case Variation():
+            return variation()
+
+
+def _weighted(weights: Mapping[str, float], objective: Callable[[str], Objective]) -> Objective:
+    first, *others = (weight * objective(name) for name, weight in weights.items())
+    return sum(others, start=first)
+
+
+def _places(seen: Tensor) -> Tensor:
+    """Line up the places of a map: (batch, rows, columns, channels) → (batch, rows × columns, channels)."""
+    return ops.reshape(seen, (ops.shape(seen)[0], -1, seen.shape[-1]))
+
+
+def _power(seen: Tensor) -> Tensor:
+    return ops.mean(ops.square(seen)) + TINY
+
+
+def _relative(difference: Tensor, whole: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return ops.sum(ops.square(difference), axis=axes) / (ops.sum(ops.square(whole), axis=axes) + TINY)

@@ -16,10 +16,12 @@ from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.events import Completed, Stage, Stages
 from shared.jobs import Claim, Job, JobTable
+from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
 from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name
-from worker.dream import dream, network_digest
+from worker.clipmaker import ClipMaker
+from worker.engine import Engine
 from worker.frames import FramePublisher, jpeg
 
 T = TypeVar("T")
@@ -37,7 +39,13 @@ class Studio:
         self._worker = worker
         self._table = JobTable(connect(settings.broker))
         self._store = Store(settings.store)
+        self._engine = Engine.of(settings, self._store)
+        self._clips = ClipMaker(self._store)
         self._patience = settings.time_limit_seconds
+
+    def warm(self, recipe: Recipe) -> None:
+        """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
+        self._engine.warm(recipe)
 
     def work(self, job_id: str) -> None:
         """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
@@ -49,7 +57,8 @@ class Studio:
             log.info("job %s has ended already; its delivery is dropped", job_id)
             return
         try:
-            completed = self._published(claim.job) or self._dreamt(claim)
+            with self._clips.aside():
+                completed = self._published(claim.job) or self._dreamt(claim)
         except (StoreError, *AWAY):
             raise
         except SoftTimeLimitExceeded:
@@ -62,8 +71,13 @@ class Studio:
         else:
             if self._insist(lambda: self._table.complete(claim, completed)):
                 log.info("job %s completed: %s", job_id, _told(completed.stages))
+                self._clips.offer(job_id)
             else:
                 log.info("job %s was taken over by another worker; its completion is left to that one", job_id)
+
+    def close(self) -> None:
+        """Stop what goes on beside the dreams; takes a few seconds at most."""
+        self._clips.close()
 
     def _dreamt(self, claim: Claim) -> Completed:
         """Fetch, dream, publish."""
@@ -76,9 +90,9 @@ class Studio:
             self._table.progress(claim, frame, fraction)
 
         with _timed(stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
-            pixels = dream(photo, job.recipe, seed=job.seed, on_frame=frames.offer)
+            dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=frames.offer)
         with _timed(stages, Stage.PUBLISH):
-            data = jpeg(pixels)
+            data = jpeg(dreamt.pixels)
             self._insist(lambda: self._store.put(dream_name(job.id), data))
         sidecar = Sidecar(
             job_id=job.id,
@@ -88,8 +102,11 @@ class Studio:
             recipe=job.recipe,
             seed=job.seed,
             network=job.recipe.network,
-            weights=network_digest(job.recipe),
-            size=(pixels.shape[1], pixels.shape[0]),
+            weights=dreamt.weights,
+            precision=dreamt.precision,
+            artworks=dreamt.artworks,
+            verdicts=dreamt.verdicts,
+            size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
             stages=stages,
             completed_at=time.time(),
         )

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from shared.recipe import recipe_names
-from tests.pictures import colours, heic
+from tests.pictures import colours, heic, jpeg
 from tests.stack import artdream
 
-COMMANDS = ("up", "watch", "send", "worker", "display", "dream", "recipes", "status", "doctor")
+COMMANDS = ("up", "watch", "send", "worker", "display", "dream", "recipes", "look", "networks", "status", "doctor")
 
 
 def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> None:
@@ -28,6 +28,60 @@ def test_recipes_are_listed(tmp_path: Path) -> None:
     listed = artdream("recipes", folder=tmp_path)
     for name in recipe_names():
         assert name in listed.stdout
+
+
+def test_every_recipe_is_shown_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(jpeg(colours(1)))
+    ran = artdream("recipes", "sheet", "in.jpg", "sheet.jpg", "--canvas", "256", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{len(recipe_names())} recipes" in ran.stdout
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.width > 5 * 360
+        assert sheet.height > (len(recipe_names()) // 5) * 270
+
+
+def test_a_maker_looks_at_a_channel_or_a_class(tmp_path: Path) -> None:
+    for what in (("--layer", "block10", "--channel", "102"), ("--class", "peacock")):
+        ran = artdream("look", "out.jpg", *what, "--canvas", "256", "--steps", "4", folder=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        assert "out.jpg: 256×256, network lite, seed 0." in ran.stdout
+        (tmp_path / "out.jpg").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("out.jpg",), "Say what to look at"),
+        (("out.jpg", "--layer", "blok10"), "no layer “blok10”. Did you mean block10"),
+        (("out.jpg", "--class", "peacok"), "Did you mean peacock"),
+        (("out.jpg", "--class", "peacock", "--canvas", "300"), "no canvas of 300 px"),
+        (("out.jpg", "--layer", "mixed3", "--network", "inception_v3"), "artdream networks fetch inception_v3"),
+    ],
+)
+def test_a_look_at_what_is_not_there_is_one_sentence(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    ended = artdream("look", *arguments, folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_recipe_of_ones_own_dreams_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(jpeg(colours(1)))
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nversion = 1\ntitle = "Mine"\ndescription = "Mine."\n'
+        '[objective]\nkind = "layers"\nlayers = { block2 = 1.0 }\n[ascent]\nsteps = 2\n'
+    )
+    ran = artdream("dream", "in.jpg", "out.jpg", "--recipe", "./mine.toml", "--canvas", "256", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "out.jpg: 256×192, recipe “mine”" in ran.stdout
+
+
+def test_a_recipe_whose_weights_are_not_here_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(jpeg(colours(1)))
+    ended = artdream("dream", "in.jpg", "out.jpg", "--recipe", "classic", folder=tmp_path)
+    assert ended.returncode == 1
+    assert "artdream networks fetch inception_v3" in ended.stderr
+    assert "“animals” stands in for “classic”" in ended.stderr
 
 
 def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
@@ -50,7 +104,7 @@ def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
         (["dream", "text.heic", "out.jpg"], "text.heic is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)."),
         (["dream", "in.jpg", "out.png"], "The dream is a JPEG: end out.png with .jpg."),
         (["dream", "in.jpg", "nowhere/out.jpg"], "The folder of nowhere/out.jpg does not exist: create it first."),
-        (["dream", "in.jpg", "out.jpg", "--recipe", "anmals"], "There is no recipe “anmals”. Did you mean animals?"),
+        (["dream", "in.jpg", "out.jpg", "--recipe", "anmals"], "There is no recipe “anmals”. Did you mean animals,"),
         (["status"], "No ArtDream runs on the folder artdream-data: start one with `artdream up`,"),
         (["send", "in.jpg"], "No ArtDream runs on the folder artdream-data"),
         (["watch"], "The inbox inbox is not a folder"),

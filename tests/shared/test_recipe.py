@@ -11,13 +11,14 @@ version = 1
 title = "Mine"
 description = "A recipe of my own."
 [objective]
+kind = "layers"
 layers = { block8 = 1.0 }
 """
 
 
 def test_every_bundled_recipe_is_valid_and_named_as_its_file() -> None:
     assert recipe_names()[0] == DEFAULT_RECIPE
-    assert len(recipe_names()) >= 3
+    assert len(recipe_names()) >= 12
     for name in recipe_names():
         assert load_recipe(name).name == name
 
@@ -31,8 +32,14 @@ def test_an_unknown_recipe_names_near_ones() -> None:
     ("change", "told"),
     [
         (("version = 1", "version = 0"), "mine.toml, field “version”"),
-        (("[objective]", "sharpness = 3\n[objective]"), "mine.toml, field “sharpness”"),
-        (("block8 = 1.0", ""), "mine.toml, field “objective.layers”"),
+        (("[objective]", "octaves = 3\n[objective]"), "mine.toml, field “octaves”: there is no such field"),
+        (("[objective]", "canvass = 512\n[objective]"), "field “canvass”: there is no such field. Did you mean canvas"),
+        (("[objective]", "[ascent]\njiter = 3\n[objective]"), "field “ascent.jiter”.*Did you mean jitter"),
+        (('"layers"', '"layers"\nmesure = "mean"'), "field “objective.0.mesure”.*Did you mean measure"),
+        (("[objective]", "[mask]\nkind = 'ellipse'\nfether = 1\n[objective]"), "“mask.fether”.*Did you mean feather"),
+        (('"layers"', '"layer"'), "field “objective.0”.*'layers', 'channels'"),
+        (("version = 1", "version = 1\nstart = 'noise'"), "noise.* goes with optimiser"),
+        (("block8 = 1.0", ""), "mine.toml, field “objective.0.layers”"),
         (('name = "mine"', 'name = "../mine"'), "mine.toml, field “name”"),
         (("version = 1", "canvas = 641\nversion = 1"), "mine.toml, field “canvas”"),
         (("version = 1", "version = "), "mine.toml is not valid TOML"),
@@ -43,3 +50,33 @@ def test_a_faulty_recipe_names_its_file_and_field(change: tuple[str, str], told:
     parse_recipe(GOOD, source="mine.toml")
     with pytest.raises(ArtDreamError, match=told):
         parse_recipe(GOOD.replace(*change), source="mine.toml")
+
+
+def test_an_objective_may_be_one_term_or_several() -> None:
+    term = GOOD[GOOD.index("kind") :]
+    one, two = (
+        parse_recipe(GOOD, source=""),
+        parse_recipe(GOOD.replace("[objective]", f"[[objective]]\n{term}\n[[objective]]"), source=""),
+    )
+    assert two.objective == one.objective * 2
+
+
+@pytest.mark.parametrize("reference", ["../photos", "a/b/c", "/etc/passwd", "house/../x", ".hidden", ""])
+def test_a_reference_cannot_leave_its_folder(reference: str) -> None:
+    guided = GOOD.replace('"layers"\n', f'"guide"\nreference = "{reference}"\n')
+    with pytest.raises(ArtDreamError, match=r"objective\.0\.reference"):
+        parse_recipe(guided, source="mine.toml")
+
+
+def test_what_a_guest_cannot_see_in_the_picture_does_not_make_another_job() -> None:
+    recipe = parse_recipe(GOOD, source="")
+    assert recipe.model_copy(update={"title": "Other", "stand_in": "lines"}).digest == recipe.digest
+    assert recipe.model_copy(update={"keep_colours": True}).digest != recipe.digest
+
+
+def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        if recipe.network != "lite":
+            assert recipe.stand_in
+            assert load_recipe(recipe.stand_in).network == "lite"

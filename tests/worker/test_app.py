@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -26,7 +27,7 @@ from shared.queue import celery_app, submit
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
-from shared.store import Store, dream_name, photo_name, sidecar_name
+from shared.store import Store, clip_name, dream_name, photo_name, preview_name, sidecar_name, zoom_name
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(
@@ -118,6 +119,16 @@ def test_a_photo_becomes_a_dream_with_frames_and_a_sidecar(here: Installation) -
     assert (sidecar.recipe, sidecar.seed, sidecar.size, sidecar.network) == (SHORT, 0, (256, 192), "lite")
     assert len(sidecar.weights) == 64
     assert {Stage.QUEUE, Stage.FETCH, Stage.DREAM, Stage.PUBLISH} <= sidecar.stages.keys()
+
+
+def test_a_job_that_completes_gets_its_clips(here: Installation) -> None:
+    job = here.submit(5)
+    here.until(lambda: here.store.get(zoom_name(job.id)) is not None)  # the last of them
+    for name in (clip_name(job.id), zoom_name(job.id)):
+        with av.open(io.BytesIO(here.store.get(name) or b"")) as clip:
+            assert (clip.streams.video[0].width, clip.streams.video[0].height) == (256, 192)
+    with Image.open(io.BytesIO(here.store.get(preview_name(job.id)) or b"")) as preview:
+        assert (preview.format, preview.size) == ("WEBP", (256, 192))
 
 
 def test_a_job_sent_twice_is_dreamt_once(here: Installation) -> None:

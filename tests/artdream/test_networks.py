@@ -1,0 +1,49 @@
+"""`artdream networks` tells what can dream, and fetches what is not here."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.stack import artdream
+
+
+def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
+    plain, listed = (artdream("networks", *more, folder=tmp_path) for more in ([], ["list"]))
+    assert plain.stdout == listed.stdout
+    rows = {line.split()[0]: line.split() for line in listed.stdout.splitlines() if line.split()}
+    assert rows["lite"][-1] == "yes"
+    assert rows["inception_v3"][-3:] == ["106", "1000", "no"]
+    assert rows["vgg19"][-3:] == ["21", "0", "no"]
+    assert "Apache-2.0" in rows["lite"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # TensorFlow sets it in the process of the tests
+    shown = artdream("networks", "show", "lite", "--classes", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr == ""
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert ["block10", "112", "16", "px"] in lines
+    assert "lite: 51 layers" in shown.stdout
+    assert "Egyptian cat" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "light"], "There is no network “light”. Did you mean lite?"),
+        (["show", "vgg19"], "The weights of vgg19 are not here"),
+        (["show", "my.keras"], "The network my.keras cannot be read: No such file or directory."),
+        (["fetch", "inception"], "There is nothing to fetch for “inception”. Did you mean inception_v3?"),
+    ],
+)
+def test_a_fault_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
+    ended = artdream("networks", *arguments, folder=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"artdream: {sentence}")
+    assert ended.stderr.count("\n") == 1

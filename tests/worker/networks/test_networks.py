@@ -1,0 +1,58 @@
+"""A network is found by its name: the known ones, and the artists that an installation keeps in its store."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ArtDreamError
+from shared.store import Store
+from tests.worker.networks.originals import saved
+from tests.worker.networks.test_kerasfile import classifier
+from worker.networks import Networks
+
+CARD = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "source": "trained here"}
+
+
+@pytest.fixture
+def painters(tmp_path: Path) -> Store:
+    folder = tmp_path / "store" / "networks" / "masters"
+    folder.mkdir(parents=True)
+    saved(classifier(), folder / "network.keras")
+    (folder / "network.json").write_text(json.dumps(CARD))
+    return Store((tmp_path / "store").as_uri())
+
+
+def test_an_artists_network_comes_from_the_store(tmp_path: Path, painters: Store) -> None:
+    networks = Networks(tmp_path, painters)
+    network = networks.load("artist/masters")
+    assert network is networks.load("artist/masters")
+    assert (network.name, network.side, network.class_index("klee")) == ("artist/masters", 160, 1)
+
+
+def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store) -> None:
+    *usual, artist = Networks(tmp_path, painters).known()
+    assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19"]
+    assert [known.here for known in usual] == [True, False, False]
+    assert (artist.name, artist.source, artist.licence) == ("artist/masters", "trained here", "MIT")
+    assert (artist.classes, artist.here) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("light", "lite"),
+        ("inception", "inception_v3"),
+        ("artist/mister", "artist/masters"),
+        ("artist/", "artist/masters"),
+    ],
+)
+def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_path: Path, painters: Store) -> None:
+    with pytest.raises(ArtDreamError, match=rf"no network “{asked}”\. Did you mean .*{near}"):
+        Networks(tmp_path, painters).load(asked)
+
+
+def test_an_artists_name_leads_nowhere_else(tmp_path: Path, painters: Store) -> None:
+    for name in ("artist/../masters", "artist/masters/network.keras", "artist/.."):
+        with pytest.raises(ArtDreamError, match="no network"):
+            Networks(tmp_path, painters).load(name)

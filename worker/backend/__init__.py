@@ -1,0 +1,21 @@
+"""The seam to the computing library: gradients and compilation. Everything else is written in Keras ops.
+
+Keras offers no gradient of its own, resizes no picture of open size and rolls none by numbers of its own, so these few
+functions are all that differs between libraries. Which one it is, KERAS_BACKEND says: tensorflow, or jax. What is not
+chosen is not imported.
+"""
+
+import keras
+
+from shared.errors import ArtDreamError
+from worker.backend.tracing import Shape, Tensor, traces
+
+match keras.backend.backend():
+    case "tensorflow":
+        from worker.backend.tensorflow import compiled, resized, rolled, value_and_gradient
+    case "jax":
+        from worker.backend.jax import compiled, resized, rolled, value_and_gradient
+    case other:
+        raise ArtDreamError(f"KERAS_BACKEND={other} is not supported: say tensorflow, or jax.")
+
+__all__ = ["Shape", "Tensor", "compiled", "resized", "rolled", "traces", "value_and_gradient"]

@@ -1,0 +1,221 @@
+"""The one door of the engine: from photos and a recipe to dreams."""
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.canvas import canvases
+from shared.errors import ArtDreamError
+from shared.objective import Classes
+from shared.recipe import Recipe
+from shared.settings import Settings
+from shared.sidecar import Verdict
+from shared.store import Store
+from worker.ascent import Moment, Octave, ascend, octaves
+from worker.medium import MEDIA
+from worker.mounting import Mounting
+from worker.networks import Networks
+from worker.networks.network import Network
+from worker.objectives import objective_of
+from worker.optimisers import Adam, Gradient, Optimiser
+from worker.references import References
+from worker.slope import Slope
+
+Pixels = NDArray[np.uint8]
+
+#: A frame is shown at the end of each octave, and in between whenever this share of the work has been done since.
+FRAME_EVERY = 0.08
+
+#: Classes that a sidecar tells of besides those that the recipe asked for.
+VERDICTS = 5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An intermediate picture of a dream, at its final size; the last is the dream itself."""
+
+    #: From 0.
+    index: int
+    #: The share of the work that is done, above 0, up to 1.
+    fraction: float
+    #: (height, width, 3), with the photo's own aspect.
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Dreamt:
+    """A finished dream, and what made it."""
+
+    #: (height, width, 3), with the photo's own aspect.
+    pixels: Pixels
+    #: SHA-256 of the network's weights, as hex digits.
+    weights: str
+    #: What the network computed in: "float32" or "bfloat16".
+    precision: str
+    #: The artworks it took after, as `artist/file`.
+    artworks: tuple[str, ...]
+    #: For a recipe that asks for classes, how much of them the network sees; else ().
+    verdicts: tuple[Verdict, ...]
+
+
+class _Climb(NamedTuple):
+    """What is compiled once for all dreams of an objective."""
+
+    network: Network
+    slope: Slope
+    optimiser: Optimiser
+
+
+class Engine:
+    """Dreams photos. What it has compiled, it keeps: the second photo of a recipe compiles nothing."""
+
+    def __init__(self, networks: Networks, references: References) -> None:
+        self._networks = networks
+        self._references = references
+        self._slopes: dict[str, tuple[Network, Slope]] = {}
+        self._optimisers: dict[tuple[str, str], Optimiser] = {}
+
+    @classmethod
+    def of(cls, settings: Settings, store: Store | None) -> Self:
+        """Make the engine of an installation; without a store it has what came with the project only."""
+        return cls(Networks(settings.weights, store, settings.precision), References(store))
+
+    def dream(
+        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+    ) -> Dreamt:
+        """Dream a photo.
+
+        photo: (height, width, 3) sRGB, of any size and aspect. seed: 0 or more; with the same photo, recipe, seed and
+        processor the pixels are the same. on_frame: is handed each frame as soon as it exists; what it raises ends the
+        dream. The dream's long side is the recipe's canvas. Raises ArtDreamError for a network, layer, channel, class
+        or artwork that does not exist, and where the ascent leaves the numbers that can be shown.
+        """
+
+        return self._dream([photo], recipe, [seed], on_frame)[0]
+
+    def dream_together(self, photos: Sequence[Pixels], recipe: Recipe, *, seeds: Sequence[int]) -> list[Dreamt]:
+        """Dream photos of one size on the canvas in one ascent: of each what `dream` makes of it, up to rounding.
+
+        On an accelerator that is faster than one by one. Raises what `dream` raises, and ValueError where the photos
+        differ in size on the canvas.
+        """
+        # A slope has one artwork for all, and seeds draw different ones.
+        alone = any("/" not in name for name in self._climb(recipe).slope.references)
+        groups = [[index] for index in range(len(photos))] if alone else [list(range(len(photos)))]
+        dreams = [self._dream([photos[i] for i in group], recipe, [seeds[i] for i in group], None) for group in groups]
+        return [dream for group in dreams for dream in group]
+
+    def warm(self, recipe: Recipe) -> None:
+        """Load the network of a recipe, and trace and tune its ascent for all its canvases.
+
+        After that no dream of the recipe compiles anything.
+        """
+        short = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})})
+        for canvas in canvases(recipe.canvas):
+            self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short, seed=0)
+
+    def _dream(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        seeds: Sequence[int],
+        on_frame: Callable[[Frame], None] | None,
+    ) -> list[Dreamt]:
+        for photo in photos:
+            if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+                raise ValueError(f"A photo is (height, width, 3) of uint8, not {photo.shape} of {photo.dtype}.")
+        climb = self._climb(recipe)
+        artworks = {name: self._references.draw(name, seeds[0]) for name in climb.slope.references}
+        mounting = Mounting(photos, recipe, self._references)
+        canvas = Octave(mounting.canvas.height, mounting.canvas.width)
+        last: deque[Moment] = deque(maxlen=1)
+        numbers, shown = itertools.count(), 0.0
+
+        def developed(moment: Moment) -> list[Pixels]:
+            pixels = mounting.developed(moment)
+            if pixels is None or not np.isfinite(moment.values).all():
+                raise ArtDreamError(
+                    f"The dream of recipe “{recipe.name}” ran away at {moment.fraction:.0%}: its numbers are no longer "
+                    "finite. Lower the weights of its objective."
+                )
+            return pixels
+
+        def watch(moment: Moment) -> None:
+            nonlocal shown
+            last.append(moment)
+            due = moment.ends_octave or moment.fraction - shown >= FRAME_EVERY
+            if on_frame and due and moment.fraction < 1:
+                on_frame(Frame(next(numbers), moment.fraction, developed(moment)[0]))
+                shown = moment.fraction
+
+        ascend(
+            climb.slope,
+            climb.optimiser,
+            MEDIA[recipe.start],
+            mounting,
+            octaves(canvas.height, canvas.width, recipe.ascent) if recipe.start == "photo" else [canvas],
+            recipe.ascent,
+            artworks={name: artwork.pixels for name, artwork in artworks.items()},
+            seeds=seeds,
+            watch=watch,
+        )
+        pixels = developed(last[0]) if last else mounting.photos
+        if on_frame:
+            on_frame(Frame(next(numbers), 1.0, pixels[0]))
+        return [
+            Dreamt(
+                dream,
+                climb.network.digest,
+                climb.network.precision,
+                tuple(artwork.name for artwork in artworks.values()),
+                _verdicts(climb.network, recipe, photo, dream),
+            )
+            for photo, dream in zip(photos, pixels, strict=True)
+        ]
+
+    def _climb(self, recipe: Recipe) -> _Climb:
+        """Return what is compiled for a recipe: the same for all that differ in nothing that is compiled."""
+        plain = recipe.ascent.optimiser != "gradient"
+        levels = None if plain else recipe.ascent.levels
+        terms = [term.model_dump(mode="json") for term in recipe.objective]
+        key = json.dumps([recipe.network, terms, levels, recipe.start])
+        if key not in self._slopes:
+            network = self._network(recipe)
+            objective = objective_of(recipe.objective, network)
+            self._slopes[key] = network, Slope(network, objective, levels=levels, medium=MEDIA[recipe.start])
+        network, slope = self._slopes[key]
+        return _Climb(network, slope, self._optimiser(recipe))
+
+    def _network(self, recipe: Recipe) -> Network:
+        try:
+            return self._networks.load(recipe.network)
+        except ArtDreamError as error:
+            if recipe.stand_in is None:
+                raise
+            raise ArtDreamError(f"{error} Meanwhile “{recipe.stand_in}” stands in for “{recipe.name}”.") from error
+
+    def _optimiser(self, recipe: Recipe) -> Optimiser:
+        key = recipe.ascent.optimiser, recipe.start
+        if key not in self._optimisers:
+            adam = recipe.ascent.optimiser == "adam"
+            self._optimisers[key] = Adam(bounded=recipe.start == "photo") if adam else Gradient()
+        return self._optimisers[key]
+
+
+def _verdicts(network: Network, recipe: Recipe, photo: Pixels, dream: Pixels) -> tuple[Verdict, ...]:
+    """Tell of the classes that a recipe asks for, then of those that the network sees most in the dream."""
+    names = [name for term in recipe.objective if isinstance(term, Classes) for name in term.classes]
+    wanted = [network.class_index(name) for name in names]
+    if not wanted:
+        return ()
+    before, after = network.probabilities(photo), network.probabilities(dream)
+    order = dict.fromkeys([*wanted, *np.argsort(-after)[:VERDICTS].tolist()])
+    return tuple(
+        Verdict(name=network.classes[index], photo=float(before[index]), dream=float(after[index])) for index in order
+    )

