@@ -43,15 +43,13 @@ def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: 
 def sheet_file(source: Path, target: Path, canvas: int, seed: int, settings: Settings, console: Console) -> None:
     """Dream the photo at source with every recipe, side by side. Raises ArtDreamError where a file cannot be used."""
     _require_jpeg(target)
-    pixels = sheet_of(_photo(source), canvas, seed, settings, console)
+    pixels = sheet(cells_of(_photo(source), canvas, seed, settings, console))
     _write(target, pixels)
     _tell(target, pixels, f"{len(recipe_names())} recipes, seed {seed}", console)
 
 
-def sheet_of(
-    photo: NDArray[np.uint8], canvas: int, seed: int, settings: Settings, console: Console
-) -> NDArray[np.uint8]:
-    """Lay out a photo and its dreams in every recipe; one whose weights are not here says so. Returns pixels."""
+def cells_of(photo: NDArray[np.uint8], canvas: int, seed: int, settings: Settings, console: Console) -> list[Cell]:
+    """Dream a photo in every recipe. Returns the photo, its dreams, and last the recipes whose weights are not here."""
     engine = _engine(settings)
     cells = [Cell("The photo", "", photo)]
     with _progress(console) as progress:
@@ -66,7 +64,7 @@ def sheet_of(
                     raise
                 cells.append(Cell(recipe.title, f"{name}: wants {recipe.network}", None))
             progress.advance(bar)
-    return sheet(cells)
+    return sorted(cells, key=lambda cell: cell.pixels is None)
 
 
 def look_file(

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 
+from artdream.offline import cells_of
 from artdream.sample import read_sample
+from artdream.sheet import sheet
 from producer.convert import convert
-from shared.recipe import load_recipe, recipe_names
+from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up
-from worker.silence import silence
 
 PICTURES = Path("docs/pictures")
-
-#: Pixels between the cells of the sheet, and their width.
-GAP, CELL = 6, 420
 
 
 def wall() -> None:
@@ -41,21 +40,15 @@ def wall() -> None:
     picture.convert("RGB").save(PICTURES / "wall.jpg", quality=85)
 
 
-def sheet() -> None:
-    """Dream the sample with every recipe, as docs/pictures/recipes.jpg: the photo first."""
-    with silence():
-        from worker.dream import dream
-    photo = Image.open(io.BytesIO(convert(read_sample()).jpeg))
-    pixels = np.asarray(photo)
-    cells = [photo, *(Image.fromarray(dream(pixels, load_recipe(name), seed=0)) for name in recipe_names())]
-    height = round(CELL * photo.height / photo.width)
-    whole = Image.new("RGB", (len(cells) * (CELL + GAP) - GAP, height), "white")
-    for column, cell in enumerate(cells):
-        whole.paste(cell.resize((CELL, height), Image.Resampling.LANCZOS), (column * (CELL + GAP), 0))
-    whole.save(PICTURES / "recipes.jpg", quality=88)
+def recipes() -> None:
+    """Dream the sample with every recipe whose network is at hand, as docs/pictures/recipes.jpg: the photo first."""
+    photo = np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
+    cells = cells_of(photo, 512, 0, Settings(_env_file=None), Console())
+    pixels = sheet([cell for cell in cells if cell.pixels is not None])
+    Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
 
 
 if __name__ == "__main__":
     PICTURES.mkdir(parents=True, exist_ok=True)
-    sheet()
+    recipes()
     wall()
