@@ -1,10 +1,11 @@
-# The commands a contributor learns: make up, make test, make check, make bench.
+# The commands a contributor learns: make up, make test, make check, make bench; whoever works on the engine also
+# make bench-engine, which takes ARGS="tutorial peak lite recipes" or some of these.
 
 # uv installs Python packages; where it is missing it is put into .tools, touching nothing else on the machine.
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench settings pictures
+.PHONY: up test check bench bench-engine settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -23,6 +24,9 @@ check: .venv/dev
 
 bench: .venv/dev
 	.venv/bin/python -m benchmarks.latency $(ARGS)
+
+bench-engine: .venv/dev
+	.venv/bin/python -m benchmarks.engine $(ARGS)
 
 # What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev

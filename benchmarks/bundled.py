@@ -1,0 +1,76 @@
+"""The bundled network against InceptionV3, and what a dream does besides asking its network."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from benchmarks.clock import best
+from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
+from benchmarks.table import publish
+from shared.canvas import canvas_for
+from shared.recipe import Ascent
+from worker.ascent import Octave, octaves
+from worker.backend import compiled, traces, value_and_gradient
+from worker.networks.network import Network, to_picture
+
+#: Long side of the canvas, and a photo for it.
+CANVAS, SIZE = 640, (1024, 768)
+
+
+def bare(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None]:
+    """Return what asks a network as often as a dream does, for value and gradient at each octave, and nothing else."""
+    features = network.features(LAYERS[network.name])
+
+    def score(picture: Any) -> Any:
+        return sum(ops.mean(ops.square(seen)) for seen in features(picture).values())
+
+    def look(picture: Any) -> tuple[Any, Any]:
+        return value_and_gradient(score, picture)
+
+    call = compiled(look, takes=[((None, None, None, 3), "float32")], reads=features)
+    pictures = [ops.convert_to_tensor(to_picture(photo(size.width, size.height))) for size in sizes]
+
+    def run() -> None:
+        for picture in pictures:
+            for _ in range(steps):
+                value, _gradient = call(picture)
+        float(value)
+
+    return run
+
+
+def measure(folder: Path, *, rounds: int) -> None:
+    """Measure and publish. folder: where the weights are."""
+    load = os.getloadavg()[0]
+    ascent = Ascent()
+    canvas = canvas_for(*SIZE, CANVAS)
+    sizes = octaves(canvas.height, canvas.width, ascent)
+    ours, loaded = engine(folder), networks(folder)
+    picture = photo(*SIZE)
+    candidates: dict[str, Callable[[], object]] = {}
+    for name in ("lite", "inception_v3"):
+        recipe = recipe_on(name, CANVAS, ascent)
+
+        def dream(recipe: Any = recipe) -> None:
+            ours.dream(picture, recipe, seed=0, on_frame=lambda _: None)
+
+        candidates[f"{name} dream"] = dream
+        candidates[f"{name} bare"] = bare(loaded.load(name), sizes, ascent.steps)
+    taken = best(candidates, rounds)
+    traced = traces()
+    ours.dream(np.flip(picture, 1), recipe_on("lite", CANVAS, ascent), seed=1)
+    compiled_again = traces() - traced
+
+    rows = []
+    for name in ("lite", "inception_v3"):
+        whole, network = taken[f"{name} dream"], taken[f"{name} bare"]
+        faster = taken["inception_v3 dream"] / whole
+        rows.append((name, f"{whole:.2f}", f"{network:.2f}", f"{1 - network / whole:.0%}", f"{faster:.2f} ×"))
+    rows.append(("traces of a second photo", str(compiled_again), "", "", ""))
+    columns = (f"{canvas.width} × {canvas.height}, 5 octaves, 15 steps", "dream", "network", "around it", "faster")
+    facts = {"seconds": taken, "traces": compiled_again, "precision": loaded.load("lite").precision, "load": load}
+    publish("engine-lite", columns, rows, facts)

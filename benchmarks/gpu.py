@@ -1,0 +1,118 @@
+"""The dream engine on one accelerator, through JAX: its networks against the peak, and recipes one by one and together.
+
+It runs on a CPU too, slowly: `--canvas 256 --steps 1 --batch 1 2 --rounds 1` shows that it works.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.table import publish
+from shared.errors import ArtDreamError
+from shared.recipe import load_recipe, recipe_names
+from worker.silence import silence
+
+Precision = Literal["bfloat16", "float32"]
+
+PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")
+
+#: Width ÷ height of the photos.
+ASPECT = 4 / 3
+
+
+def device() -> str:
+    """Name what computes."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return f"{jax.devices()[0].device_kind}, JAX {jax.__version__}"
+    return f"{keras.distribution.list_devices()[0]}, {keras.backend.backend()}"
+
+
+def measure_networks(folder: Path, batches: Sequence[int], precisions: Sequence[Precision], rounds: int) -> None:
+    """Measure and publish what share of the peak the ascents get. folder: where the weights are."""
+    from benchmarks.peak import SIZE, shares
+
+    found = {batch: shares(folder, precisions, rounds, batch) for batch in batches}
+    rows = [
+        (name, precision, str(batch), f"{speed / 1e12:.2f}", f"{speed / speeds['peak']:.0%}")
+        for batch, by_precision in found.items()
+        for precision, speeds in by_precision.items()
+        for name, speed in speeds.items()
+    ]
+    columns = (f"one step at {SIZE[0]} × {SIZE[1]}", "precision", "pictures", "TFLOP/s", "of the peak")
+    publish("gpu-networks", columns, rows, {"device": device(), "flops": found})
+
+
+def measure_recipes(
+    folder: Path,
+    names: Sequence[str],
+    canvas: int,
+    batches: Sequence[int],
+    precisions: Sequence[Precision],
+    steps: int | None,
+    rounds: int,
+) -> None:
+    """Measure and publish how long recipes take, one photo at a time and several together."""
+    from benchmarks.clock import best
+    from benchmarks.subjects import engine, photo
+
+    photos = [photo(canvas, round(canvas / ASPECT), number) for number in range(max(batches))]
+    rows, found = [], []
+    for precision in precisions:
+        for name in names:
+            ours = engine(folder, precision)  # of its own, so that what another recipe compiled takes no memory
+            recipe = load_recipe(name).model_copy(update={"canvas": canvas})
+            if steps is not None:
+                recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": steps})})
+
+            def dream(batch: int, ours: Any = ours, recipe: Any = recipe) -> None:
+                ours.dream_together(photos[:batch], recipe, seeds=range(batch))
+
+            try:
+                taken = best({str(batch): partial(dream, batch) for batch in batches}, rounds)
+            except ArtDreamError as error:  # a network or an artwork that this checkout does not have
+                rows.append((name, precision, str(error), *[""] * (len(batches) - 1)))
+                continue
+            rows.append((name, precision, *(f"{taken[str(batch)] / batch:.3f}" for batch in batches)))
+            found.append({"recipe": name, "precision": precision, "canvas": canvas, "seconds": taken})
+    columns = (f"canvas {canvas}, seconds a picture", "precision", *(f"{batch} together" for batch in batches))
+    publish("gpu-recipes", columns, rows, {"device": device(), "recipes": found, "steps": steps})
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--canvas", type=int, default=640, help="long side in pixels")
+    parser.add_argument("--recipe", nargs="+", default=recipe_names(), help="which recipes")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16], help="photos dreamt together, 16 at most")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--steps", type=int, help="at each octave, instead of the recipe's own")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of which the best counts")
+    parser.add_argument("--no-networks", action="store_true", help="recipes only")
+    chosen = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    with silence():
+        from benchmarks.subjects import make_weights
+    print(device())
+    with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:
+        folder = Path(name)
+        make_weights(folder)
+        if not chosen.no_networks:
+            measure_networks(folder, chosen.batch, chosen.precision, chosen.rounds)
+        measure_recipes(
+            folder, chosen.recipe, chosen.canvas, chosen.batch, chosen.precision, chosen.steps, chosen.rounds
+        )
+    if os.environ["KERAS_BACKEND"] == "jax" and "tensorflow" in sys.modules:
+        raise SystemExit("Something imported TensorFlow: with KERAS_BACKEND=jax nothing may.")
+
+
+if __name__ == "__main__":
+    main()

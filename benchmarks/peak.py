@@ -1,0 +1,133 @@
+"""How much of the machine's convolution peak an ascent gets: counted operations, and the peak of the same run."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from benchmarks.clock import seconds
+from benchmarks.subjects import LAYERS, networks, photo
+from benchmarks.table import publish
+from worker.backend import compiled
+from worker.networks.network import Network, to_picture
+from worker.objectives import layer
+from worker.optimisers import Gradient
+from worker.precision import Precision
+from worker.slope import Slope
+
+#: Width and height of the pictures.
+SIZE = (640, 480)
+
+#: Side of the picture, side of the kernel, channels in and out: what VGG and Inception are made of where they are
+#: largest, so that no other convolution here is much faster.
+CONVOLUTIONS = ((56, 3, 256, 256), (112, 3, 128, 128), (224, 3, 64, 64), (28, 3, 512, 512), (56, 1, 512, 512))
+
+#: Steps or convolutions that are timed as one.
+CALLS = 4
+
+_APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
+    "inception_v3": keras.applications.InceptionV3,
+    "vgg19": keras.applications.VGG19,
+}
+
+
+def convolution_work(network: str, width: int, height: int) -> int:
+    """Count the floating-point operations of the convolutions of one step: there, and back to the picture.
+
+    Counted from the shapes of the Keras application up to the layers that are dreamt on, a multiplication and an
+    addition as two. The gradient with respect to a convolution's input takes as many as the convolution.
+    """
+    model = _APPLICATIONS[network](weights=None, include_top=False, input_shape=(height, width, 3))
+    used = keras.Model(model.input, [model.get_layer(name).output for name in LAYERS[network]])
+    forward = 0
+    for one in used.layers:
+        if isinstance(one, keras.layers.Conv2D):
+            rows, columns = one.output.shape[1:3]
+            forward += 2 * int(np.prod(one.kernel.shape)) * rows * columns
+    return 2 * forward
+
+
+def convolving(precision: Precision, batch: int = 1) -> list[tuple[int, Callable[[], None]]]:
+    """Return the convolutions of which the fastest is the peak: how many operations each has, and what runs it."""
+    chance = np.random.default_rng(0)
+    found: list[tuple[int, Callable[[], None]]] = []
+    for side, kernel_side, channels, out in CONVOLUTIONS:
+        shape = (kernel_side, kernel_side, channels, out)
+        kernel = ops.convert_to_numpy(ops.cast(chance.standard_normal(shape, np.float32), precision))
+        seen = ops.cast(chance.standard_normal((batch, side, side, channels), np.float32), precision)
+
+        def convolve(seen: Any, kernel: Any = kernel) -> Any:
+            return ops.conv(seen, ops.convert_to_tensor(kernel), padding="same")
+
+        call = compiled(convolve, takes=[((None, None, None, channels), precision)])
+
+        def run(call: Callable[[Any], Any] = call, seen: Any = seen) -> None:
+            for _ in range(CALLS):
+                out = call(seen)
+            ops.convert_to_numpy(out[0, 0, 0])  # an accelerator is not done when a call returns
+
+        found.append((2 * batch * CALLS * int(np.prod(shape)) * side * side, run))
+    return found
+
+
+def climbing(network: Network, pictures: NDArray[np.float32]) -> Callable[[], None]:
+    """Return what takes CALLS whole steps of an ascent: jitter, network and back, normalisation, and the move."""
+    first, *others = (layer(name) for name in LAYERS[network.name])
+    slope = Slope(network, sum(others, start=first), levels=3)
+    optimiser, mask = Gradient(), np.ones((1, 1, 1, 1), np.float32)
+    chance = np.random.default_rng(0)
+    look = slope.over(ops.convert_to_tensor(pictures), {})
+
+    def shifted(seen: Any) -> tuple[Any, Any]:
+        return look(seen, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
+
+    def run() -> None:
+        last: list[Any] = []
+        optimiser.climb(
+            ops.convert_to_tensor(pictures), shifted, mask, [0.02] * CALLS, lambda x, _: last.__setitem__(slice(0), [x])
+        )
+        ops.convert_to_numpy(last[0][0, 0, 0])
+
+    return run
+
+
+def shares(
+    folder: Path, precisions: Sequence[Precision], rounds: int, batch: int = 1
+) -> dict[Precision, dict[str, float]]:
+    """Return for each precision operations a second: of the `peak`, and of an ascent of each big network.
+
+    All take turns; the best round of each counts.
+    """
+    pictures = np.concatenate([to_picture(photo(*SIZE, number)) for number in range(batch)])
+    found: dict[Precision, dict[str, float]] = {}
+    work = {name: batch * CALLS * convolution_work(name, *SIZE) for name in _APPLICATIONS}
+    for precision in precisions:
+        loaded = networks(folder, precision)
+        runs = [("peak", *one) for one in convolving(precision, batch)]
+        runs += [(name, work[name], climbing(loaded.load(name), pictures)) for name in work]
+        for _, _, run in runs:
+            run()
+        speeds = dict.fromkeys(("peak", *work), 0.0)
+        for _ in range(rounds):
+            for name, count, run in runs:
+                speeds[name] = max(speeds[name], count / seconds(run))
+        found[precision] = speeds
+    return found
+
+
+def measure(folder: Path, *, rounds: int) -> None:
+    """Measure and publish. folder: where the weights are."""
+    load = os.getloadavg()[0]
+    found = shares(folder, ("float32", "bfloat16"), rounds)
+    rows = [
+        (name, precision, f"{speed / 1e9:.0f}", f"{speed / speeds['peak']:.0%}")
+        for precision, speeds in found.items()
+        for name, speed in speeds.items()
+    ]
+    title = f"one step at {SIZE[0]} × {SIZE[1]}"
+    publish("engine-peak", (title, "precision", "GFLOP/s", "of the peak"), rows, {"flops": found, "load": load})

@@ -1,0 +1,1 @@
+"""What others do, written plainly, to be measured against."""

@@ -1,0 +1,51 @@
+"""DeepDream as TensorFlow's tutorial describes it, written from the description.
+
+https://www.tensorflow.org/tutorials/generative/deepdream. The picture is resized from octave to octave; in each, it is
+rolled at random, the mean activations of some layers of an unchanged Keras network are added up, and the picture moves
+along their gradient ÷ its standard deviation. Left out is the tutorial's cutting into tiles of 512 pixels, which
+computes less at the rims and more in between: here every step sees the whole picture.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+
+class Tutorial:
+    """The loop of the tutorial."""
+
+    #: The tutorial's step length and largest roll in pixels.
+    STEP, ROLL = 0.01, 512
+
+    def __init__(self, network: keras.Model, layers: Sequence[str]) -> None:
+        """Cut a Keras application, which takes pictures in [-1, 1], to some of its layers."""
+        self._model = keras.Model(network.input, [network.get_layer(name).output for name in layers])
+        self._gradient = tf.function(
+            self._gradient_of,
+            input_signature=[tf.TensorSpec([None, None, 3], tf.float32), tf.TensorSpec([2], tf.int32)],
+        )
+
+    def activations(self, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return what the layers see in a picture, (1, height, width, 3) in [-1, 1]."""
+        return [np.asarray(seen) for seen in self._model(picture)]
+
+    def dream(self, photo: NDArray[np.uint8], sizes: Sequence[tuple[int, int]], steps: int) -> NDArray[np.uint8]:
+        """Dream a photo, (height, width, 3), through octaves of some (height, width)."""
+        picture = tf.cast(photo, tf.float32) / 127.5 - 1
+        for size in sizes:
+            picture = tf.image.resize(picture, size)
+            for _ in range(steps):
+                shift = tf.random.uniform([2], -self.ROLL, self.ROLL, tf.int32)
+                picture = tf.clip_by_value(picture + self.STEP * self._gradient(picture, shift), -1, 1)
+        return np.asarray(tf.cast(255 * (picture + 1) / 2, tf.uint8))
+
+    def _gradient_of(self, picture: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        rolled = tf.roll(picture, shift, [0, 1])
+        with tf.GradientTape() as tape:
+            tape.watch(rolled)
+            loss = tf.add_n([tf.reduce_mean(seen) for seen in self._model(rolled[None])])
+        gradient = tf.roll(tape.gradient(loss, rolled), -shift, [0, 1])
+        return gradient / (tf.math.reduce_std(gradient) + 1e-8)
