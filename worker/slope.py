@@ -16,7 +16,7 @@ from worker.networks.network import Network, to_picture
 from worker.objectives import PHOTO, Aim, Objective, View
 
 #: A picture is looked at in tiles with sides no longer than this, so that memory does not grow with the picture.
-TILE = 1024
+TILE = 512
 
 #: A picture whose long side is no longer than this is still looked at as a whole.
 WHOLE = 1536
@@ -123,6 +123,7 @@ class Slope:
                 value, part = self._tile(shifted[:, rows, columns], *targets(shifted_photo[:, rows, columns]))
                 gradient[:, rows, columns] = part
                 values.append(np.asarray(value))
+            del shifted, shifted_photo, part  # a large picture is here several times; the fewer at once, the better
             return np.mean(values, axis=0), self._finished(gradient, shifts)
 
         return look if max(height, width) <= WHOLE else look_by_tiles
