@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling
 
 
 def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
-    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(noise(1, 4, 4, 3)))
+    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(noise(1, 4, 4, 3)))  # noqa: ARG005
     assert np.array_equal(np.asarray(gradient), np.zeros((1, 4, 4, 3)))
 
 
