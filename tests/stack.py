@@ -28,7 +28,14 @@ def free_port() -> int:
 def artdream(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "artdream", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return an operator's environment: JAX, where a test has imported it, has set TensorFlow's log level."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 class Up:
@@ -59,7 +66,7 @@ class Up:
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "COLUMNS": "200"},
+                env=_environment() | {"COLUMNS": "200"},
             )
         self._reader: EventReader | None = None
         self.events: list[Event] = []

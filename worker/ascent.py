@@ -6,7 +6,6 @@ comes back.
 """
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,19 +111,23 @@ def ascend(
 
     def climb(size: Octave) -> Tensor:
         photos = ops.convert_to_tensor(subject.at(size))
-        start = medium.begin(ops.clip(photos + resized(change, size.height, size.width), -1, 1), seeds)
-        moments: deque[Moment] = deque(maxlen=1)
         taken = itertools.count(1)
 
         def step(parameters: Tensor, values: Tensor) -> None:
             count = next(taken)
             fraction = (done + count * size.area) / work
-            moments.append(Moment(fraction, count == ascent.steps, photos, values, medium, parameters))
-            watch(moments[0])
+            watch(Moment(fraction, count == ascent.steps, photos, values, medium, parameters))
 
         look = _shifting(slope.over(photos, artworks), size, ascent.jitter, chances)
-        optimiser.climb(start, look, subject.mask_at(size), lengths, step)
-        return moments[0].change if moments else medium.paint(start) - photos
+        # The start has no name here: of a large picture it would be one more copy until the octave ends.
+        reached = optimiser.climb(
+            medium.begin(ops.clip(photos + resized(change, size.height, size.width), -1, 1), seeds),
+            look,
+            subject.mask_at(size),
+            lengths,
+            step,
+        )
+        return medium.paint(reached) - photos
 
     for size in sizes:
         change = climb(size)

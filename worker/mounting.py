@@ -16,6 +16,9 @@ from worker.references import References
 #: The weight of red, green and blue in lightness (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
+#: Rows that are developed at once, so that a large dream is never here several times as floats.
+BAND = 256
+
 Pixels = NDArray[np.uint8]
 
 
@@ -61,16 +64,25 @@ class Mounting:
     def developed(self, moment: Moment) -> list[Pixels] | None:
         """Return the dreams as they are at a moment, in full size; None where they are no numbers that can be shown."""
         shown = moment.pictures if self._from_noise else moment.change
-        change = np.asarray(resized(shown, self.canvas.height, self.canvas.width))[self._part]
-        if not np.isfinite(change).all():
-            return None
+        changes = np.asarray(resized(shown, self.canvas.height, self.canvas.width))[self._part]
+        dreams = [np.empty_like(photo) for photo in self.photos]
+        for photo, change, dream in zip(self.photos, changes, dreams, strict=True):
+            for start in range(0, len(photo), BAND):
+                rows = slice(start, start + BAND)
+                if not np.isfinite(change[rows]).all():
+                    return None
+                dream[rows] = self._developed(photo[rows], change[rows], rows)
+        return dreams
+
+    def _developed(self, photo: Pixels, change: NDArray[np.float32], rows: slice) -> Pixels:
+        """Return a band of a dream, from the same band of its photo and of what is shown of the moment."""
         if self._from_noise:
-            return [to_pixels(one[None]) for one in change]
+            return to_pixels(change[None])
         if self._keep_colours:
             change = (change @ LUMA)[..., None]
         if self._mask is not None:
-            change = change * self._mask[self._part[1:]][..., None]
-        return [to_pixels(to_picture(photo) + one) for photo, one in zip(self.photos, change, strict=True)]
+            change = change * self._mask[self._part[1:]][rows, :, None]
+        return to_pixels(to_picture(photo) + change)
 
 
 def _scaled(pixels: Pixels, size: Canvas) -> Pixels:

@@ -25,8 +25,8 @@ _NUMBER: tuple[Shape, str] = ((), "float32")
 class Optimiser(Protocol):
     """A way to climb."""
 
-    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> None:
-        """Climb from x with one step of each length.
+    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> Tensor:
+        """Climb from x with one step of each length, and return the parameters reached.
 
         mask: (1 or batch, height, width, 1) float32, 0 where nothing may change, 1 where everything may.
         """
@@ -41,12 +41,14 @@ class Gradient:
 
         self._move = compiled(move, takes=[_ANY, _ANY, _ANY, _NUMBER])
 
-    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> None:
+    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> Tensor:
         """Take a step of each length."""
         for length in lengths:
             value, gradient = look(x)
             x = self._move(x, gradient, mask, np.float32(length))
+            del gradient  # of a large picture no second one fits beside it while the next is found
             watch(x, value)
+        return x
 
 
 class Adam:
@@ -66,10 +68,12 @@ class Adam:
 
         self._move = compiled(move, takes=[_ANY, _ANY, _ANY, _ANY, _ANY, _NUMBER, _NUMBER])
 
-    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> None:
+    def climb(self, x: Tensor, look: Look, mask: Tensor, lengths: Sequence[float], watch: Watch) -> Tensor:
         """Take a step at each learning rate."""
         mean = square = ops.zeros_like(x)
         for count, length in enumerate(lengths, start=1):
             value, gradient = look(x)
             x, mean, square = self._move(x, gradient, mean, square, mask, np.float32(length), np.float32(count))
+            del gradient
             watch(x, value)
+        return x

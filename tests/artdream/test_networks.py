@@ -19,8 +19,7 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # TensorFlow sets it in the process of the tests
+def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
     shown = artdream("networks", "show", "lite", "--classes", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert shown.stderr == ""
