@@ -6,7 +6,7 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.markup import escape
 
-from shared.events import Completed, Failed, Recorded, Refused, Stage
+from shared.events import Cancelled, Completed, Failed, Recorded, Refused, Stage
 from shared.settings import Settings
 
 
@@ -54,6 +54,8 @@ class Report:
                 )
             case Failed() as failed:
                 self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.at)
+            case Cancelled() as cancelled:
+                self._line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.at)
             case Refused() as refused:
                 self._line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.at)
 

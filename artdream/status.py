@@ -9,6 +9,7 @@ from shared.broker import connect
 from shared.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
 from shared.jobs import Lane
 from shared.presence import Register
+from shared.queue import waiting
 from shared.settings import Settings
 
 #: How many faults are listed.
@@ -24,8 +25,8 @@ def show(settings: Settings, console: Console) -> None:
         console.print(
             f"{presence.part:9} {presence.name:24} {presence.state} for {age}  {presence.detail}", markup=False
         )
-    waiting = ", ".join(f"{client.llen(lane)} {lane}" for lane in Lane)
-    console.print(f"waiting   {waiting}")
+    lanes = ", ".join(f"{waiting(client, lane)} {lane}" for lane in Lane)
+    console.print(f"waiting   {lanes}")
     events = _all(EventReader(client))
     count = Counter(type(recorded.event) for recorded in events)
     console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[Refused]} files set aside")

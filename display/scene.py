@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from shared.events import Accepted, Completed, Failed, Progress, Queued, Recorded, Started
+from shared.events import Accepted, Cancelled, Completed, Failed, Progress, Queued, Recorded, Started
 from shared.sidecar import Sidecar
 from shared.store import photo_name
 
@@ -89,7 +89,7 @@ class Scene:
                 self._dreams[event.job_id] = dream
                 self._forget_old()
                 return Change("dream", {**asdict(dream), "waiting": len(self._waiting)})
-            case Failed() as event:
+            case Failed() | Cancelled() as event:
                 self._end(event.job_id)
                 return Change("ended", {"job_id": event.job_id, "waiting": len(self._waiting)})
             case _:  # refused files are the operator's, not the guest's

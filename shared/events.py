@@ -94,6 +94,12 @@ class Failed(_JobEvent):
     reason: str
 
 
+class Cancelled(_JobEvent):
+    """Somebody called the job off before it had its dream."""
+
+    type: Literal["cancelled"] = "cancelled"
+
+
 class Refused(_Event):
     """A file in the inbox was set aside: it never became a photo."""
 
@@ -103,7 +109,7 @@ class Refused(_Event):
     reason: str
 
 
-Event = Accepted | Queued | Started | Progress | Completed | Failed | Refused
+Event = Accepted | Queued | Started | Progress | Completed | Failed | Cancelled | Refused
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

@@ -1,6 +1,7 @@
 """Jobs and the job table: the one guard that makes a photo, a recipe and a seed into exactly one dream."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, cast
@@ -13,6 +14,7 @@ from shared.events import (
     STREAM,
     STREAM_LENGTH,
     Accepted,
+    Cancelled,
     Completed,
     Event,
     Failed,
@@ -43,6 +45,8 @@ class Job(BaseModel):
     recipe: Recipe
     seed: int = Field(0, ge=0, lt=2**31)
     lane: Lane = Lane.LIVE
+    #: Whose photo it is, as far as anybody knows: guests take turns in the live lane. Never a name.
+    submitter: str = Field("", max_length=80)
     #: Seconds that the producer spent, by stage.
     stages: Stages = {}
 
@@ -61,16 +65,29 @@ class State(StrEnum):
     STARTED = "started"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to the job by itself."""
+        return self in (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
 #: The states that each state may follow. A new job has none.
 LEGAL: dict[State, tuple[str, ...]] = {
-    State.ACCEPTED: ("", State.FAILED),
+    State.ACCEPTED: ("", State.FAILED, State.CANCELLED),
     State.QUEUED: (State.ACCEPTED,),
     State.STARTED: (State.ACCEPTED, State.QUEUED, State.STARTED),
     State.COMPLETED: (State.STARTED,),
     State.FAILED: (State.STARTED,),
+    State.CANCELLED: (State.ACCEPTED, State.QUEUED, State.STARTED),
 }
+
+#: How many jobs of each submitter are on their way.
+UNDERWAY = f"{PREFIX}underway"
+
+#: Jobs that are asked for in one round trip.
+CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,26 @@ class Claim:
     waited: float
 
 
-#: One atomic step: check state and token, change state, keep the time, append one event.
-#: KEYS: job, stream. ARGV: event ("" for none), new state ("" keeps it), token ("" for any), job ("" keeps it),
-#: length of the stream, then the legal states before.
+@dataclass(frozen=True)
+class Entry:
+    """What the table knows of a job."""
+
+    job: Job
+    state: State
+    #: When it came into that state, in epoch seconds of the broker's clock.
+    at: float
+    #: Why it failed, else "".
+    reason: str
+
+
+#: One atomic step: check state and token, change state, keep the time, append one event, count what is on its way.
+#: KEYS: job, stream, jobs on their way by submitter. ARGV: event ("" for none), new state ("" keeps it), token ("" for
+#: any), job ("" keeps it), length of the stream, reason, submitter, then the legal states before.
 #: Answers {token, seconds since the state before}, nothing where the transition is illegal.
 _MOVE = """
 local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
 local legal = false
-for i = 6, #ARGV do legal = legal or ARGV[i] == state end
+for i = 8, #ARGV do legal = legal or ARGV[i] == state end
 if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
   return false
 end
@@ -99,7 +128,16 @@ local now = clock[1] + clock[2] / 1000000
 local since = now - (redis.call('HGET', KEYS[1], 'at') or now)
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'job', ARGV[4]) end
 if ARGV[2] == 'started' then token = redis.call('HINCRBY', KEYS[1], 'token', 1) end
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'state', ARGV[2], 'at', string.format('%.6f', now)) end
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], 'state', ARGV[2], 'at', string.format('%.6f', now), 'reason', ARGV[6])
+end
+if ARGV[2] == 'accepted' then
+  redis.call('HSET', KEYS[1], 'submitter', ARGV[7])
+  redis.call('HINCRBY', KEYS[3], ARGV[7], 1)
+elseif ARGV[2] == 'completed' or ARGV[2] == 'failed' or ARGV[2] == 'cancelled' then
+  local submitter = redis.call('HGET', KEYS[1], 'submitter')
+  if submitter and redis.call('HINCRBY', KEYS[3], submitter, -1) <= 0 then redis.call('HDEL', KEYS[3], submitter) end
+end
 if ARGV[1] ~= '' then redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'event', ARGV[1]) end
 return {tonumber(token), tostring(since)}
 """
@@ -113,7 +151,7 @@ class JobTable:
         self._move = client.register_script(_MOVE)
 
     def accept(self, job: Job) -> bool:
-        """Enter a job, or a failed one again; False where it is already on its way or done."""
+        """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done."""
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
         return self._to(State.ACCEPTED, job.id, event, job=job) is not None
 
@@ -146,6 +184,42 @@ class JobTable:
         event = Failed(job_id=claim.job.id, photo_id=claim.job.photo_id, reason=reason)
         return self._to(State.FAILED, claim.job.id, event, token=claim.token) is not None
 
+    def cancel(self, job_id: str) -> bool:
+        """End a job before it has its dream; False where it has ended already, or is unknown. Voids every claim."""
+        job = self.job(job_id)
+        return (
+            job is not None
+            and self._to(State.CANCELLED, job_id, Cancelled(job_id=job_id, photo_id=job.photo_id)) is not None
+        )
+
+    def underway(self, submitter: str) -> int:
+        """Return how many jobs of a submitter are accepted and have not ended."""
+        return int(cast("str | None", self._client.hget(UNDERWAY, submitter)) or 0)
+
+    def entry(self, job_id: str) -> Entry | None:
+        """Return what is known of a job; None for an unknown one."""
+        return self._entries([_key(job_id)])[0]
+
+    def entries(self) -> Iterator[Entry]:
+        """Go through all jobs, in no order; what is entered meanwhile may be missing."""
+        keys: list[str] = []
+        for key in self._client.scan_iter(_key("*"), count=CHUNK):
+            keys.append(key)
+            if len(keys) == CHUNK:
+                yield from filter(None, self._entries(keys))
+                keys = []
+        yield from filter(None, self._entries(keys))
+
+    def states(self, job_ids: Sequence[str]) -> list[State | None]:
+        """Return where jobs are, None for each that is unknown."""
+        found: list[str | None] = []
+        for start in range(0, len(job_ids), CHUNK):
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids[start : start + CHUNK]:
+                pipeline.hget(_key(job_id), "state")
+            found += pipeline.execute()
+        return [State(state) if state else None for state in found]
+
     def state(self, job_id: str) -> State | None:
         """Return where a job is; None for an unknown one."""
         state = cast("str | None", self._client.hget(_key(job_id), "state"))
@@ -161,13 +235,15 @@ class JobTable:
     ) -> tuple[int, float] | None:
         """Make one transition; None keeps the state of a started job. Returns token and seconds since the last one."""
         answer = self._move(
-            keys=[_key(job_id), STREAM],
+            keys=[_key(job_id), STREAM, UNDERWAY],
             args=[
                 event.model_dump_json(),
                 state or "",
                 "" if token is None else token,
                 job.model_dump_json() if job else "",
                 STREAM_LENGTH,
+                event.reason if isinstance(event, Failed) else "",
+                job.submitter if job else "",
                 *(LEGAL[state] if state else (State.STARTED,)),
             ],
         )
@@ -175,6 +251,15 @@ class JobTable:
             return None
         new_token, since = cast("tuple[int, str]", answer)
         return new_token, float(since)
+
+    def _entries(self, keys: Sequence[str]) -> list[Entry | None]:
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(key, "job", "state", "at", "reason")
+        return [
+            Entry(Job.model_validate_json(job), State(state), float(at), reason or "") if job else None
+            for job, state, at, reason in pipeline.execute()
+        ]
 
 
 def _key(job_id: str) -> str:

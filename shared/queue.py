@@ -1,5 +1,6 @@
 """The queue: Celery over Redis, wired the same for those who submit and those who work."""
 
+import redis
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
@@ -10,6 +11,10 @@ from shared.settings import Settings
 
 #: The one task. Its message carries a job id; everything else is in the job table.
 DREAM_TASK = "artdream.dream"
+
+#: kombu keeps a list for each priority and asks the lists of the first for all lanes before those of the next. A live
+#: job is the further back the more jobs of the same guest are on their way, so guests take turns; a batch comes last.
+FIRST, LAST_LIVE, BATCH = 0, 8, 9
 
 #: Seconds after the hard time limit at which an unfinished delivery goes back to its lane.
 REDELIVERY_MARGIN = 30
@@ -38,6 +43,7 @@ def celery_app(settings: Settings) -> Celery:
         broker_transport_options={
             # Lanes are asked in the order in which they are consumed from: live first, always.
             "queue_order_strategy": "priority",
+            "priority_steps": list(range(FIRST, BATCH + 1)),
             "visibility_timeout": settings.time_limit_seconds + REDELIVERY_MARGIN,
             # kombu sweeps for lost deliveries every 100 s by default.
             "unacked_restore_interval": 5,
@@ -56,7 +62,7 @@ def celery_app(settings: Settings) -> Celery:
 
 
 def submit(app: Celery, table: JobTable, job: Job) -> bool:
-    """Accept a job and put it in its lane; True where it is new or takes up a failed one.
+    """Accept a job and put it in its lane; True where it is new or takes up one that failed or was cancelled.
 
     May be repeated at any point: a job that was accepted but never queued is queued now, any other is left alone.
     Raises ArtDreamError while the broker is away.
@@ -64,8 +70,35 @@ def submit(app: Celery, table: JobTable, job: Job) -> bool:
     accepted = table.accept(job)
     if table.state(job.id) == State.ACCEPTED:
         try:
-            app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=job.lane.value, retry=False)
+            app.send_task(
+                DREAM_TASK,
+                args=[job.id],
+                task_id=job.id,
+                queue=job.lane.value,
+                priority=_priority(table, job),
+                retry=False,
+            )
         except OperationalError as error:
             raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
         table.queued(job)
     return accepted
+
+
+def waiting(client: redis.Redis, lane: Lane) -> int:
+    """Return how many messages wait in a lane."""
+    pipeline = client.pipeline(transaction=False)
+    for name in lists(lane):
+        pipeline.llen(name)
+    return sum(pipeline.execute())
+
+
+def lists(lane: Lane) -> list[str]:
+    """Name the Redis lists that the messages of a lane wait in, the one that is served first first."""
+    # As kombu names them; the first priority has no suffix.
+    return [lane.value, *(f"{lane.value}\x06\x16{step}" for step in range(FIRST + 1, BATCH + 1))]
+
+
+def _priority(table: JobTable, job: Job) -> int:
+    if job.lane is Lane.BATCH:
+        return BATCH
+    return min(FIRST + max(table.underway(job.submitter) - 1, 0), LAST_LIVE)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from shared.settings import Settings
 from shared.sidecar import Sidecar
 from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name
 from worker.clipmaker import ClipMaker
-from worker.engine import Engine
+from worker.engine import Engine, Frame
 from worker.frames import FramePublisher, jpeg
 
 T = TypeVar("T")
@@ -30,6 +31,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds between tries while the store or the broker is away; the last one repeats.
 BACKOFF = (0.2, 0.5, 1, 2, 5)
+
+
+class Void(Exception):
+    """The claim holds no longer: the job was cancelled, or is another worker's by now."""
 
 
 class Studio:
@@ -61,6 +66,8 @@ class Studio:
                 completed = self._published(claim.job) or self._dreamt(claim)
         except (StoreError, *AWAY):
             raise
+        except Void:
+            log.info("job %s was cancelled or taken over by another worker; its dream was broken off", job_id)
         except SoftTimeLimitExceeded:
             self._fail(claim, f"The dream took longer than {self._patience} s.")
         except ArtDreamError as error:
@@ -73,7 +80,7 @@ class Studio:
                 log.info("job %s completed: %s", job_id, _told(completed.stages))
                 self._clips.offer(job_id)
             else:
-                log.info("job %s was taken over by another worker; its completion is left to that one", job_id)
+                log.info("job %s was cancelled or taken over by another worker; its dream is not announced", job_id)
 
     def close(self) -> None:
         """Stop what goes on beside the dreams; takes a few seconds at most."""
@@ -86,11 +93,20 @@ class Studio:
         with _timed(stages, Stage.FETCH):
             photo = self._photo(job)
 
+        void = threading.Event()
+
         def announce(frame: str, fraction: float) -> None:
-            self._table.progress(claim, frame, fraction)
+            if not self._table.progress(claim, frame, fraction):
+                void.set()
 
         with _timed(stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
-            dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=frames.offer)
+
+            def offer(frame: Frame) -> None:
+                if void.is_set():
+                    raise Void
+                frames.offer(frame)
+
+            dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
         with _timed(stages, Stage.PUBLISH):
             data = jpeg(dreamt.pixels)
             self._insist(lambda: self._store.put(dream_name(job.id), data))

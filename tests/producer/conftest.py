@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 import redis
@@ -13,6 +12,7 @@ import redis
 from producer.watch import run
 from shared.events import Accepted, Event, EventReader, Queued, Refused
 from shared.jobs import Lane
+from shared.queue import waiting
 from shared.settings import Settings
 
 
@@ -60,7 +60,7 @@ class Watching:
 
     def waiting(self, lane: Lane = Lane.LIVE) -> int:
         """Return how many messages wait in a lane."""
-        return cast("int", self.client.llen(lane))
+        return waiting(self.client, lane)
 
     def refused(self) -> dict[str, str]:
         """Return what was refused, and why, by file name."""

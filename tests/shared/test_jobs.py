@@ -120,3 +120,36 @@ def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTa
     after = client.time()
     assert claim is not None
     assert 0 <= claim.waited <= after[0] - before[0] + (after[1] - before[1]) / 1e6 + 1
+
+
+def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis, table: JobTable, job: Job) -> None:
+    other = job.model_copy(update={"seed": 1})
+    for one in (job, other):
+        table.accept(one)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    assert table.cancel(job.id)
+    assert not table.cancel(job.id)
+    assert not table.progress(claim, "f", 0.9)
+    assert not table.complete(claim, completed(job))
+    assert table.claim(job.id, "w2") is None
+    assert table.states([job.id, other.id, "0" * 32]) == [State.CANCELLED, State.ACCEPTED, None]
+    assert types(client).count("cancelled") == 1
+    assert table.accept(job)
+    assert not table.cancel("0" * 32)
+
+
+def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -> None:
+    many = [job.model_copy(update={"seed": seed}) for seed in range(1200)]
+    for one in many:
+        table.accept(one)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    table.fail(claim, "out of memory")
+    assert {entry.job.id for entry in table.entries()} == {one.id for one in many}
+    entry = table.entry(job.id)
+    assert entry is not None
+    assert (entry.job, entry.state, entry.reason) == (job, State.FAILED, "out of memory")
+    assert table.entry("0" * 32) is None
+    table.accept(job)
+    assert table.entry(job.id).reason == ""  # type: ignore[union-attr]

@@ -23,7 +23,7 @@ from shared.broker import connect
 from shared.events import Completed, Event, EventReader, Failed, Progress, Stage, Started
 from shared.jobs import Job, JobTable, Lane, State
 from shared.presence import Register
-from shared.queue import celery_app, submit
+from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
@@ -146,8 +146,8 @@ def test_a_live_photo_overtakes_a_waiting_batch_and_nothing_more_is_reserved(her
     here.until(lambda: bool(here.of(running, Started)))
     batch = [here.submit(seed, lane=Lane.BATCH) for seed in (11, 12, 13)]
     live = here.submit(14)
-    assert here.client.llen(Lane.BATCH) == 3
-    assert here.client.llen(Lane.LIVE) == 1
+    assert waiting(here.client, Lane.BATCH) == 3
+    assert waiting(here.client, Lane.LIVE) == 1
     assert here.client.hlen("unacked") == 1
     here.until(lambda: all(here.of(job, Completed) for job in batch))
     order = [event.job_id for event in here.events if isinstance(event, Started)]
@@ -218,7 +218,7 @@ def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(here
 def test_messages_carry_a_reference_and_nothing_else(here: Installation) -> None:
     here.submit(70, LONG)
     batch = here.submit(71, lane=Lane.BATCH)
-    message = json.loads(here.client.lindex(Lane.BATCH, 0) or "{}")
+    message = json.loads(here.client.lindex(lists(Lane.BATCH)[-1], 0) or "{}")
     assert message["content-type"] == "application/json"
     assert message["headers"]["argsrepr"] == f"['{batch.id}']"
     assert len(json.dumps(message)) < 2000

@@ -1,0 +1,60 @@
+"""Guests take turns, a batch comes last, and a job that is called off is nobody's."""
+
+import redis
+
+from shared.jobs import Job, JobTable, Lane
+from shared.queue import celery_app, lists, submit, waiting
+from shared.recipe import load_recipe
+from shared.settings import Settings
+
+
+def served(client: redis.Redis) -> list[str]:
+    """Return the jobs in the order in which one worker gets them."""
+    keys = [name for pair in zip(lists(Lane.LIVE), lists(Lane.BATCH), strict=True) for name in pair]  # as kombu asks
+    found = []
+    while answer := client.brpop(keys, timeout=0.01):
+        found.append(answer[1].partition('"id": "')[2][:32])
+    return found
+
+
+def job(number: int, lane: Lane = Lane.LIVE, submitter: str = "") -> Job:
+    return Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=lane, submitter=submitter)
+
+
+def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, client: redis.Redis) -> None:
+    app, table = celery_app(settings), JobTable(client)
+    burst = [job(number, submitter="Ada") for number in range(20)]
+    others = [job(100, submitter="Bob"), job(101, submitter="Bob"), job(102, submitter="Cem")]
+    for one in (*burst, *others):
+        submit(app, table, one)
+    order = served(client)
+    places = [order.index(one.id) for one in others]
+    assert places == [1, 4, 2]
+    assert [one for one in order if one in {b.id for b in burst}] == [one.id for one in burst]
+    app.close()
+
+
+def test_a_guest_whose_dreams_are_done_is_first_again(settings: Settings, client: redis.Redis) -> None:
+    app, table = celery_app(settings), JobTable(client)
+    for number in range(3):
+        submit(app, table, job(number, submitter="Ada"))
+        claim = table.claim(job(number).id, "w")
+        assert claim is not None
+        assert table.fail(claim, "no matter") if number else table.cancel(claim.job.id)
+    assert table.underway("Ada") == 0
+    submit(app, table, job(9, submitter="Ada"))
+    assert client.llen(lists(Lane.LIVE)[0]) == 4
+    app.close()
+
+
+def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
+    settings: Settings, client: redis.Redis
+) -> None:
+    app, table = celery_app(settings), JobTable(client)
+    batch = [job(number, Lane.BATCH) for number in range(5)]
+    live = [job(number, submitter="Ada") for number in range(10, 22)]
+    for one in (*batch, *live):
+        submit(app, table, one)
+    assert (waiting(client, Lane.BATCH), waiting(client, Lane.LIVE)) == (5, 12)
+    assert served(client) == [one.id for one in (*live, *batch)]
+    app.close()
