@@ -14,7 +14,7 @@ from rich.table import Table
 from shared.broker import AWAY
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
-from shared.jobs import Lane
+from shared.jobs import Lane, State
 from shared.recipe import load_recipe, recipe_names
 from shared.settings import Settings
 
@@ -31,6 +31,9 @@ app.add_typer(recipes, name="recipes")
 networks = typer.Typer(help="The networks that dream: list, show, fetch.", invoke_without_command=True)
 app.add_typer(networks, name="networks")
 
+jobs = typer.Typer(help="The jobs: list, show, cancel, retry.", invoke_without_command=True)
+app.add_typer(jobs, name="jobs")
+
 out = Console(highlight=False)
 
 DataOption = Annotated[
@@ -39,6 +42,9 @@ DataOption = Annotated[
 InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="How to dream; `artdream recipes` lists them.")]
 PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the dreams are put into.")]
+JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
+JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB…")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
 
 
@@ -63,38 +69,105 @@ def up(
 
 
 @app.command()
-def watch(inbox: InboxOption = None, data: DataOption = None, recipe: RecipeOption = None) -> None:
-    """Watch a folder and send every photo that appears in it."""
+def watch(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]…", help="Folders to watch, instead of the inbox.")
+    ] = None,
+    inbox: InboxOption = None,
+    data: DataOption = None,
+    recipe: RecipeOption = None,
+) -> None:
+    """Watch folders and send every photo that appears in them. They are only read."""
     from producer.watch import run
 
     settings = _settings(inbox=inbox, data=data, recipe=recipe)
-    _require_inbox(settings)
+    if not folders:
+        _require_inbox(settings)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _log_to_stderr()
-    run(settings, stop)
+    run(settings, stop, folders=folders or ())
 
 
 @app.command()
 def send(
-    files: Annotated[list[Path], typer.Argument(help="Photos: HEIC, JPEG or PNG.", metavar="FILE…")],
-    recipe: RecipeOption = None,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Pictures, folders, patterns, a .txt file of paths, or - for stdin."),
+    ],
+    recipe: Annotated[list[str] | None, typer.Option("--recipe", help="How to dream; may be given again.")] = None,
     seed: SeedOption = 0,
-    lane: Annotated[Lane, typer.Option("--lane", help="`live` overtakes `batch`.")] = Lane.LIVE,
+    lane: Annotated[Lane, typer.Option("--lane", help="`live` overtakes `batch`.")] = Lane.BATCH,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all are dreamt; fail if one is not.")] = False,
+    target: OutOption = None,
     data: DataOption = None,
 ) -> None:
-    """Send photos to be dreamt."""
-    from producer.send import send as send_photos
+    """Send photos to be dreamt, any number of them. The same again dreams nothing twice."""
+    from artdream.batches import send_batch
 
-    settings = _settings(data=data, recipe=recipe)
-    refused = 0
-    for sent in send_photos(files, settings, load_recipe(settings.recipe), seed=seed, lane=lane):
-        told = f"{sent.path} {sent.reason}" if sent.job_id is None else f"{sent.path}: job {sent.job_id} {sent.outcome}"
-        out.print(told, soft_wrap=True, markup=False)
-        refused += sent.job_id is None
-    if refused:
-        raise ArtDreamError(f"{refused} of {len(files)} files could not be sent.")
+    for name in recipe or ():
+        load_recipe(name)
+    if target is not None and not wait:
+        raise ArtDreamError("--out collects what was waited for: add --wait, or `artdream collect` it later.")
+    settings = _settings(data=data)
+    send_batch(paths, recipe or (), settings, out, seed=seed, lane=lane, wait=wait, out=target)
+
+
+@app.command()
+def collect(
+    batch: Annotated[str, typer.Argument(help="The name that `artdream send` gave it.", metavar="BATCH")],
+    target: OutOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for what is not dreamt yet.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Collect the dreams of a batch that was sent from this data folder."""
+    from artdream.batches import collect_batch
+
+    collect_batch(batch, _settings(data=data), out, wait=wait, out=target)
+
+
+@jobs.callback()
+def jobs_or_list(context: typer.Context) -> None:
+    """The jobs: list, show, cancel, retry."""
+    if context.invoked_subcommand is None:
+        list_jobs()
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given again.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 30,
+    data: DataOption = None,
+) -> None:
+    """List the jobs, newest first."""
+    from artdream.jobs import show_list
+
+    show_list(_settings(data=data), out, states=state or (), limit=limit)
+
+
+@jobs.command("show")
+def show_job(job: JobArgument, data: DataOption = None) -> None:
+    """Show what is known of a job."""
+    from artdream.jobs import show_job as show
+
+    show(_settings(data=data), out, job)
+
+
+@jobs.command("cancel")
+def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
+    """Call jobs off, whether they wait or are being dreamt. No other job notices."""
+    from artdream.jobs import cancel
+
+    cancel(_settings(data=data), out, jobs)
+
+
+@jobs.command("retry")
+def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
+    """Take up jobs again that failed or were cancelled."""
+    from artdream.jobs import retry
+
+    retry(_settings(data=data), out, jobs)
 
 
 @app.command()

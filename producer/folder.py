@@ -30,11 +30,12 @@ def ignored(name: str) -> bool:
 class Folder(FileSystemEventHandler):
     """The top level of one folder. Use it as a context manager to be told of changes."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises ArtDreamError where there is no such folder, or it may not be read."""
+    def __init__(self, path: Path, changed: threading.Event) -> None:
+        """`changed`: set whenever something happened in the folder; cleared by whoever waits for it.
+
+        Raises ArtDreamError where there is no such folder, or it may not be read."""
         self.path = path.absolute()
-        #: Set whenever something happened in the folder. Cleared by whoever waits for it.
-        self.changed = threading.Event()
+        self._changed = changed
         self._observer = Observer()
         self._lost = False
         try:
@@ -64,7 +65,7 @@ class Folder(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake who waits. Which file it was is not asked: events get lost (watchdog #124), a look never misses one."""
         if event.event_type not in _READING:
-            self.changed.set()
+            self._changed.set()
 
     def files(self) -> dict[Path, Mark]:
         """Return every file that may be a photo, oldest first. None while the folder is away, which is logged once."""

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +18,43 @@ FILE = "ledger.sqlite3"
 _PATIENCE = 5
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-  path BLOB PRIMARY KEY,          -- bytes: a file name need not be text
+CREATE TABLE IF NOT EXISTS files (      -- files of watched folders that were dealt with
+  path BLOB PRIMARY KEY,                -- bytes: a file name need not be text
   size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL,
-  photo_id TEXT NOT NULL          -- '' where the file could not even be read
+  photo_id TEXT NOT NULL                -- '' where the file could not even be read
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (       -- files that were sent by name, so that a second time need not read them
+  path BLOB PRIMARY KEY,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  photo_id TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS photos (
   photo_id TEXT NOT NULL,
-  job_id TEXT NOT NULL,           -- '' for a refused one
+  job_id TEXT NOT NULL,                 -- '' for a refused one
   state TEXT NOT NULL CHECK (state IN ('submitted', 'refused')),
   reason TEXT NOT NULL,
-  at REAL NOT NULL,               -- epoch seconds
+  at REAL NOT NULL,                     -- epoch seconds
   PRIMARY KEY (photo_id, job_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spool (      -- what has to go out, in order
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  file TEXT NOT NULL,                   -- name, for people
+  photo_id TEXT NOT NULL,
+  job TEXT NOT NULL,                    -- JSON; '' for a refusal
+  reason TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS batches (
+  batch TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  path BLOB NOT NULL,
+  recipe TEXT NOT NULL,
+  seed INTEGER NOT NULL,
+  job_id TEXT NOT NULL,                 -- '' where the file was refused
+  reason TEXT NOT NULL,
+  at REAL NOT NULL,
+  PRIMARY KEY (batch, number)
 ) WITHOUT ROWID;
 """
 
@@ -56,6 +82,8 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         """Open the ledger of a data folder, creating both. Raises LedgerError."""
+        #: The data folder.
+        self.folder = folder
         self._path = folder / FILE
         self._lock = threading.Lock()
         try:
@@ -75,23 +103,33 @@ class Ledger:
     def seen(self, folder: Path) -> dict[Path, Mark]:
         """Return the files of a folder that were dealt with, each in the state it had then. Raises LedgerError."""
         prefix = os.fsencode(folder) + os.sep.encode()
-        rows = self._read("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
+        rows = self.read("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
         return {Path(os.fsdecode(path)): Mark(size, mtime_ns) for path, size, mtime_ns in rows}
+
+    def sent(self, file: File) -> str | None:
+        """Return the id of the photo in a file that was sent before, and has not changed since. Raises LedgerError."""
+        rows = self.read(
+            "SELECT photo_id FROM sent WHERE path = ? AND size = ? AND mtime_ns = ?", os.fsencode(file.path), *file.mark
+        )
+        return str(rows[0][0]) if rows else None
+
+    def mark_sent(self, file: File, photo_id: str) -> None:
+        """Record which photo is in a file that is sent. Raises LedgerError."""
+        with self.writing() as db:
+            db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", (*_row(file), photo_id))
 
     def submitted(self, photo_id: str) -> list[str]:
         """Return the ids of the jobs that a photo was submitted for. Raises LedgerError."""
-        rows = self._read("SELECT job_id FROM photos WHERE photo_id = ? AND state = 'submitted' ORDER BY at", photo_id)
+        rows = self.read("SELECT job_id FROM photos WHERE photo_id = ? AND state = 'submitted' ORDER BY at", photo_id)
         return [job_id for (job_id,) in rows]
 
-    def mark_submitted(self, photo_id: str, job_id: str, file: File | None) -> None:
-        """Record that a job is on its way, and which file it came from. Raises LedgerError."""
-        self._mark(photo_id, job_id, "submitted", "", file)
+    def mark_submitted(self, photo_id: str, job_id: str) -> None:
+        """Record that a job is on its way. Raises LedgerError."""
+        with self.writing() as db:
+            mark_photo(db, photo_id, job_id, "submitted", "")
 
-    def mark_refused(self, photo_id: str, reason: str, file: File) -> None:
-        """Record that a file was set aside. Raises LedgerError."""
-        self._mark(photo_id, "", "refused", reason, file)
-
-    def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what a query finds. Raises LedgerError."""
         try:
             with self._lock:
                 rows: list[tuple[Any, ...]] = self._db.execute(query, values).fetchall()
@@ -99,17 +137,26 @@ class Ledger:
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be read: {error}.") from error
 
-    def _mark(self, photo_id: str, job_id: str, state: str, reason: str, file: File | None) -> None:
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction, of which all or nothing is written at the end. Raises LedgerError."""
         try:
             with self._lock, self._db:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)",
-                    (photo_id, job_id, state, reason, time.time()),
-                )
-                if file is not None:
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                        (os.fsencode(file.path), *file.mark, photo_id),
-                    )
+                yield self._db
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be written: {error}.") from error
+
+
+def mark_photo(db: sqlite3.Connection, photo_id: str, job_id: str, state: str, reason: str) -> None:
+    """Record what became of a photo."""
+    row = (photo_id, job_id, state, reason, time.time())
+    db.execute("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", row)
+
+
+def mark_file(db: sqlite3.Connection, file: File, photo_id: str) -> None:
+    """Record that a file of a watched folder was dealt with."""
+    db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*_row(file), photo_id))
+
+
+def _row(file: File) -> tuple[bytes, int, int]:
+    return os.fsencode(file.path), *file.mark

