@@ -5,6 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 
+from producer.ledger import FILE, Ledger
 from shared.broker import connect
 from shared.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
 from shared.jobs import Lane
@@ -18,6 +19,7 @@ FAULTS = 5
 
 def show(settings: Settings, console: Console) -> None:
     """Print the state of an installation. Raises ArtDreamError where there is none."""
+    _show_spool(settings, console)
     client = connect(settings.broker)
     client.ping()
     for presence in Register(client).present():
@@ -37,6 +39,17 @@ def show(settings: Settings, console: Console) -> None:
                 console.print(f"{clock}  job {failed.job_id[:8]} failed: {failed.reason}", markup=False, soft_wrap=True)
             case Refused() as refused:
                 console.print(f"{clock}  Set aside: {refused.file} {refused.reason}.", markup=False, soft_wrap=True)
+
+
+def _show_spool(settings: Settings, console: Console) -> None:
+    """Say what waits on this side; the one thing that can be told while the broker is away."""
+    if not (settings.data / FILE).exists():
+        return
+    ledger = Ledger(settings.data)
+    [(count,)] = ledger.read("SELECT count(*) FROM spool")
+    ledger.close()
+    if count:
+        console.print(f"spool     {count} photos wait here until store and broker can be reached")
 
 
 def _all(reader: EventReader) -> list[Recorded]:

@@ -100,6 +100,8 @@ def _reaching() -> Iterator[None]:
         yield
     except StoreError as error:
         raise Away(str(error)) from error
-    except (redis.RedisError, ArtDreamError) as error:
-        cause = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+    except ArtDreamError as error:
+        raise Away(str(error)) from error
+    except redis.RedisError as error:
+        cause = str(error).partition("\n")[0].rstrip(".")
         raise Away(f"The broker is away: {cause}.") from error

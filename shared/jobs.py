@@ -86,6 +86,9 @@ LEGAL: dict[State, tuple[str, ...]] = {
 #: How many jobs of each submitter are on their way.
 UNDERWAY = f"{PREFIX}underway"
 
+#: Seconds after which a producer that wanted to queue a job and did not counts as dead.
+RESERVED = 5
+
 #: Jobs that are asked for in one round trip.
 CHUNK = 500
 
@@ -154,6 +157,14 @@ class JobTable:
         """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done."""
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
         return self._to(State.ACCEPTED, job.id, event, job=job) is not None
+
+    def reserve(self, job_id: str) -> bool:
+        """Claim the right to put a job's message into its lane, for RESERVED seconds; False where another has it."""
+        return bool(self._client.set(_reservation(job_id), 1, nx=True, ex=RESERVED))
+
+    def release(self, job_id: str) -> None:
+        """Give that right back."""
+        self._client.delete(_reservation(job_id))
 
     def queued(self, job: Job) -> bool:
         """Record that a message for the job is in its lane; False where it is further already."""
@@ -260,6 +271,10 @@ class JobTable:
             Entry(Job.model_validate_json(job), State(state), float(at), reason or "") if job else None
             for job, state, at, reason in pipeline.execute()
         ]
+
+
+def _reservation(job_id: str) -> str:
+    return f"{PREFIX}queueing:{job_id}"
 
 
 def _key(job_id: str) -> str:

@@ -65,23 +65,32 @@ def submit(app: Celery, table: JobTable, job: Job) -> bool:
     """Accept a job and put it in its lane; True where it is new or takes up one that failed or was cancelled.
 
     May be repeated at any point: a job that was accepted but never queued is queued now, any other is left alone.
-    Raises ArtDreamError while the broker is away.
+    Raises ArtDreamError while the broker is away, or another producer is about to do the same.
     """
     accepted = table.accept(job)
     if table.state(job.id) == State.ACCEPTED:
-        try:
-            app.send_task(
-                DREAM_TASK,
-                args=[job.id],
-                task_id=job.id,
-                queue=job.lane.value,
-                priority=_priority(table, job),
-                retry=False,
-            )
-        except OperationalError as error:
-            raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
-        table.queued(job)
+        # Two producers may see the same photo at the same time.
+        if not table.reserve(job.id):
+            raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.")
+        if table.state(job.id) == State.ACCEPTED:
+            _send(app, table, job)
+            table.queued(job)
+        table.release(job.id)
     return accepted
+
+
+def _send(app: Celery, table: JobTable, job: Job) -> None:
+    try:
+        app.send_task(
+            DREAM_TASK,
+            args=[job.id],
+            task_id=job.id,
+            queue=job.lane.value,
+            priority=_priority(table, job),
+            retry=False,
+        )
+    except OperationalError as error:
+        raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
 
 
 def waiting(client: redis.Redis, lane: Lane) -> int:

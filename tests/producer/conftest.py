@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,12 @@ class Watching:
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self.settings, self.inbox, self.client = settings, settings.inbox, client
 
-    def start(self, **changed: object) -> None:
+    def start(self, *, folders: Sequence[Path] = (), **changed: object) -> None:
         """Start it, with settings changed."""
         self._stop = threading.Event()
         self._faults: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, args=(self.settings.model_copy(update=changed),), daemon=True)
+        settings = self.settings.model_copy(update=changed)
+        self._thread = threading.Thread(target=self._run, args=(settings, folders), daemon=True)
         self._thread.start()
 
     def stop(self) -> float:
@@ -74,9 +75,9 @@ class Watching:
         """Return what is in the quarantine, by the part of the name after the photo's id."""
         return {file.name.partition("-")[2]: file for file in (self.settings.data / "quarantine").glob("*")}
 
-    def _run(self, settings: Settings) -> None:
+    def _run(self, settings: Settings, folders: Sequence[Path]) -> None:
         try:
-            run(settings, self._stop)
+            run(settings, self._stop, folders=folders)
         except BaseException as fault:
             self._faults.append(fault)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from producer.convert import convert
+from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
 from shared.jobs import JobTable
@@ -187,6 +188,40 @@ def test_nothing_is_written_outside_the_data_folder(watching: Watching, tmp_path
     watching.stop()
     outside = {p: p.stat() for p in tmp_path.rglob("*") if not p.is_relative_to(watching.settings.data)}
     assert {p: s.st_mtime_ns for p, s in outside.items()} == {p: s.st_mtime_ns for p, s in before.items()}
+
+
+def test_two_producers_on_one_folder_make_one_job_of_a_photo(watching: Watching, tmp_path: Path) -> None:
+    other = Watching(watching.settings.model_copy(update={"data": tmp_path / "other"}), watching.client)
+    store = watching.settings.data / "store"
+    for producer in (watching, other):
+        producer.start(store_url=store.as_uri())
+    for number in range(6):
+        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
+    until(lambda: all(in_ledger(one.settings, watching.inbox) == 6 for one in (watching, other)))
+    for producer in (watching, other):
+        producer.stop()
+    assert sorted(watching.jobs().values()) == [1] * 6
+    assert watching.waiting() == 6
+
+
+def in_ledger(settings: Settings, folder: Path) -> int:
+    ledger = Ledger(settings.data)
+    try:
+        return len(ledger.seen(folder)) if not ledger.read("SELECT * FROM spool") else 0
+    finally:
+        ledger.close()
+
+
+def test_several_folders_are_watched_at_once(watching: Watching, tmp_path: Path) -> None:
+    folders = [watching.inbox, tmp_path / "Downloads", tmp_path / "Desktop"]
+    for folder in folders[1:]:
+        folder.mkdir()
+    watching.start(folders=folders)
+    for number, folder in enumerate(folders):
+        (folder / "IMG_1.jpg").write_bytes(jpeg(colours(number)))
+    until(lambda: watching.waiting() == 3)
+    watching.stop()
+    assert sorted(watching.jobs().values()) == [1] * 3
 
 
 def test_a_lost_folder_is_waited_for(watching: Watching, caplog: pytest.LogCaptureFixture) -> None:
