@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlencode
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,7 +31,22 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None, description="redis://… or rediss://…; empty: the broker of the stack that runs on the data folder."
     )
-    store_url: str | None = Field(None, description="URL of the object store; empty: the folder `store` in data.")
+    store_url: str | None = Field(
+        None,
+        description="file:///…, s3://bucket/prefix, gs://…, az://… or ssh+sftp://user@host/folder; empty: the folder "
+        "`store` in data. Keys are read from the environment, not from this file: AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_REGION, for S3-compatible servers AWS_ENDPOINT and AWS_ALLOW_HTTP=true; "
+        "GOOGLE_SERVICE_ACCOUNT; AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY.",
+    )
+    ssh: str | None = Field(
+        None, description="user@host or user@host:port of the SSH host that the broker is reached through; empty: none."
+    )
+    ssh_key: Path | None = Field(
+        None, description="Private key for SSH, broker and store alike; empty: the agent's keys and those in ~/.ssh."
+    )
+    ssh_known_hosts: Path = Field(
+        Path("~/.ssh/known_hosts"), description="File of the SSH hosts whose keys are known; others are refused."
+    )
     weights: Path = Field(
         Path("~/.cache/artdream/weights"), description="Folder that the weights of the big networks are fetched into."
     )
@@ -66,7 +82,10 @@ class Settings(BaseSettings):
 
     @property
     def store(self) -> str:
-        """The store's URL; without a setting, a folder inside the data folder."""
+        """The store's URL, over SSH with the files of keys; without a setting, a folder inside the data folder."""
+        if self.store_url and self.store_url.startswith("ssh+sftp:"):
+            files = {"known_hosts": self.ssh_known_hosts} | ({"key": self.ssh_key} if self.ssh_key else {})
+            return f"{self.store_url}?{urlencode(files)}"
         return self.store_url or (self.data / "store").absolute().as_uri()
 
     def environment(self) -> dict[str, str]:

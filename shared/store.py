@@ -1,16 +1,17 @@
 """Object storage: photos, dreams, frames and sidecars, by name, through one door."""
 
+import contextlib
+import itertools
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
-
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
+from shared.place import FAULTS, Place, open_place
 
 
 def photo_name(photo_id: str) -> str:
@@ -84,72 +85,121 @@ class Entry:
 
 
 class Store:
-    """A place for objects: a folder, S3, GCS, Azure, by URL."""
+    """A place for objects, by URL: a folder (file), a bucket (s3, gs, az), a folder over SSH (ssh+sftp), or memory."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self._objects = _open(url)
+        #: Where it is, without what a URL may hold of secrets.
+        self.url = _shown(url)
+        self._place = _open(url, self.url)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object, whole or not at all. Raises StoreError."""
         content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        # Folders cannot keep a content type.
-        attributes = None if isinstance(self._objects, LocalStore) else {"Content-Type": content_type}
-        try:
-            obstore.put(self._objects, name, data, attributes=attributes)
-        except (BaseError, OSError) as error:
-            raise StoreError(f"{name} could not be written to the store {self.url}: {_first_line(error)}.") from error
+        with self._faults(f"{name} could not be written to"):
+            self._place.put(name, data, content_type)
 
     def get(self, name: str) -> bytes | None:
         """Read an object; None where there is none. Raises StoreError."""
-        try:
-            return bytes(obstore.get(self._objects, name).bytes())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise StoreError(f"{name} could not be read from the store {self.url}: {_first_line(error)}.") from error
+        with self._faults(f"{name} could not be read from"):
+            try:
+                return self._place.get(name)
+            except FileNotFoundError:
+                return None
 
     async def get_async(self, name: str) -> bytes | None:
         """Read an object without blocking the event loop; None where there is none. Raises StoreError."""
+        with self._faults(f"{name} could not be read from"):
+            try:
+                return await self._place.get_async(name)
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, name: str, path: Path) -> bool:
+        """Copy an object into a file, whole or not at all, piece by piece; False where there is none.
+
+        Raises StoreError, and ArtDreamError where the file cannot be written.
+        """
+        pieces = self._pieces(name)
         try:
-            result = await obstore.get_async(self._objects, name)
-            return bytes(await result.bytes_async())
+            first = next(pieces, b"")
         except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise StoreError(f"{name} could not be read from the store {self.url}: {_first_line(error)}.") from error
+            return False
+        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with draft.open("wb") as file:
+                for piece in itertools.chain([first], pieces):
+                    file.write(piece)
+            draft.replace(path)
+        except OSError as error:
+            raise ArtDreamError(f"{path} could not be written: {error.strerror or error}.") from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return True
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none. Raises StoreError."""
-        try:
-            obstore.delete(self._objects, name)
-        except FileNotFoundError:
-            pass
-        except (BaseError, OSError) as error:
-            raise StoreError(f"{name} could not be removed from the store {self.url}: {_first_line(error)}.") from error
+        with self._faults(f"{name} could not be removed from"), contextlib.suppress(FileNotFoundError):
+            self._place.delete(name)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """List the objects whose names begin with a folder prefix, in no order. Raises StoreError."""
+        with self._faults(f"{prefix} could not be listed in"):
+            for name, modified in self._place.entries(prefix):
+                yield Entry(name, modified)
+
+    def link(self, name: str, seconds: float) -> str | None:
+        """Return an address at which anyone can read an object for so long, at most 7 days; None where there are none.
+
+        Buckets have them, folders do not. Nobody looks whether there is such an object. Raises StoreError.
+        """
+        with self._faults(f"{name} got no link from"):
+            return self._place.link(name, seconds)
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        with self._faults(f"{name} could not be read from", missing=True):
+            yield from self._place.stream(name)
+
+    @contextlib.contextmanager
+    def _faults(self, what: str, *, missing: bool = False) -> Iterator[None]:
         try:
-            for chunk in obstore.list(self._objects, prefix):
-                for meta in chunk:
-                    yield Entry(meta["path"], meta["last_modified"])
-        except (BaseError, OSError) as error:
-            raise StoreError(f"The store {self.url} could not be listed: {_first_line(error)}.") from error
+            yield
+        except FAULTS as error:
+            if missing and isinstance(error, FileNotFoundError):
+                raise
+            raise StoreError(f"{what} the store {self.url}: {_reason(error)}.") from error
 
 
-def _open(url: str) -> ObjectStore:
-    if url.startswith("file:"):
-        folder = Path(unquote(urlsplit(url).path))
-        try:
-            return LocalStore(folder, mkdir=True, automatic_cleanup=True)
-        except (BaseError, OSError) as error:
-            raise StoreError(f"The store's folder {folder} cannot be used: {_first_line(error)}.") from error
+def _open(url: str, shown: str) -> Place:
+    parts = urlsplit(url)
+    if parts.password or (parts.username and parts.scheme != "ssh+sftp"):
+        raise ArtDreamError(
+            f"The store's URL {shown} came with a secret, and URLs get shown: take it out, and set AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY or what else the store asks for in the environment."
+        )
     try:
-        return from_url(url)
-    except (BaseError, ValueError) as error:
-        raise ArtDreamError(f"The store's URL {url} is not one that can be opened: {_first_line(error)}.") from error
+        return open_place(url)
+    except (*FAULTS, ValueError) as error:
+        if parts.scheme == "file":
+            raise StoreError(f"The store's folder {parts.path} cannot be used: {_reason(error)}.") from error
+        raise ArtDreamError(f"The store's URL {shown} is not one that can be opened: {_reason(error)}.") from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+def _shown(url: str) -> str:
+    """Return a URL without what it may hold of secrets."""
+    parts = urlsplit(url)
+    place = parts.netloc if parts.scheme == "ssh+sftp" and not parts.password else parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, place, parts.path, "", "")) if parts.netloc else url.partition("?")[0]
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in a few words: obstore tells it with the whole answer and its own insides."""
+    text = str(error)
+    told = re.search(r'<Message>(.*?)[\n<]|"message": *"(.*?)"', text)
+    why = next(filter(None, told.groups()), "") if told else ""
+    if status := re.search(r"status code: (\d+ [A-Za-z ]+)", text):
+        return f"{status[1].strip()}{f' ({why.rstrip(chr(46))})' if why else ''}"
+    if system := re.search(r'message: "([^"\\]+)"', text):
+        return system[1]
+    # A signed address is as good as a password.
+    first = re.sub(r"(://[^\s?]+)\?\S+", r"\1", text.partition("\n")[0])
+    return first.rstrip(".") or type(error).__name__

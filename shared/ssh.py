@@ -1,0 +1,163 @@
+"""A login at an SSH host: with keys only, and only where the host's own key is known."""
+
+import logging
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Self
+from urllib.parse import urlsplit
+
+import paramiko
+from paramiko.ssh_exception import AuthenticationException, BadHostKeyException, SSHException
+
+from shared.errors import ArtDreamError
+
+#: Seconds that a host has to answer, to show its key, and to let in.
+PATIENCE = 10.0
+
+#: Seconds after which a connection on which nothing is said says something, so that no router forgets it.
+KEEPALIVE = 15
+
+# It logs what it then raises, with a traceback.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who logs in where; with which key, and by which file of known hosts. Without a key: the agent's and one's own."""
+
+    user: str
+    host: str
+    port: int
+    key: Path | None
+    known_hosts: Path
+
+    @classmethod
+    def parse(cls, address: str, key: Path | None, known_hosts: Path) -> Self:
+        """Read `user@host` or `user@host:port`. Raises ArtDreamError."""
+        try:
+            parts = urlsplit(f"//{address}")
+            user, host, port, password = parts.username, parts.hostname, parts.port, parts.password
+        except ValueError:
+            user = host = port = password = None
+        if password is not None:
+            raise ArtDreamError("SSH is used without passwords: take it out of the address, and let your key in there.")
+        if not user or not host or port == 0:
+            raise ArtDreamError(f"“{address}” is no address of an SSH host: write user@host or user@host:port.")
+        return cls(user, host, port or 22, key and key.expanduser(), known_hosts.expanduser())
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.user}@{host}" + ("" if self.port == 22 else f":{self.port}")
+
+
+def log_in(account: Account) -> paramiko.SSHClient:
+    """Connect to a host and log in.
+
+    Raises ArtDreamError where trying again would not help, ConnectionError where it may.
+    """
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(_Refusal(account))
+    try:
+        key = _key(account.key) if account.key else None
+        _read_known(client, account.known_hosts)
+        near = socket.create_connection((account.host, account.port), PATIENCE)
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        client.connect(
+            account.host,
+            account.port,
+            account.user,
+            pkey=key,
+            sock=near,
+            allow_agent=key is None,
+            look_for_keys=key is None,
+            timeout=PATIENCE,
+            banner_timeout=PATIENCE,
+            auth_timeout=PATIENCE,
+            channel_timeout=PATIENCE,
+        )
+        transport = client.get_transport()
+        if transport is None:
+            raise ConnectionError("it hung up")
+        transport.set_keepalive(KEEPALIVE)
+    except BaseException as error:
+        cut_off = isinstance(error, AuthenticationException) and not _up(client)
+        client.close()
+        if isinstance(error, BadHostKeyException):
+            _changed(account, error)
+        if isinstance(error, AuthenticationException) and not cut_off:
+            _not_let_in(account)
+        if isinstance(error, SSHException) and "No authentication methods" in str(error):
+            _not_let_in(account)
+        # On a Mac without a network no name is known.
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME and sys.platform != "darwin":
+            raise ArtDreamError(f"There is no SSH host {account.host}: mend its name in {account}.") from error
+        if isinstance(error, ArtDreamError) or not isinstance(error, Exception):
+            raise
+        # A host that talks nonsense makes it raise nearly anything.
+        raise ConnectionError(f"the SSH host {account} does not answer ({_why(error)})") from error
+    return client
+
+
+class _Refusal(paramiko.MissingHostKeyPolicy):
+    """What becomes of a host that is not known."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def missing_host_key(self, _client: paramiko.SSHClient, _hostname: str, key: paramiko.PKey) -> NoReturn:
+        """Refuse it, and say how to accept it."""
+        one = self._account
+        raise ArtDreamError(
+            f"The SSH host {one.host} is not known: it shows the key {key.fingerprint} ({key.get_name()}), and "
+            f"{one.known_hosts} has none of it; if that is the one that `ssh-keygen -lf` tells there of the files "
+            f"/etc/ssh/ssh_host_*_key.pub, accept it with `ssh-keyscan -p {one.port} {one.host} >> {one.known_hosts}`."
+        )
+
+
+def _changed(account: Account, error: BadHostKeyException) -> NoReturn:
+    name = account.host if account.port == 22 else f"[{account.host}]:{account.port}"
+    raise ArtDreamError(
+        f"THE KEY OF THE SSH HOST {account.host} HAS CHANGED: it shows {error.key.fingerprint}, and "
+        f"{account.known_hosts} knows {error.expected_key.fingerprint}. Somebody may be listening in, so nothing was "
+        f"sent; if the host was set up anew, forget the old key with "
+        f"`ssh-keygen -f {account.known_hosts} -R '{name}'` and accept the new one."
+    ) from error
+
+
+def _not_let_in(account: Account) -> NoReturn:
+    what = f"the key {account.key}" if account.key else "any key of the agent or of ~/.ssh"
+    raise ArtDreamError(
+        f"The SSH host {account.host} does not let {account.user} in with {what}: "
+        f"let it in with `ssh-copy-id -p {account.port} {account.user}@{account.host}`, or name another key."
+    )
+
+
+def _key(path: Path) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_path(path)
+    except Exception as error:  # every kind of key has its own ways to be unreadable
+        raise ArtDreamError(
+            f"The SSH key {path} cannot be used ({_why(error)}): name a private key without a passphrase, "
+            f"or give it to the agent with `ssh-add {path}` and name none."
+        ) from error
+
+
+def _read_known(client: paramiko.SSHClient, path: Path) -> None:
+    try:
+        client.load_system_host_keys(str(path))
+    except FileNotFoundError:
+        pass
+    except (OSError, SSHException) as error:
+        raise ArtDreamError(f"The file of known SSH hosts {path} cannot be read: {_why(error)}.") from error
+
+
+def _up(client: paramiko.SSHClient) -> bool:
+    transport = client.get_transport()
+    return transport is not None and transport.is_active()
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(".") or type(error).__name__

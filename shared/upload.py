@@ -1,0 +1,96 @@
+"""An upload over SFTP that is whole or not at all, and that goes on where an earlier one was cut."""
+
+import hashlib
+import posixpath
+import uuid
+from contextlib import suppress
+
+import paramiko
+
+#: Bytes that are sent or read at once.
+CHUNK = 2**18
+
+#: Bytes from which on it is worth looking for what a cut upload left behind.
+RESUMABLE = 2**20
+
+#: How often an upload is begun while other processes upload the same.
+TRIES = 5
+
+#: The parts that this process is uploading.
+_under_way: set[str] = set()
+
+
+def upload(sftp: paramiko.SFTPClient, data: bytes, key: str, path: str) -> None:
+    """Bring a part up to the whole, then give it the object's name. `key` is that part's path without its ending."""
+    for _ in range(TRIES):
+        part = f"{key}-{uuid.uuid4().hex}"
+        _under_way.add(part)
+        try:
+            with _begun(sftp, part, key, data) as file:
+                there = _agreed(file, data)
+                file.seek(there)
+                file.set_pipelined(True)
+                for start in range(there, len(data), CHUNK):
+                    file.write(data[start : start + CHUNK])
+            if sftp.stat(part).st_size != len(data):
+                raise OSError("it was not written whole")
+            _rename(sftp, part, path)
+            return
+        except FileNotFoundError:
+            continue  # another process took it for left behind, and goes on with it
+        finally:
+            _under_way.discard(part)
+    raise OSError("others are writing the same")
+
+
+def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> paramiko.SFTPFile:
+    """Open a part of one's own: what a cut upload of the same left behind, or a new one.
+
+    Who renames what was left has it, and nobody else. Its earlier owner, should he live, writes the same bytes.
+    """
+    folder = posixpath.dirname(key)
+    try:
+        left = sftp.listdir_attr(folder) if len(data) >= RESUMABLE else []
+    except FileNotFoundError:
+        left = []
+    for one in sorted(left, key=lambda one: -(one.st_size or 0)):
+        old = posixpath.join(folder, one.filename)
+        if old.startswith(key) and old not in _under_way:
+            with suppress(FileNotFoundError):
+                sftp.posix_rename(old, part)
+                return sftp.open(part, "r+")
+    try:
+        return sftp.open(part, "x+")
+    except FileNotFoundError:
+        _make_folders(sftp, folder)
+        return sftp.open(part, "x+")
+
+
+def _agreed(file: paramiko.SFTPFile, data: bytes) -> int:
+    """Return how many bytes are there already; 0 where they are not how the data begins."""
+    size = file.stat().st_size or 0
+    if size > len(data):
+        file.truncate(0)
+    if not 0 < size <= len(data):
+        return 0
+    file.prefetch(size)
+    there = hashlib.sha256()
+    for start in range(0, size, CHUNK):
+        there.update(file.read(min(CHUNK, size - start)))
+    return size if there.digest() == hashlib.sha256(data[:size]).digest() else 0
+
+
+def _rename(sftp: paramiko.SFTPClient, part: str, path: str) -> None:
+    try:
+        sftp.posix_rename(part, path)
+    except FileNotFoundError:
+        _make_folders(sftp, posixpath.dirname(path))
+        sftp.posix_rename(part, path)
+
+
+def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
+    made = ""
+    for one in folder.strip("/").split("/"):
+        made += f"/{one}"
+        with suppress(OSError):  # there already; if not, the next step tells
+            sftp.mkdir(made)

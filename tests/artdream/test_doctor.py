@@ -1,0 +1,78 @@
+"""The doctor finds what is wrong, in one line each, with what to do."""
+
+import io
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+from rich.console import Console
+
+from artdream import doctor
+from shared.presence import Part, Register
+from shared.settings import Settings
+from tests.servers import S3Server, Sshd
+from tests.stack import free_port
+
+
+def _lines(settings: Settings) -> dict[str, str]:
+    """Return what is printed of each check, with its mark."""
+    printed = io.StringIO()
+    doctor.examine(settings, Console(file=printed, width=400))
+    return {line.split()[1]: line for line in printed.getvalue().splitlines()}
+
+
+@pytest.fixture
+def well(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
+    """Settings of an installation in which all is well."""
+    client.config_set("appendonly", "yes")
+    Register(client).announce(Part.WORKER, "w1", "ready")
+    settings.data.mkdir()
+    yield settings
+    client.config_set("appendonly", "no")
+
+
+def test_where_all_is_well_every_line_says_so(well: Settings) -> None:
+    lines = _lines(well)
+    assert {line[0] for line in lines.values()} == {"✓"}, lines
+    assert "ssh" not in lines
+    assert "this kind of store has no links" in lines["store"]
+    assert "lite, of the recipe “animals”: weights are here" in lines["network"]
+    assert "agrees with the broker's" in lines["clock"]
+
+
+def test_a_clock_that_is_wrong_is_told(well: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: now() - 60)
+    assert "✗ clock     This machine's clock is 60.0 s behind the broker's" in _lines(well)["clock"]
+
+
+def test_weights_that_the_recipe_needs_are_missed(well: Settings) -> None:
+    classic = well.model_copy(update={"recipe": "classic", "weights": well.data})
+    line = _lines(classic)["network"]
+    assert line.startswith("✗")
+    assert "`artdream networks fetch inception_v3`" in line
+
+
+def test_the_links_of_a_bucket_are_opened(well: Settings, s3: S3Server) -> None:
+    line = _lines(well.model_copy(update={"store_url": s3.url}))["store"]
+    assert line == f"✓ store     {s3.url} can be written and read; its links open"
+    assert not [path for path in s3.bucket.rglob("*") if path.is_file()]
+
+
+def test_what_lies_behind_the_ssh_host_is_reached(well: Settings, sshd: Sshd) -> None:
+    ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
+    lines = _lines(well.model_copy(update=ssh))
+    assert {line[0] for line in lines.values()} == {"✓"}, lines
+    assert f"{sshd.address} is known" in lines["ssh"]
+
+
+def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(well: Settings, sshd: Sshd) -> None:
+    sshd.known_hosts.unlink()
+    ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
+    lines = _lines(well.model_copy(update=ssh))
+    assert "`ssh-keyscan" in lines["ssh"]
+    assert not {"broker", "clock", "worker"} & set(lines)
+    assert "store" in lines
+    nowhere = f"user@127.0.0.1:{free_port()}"
+    assert f"the SSH host {nowhere} does not answer" in _lines(well.model_copy(update={**ssh, "ssh": nowhere}))["ssh"]

@@ -1,0 +1,200 @@
+"""A folder on another machine is a store like any other: whole objects or none, and no fall loses what was sent."""
+
+import asyncio
+import hashlib
+import os
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from shared.errors import ArtDreamError
+from shared.settings import Settings
+from shared.sftp import SftpFolder
+from shared.store import Store, StoreError, dream_name, frame_name, photo_name
+from tests.servers import Sshd, until
+
+#: Large enough that it can be cut while it goes up.
+LARGE = 40_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the objects come to lie."""
+    return tmp_path / "far" / "a store"
+
+
+@pytest.fixture
+def url(sshd: Sshd, folder: Path) -> str:
+    """The URL of a store on the SSH host, as the settings give it."""
+    url = f"ssh+sftp://{sshd.address}{folder.as_uri().removeprefix('file://')}"
+    settings = Settings(store_url=url, ssh_key=sshd.key, ssh_known_hosts=sshd.known_hosts, _env_file=None)
+    return settings.store
+
+
+def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) -> None:
+    store = Store(url)
+    assert store.get(photo_name("ab")) is None
+    assert list(store.entries("")) == []
+    store.put(photo_name("ab"), b"pixels")
+    store.put(photo_name("ab"), b"other pixels")
+    store.put(frame_name("job", 1), b"")
+    store.put(dream_name("job"), b"dream")
+    assert Store(url).get(photo_name("ab")) == b"other pixels"
+    assert asyncio.run(store.get_async(frame_name("job", 1))) == b""
+    assert {entry.name for entry in store.entries("dreams/")} == {dream_name("job"), frame_name("job", 1)}
+    assert len(list(store.entries(""))) == 3
+    assert store.link(photo_name("ab"), 60) is None
+    for name in (photo_name("ab"), photo_name("ab"), dream_name("job"), frame_name("job", 1)):
+        store.delete(name)
+    assert [path.name for path in folder.iterdir()] == [".parts"]
+
+
+def test_an_object_comes_down_into_a_file(url: str, tmp_path: Path) -> None:
+    store, data = Store(url), os.urandom(3_000_000)
+    store.put("clip.mp4", data)
+    assert store.fetch("clip.mp4", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == data
+    assert not store.fetch("nothing.mp4", tmp_path / "nothing.mp4")
+
+
+def test_no_name_leads_out_of_the_folder(url: str, folder: Path) -> None:
+    for name in ("../photo.jpg", "photos/../../photo.jpg", "/photo.jpg"):
+        with pytest.raises(StoreError, match="is no object's name"):
+            Store(url).put(name, b"x")
+    assert not folder.parent.exists()
+
+
+def test_many_threads_share_a_store(url: str) -> None:
+    store = Store(url)
+    loads = {photo_name(str(index)): os.urandom(50_000) for index in range(40)}
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(store.put, loads, loads.values()))
+        assert list(pool.map(store.get, loads)) == list(loads.values())
+
+
+def test_two_who_put_the_same_do_not_disturb_each_other(url: str) -> None:
+    data = os.urandom(2_000_000)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Store(url).put(photo_name("ab"), data), range(8)))
+    assert Store(url).get(photo_name("ab")) == data
+
+
+def test_a_connection_that_was_cut_while_idle_is_not_noticed(url: str, sshd: Sshd) -> None:
+    store = Store(url)
+    store.put(photo_name("ab"), b"pixels")
+    sshd.cut()
+    assert store.get(photo_name("ab")) == b"pixels"
+    sshd.stop()
+    with pytest.raises(StoreError, match=r"could not be read from the store ssh\+sftp://\S+store: the SSH host"):
+        store.get(photo_name("ab"))
+    sshd.start()
+    assert store.get(photo_name("ab")) == b"pixels"
+
+
+def test_an_upload_that_was_cut_shows_nothing_and_goes_on_where_it_was(
+    url: str, folder: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, data, faults = Store(url), os.urandom(LARGE), []
+
+    def put() -> None:
+        try:
+            store.put(photo_name("ab"), data)
+        except StoreError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    until(lambda: _arrived(folder) > LARGE / 10, "a part of it has arrived")
+    sshd.stop()
+    thread.join()
+    assert len(faults) == 1, "it was whole before it was cut: make it larger"
+    arrived = _arrived(folder)
+    assert arrived < LARGE
+
+    sshd.start()
+    assert store.get(photo_name("ab")) is None
+    assert list(store.entries("")) == []
+
+    sent = _count_what_is_sent(monkeypatch)
+    store.put(photo_name("ab"), data)
+    assert sum(sent) == LARGE - arrived
+    assert store.get(photo_name("ab")) == data
+
+
+def test_what_is_not_how_the_object_begins_is_not_built_upon(url: str, folder: Path) -> None:
+    store, data = Store(url), os.urandom(2_000_000)
+    key = hashlib.sha256(photo_name("ab").encode() + b"\0" + data).hexdigest()
+    parts = folder / ".parts"
+    parts.mkdir(parents=True)
+    for rubbish in (bytes(500_000), bytes(4_000_000)):
+        (parts / f"{key}-left").write_bytes(rubbish)
+        store.put(photo_name("ab"), data)
+        assert store.get(photo_name("ab")) == data
+        assert list(parts.iterdir()) == [], "it was taken up"
+
+
+def test_what_nobody_finished_is_swept_away_after_a_day(url: str, folder: Path) -> None:
+    parts = folder / ".parts"
+    parts.mkdir(parents=True)
+    for name, age in (("old", 25), ("new", 23)):
+        (parts / name).write_bytes(b"half")
+        then = (parts / name).stat().st_mtime - age * 3600
+        os.utime(parts / name, (then, then))
+    Store(url).put(photo_name("ab"), b"pixels")
+    assert [path.name for path in parts.iterdir()] == ["new"]
+
+
+def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: Sshd) -> None:
+    place = SftpFolder(url, silence=0.5)
+    place.put(photo_name("ab"), b"pixels", "image/jpeg")
+    sshd.hang()
+    resume = threading.Timer(1.0, sshd.resume)
+    resume.start()
+    assert place.get(photo_name("ab")) == b"pixels", "the first connection is given up, the second is answered"
+    resume.join()
+
+
+def test_a_host_that_is_not_known_is_refused(url: str, sshd: Sshd) -> None:
+    sshd.known_hosts.unlink()
+    with pytest.raises(ArtDreamError, match="is not known: it shows the key SHA256:") as told:
+        Store(url).get(photo_name("ab"))
+    assert not isinstance(told.value, StoreError)
+
+
+def test_a_forked_child_leaves_its_parents_connection_alone(url: str) -> None:
+    store = Store(url)
+    store.put(photo_name("ab"), b"pixels")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that this process has threads is the point
+        child = os.fork()
+    if child == 0:
+        os._exit(store.get(photo_name("ab")) != b"pixels")
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.get(photo_name("ab")) == b"pixels"
+
+
+def test_a_folder_that_cannot_be_written_is_told(url: str, folder: Path) -> None:
+    folder.parent.mkdir()
+    folder.write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match=r"photos/ab.jpg could not be written to the store ssh\+sftp://"):
+        Store(url).put(photo_name("ab"), b"pixels")
+
+
+def _arrived(folder: Path) -> int:
+    return sum(part.stat().st_size for part in (folder / ".parts").glob("*"))
+
+
+def _count_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sent: list[int] = []
+    write = paramiko.SFTPFile.write
+
+    def counted(self: paramiko.SFTPFile, data: bytes) -> None:
+        sent.append(len(data))
+        write(self, data)
+
+    monkeypatch.setattr(paramiko.SFTPFile, "write", counted)
+    return sent
