@@ -53,6 +53,8 @@ def routes(feed: Feed, store: Store) -> list[Route]:
             return Response(status_code=404, headers=_NOT_KEPT)
         try:
             data = await store.get_async(name)
+            if data is None and name.endswith("/thumb.jpg"):  # a dream from before there were thumbnails
+                data = await store.get_async(name.replace("thumb", "dream"))
         except StoreError:
             return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
         if data is None:

@@ -30,6 +30,17 @@ class Stage(StrEnum):
     PUBLISH = "publish"  # dream and sidecar put in the store
 
 
+class Verdict(BaseModel):
+    """How sure a network is that it sees something, before and after."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    #: Probabilities, 0 to 1.
+    photo: float
+    dream: float
+
+
 #: Seconds by stage.
 Stages = dict[Stage, float]
 
@@ -84,6 +95,8 @@ class Completed(_JobEvent):
     title: str
     photo: str
     dream: str
+    #: The classes that the recipe asked for.
+    verdicts: tuple[Verdict, ...] = ()
     stages: Stages
 
 

@@ -4,19 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.events import Completed, Stages
+from shared.events import Completed, Stages, Verdict
+from shared.objective import Classes
 from shared.recipe import Recipe
-
-
-class Verdict(BaseModel):
-    """How sure a network is that it sees something, before and after."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: str
-    #: Probabilities, 0 to 1.
-    photo: float
-    dream: float
 
 
 class Sidecar(BaseModel):
@@ -49,6 +39,7 @@ class Sidecar(BaseModel):
 
     def completion(self) -> Completed:
         """Return the event that announces this dream."""
+        wanted = {name for term in self.recipe.objective if isinstance(term, Classes) for name in term.classes}
         return Completed(
             job_id=self.job_id,
             photo_id=self.photo_id,
@@ -56,5 +47,6 @@ class Sidecar(BaseModel):
             title=self.recipe.title,
             photo=self.photo,
             dream=self.dream,
+            verdicts=tuple(one for one in self.verdicts if one.name in wanted),
             stages=self.stages,
         )

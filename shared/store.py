@@ -24,6 +24,11 @@ def dream_name(job_id: str) -> str:
     return f"dreams/{job_id}/dream.jpg"
 
 
+def thumb_name(job_id: str) -> str:
+    """Return the object name of a small picture of a dream."""
+    return f"dreams/{job_id}/thumb.jpg"
+
+
 def sidecar_name(job_id: str) -> str:
     """Return the object name of what is known about a dream."""
     return f"dreams/{job_id}/dream.json"

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from shared.canvas import canvases
 from shared.errors import ArtDreamError
+from shared.events import Verdict
 from shared.objective import Classes
 from shared.recipe import Recipe
 from shared.settings import Settings
-from shared.sidecar import Verdict
 from shared.store import Store
 from worker.ascent import Moment, Octave, ascend, octaves
 from worker.medium import MEDIA

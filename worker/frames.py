@@ -23,12 +23,22 @@ log = logging.getLogger(__name__)
 DREAM_QUALITY = 92
 FRAME_QUALITY = 80
 
+#: Long side of a thumbnail in pixels: a cell of the gallery on a fine screen.
+THUMB = 480
+
 
 def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
     """Encode (height, width, 3) sRGB pixels."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= DREAM_QUALITY else 2)
     return buffer.getvalue()
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode (height, width, 3) sRGB pixels small, for strips and galleries."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2)
+    return jpeg(np.asarray(image), FRAME_QUALITY)
 
 
 class FramePublisher:

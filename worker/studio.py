@@ -20,10 +20,10 @@ from shared.jobs import Claim, Job, JobTable
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
-from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name
+from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name, thumb_name
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
-from worker.frames import FramePublisher, jpeg
+from worker.frames import FramePublisher, jpeg, thumbnail
 
 T = TypeVar("T")
 
@@ -108,8 +108,9 @@ class Studio:
 
             dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
         with _timed(stages, Stage.PUBLISH):
-            data = jpeg(dreamt.pixels)
+            data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
             self._insist(lambda: self._store.put(dream_name(job.id), data))
+            self._insist(lambda: self._store.put(thumb_name(job.id), thumb))
         sidecar = Sidecar(
             job_id=job.id,
             photo_id=job.photo_id,

@@ -3,14 +3,16 @@
 import hashlib
 import io
 import time
+from collections.abc import Sequence
 
 import redis
 from PIL import Image, ImageDraw
 
-from shared.jobs import Claim, Job, JobTable
-from shared.recipe import DEFAULT_RECIPE, load_recipe
+from shared.events import Verdict
+from shared.jobs import Claim, Job, JobTable, Lane
+from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.sidecar import Sidecar
-from shared.store import Store, dream_name, frame_name, photo_name, sidecar_name
+from shared.store import Store, dream_name, frame_name, photo_name, sidecar_name, thumb_name
 
 Colour = tuple[int, int, int]
 
@@ -35,12 +37,12 @@ class Studio:
         self.store = store
         self._table = JobTable(client)
 
-    def photo(self, colour: Colour) -> Job:
+    def photo(self, colour: Colour, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """A guest's photo: stored, accepted, queued."""
         data = picture(colour)
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
-        job = Job(photo_id=photo_id, recipe=RECIPE)
+        job = Job(photo_id=photo_id, recipe=recipe, lane=lane)
         assert self._table.accept(job)
         assert self._table.queued(job)
         return job
@@ -62,10 +64,12 @@ class Studio:
         """A frame is said to be there."""
         assert self._table.progress(claim, frame, fraction)
 
-    def finish(self, claim: Claim) -> None:
+    def finish(self, claim: Claim, *, verdicts: Sequence[tuple[str, float, float]] = (), thumb: bool = False) -> None:
         """The dream and its sidecar are stored, the job completed."""
         job = claim.job
         self.store.put(dream_name(job.id), picture((200, 60, 90)))
+        if thumb:
+            self.store.put(thumb_name(job.id), picture((200, 60, 90), (80, 60)))
         sidecar = Sidecar(
             job_id=job.id,
             photo_id=job.photo_id,
@@ -75,6 +79,7 @@ class Studio:
             seed=job.seed,
             network="lite",
             weights="0" * 64,
+            verdicts=tuple(Verdict(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts),
             size=(320, 240),
             stages={},
             completed_at=time.time(),
@@ -86,10 +91,17 @@ class Studio:
         """The job ends without a dream."""
         assert self._table.fail(claim, "It cannot be dreamt.")
 
-    def dream(self, colour: Colour) -> Job:
+    def dream(
+        self,
+        colour: Colour,
+        *,
+        recipe: Recipe = RECIPE,
+        verdicts: Sequence[tuple[str, float, float]] = (),
+        thumb: bool = False,
+    ) -> Job:
         """The whole way of a photo."""
-        job = self.photo(colour)
+        job = self.photo(colour, recipe=recipe)
         claim = self.start(job)
         self.frame(claim, 4)
-        self.finish(claim)
+        self.finish(claim, verdicts=verdicts, thumb=thumb)
         return job

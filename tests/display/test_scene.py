@@ -71,7 +71,7 @@ def test_only_the_newest_dreams_are_kept() -> None:
     scene = Scene()
     for second in range(2 * DREAMS):
         scene.apply(at(second, completed(f"job-{second}")))
-    scene.remember([Dream("old", "Animals", "p", "d", at=-1)])
+    scene.remember([Dream("old", "Animals", "p", "d", "t", at=-1)])
     dreams = shown(scene)[0]
     assert len(dreams) == DREAMS
     assert dreams[0] == f"job-{2 * DREAMS - 1}"

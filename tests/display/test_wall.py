@@ -1,5 +1,6 @@
 """The wall, as a guest sees it: a real browser in front of a real display and a real broker."""
 
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from shared.broker import AWAY
 from shared.events import STREAM
-from shared.jobs import Job
+from shared.jobs import Job, Lane
+from shared.recipe import load_recipe
 from shared.store import photo_name
 from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.display.studio import Studio
@@ -193,3 +195,60 @@ def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
     code, said, seconds = display.stop(number)
     assert (code, said) == (0, "")
     assert seconds < 5
+
+
+def test_a_guest_reads_how_many_are_before_and_about_how_long_it_takes(wall: Page, studio: Studio) -> None:
+    for shade in (10, 20, 30):  # from these it is known how long a dream takes
+        studio.dream((shade, 0, 0))
+    running = studio.start(studio.photo((0, 0, 60)))
+    studio.frame(running, 0)
+    for shade in (120, 180):
+        studio.photo((0, 0, shade))
+    expect(wall.locator(".waiting")).to_have_text(re.compile(r"^2 photos ahead of yours, about \d+ s$"))
+
+
+def test_a_batch_is_not_what_guests_wait_for(wall: Page, studio: Studio) -> None:
+    studio.photo((0, 0, 60), lane=Lane.BATCH)
+    studio.photo((0, 0, 70))
+    expect(wall.locator(".waiting")).to_have_text("a photo is on its way")
+
+
+def test_a_class_recipe_tells_how_sure_the_network_was_and_is(wall: Page, studio: Studio) -> None:
+    job = studio.dream((30, 60, 90), recipe=load_recipe("peacock"), verdicts=(("peacock", 0.031, 0.712), ("hen", 0, 0)))
+    wall.wait_for_selector(hero(job))
+    expect(wall.locator(".verdict")).to_have_text("peacock: 3 % → 71 %")
+
+
+def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(wall: Page, studio: Studio) -> None:
+    jobs = [studio.dream((shade, 0, 90)) for shade in (10, 120, 240)]
+    wall.wait_for_selector(hero(jobs[-1]))
+    wall.clock.install()
+    wall.reload()
+    wall.wait_for_selector(hero(jobs[-1]))
+    wall.clock.fast_forward(31_000)
+    wall.wait_for_selector(hero(jobs[-2]))
+    wall.clock.fast_forward(16_000)
+    wall.wait_for_selector(hero(jobs[-3]))
+    wall.clock.fast_forward(16_000)
+    wall.wait_for_selector(hero(jobs[-1]))
+    wall.clock.fast_forward(16_000)
+    new = studio.dream((250, 250, 0))
+    wall.clock.run_for(5_000)
+    wall.wait_for_selector(hero(new))
+
+
+def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, display: Display) -> None:
+    for language, invitation in {"de": "Schick ein Foto per AirDrop", "xx": "AirDrop a photo"}.items():
+        page = browser.new_page()
+        page.goto(f"{display.url}/?lang={language}")
+        expect(page.get_by_text(invitation)).to_be_visible()
+        page.close()
+
+
+def test_the_strip_shows_small_pictures_and_whole_ones_where_there_are_none(wall: Page, studio: Studio) -> None:
+    old = studio.dream((1, 2, 3))
+    new = studio.dream((200, 100, 0), thumb=True)
+    for job in (old, new):
+        wall.wait_for_selector(in_strip(job))
+    assert wall.locator(in_strip(old)).evaluate("image => image.naturalWidth") == 320
+    assert wall.locator(in_strip(new)).evaluate("image => image.naturalWidth") == 80

@@ -27,7 +27,7 @@ from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
-from shared.store import Store, clip_name, dream_name, photo_name, preview_name, sidecar_name, zoom_name
+from shared.store import Store, clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(
@@ -115,6 +115,8 @@ def test_a_photo_becomes_a_dream_with_frames_and_a_sidecar(here: Installation) -
     with Image.open(io.BytesIO(here.store.get(dream_name(job.id)) or b"")) as dream:
         assert dream.size == (256, 192)
         assert not dream.getexif()
+    with Image.open(io.BytesIO(here.store.get(thumb_name(job.id)) or b"")) as thumb:
+        assert thumb.size == (256, 192)
     sidecar = Sidecar.model_validate_json(here.store.get(sidecar_name(job.id)) or "")
     assert (sidecar.recipe, sidecar.seed, sidecar.size, sidecar.network) == (SHORT, 0, (256, 192), "lite")
     assert len(sidecar.weights) == 64

@@ -11,15 +11,26 @@ const HESITATION = 10_000;
 // … and after this it is taken for lost: a wall never waits without an end.
 const SILENCE = 60_000;
 
+// Where nothing has happened for so long the wall goes through its dreams by itself, one after the other.
+const IDLE_AFTER = 30_000;
+const ROTATE_EVERY = 15_000;
+
 class Programme {
   dreams = []; // newest first
   running = new Map(); // by job_id, in the order in which they were started
   waiting = 0;
-  hero = null; // {kind: "emerging", job_id} or {kind: "dream", dream, until}
+  seconds = null; // until the last photo that waits has its dream; null where nobody knows
+  hero = null; // {kind: "emerging", job_id} or {kind: "dream", dream, until, since}
   unseen = [];
+  news = -Infinity; // when something last happened
+
+  constructor({ idleAfter = IDLE_AFTER, rotateEvery = ROTATE_EVERY } = {}) {
+    Object.assign(this, { idleAfter, rotateEvery });
+  }
 
   apply(kind, body, now) {
-    if (body.waiting !== undefined) this.waiting = body.waiting;
+    if (body.waiting !== undefined) [this.waiting, this.seconds] = [body.waiting, body.seconds ?? null];
+    if (kind !== "pulse" && kind !== "broker") this.news = now;
     switch (kind) {
       case "snapshot":
         return this.restore(body, now);
@@ -79,14 +90,31 @@ class Programme {
       return job.heard + HESITATION;
     }
     if (this.unseen.length > 0) return this.reveal(this.unseen[0], now);
-    if (this.hero?.kind !== "dream") this.hero = this.dreams.length > 0 ? { kind: "dream", dream: this.dreams[0], until: 0 } : null;
-    return null;
+    if (this.hero?.kind !== "dream") {
+      this.hero = this.dreams.length > 0 ? { kind: "dream", dream: this.dreams[0], until: 0, since: now } : null;
+    }
+    return this.rotate(now);
+  }
+
+  // Attract: an idle wall shows its dreams again, from the newest on.
+  rotate(now) {
+    if (this.hero === null || this.dreams.length < 2) return null;
+    const due = Math.max(this.news + this.idleAfter, this.hero.since + this.rotateEvery);
+    if (now < due) return due;
+    const place = this.dreams.findIndex((dream) => dream.job_id === this.hero.dream.job_id);
+    this.hero = { kind: "dream", dream: this.dreams[(place + 1) % this.dreams.length], until: 0, since: now };
+    return now + this.rotateEvery;
   }
 
   reveal(dream, now) {
     this.unseen = this.unseen.filter((other) => other.job_id !== dream.job_id);
-    this.hero = { kind: "dream", dream, until: now + HOLD };
+    this.hero = { kind: "dream", dream, until: now + HOLD, since: now };
     return this.hero.until;
+  }
+
+  // How many photos are before the one that came last; null where there is none, or no telling how long it takes.
+  get ahead() {
+    return this.waiting > 0 && this.seconds !== null ? this.waiting - 1 + this.running.size : null;
   }
 
   // How many photos are on their way besides the hero.

@@ -15,6 +15,7 @@ class Wall {
     this.find(".photo figcaption").textContent = words.photo;
     this.find(".reconnecting").textContent = words.reconnecting;
     this.find(".strip").setAttribute("aria-label", words.strip);
+    root.lang = words.language;
     this.lift();
     this.server = this.broker = true;
     this.feed = new Feed(
@@ -105,8 +106,20 @@ class Wall {
     this.root.dataset.scene = scene;
     this.find(".kicker").textContent = this.words[scene === "dream" ? "dreamt" : "dreaming"];
     this.find(".title").textContent = job.title;
+    this.find(".verdict").textContent = (job.verdicts ?? []).map((verdict) => this.verdict(verdict)).join("\n");
     this.find(".label").animate([{ opacity: 0 }, { opacity: 1 }], { duration: 2 * FADE, easing: "ease-in" });
     if (scene === "dream") this.photoEasel.show({ source: pictureUrl(job.photo), job_id: job.job_id, hurry: true });
+  }
+
+  // “peacock: 3 % → 71 %”
+  verdict([name, photo, dream]) {
+    const percent = (share) => {
+      const number = 100 * share;
+      const digits = number > 0 && number < 1 ? 1 : 0;
+      return this.words.percent.replace("{number}", number.toLocaleString(this.words.language, { maximumFractionDigits: digits }));
+    };
+    const text = this.words.verdict.replace("{name}", name);
+    return text.replace("{photo}", percent(photo)).replace("{dream}", percent(dream));
   }
 
   hangPhoto(image, { job_id }) {
@@ -136,9 +149,20 @@ class Wall {
   }
 
   showWaiting() {
-    const { hero, more } = this.programme;
+    const { hero, more, ahead, seconds } = this.programme;
+    if (ahead !== null) {
+      const phrase = this.words[["none_ahead", "one_ahead"][ahead] ?? "many_ahead"];
+      this.find(".waiting").textContent = phrase.replace("{count}", ahead).replace("{time}", this.duration(seconds));
+      return;
+    }
     const words = hero?.kind === "emerging" ? ["one_more", "many_more"] : ["one_waiting", "many_waiting"];
     this.find(".waiting").textContent = more === 0 ? "" : this.words[words[more === 1 ? 0 : 1]].replace("{count}", more);
+  }
+
+  duration(seconds) {
+    if (seconds > 90) return this.words.minutes.replace("{count}", Math.round(seconds / 60));
+    const step = seconds < 10 ? 1 : 5; // a forecast is no stopwatch
+    return this.words.seconds.replace("{count}", Math.max(1, step * Math.round(seconds / step)));
   }
 
   showStrip() {
@@ -165,7 +189,7 @@ class Wall {
       fadeIn(item, image, 2 * FADE);
       this.stamp(image, dream.job_id);
     });
-    easel.show({ source: pictureUrl(dream.dream), job_id: dream.job_id, hurry: true });
+    easel.show({ source: pictureUrl(dream.thumb), job_id: dream.job_id, hurry: true });
     return item;
   }
 
