@@ -17,15 +17,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
+from producer.hdr import BT2020, TRANSFERS, toned
+from producer.limits import Limits
 from shared.canvas import LARGEST, fitted
 from shared.errors import ArtDreamError
-
-#: Bytes. The largest file that is read: twice a 48-megapixel ProRAW-sized TIFF; a film would only fill the memory.
-MAX_BYTES = 300_000_000
-
-#: Decoded, a picture takes 4 bytes a pixel, twice over for HEIC, and two are decoded at a time. This lets the
-#: 108-megapixel phones in and keeps a decompression bomb (a small file that claims 50,000 × 50,000) out.
-MAX_MEGAPIXELS = 120
+from shared.signature import SIGNATURE
 
 #: JPEG quality of a photo. Without chroma subsampling: a shrunk photo has colour at every pixel, and the dream feeds on
 #: it; costs 25 % more bytes and no time.
@@ -37,6 +33,18 @@ NEUTRAL = 128
 #: Resampling may average whole pixels first as long as the rest, at least this factor, is left to the good filter.
 #: Three times as fast as without for 12 megapixels, and not to be told apart by eye.
 REDUCING_GAP = 1.1
+
+#: The share of a picture that ends too early which may be missing, and the grey levels within which a row of it counts
+#: as missing: what is not there was filled in, and shrunk.
+MOST_MISSING, FLAT = 0.5, 4
+
+#: The camera of a picture that is a dream already.
+DREAMER = "ArtDream"
+
+#: Letters of a camera's name that are kept.
+CAMERA = 80
+
+STANDARD = Limits()
 
 #: How a picture with an EXIF orientation is brought upright.
 _TURNS = {
@@ -69,6 +77,8 @@ class Photo:
     #: Pixels.
     width: int
     height: int
+    #: Make, model and software of the camera as far as the file tells: a hint at whose photo it is.
+    camera: str = ""
 
 
 class Decoded(NamedTuple):
@@ -83,27 +93,33 @@ def photo_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def convert(data: bytes) -> Photo:
+def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Photo:
     """Decode a picture by its content, bring it upright and into sRGB, shrink it to LARGEST, encode it anew.
 
-    Never enlarges. Raises Unreadable with a reason that a lay person understands.
+    cut: take a JPEG that ends too early, where at least half of it is there. Never enlarges. Raises Unreadable with a
+    reason that a lay person understands.
     """
     try:
-        image = _normal(_decoded(data))
+        decoded = _decoded(data, limits, cut=cut)
+        image = _normal(decoded)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
+    if cut and _emptiness(image) > MOST_MISSING:
+        raise Unreadable("is damaged: less than half of it is there")
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
-    return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height)
+    return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(decoded.picture))
 
 
-def _decoded(data: bytes) -> Decoded:
+def _decoded(data: bytes, limits: Limits, *, cut: bool) -> Decoded:
     """Decode a file to pixels as they are in it. Raises Unreadable."""
-    opener = _opener(data)
+    opener = _opener(data, limits)
+    # For the whole process; a decoder does one file at a time.
+    ImageFile.LOAD_TRUNCATED_IMAGES = cut and opener is JpegImageFile
     try:
         picture = opener(io.BytesIO(data))
-        if (megapixels := picture.width * picture.height / 1_000_000) > MAX_MEGAPIXELS:
-            raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {MAX_MEGAPIXELS} are taken")
+        if (megapixels := picture.width * picture.height / 1_000_000) > limits.megapixels:
+            raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
         size = fitted(*picture.size, min(max(picture.size), LARGEST))
         if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work
             picture.draft(picture.mode, size)
@@ -115,7 +131,7 @@ def _decoded(data: bytes) -> Decoded:
     return Decoded(picture, size)
 
 
-def _opener(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
+def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     """Choose the decoder for a file by its first bytes.
 
     Decoders are called one by one and not through Image.open, which would try all others too (PostScript among them),
@@ -123,8 +139,8 @@ def _opener(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     """
     if not data:
         raise Unreadable("is empty")
-    if len(data) > MAX_BYTES:
-        raise Unreadable(f"is too large: {len(data) // 1_000_000} MB, at most {MAX_BYTES // 1_000_000} are taken")
+    if len(data) > limits.size:
+        raise Unreadable(f"is too large: {len(data) // 1_000_000} MB, at most {limits.size // 1_000_000} are taken")
     if data[4:8] == b"ftyp":
         brands = {data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
         if brands & _AVIF:
@@ -148,7 +164,12 @@ def _normal(decoded: Decoded) -> Image.Image:
     image = _plain(picture)
     if image.size != decoded.size:
         image = image.resize(decoded.size, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
-    image = _in_srgb(_opaque(image), picture.info.get("icc_profile"))  # once shrunk, a seventh of the pixels
+    image = _opaque(image)  # from here on a seventh of the pixels
+    nclx = picture.info.get("nclx_profile") or {}
+    if nclx.get("transfer_characteristics") in TRANSFERS and image.mode == "RGB":
+        image = toned(image, nclx["transfer_characteristics"], wide=nclx.get("color_primaries") == BT2020)
+    else:
+        image = _in_srgb(image, picture.info.get("icc_profile"))
     if (turn := _TURNS.get(_orientation(picture))) is not None:
         image = image.transpose(turn)
     image.info.clear()  # Pillow would write a comment found here
@@ -167,6 +188,25 @@ def _orientation(picture: ImageFile.ImageFile) -> int:
         return int(picture.getexif().get(Base.Orientation, 1))
     except Exception:  # broken metadata of a sound picture
         return 1
+
+
+def _camera(picture: ImageFile.ImageFile) -> str:
+    if picture.info.get("comment") == SIGNATURE:
+        return DREAMER
+    try:
+        exif = picture.getexif()
+        told = [str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model, Base.Software)]
+    except Exception:  # broken metadata of a sound picture
+        return ""
+    text = " ".join(one for one in told if one)
+    return "".join(letter for letter in text if letter.isprintable())[:CAMERA]
+
+
+def _emptiness(image: Image.Image) -> float:
+    """Return the share of a picture, counted in rows from below, that is of one colour only."""
+    rows = np.asarray(image.convert("L"))[::-1]
+    full = np.flatnonzero(rows.max(axis=1) - rows.min(axis=1) > FLAT)
+    return float(full[0] / len(rows)) if len(full) else 1.0
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
-from producer.convert import MAX_BYTES
-
 #: Name of the quarantine in the data folder.
 FOLDER = "quarantine"
+
+#: Bytes of the largest file that is copied: somebody's film is not worth filling the disk for.
+LARGEST = 300_000_000
 
 #: File systems allow 255 bytes for a name; this leaves room for what is added and for letters of four bytes.
 _LONGEST = 50
@@ -27,8 +28,7 @@ def set_aside(path: Path, photo_id: str, reason: str, data: Path) -> Path:
     safe = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in shown(path))
     copy = folder / f"{photo_id[:8] or 'unread'}-{safe[-_LONGEST:]}"
     try:
-        # Somebody's film is not worth filling the disk for.
-        if path.stat().st_size <= MAX_BYTES:
+        if path.stat().st_size <= LARGEST:
             shutil.copyfile(path, copy)
     except (FileNotFoundError, PermissionError):
         pass  # it may be gone by now, or was refused for just that; the reason is what matters

@@ -2,15 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from producer.convert import Photo
+from producer.decoders import Attempt, Decoders, settings_limits
 from producer.intake import Away, Intake, Outcome
 from producer.ledger import File
-from producer.settling import Attempt, attempt, mark_of
+from producer.settling import mark_of
 from shared.events import Stage
 from shared.jobs import Job, Lane
 from shared.recipe import Recipe, load_recipe
@@ -61,7 +62,7 @@ def submit(
     """
     settings = settings or Settings.read()
     chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or (settings.recipe,)]
-    with Intake(settings) as intake, ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder") as decoders:
+    with Intake(settings) as intake, Decoders(DECODERS, settings_limits(settings)) as decoders:
         sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
         begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()
         try:
@@ -70,7 +71,7 @@ def submit(
                     yield from sending.refused(path, "is no file" if path.exists() else "does not exist")
                     continue
                 file = File(path.absolute(), mark)
-                begun.append((path, file, None if sending.knows(file) else decoders.submit(attempt, path)))
+                begun.append((path, file, None if sending.knows(file) else decoders.submit(path, cut=True)))
                 if len(begun) == AHEAD:
                     yield from sending.sent(*begun.popleft())
             while begun:

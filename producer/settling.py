@@ -5,34 +5,19 @@ the stillness is still being watched, and counts only if the file did not change
 no time. A file that stands still but does not decode may have a slow writer; it is given up after a longer while.
 """
 
-import logging
 import stat
 import time
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.convert import MAX_BYTES, Photo, Unreadable, convert, photo_id
+from producer.convert import Photo, Unreadable
+from producer.decoders import Attempt, Decoders
 from producer.ledger import File, Mark
-from producer.quarantine import shown
 from shared.events import Stage, Stages
-
-logger = logging.getLogger(__name__)
 
 #: Seconds of stillness after which decoding is worth a try.
 EAGERNESS = 0.05
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What one try to decode a file gave."""
-
-    #: SHA-256 of the bytes, '' where they could not be read.
-    photo_id: str
-    #: The photo, or the reason why there is none.
-    result: Photo | Unreadable
-    #: What the decoding took.
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +36,8 @@ class _Candidate:
     #: Monotonic seconds when the file was first seen in this state.
     since: float
     attempt: Future[Attempt] | None = None
+    #: Whether the attempt takes what is there of a file that ends too early.
+    cut: bool = False
 
     @property
     def holds_pixels(self) -> bool:
@@ -69,34 +56,12 @@ def mark_of(path: Path) -> Mark | None:
     return Mark(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
-def attempt(path: Path) -> Attempt:
-    """Read and decode a file. Raises FileNotFoundError where it is gone, and nothing else."""
-    started, name = time.perf_counter(), ""
-    result: Photo | Unreadable
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise Unreadable(f"is too large: at most {MAX_BYTES // 1_000_000} MB are taken")
-        data = path.read_bytes()
-        name = photo_id(data)
-        result = convert(data)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        result = Unreadable(f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
-    except Unreadable as unreadable:
-        result = unreadable
-    except Exception:  # a bug here must not stop the photos behind
-        logger.exception("%s could not be converted.", shown(path))
-        result = Unreadable("could not be converted because of a fault in ArtDream; the log tells more")
-    return Attempt(name, result, time.perf_counter() - started)
-
-
 class Settling:
-    """The files that were seen and are not yet known to be whole. For one thread; decoding runs in the executor."""
+    """The files that were seen and are not yet known to be whole. For one thread; decoding goes on beside it."""
 
-    def __init__(self, executor: Executor, *, settle: float, patience: float) -> None:
+    def __init__(self, decoders: Decoders, *, settle: float, patience: float) -> None:
         """`settle`, `patience`: seconds of stillness after which a file counts as whole, or as hopeless."""
-        self._executor = executor
+        self._decoders = decoders
         self._settle = settle
         self._patience = patience
         self._candidates: dict[Path, _Candidate] = {}
@@ -127,7 +92,7 @@ class Settling:
                 self._candidates[path] = _Candidate(mark, now)
             elif candidate.attempt is None:
                 if held < ahead and now - candidate.since >= min(EAGERNESS, self._settle):
-                    candidate.attempt = self._executor.submit(attempt, path)
+                    candidate.attempt = self._decoders.submit(path)
                     held += 1
             elif candidate.attempt.done() and (found := self._judge(File(path, mark), candidate, now)):
                 settled.append(found)
@@ -142,6 +107,9 @@ class Settling:
             return None
         done, still = candidate.attempt.result(), now - candidate.since
         if still < (self._settle if isinstance(done.result, Photo) else max(self._settle, self._patience)):
+            return None
+        if not isinstance(done.result, Photo) and not candidate.cut:  # whoever wrote it has given up
+            candidate.attempt, candidate.cut = self._decoders.submit(file.path, cut=True), True
             return None
         stages = {Stage.SETTLE: max(0.0, still - done.seconds), Stage.CONVERT: done.seconds}
         return Settled(file, done.photo_id, done.result, stages)

@@ -8,10 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from producer.convert import Photo
+from producer.convert import DREAMER, Photo
+from producer.decoders import Decoders, settings_limits
 from producer.delivery import Delivery
 from producer.folder import Folder
 from producer.intake import Intake
@@ -34,7 +34,7 @@ TICK = 0.02
 #: Seconds that an idle producer takes at most to notice that it shall stop.
 IDLE_TICK = 0.2
 
-#: Pictures decoded at a time. The decoders release the interpreter; each holds up to 100 MB for a phone's picture.
+#: Pictures decoded at a time.
 DECODERS = 2
 
 #: Photos decoded before the one in front of them is in the spool, so that a full disk does not fill the memory.
@@ -62,7 +62,7 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
         spool = Spool(intake.ledger)
         detail = ", ".join(str(folder.path) for folder in watched)
         delivery = Delivery(intake, spool, f"{socket.gethostname()}-{os.getpid()}", detail)
-        decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder")
+        decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings)))
         settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
         delivery.start()
         try:
@@ -71,7 +71,6 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
                 logger.info("Watching %s, recipe “%s”.", folder.path, recipe.name)
             _watch(watched, changed, settling, _Acceptance(intake, spool, delivery, recipe), stop)
         finally:
-            decoders.shutdown(wait=False, cancel_futures=True)
             delivery.end(GRACE)
             if not delivery.is_alive():
                 intake.close()
@@ -114,12 +113,13 @@ class _Acceptance:
 
     def _accept(self, settled: Settled) -> None:
         file, photo = settled.file, settled.result
-        if isinstance(photo, Photo):
-            job = Job(
-                photo_id=photo.photo_id,
-                recipe=self._recipe,
-                stages=settled.stages,
-            )
+        if isinstance(photo, Photo) and photo.camera == DREAMER:
+            self._spool.ignore(file, photo.photo_id)
+            logger.info("%s is a dream already, and is left alone.", shown(file.path))
+        elif isinstance(photo, Photo):
+            # AirDrop does not tell who sent it; a camera is the next best thing.
+            submitter = photo.camera
+            job = Job(photo_id=photo.photo_id, recipe=self._recipe, submitter=submitter, stages=settled.stages)
             self._spool.add(job, photo.jpeg, file)
         else:
             note = self._spool.refuse(file, settled.photo_id, str(photo))

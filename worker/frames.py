@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.broker import AWAY
+from shared.signature import SIGNATURE
 from shared.store import Store, StoreError, frame_name
 from worker.engine import Frame
 
@@ -30,7 +31,8 @@ THUMB = 480
 def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
     """Encode (height, width, 3) sRGB pixels."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= DREAM_QUALITY else 2)
+    subsampling = 0 if quality >= DREAM_QUALITY else 2
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, comment=SIGNATURE)
     return buffer.getvalue()
 
 

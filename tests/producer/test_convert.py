@@ -9,8 +9,10 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, PngImagePlugin
+from PIL.ExifTags import Base
 
-from producer.convert import MAX_MEGAPIXELS, NEUTRAL, Photo, Unreadable, convert
+from producer.convert import NEUTRAL, STANDARD, Photo, Unreadable, convert
+from producer.hdr import HLG, PQ
 from shared.canvas import LARGEST
 from tests.pictures import colours, heic, jpeg
 from tests.producer.profiles import display_p3, p3_in_srgb
@@ -188,7 +190,7 @@ def test_what_is_no_picture_is_refused_in_words_for_everybody(file: bytes, reaso
 
 
 def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() -> None:
-    side = int((MAX_MEGAPIXELS * 1_000_000) ** 0.5) + 2
+    side = int((STANDARD.megapixels * 1_000_000) ** 0.5) + 2
     bomb = encode(Image.new("1", (side, side)), "PNG")
     assert len(bomb) < 100_000
     with pytest.raises(Unreadable, match="is too large: 120 megapixels, at most 120 are taken"):
@@ -204,3 +206,39 @@ def test_no_damage_does_more_than_spoil_the_picture(kind: str) -> None:
             broken[dice.randrange(12, len(broken))] = dice.randrange(256)
         with contextlib.suppress(Unreadable):
             assert convert(bytes(broken)).jpeg
+
+
+def test_a_photo_tells_its_camera_and_nothing_else_of_its_metadata() -> None:
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Model], exif[Base.Software] = "Apple", "iPhone 12\x00", "17.1.2\n" + "9" * 200
+    photo = convert(encode(colours(1), "JPEG", exif=exif))
+    assert photo.camera.startswith("Apple iPhone 12 17.1.29")
+    assert len(photo.camera) == 80
+    assert b"Apple" not in photo.jpeg
+    assert convert(jpeg(colours(1))).camera == ""
+
+
+def test_of_a_cut_jpeg_what_is_there_is_taken_only_when_nothing_more_will_come() -> None:
+    whole = jpeg(colours(1))
+    most, little = whole[: len(whole) * 4 // 5], whole[: len(whole) // 4]
+    with pytest.raises(Unreadable, match="ends too early"):
+        convert(most)
+    photo = convert(most, cut=True)
+    assert np.abs(seen(photo)[:200] - np.asarray(colours(1)).astype(int)[:200]).mean() < 6
+    with pytest.raises(Unreadable, match="less than half"):
+        convert(little, cut=True)
+    with pytest.raises(Unreadable, match="ends too early"):
+        convert(most)  # the indulgence is over
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_light_beyond_white_is_brought_down_and_the_order_of_brightness_kept(transfer: int) -> None:
+    steps = np.linspace(0, 255, 64).astype(np.uint8)
+    image = Image.fromarray(np.broadcast_to(steps[None, :, None], (64, 64, 3)).copy())
+    data = encode(image, "HEIF", color_primaries=9, transfer_characteristics=transfer, matrix_coefficients=9)
+    row = seen(convert(data))[32].mean(axis=1)
+    assert (np.diff(row) >= -1).all()
+    assert row[0] < 3
+    middle = row[np.abs(steps - {PQ: 148, HLG: 191}[transfer]).argmin()]  # reference white: 58 % of PQ, 75 % of HLG
+    assert 150 < middle < 215
+    assert row[-1] > middle + 20

@@ -1,5 +1,6 @@
 """What lies in, or arrives in, the inbox becomes a job, once."""
 
+import io
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from shared.jobs import JobTable
 from shared.presence import Part, Register
 from shared.recipe import load_recipe
 from shared.settings import Settings
+from shared.signature import SIGNATURE
 from shared.store import Store, photo_name
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
@@ -222,6 +224,19 @@ def test_several_folders_are_watched_at_once(watching: Watching, tmp_path: Path)
     until(lambda: watching.waiting() == 3)
     watching.stop()
     assert sorted(watching.jobs().values()) == [1] * 3
+
+
+def test_a_dream_that_somebody_saved_in_the_folder_is_left_alone(watching: Watching) -> None:
+    watching.start()
+    dream = io.BytesIO()
+    colours(1).save(dream, "JPEG", comment=SIGNATURE)
+    (watching.inbox / "IMG_1-animals.jpg").write_bytes(dream.getvalue())
+    until(lambda: in_ledger(watching.settings, watching.inbox) == 1)
+    (watching.inbox / "IMG_2.jpg").write_bytes(OTHER)
+    until(lambda: watching.waiting() == 1)
+    watching.stop()
+    assert len(watching.jobs()) == 1
+    assert watching.refused() == {}
 
 
 def test_a_lost_folder_is_waited_for(watching: Watching, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,72 @@
+"""The decoder: a process that turns files into photos, so that a file which crashes or hangs it takes nothing along.
+
+Reads requests from standard input and answers on standard output until its parent goes away: a line of JSON each, and
+behind an answer the bytes of the photo. Never pickles: what comes back was made from a stranger's file.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from producer.convert import Photo, Unreadable, convert, photo_id
+from producer.limits import Limits
+
+#: Seconds beyond its limit after which a process that nobody cut off ends by itself.
+ALONE = 10
+
+
+def main() -> None:
+    """Answer requests."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # a library that prints must not speak in between
+    for line in requests:
+        request = json.loads(line)
+        limits = Limits(*request["limits"])
+        signal.alarm(round(limits.seconds) + ALONE)
+        _answer(answers, *decode(Path(os.fsdecode(bytes.fromhex(request["path"]))), limits, cut=request["cut"]))
+        signal.alarm(0)
+
+
+def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, Any], bytes]:
+    """Read and convert a file. Returns what is known of it, and its photo as JPEG, b"" where there is none.
+
+    cut: take a file that ends too early for what is there of it.
+    """
+    started, name = time.perf_counter(), ""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > limits.size:
+                raise Unreadable(f"is too large: at most {limits.size // 1_000_000} MB are taken")
+            data = file.read()
+        name = photo_id(data)
+        photo = convert(data, limits, cut=cut)
+    except FileNotFoundError:
+        return {"gone": True}, b""
+    except OSError as error:
+        reason = f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    except Unreadable as unreadable:
+        reason = str(unreadable)
+    else:
+        facts = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
+        return {"photo": facts, "seconds": time.perf_counter() - started}, photo.jpeg
+    return {"photo_id": name, "reason": reason, "seconds": time.perf_counter() - started}, b""
+
+
+def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:
+    """Return the photo that an answer tells of."""
+    return Photo(jpeg=jpeg, **facts)
+
+
+def _answer(answers: BinaryIO, head: dict[str, Any], jpeg: bytes) -> None:
+    answers.write(json.dumps(head | {"length": len(jpeg)}).encode() + b"\n" + jpeg)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The decoders: processes that turn files into photos, each under a time limit, replaced where it dies."""
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import select
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from producer.convert import Photo, Unreadable
+from producer.decoder import photo_of
+from producer.limits import Limits
+from shared.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Files after which a decoder is replaced: what libraries leak does not add up.
+LIFETIME = 200
+
+#: Times that a file may crash a decoder. The first may have been the machine's fault, such as too little memory.
+CRASHES = 2
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one try to decode a file gave."""
+
+    #: SHA-256 of the bytes, '' where they could not be read.
+    photo_id: str
+    #: The photo, or the reason why there is none.
+    result: Photo | Unreadable
+    #: What the decoding took.
+    seconds: float
+
+
+def settings_limits(settings: Settings) -> Limits:
+    """Return the limits that an installation sets."""
+    return Limits(settings.max_file_mb * 1_000_000, settings.max_megapixels, settings.decode_seconds)
+
+
+class Decoders:
+    """Some processes that decode side by side. Use as a context manager; `submit` from any thread."""
+
+    def __init__(self, count: int, limits: Limits) -> None:
+        """Start them; they are ready a moment later."""
+        self._limits = limits
+        self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+        self._all = [_Decoder() for _ in range(count)]
+        for decoder in self._all:
+            self._idle.put(decoder)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them, whatever they are doing."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for decoder in self._all:
+            decoder.end()
+
+    def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
+        """Have a file decoded. The future raises FileNotFoundError where it is gone, and nothing else.
+
+        cut: take a file that ends too early for what is there of it.
+        """
+        return self._threads.submit(self._attempt, path, cut)
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes."""
+        return [decoder.pid for decoder in self._all]
+
+    def _attempt(self, path: Path, cut: bool) -> Attempt:
+        decoder, started = self._idle.get(), time.perf_counter()
+        try:
+            for _ in range(CRASHES):
+                try:
+                    head, jpeg = decoder.ask(path, self._limits, cut=cut)
+                    break
+                except TimeoutError:
+                    reason = f"took longer than {self._limits.seconds:.0f} s to decode"
+                    return Attempt("", Unreadable(reason), time.perf_counter() - started)
+                except EOFError:
+                    logger.info("A decoder ended over %s.", path.name)
+            else:
+                return Attempt("", Unreadable("makes the decoder crash"), time.perf_counter() - started)
+        finally:
+            self._idle.put(decoder)
+        if head.get("gone"):
+            raise FileNotFoundError(path)
+        if "photo" in head:
+            photo = photo_of(head["photo"], jpeg)
+            return Attempt(photo.photo_id, photo, head["seconds"])
+        return Attempt(head["photo_id"], Unreadable(head["reason"]), head["seconds"])
+
+
+class _Decoder:
+    """One process, and the next one when it is gone."""
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, path: Path, limits: Limits, *, cut: bool) -> tuple[dict[str, Any], bytes]:
+        """Have a file decoded. Raises TimeoutError, and EOFError where the process ended over it."""
+        if self._process.poll() is not None or self._asked >= LIFETIME:
+            self._restart()
+        self._asked += 1
+        request = {"path": os.fsencode(path.absolute()).hex(), "limits": limits, "cut": cut}
+        assert self._process.stdin is not None  # noqa: S101
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            deadline = time.monotonic() + limits.seconds
+            while (end := self._heard.find(b"\n")) < 0:
+                self._listen(deadline)
+            head = json.loads(self._heard[:end])
+            while len(self._heard) < end + 1 + head["length"]:
+                self._listen(deadline)
+            jpeg = bytes(self._heard[end + 1 :])
+            self._heard.clear()
+            return head, jpeg
+        except TimeoutError:
+            self._restart()
+            raise
+        except (OSError, EOFError) as error:
+            self._restart()
+            raise EOFError from error
+
+    def end(self) -> None:
+        """End the process for good."""
+        self._ended = True
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+
+    def _listen(self, deadline: float) -> None:
+        assert self._process.stdout is not None  # noqa: S101
+        if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise TimeoutError
+        if not (data := os.read(self._process.stdout.fileno(), 1 << 20)):
+            raise EOFError
+        self._heard += data
+
+    def _restart(self) -> None:
+        ended = self._ended
+        self.end()
+        self._ended = ended
+        if not ended:
+            self._start()
+
+    def _start(self) -> None:
+        self._asked = 0
+        self._heard = bytearray()
+        # Its own session: Ctrl-C goes to the parent alone. One malloc arena: what is freed is free for all.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "producer.decoder"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )

@@ -1,0 +1,15 @@
+"""The limits within which a file is decoded."""
+
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """What a picture may cost at most."""
+
+    #: Bytes of a file: twice a 48-megapixel ProRAW-sized TIFF. A film would only fill the memory.
+    size: int = 300_000_000
+    #: Decoded, a picture takes 4 bytes a pixel, twice over for HEIC. This lets the 108-megapixel phones in and keeps a
+    #: decompression bomb (a small file that claims 50,000 × 50,000) out.
+    megapixels: int = 120
+    #: What one file may take.
+    seconds: float = 30.0
