@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from shared.errors import ArtDreamError
 from shared.jobs import Lane, State
 from shared.recipe import load_recipe, recipe_names
 from shared.settings import Settings
+from shared.tunnel import reached
 
 app = typer.Typer(
     help="Photograph something, and seconds later the wall shows it dreaming.",
@@ -87,7 +89,8 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _log_to_stderr()
-    run(settings, stop, folders=folders or ())
+    with reached(settings) as settings:
+        run(settings, stop, folders=folders or ())
 
 
 @app.command()
@@ -110,8 +113,8 @@ def send(
         load_recipe(name)
     if target is not None and not wait:
         raise ArtDreamError("--out collects what was waited for: add --wait, or `artdream collect` it later.")
-    settings = _settings(data=data)
-    send_batch(paths, recipe or (), settings, out, seed=seed, lane=lane, wait=wait, out=target)
+    with _reached(data=data) as settings:
+        send_batch(paths, recipe or (), settings, out, seed=seed, lane=lane, wait=wait, out=target)
 
 
 @app.command()
@@ -124,7 +127,8 @@ def collect(
     """Collect the dreams of a batch that was sent from this data folder."""
     from artdream.batches import collect_batch
 
-    collect_batch(batch, _settings(data=data), out, wait=wait, out=target)
+    with _reached(data=data) as settings:
+        collect_batch(batch, settings, out, wait=wait, out=target)
 
 
 @jobs.callback()
@@ -143,7 +147,8 @@ def list_jobs(
     """List the jobs, newest first."""
     from artdream.jobs import show_list
 
-    show_list(_settings(data=data), out, states=state or (), limit=limit)
+    with _reached(data=data) as settings:
+        show_list(settings, out, states=state or (), limit=limit)
 
 
 @jobs.command("show")
@@ -151,7 +156,8 @@ def show_job(job: JobArgument, data: DataOption = None) -> None:
     """Show what is known of a job."""
     from artdream.jobs import show_job as show
 
-    show(_settings(data=data), out, job)
+    with _reached(data=data) as settings:
+        show(settings, out, job)
 
 
 @jobs.command("cancel")
@@ -159,7 +165,8 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Call jobs off, whether they wait or are being dreamt. No other job notices."""
     from artdream.jobs import cancel
 
-    cancel(_settings(data=data), out, jobs)
+    with _reached(data=data) as settings:
+        cancel(settings, out, jobs)
 
 
 @jobs.command("retry")
@@ -167,7 +174,8 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Take up jobs again that failed or were cancelled."""
     from artdream.jobs import retry
 
-    retry(_settings(data=data), out, jobs)
+    with _reached(data=data) as settings:
+        retry(settings, out, jobs)
 
 
 @app.command()
@@ -181,7 +189,8 @@ def worker(
 
     settings = _settings(data=data, recipe=recipe)
     _log_to_stderr()
-    run(settings, concurrency=concurrency)
+    with reached(settings) as settings:
+        run(settings, concurrency=concurrency)
 
 
 @app.command()
@@ -191,7 +200,8 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
 
     settings = _settings(data=data, port=port)
     _log_to_stderr()
-    serve(settings)
+    with reached(settings) as settings:
+        serve(settings)
 
 
 @app.command()
@@ -311,7 +321,8 @@ def status(data: DataOption = None) -> None:
     """Say what is running, what waits, and what went wrong lately."""
     from artdream.status import show
 
-    show(_settings(data=data), out)
+    with _reached(data=data) as settings:
+        show(settings, out)
 
 
 @app.command()
@@ -337,6 +348,11 @@ def _settings(**chosen: object) -> Settings:
     settings = Settings.read(**chosen)
     load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
     return settings
+
+
+def _reached(**chosen: object) -> AbstractContextManager[Settings]:
+    """Enter a context in which the broker can be reached, through SSH where the settings say so."""
+    return reached(_settings(**chosen))
 
 
 def _canvas(side: int) -> int:

@@ -30,8 +30,9 @@ QUALITY = 92
 #: What shows through where a picture is transparent: middle grey, which gives the ascent nothing to begin from.
 NEUTRAL = 128
 
-#: Resampling may average whole pixels first as long as the rest, at least this factor, is left to the good filter.
-#: Three times as fast as without for 12 megapixels, and not to be told apart by eye.
+#: Resampling may average whole pixels first as long as the rest, at least this factor, is left to the filter. Three
+#: times as fast as without for 12 megapixels, and not to be told apart by eye. Pillow's Hamming filter takes half the
+#: time of Lanczos, without its ringing.
 REDUCING_GAP = 1.1
 
 #: The share of a picture that ends too early which may be missing, and the grey levels within which a row of it counts
@@ -163,7 +164,7 @@ def _normal(decoded: Decoded) -> Image.Image:
     picture = decoded.picture
     image = _plain(picture)
     if image.size != decoded.size:
-        image = image.resize(decoded.size, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
+        image = image.resize(decoded.size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP)
     image = _opaque(image)  # from here on a seventh of the pixels
     nclx = picture.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in TRANSFERS and image.mode == "RGB":

@@ -40,6 +40,7 @@ def celery_app(settings: Settings) -> Celery:
         task_soft_time_limit=settings.time_limit_seconds,
         task_time_limit=settings.time_limit_seconds + 10,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # an evening without network is no reason to give up
         broker_transport_options={
             # Lanes are asked in the order in which they are consumed from: live first, always.
             "queue_order_strategy": "priority",
