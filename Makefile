@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine settings pictures
+.PHONY: up test check bench bench-engine bench-intake settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -27,6 +27,9 @@ bench: .venv/dev
 
 bench-engine: .venv/dev
 	.venv/bin/python -m benchmarks.engine $(ARGS)
+
+bench-intake: .venv/dev
+	.venv/bin/python -m benchmarks.intake $(ARGS)
 
 # What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev
