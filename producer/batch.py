@@ -137,13 +137,10 @@ def _ended(job_id: str, state: State | None, table: JobTable, store: Store) -> s
 def _fetched(piece: Piece, reason: str, store: Store, target: Path | None) -> Collected:
     if reason or target is None:
         return Collected(piece, None, reason)
-    if (data := store.get(dream_name(piece.job_id))) is None:
-        return Collected(piece, None, "has lost its dream: it is no longer in the store")
-    draft = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        draft.replace(target)
+        if not store.fetch(dream_name(piece.job_id), target):
+            return Collected(piece, None, "has lost its dream: it is no longer in the store")
     except OSError as error:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
     return Collected(piece, target)

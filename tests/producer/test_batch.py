@@ -1,0 +1,90 @@
+"""A batch is remembered, and its dreams collected under names that tell photo and recipe."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer.batch import Batch, Collected, collect
+from producer.intake import Outcome
+from producer.ledger import Ledger
+from producer.send import Sent
+from shared.errors import ArtDreamError
+from shared.settings import Settings
+from shared.store import Store, dream_name, sidecar_name
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger(settings.data)
+    yield ledger
+    ledger.close()
+
+
+def sent(path: str, job: str, *, recipe: str = "lines", seed: int = 0) -> Sent:
+    return Sent(Path(path), recipe, seed, Outcome.SUBMITTED, job * 32)
+
+
+def collected(batch: Batch, settings: Settings, out: Path | None) -> list[Collected]:
+    return list(collect(batch.pieces(), settings, out, wait=False))
+
+
+def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    """The broker knows none of these jobs any more; the store does."""
+    batch = Batch.begin(ledger)
+    for one in (
+        sent("a/IMG_1.heic", "1"),
+        sent("b/img_1.jpg", "2"),
+        sent("a/IMG_1.heic", "3", recipe="animals"),
+        sent("a/IMG_1.heic", "4", recipe="animals", seed=7),
+    ):
+        batch.add(one)
+        assert one.job_id
+        store.put(dream_name(one.job_id), one.job_id.encode())
+        store.put(sidecar_name(one.job_id), b"{}")
+    for _ in range(2):  # the same names each time
+        found = collected(Batch.find(ledger, batch.name), settings, tmp_path / "out")
+        assert {one.dream.name: one.dream.read_text()[0] for one in found if one.dream} == {
+            "IMG_1-lines-111111.jpg": "1",
+            "img_1-lines-222222.jpg": "2",
+            "IMG_1-animals.jpg": "3",
+            "IMG_1-animals-7.jpg": "4",
+        }
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
+    batch = Batch.begin(ledger)
+    batch.add(Sent(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))
+    batch.add(sent("lost.heic", "1"))
+    batch.add(sent("unknown.heic", "2"))
+    store.put(sidecar_name("1" * 32), b"{}")
+    reasons = {one.piece.path.name: one.reason for one in collected(batch, settings, tmp_path / "out")}
+    assert reasons == {
+        "letter.txt": "is not a picture",
+        "lost.heic": "has lost its dream: it is no longer in the store",
+        "unknown.heic": "is not known to the broker: send it again",
+    }
+
+
+def test_a_batch_that_does_not_exist_is_one_sentence_with_those_that_do(ledger: Ledger) -> None:
+    with pytest.raises(ArtDreamError, match=r"no batch “x”\. None was sent from this data folder\."):
+        Batch.find(ledger, "x")
+    batch = Batch.begin(ledger)
+    batch.add(sent("a.heic", "1"))
+    with pytest.raises(ArtDreamError, match=f"Did you mean {batch.name}"):
+        Batch.find(ledger, batch.name[:-1])
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    batch = Batch.begin(ledger)
+    batch.add(sent("a.heic", "1"))
+    store.put(dream_name("1" * 32), b"dream")
+    store.put(sidecar_name("1" * 32), b"{}")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ArtDreamError, match="could not be written|cannot be written"):
+        collected(batch, settings, tmp_path / "out")

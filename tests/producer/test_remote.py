@@ -1,0 +1,88 @@
+"""A producer with broker and store behind an SSH host: the link is cut, the producer killed, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from shared.events import EventReader, Queued
+from shared.jobs import JobTable, Lane
+from shared.queue import waiting
+from shared.settings import Settings
+from shared.store import photo_name
+from tests.pictures import colours, jpeg
+from tests.servers import Sshd, until
+
+
+class Remote:
+    """`artdream watch` in a process of its own, with a broker and a store that only the SSH host reaches."""
+
+    def __init__(self, settings: Settings, sshd: Sshd, folder: Path) -> None:
+        self.inbox, self.log, self.store = settings.inbox, folder / "log", folder / "remote"
+        far = settings.model_copy(
+            update={
+                "ssh": sshd.address,
+                "ssh_key": sshd.key,
+                "ssh_known_hosts": sshd.known_hosts,
+                "store_url": f"ssh+sftp://{sshd.address}{self.store}",
+            }
+        )
+        self._environment = {**os.environ, **far.environment()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "artdream", "watch"], env=self._environment, stderr=log
+            )
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def told(self, words: str) -> bool:
+        return words in self.log.read_text()
+
+
+@pytest.fixture
+def remote(settings: Settings, sshd: Sshd, tmp_path: Path) -> Iterator[Remote]:
+    remote = Remote(settings, sshd, tmp_path)
+    yield remote
+    remote.kill()
+
+
+def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
+    remote: Remote, sshd: Sshd, client: redis.Redis
+) -> None:
+    def drop(*numbers: int) -> None:
+        for number in numbers:
+            (remote.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
+
+    def arrived(count: int) -> None:
+        until(lambda: waiting(client, Lane.LIVE) == count, f"{count} photos arrive:\n{remote.log.read_text()}")
+
+    remote.start()
+    drop(0, 1, 2)
+    arrived(3)
+    sshd.cut()
+    drop(3, 4, 5)
+    arrived(6)
+    sshd.stop()
+    drop(6, 7, 8)
+    until(lambda: remote.told("Photos wait in the spool"), "the producer says that it waits")
+    remote.kill()
+    remote.start()
+    drop(9, 10, 11)
+    sshd.start()
+    arrived(12)
+    queued = Counter(r.event.job_id for r in EventReader(client).read() if isinstance(r.event, Queued))
+    assert sorted(queued.values()) == [1] * 12
+    photos = {entry.job.photo_id for entry in JobTable(client).entries()}
+    assert all((remote.store / photo_name(photo)).stat().st_size > 0 for photo in photos)
+    assert not remote.told("Traceback")
