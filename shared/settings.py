@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     recipe: str = Field(DEFAULT_RECIPE, description="Recipe that photos from the inbox are dreamt with.")
     host: str = Field("127.0.0.1", description="Address the display listens on; 0.0.0.0 opens it to the network.")
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")
+    language: str = Field("en", description="What the wall speaks: en or de; /?lang=de asks for another.")
+    idle_after: float = Field(
+        30.0, gt=0, description="Seconds without news after which the wall shows old dreams again."
+    )
+    rotate_every: float = Field(15.0, ge=3, description="Seconds that each of them stays.")
     settle_seconds: float = Field(0.25, ge=0, description="How long a file must stand still to count as whole.")
     patience_seconds: float = Field(
         10.0, gt=0, description="How long a file that cannot be decoded may still be growing before it is set aside."

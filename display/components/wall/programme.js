@@ -11,10 +11,6 @@ const HESITATION = 10_000;
 // … and after this it is taken for lost: a wall never waits without an end.
 const SILENCE = 60_000;
 
-// Where nothing has happened for so long the wall goes through its dreams by itself, one after the other.
-const IDLE_AFTER = 30_000;
-const ROTATE_EVERY = 15_000;
-
 class Programme {
   dreams = []; // newest first
   running = new Map(); // by job_id, in the order in which they were started
@@ -24,7 +20,8 @@ class Programme {
   unseen = [];
   news = -Infinity; // when something last happened
 
-  constructor({ idleAfter = IDLE_AFTER, rotateEvery = ROTATE_EVERY } = {}) {
+  // Where nothing has happened for idleAfter the wall goes through its dreams by itself, one every rotateEvery.
+  constructor({ idleAfter, rotateEvery }) {
     Object.assign(this, { idleAfter, rotateEvery });
   }
 

@@ -3,9 +3,9 @@
 const pictureUrl = (name) => "/pictures/" + name.split("/").map(encodeURIComponent).join("/");
 
 class Wall {
-  constructor(root, words) {
+  constructor(root, { words, idle_after, rotate_every }) {
     Object.assign(this, { root, words });
-    this.programme = new Programme();
+    this.programme = new Programme({ idleAfter: 1000 * idle_after, rotateEvery: 1000 * rotate_every });
     this.firstShown = new Map(); // job_id → epoch milliseconds, of the dreams in the strip
     this.easel = new Easel((image, picture) => this.hang(image, picture));
     this.photoEasel = new Easel((image, picture) => this.hangPhoto(image, picture));
@@ -228,7 +228,7 @@ const walls = new WeakMap();
 export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".wall");
   // Streamlit calls this at every run of the page, also when it comes back from a lost connection.
-  if (!walls.has(root)) walls.set(root, new Wall(root, data.words));
+  if (!walls.has(root)) walls.set(root, new Wall(root, data));
   return () => {
     walls.get(root)?.close();
     walls.delete(root);
