@@ -16,10 +16,11 @@ from rich.console import Console
 
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
+from shared.names import dream_name
 from shared.presence import Part, Register
 from shared.recipe import load_recipe
 from shared.settings import PREFIX, Settings
-from shared.store import Store, dream_name
+from shared.store import Store
 from shared.tunnel import reached
 
 #: Dreams, frames and photos of an evening with a thousand guests fit in this many bytes.

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from display.forecast import Forecast
 from shared.events import Accepted, Cancelled, Completed, Failed, Progress, Recorded, Started
 from shared.jobs import Lane
+from shared.names import photo_name, thumb_name
 from shared.sidecar import Sidecar
-from shared.store import photo_name, thumb_name
 
 #: Dreams that are remembered: more than fit the strip of the widest wall.
 DREAMS = 24

@@ -15,8 +15,9 @@ from producer.send import Sent
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError, did_you_mean
 from shared.jobs import JobTable, State
+from shared.names import dream_name, sidecar_name
 from shared.settings import Settings
-from shared.store import Store, StoreError, dream_name, sidecar_name
+from shared.store import Store, StoreError
 
 #: Seconds between two looks at the jobs that are waited for.
 LOOK_EVERY = 0.5

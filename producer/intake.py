@@ -14,9 +14,10 @@ from shared.broker import connect
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
 from shared.jobs import Job, JobTable, State
+from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
-from shared.store import Store, StoreError, photo_name
+from shared.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
 _OPEN = (None, State.ACCEPTED, State.FAILED, State.CANCELLED)

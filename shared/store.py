@@ -13,61 +13,6 @@ from urllib.parse import urlsplit, urlunsplit
 from shared.errors import ArtDreamError
 from shared.place import FAULTS, Place, open_place
 
-
-def photo_name(photo_id: str) -> str:
-    """Return the object name of a photo."""
-    return f"photos/{photo_id}.jpg"
-
-
-def dream_name(job_id: str) -> str:
-    """Return the object name of a finished dream."""
-    return f"dreams/{job_id}/dream.jpg"
-
-
-def thumb_name(job_id: str) -> str:
-    """Return the object name of a small picture of a dream."""
-    return f"dreams/{job_id}/thumb.jpg"
-
-
-def sidecar_name(job_id: str) -> str:
-    """Return the object name of what is known about a dream."""
-    return f"dreams/{job_id}/dream.json"
-
-
-def frame_name(job_id: str, index: int) -> str:
-    """Return the object name of one intermediate picture, counted from 0."""
-    return f"{frames_folder(job_id)}{index:02d}.jpg"
-
-
-def frames_folder(job_id: str) -> str:
-    """Return what the names of a dream's frames begin with."""
-    return f"dreams/{job_id}/frames/"
-
-
-def clip_name(job_id: str) -> str:
-    """Return the object name of the video from the photo into the dream and back."""
-    return f"dreams/{job_id}/clip.mp4"
-
-
-def preview_name(job_id: str) -> str:
-    """Return the object name of the same clip as a small animated picture."""
-    return f"dreams/{job_id}/clip.webp"
-
-
-def zoom_name(job_id: str) -> str:
-    """Return the object name of the video into the dream without end."""
-    return f"dreams/{job_id}/zoom.mp4"
-
-
-#: Where the artworks lie that an installation owns.
-REFERENCES = "references/"
-
-
-def reference_name(artist: str, file: str) -> str:
-    """Return the object name of an artwork."""
-    return f"{REFERENCES}{artist}/{file}"
-
-
 _CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".json": "application/json",

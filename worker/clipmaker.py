@@ -16,8 +16,9 @@ from PIL import Image
 
 from shared.canvas import Canvas, fitted
 from shared.errors import ArtDreamError
+from shared.names import clip_name, frames_folder, preview_name, sidecar_name, zoom_name
 from shared.sidecar import Sidecar
-from shared.store import Store, clip_name, frames_folder, preview_name, sidecar_name, zoom_name
+from shared.store import Store
 from worker.clips import Morph, Zoom
 from worker.film import Film, mp4, webp
 

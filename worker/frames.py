@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.broker import AWAY
+from shared.names import frame_name
 from shared.signature import SIGNATURE
-from shared.store import Store, StoreError, frame_name
+from shared.store import Store, StoreError
 from worker.engine import Frame
 
 log = logging.getLogger(__name__)

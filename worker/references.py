@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ArtDreamError, did_you_mean
-from shared.store import REFERENCES, Store, reference_name
+from shared.names import REFERENCES, reference_name
+from shared.store import Store
 from worker.artworks import ARTIST, artworks, read_artwork
 
 

@@ -17,10 +17,11 @@ from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.events import Completed, Stage, Stages
 from shared.jobs import Claim, Job, JobTable
+from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
-from shared.store import Store, StoreError, dream_name, photo_name, sidecar_name, thumb_name
+from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
 from worker.frames import FramePublisher, jpeg, thumbnail

@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from shared.events import Verdict
 from shared.jobs import Claim, Job, JobTable, Lane
+from shared.names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.sidecar import Sidecar
-from shared.store import Store, dream_name, frame_name, photo_name, sidecar_name, thumb_name
+from shared.store import Store
 
 Colour = tuple[int, int, int]
 

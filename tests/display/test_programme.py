@@ -12,7 +12,10 @@ PROGRAMME = files("display").joinpath("components", "wall", "programme.js").read
 @pytest.fixture
 def page(browser: Browser) -> Any:
     page = browser.new_page()
-    page.evaluate(f"{PROGRAMME}; globalThis.programme = new Programme({{ idleAfter: 30000, rotateEvery: 15000 }}); programme.apply('snapshot', {EMPTY}, 0)")
+    page.evaluate(
+        f"{PROGRAMME}; globalThis.programme = new Programme({{ idleAfter: 30000, rotateEvery: 15000 }});"
+        f"programme.apply('snapshot', {EMPTY}, 0)"
+    )
     yield page
     page.close()
 

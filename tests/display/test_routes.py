@@ -3,7 +3,7 @@
 import http.client
 import shutil
 
-from shared.store import clip_name, dream_name, photo_name, preview_name, sidecar_name, zoom_name
+from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, zoom_name
 from tests.display.conftest import Display
 from tests.display.studio import Studio
 

@@ -3,7 +3,7 @@
 from display.scene import DREAMS, SILENCE, Dream, Scene
 from display.viewer import BACKLOG, Message, Viewer
 from shared.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
-from shared.store import dream_name, photo_name
+from shared.names import dream_name, photo_name
 
 PHOTO = "a" * 64
 

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from shared.broker import AWAY
 from shared.events import STREAM
 from shared.jobs import Job, Lane
+from shared.names import photo_name
 from shared.recipe import load_recipe
-from shared.store import photo_name
 from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.display.studio import Studio
 

@@ -10,8 +10,9 @@ from producer.intake import Outcome
 from producer.ledger import Ledger
 from producer.send import Sent
 from shared.errors import ArtDreamError
+from shared.names import dream_name, sidecar_name
 from shared.settings import Settings
-from shared.store import Store, dream_name, sidecar_name
+from shared.store import Store
 
 
 @pytest.fixture

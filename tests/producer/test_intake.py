@@ -15,10 +15,11 @@ from producer.settling import mark_of
 from producer.spool import Spool
 from shared.broker import connect
 from shared.jobs import Job, JobTable, Lane, State
+from shared.names import photo_name
 from shared.queue import waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store, photo_name
+from shared.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
 

@@ -12,9 +12,9 @@ import redis
 
 from shared.events import EventReader, Queued
 from shared.jobs import JobTable, Lane
+from shared.names import photo_name
 from shared.queue import waiting
 from shared.settings import Settings
-from shared.store import photo_name
 from tests.pictures import colours, jpeg
 from tests.servers import Sshd, until
 

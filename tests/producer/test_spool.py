@@ -15,9 +15,10 @@ from producer.spool import ABANDONED, Spool
 from shared.broker import connect
 from shared.events import Accepted
 from shared.jobs import Job
+from shared.names import photo_name
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store, photo_name
+from shared.store import Store
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
 

@@ -14,11 +14,12 @@ from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
 from shared.jobs import JobTable
+from shared.names import photo_name
 from shared.presence import Part, Register
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.signature import SIGNATURE
-from shared.store import Store, photo_name
+from shared.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
 

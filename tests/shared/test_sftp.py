@@ -12,9 +12,10 @@ import paramiko
 import pytest
 
 from shared.errors import ArtDreamError
+from shared.names import dream_name, frame_name, photo_name
 from shared.settings import Settings
 from shared.sftp import SftpFolder
-from shared.store import Store, StoreError, dream_name, frame_name, photo_name
+from shared.store import Store, StoreError
 from tests.servers import Sshd, until
 
 #: Large enough that it can be cut while it goes up.

