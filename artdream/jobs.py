@@ -8,7 +8,8 @@ from rich.table import Table
 
 from shared.broker import connect
 from shared.errors import ArtDreamError
-from shared.jobs import Entry, JobTable, State
+from shared.jobs import State
+from shared.jobtable import Entry, JobTable
 from shared.queue import celery_app, submit
 from shared.settings import Settings
 

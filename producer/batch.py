@@ -14,7 +14,8 @@ from producer.ledger import Ledger
 from producer.send import Sent
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError, did_you_mean
-from shared.jobs import JobTable, State
+from shared.jobs import State
+from shared.jobtable import JobTable
 from shared.names import dream_name, sidecar_name
 from shared.settings import Settings
 from shared.store import Store, StoreError

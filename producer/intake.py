@@ -13,7 +13,8 @@ from producer.ledger import Ledger
 from shared.broker import connect
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
-from shared.jobs import Job, JobTable, State
+from shared.jobs import Job, State
+from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings

@@ -6,7 +6,8 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from shared.errors import ArtDreamError
-from shared.jobs import Job, JobTable, Lane, State
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
 from shared.settings import Settings
 
 #: The one task. Its message carries a job id; everything else is in the job table.

@@ -16,7 +16,8 @@ from PIL import Image
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.events import Completed, Stage, Stages
-from shared.jobs import Claim, Job, JobTable
+from shared.jobs import Job
+from shared.jobtable import Claim, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings

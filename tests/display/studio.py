@@ -9,7 +9,8 @@ import redis
 from PIL import Image, ImageDraw
 
 from shared.events import Verdict
-from shared.jobs import Claim, Job, JobTable, Lane
+from shared.jobs import Job, Lane
+from shared.jobtable import Claim, JobTable
 from shared.names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.sidecar import Sidecar

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from shared.broker import connect
-from shared.jobs import JobTable, State
+from shared.jobs import State
+from shared.jobtable import JobTable
 from shared.settings import BROKER_FILE
 from tests.stack import Up, artdream
 

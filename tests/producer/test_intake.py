@@ -14,7 +14,8 @@ from producer.ledger import File, Ledger
 from producer.settling import mark_of
 from producer.spool import Spool
 from shared.broker import connect
-from shared.jobs import Job, JobTable, Lane, State
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.queue import waiting
 from shared.recipe import load_recipe

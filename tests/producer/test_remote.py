@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from shared.events import EventReader, Queued
-from shared.jobs import JobTable, Lane
+from shared.jobs import Lane
+from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.queue import waiting
 from shared.settings import Settings

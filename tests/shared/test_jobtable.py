@@ -4,7 +4,8 @@ import pytest
 import redis
 
 from shared.events import Completed, EventReader, Stage
-from shared.jobs import Job, JobTable, Lane, State
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
 from shared.recipe import load_recipe
 
 PHOTO = "ab" * 32

@@ -1,0 +1,229 @@
+"""The job table: the one guard that makes a photo, a recipe and a seed into exactly one dream."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from shared.broker import PREFIX
+from shared.events import (
+    STREAM,
+    STREAM_LENGTH,
+    Accepted,
+    Cancelled,
+    Completed,
+    Event,
+    Failed,
+    Progress,
+    Queued,
+    Started,
+)
+from shared.jobs import Job, State
+
+#: The states that each state may follow. A new job has none.
+LEGAL: dict[State, tuple[str, ...]] = {
+    State.ACCEPTED: ("", State.FAILED, State.CANCELLED),
+    State.QUEUED: (State.ACCEPTED,),
+    State.STARTED: (State.ACCEPTED, State.QUEUED, State.STARTED),
+    State.COMPLETED: (State.STARTED,),
+    State.FAILED: (State.STARTED,),
+    State.CANCELLED: (State.ACCEPTED, State.QUEUED, State.STARTED),
+}
+
+#: How many jobs of each submitter are on their way.
+UNDERWAY = f"{PREFIX}underway"
+
+#: Seconds after which a producer that wanted to queue a job and did not counts as dead.
+RESERVED = 5
+
+#: Jobs that are asked for in one round trip.
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's hold on a job. A later claim of the same job makes it void (a fencing token)."""
+
+    job: Job
+    token: int
+    #: Seconds between queueing and this claim, by the broker's clock.
+    waited: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the table knows of a job."""
+
+    job: Job
+    state: State
+    #: When it came into that state, in epoch seconds of the broker's clock.
+    at: float
+    #: Why it failed, else "".
+    reason: str
+
+
+#: One atomic step: check state and token, change state, keep the time, append one event, count what is on its way.
+#: KEYS: job, stream, jobs on their way by submitter. ARGV: event ("" for none), new state ("" keeps it), token ("" for
+#: any), job ("" keeps it), length of the stream, reason, submitter, then the legal states before.
+#: Answers {token, seconds since the state before}, nothing where the transition is illegal.
+_MOVE = """
+local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
+local legal = false
+for i = 8, #ARGV do legal = legal or ARGV[i] == state end
+if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
+  return false
+end
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local since = now - (redis.call('HGET', KEYS[1], 'at') or now)
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'job', ARGV[4]) end
+if ARGV[2] == 'started' then token = redis.call('HINCRBY', KEYS[1], 'token', 1) end
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], 'state', ARGV[2], 'at', string.format('%.6f', now), 'reason', ARGV[6])
+end
+if ARGV[2] == 'accepted' then
+  redis.call('HSET', KEYS[1], 'submitter', ARGV[7])
+  redis.call('HINCRBY', KEYS[3], ARGV[7], 1)
+elseif ARGV[2] == 'completed' or ARGV[2] == 'failed' or ARGV[2] == 'cancelled' then
+  local submitter = redis.call('HGET', KEYS[1], 'submitter')
+  if submitter and redis.call('HINCRBY', KEYS[3], submitter, -1) <= 0 then redis.call('HDEL', KEYS[3], submitter) end
+end
+if ARGV[1] ~= '' then redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'event', ARGV[1]) end
+return {tonumber(token), tostring(since)}
+"""
+
+
+class JobTable:
+    """Every job's state, in Redis. Each method is one atomic transition; an illegal one changes nothing."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._move = client.register_script(_MOVE)
+
+    def accept(self, job: Job) -> bool:
+        """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done."""
+        event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
+        return self._to(State.ACCEPTED, job.id, event, job=job) is not None
+
+    def reserve(self, job_id: str) -> bool:
+        """Claim the right to put a job's message into its lane, for RESERVED seconds; False where another has it."""
+        return bool(self._client.set(_reservation(job_id), 1, nx=True, ex=RESERVED))
+
+    def release(self, job_id: str) -> None:
+        """Give that right back."""
+        self._client.delete(_reservation(job_id))
+
+    def queued(self, job: Job) -> bool:
+        """Record that a message for the job is in its lane; False where it is further already."""
+        return self._to(State.QUEUED, job.id, Queued(job_id=job.id, photo_id=job.photo_id)) is not None
+
+    def claim(self, job_id: str, worker: str) -> Claim | None:
+        """Take a job to dream it; None where it is done, failed or unknown. Voids every earlier claim."""
+        job = self.job(job_id)
+        if job is None:
+            return None
+        event = Started(job_id=job_id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
+        if (moved := self._to(State.STARTED, job_id, event)) is None:
+            return None
+        token, since = moved
+        return Claim(job, token, since)
+
+    def progress(self, claim: Claim, frame: str, fraction: float) -> bool:
+        """Announce a frame; False where the claim is void."""
+        event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
+        return self._to(None, claim.job.id, event, token=claim.token) is not None
+
+    def complete(self, claim: Claim, event: Completed) -> bool:
+        """End a job with its dream, and append that event; False where the claim is void."""
+        return self._to(State.COMPLETED, claim.job.id, event, token=claim.token) is not None
+
+    def fail(self, claim: Claim, reason: str) -> bool:
+        """End a job with a reason; False where the claim is void."""
+        event = Failed(job_id=claim.job.id, photo_id=claim.job.photo_id, reason=reason)
+        return self._to(State.FAILED, claim.job.id, event, token=claim.token) is not None
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job before it has its dream; False where it has ended already, or is unknown. Voids every claim."""
+        job = self.job(job_id)
+        return (
+            job is not None
+            and self._to(State.CANCELLED, job_id, Cancelled(job_id=job_id, photo_id=job.photo_id)) is not None
+        )
+
+    def underway(self, submitter: str) -> int:
+        """Return how many jobs of a submitter are accepted and have not ended."""
+        return int(cast("str | None", self._client.hget(UNDERWAY, submitter)) or 0)
+
+    def entry(self, job_id: str) -> Entry | None:
+        """Return what is known of a job; None for an unknown one."""
+        return self._entries([_key(job_id)])[0]
+
+    def entries(self) -> Iterator[Entry]:
+        """Go through all jobs, in no order; what is entered meanwhile may be missing."""
+        keys: list[str] = []
+        for key in self._client.scan_iter(_key("*"), count=CHUNK):
+            keys.append(key)
+            if len(keys) == CHUNK:
+                yield from filter(None, self._entries(keys))
+                keys = []
+        yield from filter(None, self._entries(keys))
+
+    def states(self, job_ids: Sequence[str]) -> list[State | None]:
+        """Return where jobs are, None for each that is unknown."""
+        found: list[str | None] = []
+        for start in range(0, len(job_ids), CHUNK):
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids[start : start + CHUNK]:
+                pipeline.hget(_key(job_id), "state")
+            found += pipeline.execute()
+        return [State(state) if state else None for state in found]
+
+    def state(self, job_id: str) -> State | None:
+        """Return where a job is; None for an unknown one."""
+        state = cast("str | None", self._client.hget(_key(job_id), "state"))
+        return State(state) if state else None
+
+    def job(self, job_id: str) -> Job | None:
+        """Return a job as it was accepted; None for an unknown one."""
+        text = cast("str | None", self._client.hget(_key(job_id), "job"))
+        return Job.model_validate_json(text) if text else None
+
+    def _to(
+        self, state: State | None, job_id: str, event: Event, *, job: Job | None = None, token: int | None = None
+    ) -> tuple[int, float] | None:
+        """Make one transition; None keeps the state of a started job. Returns token and seconds since the last one."""
+        answer = self._move(
+            keys=[_key(job_id), STREAM, UNDERWAY],
+            args=[
+                event.model_dump_json(),
+                state or "",
+                "" if token is None else token,
+                job.model_dump_json() if job else "",
+                STREAM_LENGTH,
+                event.reason if isinstance(event, Failed) else "",
+                job.submitter if job else "",
+                *(LEGAL[state] if state else (State.STARTED,)),
+            ],
+        )
+        if answer is None:
+            return None
+        new_token, since = cast("tuple[int, str]", answer)
+        return new_token, float(since)
+
+    def _entries(self, keys: Sequence[str]) -> list[Entry | None]:
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(key, "job", "state", "at", "reason")
+        return [
+            Entry(Job.model_validate_json(job), State(state), float(at), reason or "") if job else None
+            for job, state, at, reason in pipeline.execute()
+        ]
+
+
+def _reservation(job_id: str) -> str:
+    return f"{PREFIX}queueing:{job_id}"
+
+
+def _key(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}"
