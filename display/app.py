@@ -18,6 +18,7 @@ from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
 from display.feed import Feed
+from display.gallery import gallery_routes
 from display.routes import routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -57,7 +58,9 @@ def wall_app(settings: Settings) -> st.App:
             yield {"feed": feed}
 
     page = str(files("display").joinpath("wall.py"))
-    return st.App(page, lifespan=lifespan, routes=[Route("/", _index), *routes(feed, Store(settings.store))])
+    store = Store(settings.store)
+    beside = [*routes(feed, store), *gallery_routes(feed.archive, store, settings)]
+    return st.App(page, lifespan=lifespan, routes=[Route("/", _index), *beside])
 
 
 async def _index(_: Request) -> Response:

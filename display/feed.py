@@ -11,13 +11,14 @@ from typing import cast
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from display.archive import Archive
 from display.aside import aside
 from display.recall import recall
 from display.scene import DREAMS, Change, Scene
 from display.viewer import Message, Viewer
 from shared.broker import connect, connect_async
 from shared.errors import ArtDreamError
-from shared.events import BEGINNING, STREAM, Recorded, parse
+from shared.events import BEGINNING, STREAM, Completed, Recorded, parse
 from shared.presence import Part, Register
 from shared.settings import Settings
 from shared.store import Store
@@ -51,6 +52,8 @@ class Feed:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._scene = Scene()
+        #: Every dream there is.
+        self.archive = Archive()
         self._viewers: set[Viewer] = set()
         self._last_id: str | None = None
         self._connected: bool | None = None
@@ -61,7 +64,9 @@ class Feed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the stream while the context lasts; then end every viewer's stream."""
-        tasks = [asyncio.create_task(work) for work in (self._follow(), self._recall(), self._announce())]
+        tasks = [
+            asyncio.create_task(work) for work in (self._follow(), self._recall(), self._announce(), self._collect())
+        ]
         try:
             yield
         finally:
@@ -127,6 +132,8 @@ class Feed:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: Recorded | None = parse(entry_id, fields or {})
             change = recorded and self._scene.apply(recorded)
+            if recorded and isinstance(recorded.event, Completed):
+                self.archive.complete(recorded.event, recorded.at)
             if change:
                 self._tell(Message.of(change, entry_id))
 
@@ -143,6 +150,18 @@ class Feed:
                 _LOG.debug("the store is away: %s", error)
             finally:
                 self._tried_store.set()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _collect(self) -> None:
+        """Fill the archive with what the store remembers, as soon as it answers."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await aside(lambda: self.archive.recall(Store(self._settings.store)))
+                return
+            except ArtDreamError as error:
+                _LOG.debug("the store is away: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
