@@ -48,7 +48,8 @@ class Stack:
             environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         self._broker = self._process("broker", [str(_valkey_binary()), "-"], {}, GRACE)
         self._broker.stdin = _valkey_configuration(self._port, password, self._data / "broker")
-        artdream = [sys.executable, "-m", "artdream"]
+        # Nothing is imported (-P) from the folder that this runs in.
+        artdream = [sys.executable, "-P", "-m", "artdream"]
         self._parts = [
             self._process("worker", [*artdream, "worker", "--concurrency", str(workers)], environment, WORKER_GRACE),
             self._process("display", [*artdream, "display"], environment, GRACE),

@@ -165,9 +165,10 @@ class _Decoder:
     def _start(self) -> None:
         self._asked = 0
         self._heard = bytearray()
-        # Its own session: Ctrl-C goes to the parent alone. One malloc arena: what is freed is free for all.
+        # Nothing is imported (-P) from the folder that this runs in, where guests may put files. A session of its own:
+        # Ctrl-C is the parent's. One malloc arena: what is freed is free for all.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "producer.decoder"],
+            [sys.executable, "-P", "-m", "producer.decoder"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -150,6 +150,17 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_module_that_a_guest_drops_where_the_producer_runs_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
+    path = put(tmp_path, "a.jpg", jpeg(colours(1)))
+    with Decoders(1, Limits()) as decoders:
+        assert isinstance(decoders.submit(path).result().result, Photo)
+    assert not (tmp_path / "owned").exists()
+
+
 def test_a_decoder_imports_nothing_but_what_decodes() -> None:
     program = "import sys, producer.decoder; print(*sorted(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
