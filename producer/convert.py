@@ -2,25 +2,17 @@
 
 import hashlib
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
-from PIL.AvifImagePlugin import AvifImageFile
 from PIL.ExifTags import Base
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
+from producer.formats import Decoded, Unreadable, decoded
 from producer.hdr import BT2020, TRANSFERS, toned
-from producer.limits import Limits
-from shared.canvas import LARGEST, fitted
-from shared.errors import ArtDreamError
+from producer.limits import STANDARD, Limits
 from shared.signature import SIGNATURE
 
 #: JPEG quality of a photo. Without chroma subsampling: a shrunk photo has colour at every pixel, and the dream feeds on
@@ -45,8 +37,6 @@ DREAMER = "ArtDream"
 #: Letters of a camera's name that are kept.
 CAMERA = 80
 
-STANDARD = Limits()
-
 #: How a picture with an EXIF orientation is brought upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -57,14 +47,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-#: Major brands of files that libheif reads, and of AVIF.
-_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-_AVIF = {b"avif", b"avis"}
-
-
-class Unreadable(ArtDreamError):
-    """A file that does not become a photo. Its text goes on where the file's name stops: “is damaged: …”."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +64,6 @@ class Photo:
     camera: str = ""
 
 
-class Decoded(NamedTuple):
-    """A decoded picture, and the size in pixels that its photo is to have, before it is brought upright."""
-
-    picture: ImageFile.ImageFile
-    size: tuple[int, int]
-
-
 def photo_id(data: bytes) -> str:
     """Return the id of the photo that a file's bytes make."""
     return hashlib.sha256(data).hexdigest()
@@ -101,70 +76,33 @@ def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Pho
     reason that a lay person understands.
     """
     try:
-        decoded = _decoded(data, limits, cut=cut)
-        image = _normal(decoded)
+        found, missing = _found(data, limits, cut=cut)
+        image = _normal(found)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
-    if cut and _emptiness(image) > MOST_MISSING:
+    if missing and _emptiness(image) > MOST_MISSING:
         raise Unreadable("is damaged: less than half of it is there")
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
-    return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(decoded.picture))
+    return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(found.picture))
 
 
-def _decoded(data: bytes, limits: Limits, *, cut: bool) -> Decoded:
-    """Decode a file to pixels as they are in it. Raises Unreadable."""
-    opener = _opener(data, limits)
-    # For the whole process; a decoder does one file at a time.
-    ImageFile.LOAD_TRUNCATED_IMAGES = cut and opener is JpegImageFile
+def _found(data: bytes, limits: Limits, *, cut: bool) -> tuple[Decoded, bool]:
+    """Return what is in a file, and whether a part of it is missing."""
     try:
-        picture = opener(io.BytesIO(data))
-        if (megapixels := picture.width * picture.height / 1_000_000) > limits.megapixels:
-            raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
-        size = fitted(*picture.size, min(max(picture.size), LARGEST))
-        if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work
-            picture.draft(picture.mode, size)
-        picture.load()
-    except (Unreadable, MemoryError):
-        raise
-    except Exception as error:  # decoders raise whatever they like on broken files
-        raise Unreadable(f"is damaged: {_cause(error)}") from error
-    return Decoded(picture, size)
+        return decoded(data, limits), False
+    except Unreadable:
+        if not cut:
+            raise
+    return decoded(data, limits, cut=True), True
 
 
-def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
-    """Choose the decoder for a file by its first bytes.
-
-    Decoders are called one by one and not through Image.open, which would try all others too (PostScript among them),
-    and which warns about large pictures for the whole process.
-    """
-    if not data:
-        raise Unreadable("is empty")
-    if len(data) > limits.size:
-        raise Unreadable(f"is too large: {len(data) // 1_000_000} MB, at most {limits.size // 1_000_000} are taken")
-    if data[4:8] == b"ftyp":
-        brands = {data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
-        if brands & _AVIF:
-            return AvifImageFile
-        if brands & _HEIF:
-            return HeifImageFile  # type: ignore[no-any-return]
-    if data[:3] == b"\xff\xd8\xff":
-        return JpegImageFile
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return PngImageFile
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return TiffImageFile
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return WebPImageFile
-    raise Unreadable("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
-
-
-def _normal(decoded: Decoded) -> Image.Image:
+def _normal(found: Decoded) -> Image.Image:
     """Make a decoded picture RGB, 8 bits, sRGB, upright, of the size of a photo, with nothing else attached."""
-    picture = decoded.picture
+    picture = found.picture
     image = _plain(picture)
-    if image.size != decoded.size:
-        image = image.resize(decoded.size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP)
+    if image.size != found.size:
+        image = image.resize(found.size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP)
     image = _opaque(image)  # from here on a seventh of the pixels
     nclx = picture.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in TRANSFERS and image.mode == "RGB":
@@ -251,13 +189,3 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except ImageCms.PyCMSError:
         return None
-
-
-def _cause(error: Exception) -> str:
-    """Say in plain words why a decoder gave up. Its own words are for programmers; they stay in __cause__."""
-    text = str(error).lower()
-    if any(sign in text for sign in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
-        return "the file ends too early"
-    if "unsupported" in text or "not supported" in text:
-        return "it is of a variant that cannot be decoded here"
-    return "its pixels cannot be decoded"

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from producer.convert import Photo, Unreadable, convert, photo_id
+from producer.convert import Photo, convert, photo_id
+from producer.formats import Unreadable
 from producer.limits import Limits
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from producer.convert import Photo, Unreadable
+from producer.convert import Photo
 from producer.decoder import photo_of
+from producer.formats import Unreadable
 from producer.limits import Limits
 from shared.settings import Settings
 

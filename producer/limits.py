@@ -13,3 +13,7 @@ class Limits(NamedTuple):
     megapixels: int = 120
     #: What one file may take.
     seconds: float = 30.0
+
+
+#: Where an installation sets none.
+STANDARD = Limits()

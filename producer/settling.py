@@ -11,8 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.convert import Photo, Unreadable
+from producer.convert import Photo
 from producer.decoders import Attempt, Decoders
+from producer.formats import Unreadable
 from producer.ledger import File, Mark
 from shared.events import Stage, Stages
 

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
-from producer.convert import NEUTRAL, STANDARD, Photo, Unreadable, convert
+from producer.convert import NEUTRAL, Photo, convert
+from producer.formats import Unreadable
 from producer.hdr import HLG, PQ
+from producer.limits import STANDARD
 from shared.canvas import LARGEST
 from tests.pictures import colours, heic, jpeg
 from tests.producer.profiles import display_p3, p3_in_srgb
@@ -242,3 +244,10 @@ def test_light_beyond_white_is_brought_down_and_the_order_of_brightness_kept(tra
     middle = row[np.abs(steps - {PQ: 148, HLG: 191}[transfer]).argmin()]  # reference white: 58 % of PQ, 75 % of HLG
     assert 150 < middle < 215
     assert row[-1] > middle + 20
+
+
+def test_a_whole_picture_that_is_flat_below_is_no_cut_one() -> None:
+    flat = Image.new("RGB", (640, 480), (20, 40, 60))
+    flat.paste(colours(1, (640, 100)), (0, 0))
+    for kind in KINDS:
+        assert near(convert(encode(flat, kind), cut=True), flat)

@@ -13,8 +13,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from producer.convert import Photo, Unreadable, convert
+from producer.convert import Photo, convert
 from producer.decoders import Decoders
+from producer.formats import Unreadable
 from producer.limits import Limits
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until

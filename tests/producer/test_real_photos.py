@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.convert import Unreadable, convert
+from producer.convert import convert
+from producer.formats import Unreadable
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 HEIC = DATA / "heic"

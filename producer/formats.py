@@ -1,0 +1,92 @@
+"""The formats: what kind of picture a file is by its content, and its pixels as they are in it."""
+
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+from PIL import ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImageFile
+
+from producer.limits import Limits
+from shared.canvas import LARGEST, fitted
+from shared.errors import ArtDreamError
+
+#: Major brands of files that libheif reads, and of AVIF.
+_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_AVIF = {b"avif", b"avis"}
+
+
+class Unreadable(ArtDreamError):
+    """A file that does not become a photo. Its text goes on where the file's name stops: “is damaged: …”."""
+
+
+class Decoded(NamedTuple):
+    """A decoded picture, and the size in pixels that its photo is to have, before it is brought upright."""
+
+    picture: ImageFile.ImageFile
+    size: tuple[int, int]
+
+
+def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
+    """Decode a file to pixels as they are in it. Raises Unreadable.
+
+    cut: of a JPEG that ends too early take what is there; the rest is of one colour.
+    """
+    opener = _opener(data, limits)
+    # For the whole process; a decoder does one file at a time.
+    ImageFile.LOAD_TRUNCATED_IMAGES = cut and opener is JpegImageFile
+    try:
+        picture = opener(io.BytesIO(data))
+        if (megapixels := picture.width * picture.height / 1_000_000) > limits.megapixels:
+            raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
+        size = fitted(*picture.size, min(max(picture.size), LARGEST))
+        if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work
+            picture.draft(picture.mode, size)
+        picture.load()
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever they like on broken files
+        raise Unreadable(f"is damaged: {_cause(error)}") from error
+    return Decoded(picture, size)
+
+
+def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
+    """Choose the decoder for a file by its first bytes.
+
+    Decoders are called one by one and not through Image.open, which would try all others too (PostScript among them),
+    and which warns about large pictures for the whole process.
+    """
+    if not data:
+        raise Unreadable("is empty")
+    if len(data) > limits.size:
+        raise Unreadable(f"is too large: {len(data) // 1_000_000} MB, at most {limits.size // 1_000_000} are taken")
+    if data[4:8] == b"ftyp":
+        brands = {data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
+        if brands & _AVIF:
+            return AvifImageFile
+        if brands & _HEIF:
+            return HeifImageFile  # type: ignore[no-any-return]
+    if data[:3] == b"\xff\xd8\xff":
+        return JpegImageFile
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return PngImageFile
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return TiffImageFile
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return WebPImageFile
+    raise Unreadable("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
+
+
+def _cause(error: Exception) -> str:
+    """Say in plain words why a decoder gave up. Its own words are for programmers; they stay in __cause__."""
+    text = str(error).lower()
+    if any(sign in text for sign in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
+        return "the file ends too early"
+    if "unsupported" in text or "not supported" in text:
+        return "it is of a variant that cannot be decoded here"
+    return "its pixels cannot be decoded"
