@@ -26,6 +26,14 @@ def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -
     assert ran.stdout == "[]\n"
 
 
+def test_the_producer_imports_nothing_of_celery_s_worker() -> None:
+    program = (
+        "import producer.watch, producer.send, sys; print([m for m in sys.modules if m.startswith('celery.worker')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
 def needed(extra: str) -> set[str]:
     """Return every distribution that the lock file installs for an extra, on any platform."""
     packages = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}

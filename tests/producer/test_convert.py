@@ -251,3 +251,19 @@ def test_a_whole_picture_that_is_flat_below_is_no_cut_one() -> None:
     flat.paste(colours(1, (640, 100)), (0, 0))
     for kind in KINDS:
         assert near(convert(encode(flat, kind), cut=True), flat)
+
+
+def test_a_motion_photo_shows_its_picture_whatever_film_hangs_on_it() -> None:
+    film = b"\x00\x00\x00\x18ftypmp42" + bytes(200_000)
+    assert near(convert(jpeg(colours(3)) + film), colours(3))
+
+
+def test_of_several_pictures_in_one_heic_the_primary_is_taken() -> None:
+    several = pillow_heif.HeifFile()
+    for seed in (1, 2, 3):
+        several.add_from_pillow(colours(seed, (320, 240)))
+    buffer = io.BytesIO()
+    several.save(buffer, quality=95, primary_index=1)
+    photo = convert(buffer.getvalue())
+    assert near(photo, colours(2, (320, 240)))
+    assert not near(photo, colours(1, (320, 240)))
