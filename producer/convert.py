@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, ImageFile
 from PIL.ExifTags import Base
 from pillow_heif import HeifImageFile
 
-from producer.formats import Decoded, Unreadable, decoded
+from producer.formats import Cut, Decoded, Unreadable, decoded
 from producer.hdr import BT2020, TRANSFERS, toned
 from producer.limits import STANDARD, Limits
 from shared.signature import SIGNATURE
@@ -27,9 +27,8 @@ NEUTRAL = 128
 #: time of Lanczos, without its ringing.
 REDUCING_GAP = 1.1
 
-#: The share of a picture that ends too early which may be missing, and the grey levels within which a row of it counts
-#: as missing: what is not there was filled in, and shrunk.
-MOST_MISSING, FLAT = 0.5, 4
+#: The share of a picture that ends too early which may be missing.
+MOST_MISSING = 0.5
 
 #: The camera of a picture that is a dream already.
 DREAMER = "ArtDream"
@@ -73,28 +72,29 @@ def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Pho
     """Decode a picture by its content, bring it upright and into sRGB, shrink it to LARGEST, encode it anew.
 
     cut: take a JPEG that ends too early, where at least half of it is there. Never enlarges. Raises Unreadable with a
-    reason that a lay person understands.
+    reason that a lay person understands, Cut where `cut` may help.
     """
     try:
-        found, missing = _found(data, limits, cut=cut)
+        found = _found(data, limits, cut=cut)
         image = _normal(found)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
-    if missing and _emptiness(image) > MOST_MISSING:
-        raise Unreadable("is damaged: less than half of it is there")
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
     return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(found.picture))
 
 
-def _found(data: bytes, limits: Limits, *, cut: bool) -> tuple[Decoded, bool]:
-    """Return what is in a file, and whether a part of it is missing."""
+def _found(data: bytes, limits: Limits, *, cut: bool) -> Decoded:
+    """Return what is in a file."""
     try:
-        return decoded(data, limits), False
-    except Unreadable:
+        return decoded(data, limits)
+    except Cut:
         if not cut:
             raise
-    return decoded(data, limits, cut=True), True
+    found = decoded(data, limits, cut=True)
+    if _emptiness(found.picture) > MOST_MISSING:
+        raise Unreadable("is damaged: less than half of it is there")
+    return found
 
 
 def _normal(found: Decoded) -> Image.Image:
@@ -142,9 +142,9 @@ def _camera(picture: ImageFile.ImageFile) -> str:
 
 
 def _emptiness(image: Image.Image) -> float:
-    """Return the share of a picture, counted in rows from below, that is of one colour only."""
+    """Return the share of a picture as it lies in its file, in rows from below, that is of one colour: filled in."""
     rows = np.asarray(image.convert("L"))[::-1]
-    full = np.flatnonzero(rows.max(axis=1) - rows.min(axis=1) > FLAT)
+    full = np.flatnonzero(rows.max(axis=1) != rows.min(axis=1))
     return float(full[0] / len(rows)) if len(full) else 1.0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from producer.convert import Photo, convert, photo_id
-from producer.formats import Unreadable
+from producer.formats import Cut, Unreadable
 from producer.limits import Limits
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.
@@ -24,8 +24,8 @@ ALONE = 10
 def main() -> None:
     """Answer requests."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # a library that prints must not speak in between
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints, be it in C, must not speak in between
     for line in requests:
         request = json.loads(line)
         limits = Limits(*request["limits"])
@@ -39,7 +39,7 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
 
     cut: take a file that ends too early for what is there of it.
     """
-    started, name = time.perf_counter(), ""
+    started, name, more = time.perf_counter(), "", False
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size > limits.size:
@@ -52,11 +52,11 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
     except Unreadable as unreadable:
-        reason = str(unreadable)
+        reason, more = str(unreadable), isinstance(unreadable, Cut)
     else:
         facts = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
         return {"photo": facts, "seconds": time.perf_counter() - started}, photo.jpeg
-    return {"photo_id": name, "reason": reason, "seconds": time.perf_counter() - started}, b""
+    return {"photo_id": name, "reason": reason, "cut": more, "seconds": time.perf_counter() - started}, b""
 
 
 def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:

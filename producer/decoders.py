@@ -8,6 +8,7 @@ import queue
 import select
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any, Self
 
 from producer.convert import Photo
 from producer.decoder import photo_of
-from producer.formats import Unreadable
+from producer.formats import Cut, Unreadable
 from producer.limits import Limits
+from producer.quarantine import shown
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,9 @@ class Decoders:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for decoder in self._all:
             decoder.end()
+        self._threads.shutdown()  # whoever waited for one of them knows by now
+        for decoder in self._all:
+            decoder.bury()
 
     def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
         """Have a file decoded. The future raises FileNotFoundError where it is gone, and nothing else.
@@ -83,41 +88,38 @@ class Decoders:
         try:
             for _ in range(CRASHES):
                 try:
-                    head, jpeg = decoder.ask(path, self._limits, cut=cut)
+                    attempt = decoder.ask(path, self._limits, cut=cut)
                     break
                 except TimeoutError:
                     reason = f"took longer than {self._limits.seconds:.0f} s to decode"
                     return Attempt("", Unreadable(reason), time.perf_counter() - started)
                 except EOFError:
-                    logger.info("A decoder ended over %s.", path.name)
+                    logger.info("A decoder ended over %s.", shown(path))
             else:
                 return Attempt("", Unreadable("makes the decoder crash"), time.perf_counter() - started)
         finally:
             self._idle.put(decoder)
-        if head.get("gone"):
+        if attempt is None:
             raise FileNotFoundError(path)
-        if "photo" in head:
-            photo = photo_of(head["photo"], jpeg)
-            return Attempt(photo.photo_id, photo, head["seconds"])
-        return Attempt(head["photo_id"], Unreadable(head["reason"]), head["seconds"])
+        return attempt
 
 
 class _Decoder:
-    """One process, and the next one when it is gone."""
+    """One process, and the next one when it is gone. Ask it from one thread at a time; end it from any."""
 
     def __init__(self) -> None:
         self._ended = False
+        self._lock = threading.Lock()
         self._start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, path: Path, limits: Limits, *, cut: bool) -> tuple[dict[str, Any], bytes]:
-        """Have a file decoded. Raises TimeoutError, and EOFError where the process ended over it."""
-        if self._process.poll() is not None or self._asked >= LIFETIME:
+    def ask(self, path: Path, limits: Limits, *, cut: bool) -> Attempt | None:
+        """Have a file decoded; None where it is gone. Raises TimeoutError, and EOFError where the process ended."""
+        if self._process.poll() is not None:
             self._restart()
-        self._asked += 1
         request = {"path": os.fsencode(path.absolute()).hex(), "limits": limits, "cut": cut}
         assert self._process.stdin is not None  # noqa: S101
         try:
@@ -129,19 +131,27 @@ class _Decoder:
             head = json.loads(self._heard[:end])
             while len(self._heard) < end + 1 + head["length"]:
                 self._listen(deadline)
-            jpeg = bytes(self._heard[end + 1 :])
-            self._heard.clear()
-            return head, jpeg
+            attempt = _attempt(head, bytes(self._heard[end + 1 :]))
         except TimeoutError:
             self._restart()
             raise
-        except (OSError, EOFError) as error:
+        except Exception as error:  # it ended, or said what is no answer
             self._restart()
             raise EOFError from error
+        self._heard.clear()
+        self._asked += 1
+        if self._asked == LIFETIME:
+            self._restart()  # now, so that the next one need not wait
+        return attempt
 
     def end(self) -> None:
-        """End the process for good."""
-        self._ended = True
+        """End the process for good, whatever it is doing."""
+        with self._lock:
+            self._ended = True
+            self._process.kill()
+
+    def bury(self) -> None:
+        """End the process and wait for it. Not while it is asked."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -157,11 +167,10 @@ class _Decoder:
         self._heard += data
 
     def _restart(self) -> None:
-        ended = self._ended
-        self.end()
-        self._ended = ended
-        if not ended:
-            self._start()
+        with self._lock:
+            self.bury()
+            if not self._ended:
+                self._start()
 
     def _start(self) -> None:
         self._asked = 0
@@ -177,3 +186,14 @@ class _Decoder:
             start_new_session=True,
             env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+
+
+def _attempt(head: dict[str, Any], jpeg: bytes) -> Attempt | None:
+    """Return what an answer tells, None where the file is gone."""
+    if head.get("gone"):
+        return None
+    if "photo" in head:
+        photo = photo_of(head["photo"], jpeg)
+        return Attempt(photo.photo_id, photo, head["seconds"])
+    kind = Cut if head["cut"] else Unreadable
+    return Attempt(head["photo_id"], kind(head["reason"]), head["seconds"])

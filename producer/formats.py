@@ -20,9 +20,16 @@ from shared.errors import ArtDreamError
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
 
+#: Why most damaged files are.
+EARLY = "the file ends too early"
+
 
 class Unreadable(ArtDreamError):
     """A file that does not become a photo. Its text goes on where the file's name stops: “is damaged: …”."""
+
+
+class Cut(Unreadable):
+    """A JPEG that ends too early, of which a part may be there."""
 
 
 class Decoded(NamedTuple):
@@ -33,7 +40,7 @@ class Decoded(NamedTuple):
 
 
 def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
-    """Decode a file to pixels as they are in it. Raises Unreadable.
+    """Decode a file to pixels as they are in it. Raises Unreadable, and Cut where `cut` may help.
 
     cut: of a JPEG that ends too early take what is there; the rest is of one colour.
     """
@@ -51,7 +58,9 @@ def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like on broken files
-        raise Unreadable(f"is damaged: {_cause(error)}") from error
+        cause = _cause(error)
+        kind = Cut if cause == EARLY and opener is JpegImageFile else Unreadable
+        raise kind(f"is damaged: {cause}") from error
     return Decoded(picture, size)
 
 
@@ -86,7 +95,7 @@ def _cause(error: Exception) -> str:
     """Say in plain words why a decoder gave up. Its own words are for programmers; they stay in __cause__."""
     text = str(error).lower()
     if any(sign in text for sign in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
-        return "the file ends too early"
+        return EARLY
     if "unsupported" in text or "not supported" in text:
         return "it is of a variant that cannot be decoded here"
     return "its pixels cannot be decoded"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from producer.convert import Photo
 from producer.decoders import Attempt, Decoders
-from producer.formats import Unreadable
+from producer.formats import Cut, Unreadable
 from producer.ledger import File, Mark
 from shared.events import Stage, Stages
 
@@ -45,7 +45,7 @@ class _Candidate:
         """Whether it has, or is about to have, a photo in memory."""
         if self.attempt is None or not self.attempt.done():
             return self.attempt is not None
-        return isinstance(self.attempt.result().result, Photo)
+        return self.attempt.exception() is None and isinstance(self.attempt.result().result, Photo)
 
 
 def mark_of(path: Path) -> Mark | None:
@@ -109,7 +109,7 @@ class Settling:
         done, still = candidate.attempt.result(), now - candidate.since
         if still < (self._settle if isinstance(done.result, Photo) else max(self._settle, self._patience)):
             return None
-        if not isinstance(done.result, Photo) and not candidate.cut:  # whoever wrote it has given up
+        if isinstance(done.result, Cut) and not candidate.cut:  # whoever wrote it has given up
             candidate.attempt, candidate.cut = self._decoders.submit(file.path, cut=True), True
             return None
         stages = {Stage.SETTLE: max(0.0, still - done.seconds), Stage.CONVERT: done.seconds}

@@ -4,6 +4,7 @@ import contextlib
 import io
 import random
 import struct
+import zlib
 
 import numpy as np
 import pillow_heif
@@ -210,6 +211,58 @@ def test_no_damage_does_more_than_spoil_the_picture(kind: str) -> None:
             assert convert(bytes(broken)).jpeg
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("mode", ["RGB;16", "RGBA;16"])
+def test_a_heic_of_many_bits_shows_the_same_picture(mode: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    picture, file = colours(5, (320, 200)), io.BytesIO()
+    deep = np.asarray(picture.convert(mode.partition(";")[0])).astype(np.uint16) * 257
+    pillow_heif.encode(mode, picture.size, deep.tobytes(), file, quality=95)
+    whole = pillow_heif.open_heif(io.BytesIO(file.getvalue()), convert_hdr_to_8bit=False)
+    assert whole.info["bit_depth"] == bits
+    assert near(convert(file.getvalue()), picture)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_png_of_sixteen_bits_shows_the_same_picture(channels: int) -> None:
+    picture = colours(5, (320, 200))
+    deep = (np.asarray(picture.convert("RGBA"))[..., :channels].astype(">u2") * 257).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    header = struct.pack(">2I5B", *picture.size, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        file += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    assert near(convert(file), picture, within=1.5)
+
+
+def test_a_tiff_of_sixteen_bits_shows_the_same_picture() -> None:
+    picture = colours(5, (320, 200))
+    pixels = (np.asarray(picture).astype("<u2") * 257).tobytes()
+    entries = [(256, 4, 1, 320), (257, 4, 1, 200), (258, 3, 3, 0), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 0)]
+    entries += [(277, 3, 1, 3), (278, 4, 1, 200), (279, 4, 1, len(pixels))]
+    after = 8 + 2 + 12 * len(entries) + 4
+    values = {258: after, 273: after + 6}
+    table = b"".join(struct.pack("<HHII", tag, kind, n, values.get(tag, value)) for tag, kind, n, value in entries)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    file = head + table + bytes(4) + struct.pack("<3H", 16, 16, 16) + pixels
+    assert near(convert(file), picture, within=1.5)
+
+
+def test_a_progressive_jpeg_shows_the_same_picture() -> None:
+    assert near(convert(encode(colours(5), "JPEG", progressive=True)), colours(5))
+
+
+def test_a_jpeg_for_print_shows_the_same_picture() -> None:
+    assert near(convert(encode(colours(5).convert("CMYK"), "JPEG")), colours(5))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF"])
+def test_a_photo_tells_its_camera_whatever_file_it_comes_in(kind: str) -> None:
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Model], exif[Base.Software] = "Apple", "iPhone 12", "17.1.2"
+    assert convert(encode(colours(1), kind, exif=exif.tobytes())).camera == "Apple iPhone 12 17.1.2"
+
+
 def test_a_photo_tells_its_camera_and_nothing_else_of_its_metadata() -> None:
     exif = Image.Exif()
     exif[Base.Make], exif[Base.Model], exif[Base.Software] = "Apple", "iPhone 12\x00", "17.1.2\n" + "9" * 200
@@ -231,6 +284,16 @@ def test_of_a_cut_jpeg_what_is_there_is_taken_only_when_nothing_more_will_come()
         convert(little, cut=True)
     with pytest.raises(Unreadable, match="ends too early"):
         convert(most)  # the indulgence is over
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_half_of_a_cut_jpeg_is_half_of_what_lies_in_the_file_however_it_is_turned(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[Base.Orientation] = orientation
+    whole = encode(colours(1), "JPEG", exif=exif)
+    with pytest.raises(Unreadable, match="less than half"):
+        convert(whole[: len(whole) // 4], cut=True)
+    assert convert(whole[: len(whole) * 4 // 5], cut=True).jpeg
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])

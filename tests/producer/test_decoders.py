@@ -13,6 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from producer import decoders as module
 from producer.convert import Photo, convert
 from producer.decoders import Decoders
 from producer.formats import Unreadable
@@ -111,6 +112,54 @@ def test_a_picture_that_takes_too_long_is_refused(slow: Path) -> None:
         result = decoders.submit(slow).result().result
         assert isinstance(result, Unreadable)
         assert "took longer than" in str(result)
+
+
+def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow: Path) -> None:
+    """The moment in which a hanging one is being replaced is hit on some of these tries."""
+    for _ in range(4):
+        with Decoders(2, Limits(seconds=0.5)) as decoders:
+            first = decoders.pids()
+            futures = [decoders.submit(slow) for _ in range(4)]
+            until(lambda: decoders.pids() != first)  # noqa: B023
+        assert all(future.done() for future in futures)
+        assert not [child for child in psutil.Process().children() if "producer.decoder" in child.cmdline()]
+
+
+def test_a_worn_decoder_is_replaced_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIFETIME", 2)
+    path = put(tmp_path, "a.jpg", jpeg(colours(1)))
+    with Decoders(1, Limits()) as decoders:
+        first = decoders.pids()
+        decoders.submit(path).result()
+        assert decoders.pids() == first
+        decoders.submit(path).result()
+        assert decoders.pids() != first
+        assert isinstance(decoders.submit(path).result().result, Photo)
+
+
+def test_what_a_library_prints_is_no_answer() -> None:
+    program = """
+import os
+from producer import decoder
+def decode(*_, **__):
+    os.write(1, b"libtiff: a warning\\n")
+    return {"gone": True}, b""
+decoder.decode = decode
+decoder.main()
+"""
+    request = '{"path": "61", "limits": [1, 1, 1.0], "cut": false}\n'
+    ran = subprocess.run([sys.executable, "-c", program], input=request, capture_output=True, text=True, check=True)
+    assert ran.stdout == '{"gone": true, "length": 0}\n'
+    assert ran.stderr == "libtiff: a warning\n"
+
+
+def test_what_is_no_answer_counts_as_a_crash(
+    decoders: Decoders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that a stranger's file took over may say anything."""
+    monkeypatch.setattr(module, "photo_of", lambda *_: 1 / 0)
+    done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
+    assert str(done.result) == "makes the decoder crash"
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""A file is taken when it is whole, and given up when it is hopeless; neither costs more tries than it needs."""
+
+import io
+from concurrent.futures import Future, wait
+from pathlib import Path
+
+from PIL import Image
+
+from producer.convert import Photo
+from producer.decoders import Attempt, Decoders
+from producer.ledger import File
+from producer.limits import Limits
+from producer.settling import Settled, Settling, mark_of
+from tests.pictures import colours, heic, jpeg
+from tests.producer.conftest import until
+
+
+class Watched(Decoders):
+    """Decoders that remember what they were asked."""
+
+    def __init__(self) -> None:
+        super().__init__(1, Limits())
+        self.asked: list[tuple[str, bool]] = []
+
+    def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
+        self.asked.append((path.name, cut))
+        return super().submit(path, cut=cut)
+
+
+class Elsewhere(Watched):
+    """As above; the first time, the file is somewhere else just while it is being read."""
+
+    def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
+        if self.asked:
+            return super().submit(path, cut=cut)
+        away = path.rename(path.with_name("away"))
+        future = super().submit(path, cut=cut)
+        wait([future], timeout=20)
+        away.rename(path)
+        return future
+
+
+def settled(decoders: Decoders, *paths: Path) -> dict[str, Settled]:
+    settling, found = Settling(decoders, settle=0.1, patience=0.2), list[Settled]()
+    for path in paths:
+        mark = mark_of(path)
+        assert mark is not None
+        settling.notice(File(path, mark))
+    until(lambda: found.extend(settling.poll(4)) or len(found) == len(paths))
+    return {one.file.path.name: one for one in found}
+
+
+def test_a_file_that_is_gone_just_while_it_is_read_is_taken_when_it_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(colours(1)))
+    with Elsewhere() as decoders:
+        found = settled(decoders, path)
+    assert isinstance(found["a.jpg"].result, Photo)
+    assert decoders.asked == [("a.jpg", False)] * 2
+
+
+def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> None:
+    """Whatever crashes or hangs a decoder would do so again."""
+    whole = jpeg(colours(1))
+    picture = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(picture, "PNG")
+    files = {"most.jpg": whole[: len(whole) * 4 // 5], "cut.heic": heic(colours(1))[:2000], "no.txt": b"Dear guest,"}
+    files |= {"good.jpg": whole, "bomb.png": picture.getvalue()}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    with Watched() as decoders:
+        found = settled(decoders, *(tmp_path / name for name in files))
+    assert {name for name, one in found.items() if isinstance(one.result, Photo)} == {"most.jpg", "good.jpg"}
+    assert sorted(decoders.asked) == sorted([(name, False) for name in files] + [("most.jpg", True)])
