@@ -58,7 +58,7 @@ def pace(path: Path, rounds: int) -> tuple[list[float], list[float]]:
 
 
 def hold(photos: int, folder: Path) -> dict[str, float]:
-    """Watch a folder that so many 12-megapixel photos arrive in; return the most megabytes it held, and its pace."""
+    """Watch a folder that so many photos arrive in; return the most megabytes it held, and its pace."""
     inbox, sample = folder / "inbox", read_sample()
     inbox.mkdir()
     with ValkeyServer() as server:
@@ -135,7 +135,7 @@ def main() -> None:
         ("photos a second", f"{held['rate']:.1f}"),
     ]
     found = {"alone": alone, "ours": ours, "ratio": ratio, "photos": chosen.photos, "load": load, **held}
-    publish("intake", ("a 12-megapixel HEIC", ""), rows, found)
+    publish("intake", ("the sample HEIC, 2016 × 1512", ""), rows, found)
 
 
 if __name__ == "__main__":
