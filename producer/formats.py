@@ -4,13 +4,13 @@ import io
 from collections.abc import Callable
 from typing import NamedTuple
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-from pillow_heif import HeifImageFile
+from pillow_heif import HeifFile, open_heif
 
 from producer.limits import Limits
 from shared.canvas import LARGEST, fitted
@@ -19,6 +19,9 @@ from shared.errors import ArtDreamError
 #: Major brands of files that libheif reads, and of AVIF.
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
+
+#: Rows of a shrunk HEIC that are made at a time.
+STRIP = 64
 
 #: Why most damaged files are.
 EARLY = "the file ends too early"
@@ -33,10 +36,16 @@ class Cut(Unreadable):
 
 
 class Decoded(NamedTuple):
-    """A decoded picture, and the size in pixels that its photo is to have, before it is brought upright."""
+    """A decoded picture, no smaller than its photo is to be, with what its file says of it."""
 
-    picture: ImageFile.ImageFile
+    picture: Image.Image
+    #: The size in pixels that the photo is to have, before it is brought upright.
     size: tuple[int, int]
+    #: The part of it that is picture, in pixels: left, top, right, bottom; None for all of it.
+    box: tuple[float, float, float, float] | None = None
+    #: Whether an orientation in its EXIF is a mere note. HEIC is upright once decoded: libheif applies `irot` and
+    #: `imir`, and the standard (ISO/IEC 23008-12) gives no say to the orientation that iPhones write beside them.
+    upright: bool = False
 
 
 def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
@@ -49,9 +58,12 @@ def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
     ImageFile.LOAD_TRUNCATED_IMAGES = cut and opener is JpegImageFile
     try:
         picture = opener(io.BytesIO(data))
-        if (megapixels := picture.width * picture.height / 1_000_000) > limits.megapixels:
+        width, height = picture.size
+        if (megapixels := width * height / 1_000_000) > limits.megapixels:
             raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
-        size = fitted(*picture.size, min(max(picture.size), LARGEST))
+        size = fitted(width, height, min(max(width, height), LARGEST))
+        if isinstance(picture, HeifFile):
+            return _shrunk(picture, size)
         if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work
             picture.draft(picture.mode, size)
         picture.load()
@@ -64,7 +76,26 @@ def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
     return Decoded(picture, size)
 
 
-def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
+def _shrunk(heif: HeifFile, size: tuple[int, int]) -> Decoded:
+    """Decode a HEIC to the smallest whole fraction of its size that is no smaller than `size`.
+
+    In strips: libheif holds the whole picture once, and it is not held a second time for Pillow.
+    """
+    data = heif.data
+    width, height = heif.size
+    factor = min(width // size[0], height // size[1])
+    shrunk = Image.new(heif.mode, (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, STRIP * factor):
+        rows = min(STRIP * factor, height - top)
+        lines = data[top * heif.stride : (top + rows) * heif.stride]
+        strip = Image.frombuffer(heif.mode, (width, rows), lines, "raw", heif.mode, heif.stride, 1)
+        shrunk.paste(strip.reduce(factor), (0, top // factor))
+    shrunk.info = heif.info
+    # The last column and row may stand for less than `factor` of those in the file.
+    return Decoded(shrunk, size, (0, 0, width / factor, height / factor), upright=True)
+
+
+def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
     """Choose the decoder for a file by its first bytes.
 
     Decoders are called one by one and not through Image.open, which would try all others too (PostScript among them),
@@ -79,7 +110,7 @@ def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.Ima
         if brands & _AVIF:
             return AvifImageFile
         if brands & _HEIF:
-            return HeifImageFile  # type: ignore[no-any-return]
+            return _heif
     if data[:3] == b"\xff\xd8\xff":
         return JpegImageFile
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -89,6 +120,10 @@ def _opener(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.Ima
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
     raise Unreadable("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
+
+
+def _heif(file: io.BytesIO) -> HeifFile:
+    return open_heif(file, convert_hdr_to_8bit=True, remove_stride=False)
 
 
 def _cause(error: Exception) -> str:

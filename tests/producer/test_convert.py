@@ -72,6 +72,14 @@ def test_every_orientation_comes_upright_exactly_once(kind: str, orientation: in
     assert near(convert(file), Image.fromarray(UPRIGHT[orientation](np.asarray(as_the_sensor_saw_it))))
 
 
+@pytest.mark.parametrize("size", [(3073, 1999), (3000, 4), (4, 3000), (1537, 1536)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_heic_shrinks_as_any_other_file_does(size: tuple[int, int], mode: str) -> None:
+    picture = Image.effect_noise((size[0] // 4 + 1, size[1] // 4 + 1), 80).resize(size).convert(mode)
+    shrunk = seen(convert(encode(picture, "PNG")))
+    assert near(convert(encode(picture, "HEIF")), Image.fromarray(shrunk.astype(np.uint8)), within=4)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
 def test_a_large_picture_is_shrunk_to_the_largest_canvas(kind: str) -> None:
     photo = convert(encode(colours(3, (1800, 2400)), kind))
