@@ -58,7 +58,7 @@ def cancel(settings: Settings, console: Console, prefixes: Sequence[str]) -> Non
 
 def retry(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
     """Take up jobs again that failed or were cancelled. Raises ArtDreamError for the first that did neither."""
-    table, app = JobTable(connect(settings.broker)), celery_app(settings)
+    table, app = JobTable(connect(settings.broker), approval=settings.approval), celery_app(settings)
     for prefix in prefixes:
         entry = _find(table, prefix)
         if not submit(app, table, entry.job):

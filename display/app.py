@@ -17,8 +17,11 @@ from starlette.routing import Route
 from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
+from display.desk import Desk, take
+from display.entrance import entrance_routes
 from display.feed import Feed
 from display.gallery import gallery_routes
+from display.guard import Guard
 from display.routes import routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -36,6 +39,8 @@ OPTIONS = {
     "server.runOnSave": False,
     "theme.backgroundColor": "#0b0a09",
     "theme.base": "dark",
+    "theme.linkColor": "#e8b45a",
+    "theme.primaryColor": "#b9832f",
     "theme.textColor": "#efe9df",
     "ui.hideTopBar": True,
 }
@@ -57,10 +62,17 @@ def wall_app(settings: Settings) -> st.App:
         async with feed.running():
             yield {"feed": feed}
 
-    page = str(files("display").joinpath("wall.py"))
+    page = str(files("display").joinpath("page.py"))
     store = Store(settings.store)
-    beside = [*routes(feed, store), *gallery_routes(feed.archive, store, settings)]
-    return st.App(page, lifespan=lifespan, routes=[Route("/", _index), *beside])
+    index = Route("/", _index)
+    desk = Desk(settings, feed, Guard(settings.passcode.get_secret_value() if settings.passcode else ""))
+    take(desk)
+    beside = [
+        *routes(feed, store),
+        *gallery_routes(feed.archive, store, settings),
+        *entrance_routes(desk, store, index),
+    ]
+    return st.App(page, lifespan=lifespan, routes=[index, *beside])
 
 
 async def _index(_: Request) -> Response:

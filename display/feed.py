@@ -4,29 +4,36 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from display.archive import Archive
+from display.archive import Archive, Dream
 from display.aside import aside
-from display.recall import recall
-from display.scene import DREAMS, Change, Scene
+from display.curator import Curator
+from display.gauge import Gauge
+from display.scene import Change, Scene
 from display.viewer import Message, Viewer
-from shared.broker import connect, connect_async
+from shared.broker import AWAY, connect, connect_async
 from shared.errors import ArtDreamError
-from shared.events import BEGINNING, STREAM, Completed, Recorded, parse
+from shared.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
+from shared.jobtable import JobTable
 from shared.presence import Part, Register
 from shared.settings import Settings
+from shared.sidecar import Standing
+from shared.steering import read_steering
 from shared.store import Store
 
 _LOG = logging.getLogger(__name__)
 
 #: What says that the broker is away, or not yet able to serve.
 _AWAY = (RedisError, OSError, ArtDreamError)
+
+#: Dreams that a wall is told of: more than fit the strip of the widest one.
+DREAMS = 24
 
 #: Events of the past that are read at the start: a few hundred dreams. Older dreams come from the store.
 PAST = 5_000
@@ -36,6 +43,9 @@ _BLOCK = 5_000
 
 #: Seconds before the first and the later attempts to reach what is away.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+#: Seconds between two looks for dreams that have to go.
+TIDY_EVERY = 60.0
 
 #: Seconds between two announcements of this display.
 ANNOUNCE = 5.0
@@ -54,9 +64,12 @@ class Feed:
         self._scene = Scene()
         #: Every dream there is.
         self.archive = Archive()
+        self.gauge = Gauge()
+        self.curator = Curator(settings, self.archive)
         self._viewers: set[Viewer] = set()
         self._last_id: str | None = None
         self._connected: bool | None = None
+        self._steered = False
         #: Broker's clock minus this machine's monotonic clock, in seconds.
         self._clock = time.time() - time.monotonic()
         self._tried_broker, self._tried_store = asyncio.Event(), asyncio.Event()
@@ -64,9 +77,7 @@ class Feed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the stream while the context lasts; then end every viewer's stream."""
-        tasks = [
-            asyncio.create_task(work) for work in (self._follow(), self._recall(), self._announce(), self._collect())
-        ]
+        tasks = [asyncio.create_task(work) for work in (self._follow(), self._recall(), self._announce(), self._tidy())]
         try:
             yield
         finally:
@@ -89,6 +100,19 @@ class Feed:
             yield viewer
         finally:
             self._viewers.discard(viewer)
+
+    @property
+    def now(self) -> float:
+        """The broker's clock, in epoch seconds."""
+        return time.monotonic() + self._clock
+
+    def shows(self, job_id: str) -> bool:
+        """Tell whether the pictures of a job may be seen by everybody."""
+        return self.archive.shows(job_id) or self._scene.shows(job_id)
+
+    def shows_photo(self, photo: str) -> bool:
+        """Tell whether a photo, named as an object, may be seen by everybody."""
+        return self.archive.shows_photo(photo) or self._scene.shows_photo(photo)
 
     def close(self) -> None:
         """End every viewer's stream."""
@@ -120,31 +144,80 @@ class Feed:
             past = cast("_Entries", await client.xrevrange(STREAM, count=PAST))
             self._take(past[::-1])
             self._last_id = past[0][0] if past else BEGINNING
+        await self._steer()
 
     async def _read(self, client: redis.asyncio.Redis) -> None:
         answer = await client.xread({STREAM: self._last_id or BEGINNING}, count=500, block=_BLOCK)
         for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
             self._take(entries)
             self._last_id = entries[-1][0]
+        if self._steered:
+            await self._steer()
 
     def _take(self, entries: _Entries) -> None:
         for entry_id, fields in entries:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: Recorded | None = parse(entry_id, fields or {})
-            change = recorded and self._scene.apply(recorded)
-            if recorded and isinstance(recorded.event, Completed):
-                self.archive.complete(recorded.event, recorded.at)
-            if change:
+            if recorded is None:
+                continue
+            self.gauge.apply(recorded)
+            change = self._scene.apply(recorded)
+            if change := self._file(recorded) or change:
                 self._tell(Message.of(change, entry_id))
+            self._steered |= isinstance(recorded.event, Steered)
+
+    def _file(self, recorded: Recorded) -> Change | None:
+        """Bring the archive up to date; return what viewers must be told."""
+        match recorded.event:
+            case Completed() as event:
+                dream = Dream.announced(event, recorded.at, Standing.HELD if recorded.held else Standing.SHOWN)
+            case Shown() as event:
+                dream = Dream.announced(event.completed, event.dreamt_at)
+            case Hidden() as event:
+                self.archive.hide(event.job_id)
+                return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
+            case Deleted() as event:
+                self.archive.delete(event.job_id)
+                return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
+            case _:
+                return None
+        self.archive.put(dream)
+        seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
+        return self._told_of("dream", dream.told(), recorded.at) if seen else None
+
+    def _told_of(self, kind: str, body: dict[str, object], at: float) -> Change:
+        return Change(kind, body | self._scene.queue(at))
+
+    async def _steer(self) -> None:
+        """Learn from when on dreams are shown."""
+        self._steered = False
+
+        def read() -> float:
+            with connect(self._settings.broker) as client:
+                return read_steering(client, self._settings).opened_at
+
+        opened_at = await aside(read)
+        if opened_at != self.archive.opened_at:
+            self.archive.opened_at = opened_at
+            self._tell(self._snapshot())
 
     async def _recall(self) -> None:
         """Add the dreams that the store remembers, as soon as it answers."""
-        pause = _FIRST_PAUSE
+        loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
+
+        def tell() -> None:
+            self._tried_store.set()
+            self._tell(self._snapshot())
+
+        def tell_soon() -> None:
+            loop.call_soon_threadsafe(tell)
+
+        def work() -> None:
+            self.archive.recall(Store(self._settings.store), self._held, tell_soon)
+
         while True:
             try:
-                dreams = await aside(lambda: recall(Store(self._settings.store), DREAMS))
-                self._scene.remember(dreams)
-                self._tell(self._snapshot())
+                await aside(work)
                 return
             except ArtDreamError as error:
                 _LOG.debug("the store is away: %s", error)
@@ -153,17 +226,22 @@ class Feed:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _collect(self) -> None:
-        """Fill the archive with what the store remembers, as soon as it answers."""
-        pause = _FIRST_PAUSE
+    async def _tidy(self) -> None:
+        """Delete what has to go, now and then."""
         while True:
+            await asyncio.sleep(TIDY_EVERY)
             try:
-                await aside(lambda: self.archive.recall(Store(self._settings.store)))
-                return
+                await aside(self.curator.tidy)
             except ArtDreamError as error:
-                _LOG.debug("the store is away: %s", error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+                _LOG.debug("nothing was tidied: %s", error)
+
+    def _held(self, job_ids: Sequence[str]) -> list[bool]:
+        """Ask the broker which jobs nobody may see; while it is away the sidecars have the word."""
+        try:
+            with connect(self._settings.broker) as client:
+                return JobTable(client).held(job_ids)
+        except (*AWAY, ArtDreamError):
+            return [False] * len(job_ids)
 
     async def _announce(self) -> None:
         """Keep this display on the list of those present."""
@@ -180,8 +258,8 @@ class Feed:
             await asyncio.sleep(ANNOUNCE)
 
     def _snapshot(self) -> Message:
-        now = time.monotonic() + self._clock
-        body = self._scene.snapshot(now) | {"connected": self._connected is not False}
+        dreams = [dream.told() for dream in self.archive.newest(DREAMS)]
+        body = self._scene.snapshot(self.now) | {"dreams": dreams, "connected": self._connected is not False}
         return Message.of(Change("snapshot", body), self._last_id or "")
 
     def _say_connected(self, connected: bool) -> None:

@@ -31,8 +31,6 @@ _ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 
-_JOB = re.compile("[0-9a-f]{32}", re.ASCII)
-
 #: A place in the archive, as the page hands it back: seconds and job.
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})", re.ASCII)
 
@@ -57,12 +55,12 @@ def gallery_routes(archive: Archive, store: Store, settings: Settings) -> list[R
         cursor = _CURSOR.fullmatch(asked.get("before", ""))
         before = (float(cursor[1]), cursor[2]) if cursor else None
         found = archive.page(before=before, recipe=asked.get("recipe", ""), day=asked.get("day", ""))
-        body = {"dreams": [leaf.told() for leaf in found]} | (archive.choices() if before is None else {})
+        body = {"dreams": [dream.told() for dream in found]} | (archive.choices() if before is None else {})
         return JSONResponse(body, headers=_HEADERS)
 
     async def details(request: Request) -> Response:
         job_id = request.path_params["job_id"]
-        if not _JOB.fullmatch(job_id):
+        if not archive.shows(job_id):
             return Response(status_code=404, headers=_HEADERS)
         try:
             sidecar = await aside(lambda: read_sidecar(store, job_id))

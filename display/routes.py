@@ -13,7 +13,8 @@ from shared.store import Store, StoreError
 
 #: The object names that anyone may see. Whatever does not match is not there.
 _SHOWN = re.compile(
-    r"photos/[0-9a-f]{64}\.jpg|dreams/[0-9a-f]{32}/((dream|thumb|frames/[0-9]{1,4})\.jpg|clip\.(mp4|webp)|zoom\.mp4)",
+    r"photos/[0-9a-f]{64}\.jpg"
+    r"|dreams/(?P<job>[0-9a-f]{32})/((dream|thumb|frames/[0-9]{1,4})\.jpg|clip\.(mp4|webp)|zoom\.mp4)",
     re.ASCII,
 )
 
@@ -29,8 +30,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
-#: An object's name fixes its pixels: job ids are derived from photo, recipe and seed.
-_KEPT = _HEADERS | {"Cache-Control": "private, max-age=86400, immutable"}
+#: An object's name fixes its pixels, for job ids are derived from photo, recipe and seed; but whether it may be seen is
+#: asked each time.
+_KEPT = _HEADERS | {"Cache-Control": "private, no-cache"}
 _NOT_KEPT = _HEADERS | {"Cache-Control": "no-store"}
 
 
@@ -49,8 +51,16 @@ def routes(feed: Feed, store: Store) -> list[Route]:
 
     async def picture(request: Request) -> Response:
         name = request.path_params["name"]
-        if not _SHOWN.fullmatch(name):
+        fitting = _SHOWN.fullmatch(name)
+        if not fitting:
             return Response(status_code=404, headers=_NOT_KEPT)
+        if not (feed.shows(fitting["job"]) if fitting["job"] else feed.shows_photo(name)):
+            if feed.archive.complete:
+                return Response(status_code=404, headers=_NOT_KEPT)
+            return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
+        headers = _KEPT | {"ETag": f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'}
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
         try:
             data = await store.get_async(name)
             if data is None and name.endswith("/thumb.jpg"):  # a dream from before there were thumbnails
@@ -59,9 +69,6 @@ def routes(feed: Feed, store: Store) -> list[Route]:
             return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
         if data is None:
             return Response(status_code=404, headers=_NOT_KEPT)
-        headers = _KEPT | {"ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
         return _part(data, _TYPES[name.rpartition(".")[2]], headers | {"Accept-Ranges": "bytes"}, request)
 
     return [Route("/feed", follow), Route("/pictures/{name:path}", picture)]

@@ -130,6 +130,8 @@ def _ended(job_id: str, state: State | None, table: JobTable, store: Store) -> s
             return entry.reason if entry else "failed"
         case State.CANCELLED:
             return "was cancelled"
+        case State.DELETED:
+            return "was deleted"
         case None:  # the broker has forgotten it; the store never does
             return "" if store.get(sidecar_name(job_id)) else "is not known to the broker: send it again"
         case _:

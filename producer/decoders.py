@@ -19,7 +19,7 @@ from producer.convert import Photo
 from producer.decoder import photo_of
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
-from producer.quarantine import shown
+from shared.quarantine import shown
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)

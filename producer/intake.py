@@ -50,7 +50,7 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         """Raises ArtDreamError where the settings name no broker or the store cannot be opened."""
         self.client = connect(settings.broker)
-        self._table = JobTable(self.client)
+        self._table = JobTable(self.client, approval=settings.approval)
         self._events = EventLog(self.client)
         self._app = celery_app(settings)
         self._store = Store(settings.store)

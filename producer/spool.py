@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.ledger import File, Ledger, LedgerError, mark_file, mark_photo
-from producer.quarantine import set_aside, shown
 from shared.errors import ArtDreamError
 from shared.jobs import Job
+from shared.quarantine import set_aside, shown
 
 #: Name of the spool in the data folder.
 FOLDER = "spool"

@@ -16,10 +16,10 @@ from producer.delivery import Delivery
 from producer.folder import Folder
 from producer.intake import Intake
 from producer.ledger import File
-from producer.quarantine import shown
 from producer.settling import Settled, Settling
 from producer.spool import Full, Spool
 from shared.jobs import Job
+from shared.quarantine import shown
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 

@@ -14,6 +14,9 @@ STREAM = f"{PREFIX}events"
 #: Events kept, roughly: some thousand dreams; older ones live on as sidecars in the store.
 STREAM_LENGTH = 50_000
 
+#: The field that marks an event of a job which waits for approval.
+HELD = "held"
+
 #: The id before the first event.
 BEGINNING = "0-0"
 
@@ -113,6 +116,33 @@ class Cancelled(_JobEvent):
     type: Literal["cancelled"] = "cancelled"
 
 
+class Shown(_JobEvent):
+    """A dream that was held or hidden may be shown from now on."""
+
+    type: Literal["shown"] = "shown"
+    completed: Completed
+    #: When it was dreamt, in epoch seconds.
+    dreamt_at: float
+
+
+class Hidden(_JobEvent):
+    """A dream may not be shown any longer."""
+
+    type: Literal["hidden"] = "hidden"
+
+
+class Deleted(_JobEvent):
+    """A job and its dream are no more, and never come back."""
+
+    type: Literal["deleted"] = "deleted"
+
+
+class Steered(_Event):
+    """The operator changed how the installation runs: who cares reads the steering again."""
+
+    type: Literal["steered"] = "steered"
+
+
 class Refused(_Event):
     """A file in the inbox was set aside: it never became a photo."""
 
@@ -122,7 +152,20 @@ class Refused(_Event):
     reason: str
 
 
-Event = Accepted | Queued | Started | Progress | Completed | Failed | Cancelled | Refused
+Event = (
+    Accepted
+    | Queued
+    | Started
+    | Progress
+    | Completed
+    | Failed
+    | Cancelled
+    | Shown
+    | Hidden
+    | Deleted
+    | Steered
+    | Refused
+)
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
@@ -133,6 +176,8 @@ class Recorded:
 
     id: str
     event: Event
+    #: Whether the job waits for the operator's approval: nobody else may see anything of it.
+    held: bool = False
 
     @property
     def at(self) -> float:
@@ -143,7 +188,7 @@ class Recorded:
 def parse(entry_id: str, fields: dict[str, str]) -> Recorded | None:
     """Read one stream entry; None where it is not an event of a version known here, so that a reader can go on."""
     try:
-        return Recorded(entry_id, _ADAPTER.validate_json(fields.get("event", "")))
+        return Recorded(entry_id, _ADAPTER.validate_json(fields.get("event", "")), HELD in fields)
     except ValidationError:
         return None
 

@@ -52,8 +52,9 @@ class State(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DELETED = "deleted"
 
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to the job by itself."""
-        return self in (State.COMPLETED, State.FAILED, State.CANCELLED)
+        return self in (State.COMPLETED, State.FAILED, State.CANCELLED, State.DELETED)

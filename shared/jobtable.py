@@ -13,13 +13,18 @@ from shared.events import (
     Accepted,
     Cancelled,
     Completed,
+    Deleted,
     Event,
     Failed,
+    Hidden,
     Progress,
     Queued,
+    Shown,
     Started,
 )
 from shared.jobs import Job, State
+from shared.sidecar import Standing
+from shared.steering import STEERING
 
 #: The states that each state may follow. A new job has none.
 LEGAL: dict[State, tuple[str, ...]] = {
@@ -29,6 +34,7 @@ LEGAL: dict[State, tuple[str, ...]] = {
     State.COMPLETED: (State.STARTED,),
     State.FAILED: (State.STARTED,),
     State.CANCELLED: (State.ACCEPTED, State.QUEUED, State.STARTED),
+    State.DELETED: ("", *(state for state in State if state != State.DELETED)),
 }
 
 #: How many jobs of each submitter are on their way.
@@ -49,6 +55,8 @@ class Claim:
     token: int
     #: Seconds between queueing and this claim, by the broker's clock.
     waited: float
+    #: Whether its dream may be shown as soon as it is there.
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,15 @@ class Entry:
 
 
 #: One atomic step: check state and token, change state, keep the time, append one event, count what is on its way.
-#: KEYS: job, stream, jobs on their way by submitter. ARGV: event ("" for none), new state ("" keeps it), token ("" for
-#: any), job ("" keeps it), length of the stream, reason, submitter, then the legal states before.
-#: Answers {token, seconds since the state before}, nothing where the transition is illegal.
+#: Where the operator approves each dream, the job is marked as held, and so is its event: no picture of it can slip
+#: past a switch that was turned before.
+#: KEYS: job, stream, jobs on their way by submitter, steering. ARGV: event, new state ("" keeps it), token ("" for
+#: any), job ("" keeps it), length of the stream, reason, submitter, approval where the steering does not say, then the
+#: legal states before. Answers {token, seconds since the state before, held}, nothing where the transition is illegal.
 _MOVE = """
 local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
 local legal = false
-for i = 8, #ARGV do legal = legal or ARGV[i] == state end
+for i = 9, #ARGV do legal = legal or ARGV[i] == state end
 if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
   return false
 end
@@ -85,21 +95,42 @@ end
 if ARGV[2] == 'accepted' then
   redis.call('HSET', KEYS[1], 'submitter', ARGV[7])
   redis.call('HINCRBY', KEYS[3], ARGV[7], 1)
-elseif ARGV[2] == 'completed' or ARGV[2] == 'failed' or ARGV[2] == 'cancelled' then
+elseif ARGV[2] == 'completed' or ARGV[2] == 'failed' or ARGV[2] == 'cancelled' or ARGV[2] == 'deleted' then
   local submitter = redis.call('HGET', KEYS[1], 'submitter')
   if submitter and redis.call('HINCRBY', KEYS[3], submitter, -1) <= 0 then redis.call('HDEL', KEYS[3], submitter) end
+  redis.call('HDEL', KEYS[1], 'submitter')
 end
-if ARGV[1] ~= '' then redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'event', ARGV[1]) end
-return {tonumber(token), tostring(since)}
+if ARGV[2] == 'deleted' then redis.call('HDEL', KEYS[1], 'job', 'held') end
+local approval = redis.call('HGET', KEYS[4], 'approval') or ARGV[8]
+local held = redis.call('HGET', KEYS[1], 'held')
+if approval == 'true' and not held and ARGV[2] ~= 'deleted' then
+  redis.call('HSET', KEYS[1], 'held', '1')
+  held = '1'
+end
+local entry = {'event', ARGV[1]}
+if held == '1' then entry = {'event', ARGV[1], 'held', '1'} end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', unpack(entry))
+return {tonumber(token), tostring(since), held == '1' and 1 or 0}
+"""
+
+#: Hold a dream back, or let it be seen. KEYS: job, stream. ARGV: event, held, length of the stream. Answers whether.
+_STAND = """
+if redis.call('HGET', KEYS[1], 'state') == 'deleted' then return 0 end
+redis.call('HSET', KEYS[1], 'held', ARGV[2])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'event', ARGV[1])
+return 1
 """
 
 
 class JobTable:
     """Every job's state, in Redis. Each method is one atomic transition; an illegal one changes nothing."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, approval: bool = False) -> None:
+        """approval: whether dreams wait for the operator where nobody has steered that yet."""
         self._client = client
+        self._approval = approval
         self._move = client.register_script(_MOVE)
+        self._stand = client.register_script(_STAND)
 
     def accept(self, job: Job) -> bool:
         """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done."""
@@ -126,17 +157,20 @@ class JobTable:
         event = Started(job_id=job_id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
         if (moved := self._to(State.STARTED, job_id, event)) is None:
             return None
-        token, since = moved
-        return Claim(job, token, since)
+        return Claim(job, *moved)
 
     def progress(self, claim: Claim, frame: str, fraction: float) -> bool:
         """Announce a frame; False where the claim is void."""
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
         return self._to(None, claim.job.id, event, token=claim.token) is not None
 
-    def complete(self, claim: Claim, event: Completed) -> bool:
-        """End a job with its dream, and append that event; False where the claim is void."""
-        return self._to(State.COMPLETED, claim.job.id, event, token=claim.token) is not None
+    def complete(self, claim: Claim, event: Completed) -> Standing | None:
+        """End a job with its dream, and append that event; None where the claim is void.
+
+        Returns whether the dream may be seen.
+        """
+        moved = self._to(State.COMPLETED, claim.job.id, event, token=claim.token)
+        return moved and moved[2]
 
     def fail(self, claim: Claim, reason: str) -> bool:
         """End a job with a reason; False where the claim is void."""
@@ -150,6 +184,28 @@ class JobTable:
             job is not None
             and self._to(State.CANCELLED, job_id, Cancelled(job_id=job_id, photo_id=job.photo_id)) is not None
         )
+
+    def delete(self, job_id: str, photo_id: str) -> bool:
+        """End a job for good, in whatever state it is, known here or not; False where that was done before."""
+        return self._to(State.DELETED, job_id, Deleted(job_id=job_id, photo_id=photo_id)) is not None
+
+    def show(self, event: Shown) -> bool:
+        """Let everybody see a dream from now on; False for a deleted one."""
+        return self._to_stand(event, held=False)
+
+    def hide(self, event: Hidden) -> bool:
+        """Let nobody see a dream from now on; False for a deleted one."""
+        return self._to_stand(event, held=True)
+
+    def held(self, job_ids: Sequence[str]) -> list[bool]:
+        """Tell which jobs are held or hidden, deleted, or not completed yet: nobody may see what is in the store."""
+        found = []
+        for start in range(0, len(job_ids), CHUNK):
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids[start : start + CHUNK]:
+                pipeline.hmget(_key(job_id), "state", "held")
+            found += [held == "1" or state not in (None, State.COMPLETED) for state, held in pipeline.execute()]
+        return found
 
     def underway(self, submitter: str) -> int:
         """Return how many jobs of a submitter are accepted and have not ended."""
@@ -191,10 +247,13 @@ class JobTable:
 
     def _to(
         self, state: State | None, job_id: str, event: Event, *, job: Job | None = None, token: int | None = None
-    ) -> tuple[int, float] | None:
-        """Make one transition; None keeps the state of a started job. Returns token and seconds since the last one."""
+    ) -> tuple[int, float, Standing] | None:
+        """Make one transition; None keeps the state of a started job.
+
+        Returns token, seconds since the last transition, and whether the job's dream may be seen.
+        """
         answer = self._move(
-            keys=[_key(job_id), STREAM, UNDERWAY],
+            keys=[_key(job_id), STREAM, UNDERWAY, STEERING],
             args=[
                 event.model_dump_json(),
                 state or "",
@@ -203,13 +262,18 @@ class JobTable:
                 STREAM_LENGTH,
                 event.reason if isinstance(event, Failed) else "",
                 job.submitter if job else "",
+                "true" if self._approval else "false",
                 *(LEGAL[state] if state else (State.STARTED,)),
             ],
         )
         if answer is None:
             return None
-        new_token, since = cast("tuple[int, str]", answer)
-        return new_token, float(since)
+        new_token, since, held = cast("tuple[int, str, int]", answer)
+        return new_token, float(since), Standing.HELD if held else Standing.SHOWN
+
+    def _to_stand(self, event: Shown | Hidden, *, held: bool) -> bool:
+        told = event.model_dump_json()
+        return bool(self._stand(keys=[_key(event.job_id), STREAM], args=[told, int(held), STREAM_LENGTH]))
 
     def _entries(self, keys: Sequence[str]) -> list[Entry | None]:
         pipeline = self._client.pipeline(transaction=False)

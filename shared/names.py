@@ -53,3 +53,13 @@ REFERENCES = "references/"
 def reference_name(artist: str, file: str) -> str:
     """Return the object name of an artwork."""
     return f"{REFERENCES}{artist}/{file}"
+
+
+def tombstone_name(job_id: str) -> str:
+    """Return the object name of what tells that a dream was deleted, and is not to be dreamt again."""
+    return f"tombstones/{job_id}"
+
+
+def dream_folder(job_id: str) -> str:
+    """Return what the names of everything of a dream begin with, its photo apart."""
+    return f"dreams/{job_id}/"

@@ -54,6 +54,18 @@ class Settings(BaseSettings):
         "auto", description="What networks compute in: auto takes bfloat16 where it is faster here, float32 elsewhere."
     )
     recipe: str = Field(DEFAULT_RECIPE, description="Recipe that photos from the inbox are dreamt with.")
+    approval: bool = Field(
+        False,
+        description="Whether the operator approves each dream before it is seen, until the console says else.",
+    )
+    retention_days: int = Field(
+        0, ge=0, description="Days after which dreams and photos are deleted, until the console says else; 0: never."
+    )
+    passcode: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="What opens the operator's console, at least 8 characters; empty: there is no console.",
+    )
     host: str = Field("127.0.0.1", description="Address the display listens on; 0.0.0.0 opens it to the network.")
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")
     language: str = Field("en", description="What the wall speaks: en or de; /?lang=de asks for another.")

@@ -1,5 +1,6 @@
 """The sidecar: everything that is known about a dream, kept beside it in the store."""
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -7,6 +8,14 @@ from pydantic import BaseModel, ConfigDict
 from shared.events import Completed, Stages, Verdict
 from shared.objective import Classes
 from shared.recipe import Recipe
+
+
+class Standing(StrEnum):
+    """Whether a dream may be seen."""
+
+    SHOWN = "shown"
+    HELD = "held"  # waits for the operator's approval
+    HIDDEN = "hidden"  # by the operator
 
 
 class Sidecar(BaseModel):
@@ -36,6 +45,7 @@ class Sidecar(BaseModel):
     stages: Stages
     #: Epoch seconds, by the worker's clock.
     completed_at: float
+    standing: Standing = Standing.SHOWN
 
     def completion(self) -> Completed:
         """Return the event that announces this dream."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.canvas import Canvas, fitted
+from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
 from shared.names import clip_name, frames_folder, preview_name, sidecar_name, zoom_name
 from shared.sidecar import Sidecar
@@ -121,7 +122,13 @@ class ClipMaker:
             (preview_name(job_id), webp, Morph(pictures, rate=12, long_side=480)),
             (zoom_name(job_id), mp4, Zoom(pictures)),
         ):
-            self._store.put(name, encode(_Paced(film, self._pace())))
+            data = encode(_Paced(film, self._pace()))
+            if buried(self._store, job_id):
+                break
+            self._store.put(name, data)
+        if buried(self._store, job_id):  # perhaps since the last look
+            erase(self._store, job_id)
+            return
         log.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started)
 
     def _pictures(self, job_id: str, pace: Callable[[], None]) -> list[NDArray[np.uint8]]:

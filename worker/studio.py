@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.broker import AWAY, connect
+from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
-from shared.events import Completed, Stage, Stages
-from shared.jobs import Job
+from shared.events import Stage, Stages
+from shared.jobs import Job, State
 from shared.jobtable import Claim, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
@@ -44,7 +45,7 @@ class Studio:
 
     def __init__(self, settings: Settings, worker: str) -> None:
         self._worker = worker
-        self._table = JobTable(connect(settings.broker))
+        self._table = JobTable(connect(settings.broker), approval=settings.approval)
         self._store = Store(settings.store)
         self._engine = Engine.of(settings, self._store)
         self._clips = ClipMaker(self._store)
@@ -65,11 +66,15 @@ class Studio:
             return
         try:
             with self._clips.aside():
-                completed = self._published(claim.job) or self._dreamt(claim)
+                if self._insist(lambda: buried(self._store, job_id)):  # and the broker has forgotten it
+                    self._insist(lambda: self._table.delete(job_id, claim.job.photo_id))
+                    raise Void
+                sidecar = self._published(claim.job) or self._dreamt(claim)
         except (StoreError, *AWAY):
             raise
         except Void:
-            log.info("job %s was cancelled or taken over by another worker; its dream was broken off", job_id)
+            log.info("job %s was called off or taken over by another worker; its dream was broken off", job_id)
+            self._clear(claim.job)
         except SoftTimeLimitExceeded:
             self._fail(claim, f"The dream took longer than {self._patience} s.")
         except ArtDreamError as error:
@@ -78,17 +83,20 @@ class Studio:
             log.exception("job %s met a fault in the worker", job_id)
             self._fail(claim, f"The worker met a fault: {type(error).__name__}. Its log has the details.")
         else:
-            if self._insist(lambda: self._table.complete(claim, completed)):
-                log.info("job %s completed: %s", job_id, _told(completed.stages))
+            if standing := self._insist(lambda: self._table.complete(claim, sidecar.completion())):
+                log.info("job %s completed: %s", job_id, _told(sidecar.stages))
+                if standing != sidecar.standing:  # approval was asked for while it was dreamt
+                    self._put(sidecar.model_copy(update={"standing": standing}))
                 self._clips.offer(job_id)
             else:
-                log.info("job %s was cancelled or taken over by another worker; its dream is not announced", job_id)
+                log.info("job %s was called off or taken over by another worker; its dream is not announced", job_id)
+                self._clear(claim.job)
 
     def close(self) -> None:
         """Stop what goes on beside the dreams; takes a few seconds at most."""
         self._clips.close()
 
-    def _dreamt(self, claim: Claim) -> Completed:
+    def _dreamt(self, claim: Claim) -> Sidecar:
         """Fetch, dream, publish."""
         job, stages = claim.job, dict(claim.job.stages)
         stages[Stage.QUEUE] = claim.waited
@@ -128,14 +136,24 @@ class Studio:
             size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
             stages=stages,
             completed_at=time.time(),
+            standing=claim.standing,
         )
-        self._insist(lambda: self._store.put(sidecar_name(job.id), sidecar.model_dump_json(indent=1).encode()))
-        return sidecar.completion()
+        self._put(sidecar)
+        return sidecar
 
-    def _published(self, job: Job) -> Completed | None:
-        """Return the completion of a dream that an earlier delivery published but did not live to announce."""
+    def _put(self, sidecar: Sidecar) -> None:
+        data = sidecar.model_dump_json(indent=1).encode()
+        self._insist(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
+
+    def _published(self, job: Job) -> Sidecar | None:
+        """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
         text = self._insist(lambda: self._store.get(sidecar_name(job.id)))
-        return Sidecar.model_validate_json(text).completion() if text else None
+        return Sidecar.model_validate_json(text) if text else None
+
+    def _clear(self, job: Job) -> None:
+        """Take back what was published of a job that was deleted meanwhile."""
+        if self._insist(lambda: self._table.state(job.id)) is State.DELETED:
+            self._insist(lambda: erase(self._store, job.id))
 
     def _photo(self, job: Job) -> NDArray[np.uint8]:
         """Return the job's photo, (height, width, 3)."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from display.archive import PAGE, Archive, Leaf
+from display.archive import PAGE, Archive, Dream
 from shared.names import clip_name, sidecar_name
 from shared.recipe import load_recipe
 from tests.display.conftest import PATIENCE, Display
@@ -44,7 +44,7 @@ def ask(display: Display, path: str) -> Any:
 def test_an_archive_gives_every_dream_once_page_by_page_newest_first() -> None:
     archive = Archive()
     leaves = [
-        Leaf(1_790_000_000 + number // 3, f"{number:032x}", "animals", "Animals", "p", "d") for number in range(200)
+        Dream(1_790_000_000 + number // 3, f"{number:032x}", "animals", "Animals", "p", "d") for number in range(200)
     ]
     for leaf in (*leaves[::2], *leaves[1::2], *leaves):
         archive.add(leaf)

@@ -1,6 +1,8 @@
 """What there is to show, made from events."""
 
-from display.scene import DREAMS, SILENCE, Dream, Scene
+from dataclasses import replace
+
+from display.scene import SILENCE, Scene
 from display.viewer import BACKLOG, Message, Viewer
 from shared.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
 from shared.names import dream_name, photo_name
@@ -32,50 +34,64 @@ def completed(job: str) -> Completed:
     )
 
 
-def shown(scene: Scene, now: float = 0) -> tuple[list[str], list[str], int]:
+def shown(scene: Scene, now: float = 0) -> tuple[list[str], int]:
     snapshot = scene.snapshot(now)
-    names = [[entry["job_id"] for entry in snapshot[part]] for part in ("dreams", "running")]  # type: ignore[attr-defined]
-    return names[0], names[1], snapshot["waiting"]  # type: ignore[return-value]
+    running = [entry["job_id"] for entry in snapshot["running"]]  # type: ignore[attr-defined]
+    return running, snapshot["waiting"]  # type: ignore[return-value]
 
 
 def test_a_job_waits_runs_and_becomes_a_dream() -> None:
     scene = Scene()
     scene.apply(at(1, accepted("x")))
-    assert shown(scene) == ([], [], 1)
+    assert shown(scene) == ([], 1)
     scene.apply(at(2, started("x")))
     scene.apply(at(3, Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)))
-    assert shown(scene) == ([], ["x"], 0)
+    assert shown(scene) == (["x"], 0)
+    assert scene.shows("x")
+    assert scene.shows_photo(photo_name(PHOTO))
     scene.apply(at(4, completed("x")))
-    assert shown(scene) == (["x"], [], 0)
+    assert shown(scene) == ([], 0)
+    assert not scene.shows("x")
 
 
 def test_a_failed_job_is_forgotten() -> None:
     scene = Scene()
     scene.apply(at(1, started("x")))
     scene.apply(at(2, Failed(job_id="x", photo_id=PHOTO, reason="r")))
-    assert shown(scene) == ([], [], 0)
+    assert shown(scene) == ([], 0)
 
 
 def test_a_job_whose_worker_has_vanished_is_no_longer_shown() -> None:
     scene = Scene()
     scene.apply(at(1, started("x")))
-    assert shown(scene, now=SILENCE)[1] == ["x"]
-    assert shown(scene, now=1 + SILENCE)[1] == []
+    assert shown(scene, now=SILENCE)[0] == ["x"]
+    assert shown(scene, now=1 + SILENCE)[0] == []
+
+
+def test_nothing_is_seen_of_a_job_that_waits_for_approval() -> None:
+    scene = Scene()
+    scene.apply(replace(at(1, accepted("x")), held=True))
+    assert shown(scene) == ([], 1)
+    scene.apply(replace(at(2, started("x")), held=True))
+    assert shown(scene) == ([], 0)
+    frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
+    assert scene.apply(replace(at(3, frame), held=True)) is None
+    assert not scene.shows("x")
+    assert not scene.shows_photo(photo_name(PHOTO))
+
+
+def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None:
+    scene = Scene()
+    scene.apply(at(1, started("x")))
+    frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
+    change = scene.apply(replace(at(2, frame), held=True))
+    assert change
+    assert (change.kind, change.body["job_id"]) == ("ended", "x")
+    assert shown(scene) == ([], 0)
 
 
 def test_a_refused_file_is_not_the_guests_business() -> None:
     assert Scene().apply(at(1, Refused(file="f", reason="r"))) is None
-
-
-def test_only_the_newest_dreams_are_kept() -> None:
-    scene = Scene()
-    for second in range(2 * DREAMS):
-        scene.apply(at(second, completed(f"job-{second}")))
-    scene.remember([Dream("old", "Animals", "p", "d", "t", at=-1)])
-    dreams = shown(scene)[0]
-    assert len(dreams) == DREAMS
-    assert dreams[0] == f"job-{2 * DREAMS - 1}"
-    assert "old" not in dreams
 
 
 def test_a_slow_viewer_is_cut_off_and_keeps_nothing() -> None:

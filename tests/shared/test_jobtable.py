@@ -3,10 +3,12 @@
 import pytest
 import redis
 
-from shared.events import Completed, EventReader, Stage
+from shared.events import Completed, EventReader, Shown, Stage, Steered
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
 from shared.recipe import load_recipe
+from shared.sidecar import Standing
+from shared.steering import steer
 
 PHOTO = "ab" * 32
 
@@ -154,3 +156,68 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
     assert table.entry("0" * 32) is None
     table.accept(job)
     assert table.entry(job.id).reason == ""  # type: ignore[union-attr]
+
+
+def dreamt(table: JobTable, job: Job) -> Standing | None:
+    table.accept(job)
+    table.queued(job)
+    claim = table.claim(job.id, "w")
+    assert claim
+    return table.complete(claim, completed(job))
+
+
+def test_with_approval_no_event_of_a_job_is_anybodys_until_it_is_shown(
+    table: JobTable, client: redis.Redis, job: Job
+) -> None:
+    steer(client, approval=True)
+    assert dreamt(table, job) is Standing.HELD
+    assert table.held([job.id]) == [True]
+    recorded = [one for one in EventReader(client).read() if not isinstance(one.event, Steered)]
+    assert [one.held for one in recorded] == [True] * 4
+    assert table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0))
+    assert table.held([job.id]) == [False]
+    assert not EventReader(client, recorded[-1].id).read()[-1].held
+
+
+def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, client: redis.Redis, job: Job) -> None:
+    table.accept(job)
+    claim = table.claim(job.id, "w")
+    assert claim
+    assert claim.standing is Standing.SHOWN
+    steer(client, approval=True)
+    assert table.complete(claim, completed(job)) is Standing.HELD
+    steer(client, approval=False)
+    assert table.held([job.id]) == [True]  # what was held waits for a word of its own
+
+
+def test_approval_is_as_the_settings_say_until_it_is_steered(client: redis.Redis, job: Job) -> None:
+    table = JobTable(client, approval=True)
+    assert dreamt(table, job) is Standing.HELD
+    steer(client, approval=False)
+    assert dreamt(table, job.model_copy(update={"seed": 1})) is Standing.SHOWN
+
+
+@pytest.mark.parametrize("state", [None, State.ACCEPTED, State.STARTED, State.COMPLETED, State.CANCELLED])
+def test_a_deleted_job_never_comes_back(table: JobTable, job: Job, state: State | None) -> None:
+    claim = None
+    if state is not None:
+        table.accept(job)
+    if state is State.CANCELLED:
+        table.cancel(job.id)
+    if state in (State.STARTED, State.COMPLETED):
+        claim = table.claim(job.id, "w")
+        assert claim
+    if state is State.COMPLETED and claim:
+        table.complete(claim, completed(job))
+    assert table.delete(job.id, job.photo_id)
+    assert not table.delete(job.id, job.photo_id)
+    assert table.underway(job.submitter) == 0
+    assert not table.accept(job)
+    assert table.claim(job.id, "w") is None
+    if claim:
+        assert not table.progress(claim, "f", 0.5)
+        assert table.complete(claim, completed(job)) is None
+    shown = Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0)
+    assert not table.show(shown)
+    assert table.state(job.id) is State.DELETED
+    assert table.entry(job.id) is None  # nothing tells any longer whose photo it was

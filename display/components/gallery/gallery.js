@@ -186,6 +186,11 @@ class Gallery {
       if (this.list.querySelector(`[data-job-id="${job_id}"]`)) return;
       this.freshen();
     });
+    source.addEventListener("gone", (message) => {
+      const { job_id } = JSON.parse(message.data);
+      this.list.querySelector(`[data-job-id="${job_id}"]`)?.closest("li")?.remove();
+      if (this.shown?.job_id === job_id) this.dialog.close();
+    });
   }
 
   async freshen() {

@@ -1,7 +1,7 @@
 // The feed: one EventSource that is never given up. Every connection begins with a snapshot, so nothing has to be
 // asked for again: whatever was missed is in it.
 
-const KINDS = ["snapshot", "started", "frame", "dream", "ended", "waiting", "broker", "pulse"];
+const KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "pulse"];
 
 // Milliseconds. The server sends a pulse every 10 s; a connection that is silent for three of them is dead.
 const DEAD_AFTER = 32_000;

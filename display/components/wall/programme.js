@@ -40,7 +40,10 @@ class Programme {
         this.running.delete(body.job_id);
         return this.add(body);
       case "ended":
+        return this.running.delete(body.job_id);
+      case "gone":
         this.running.delete(body.job_id);
+        return this.keep((dream) => dream.job_id !== body.job_id);
     }
   }
 
@@ -60,8 +63,15 @@ class Programme {
   restore({ dreams, running }, now) {
     const first = this.hero === null && this.dreams.length === 0;
     this.running = new Map(running.map((job) => [job.job_id, { ...job, heard: now - 1000 * job.silent }]));
+    const told = new Set(dreams.map((dream) => dream.job_id));
+    this.keep((dream) => told.has(dream.job_id)); // the others were taken down meanwhile
     for (const dream of [...dreams].reverse()) this.add(dream);
     if (first) this.unseen = []; // they were there before: nobody waits for them
+  }
+
+  keep(chosen) {
+    [this.dreams, this.unseen] = [this.dreams.filter(chosen), this.unseen.filter(chosen)];
+    if (this.hero?.kind === "dream" && !chosen(this.hero.dream)) this.hero = null;
   }
 
   // Choose the hero; return when to choose again, or null where only an event can change the choice.

@@ -61,6 +61,7 @@ class Wall {
 
   showHero(hero) {
     if (hero === null) {
+      if (this.shown) this.takeDown();
       this.root.dataset.scene = "invitation";
       return;
     }
@@ -73,6 +74,12 @@ class Wall {
     this.asked = key;
     const scene = emerging ? "emerging" : "dream";
     this.easel.show({ source: pictureUrl(name), name, job, job_id: job.job_id, scene, hurry: !emerging });
+  }
+
+  // The last dream there was has been taken down.
+  takeDown() {
+    for (const place of [".dream .easel", ".photo .easel", ".backdrop"]) this.find(place).replaceChildren();
+    this.easel.wanted = this.photoEasel.wanted = this.shown = this.asked = undefined;
   }
 
   hang(image, picture) {

@@ -1,10 +1,14 @@
 """The quarantine: copies of files that were refused, each beside the reason, for the operator to look at."""
 
 import shutil
+import time
 from pathlib import Path
 
 #: Name of the quarantine in the data folder.
 FOLDER = "quarantine"
+
+#: What the name of a reason ends with.
+_NOTE = ".reason.txt"
 
 #: Bytes of the largest file that is copied: somebody's film is not worth filling the disk for.
 LARGEST = 300_000_000
@@ -32,6 +36,27 @@ def set_aside(path: Path, photo_id: str, reason: str, data: Path) -> Path:
             shutil.copyfile(path, copy)
     except (FileNotFoundError, PermissionError):
         pass  # it may be gone by now, or was refused for just that; the reason is what matters
-    note = copy.with_name(f"{copy.name}.reason.txt")
+    note = copy.with_name(copy.name + _NOTE)
     note.write_text(f"{shown(path)} {reason}.\n", encoding="utf-8")
     return note
+
+
+def kept(data: Path) -> list[tuple[Path, str]]:
+    """List what the quarantine of a data folder holds, newest first: where each reason is, and its text."""
+    notes = sorted((data / FOLDER).glob(f"*{_NOTE}"), key=lambda note: note.stat().st_mtime, reverse=True)
+    return [(note, note.read_text(encoding="utf-8").strip()) for note in notes]
+
+
+def take_back(note: Path, inbox: Path) -> Path:
+    """Put a file that was set aside into the inbox for another try, and return its path there. Raises OSError.
+
+    It gets a name of its own: the file that was refused may still be there.
+    """
+    copy = note.with_name(note.name.removesuffix(_NOTE))
+    target = inbox / f"{copy.stem}-again-{time.time_ns() // 1_000_000:x}{copy.suffix}"
+    draft = target.with_name(f".{target.name}.part")
+    shutil.copyfile(copy, draft)
+    draft.replace(target)  # appears whole
+    note.unlink(missing_ok=True)
+    copy.unlink(missing_ok=True)
+    return target

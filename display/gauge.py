@@ -1,0 +1,99 @@
+"""The gauge: how fast dreams come and what goes wrong, read off the events."""
+
+import statistics
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from shared.events import Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
+from shared.presence import Part, Presence
+
+#: Dreams and faults that are remembered.
+DREAMS, FAULTS = 500, 200
+
+#: Jobs that are remembered while they wait.
+WAITING = 10_000
+
+#: Seconds for which a worker may be ready while a job waits, before it counts as one that does not consume.
+IDLE = 10.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A job that failed, or a file that never became one."""
+
+    at: float
+    #: "" for a file.
+    job_id: str
+    #: "" for a job.
+    file: str
+    reason: str
+
+
+class Gauge:
+    """Learns from every event. Times are epoch seconds of the broker's clock."""
+
+    def __init__(self) -> None:
+        self._dreams: deque[tuple[float, Stages]] = deque(maxlen=DREAMS)
+        self._faults: OrderedDict[str, Fault] = OrderedDict()
+        self._queued: OrderedDict[str, float] = OrderedDict()
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take in one event."""
+        event, at = recorded.event, recorded.at
+        match event:
+            case Queued():
+                self._queued[event.job_id] = at
+                _keep(self._queued, WAITING)
+            case Completed():
+                self._dreams.append((at, event.stages))
+            case Failed():
+                self._note(event.job_id, Fault(at, event.job_id, "", event.reason))
+            case Refused():
+                self._note(recorded.id, Fault(at, "", event.file, event.reason))
+            case _:
+                pass
+        if not isinstance(event, Queued | Refused | Steered):
+            self._queued.pop(event.job_id, None)
+            if not isinstance(event, Failed):
+                self._faults.pop(event.job_id, None)
+
+    def oldest_wait(self, now: float) -> float:
+        """Return for how many seconds the job that waits longest has waited, 0 where none does."""
+        return max(0.0, now - min(self._queued.values(), default=now))
+
+    def per_minute(self, now: float, span: float = 600.0) -> float:
+        """Return how many dreams a minute there were, over so many seconds."""
+        return 60 * sum(at > now - span for at, _ in self._dreams) / span
+
+    def stages(self) -> list[tuple[Stage, float, float]]:
+        """Return the median and the 95th percentile of the last dreams' seconds in each stage."""
+        found = []
+        for stage in Stage:
+            seconds = [stages[stage] for _, stages in self._dreams if stage in stages]
+            if seconds:
+                found.append((stage, statistics.median(seconds), _percentile(seconds, 0.95)))
+        return found
+
+    def faults(self) -> list[Fault]:
+        """Return what went wrong and was not put right since, newest first."""
+        return list(self._faults.values())[::-1]
+
+    def consumes(self, worker: Presence, now: float) -> bool:
+        """Tell whether a worker does its work: presence alone says that it breathes (celery #8030)."""
+        idle = worker.part is Part.WORKER and worker.state == "ready" and now - worker.since > IDLE
+        return not (idle and self.oldest_wait(now) > IDLE)
+
+    def _note(self, key: str, fault: Fault) -> None:
+        self._faults[key] = fault
+        self._faults.move_to_end(key)
+        _keep(self._faults, FAULTS)
+
+
+def _percentile(values: list[float], share: float) -> float:
+    """Return the smallest value that so large a share does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _keep(known: "OrderedDict[str, float] | OrderedDict[str, Fault]", most: int) -> None:
+    while len(known) > most:
+        known.popitem(last=False)

@@ -1,0 +1,24 @@
+"""Erasure: what a deleted dream leaves behind is a tombstone, so that nothing brings it back."""
+
+import json
+import time
+
+from shared.names import dream_folder, sidecar_name, tombstone_name
+from shared.store import Store
+
+
+def bury(store: Store, job_id: str) -> None:
+    """Mark a dream as deleted for good. Raises StoreError."""
+    store.put(tombstone_name(job_id), json.dumps({"job_id": job_id, "deleted_at": time.time()}).encode())
+
+
+def buried(store: Store, job_id: str) -> bool:
+    """Tell whether a dream was deleted. Raises StoreError."""
+    return store.get(tombstone_name(job_id)) is not None
+
+
+def erase(store: Store, job_id: str) -> None:
+    """Delete everything of a dream but its photo and its tombstone; may be repeated. Raises StoreError."""
+    store.delete(sidecar_name(job_id))  # first: whatever has no sidecar is never shown again
+    for entry in list(store.entries(dream_folder(job_id))):
+        store.delete(entry.name)

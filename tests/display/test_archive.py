@@ -1,0 +1,127 @@
+"""Every dream there is, and who may see it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from display.archive import CHUNK, Archive, Dream
+from shared.erasure import bury
+from shared.jobs import Job
+from shared.names import dream_name, photo_name, sidecar_name
+from shared.recipe import DEFAULT_RECIPE, load_recipe
+from shared.sidecar import Sidecar, Standing
+from shared.store import Store
+
+PHOTO = photo_name("a" * 64)
+
+
+def dream(number: int, standing: Standing = Standing.SHOWN) -> Dream:
+    return Dream(float(number), f"{number:032x}", "animals", "Animals", PHOTO, "d", standing=standing)
+
+
+def names(dreams: list[Dream]) -> list[int]:
+    return [int(one.job_id, 16) for one in dreams]
+
+
+def remembered(store: Store, number: int, standing: Standing = Standing.SHOWN) -> str:
+    job = Job(photo_id=f"{number:064x}", recipe=load_recipe(DEFAULT_RECIPE))
+    sidecar = Sidecar(
+        job_id=job.id,
+        photo_id=job.photo_id,
+        photo=photo_name(job.photo_id),
+        dream=dream_name(job.id),
+        recipe=job.recipe,
+        seed=0,
+        network="lite",
+        weights="0" * 64,
+        size=(320, 240),
+        stages={},
+        completed_at=float(number),
+        standing=standing,
+    )
+    store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
+    return job.id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store((tmp_path / "store").as_uri())
+
+
+def test_a_held_dream_is_seen_by_nobody_until_it_is_shown() -> None:
+    archive = Archive()
+    archive.put(dream(1, Standing.HELD))
+    assert archive.newest(9) == archive.page(before=None) == []
+    assert archive.choices()["count"] == 0
+    assert not archive.shows(dream(1).job_id)
+    assert not archive.shows_photo(PHOTO)
+    archive.put(dream(1))
+    assert names(archive.newest(9)) == [1]
+    assert archive.shows(dream(1).job_id)
+    assert archive.shows_photo(PHOTO)
+
+
+def test_a_photo_is_seen_as_long_as_one_of_its_dreams() -> None:
+    archive = Archive()
+    archive.add(dream(1))
+    archive.add(dream(2))
+    archive.hide(dream(1).job_id)
+    assert archive.shows_photo(PHOTO)
+    archive.delete(dream(2).job_id)
+    assert not archive.shows_photo(PHOTO)
+
+
+def test_a_deleted_dream_never_comes_back() -> None:
+    archive = Archive()
+    archive.add(dream(1))
+    archive.delete(dream(1).job_id)
+    archive.add(dream(1))
+    archive.put(dream(1))
+    assert archive.find(dream(1).job_id) is None
+    assert archive.everything() == []
+
+
+def test_what_was_dreamt_before_the_event_was_opened_is_no_longer_leafed_through_but_its_links_live() -> None:
+    archive = Archive()
+    for number in (1, 2, 3):
+        archive.add(dream(number))
+    archive.opened_at = 2.5
+    assert names(archive.newest(9)) == names(archive.page(before=None)) == [3]
+    assert archive.shows(dream(1).job_id)
+    assert names(archive.everything()) == [3, 2, 1]
+
+
+def test_a_store_is_recalled_whole_however_many_dreams_it_holds(store: Store) -> None:
+    for number in range(CHUNK + 5):
+        remembered(store, number)
+    store.put(sidecar_name("f" * 32), b"damaged")
+    archive, told = Archive(), list[int]()
+    archive.recall(store, lambda ids: [False] * len(ids), lambda: told.append(len(archive.everything())))
+    assert archive.complete
+    assert len(archive.everything()) == told[-1] == CHUNK + 5
+    assert told[0] <= CHUNK
+
+
+def test_a_recalled_dream_stands_as_sidecar_broker_and_tombstone_say(store: Store) -> None:
+    shown, held, hidden, doubted, deleted = (
+        remembered(store, number, standing)
+        for number, standing in enumerate(
+            (Standing.SHOWN, Standing.HELD, Standing.HIDDEN, Standing.SHOWN, Standing.SHOWN)
+        )
+    )
+    bury(store, deleted)
+    archive = Archive()
+    archive.recall(store, lambda ids: [one == doubted for one in ids], lambda: None)
+    assert [archive.shows(one) for one in (shown, held, hidden, doubted)] == [True, False, False, False]
+    assert archive.find(deleted) is None
+    # Hiding by the operator is not taken for waiting.
+    assert [archive.everything()[3 - n].standing for n in (1, 2, 3)] == [Standing.HELD, Standing.HIDDEN, Standing.HELD]
+
+
+def test_news_are_not_overwritten_by_what_the_store_remembers(store: Store) -> None:
+    job_id = remembered(store, 1)
+    archive = Archive()
+    archive.put(replace(dream(7, Standing.HIDDEN), job_id=job_id))
+    archive.recall(store, lambda ids: [False] * len(ids), lambda: None)
+    assert not archive.shows(job_id)

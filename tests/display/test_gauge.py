@@ -1,0 +1,62 @@
+"""How fast dreams come, and what goes wrong."""
+
+import pytest
+
+from display.gauge import IDLE, Gauge
+from shared.events import Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
+from shared.presence import Part, Presence
+
+PHOTO = "a" * 64
+
+
+@pytest.fixture
+def gauge() -> Gauge:
+    return Gauge()
+
+
+def tell(gauge: Gauge, second: float, event: Event) -> None:
+    gauge.apply(Recorded(f"{round(1000 * second)}-0", event))
+
+
+def completed(job: str, seconds: float) -> Completed:
+    stages = {Stage.DREAM: seconds}
+    return Completed(job_id=job, photo_id=PHOTO, recipe="r", title="t", photo="p", dream="d", stages=stages)
+
+
+def worker(state: str, since: float) -> Presence:
+    return Presence(part=Part.WORKER, name="w", state=state, since=since)
+
+
+def test_a_worker_that_is_ready_while_jobs_wait_does_not_consume(gauge: Gauge) -> None:
+    idle = worker("ready", since=0)
+    assert gauge.consumes(idle, now=1000)
+    tell(gauge, 1000, Queued(job_id="x", photo_id=PHOTO))
+    assert gauge.consumes(idle, now=1000 + IDLE / 2)
+    assert not gauge.consumes(idle, now=1001 + IDLE)
+    assert gauge.consumes(worker("dreaming", since=0), now=1001 + IDLE)
+    assert gauge.consumes(worker("ready", since=1000), now=1000 + IDLE)
+    tell(gauge, 1020, Started(job_id="x", photo_id=PHOTO, title="t", worker="w"))
+    assert gauge.consumes(idle, now=1030)
+    assert gauge.oldest_wait(1030) == 0
+
+
+def test_a_job_that_was_called_off_waits_no_longer(gauge: Gauge) -> None:
+    tell(gauge, 1, Queued(job_id="x", photo_id=PHOTO))
+    assert gauge.oldest_wait(5) == 4
+    tell(gauge, 2, Cancelled(job_id="x", photo_id=PHOTO))
+    assert gauge.oldest_wait(5) == 0
+
+
+def test_stages_are_told_by_median_and_95th_percentile(gauge: Gauge) -> None:
+    for number in range(1, 101):
+        tell(gauge, number, completed(f"job-{number}", float(number)))
+    assert gauge.stages() == [(Stage.DREAM, 50.5, 96.0)]
+    assert gauge.per_minute(100, span=60) == 60
+
+
+def test_a_fault_is_listed_until_it_is_put_right(gauge: Gauge) -> None:
+    tell(gauge, 1, Failed(job_id="x", photo_id=PHOTO, reason="It cannot be dreamt."))
+    tell(gauge, 2, Refused(file="IMG_1.HEIC", reason="is damaged"))
+    assert [(fault.job_id, fault.file) for fault in gauge.faults()] == [("", "IMG_1.HEIC"), ("x", "")]
+    tell(gauge, 3, completed("x", 1.0))
+    assert [fault.file for fault in gauge.faults()] == ["IMG_1.HEIC"]
