@@ -1,0 +1,1 @@
+"""The console: where the operator sees how the installation does, and steers it."""

@@ -1,0 +1,18 @@
+"""What every button does: the thing, and one sentence about it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from shared.errors import ArtDreamError
+
+
+def act(action: Callable[[], object], done: str) -> None:
+    """Do it, say so or say why not, and draw what is around the button anew."""
+    try:
+        action()
+    except ArtDreamError as error:
+        st.toast(str(error), icon="⚠️", duration="infinite")
+    else:
+        st.toast(done)
+        st.rerun(scope="fragment")

@@ -1,0 +1,133 @@
+"""The entrance to the console: the passcode, and what only the operator may fetch."""
+
+import html
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from display.aside import aside
+from display.desk import Desk
+from display.export import zipped
+from display.guard import COOKIE, SESSION
+from shared.names import dream_name, thumb_name
+from shared.store import Store, StoreError
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+#: Bytes of the longest form that is read.
+_LONGEST = 4096
+
+
+def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
+    """Return `/console` and what lies below it. `page`: what serves Streamlit's page."""
+
+    def knows(request: Request) -> bool:
+        return desk.guard.knows(request.cookies.get(COOKIE))
+
+    async def console(request: Request) -> Response:
+        if knows(request):
+            return await page.endpoint(request)  # type: ignore[no-any-return]
+        if not desk.guard.open:
+            return _form(
+                "There is no console here: set ARTDREAM_PASSCODE, and start the display again.", 404, shut=True
+            )
+        return _form("")
+
+    async def enter(request: Request) -> Response:
+        if not _own(request):
+            return Response(status_code=403, headers=_HEADERS)
+        address = request.client.host if request.client else ""
+        if wait := desk.guard.locked(address):
+            return _form(f"Too many wrong passcodes: try again in {wait:.0f} s.", 429)
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _LONGEST:
+                return Response(status_code=413, headers=_HEADERS)
+        passcode = parse_qs(body.decode("utf-8", "replace")).get("passcode", [""])[0]
+        session = desk.guard.enter(passcode, address)
+        if session is None:
+            return _form("This is not the passcode.", 403)
+        answer = RedirectResponse("/console", status_code=303, headers=_HEADERS)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, session, max_age=SESSION, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def leave(request: Request) -> Response:
+        desk.guard.leave(request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/console", status_code=303, headers=_HEADERS)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def picture(request: Request) -> Response:
+        """Serve a picture that perhaps nobody else may see."""
+        job_id, name = request.path_params["job_id"], request.path_params["name"]
+        dream = desk.feed.archive.find(job_id) if knows(request) else None
+        named = {"thumb.jpg": thumb_name(job_id), "dream.jpg": dream_name(job_id), "photo.jpg": dream and dream.photo}
+        if dream is None or not (wanted := named.get(name)):
+            return Response(status_code=404, headers=_HEADERS)
+        try:
+            data = await store.get_async(wanted)
+            if data is None and name == "thumb.jpg":
+                data = await store.get_async(dream.dream)
+        except StoreError:
+            return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
+        if data is None:
+            return Response(status_code=404, headers=_HEADERS)
+        return Response(data, media_type="image/jpeg", headers=_HEADERS)
+
+    async def export(request: Request) -> Response:
+        if not knows(request):
+            return RedirectResponse("/console", status_code=303, headers=_HEADERS)
+        pieces = zipped(store, desk.feed.archive.everything())
+        headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
+        return StreamingResponse(_drawn(pieces), media_type="application/zip", headers=headers)
+
+    async def asset(_: Request) -> Response:
+        return Response(_asset("entrance.css"), media_type="text/css", headers=_HEADERS)
+
+    return [
+        Route("/console", console),
+        Route("/console/enter", enter, methods=["POST"]),
+        Route("/console/leave", leave),
+        Route("/console/entrance.css", asset),
+        Route("/console/export.zip", export),
+        Route("/console/pictures/{job_id}/{name}", picture),
+    ]
+
+
+def _form(message: str, status: int = 200, *, shut: bool = False) -> Response:
+    """Return the page that asks for the passcode."""
+    text = (
+        _asset("entrance.html").replace("{message}", html.escape(message)).replace("{shut}", "hidden" if shut else "")
+    )
+    return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
+
+
+def _asset(name: str) -> str:
+    return files("display").joinpath("components", "entrance", name).read_text(encoding="utf-8")
+
+
+def _own(request: Request) -> bool:
+    """Tell whether a form comes from this display's own page, and not from another one in the same browser."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    return site in (None, "same-origin") and (
+        origin is None or origin.partition("//")[2] == request.headers.get("host")
+    )
+
+
+async def _drawn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Draw pieces from an iterator that blocks."""
+    while (piece := await aside(lambda: next(pieces, None))) is not None:
+        yield piece
