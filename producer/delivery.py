@@ -9,6 +9,7 @@ import redis
 
 from producer.intake import Away, Intake
 from producer.ledger import LedgerError
+from producer.menu import Menu
 from producer.spool import Item, Spool
 from shared.presence import Part, Register
 
@@ -31,11 +32,12 @@ class Delivery(threading.Thread):
     still in the spool at the next start.
     """
 
-    def __init__(self, intake: Intake, spool: Spool, name: str, detail: str) -> None:
+    def __init__(self, intake: Intake, spool: Spool, menu: Menu, name: str, detail: str) -> None:
         """`name`, `detail`: what the producer announces of itself."""
         super().__init__(name="delivery", daemon=True)
         self._intake = intake
         self._spool = spool
+        self._menu = menu
         self._presence = (Part.PRODUCER, name)
         self._detail = detail
         self._register = Register(intake.client)
@@ -70,6 +72,9 @@ class Delivery(threading.Thread):
 
     def _next(self) -> Item | None:
         self._called.clear()  # before the look, so that what happens meanwhile asks for another
+        self._menu.look()
+        if self._menu.paused:
+            return None
         try:
             return self._spool.first(after=self._left_out)
         except LedgerError as error:
@@ -113,4 +118,5 @@ class Delivery(threading.Thread):
             return
         self._announced = time.monotonic()
         with contextlib.suppress(redis.RedisError):  # nobody to tell
-            self._register.announce(*self._presence, "watching", self._detail, since=self._since)
+            state = "paused" if self._menu.paused else "watching"
+            self._register.announce(*self._presence, state, self._detail, since=self._since)

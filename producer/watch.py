@@ -16,11 +16,11 @@ from producer.delivery import Delivery
 from producer.folder import Folder
 from producer.intake import Intake
 from producer.ledger import File
+from producer.menu import Menu
 from producer.settling import Settled, Settling
 from producer.spool import Full, Spool
 from shared.jobs import Job
 from shared.quarantine import shown
-from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,22 +54,22 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
     the spool, and go out in order when it is back. Raises ArtDreamError where a folder, the recipe or the broker's
     address is missing.
     """
-    recipe = load_recipe(settings.recipe)
     changed = threading.Event()
     watched = [Folder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
     with contextlib.ExitStack() as opened:
         intake = Intake(settings)
+        menu = Menu(settings, intake.client)
         spool = Spool(intake.ledger)
         detail = ", ".join(str(folder.path) for folder in watched)
-        delivery = Delivery(intake, spool, f"{socket.gethostname()}-{os.getpid()}", detail)
+        delivery = Delivery(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
         decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings)))
         settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
         delivery.start()
         try:
             for folder in watched:
                 opened.enter_context(folder)
-                logger.info("Watching %s, recipe “%s”.", folder.path, recipe.name)
-            _watch(watched, changed, settling, _Acceptance(intake, spool, delivery, recipe), stop)
+                logger.info("Watching %s, recipe “%s”.", folder.path, settings.recipe)
+            _watch(watched, changed, settling, _Acceptance(intake, spool, delivery, menu), stop)
         finally:
             delivery.end(GRACE)
             if not delivery.is_alive():
@@ -79,8 +79,8 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
 class _Acceptance:
     """Brings settled files into the spool; those that it cannot write yet are kept."""
 
-    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, recipe: Recipe) -> None:
-        self._ledger, self._spool, self._delivery, self._recipe = intake.ledger, spool, delivery, recipe
+    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, menu: Menu) -> None:
+        self._ledger, self._spool, self._delivery, self._menu = intake.ledger, spool, delivery, menu
         self._kept: deque[Settled] = deque()
         self._again = 0.0
 
@@ -119,7 +119,7 @@ class _Acceptance:
         elif isinstance(photo, Photo):
             # AirDrop does not tell who sent it; a camera is the next best thing.
             submitter = photo.camera
-            job = Job(photo_id=photo.photo_id, recipe=self._recipe, submitter=submitter, stages=settled.stages)
+            job = Job(photo_id=photo.photo_id, recipe=self._menu.next(), submitter=submitter, stages=settled.stages)
             self._spool.add(job, photo.jpeg, file)
         else:
             note = self._spool.refuse(file, settled.photo_id, str(photo))

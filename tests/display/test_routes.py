@@ -20,11 +20,11 @@ from tests.display.conftest import Display, until
 from tests.display.studio import Colour, Studio
 
 
-def ask(display: Display, path: str, **headers: str) -> http.client.HTTPResponse:
+def ask(display: Display, path: str, *, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
     """Send a path exactly as it is written."""
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=10)
     try:
-        connection.putrequest("GET", path, skip_accept_encoding=True)
+        connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name.replace("_", "-"), value)
         connection.endheaders()

@@ -1,9 +1,11 @@
 """A photo, a recipe and a seed become exactly one dream."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import redis
 
-from shared.events import Completed, EventReader, Shown, Stage, Steered
+from shared.events import STREAM, Completed, EventReader, Shown, Stage, Steered
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
 from shared.recipe import load_recipe
@@ -221,3 +223,26 @@ def test_a_deleted_job_never_comes_back(table: JobTable, job: Job, state: State 
     assert not table.show(shown)
     assert table.state(job.id) is State.DELETED
     assert table.entry(job.id) is None  # nothing tells any longer whose photo it was
+
+
+def test_no_event_slips_past_approval_once_it_is_asked_for(table: JobTable, client: redis.Redis, job: Job) -> None:
+    jobs = [job.model_copy(update={"seed": seed}) for seed in range(400)]
+    with ThreadPoolExecutor(4) as dreaming:
+        done = dreaming.map(lambda one: dreamt(table, one), jobs)
+        while client.xlen(STREAM) < 200:
+            pass
+        for approval in (True, False, True):
+            steer(client, approval=approval)
+        list(done)
+    approval, held_jobs, seen = False, set[str](), 0
+    steered = iter((True, False, True))
+    for recorded in EventReader(client).read(count=10_000):
+        if isinstance(recorded.event, Steered):
+            approval = next(steered)
+            continue
+        job_id = recorded.event.job_id  # type: ignore[union-attr]
+        assert recorded.held == (approval or job_id in held_jobs)
+        if recorded.held:
+            held_jobs.add(job_id)
+            seen += 1
+    assert 0 < seen < 4 * len(jobs)

