@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake settings pictures
+.PHONY: up test check bench bench-engine bench-intake bench-display settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -30,6 +30,9 @@ bench-engine: .venv/dev
 
 bench-intake: .venv/dev
 	.venv/bin/python -m benchmarks.intake $(ARGS)
+
+bench-display: .venv/dev
+	.venv/bin/python -m benchmarks.display $(ARGS)
 
 # What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev

@@ -1,0 +1,228 @@
+"""The display under load: how soon viewers see a dream, what an idle wall costs, and whether memory stays flat.
+
+A real broker, a real store, the display in its own process. Dreams are announced as a worker does it, without a
+network, so that the display is all that is measured.
+"""
+
+import argparse
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import psutil
+from playwright.sync_api import Browser
+
+from benchmarks.table import percentile, publish
+from shared.broker import connect
+from shared.settings import Settings
+from shared.store import Store
+from tests.browser import chromium
+from tests.display.conftest import Display, Valkey
+from tests.display.studio import Studio
+from tests.stack import free_port
+
+#: Viewers at a time, one of them a browser.
+VIEWERS = 20
+
+
+class House:
+    """A broker, a store and a display, with nobody in it."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "valkey").mkdir()
+        self.valkey = Valkey(folder / "valkey")
+        self.valkey.start()
+        settings = Settings(data=folder / "data", broker_url=self.valkey.url, port=free_port(), _env_file=None)
+        self.client = connect(settings.broker)
+        self.studio = Studio(self.client, Store(settings.store))
+        self.display = Display(settings)
+        self.display.start()
+
+    @property
+    def pid(self) -> int:
+        """The display's process."""
+        process = self.display._process
+        assert process is not None
+        return process.pid
+
+    def close(self) -> None:
+        """End everything."""
+        self.display.stop()
+        self.client.close()
+        self.valkey.stop()
+
+
+def viewers(house: House, browser: Browser, count: int) -> tuple[dict[str, str], dict[str, object]]:
+    """Announce dreams one by one to a browser, and to sessions that read the feed and fetch pictures as it does."""
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(house.display.url)
+    page.wait_for_selector(".wall:not([data-scene=dark])")
+    painted, fetched = [], []
+    crowd = _Crowd(house.display.settings.port, VIEWERS - 1)
+    for number in range(count):
+        job = house.studio.dream((number % 250, number * 7 % 250, 90), thumb=True)
+        stamp = house.client.xrevrange("artdream:events", count=1)[0][0]
+        at = int(stamp.partition("-")[0]) / 1000
+        shown = page.wait_for_selector(f'.strip img[data-job-id="{job.id}"][data-shown-at]', state="attached")
+        assert shown is not None
+        painted.append(float(shown.get_attribute("data-shown-at") or "nan") / 1000 - at)
+        fetched += [moment - at for moment in crowd.moments(job.id)]
+    crowd.close()
+    page.close()
+    told = {
+        "event → painted in the browser": _spread(painted),
+        f"event → picture at {VIEWERS - 1} other viewers": _spread(fetched),
+    }
+    return told, {"painted": painted, "fetched": fetched}
+
+
+class _Crowd:
+    """Sessions in a thread of their own."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._port, self._seen = port, dict[str, list[float]]()
+        self._count, self._ready = count, threading.Semaphore(0)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._tasks = [asyncio.run_coroutine_threadsafe(self._follow(), self._loop) for _ in range(count)]
+        for _ in range(count):
+            self._ready.acquire()
+
+    def moments(self, job_id: str) -> list[float]:
+        """Return when each had a dream's picture, as soon as all have."""
+        deadline = time.monotonic() + 30
+        while len(self._seen.get(job_id, [])) < self._count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Only {len(self._seen.get(job_id, []))} viewers saw {job_id}.")
+            time.sleep(0.005)
+        return self._seen[job_id]
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(concurrent.futures.CancelledError):
+            concurrent.futures.wait(self._tasks, timeout=5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _follow(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        kind = ""
+        while line := (await reader.readline()).decode().strip("\r\n") or " ":
+            if line.startswith("event: "):
+                kind = line[7:]
+                if kind == "snapshot":
+                    self._ready.release()
+            elif line.startswith("data: ") and kind == "dream":
+                dream = json.loads(line[6:])
+                await self._fetch(dream["dream"])
+                self._seen.setdefault(dream["job_id"], []).append(time.time())
+
+    async def _fetch(self, name: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(f"GET /pictures/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        assert b" 200 " in answer[:20], answer[:200]
+        writer.close()
+
+
+def idle(house: House, browser: Browser, seconds: float) -> tuple[dict[str, str], dict[str, object]]:
+    """Leave one wall open with some dreams, and add up processor time, the browser's too."""
+    for number in range(6):
+        house.studio.dream((number * 40, 90, 160), thumb=True)
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(house.display.url)
+    page.wait_for_selector(".wall[data-scene=dream]")
+    time.sleep(5)
+    parts = [psutil.Process(house.pid)], [one for one in psutil.process_iter() if "chrom" in one.name()]
+    before, began = [_processor(part) for part in parts], time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - began
+    server, screen = ((_processor(part) - then) / took for part, then in zip(parts, before, strict=True))
+    page.close()
+    told = {"display": f"{server:.1%} of a core", "browser without GPU, rotating every 15 s": f"{screen:.1%} of a core"}
+    return told, {"display": server, "browser": screen, "seconds": took}
+
+
+def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[str, str], dict[str, object]]:
+    """Announce dreams to open walls and load pages between them; fit the display's memory against the dreams."""
+    wall = browser.new_page()
+    wall.goto(house.display.url)
+    display, points = psutil.Process(house.pid), []
+    for number in range(dreams):
+        house.studio.dream((number % 256, number // 256, number * 31 % 256), thumb=True)
+        if number % max(1, dreams // loads) == 0:
+            page = browser.new_page()
+            page.goto(house.display.url + ("/", "/gallery")[number // max(1, dreams // loads) % 2])
+            page.wait_for_timeout(150)
+            page.close()
+            points.append((number, display.memory_info().rss))
+    late = np.array([point for point in points if point[0] > dreams / 4])
+    slope, error = _slope(late[:, 0], late[:, 1])
+    told = {
+        "memory after a quarter": f"{late[0, 1] / 1e6:.0f} MB",
+        "memory at the end": f"{late[-1, 1] / 1e6:.0f} MB",
+        "slope": f"{slope / 1e3:.1f} ± {2 * error / 1e3:.1f} kB a dream (two standard errors)",
+    }
+    return told, {"points": points, "slope": slope, "error": error}
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return the slope of the line of least squares, and its standard error."""
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return float(slope), float(np.sqrt(covariance[0, 0]))
+
+
+def _spread(values: list[float]) -> str:
+    return f"p50 {statistics.median(values) * 1000:.0f} ms, p95 {percentile(values, 0.95) * 1000:.0f} ms"
+
+
+def _processor(processes: Iterable[psutil.Process]) -> float:
+    """Return the seconds of processor time that processes have had."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # one of them ended
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", default=["viewers", "idle", "soak"])
+    parser.add_argument("--count", type=int, default=50, help="dreams announced to the viewers")
+    parser.add_argument("--seconds", type=float, default=60, help="how long the idle wall hangs")
+    parser.add_argument("--dreams", type=int, default=2000, help="dreams of the soak")
+    parser.add_argument("--loads", type=int, default=200, help="page loads of the soak")
+    chosen = parser.parse_args()
+    work: dict[str, Callable[[House, Browser], tuple[dict[str, str], dict[str, object]]]] = {
+        "viewers": lambda house, browser: viewers(house, browser, chosen.count),
+        "idle": lambda house, browser: idle(house, browser, chosen.seconds),
+        "soak": lambda house, browser: soak(house, browser, chosen.dreams, chosen.loads),
+    }
+    for name in chosen.sections:
+        folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
+        house = House(folder)
+        load = os.getloadavg()[0]
+        try:
+            with chromium() as browser:
+                told, facts = work[name](house, browser)
+        finally:
+            house.close()
+            shutil.rmtree(folder)
+        publish(f"display-{name}", (name, f"load {load:.1f}"), list(told.items()), {"load": load, **facts})
+
+
+if __name__ == "__main__":
+    main()
