@@ -17,6 +17,7 @@ from starlette.routing import Route
 from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
+from display.artmap import artmap_routes
 from display.desk import Desk, take
 from display.entrance import entrance_routes
 from display.feed import Feed
@@ -70,6 +71,7 @@ def wall_app(settings: Settings) -> st.App:
     beside = [
         *routes(feed, store),
         *gallery_routes(feed.archive, store, settings),
+        *artmap_routes(feed.archive, store, settings),
         *entrance_routes(desk, store, index),
     ]
     return st.App(page, lifespan=lifespan, routes=[index, *beside])

@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
+from shared.artmap import Place
 from shared.events import Completed
 from shared.names import clip_name, preview_name, sidecar_name, thumb_name
 from shared.sidecar import Sidecar, Standing
@@ -44,6 +45,7 @@ class Dream:
     #: What the recipe asked for, as (class, probability in the photo, probability in the dream).
     verdicts: tuple[tuple[str, float, float], ...] = ()
     standing: Standing = Standing.SHOWN
+    place: Place | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, sidecar: Sidecar) -> "Dream":
@@ -54,7 +56,8 @@ class Dream:
     def announced(cls, event: Completed, at: float, standing: Standing = Standing.SHOWN) -> "Dream":
         """Read what the display needs from a completion."""
         verdicts = tuple((one.name, one.photo, one.dream) for one in event.verdicts)
-        return cls(at, event.job_id, event.recipe, event.title, event.photo, event.dream, verdicts, standing)
+        photo, dream = event.photo, event.dream
+        return cls(at, event.job_id, event.recipe, event.title, photo, dream, verdicts, standing, event.place)
 
     @property
     def day(self) -> str:
@@ -75,6 +78,7 @@ class Dream:
             "clip": clip_name(self.job_id),
             "preview": preview_name(self.job_id),
             "verdicts": self.verdicts,
+            "place": self.place and self.place.model_dump(),
         }
 
 
@@ -177,6 +181,11 @@ class Archive:
             "recipes": sorted(recipes.items(), key=lambda item: item[1]),
             "days": list(dict.fromkeys(dream.day for dream in dreams)),
         }
+
+    def placed(self, network: str, count: int) -> list[Dream]:
+        """Return the newest dreams that may be seen and have a place on the map of a network, newest first."""
+        found = (dream for dream in self._newest(None) if dream.place and dream.place.network == network)
+        return list(itertools.islice(found, count))
 
     def everything(self) -> list[Dream]:
         """Return all dreams of all events in whatever standing, newest first: for the operator."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from shared.artmap import Place
 from shared.broker import PREFIX
 
 STREAM = f"{PREFIX}events"
@@ -100,6 +101,8 @@ class Completed(_JobEvent):
     dream: str
     #: The classes that the recipe asked for.
     verdicts: tuple[Verdict, ...] = ()
+    #: Where photo and dream lie on the map of a network that has one.
+    place: Place | None = None
     stages: Stages
 
 

@@ -63,3 +63,12 @@ def tombstone_name(job_id: str) -> str:
 def dream_folder(job_id: str) -> str:
     """Return what the names of everything of a dream begin with, its photo apart."""
     return f"dreams/{job_id}/"
+
+
+#: Where the networks lie that an installation trained.
+NETWORKS = "networks/"
+
+
+def map_name(network: str) -> str:
+    """Return the object name of a network's art map."""
+    return f"{NETWORKS}{network}/map.json"

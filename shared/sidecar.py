@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from shared.artmap import Place
 from shared.events import Completed, Stages, Verdict
 from shared.objective import Classes
 from shared.recipe import Recipe
@@ -40,6 +41,8 @@ class Sidecar(BaseModel):
     artworks: tuple[str, ...] = ()
     #: Proof of effect: the classes that the recipe asked for, then those that the network sees most in the dream.
     verdicts: tuple[Verdict, ...] = ()
+    #: Where photo and dream lie on the map of a network that has one.
+    place: Place | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages
@@ -58,5 +61,6 @@ class Sidecar(BaseModel):
             photo=self.photo,
             dream=self.dream,
             verdicts=tuple(one for one in self.verdicts if one.name in wanted),
+            place=self.place,
             stages=self.stages,
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import redis
 from PIL import Image, ImageDraw
 
+from shared.artmap import Place
 from shared.events import Verdict
 from shared.jobs import Job, Lane
 from shared.jobtable import Claim, JobTable
@@ -66,7 +67,14 @@ class Studio:
         """A frame is said to be there."""
         assert self._table.progress(claim, frame, fraction)
 
-    def finish(self, claim: Claim, *, verdicts: Sequence[tuple[str, float, float]] = (), thumb: bool = False) -> None:
+    def finish(
+        self,
+        claim: Claim,
+        *,
+        verdicts: Sequence[tuple[str, float, float]] = (),
+        thumb: bool = False,
+        place: Place | None = None,
+    ) -> None:
         """The dream and its sidecar are stored, the job completed."""
         job = claim.job
         self.store.put(dream_name(job.id), picture((200, 60, 90)))
@@ -83,6 +91,7 @@ class Studio:
             weights="0" * 64,
             verdicts=tuple(Verdict(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts),
             size=(320, 240),
+            place=place,
             stages={},
             completed_at=time.time(),
         )
@@ -100,10 +109,11 @@ class Studio:
         recipe: Recipe = RECIPE,
         verdicts: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
+        place: Place | None = None,
     ) -> Job:
         """The whole way of a photo."""
         job = self.photo(colour, recipe=recipe)
         claim = self.start(job)
         self.frame(claim, 4)
-        self.finish(claim, verdicts=verdicts, thumb=thumb)
+        self.finish(claim, verdicts=verdicts, thumb=thumb, place=place)
         return job

@@ -1,0 +1,48 @@
+"""The art map: where a network sees paintings, near those that it takes for alike, and where it sees a photo."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from shared.names import REFERENCES
+
+#: Paintings of the largest map: what a browser still moves smoothly, several times over.
+LARGEST = 100_000
+
+_Column = Field(max_length=LARGEST)
+
+
+class Place(BaseModel):
+    """Where a photo and its dream lie on the map of a network, as (x, y)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    network: str
+    photo: tuple[FiniteFloat, FiniteFloat]
+    dream: tuple[FiniteFloat, FiniteFloat]
+
+
+class ArtMap(BaseModel):
+    """Paintings in two dimensions, column by column: the n-th entry of each belongs to the n-th painting."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = 1
+    network: str
+    artists: tuple[str, ...] = Field(min_length=1, max_length=1000)
+    x: Annotated[tuple[FiniteFloat, ...], _Column]
+    y: Annotated[tuple[FiniteFloat, ...], _Column]
+    #: Who painted it, counted in `artists` from 0.
+    artist: Annotated[tuple[int, ...], _Column]
+    #: The object name of its picture, "" where the installation does not own it.
+    picture: Annotated[tuple[str, ...], _Column]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len({len(column) for column in (self.x, self.y, self.artist, self.picture)}) > 1:
+            raise ValueError("the columns x, y, artist and picture differ in length")
+        if any(not 0 <= index < len(self.artists) for index in self.artist):
+            raise ValueError("a painting is by an artist that the list of artists does not have")
+        if any(name and (not name.startswith(REFERENCES) or ".." in name) for name in self.picture):
+            raise ValueError(f"a picture lies outside {REFERENCES}")
+        return self
