@@ -33,7 +33,7 @@ app.add_typer(recipes, name="recipes")
 networks = typer.Typer(help="The networks that dream: list, show, fetch.", invoke_without_command=True)
 app.add_typer(networks, name="networks")
 
-jobs = typer.Typer(help="The jobs: list, show, cancel, retry.", invoke_without_command=True)
+jobs = typer.Typer(help="The jobs: list, show, cancel, retry, link.", invoke_without_command=True)
 app.add_typer(jobs, name="jobs")
 
 out = Console(highlight=False)
@@ -133,7 +133,7 @@ def collect(
 
 @jobs.callback()
 def jobs_or_list(context: typer.Context) -> None:
-    """The jobs: list, show, cancel, retry."""
+    """The jobs: list, show, cancel, retry, link."""
     if context.invoked_subcommand is None:
         list_jobs()
 
@@ -176,6 +176,17 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
 
     with _reached(data=data) as settings:
         retry(settings, out, jobs)
+
+
+@jobs.command("link")
+def link_job(
+    job: Annotated[str, typer.Argument(help="A job's id, how it begins, or an old link.", metavar="JOB")],
+    data: DataOption = None,
+) -> None:
+    """Print a link that takes a dream home; the way to renew one that has expired."""
+    from artdream.jobs import link
+
+    link(_settings(data=data), out, job)
 
 
 @app.command()

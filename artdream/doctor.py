@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from artdream.report import phones_told
 from shared.broker import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.names import dream_name
@@ -185,6 +186,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "store": _store,
     "worker": _worker,
     "network": _network,
+    "phones": phones_told,
     "disk": _disk,
 }
 

@@ -1,5 +1,6 @@
 """Jobs on the terminal: listed, shown, cancelled, taken up again."""
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from shared.errors import ArtDreamError
 from shared.jobs import State
 from shared.jobtable import Entry, JobTable
 from shared.queue import celery_app, submit
-from shared.settings import Settings
+from shared.settings import PREFIX, Settings
 
 
 def show_list(settings: Settings, console: Console, *, states: Sequence[State], limit: int) -> None:
@@ -64,6 +65,28 @@ def retry(settings: Settings, console: Console, prefixes: Sequence[str]) -> None
         if not submit(app, table, entry.job):
             raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
         console.print(f"Job {entry.job.id[:12]} is in its lane again.")
+
+
+def link(settings: Settings, console: Console, job: str) -> None:
+    """Print a new link to a dream. job: how its id begins, its whole id, or an old link to it, expired or not.
+
+    Raises ArtDreamError where no job is meant, or phones cannot reach the display.
+    """
+    from display.links import Links
+
+    links = Links(settings)
+    if old := links.read(job.rpartition("/")[2]):
+        job_id = old.job_id
+    elif re.fullmatch("[0-9a-f]{32}", job):  # the broker may have forgotten it; the store has not
+        job_id = job
+    else:
+        job_id = _find(JobTable(connect(settings.broker)), job).job.id
+    url = links.url(job_id)
+    if url is None:
+        raise ArtDreamError(
+            f"Phones cannot reach {settings.host}: set {PREFIX}HOST=0.0.0.0, or {PREFIX}PUBLIC_URL to where they can."
+        )
+    console.print(url, soft_wrap=True, markup=False)
 
 
 def _find(table: JobTable, prefix: str) -> Entry:

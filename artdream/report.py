@@ -6,8 +6,9 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.markup import escape
 
+from shared.address import public_url
 from shared.events import Cancelled, Completed, Failed, Recorded, Refused, Stage
-from shared.settings import Settings
+from shared.settings import PREFIX, Settings
 
 
 class Report:
@@ -23,6 +24,7 @@ class Report:
         for name, place in (
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
+            ("phones", phones_told(settings)),
             ("worker", f"{processes}, recipe “{settings.recipe}”, warming up"),
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker file, logs"),
@@ -62,3 +64,10 @@ class Report:
     def _line(self, mark: str, text: str, at: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))
         self._console.print(f"[dim]{clock}[/] {mark} {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def phones_told(settings: Settings) -> str:
+    """Say where the QR codes lead, or why there are none."""
+    if url := public_url(settings):
+        return f"{url}/t/… takes a dream home; QR codes lead there"
+    return f"no QR codes, as no phone reaches {settings.host}: set {PREFIX}HOST=0.0.0.0 or {PREFIX}PUBLIC_URL"

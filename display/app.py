@@ -18,15 +18,18 @@ from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
 from display.artmap import artmap_routes
+from display.codes import code_routes
 from display.desk import Desk, take
 from display.entrance import entrance_routes
 from display.feed import Feed
 from display.gallery import gallery_routes
 from display.guard import Guard
+from display.links import Links
+from display.pictures import Pictures
 from display.routes import routes
+from display.takeaway import takeaway_routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from shared.store import Store
 
 #: Given to Streamlit above any configuration file.
 OPTIONS = {
@@ -54,25 +57,27 @@ _GRACE = 2
 
 
 def wall_app(settings: Settings) -> st.App:
-    """Return the ASGI application of the display. Raises StoreError where the store's folder cannot be used."""
+    """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
     load_config_options(OPTIONS | {"server.address": settings.host, "server.port": settings.port})
-    feed = Feed(settings)
+    pictures, links = Pictures(settings), Links(settings)
+    feed = Feed(settings, pictures)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with feed.running():
+        async with pictures.running(), feed.running():
             yield {"feed": feed}
 
     page = str(files("display").joinpath("page.py"))
-    store = Store(settings.store)
     index = Route("/", _index)
     desk = Desk(settings, feed, Guard(settings.passcode.get_secret_value() if settings.passcode else ""))
     take(desk)
     beside = [
-        *routes(feed, store),
-        *gallery_routes(feed.archive, store, settings),
-        *artmap_routes(feed.archive, store, settings),
-        *entrance_routes(desk, store, index),
+        *routes(feed, pictures),
+        *gallery_routes(feed.archive, pictures.store, settings),
+        *artmap_routes(feed.archive, pictures.store, settings),
+        *takeaway_routes(feed, pictures, links, settings),
+        *code_routes(feed.archive, links),
+        *entrance_routes(desk, pictures.store, index),
     ]
     return st.App(page, lifespan=lifespan, routes=[index, *beside])
 

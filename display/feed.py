@@ -15,6 +15,7 @@ from display.archive import Archive, Dream
 from display.aside import aside
 from display.curator import Curator
 from display.gauge import Gauge
+from display.pictures import Pictures
 from display.scene import Change, Scene
 from display.viewer import Message, Viewer
 from shared.broker import AWAY, connect, connect_async
@@ -59,8 +60,9 @@ _Entries = list[tuple[str, dict[str, str]]]
 class Feed:
     """Follows the stream, keeps the scene, tells the viewers. Runs in one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pictures: Pictures) -> None:
         self._settings = settings
+        self._pictures = pictures
         self._scene = Scene()
         #: Every dream there is.
         self.archive = Archive()
@@ -113,6 +115,10 @@ class Feed:
     def shows_photo(self, photo: str) -> bool:
         """Tell whether a photo, named as an object, may be seen by everybody."""
         return self.archive.shows_photo(photo) or self._scene.shows_photo(photo)
+
+    def whereabouts(self, job_id: str) -> dict[str, object] | None:
+        """Tell whoever waits for one job where it is; None where nothing is known of it, or it is dreamt."""
+        return self._scene.whereabouts(job_id, self.now)
 
     def close(self) -> None:
         """End every viewer's stream."""
@@ -170,6 +176,7 @@ class Feed:
         """Bring the archive up to date; return what viewers must be told."""
         match recorded.event:
             case Completed() as event:
+                self._pictures.expect(event)
                 dream = Dream.announced(event, recorded.at, Standing.HELD if recorded.held else Standing.SHOWN)
             case Shown() as event:
                 dream = Dream.announced(event.completed, event.dreamt_at)
@@ -178,6 +185,7 @@ class Feed:
                 return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
             case Deleted() as event:
                 self.archive.delete(event.job_id)
+                self._pictures.forget(event.job_id, event.photo_id)
                 return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
             case _:
                 return None

@@ -9,7 +9,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from display.feed import Feed
-from shared.store import Store, StoreError
+from display.pictures import Pictures
+from shared.store import StoreError
 
 #: The object names that anyone may see. Whatever does not match is not there.
 _SHOWN = re.compile(
@@ -36,7 +37,7 @@ _KEPT = _HEADERS | {"Cache-Control": "private, no-cache"}
 _NOT_KEPT = _HEADERS | {"Cache-Control": "no-store"}
 
 
-def routes(feed: Feed, store: Store) -> list[Route]:
+def routes(feed: Feed, pictures: Pictures) -> list[Route]:
     """Return `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
 
     async def messages() -> AsyncIterator[bytes]:
@@ -58,20 +59,25 @@ def routes(feed: Feed, store: Store) -> list[Route]:
             if feed.archive.complete:
                 return Response(status_code=404, headers=_NOT_KEPT)
             return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
-        headers = _KEPT | {"ETag": f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'}
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        try:
-            data = await store.get_async(name)
-            if data is None and name.endswith("/thumb.jpg"):  # a dream from before there were thumbnails
-                data = await store.get_async(name.replace("thumb", "dream"))
-        except StoreError:
-            return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
-        if data is None:
-            return Response(status_code=404, headers=_NOT_KEPT)
-        return _part(data, _TYPES[name.rpartition(".")[2]], headers | {"Accept-Ranges": "bytes"}, request)
+        return await given(request, pictures, name, _KEPT)
 
     return [Route("/feed", follow), Route("/pictures/{name:path}", picture)]
+
+
+async def given(request: Request, pictures: Pictures, name: str, headers: dict[str, str]) -> Response:
+    """Answer with a picture that may be seen, or with the part of it that is asked for. headers: how it is kept."""
+    headers = headers | {"ETag": f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    try:
+        data = await pictures.get(name)
+        if data is None and name.endswith("/thumb.jpg"):  # a dream from before there were thumbnails
+            data = await pictures.get(name.replace("thumb", "dream"))
+    except StoreError:
+        return Response(status_code=503, headers=_NOT_KEPT | {"Retry-After": "2"})
+    if data is None:
+        return Response(status_code=404, headers=_NOT_KEPT)
+    return _part(data, _TYPES[name.rpartition(".")[2]], headers | {"Accept-Ranges": "bytes"}, request)
 
 
 def _part(data: bytes, media_type: str, headers: dict[str, str], request: Request) -> Response:

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 
 from display.forecast import Forecast
-from shared.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Started
+from shared.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
+from shared.guests import whose
 from shared.jobs import Lane
 from shared.names import photo_name
 
@@ -13,6 +14,9 @@ WAITING = 10_000
 
 #: Jobs that are remembered while a worker dreams them.
 RUNNING = 100
+
+#: Jobs that ended without a dream, or that nobody may see, remembered for those who wait for them.
+ENDED = 1_000
 
 #: Seconds without an event after which a running job is taken for lost and no longer shown.
 SILENCE = 60.0
@@ -44,6 +48,7 @@ class Scene:
     def __init__(self) -> None:
         self._running: OrderedDict[str, Running] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._fates: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
         self._forecast = Forecast()
 
     def apply(self, recorded: Recorded) -> Change | None:
@@ -55,6 +60,7 @@ class Scene:
             case Started() as event:
                 self._forecast.start(event.job_id, event.worker, recorded.at)
                 if recorded.held:
+                    self._remember(event.job_id, "held")
                     return self._withdraw(event.job_id, recorded.at)
                 job = Running(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.at)
                 return self._run("started", job)
@@ -65,13 +71,33 @@ class Scene:
                 job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.at)
                 return self._run("frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.at))
             case Completed() as event:
+                self._fates.pop(event.job_id, None)
                 self._forecast.end(event.job_id, recorded.at, dreamt=True)
                 return self._withdraw(event.job_id, recorded.at)
             case Failed() | Cancelled() | Deleted() as event:
                 self._forecast.end(event.job_id, recorded.at, dreamt=False)
+                if not isinstance(event, Deleted):
+                    self._remember(event.job_id, "failed")
                 return self._withdraw(event.job_id, recorded.at)
-            case _:  # refused files are the operator's, not the guest's
+            case Refused() as event:  # told to the guest who sent the file by hand, and to nobody else
+                if sent := whose(event.file):
+                    self._remember(sent.job_id, "refused", event.reason)
                 return None
+            case _:
+                return None
+
+    def whereabouts(self, job_id: str, now: float) -> dict[str, object] | None:
+        """Tell whoever waits for one job where it is; None where nothing is known of it. `now` as in snapshot."""
+        if job := self._running.get(job_id):
+            shown = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
+            return {"state": "emerging", **shown}
+        if job_id in self._waiting:
+            place = list(self._waiting).index(job_id)
+            seconds = self._forecast.seconds(place + 1, now)
+            return {"state": "waiting", "ahead": place + len(self._running), "seconds": seconds}
+        if fate := self._fates.get(job_id):
+            return {"state": fate[0], "reason": fate[1]}
+        return None
 
     def shows(self, job_id: str) -> bool:
         """Tell whether a job is being dreamt before everybody's eyes."""
@@ -98,8 +124,14 @@ class Scene:
         """Tell how many photos wait, and in how many seconds the last of them will have its dream, None if unknown."""
         return {"waiting": len(self._waiting), "seconds": self._forecast.seconds(len(self._waiting), now)}
 
+    def _remember(self, job_id: str, fate: str, reason: str = "") -> None:
+        self._fates[job_id] = fate, reason
+        while len(self._fates) > ENDED:
+            self._fates.popitem(last=False)
+
     def _wait(self, job_id: str, now: float) -> Change | None:
         before = len(self._waiting)
+        self._fates.pop(job_id, None)
         if job_id not in self._running:
             self._waiting[job_id] = None
         _keep_newest(self._waiting, WAITING)
@@ -107,6 +139,7 @@ class Scene:
 
     def _run(self, kind: str, job: Running) -> Change:
         self._waiting.pop(job.job_id, None)
+        self._fates.pop(job.job_id, None)
         self._running[job.job_id] = job
         if kind == "started":
             self._running.move_to_end(job.job_id)

@@ -68,6 +68,19 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the display listens on; 0.0.0.0 opens it to the network.")
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")
+    public_url: str | None = Field(
+        None,
+        pattern="^https?://[^/]",
+        description="How the display's address begins for phones, https://dream.example.org; empty: this machine's "
+        "address where the display is open to the network. QR codes lead there.",
+    )
+    links_secret: SecretStr | None = Field(
+        None, min_length=16, description="Signs the links that take dreams home; empty: a key in data, made once."
+    )
+    links_days: float = Field(30.0, gt=0, le=3650, description="Days after which such a link ends.")
+    cache_mb: int = Field(
+        2000, ge=0, description="Megabytes of pictures that the display keeps where the store is not a folder."
+    )
     language: str = Field("en", description="What the wall speaks: en or de; /?lang=de asks for another.")
     idle_after: float = Field(
         30.0, gt=0, description="Seconds without news after which the wall shows old dreams again."

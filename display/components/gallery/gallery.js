@@ -37,6 +37,7 @@ class Gallery {
     find(".close").setAttribute("aria-label", words.close);
     find(".compare input").setAttribute("aria-label", words.compare);
     find(".download").textContent = words.download;
+    find(".home figcaption").textContent = words.take_home;
   }
 
   // From the newest on, with what is chosen now.
@@ -122,6 +123,7 @@ class Gallery {
     find(".verdict").textContent = "";
     find("dl").replaceChildren();
     this.showClip(dream);
+    this.showCode(dream);
     this.dialog.showModal();
     find(".compare input").focus();
     try {
@@ -141,6 +143,16 @@ class Gallery {
     video.controls = STILL.matches;
     video.setAttribute("aria-label", words.clip);
     video.src = pictureUrl(dream.clip);
+  }
+
+  // For another screen than the phone that shall take it; where no phone could follow there is none.
+  showCode(dream) {
+    const home = find(".home");
+    const code = find("img", home);
+    code.alt = words.qr_dream;
+    code.onload = () => (home.hidden = false);
+    code.onerror = () => (home.hidden = true);
+    code.src = `/qr/${dream.job_id}.svg`;
   }
 
   describe(dream, about) {

@@ -13,6 +13,7 @@ class Wall {
     this.find(".invitation p").textContent = words.invitation;
     this.find(".dream figcaption").textContent = words.dream;
     this.find(".photo figcaption").textContent = words.photo;
+    this.find(".home figcaption").textContent = words.take_home;
     this.find(".reconnecting").textContent = words.reconnecting;
     this.find(".strip").setAttribute("aria-label", words.strip);
     root.lang = words.language;
@@ -115,7 +116,17 @@ class Wall {
     this.find(".title").textContent = job.title;
     this.find(".verdict").textContent = (job.verdicts ?? []).map((verdict) => this.verdict(verdict)).join("\n");
     this.find(".label").animate([{ opacity: 0 }, { opacity: 1 }], { duration: 2 * FADE, easing: "ease-in" });
+    if (scene === "dream") this.showCode(job);
     if (scene === "dream") this.photoEasel.show({ source: pictureUrl(job.photo), job_id: job.job_id, hurry: true });
+  }
+
+  // The way home, for a phone's camera; where phones cannot follow there is none, and the photo has its place.
+  showCode({ job_id }) {
+    const code = this.find(".home img");
+    code.alt = this.words.qr_dream;
+    code.onload = () => this.root.setAttribute("data-home", job_id);
+    code.onerror = () => this.root.removeAttribute("data-home");
+    code.src = `/qr/${job_id}.svg`;
   }
 
   // “peacock: 3 % → 71 %”

@@ -1,0 +1,41 @@
+"""The address that phones reach the display by."""
+
+import ipaddress
+import socket
+
+from shared.settings import Settings
+
+#: Addresses of documentation (RFC 5737, 3849): asking for the way there sends nothing, and shows which way is taken.
+_FAR = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+
+
+def public_url(settings: Settings) -> str | None:
+    """Return how the display's address begins for phones, without a slash; None where they cannot reach it."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = _near(settings.host)
+    if host is None:
+        return None
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _near(host: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None if host == "localhost" else host
+    if address.is_loopback:
+        return None
+    if not address.is_unspecified:
+        return host
+    return _of_this_machine(socket.AF_INET) or (_of_this_machine(socket.AF_INET6) if address.version == 6 else None)
+
+
+def _of_this_machine(family: socket.AddressFamily) -> str | None:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((_FAR[family], 9))
+            address = str(probe.getsockname()[0])
+    except OSError:  # there is no network
+        return None
+    return None if ipaddress.ip_address(address).is_loopback else address

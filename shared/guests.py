@@ -1,0 +1,32 @@
+"""The guests' folder: where the display puts what guests send, and the producer takes it from.
+
+`<data>/guests/<recipe>/<guest>-<job>-<number>.<ending>`: nothing in a name comes from the guest.
+"""
+
+import re
+import secrets
+from typing import NamedTuple
+
+#: Name of the folder in the data folder.
+FOLDER = "guests"
+
+_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-[0-9a-f]{8}\.[a-z]{3,4}", re.ASCII)
+
+
+class Sent(NamedTuple):
+    """Who sent a file, and which job it is to become."""
+
+    #: Sixteen hex digits that a browser was given by chance.
+    guest: str
+    job_id: str
+
+
+def file_name(sent: Sent, ending: str) -> str:
+    """Return a name for a file, another one each time."""
+    return f"{sent.guest}-{sent.job_id}-{secrets.token_hex(4)}.{ending}"
+
+
+def whose(name: str) -> Sent | None:
+    """Return what the name of a file in the guests' folder says; None for any other name."""
+    found = _NAME.fullmatch(name)
+    return Sent(found[1], found[2]) if found else None

@@ -1,0 +1,119 @@
+"""Pictures of a store that is elsewhere are kept here: within a size, whole, and not once they are deleted."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from display.cache import FOLDER, Cache
+from display.pictures import Pictures
+from shared.events import Completed
+from shared.names import clip_name, dream_name, frame_name, photo_name, thumb_name
+from shared.settings import Settings
+from shared.store import Store, StoreError
+from tests.servers import S3Server
+
+
+def keep(cache: Cache, name: str, data: bytes) -> None:
+    cache.put(name, data, forgotten=cache.forgotten)
+
+
+def test_what_was_not_asked_for_longest_goes_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 30)
+    for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
+        keep(cache, name, b"0123456789")
+    assert cache.get("a/1.jpg") == b"0123456789"
+    keep(cache, "a/4.jpg", b"0123456789")
+    assert [name for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg") if name in cache] == [
+        "a/1.jpg",
+        "a/3.jpg",
+        "a/4.jpg",
+    ]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 30
+
+
+def test_the_order_outlives_a_restart_and_half_a_picture_does_not(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 100)
+    for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
+        keep(cache, name, b"0123456789")
+    cache.get("a/1.jpg")
+    (tmp_path / ".draft").write_bytes(b"01234")
+    cache = Cache(tmp_path, 20)
+    assert ["a/1.jpg" in cache, "a/2.jpg" in cache, "a/3.jpg" in cache] == [True, False, True]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a~1.jpg", "a~3.jpg"]
+
+
+def test_what_is_larger_than_everything_is_not_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 20)
+    keep(cache, "a", b"01234")
+    keep(cache, "b", b"0" * 21)
+    assert ("a" in cache, "b" in cache) == (True, False)
+
+
+def test_what_is_forgotten_while_it_is_fetched_does_not_come_back(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 100)
+    keep(cache, "a", b"1")
+    before = cache.forgotten
+    cache.forget("a")
+    cache.put("a", b"1", forgotten=before)
+    assert "a" not in cache
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_somebody_removed_is_simply_not_there(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 100)
+    keep(cache, "a", b"1")
+    (tmp_path / "a").unlink()
+    assert cache.get("a") is None
+    assert "a" not in cache
+
+
+def test_a_folder_is_not_kept_twice(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, _env_file=None)
+    Store(settings.store).put("a.jpg", b"1")
+    assert asyncio.run(Pictures(settings).get("a.jpg")) == b"1"
+    assert not (tmp_path / FOLDER).exists()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, s3: S3Server) -> Settings:
+    return Settings(data=tmp_path / "data", store_url=s3.url, _env_file=None)
+
+
+def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_made(
+    elsewhere: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("display.pictures.LATER", (0.3,) * 20)
+    job, photo, store = "a" * 32, photo_name("b" * 64), Store(elsewhere.store)
+    at_once = [dream_name(job), thumb_name(job), photo]
+    for name in at_once:
+        store.put(name, name.encode())
+    done = Completed(
+        job_id=job, photo_id="b" * 64, recipe="animals", title="Animals", photo=photo, dream=at_once[0], stages={}
+    )
+
+    async def all_of_it() -> None:
+        pictures = Pictures(elsewhere)
+        async with pictures.running(), asyncio.timeout(20):
+            pictures.expect(done)
+            while not (elsewhere.data / FOLDER / photo.replace("/", "~")).exists():
+                await asyncio.sleep(0.05)
+            store.put(clip_name(job), b"clip")
+            while not (elsewhere.data / FOLDER / clip_name(job).replace("/", "~")).exists():
+                await asyncio.sleep(0.05)
+            s3.stop()
+            for name in at_once:
+                assert await pictures.get(name) == name.encode()
+            assert await pictures.get(clip_name(job)) == b"clip"
+            pictures.forget(job, "b" * 64)
+            with pytest.raises(StoreError):
+                await pictures.get(photo)
+
+    asyncio.run(all_of_it())
+
+
+def test_frames_are_not_kept(elsewhere: Settings) -> None:
+    name = frame_name("a" * 32, 1)
+    Store(elsewhere.store).put(name, b"1")
+    assert asyncio.run(Pictures(elsewhere).get(name)) == b"1"
+    assert list((elsewhere.data / FOLDER).iterdir()) == []

@@ -1,0 +1,107 @@
+"""A link takes one dream home: made by the display's key, good for its time, and for nothing else."""
+
+import base64
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from display.links import FILE, Links
+from shared.address import public_url
+from shared.errors import ArtDreamError
+from shared.settings import Settings
+
+JOB = "0123456789abcdef0123456789abcdef"
+SECRET = "a secret that several displays share"
+
+
+def settings(folder: Path, **chosen: object) -> Settings:
+    return Settings(data=folder / "data", _env_file=None, **chosen)
+
+
+def test_a_token_says_its_job_and_when_it_ends(tmp_path: Path) -> None:
+    links = Links(settings(tmp_path, links_days=2))
+    link = links.read(links.token(JOB))
+    assert link
+    assert link.job_id == JOB
+    assert not link.expired
+    assert 0 <= link.ends - (time.time() + 2 * 86_400) <= 3600
+
+
+def test_an_expired_token_is_told_from_a_forged_one(tmp_path: Path) -> None:
+    links = Links(settings(tmp_path))
+    old = links.read(links.token(JOB, ends=time.time() - 7200))
+    assert old
+    assert old.expired
+    assert old.job_id == JOB
+
+
+def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
+    links = Links(settings(tmp_path))
+    data = bytearray(base64.urlsafe_b64decode(links.token(JOB)))
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert links.read(base64.urlsafe_b64encode(changed).decode()) is None
+
+
+@pytest.mark.parametrize("token", ["", "x", "A" * 40, "A" * 39, "A" * 41, "ä" * 40, "../" * 13 + "x", "A" * 39 + "\n"])
+def test_what_is_no_token_is_wrong(tmp_path: Path, token: str) -> None:
+    assert Links(settings(tmp_path)).read(token) is None
+
+
+def test_the_key_outlives_a_restart_and_is_for_the_owner_alone(tmp_path: Path) -> None:
+    mine = settings(tmp_path)
+    token = Links(mine).token(JOB)
+    assert Links(mine).read(token)
+    assert (mine.data / FILE).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in mine.data.iterdir()] == [FILE]
+    (mine.data / FILE).unlink()
+    assert Links(mine).read(token) is None
+
+
+def test_displays_that_share_a_secret_read_each_other_s_links(tmp_path: Path) -> None:
+    one, other = (Links(settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
+    assert other.read(one.token(JOB))
+    stranger = Links(settings(tmp_path / "third", links_secret=SECRET.upper()))
+    assert stranger.read(one.token(JOB)) is None
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
+    mine = settings(tmp_path)
+    mine.data.mkdir()
+    (mine.data / FILE).write_bytes(b"")
+    with pytest.raises(ArtDreamError, match="cut short"):
+        Links(mine)
+
+
+def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
+    def led(**chosen: object) -> str | None:
+        return public_url(settings(tmp_path, **chosen))
+
+    assert led(public_url="https://dream.example.org/") == "https://dream.example.org"
+    assert led(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
+    assert led(host="fd00::5") == "http://[fd00::5]:8501"
+    for here in ("127.0.0.1", "::1", "localhost"):
+        assert led(host=here) is None
+        assert Links(settings(tmp_path, host=here)).url(JOB) is None
+
+
+def test_a_display_that_is_open_to_the_network_knows_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Probe:
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> "Probe":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def connect(self, _: object) -> None: ...
+        def getsockname(self) -> tuple[str, int]:
+            return self.address, 1
+
+    monkeypatch.setattr(socket, "socket", Probe)
+    for Probe.address, led in {"192.168.1.23": "http://192.168.1.23:8501", "127.0.0.1": None}.items():
+        assert public_url(settings(tmp_path, host="0.0.0.0")) == led
