@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,12 +24,14 @@ import psutil
 from playwright.sync_api import Browser
 
 from benchmarks.table import percentile, publish
+from display.archive import Archive, Dream
 from shared.broker import connect
+from shared.events import Completed, parse
 from shared.settings import Settings
 from shared.store import Store
 from tests.browser import chromium
 from tests.display.conftest import Display, Valkey
-from tests.display.studio import Studio
+from tests.display.studio import RECIPE, Studio
 from tests.stack import free_port
 
 #: Viewers at a time, one of them a browser.
@@ -160,7 +163,8 @@ def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[
     wall.goto(house.display.url)
     display, points = psutil.Process(house.pid), []
     for number in range(dreams):
-        house.studio.dream((number % 256, number // 256, number * 31 % 256), thumb=True)
+        recipe = RECIPE.model_copy(update={"version": number + 1})  # makes each a job of its own
+        house.studio.dream((number % 256, 90, 160), recipe=recipe, thumb=True)
         if number % max(1, dreams // loads) == 0:
             page = browser.new_page()
             page.goto(house.display.url + ("/", "/gallery")[number // max(1, dreams // loads) % 2])
@@ -169,12 +173,28 @@ def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[
             points.append((number, display.memory_info().rss))
     late = np.array([point for point in points if point[0] > dreams / 4])
     slope, error = _slope(late[:, 0], late[:, 1])
+    archive = _remembered(house, dreams)
     told = {
         "memory after a quarter": f"{late[0, 1] / 1e6:.0f} MB",
         "memory at the end": f"{late[-1, 1] / 1e6:.0f} MB",
         "slope": f"{slope / 1e3:.1f} ± {2 * error / 1e3:.1f} kB a dream (two standard errors)",
+        "of this, what the archive remembers of each": f"{archive / 1e3:.1f} kB",
     }
-    return told, {"points": points, "slope": slope, "error": error}
+    return told, {"points": points, "slope": slope, "error": error, "archive": archive}
+
+
+def _remembered(house: House, dreams: int) -> float:
+    """Return the bytes that the archive takes for one dream, measured by filling another one with the same events."""
+    entries = house.client.xrange("artdream:events")
+    archive = Archive()
+    tracemalloc.start()
+    for entry_id, fields in entries:
+        recorded = parse(entry_id, fields)
+        if recorded and isinstance(recorded.event, Completed):
+            archive.put(Dream.announced(recorded.event, recorded.at))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return taken / dreams
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -31,7 +32,7 @@ READERS = 16
 CHUNK = 256
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Dream:
     """A finished dream. Names are those of objects."""
 
@@ -56,8 +57,8 @@ class Dream:
     def announced(cls, event: Completed, at: float, standing: Standing = Standing.SHOWN) -> "Dream":
         """Read what the display needs from a completion."""
         verdicts = tuple((one.name, one.photo, one.dream) for one in event.verdicts)
-        photo, dream = event.photo, event.dream
-        return cls(at, event.job_id, event.recipe, event.title, photo, dream, verdicts, standing, event.place)
+        recipe, title = sys.intern(event.recipe), sys.intern(event.title)  # there are thousands of each
+        return cls(at, event.job_id, recipe, title, event.photo, event.dream, verdicts, standing, event.place)
 
     @property
     def day(self) -> str:

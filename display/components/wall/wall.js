@@ -80,6 +80,8 @@ class Wall {
   // The last dream there was has been taken down.
   takeDown() {
     for (const place of [".dream .easel", ".photo .easel", ".backdrop"]) this.find(place).replaceChildren();
+    this.root.removeAttribute("data-home");
+    this.find(".home img").removeAttribute("src");
     this.easel.wanted = this.photoEasel.wanted = this.shown = this.asked = undefined;
   }
 

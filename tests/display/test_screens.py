@@ -1,0 +1,67 @@
+"""Every page in the three sizes that it is made for, kept as pictures to look at: `artefacts/screens/`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser
+
+from display.links import Links
+from shared.artmap import Place
+from shared.names import map_name
+from shared.settings import Settings
+from tests.display.conftest import PATIENCE, Display, until
+from tests.display.studio import Studio
+from tests.display.test_artmap import art_map
+from tests.display.test_routes import ask
+
+SCREENS = Path("artefacts/screens")
+
+SIZES = {"wall": (1920, 1080), "laptop": (1440, 900), "phone": (390, 844)}
+
+PASSCODE = "open sesame"
+
+#: What tells that a page is drawn.
+DRAWN = {
+    "wall": ".wall[data-scene=dream] .dream img",
+    "gallery": ".leaves img",
+    "map": "body[data-scene=map]",
+    "takeaway": "main img",
+    "console": "[role=tab]",
+}
+
+
+@pytest.fixture
+def display_settings(display_settings: Settings) -> Settings:
+    chosen = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    return display_settings.model_copy(update=chosen)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
+    browser: Browser, display: Display, studio: Studio, size: str
+) -> None:
+    place = Place(network="artists", photo=(-20, 0), dream=(30, 10))
+    jobs = [studio.dream((40 * number, 90, 160), thumb=True, place=place) for number in range(5)]
+    studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
+    until(lambda: ask(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
+    token = Links(display.settings).token(jobs[-1].id)
+    paths = {"wall": "/", "gallery": "/gallery", "map": "/map", "takeaway": f"/t/{token}", "console": "/console"}
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    for name, path in paths.items():
+        page.goto(display.url + path)
+        if name == "console":
+            page.get_by_label("passcode").fill(PASSCODE)
+            page.get_by_role("button").click()
+        page.wait_for_selector(DRAWN[name])
+        page.wait_for_timeout(1500)  # until everything has faded in
+        file = SCREENS / f"{name}-{size}.png"
+        page.screenshot(path=file)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert np.asarray(Image.open(file).convert("L")).std() > 3, f"{name} is empty"
+    context.close()
