@@ -145,6 +145,6 @@ def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     examined = artdream("doctor", folder=tmp_path)
     assert examined.returncode == 1
     lines = dict.fromkeys(line.split()[1] for line in examined.stdout.splitlines())
-    assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "disk"]
+    assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "phones", "disk"]
     assert "✗ inbox" in examined.stdout
     assert "✓ heic" in examined.stdout
