@@ -36,9 +36,9 @@ def test_a_child_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_brokers_password_is_not_in_what_is_printed() -> None:
-    settings = Settings.read(broker_url="redis://:secret@h/0")
-    assert "secret" not in repr(settings)
-    assert settings.broker == "redis://:secret@h/0"
+    settings = Settings.read(broker_url="redis://:hunter2@h/0")
+    assert "hunter2" not in repr(settings)
+    assert settings.broker == "redis://:hunter2@h/0"
 
 
 def test_the_broker_of_a_running_stack_is_found_in_its_data_folder(tmp_path: Path) -> None:
