@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -30,12 +31,14 @@ def ignored(name: str) -> bool:
 class Folder(FileSystemEventHandler):
     """The top level of one folder. Use it as a context manager to be told of changes."""
 
-    def __init__(self, path: Path, changed: threading.Event) -> None:
-        """`changed`: set whenever something happened in the folder; cleared by whoever waits for it.
+    def __init__(self, path: Path, changed: threading.Event, *, recursive: bool = False) -> None:
+        """`changed`: set whenever something happened in the folder, or where `recursive` below it; cleared by whoever
+        waits for it.
 
         Raises ArtDreamError where there is no such folder, or it may not be read."""
         self.path = path.absolute()
         self._changed = changed
+        self._recursive = recursive
         self._observer = Observer()
         self._lost = False
         try:
@@ -50,7 +53,7 @@ class Folder(FileSystemEventHandler):
     def __enter__(self) -> Self:
         """Begin to listen for changes."""
         try:
-            self._observer.schedule(self, str(self.path), recursive=False)
+            self._observer.schedule(self, str(self.path), recursive=self._recursive)
             self._observer.start()
         except OSError as error:  # Linux has few inotify watches to give
             logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
@@ -69,18 +72,8 @@ class Folder(FileSystemEventHandler):
 
     def files(self) -> dict[Path, Mark]:
         """Return every file that may be a photo, oldest first. None while the folder is away, which is logged once."""
-        found = []
         try:
-            with os.scandir(self.path) as entries:
-                for entry in entries:
-                    if ignored(entry.name):
-                        continue
-                    try:
-                        status = entry.stat()
-                    except OSError:  # gone, or a link to nowhere
-                        continue
-                    if stat.S_ISREG(status.st_mode):
-                        found.append((status.st_mtime_ns, entry.name, status.st_size))
+            found = [file for place in self.places() for file in _files(place)]
         except OSError as error:
             if not self._lost:
                 logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
@@ -89,4 +82,22 @@ class Folder(FileSystemEventHandler):
         if self._lost:
             logger.warning("The folder %s is back.", self.path)
             self._lost = False
-        return {self.path / name: Mark(size, mtime_ns) for mtime_ns, name, size in sorted(found)}
+        return {path: Mark(size, mtime_ns) for mtime_ns, path, size in sorted(found)}
+
+    def places(self) -> list[Path]:
+        """List the folders that photos lie in."""
+        return [self.path]
+
+
+def _files(folder: Path) -> Iterator[tuple[int, Path, int]]:
+    """Yield time of change, path and size of every file that may be a photo. Raises OSError."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if ignored(entry.name):
+                continue
+            try:
+                status = entry.stat()
+            except OSError:  # gone, or a link to nowhere
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime_ns, folder / entry.name, status.st_size

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,6 +127,18 @@ class Ledger:
         """Record that a job is on its way. Raises LedgerError."""
         with self.writing() as db:
             mark_photo(db, photo_id, job_id, "submitted", "")
+
+    def harden(self) -> bool:
+        """Make what is written outlive a power cut; False where another process keeps that from being done now.
+
+        Raises LedgerError.
+        """
+        return not self.read("PRAGMA wal_checkpoint(FULL)")[0][0]
+
+    def forget(self, paths: Sequence[Path]) -> None:
+        """Remember files of watched folders no longer: they are gone. Raises LedgerError."""
+        with self.writing() as db:
+            db.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return what a query finds. Raises LedgerError."""

@@ -14,8 +14,10 @@ from producer.convert import DREAMER, Photo
 from producer.decoders import Decoders, settings_limits
 from producer.delivery import Delivery
 from producer.folder import Folder
+from producer.formats import Unreadable
+from producer.guests import Guests
 from producer.intake import Intake
-from producer.ledger import File
+from producer.ledger import File, Mark
 from producer.menu import Menu
 from producer.settling import Settled, Settling
 from producer.spool import Full, Spool
@@ -50,17 +52,19 @@ GRACE = 2.0
 def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = ()) -> None:
     """Take in what is and what arrives in folders, the inbox by default, until `stop` is set; return two seconds later.
 
-    Writes in the data folder only; the folders are never changed. While the store or the broker is away photos wait in
+    What the display takes in from guests comes besides, from the data folder. Writes there only; the folders are never
+    changed. While the store or the broker is away photos wait in
     the spool, and go out in order when it is back. Raises ArtDreamError where a folder, the recipe or the broker's
     address is missing.
     """
     changed = threading.Event()
     watched = [Folder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
+    detail = ", ".join(str(folder.path) for folder in watched)
+    guests = Guests(settings.data, changed)
     with contextlib.ExitStack() as opened:
         intake = Intake(settings)
         menu = Menu(settings, intake.client)
         spool = Spool(intake.ledger)
-        detail = ", ".join(str(folder.path) for folder in watched)
         delivery = Delivery(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
         decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings)))
         settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
@@ -69,7 +73,9 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
             for folder in watched:
                 opened.enter_context(folder)
                 logger.info("Watching %s, recipe “%s”.", folder.path, settings.recipe)
-            _watch(watched, changed, settling, _Acceptance(intake, spool, delivery, menu), stop)
+            opened.enter_context(guests)
+            acceptance = _Acceptance(intake, spool, delivery, menu, guests)
+            _watch([*watched, guests], changed, settling, acceptance, stop)
         finally:
             delivery.end(GRACE)
             if not delivery.is_alive():
@@ -79,8 +85,9 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
 class _Acceptance:
     """Brings settled files into the spool; those that it cannot write yet are kept."""
 
-    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, menu: Menu) -> None:
-        self._ledger, self._spool, self._delivery, self._menu = intake.ledger, spool, delivery, menu
+    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, menu: Menu, guests: Guests) -> None:
+        self._ledger, self._spool, self._delivery = intake.ledger, spool, delivery
+        self._menu, self._guests = menu, guests
         self._kept: deque[Settled] = deque()
         self._again = 0.0
 
@@ -89,9 +96,13 @@ class _Acceptance:
         """How many more photos may be held in memory."""
         return AHEAD - len(self._kept)
 
-    def seen(self, folders: Sequence[Folder]) -> dict[Path, object]:
+    def seen(self, folders: Sequence[Folder]) -> dict[Path, Mark]:
         """Return the files that were dealt with, each in the state it had then."""
         return {path: mark for folder in folders for path, mark in self._ledger.seen(folder.path).items()}
+
+    def clear(self, done: dict[Path, Mark]) -> None:
+        """Remove what guests sent and the spool has."""
+        self._guests.empty(self._ledger, done)
 
     def take(self, settled: list[Settled]) -> list[File]:
         """Spool files, and return those that are in the spool by now."""
@@ -113,13 +124,16 @@ class _Acceptance:
 
     def _accept(self, settled: Settled) -> None:
         file, photo = settled.file, settled.result
+        sending = self._guests.sending(file.path)
+        if isinstance(photo, Photo) and photo.camera == DREAMER and sending:  # somebody waits for an answer
+            photo = Unreadable("is a dream already")
         if isinstance(photo, Photo) and photo.camera == DREAMER:
             self._spool.ignore(file, photo.photo_id)
             logger.info("%s is a dream already, and is left alone.", shown(file.path))
         elif isinstance(photo, Photo):
             # AirDrop does not tell who sent it; a camera is the next best thing.
-            submitter = photo.camera
-            job = Job(photo_id=photo.photo_id, recipe=self._menu.next(), submitter=submitter, stages=settled.stages)
+            recipe, submitter = sending or (self._menu.next(), photo.camera)
+            job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=settled.stages)
             self._spool.add(job, photo.jpeg, file)
         else:
             note = self._spool.refuse(file, settled.photo_id, str(photo))
@@ -135,12 +149,13 @@ def _watch(
     stop: threading.Event,
 ) -> None:
     """Bring files from the folders through settling into the spool."""
-    done, underway = acceptance.seen(folders), dict[Path, object]()
+    done, underway = acceptance.seen(folders), dict[Path, Mark]()
     next_look = 0.0
     while not stop.is_set():
         if changed.is_set() or time.monotonic() >= next_look:
             changed.clear()  # before the look, so that what happens meanwhile asks for another
             next_look = time.monotonic() + LOOK_EVERY
+            acceptance.clear(done)
             for folder in folders:
                 for path, mark in folder.files().items():
                     if path not in underway and done.get(path) != mark:

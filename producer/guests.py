@@ -1,0 +1,54 @@
+"""The guests' folder: what the display took in from phones. Unlike other folders it is emptied as it is read."""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from producer.folder import Folder
+from producer.ledger import Ledger, LedgerError, Mark
+from shared.errors import ArtDreamError
+from shared.guests import FOLDER, whose
+from shared.recipe import Recipe, load_recipe, recipe_names
+
+
+class Sending(NamedTuple):
+    """What a guest asked for. `guest` was given to a browser by chance, and is no name."""
+
+    recipe: Recipe
+    guest: str
+
+
+class Guests(Folder):
+    """One folder for each recipe, inside the data folder."""
+
+    def __init__(self, data: Path, changed: threading.Event) -> None:
+        """Create the folder where it is missing. Raises ArtDreamError where that cannot be done."""
+        folder = data.absolute() / FOLDER
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtDreamError(f"The data folder {data} cannot be used: {error.strerror}.") from error
+        super().__init__(folder, changed, recursive=True)
+
+    def places(self) -> list[Path]:
+        """List the folders of the recipes that are known here."""
+        return [folder for name in recipe_names() if (folder := self.path / name).is_dir()]
+
+    def sending(self, path: Path) -> Sending | None:
+        """Return what a file of this folder asks for; None for any other file."""
+        sent = whose(path.name)
+        if path.parent.parent != self.path or sent is None:
+            return None
+        return Sending(load_recipe(path.parent.name), sent.guest)
+
+    def empty(self, ledger: Ledger, done: dict[Path, Mark]) -> None:
+        """Remove what was dealt with, which is in `done`, once a power cut can no longer make that forgotten."""
+        spent = [path for path, mark in self.files().items() if done.get(path) == mark]
+        with contextlib.suppress(LedgerError, OSError):  # the next look tries again
+            if spent and ledger.harden():
+                for path in spent:
+                    path.unlink(missing_ok=True)
+                ledger.forget(spent)
+                for path in spent:
+                    del done[path]
