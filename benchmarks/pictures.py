@@ -1,4 +1,4 @@
-"""The README's pictures, made by the project from its own sample: the wall, and the sample in every recipe."""
+"""Pictures made by the project from its own sample: the README's, and what guests choose their recipe from."""
 
 import io
 import shutil
@@ -18,6 +18,9 @@ from tests.browser import chromium
 from tests.stack import Up
 
 PICTURES = Path("docs/pictures")
+
+#: What guests choose from, and its width and height in pixels: thrice what a phone's page gives them.
+EXAMPLES, SIZE = Path("display/components/send"), (312, 234)
 
 
 def wall() -> None:
@@ -41,10 +44,14 @@ def wall() -> None:
 
 
 def recipes() -> None:
-    """Dream the sample with every recipe whose network is at hand, as docs/pictures/recipes.jpg: the photo first."""
+    """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
     photo = np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
     cells = cells_of(photo, 512, 0, Settings(_env_file=None), Console())
-    pixels = sheet([cell for cell in cells if cell.pixels is not None])
+    dreamt = [cell for cell in cells if cell.pixels is not None]
+    for cell in dreamt[1:]:
+        example = Image.fromarray(cell.pixels).resize(SIZE, Image.Resampling.LANCZOS)
+        example.save(EXAMPLES / f"{cell.note}.jpg", quality=78, optimize=True)
+    pixels = sheet(dreamt)
     Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
 
 

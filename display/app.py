@@ -27,6 +27,7 @@ from display.guard import Guard
 from display.links import Links
 from display.pictures import Pictures
 from display.routes import routes
+from display.send import Counter, send_routes
 from display.takeaway import takeaway_routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -60,7 +61,7 @@ def wall_app(settings: Settings) -> st.App:
     """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
     load_config_options(OPTIONS | {"server.address": settings.host, "server.port": settings.port})
     pictures, links = Pictures(settings), Links(settings)
-    feed = Feed(settings, pictures)
+    feed, counter = Feed(settings, pictures), Counter(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
@@ -75,7 +76,8 @@ def wall_app(settings: Settings) -> st.App:
         *routes(feed, pictures),
         *gallery_routes(feed.archive, pictures.store, settings),
         *artmap_routes(feed.archive, pictures.store, settings),
-        *takeaway_routes(feed, pictures, links, settings),
+        *takeaway_routes(feed, pictures, links, counter.received, settings),
+        *send_routes(counter, links, settings),
         *code_routes(feed.archive, links),
         *entrance_routes(desk, pictures.store, index),
     ]

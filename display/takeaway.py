@@ -1,6 +1,7 @@
 """Taking a dream home: a page for a phone that shows one dream, or how it is getting on, and nothing else."""
 
 import re
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,11 +25,16 @@ _ASSETS = {"takeaway.js": "takeaway", "phone.css": "phone", "icon.svg": "wall"}
 _ASKED = HEADERS | {"Cache-Control": "private, no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
 
 #: What a browser is answered where the page has nothing to show.
-_STATUS = {"expired": 410, "gone": 404, "wrong": 404, "away": 503}
+_STATUS = {"expired": 410, "gone": 404, "nothing": 404, "wrong": 404, "away": 503}
 
 
-def takeaway_routes(feed: Feed, pictures: Pictures, links: Links, settings: Settings) -> list[Route]:
-    """Return `/t/<token>`, its state, its pictures and its scripts."""
+def takeaway_routes(
+    feed: Feed, pictures: Pictures, links: Links, received: Callable[[str], bool], settings: Settings
+) -> list[Route]:
+    """Return `/t/<token>`, its state, its pictures and its scripts.
+
+    received: whether a photo was sent that becomes a job, of which nothing else may be known yet.
+    """
 
     def told(link: Link | None) -> dict[str, object]:
         """Return what whoever holds a link may know. The one place that decides it."""
@@ -36,7 +42,7 @@ def takeaway_routes(feed: Feed, pictures: Pictures, links: Links, settings: Sett
             return {"state": "wrong"}
         if link.expired:
             return {"state": "expired", "ends": link.ends}
-        return _told_of(feed, link.job_id) | {"ends": link.ends}
+        return _told_of(feed, link.job_id, received) | {"ends": link.ends}
 
     def public(state: dict[str, object]) -> dict[str, object]:
         return {name: value for name, value in state.items() if name != "photo"}
@@ -74,7 +80,7 @@ def takeaway_routes(feed: Feed, pictures: Pictures, links: Links, settings: Sett
     ]
 
 
-def _told_of(feed: Feed, job_id: str) -> dict[str, object]:
+def _told_of(feed: Feed, job_id: str, received: Callable[[str], bool]) -> dict[str, object]:
     """Return what the one who has a job's link may know of it. The archive says whether a dream may be seen."""
     dream = feed.archive.find(job_id)
     if dream is not None and feed.archive.shows(job_id):
@@ -84,4 +90,8 @@ def _told_of(feed: Feed, job_id: str) -> dict[str, object]:
         return {"state": "held" if dream.standing is Standing.HELD else "gone"}
     if feed.archive.deleted(job_id):
         return {"state": "gone"}
-    return feed.whereabouts(job_id) or {"state": "gone" if feed.archive.complete else "away"}
+    if where := feed.whereabouts(job_id):
+        return where
+    if received(job_id):
+        return {"state": "received"}
+    return {"state": "nothing" if feed.archive.complete else "away"}

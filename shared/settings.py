@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         None, min_length=16, description="Signs the links that take dreams home; empty: a key in data, made once."
     )
     links_days: float = Field(30.0, gt=0, le=3650, description="Days after which such a link ends.")
+    send: bool = Field(True, description="Whether guests may send photos from their phones, at /send.")
+    send_recipes: str = Field(
+        "animals apparition curls eyes mosaic night spirals window woodcut", description="What they may choose from."
+    )
+    sends_per_guest: int = Field(6, ge=1, description="Photos that one guest may send in ten minutes.")
     cache_mb: int = Field(
         2000, ge=0, description="Megabytes of pictures that the display keeps where the store is not a folder."
     )

@@ -13,6 +13,7 @@ from shared.names import clip_name, sidecar_name
 from shared.recipe import load_recipe
 from tests.display.conftest import PATIENCE, Display
 from tests.display.studio import Studio
+from tests.display.test_routes import dreamt
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -119,7 +120,7 @@ def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenG
 
 
 def test_details_tell_guests_nothing_of_the_machines(display: Display, studio: Studio) -> None:
-    job = studio.dream((1, 2, 3))
+    job = dreamt(display, studio, (1, 2, 3))
     about = ask(display, f"/gallery/dreams/{job.id}")
     assert set(about) == {"recipe", "version", "seed", "network", "artworks", "size", "seconds", "verdicts"}
     for path in ("/gallery/dreams/" + "f" * 32, "/gallery/dreams/..%2f..%2fsecret", "/gallery/gallery.py"):

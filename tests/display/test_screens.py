@@ -28,6 +28,7 @@ DRAWN = {
     "gallery": ".leaves img",
     "map": "body[data-scene=map]",
     "takeaway": "main img",
+    "send": ".recipe img",
     "console": "[role=tab]",
 }
 
@@ -47,7 +48,14 @@ def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
     studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
     until(lambda: ask(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
     token = Links(display.settings).token(jobs[-1].id)
-    paths = {"wall": "/", "gallery": "/gallery", "map": "/map", "takeaway": f"/t/{token}", "console": "/console"}
+    paths = {
+        "wall": "/",
+        "gallery": "/gallery",
+        "map": "/map",
+        "takeaway": f"/t/{token}",
+        "send": "/send",
+        "console": "/console",
+    }
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()

@@ -11,10 +11,13 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from display.archive import Archive
+from display.curator import Curator
 from display.links import Links
 from shared.broker import connect
 from shared.names import clip_name, dream_name
 from shared.settings import Settings
+from shared.steering import steer
 from shared.store import Store
 from tests.display.conftest import PATIENCE, Display, Valkey, until
 from tests.display.studio import Studio, picture
@@ -260,6 +263,28 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
     part = ask(display, f"{path}/clip.mp4", Range="bytes=2-3")
     assert (part.status, part.body) == (206, b"23")  # type: ignore[attr-defined]
     assert ask(display, "/takeaway/takeaway.py").status == 404
+
+
+def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
+    open_phone: OpenPhone, studio: Studio, links: Links, display: Display, display_settings: Settings
+) -> None:
+    steer(studio.client, approval=True)
+    job = studio.dream((10, 90, 40))
+    path = f"/t/{links.token(job.id)}"
+    phone = open_phone(path)
+    expect(phone.get_by_role("heading", name="Your dream is looked at before it is shown")).to_be_visible()
+    assert ask(display, f"/qr/{job.id}.svg").status == 404
+    for name in ("dream.jpg", "photo.jpg", "frame-04.jpg"):
+        assert ask(display, f"{path}/{name}").status == 404
+    archive = Archive()
+    archive.recall(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    curator = Curator(display_settings, archive)
+    curator.show(job.id)
+    expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
+    curator.delete(job.id)
+    phone.reload()
+    expect(phone.get_by_role("heading", name="This dream is not on show")).to_be_visible()
+    assert ask(display, f"{path}/dream.jpg").status == 404
 
 
 def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(

@@ -11,7 +11,7 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 const FADE = 700;
 
 // Milliseconds until a page in a state asks again; those that are not here change no more.
-const AGAIN = { received: 1_000, waiting: 1_000, emerging: 700, held: 2_000, away: 2_000, failed: 5_000, gone: 5_000 };
+const AGAIN = { received: 1_000, waiting: 1_000, emerging: 700, held: 2_000, away: 2_000, failed: 5_000, nothing: 3_000, gone: 5_000 };
 const AWAY = 3_000;
 
 // A clip is made some time after its dream.
@@ -62,6 +62,7 @@ class Takeaway {
       failed: [words.name, words.own_failed, ""],
       held: [words.name, words.link_held, words.link_held_more],
       away: [words.name, words.link_away, words.link_away_more],
+      nothing: [words.name, words.link_nothing, words.link_nothing_more],
       gone: [words.name, words.link_gone, words.link_gone_more],
       expired: [words.name, words.link_expired, ends ? say("link_expired_more", { date: day(ends) }) : ""],
       wrong: [words.name, words.link_wrong, words.link_wrong_more],

@@ -16,6 +16,7 @@ class Wall {
     this.find(".home figcaption").textContent = words.take_home;
     this.find(".reconnecting").textContent = words.reconnecting;
     this.find(".strip").setAttribute("aria-label", words.strip);
+    this.invite();
     root.lang = words.language;
     this.lift();
     this.server = this.broker = true;
@@ -80,8 +81,8 @@ class Wall {
   // The last dream there was has been taken down.
   takeDown() {
     for (const place of [".dream .easel", ".photo .easel", ".backdrop"]) this.find(place).replaceChildren();
+    this.find(".home img")?.remove();
     this.root.removeAttribute("data-home");
-    this.find(".home img").removeAttribute("src");
     this.easel.wanted = this.photoEasel.wanted = this.shown = this.asked = undefined;
   }
 
@@ -118,17 +119,34 @@ class Wall {
     this.find(".title").textContent = job.title;
     this.find(".verdict").textContent = (job.verdicts ?? []).map((verdict) => this.verdict(verdict)).join("\n");
     this.find(".label").animate([{ opacity: 0 }, { opacity: 1 }], { duration: 2 * FADE, easing: "ease-in" });
-    if (scene === "dream") this.showCode(job);
+    if (scene === "dream") this.showCode("home", job.job_id, this.words.qr_dream);
     if (scene === "dream") this.photoEasel.show({ source: pictureUrl(job.photo), job_id: job.job_id, hurry: true });
   }
 
-  // The way home, for a phone's camera; where phones cannot follow there is none, and the photo has its place.
-  showCode({ job_id }) {
-    const code = this.find(".home img");
-    code.alt = this.words.qr_dream;
-    code.onload = () => this.root.setAttribute("data-home", job_id);
-    code.onerror = () => this.root.removeAttribute("data-home");
-    code.src = `/qr/${job_id}.svg`;
+  // The way in for phones without AirDrop: large where nothing hangs, small in the corner of what does.
+  invite() {
+    this.find(".send figcaption").textContent = this.words.send_yours;
+    this.showCode("send", "send", this.words.qr_send);
+  }
+
+  // A QR code for phones' cameras; where phones cannot follow there is none, and what is beside it has its place.
+  showCode(place, name, alt) {
+    const code = Object.assign(new Image(), { alt });
+    const hang = (...codes) => {
+      const figure = this.find(`.${place}`);
+      figure.querySelector("img")?.remove();
+      figure.prepend(...codes);
+    };
+    code.onload = () => {
+      if (place === "home" && this.shown?.job_id !== name) return; // another dream hangs by now
+      hang(code);
+      this.root.setAttribute(`data-${place}`, name);
+    };
+    code.onerror = () => {
+      hang();
+      this.root.removeAttribute(`data-${place}`);
+    };
+    code.src = `/qr/${name}.svg`;
   }
 
   // “peacock: 3 % → 71 %”
