@@ -14,6 +14,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.websockets import WebSocketDisconnected
 from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
@@ -107,7 +108,18 @@ def serve(settings: Settings) -> None:
             ws="websockets-sansio",  # what Streamlit itself chooses
             ws_max_size=64 * 1024 * 1024,
         )
+        logging.getLogger("uvicorn.error").addFilter(_Expected())
         _Server(config, app).run(sockets=[listener])
+
+
+class _Expected(logging.Filter):
+    """Keeps faults of a connection out of the log that are not the display's: nobody can do anything about them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass what is neither a browser that left while it was spoken to, nor text where Streamlit takes bytes."""
+        error = record.exc_info[1] if record.exc_info else None
+        text = isinstance(error, KeyError) and error.args == ("bytes",)
+        return not (text or isinstance(error, WebSocketDisconnected))
 
 
 class _Server(uvicorn.Server):

@@ -4,6 +4,11 @@ import http.client
 import json
 import shutil
 
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
 from shared.jobs import Job
 from shared.names import (
     clip_name,
@@ -155,3 +160,13 @@ def dreamt_after(display: Display, studio: Studio) -> Job:
     """A dream that is shown, so that the display has heard of all before it."""
     steer(studio.client, approval=False)
     return dreamt(display, studio, (7, 8, 9))
+
+
+def test_who_sends_text_where_streamlit_takes_bytes_fills_no_log(display: Display) -> None:
+    for _ in range(3):
+        address = f"ws://127.0.0.1:{display.settings.port}/_stcore/stream"
+        with connect(address, subprotocols=[Subprotocol("streamlit")]) as socket:
+            socket.send("this is text")
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=20)
+    assert display.stop()[:2] == (0, "")
