@@ -74,16 +74,16 @@ class Counter:
     async def take(self, request: Request, guest: str, recipe: Recipe) -> str:
         """Take an upload in, and return the id of its job. Raises Refused."""
         address = request.client.host if request.client else ""
-        if max(self._guests.wait(guest), self._addresses.wait(address)) > 0:
-            raise Refused("send_too_many", 429)
         if self._underway >= AT_A_TIME:
             raise Refused("send_busy", 503)
-        self._guests.count(guest)
-        self._addresses.count(address)
         self._underway += 1
         try:
             if await aside(lambda: self._reception.full):
                 raise Refused("send_busy", 503)
+            if max(self._guests.wait(guest), self._addresses.wait(address)) > 0:
+                raise Refused("send_too_many", 429)
+            self._guests.count(guest)
+            self._addresses.count(address)
             job_id = await self._reception.take(_patiently(request.stream()), guest, recipe)
         except OSError as error:
             _LOG.warning("A guest's photo could not be written: %s", error.strerror or error)

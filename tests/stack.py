@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -116,6 +117,20 @@ class Up:
         """Kill one part with SIGKILL, but none of its children."""
         note = json.loads((self.data / "run" / f"{name}.json").read_text())
         os.kill(note["pid"], signal.SIGKILL)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Stop one part and its children where they are, and let them go on afterwards."""
+        note = json.loads((self.data / "run" / f"{name}.json").read_text())
+        parent = psutil.Process(note["pid"])
+        family = [parent, *parent.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
 
     def answers(self) -> bool:
         """Tell whether the wall answers."""

@@ -94,11 +94,12 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> 
     for number in range(3):
         photo(up.folder / f"{number}.jpg", 10_000 + number)
     command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "vision", "--wait"]
-    sending = subprocess.Popen(command, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert sending.stdout is not None
-    batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
-    sending.send_signal(signal.SIGINT)
-    _, told = sending.communicate(timeout=20)
+    with up.stopped("worker"):  # or it might have dreamt all of them by then
+        sending = subprocess.Popen(command, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert sending.stdout is not None
+        batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
+        sending.send_signal(signal.SIGINT)
+        _, told = sending.communicate(timeout=20)
     assert sending.returncode == 1
     assert f"artdream collect {batch} --out FOLDER" in told
     collected = artdream("collect", batch, "--wait", "--out", "visions", folder=up.folder)
