@@ -4,19 +4,32 @@ import logging
 import signal
 import sys
 import threading
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from artdream.jobs import jobs
+from artdream.networks import networks
+from artdream.options import (
+    DataOption,
+    InboxOption,
+    OutOption,
+    PortOption,
+    RecipeOption,
+    SeedOption,
+    chosen_settings,
+    known_canvas,
+    out,
+    reached_settings,
+)
+from artdream.recipes import recipes
 from shared.broker import AWAY
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
-from shared.jobs import Lane, State
-from shared.recipe import load_recipe, recipe_names
+from shared.jobs import Lane
+from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.tunnel import reached
 
@@ -27,27 +40,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-recipes = typer.Typer(help="The ways to dream: list, sheet.", invoke_without_command=True)
 app.add_typer(recipes, name="recipes")
-
-networks = typer.Typer(help="The networks that dream: list, show, fetch.", invoke_without_command=True)
 app.add_typer(networks, name="networks")
-
-jobs = typer.Typer(help="The jobs: list, show, cancel, retry, link.", invoke_without_command=True)
 app.add_typer(jobs, name="jobs")
-
-out = Console(highlight=False)
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
-]
-InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
-RecipeOption = Annotated[str | None, typer.Option("--recipe", help="How to dream; `artdream recipes` lists them.")]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the dreams are put into.")]
-JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
-JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB…")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
 
 
 @app.command()
@@ -63,7 +58,7 @@ def up(
     from artdream.report import Report
     from artdream.stack import Stack
 
-    settings = _settings(inbox=inbox, data=data, port=port, recipe=recipe)
+    settings = chosen_settings(inbox=inbox, data=data, port=port, recipe=recipe)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
         settings.inbox.mkdir()
     _require_inbox(settings)
@@ -82,7 +77,7 @@ def watch(
     """Watch folders and send every photo that appears in them. They are only read."""
     from producer.watch import run
 
-    settings = _settings(inbox=inbox, data=data, recipe=recipe)
+    settings = chosen_settings(inbox=inbox, data=data, recipe=recipe)
     if not folders:
         _require_inbox(settings)
     stop = threading.Event()
@@ -113,7 +108,7 @@ def send(
         load_recipe(name)
     if target is not None and not wait:
         raise ArtDreamError("--out collects what was waited for: add --wait, or `artdream collect` it later.")
-    with _reached(data=data) as settings:
+    with reached_settings(data=data) as settings:
         send_batch(paths, recipe or (), settings, out, seed=seed, lane=lane, wait=wait, out=target)
 
 
@@ -127,66 +122,8 @@ def collect(
     """Collect the dreams of a batch that was sent from this data folder."""
     from artdream.batches import collect_batch
 
-    with _reached(data=data) as settings:
+    with reached_settings(data=data) as settings:
         collect_batch(batch, settings, out, wait=wait, out=target)
-
-
-@jobs.callback()
-def jobs_or_list(context: typer.Context) -> None:
-    """The jobs: list, show, cancel, retry, link."""
-    if context.invoked_subcommand is None:
-        list_jobs()
-
-
-@jobs.command("list")
-def list_jobs(
-    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given again.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 30,
-    data: DataOption = None,
-) -> None:
-    """List the jobs, newest first."""
-    from artdream.jobs import show_list
-
-    with _reached(data=data) as settings:
-        show_list(settings, out, states=state or (), limit=limit)
-
-
-@jobs.command("show")
-def show_job(job: JobArgument, data: DataOption = None) -> None:
-    """Show what is known of a job."""
-    from artdream.jobs import show_job as show
-
-    with _reached(data=data) as settings:
-        show(settings, out, job)
-
-
-@jobs.command("cancel")
-def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
-    """Call jobs off, whether they wait or are being dreamt. No other job notices."""
-    from artdream.jobs import cancel
-
-    with _reached(data=data) as settings:
-        cancel(settings, out, jobs)
-
-
-@jobs.command("retry")
-def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
-    """Take up jobs again that failed or were cancelled."""
-    from artdream.jobs import retry
-
-    with _reached(data=data) as settings:
-        retry(settings, out, jobs)
-
-
-@jobs.command("link")
-def link_job(
-    job: Annotated[str, typer.Argument(help="A job's id, how it begins, or an old link.", metavar="JOB")],
-    data: DataOption = None,
-) -> None:
-    """Print a link that takes a dream home; the way to renew one that has expired."""
-    from artdream.jobs import link
-
-    link(_settings(data=data), out, job)
 
 
 @app.command()
@@ -198,7 +135,7 @@ def worker(
     """Dream what waits in the lanes."""
     from worker.app import run
 
-    settings = _settings(data=data, recipe=recipe)
+    settings = chosen_settings(data=data, recipe=recipe)
     _log_to_stderr()
     with reached(settings) as settings:
         run(settings, concurrency=concurrency)
@@ -209,7 +146,7 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
     """Show the wall in a browser."""
     from display.app import serve
 
-    settings = _settings(data=data, port=port)
+    settings = chosen_settings(data=data, port=port)
     _log_to_stderr()
     with reached(settings) as settings:
         serve(settings)
@@ -228,10 +165,10 @@ def dream(
     """Dream one photo here and now, with no broker at all."""
     from artdream.offline import dream_file
 
-    settings = _settings(recipe=recipe)
+    settings = chosen_settings(recipe=recipe)
     chosen = load_recipe(settings.recipe)
     if canvas is not None:
-        chosen = chosen.model_copy(update={"canvas": _canvas(canvas)})
+        chosen = chosen.model_copy(update={"canvas": known_canvas(canvas)})
     dream_file(source, target, chosen, seed, settings, out)
 
 
@@ -259,72 +196,7 @@ def look(
         objective = {"kind": "channels", "layer": layer, "channels": [channel]}
     else:
         objective = {"kind": "layers", "layers": {layer: 1.0}}
-    look_file(target, objective, network, _canvas(canvas), steps, seed, _settings(), out)
-
-
-@recipes.callback()
-def recipes_or_list(context: typer.Context) -> None:
-    """The ways to dream: list, sheet."""
-    if context.invoked_subcommand is None:
-        list_recipes()
-
-
-@recipes.command("list")
-def list_recipes() -> None:
-    """List the ways to dream."""
-    table = Table("Recipe", "Title", "Network", "Canvas", "What it does", box=None, header_style="dim")
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
-    out.print(table)
-
-
-@recipes.command("sheet")
-def sheet(
-    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
-    seed: SeedOption = 0,
-    canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
-) -> None:
-    """Dream one photo in every way, side by side."""
-    from artdream.offline import sheet_file
-
-    sheet_file(source, target, _canvas(canvas), seed, _settings(), out)
-
-
-@networks.callback()
-def networks_or_list(context: typer.Context) -> None:
-    """The networks that dream: list, show, fetch."""
-    if context.invoked_subcommand is None:
-        list_networks()
-
-
-@networks.command("list")
-def list_networks(data: DataOption = None) -> None:
-    """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
-    from artdream.networks import show_list
-
-    show_list(_settings(data=data), out)
-
-
-@networks.command("show")
-def show_network(
-    name: Annotated[str, typer.Argument(help="`artdream networks` lists them; or a .keras file.", metavar="NAME")],
-    classes: Annotated[bool, typer.Option("--classes", help="Print every class it tells apart.")] = False,
-    data: DataOption = None,
-) -> None:
-    """Show the layers of a network that a recipe may name, and its classes."""
-    from artdream.networks import show_network as show
-
-    show(_settings(data=data), name, out, every_class=classes)
-
-
-@networks.command("fetch")
-def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
-    """Fetch the weights of a network, once."""
-    from artdream.networks import fetch
-
-    fetch(_settings(), name, out)
+    look_file(target, objective, network, known_canvas(canvas), steps, seed, chosen_settings(), out)
 
 
 @app.command()
@@ -332,7 +204,7 @@ def status(data: DataOption = None) -> None:
     """Say what is running, what waits, and what went wrong lately."""
     from artdream.status import show
 
-    with _reached(data=data) as settings:
+    with reached_settings(data=data) as settings:
         show(settings, out)
 
 
@@ -341,7 +213,7 @@ def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
     """Check this machine and installation, one line each, with what to do."""
     from artdream.doctor import examine
 
-    if not examine(_settings(inbox=inbox, data=data), out):
+    if not examine(chosen_settings(inbox=inbox, data=data), out):
         raise typer.Exit(1)
 
 
@@ -353,23 +225,6 @@ def main() -> None:
         _end(str(error))
     except AWAY as error:
         _end(f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?")
-
-
-def _settings(**chosen: object) -> Settings:
-    settings = Settings.read(**chosen)
-    load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
-    return settings
-
-
-def _reached(**chosen: object) -> AbstractContextManager[Settings]:
-    """Enter a context in which the broker can be reached, through SSH where the settings say so."""
-    return reached(_settings(**chosen))
-
-
-def _canvas(side: int) -> int:
-    if side not in LONG_SIDES:
-        raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
-    return side
 
 
 def _require_inbox(settings: Settings) -> None:

@@ -1,79 +1,106 @@
-"""Jobs on the terminal: listed, shown, cancelled, taken up again."""
+"""`artdream jobs`: listed, shown, cancelled, taken up again, and the links that take their dreams home."""
 
 import re
 import time
-from collections.abc import Sequence
+from typing import Annotated
 
-from rich.console import Console
+import typer
 from rich.table import Table
 
+from artdream.options import DataOption, chosen_settings, group, out, reached_settings
 from shared.broker import connect
 from shared.errors import ArtDreamError
 from shared.jobs import State
 from shared.jobtable import Entry, JobTable
 from shared.queue import celery_app, submit
-from shared.settings import PREFIX, Settings
+from shared.settings import PREFIX
+
+jobs = group("The jobs: list, show, cancel, retry, link.")
+
+JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
+JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB…")]
 
 
-def show_list(settings: Settings, console: Console, *, states: Sequence[State], limit: int) -> None:
-    """Print the newest jobs, of some states where any are named."""
-    entries = [one for one in JobTable(connect(settings.broker)).entries() if not states or one.state in states]
+@jobs.callback()
+def jobs_or_list(context: typer.Context) -> None:
+    """The jobs: list, show, cancel, retry, link."""
+    if context.invoked_subcommand is None:
+        list_jobs()
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given again.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 30,
+    data: DataOption = None,
+) -> None:
+    """List the jobs, newest first."""
+    with reached_settings(data=data) as settings:
+        entries = [one for one in JobTable(connect(settings.broker)).entries() if not state or one.state in state]
     table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
     for entry in sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]:
         job = entry.job
         row = (job.id[:12], entry.state, _clock(entry.at), job.lane, job.recipe.name, str(job.seed), job.photo_id[:8])
         table.add_row(*row, entry.reason)
-    console.print(table)
+    out.print(table)
     if len(entries) > limit:
-        console.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
+        out.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
 
 
-def show_job(settings: Settings, console: Console, prefix: str) -> None:
-    """Print what is known of one job."""
-    entry = _find(JobTable(connect(settings.broker)), prefix)
-    job = entry.job
+@jobs.command("show")
+def show_job(job: JobArgument, data: DataOption = None) -> None:
+    """Show what is known of a job."""
+    with reached_settings(data=data) as settings:
+        entry = _find(JobTable(connect(settings.broker)), job)
+    found, recipe = entry.job, entry.job.recipe
     facts = {
-        "job": job.id,
+        "job": found.id,
         "state": f"{entry.state} since {_clock(entry.at)}",
         "reason": entry.reason,
-        "photo": job.photo_id,
-        "recipe": f"{job.recipe.name}, version {job.recipe.version}, {job.recipe.canvas} px, {job.recipe.network}",
-        "seed": str(job.seed),
-        "lane": job.lane,
-        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in job.stages.items()),
+        "photo": found.photo_id,
+        "recipe": f"{recipe.name}, version {recipe.version}, {recipe.canvas} px, {recipe.network}",
+        "seed": str(found.seed),
+        "lane": found.lane,
+        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in found.stages.items()),
     }
     for name, fact in facts.items():
         if fact:
-            console.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
+            out.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
 
 
-def cancel(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
-    """Call jobs off. Raises ArtDreamError for the first that is unknown or has ended."""
-    table = JobTable(connect(settings.broker))
-    for prefix in prefixes:
-        entry = _find(table, prefix)
-        if not table.cancel(entry.job.id):
-            raise ArtDreamError(f"Job {entry.job.id[:12]} has ended already: it is {entry.state}.")
-        console.print(f"Job {entry.job.id[:12]} is cancelled.")
+@jobs.command("cancel")
+def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
+    """Call jobs off, whether they wait or are being dreamt. No other job notices."""
+    with reached_settings(data=data) as settings:
+        table = JobTable(connect(settings.broker))
+        for prefix in jobs:
+            entry = _find(table, prefix)
+            if not table.cancel(entry.job.id):
+                raise ArtDreamError(f"Job {entry.job.id[:12]} has ended already: it is {entry.state}.")
+            out.print(f"Job {entry.job.id[:12]} is cancelled.")
 
 
-def retry(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
-    """Take up jobs again that failed or were cancelled. Raises ArtDreamError for the first that did neither."""
-    table, app = JobTable(connect(settings.broker), approval=settings.approval), celery_app(settings)
-    for prefix in prefixes:
-        entry = _find(table, prefix)
-        if not submit(app, table, entry.job):
-            raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
-        console.print(f"Job {entry.job.id[:12]} is in its lane again.")
+@jobs.command("retry")
+def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
+    """Take up jobs again that failed or were cancelled."""
+    with reached_settings(data=data) as settings:
+        table, app = JobTable(connect(settings.broker), approval=settings.approval), celery_app(settings)
+        for prefix in jobs:
+            entry = _find(table, prefix)
+            if not submit(app, table, entry.job):
+                raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
+            out.print(f"Job {entry.job.id[:12]} is in its lane again.")
 
 
-def link(settings: Settings, console: Console, job: str) -> None:
-    """Print a new link to a dream. job: how its id begins, its whole id, or an old link to it, expired or not.
-
-    Raises ArtDreamError where no job is meant, or phones cannot reach the display.
-    """
+@jobs.command("link")
+def link_job(
+    job: Annotated[str, typer.Argument(help="A job's id, how it begins, or an old link.", metavar="JOB")],
+    data: DataOption = None,
+) -> None:
+    """Print a link that takes a dream home; the way to renew one that has expired."""
     from display.links import Links
 
+    settings = chosen_settings(data=data)
     links = Links(settings)
     if old := links.read(job.rpartition("/")[2]):
         job_id = old.job_id
@@ -86,7 +113,7 @@ def link(settings: Settings, console: Console, job: str) -> None:
         raise ArtDreamError(
             f"Phones cannot reach {settings.host}: set {PREFIX}HOST=0.0.0.0, or {PREFIX}PUBLIC_URL to where they can."
         )
-    console.print(url, soft_wrap=True, markup=False)
+    out.print(url, soft_wrap=True, markup=False)
 
 
 def _find(table: JobTable, prefix: str) -> Entry:

@@ -1,23 +1,40 @@
-"""What `artdream networks` prints."""
+"""`artdream networks`: what can dream, what is in it, and the weights that are fetched."""
 
-from rich.console import Console
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.table import Table
 
+from artdream.options import DataOption, chosen_settings, group, out
 from shared.settings import Settings
 from shared.store import Store
-from worker.networks import Networks
+
+if TYPE_CHECKING:
+    from worker.networks import Networks
 
 #: Classes that are named where not all are asked for.
 FEW = 5
 
 MEGABYTE = 1e6
 
+networks = group("The networks that dream: list, show, fetch.")
 
-def show_list(settings: Settings, out: Console) -> None:
-    """Print a line for each network. Raises StoreError where the store is away."""
+
+@networks.callback()
+def networks_or_list(context: typer.Context) -> None:
+    """The networks that dream: list, show, fetch."""
+    if context.invoked_subcommand is None:
+        list_networks()
+
+
+@networks.command("list")
+def list_networks(data: DataOption = None) -> None:
+    """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
     table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    for known in _networks(settings).known():
+    for known in networks_of(chosen_settings(data=data)).known():
         table.add_row(
             known.name,
             known.source,
@@ -31,12 +48,14 @@ def show_list(settings: Settings, out: Console) -> None:
     out.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
 
 
-def show_network(settings: Settings, name: str, out: Console, *, every_class: bool) -> None:
-    """Load a network and print its layers, with channels and stride, and its classes.
-
-    Raises ArtDreamError where the network is unknown, not here, or refused.
-    """
-    network = _networks(settings).load(name)
+@networks.command("show")
+def show_network(
+    name: Annotated[str, typer.Argument(help="`artdream networks` lists them; or a .keras file.", metavar="NAME")],
+    classes: Annotated[bool, typer.Option("--classes", help="Print every class it tells apart.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show the layers of a network that a recipe may name, with channels and stride, and its classes."""
+    network = networks_of(chosen_settings(data=data)).load(name)
     table = Table("Layer", "Channels", "Stride", box=None, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -45,7 +64,7 @@ def show_network(settings: Settings, name: str, out: Console, *, every_class: bo
         table.add_row(layer, str(network.channel_count(layer)), f"{strides[layer]} px" if layer in strides else "")
     out.print(table)
     count = len(network.classes)
-    told = network.classes if every_class else network.classes[:FEW]
+    told = network.classes if classes else network.classes[:FEW]
     more = f", … {count - FEW} more (--classes)" if len(told) < count else ""
     lines = [
         f"{name}: {len(network.layers)} layers, sha256 {network.digest[:12]}…, computes in {network.precision}.",
@@ -55,16 +74,17 @@ def show_network(settings: Settings, name: str, out: Console, *, every_class: bo
         out.print(line, soft_wrap=True, markup=False)
 
 
-def fetch(settings: Settings, name: str, out: Console) -> None:
-    """Fetch the weights of a network and say where they are.
-
-    Raises ArtDreamError where the network is unknown or its weights cannot be fetched.
-    """
-    path = _networks(settings).fetch(name)
+@networks.command("fetch")
+def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
+    """Fetch the weights of a network, once."""
+    path = networks_of(chosen_settings()).fetch(name)
     out.print(f"The weights of {name} are here: {path}", soft_wrap=True, markup=False)
 
 
-def _networks(settings: Settings) -> Networks:
+def networks_of(settings: Settings) -> Networks:
+    """Return the networks of an installation; where there is none, those that came with ArtDream."""
+    from worker.networks import Networks
+
     # Where nothing was ever stored there is no folder, and asking makes none.
     store = Store(settings.store) if settings.store_url or settings.data.exists() else None
     return Networks(settings.weights, store, settings.precision)

@@ -1,0 +1,49 @@
+"""Options that several commands share, and what every command begins with."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from shared.canvas import LONG_SIDES
+from shared.errors import ArtDreamError
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.tunnel import reached
+
+out = Console(highlight=False)
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
+]
+InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="How to dream; `artdream recipes` lists them.")]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the dreams are put into.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
+
+
+def chosen_settings(**chosen: object) -> Settings:
+    """Read the settings, what the command line chose before all else. Raises ArtDreamError for a faulty one."""
+    settings = Settings.read(**chosen)
+    load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
+    return settings
+
+
+def reached_settings(**chosen: object) -> AbstractContextManager[Settings]:
+    """Enter a context in which the broker can be reached, through SSH where the settings say so."""
+    return reached(chosen_settings(**chosen))
+
+
+def known_canvas(side: int) -> int:
+    """Return a long side that there is a canvas of. Raises ArtDreamError for any other."""
+    if side not in LONG_SIDES:
+        raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
+    return side
+
+
+def group(help: str) -> typer.Typer:
+    """Return an empty group of commands that lists when it is called by itself."""
+    return typer.Typer(help=help, invoke_without_command=True)
