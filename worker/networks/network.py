@@ -1,10 +1,11 @@
 """A network: a frozen convolutional net that can be asked for what its layers see."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +16,15 @@ from PIL import Image
 from shared.errors import ArtDreamError, did_you_mean
 from worker.backend import Shape, Tensor, compiled
 from worker.networks import classes as class_names
+
+
+class Seen(NamedTuple):
+    """What a network saw in some pictures."""
+
+    #: (pictures, channels): the mean of its representation.
+    features: NDArray[np.float32]
+    #: (pictures, classes): how probable each class is, summing to 1 for each picture.
+    probabilities: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,39 +82,69 @@ class Network:
         """
         return class_names.class_index(self.classes, name, self.name)
 
+    def look(self, pictures: Sequence[NDArray[np.uint8]]) -> Seen:
+        """Look at whole pictures, each at the size at which the network knows pictures best.
+
+        pictures: (height, width, 3) each, of any sizes; those that follow each other in one size are looked at
+        together. Raises ArtDreamError where the network has no classes.
+        """
+        parts = [self._together(list(same)) for _, same in itertools.groupby(pictures, key=lambda one: one.shape)]
+        return Seen(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return how probable each class is for a whole picture: (classes,), sum 1.
 
-        pixels: (height, width, 3), any size; it is seen with its short side at `side`, its aspect kept. Raises
-        ArtDreamError where the network has no classes.
+        pixels: (height, width, 3), any size. Raises ArtDreamError where the network has no classes.
         """
-        if self.classmap is None:
-            raise ArtDreamError(f"The network {self.name} tells no classes apart: take one that was trained to.")
+        probable: NDArray[np.float32] = self.look([pixels]).probabilities[0]
+        return probable
+
+    def _together(self, pictures: list[NDArray[np.uint8]]) -> Seen:
+        scaled = np.concatenate([to_picture(self.scaled(one)) for one in pictures])
+        features, logits = (np.asarray(part, np.float32) for part in self._look(scaled))
+        return Seen(features, softmax(logits))
+
+    def scaled(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Scale pixels (height, width, 3) to the size at which the network knows them best: short side `side`."""
         height, width, _ = pixels.shape
         scale = self.side / min(height, width)
         size = (max(self.side, round(width * scale)), max(self.side, round(height * scale)))
-        scaled = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-        logits = np.asarray(self._logits(to_picture(scaled)))[0]
-        odds = np.exp(logits - logits.max())
-        probable: NDArray[np.float32] = odds / odds.sum()
-        return probable
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+    @property
+    def representation(self) -> str:
+        """The layer whose mean the classes are told apart by. Raises ArtDreamError where there are no classes."""
+        return self.layers[self.layers.index(self._classmap()) - 1]
+
+    def _classmap(self) -> str:
+        if self.classmap is None:
+            raise ArtDreamError(f"The network {self.name} tells no classes apart: take one that was trained to.")
+        return self.classmap
 
     @cached_property
-    def _logits(self) -> Callable[[Tensor], Tensor]:
-        """From pictures to the mean of their class maps, (batch, classes)."""
-        name = str(self.classmap)
-        features = self.features([name])
+    def _look(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """From pictures to the means of the representation and of the class map, (batch, channels) each."""
+        layer, classmap = self.representation, self._classmap()
+        features = self.features((layer, classmap))
 
-        def seen(pictures: Tensor) -> Tensor:
-            return ops.mean(features(pictures)[name], axis=(1, 2))
+        def look(pictures: Tensor) -> tuple[Tensor, Tensor]:
+            seen = features(pictures)
+            return ops.mean(seen[layer], axis=(1, 2)), ops.mean(seen[classmap], axis=(1, 2))
 
         takes: list[tuple[Shape, str]] = [((None, None, None, 3), "float32")]
-        return compiled(seen, takes=takes, reads=features)
+        return compiled(look, takes=takes, reads=features)
 
     def _output(self, name: str) -> Any:
         if name not in self.layers:
             raise ArtDreamError(f"The network {self.name} has no layer “{name}”. {did_you_mean(name, self.layers)}")
         return self.model.get_layer(name).output
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn logits (…, classes) into probabilities of the same shape."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probable: NDArray[np.float32] = odds / odds.sum(axis=-1, keepdims=True)
+    return probable
 
 
 def to_picture(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
