@@ -42,7 +42,7 @@ pictures: .venv/dev
 	.venv/bin/python -m benchmarks.pictures
 
 .venv/dev: pyproject.toml uv.lock | $(UV)
-	$(UV) sync --quiet --locked --extra stack
+	$(UV) sync --quiet --locked --extra stack --extra train
 	@touch $@
 
 .tools/bin/uv:

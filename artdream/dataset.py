@@ -1,0 +1,155 @@
+"""`artdream dataset`: from somebody's paintings to a data set that a network can learn from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image, ImageOps
+from rich.table import Table
+
+from artdream.bars import bar
+from artdream.options import out
+from artdream.sheet import CELL, Cell, sheet
+
+#: Refused files that are named one by one.
+TOLD = 20
+
+#: Artists that are listed; the table has all.
+SHOWN = 60
+
+dataset = typer.Typer(help="Paintings to learn from: select, fetch, organise, report.", no_args_is_help=True)
+
+FolderArgument = Annotated[Path, typer.Argument(help="What `artdream dataset organise` made.", metavar="DIR")]
+
+
+StyleOption = Annotated[list[str] | None, typer.Option("--style", help="Only works of this style; may be repeated.")]
+GenreOption = Annotated[list[str] | None, typer.Option("--genre", help="Only works of this genre; may be repeated.")]
+SinceOption = Annotated[int | None, typer.Option("--since", help="Only works from this year on.")]
+UntilOption = Annotated[int | None, typer.Option("--until", help="Only works up to this year.")]
+
+
+@dataset.command()
+def select(
+    table: Annotated[Path, typer.Argument(help="Painter by Numbers' all_data_info.csv.", metavar="TABLE")],
+    target: Annotated[Path, typer.Option("--breakdown", help="The table of artists, to be edited and merged again.")],
+    minimum: Annotated[int, typer.Option("--min-works", min=1, help="New artists with fewer are not kept.")] = 200,
+    style: StyleOption = None,
+    genre: GenreOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+) -> None:
+    """List artists by number of works, in a table whose columns keep and note are yours."""
+    from worker.training.dataset import breakdown
+    from worker.training.dataset.table import Wanted, count
+
+    works = count(table, Wanted(tuple(style or ()), tuple(genre or ()), since, until))
+    before = breakdown.read(target) if target.exists() else []
+    lines = breakdown.merged(before, works, minimum)
+    breakdown.write(target, lines)
+    listed = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
+    listed.columns[1].justify = "right"
+    for line in lines[:SHOWN]:
+        listed.add_row(line.artist, str(line.works), "yes" if line.keep else "no", line.note)
+    out.print(listed)
+    if len(lines) > SHOWN:
+        out.print(f"… and {len(lines) - SHOWN} more.")
+    kept = [line for line in lines if line.keep]
+    out.print(
+        f"{target}: {len(lines)} artists, of whom {len(kept)} with {sum(line.works for line in kept)} works are kept. "
+        "Say yes or no in its column “keep”, and run this again whenever you like.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+@dataset.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="painter-by-numbers (40 GB) or best-artworks (2 GB).", metavar="NAME")],
+    target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
+) -> None:
+    """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
+    from worker.training.dataset.fetching import fetch as download
+
+    out.print(f"{download(name, target)}", soft_wrap=True, markup=False)
+
+
+@dataset.command()
+def organise(
+    source: Annotated[Path, typer.Argument(help="Paintings as they came.", metavar="SRC")],
+    target: Annotated[Path, typer.Argument(help="Where the data set goes.", metavar="DST")],
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Painter by Numbers' all_data_info.csv, whose files SRC holds.")
+    ] = None,
+    breakdown: Annotated[
+        Path | None, typer.Option("--breakdown", help="What `dataset select` made: only artists kept there.")
+    ] = None,
+    style: StyleOption = None,
+    genre: GenreOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    names: Annotated[
+        Path | None, typer.Option("--names", help="A table with columns folder and name: how artists are called.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same split.")] = 0,
+    side: Annotated[
+        int | None, typer.Option("--side", min=32, help="Pixels: short sides are made no longer [384].")
+    ] = None,
+) -> None:
+    """Convert paintings, and split them into train, val and test. Killed and called again, it goes on."""
+    from worker.training.dataset import breakdown as annotated
+    from worker.training.dataset.organise import SIDE
+    from worker.training.dataset.organise import organise as make
+    from worker.training.dataset.sources import find, read_names
+    from worker.training.dataset.table import Wanted
+
+    keep = annotated.kept(breakdown) if breakdown else None
+    wanted = Wanted(tuple(style or ()), tuple(genre or ()), since, until)
+    found = find(source, table, wanted, keep, read_names(names) if names else None)
+    with bar("converting", out) as watch:
+        made = make(found, target, seed=seed, side=side or SIDE, watch=watch)
+    for refused in made.refused[:TOLD]:
+        out.print(f"{refused.path} {refused.reason}.", soft_wrap=True, markup=False)
+    if len(made.refused) > TOLD:
+        out.print(f"… and {len(made.refused) - TOLD} more.")
+    entries = made.manifest.entries
+    twice = len(found) - len(entries) - len(made.refused)
+    alike = len(entries) - len({entry.group for entry in entries})
+    out.print(
+        f"{target}: {len(entries)} paintings by {len({entry.artist for entry in entries})} artists, data set "
+        f"{made.manifest.digest}. {len(made.refused)} files were refused, {twice} "
+        f"were there twice, {alike} are nearly the same as another and stay on its side.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+@dataset.command()
+def report(
+    folder: FolderArgument,
+    target: Annotated[Path | None, typer.Option("--sheet", help="Also a contact sheet, as JPEG or PNG.")] = None,
+) -> None:
+    """Count the pictures of each artist and part, and show some of each."""
+    from worker.training.dataset import PARTS, Dataset
+
+    opened = Dataset.open(folder)
+    table = Table("Artist", *PARTS, "all", box=None, header_style="dim")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    counts = {
+        part: np.bincount([one.artist for one in opened.part(part)], minlength=len(opened.artists)) for part in PARTS
+    }
+    for index, artist in enumerate(opened.artists):
+        own = [int(counts[part][index]) for part in PARTS]
+        table.add_row(artist, *map(str, own), str(sum(own)))
+    table.add_row("", *(str(counts[part].sum()) for part in PARTS), str(len(opened.paintings)), style="bold")
+    out.print(table)
+    if target is not None:
+        cells = []
+        for index, artist in enumerate(opened.artists):
+            paintings = [one for one in opened.paintings if one.artist == index]
+            with Image.open(paintings[len(paintings) // 2].path) as picture:
+                pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL, CELL)))
+            cells.append(Cell(artist, str(len(paintings)), pixels))
+        Image.fromarray(sheet(cells)).save(target)
+        out.print(str(target), soft_wrap=True, markup=False)

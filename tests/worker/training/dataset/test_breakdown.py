@@ -1,0 +1,60 @@
+"""What a maker decides about artists survives spreadsheets, and the next run."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ArtDreamError
+from worker.training.dataset.breakdown import Line, kept, merged, read, write
+
+
+def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "artists.csv"
+    write(path, merged([], {"Anna Rot": 300, "Bert Blau": 250, "Cleo Grün": 10}, minimum=200))
+    assert [(one.artist, one.keep) for one in read(path)] == [
+        ("Anna Rot", True),
+        ("Bert Blau", True),
+        ("Cleo Grün", False),
+    ]
+    edited = [one._replace(keep=not one.keep, note=f"“{one.artist}”, looked at; ok") for one in read(path)]
+    write(path, edited)
+    again = merged(read(path), {"Bert Blau": 400, "Cleo Grün": 10, "Dora Grau": 500}, minimum=200)
+    assert again == [
+        Line("Dora Grau", 500, True, ""),
+        Line("Bert Blau", 400, False, "“Bert Blau”, looked at; ok"),
+        Line("Cleo Grün", 10, True, "“Cleo Grün”, looked at; ok"),
+        Line("Anna Rot", 0, False, "“Anna Rot”, looked at; ok"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffartist;works;keep;note\r\nCleo Grün;10;Yes;a, b\r\nAnna Rot;3;NO;\r\n",
+        "note,Keep,Artist,my own column\n“a, b”,x,Cleo Grün,!\n,0,Anna Rot,?\n".replace("“a, b”", '"a, b"'),
+        "artist\tkeep\tnote\nCleo Grün\tTRUE\ta, b\nAnna Rot\tfalse\t\n\t\t\n",
+    ],
+)
+def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "artists.csv"
+    path.write_bytes(text.encode())
+    assert {one.artist: (one.keep, one.note) for one in read(path)} == {
+        "Cleo Grün": (True, "a, b"),
+        "Anna Rot": (False, ""),
+    }
+    assert kept(path) == ["Cleo Grün"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"artist,keep\nAnna Rot,perhaps\n", "line 2: “perhaps” is neither yes nor no"),
+        (b"name,keep\nAnna Rot,yes\n", "has no column “artist”"),
+        (b"artist,keep\nAnna Rot,no\n", "keeps nobody"),
+        ("artist,keep\nCleo Grün,yes\n".encode("latin-1"), "save it as CSV in UTF-8"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_its_line(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "artists.csv").write_bytes(content)
+    with pytest.raises(ArtDreamError, match=told):
+        kept(tmp_path / "artists.csv")

@@ -1,0 +1,1 @@
+"""Where networks learn to tell artists apart: data set, training, evaluation, and the map of what was learned."""
