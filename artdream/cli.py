@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from artdream.classifier import embed, evaluate, train
+from artdream.dataset import dataset
 from artdream.jobs import jobs
 from artdream.networks import networks
 from artdream.options import (
@@ -42,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(recipes, name="recipes")
 app.add_typer(networks, name="networks")
+app.add_typer(dataset, name="dataset")
 app.add_typer(jobs, name="jobs")
 
 
@@ -197,6 +200,11 @@ def look(
     else:
         objective = {"kind": "layers", "layers": {layer: 1.0}}
     look_file(target, objective, network, known_canvas(canvas), steps, seed, chosen_settings(), out)
+
+
+app.command()(train)
+app.command()(evaluate)
+app.command()(embed)
 
 
 @app.command()

@@ -1,0 +1,232 @@
+"""`artdream train`, `evaluate` and `embed`: networks that tell artists apart."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from PIL import Image, ImageOps
+from rich.table import Table
+
+from artdream.bars import bar, progress
+from artdream.home import Home
+from artdream.networks import networks_of
+from artdream.options import chosen_settings, out
+from artdream.sheet import CELL, Cell, sheet
+from shared.errors import ArtDreamError
+from worker.silence import silence
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from worker.training.evaluation import Evaluation
+
+NetworkArgument = Annotated[str, typer.Argument(help="`artdream networks` lists them.", metavar="NETWORK")]
+PicturesOption = Annotated[Path, typer.Option("--data", help="What `artdream dataset organise` made.")]
+InstallationOption = Annotated[
+    Path | None, typer.Option("--installation", help="Folder of the installation [./artdream-data].")
+]
+
+#: Pictures of a pair of artists that are shown.
+EXAMPLES = 4
+
+BACKBONES = ("lite", "vgg19", "inception_v3")
+
+
+def train(
+    data: PicturesOption,
+    target: Annotated[str, typer.Option("--out", help="artist/NAME, in the installation's store; or a folder.")],
+    backbone: Annotated[str, typer.Option("--backbone", help=f"{', '.join(BACKBONES)}.")] = "lite",
+    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Rounds through all pictures.")] = None,
+    side: Annotated[int | None, typer.Option("--side", min=32, help="Pixels: pictures that are learned from.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Pictures of one step.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="The highest learning rate.")] = None,
+    patience: Annotated[int | None, typer.Option("--patience", min=1, help="Epochs to wait for a better one.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same training.")] = 0,
+    precision: Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16.")] = None,
+    licence: Annotated[str, typer.Option("--licence", help="Under which the network may be used.")] = "",
+    installation: InstallationOption = None,
+) -> None:
+    """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
+    with silence():
+        from worker.training.keeping import keep
+        from worker.training.plan import Plan
+        from worker.training.trainer import Step
+        from worker.training.trainer import train as learn
+    from worker.training.dataset import Dataset
+
+    if backbone not in BACKBONES:
+        raise ArtDreamError(f"There is no backbone “{backbone}”: take one of {', '.join(BACKBONES)}.")
+    settings = chosen_settings(data=installation)
+    home = Home.of(target, settings)
+    home.require_writable()
+    plan = Plan.of(
+        backbone,  # type: ignore[arg-type]
+        epochs=epochs,
+        side=side,
+        batch=batch,
+        rate=rate,
+        patience=patience,
+        seed=seed,
+        precision=precision,
+    )
+    dataset = Dataset.open(data)
+    state = settings.data / "training" / home.name.replace("/", "-")
+    out.print(
+        f"{len(dataset.part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
+        f"What is learned is kept in {state} after each epoch.",
+        soft_wrap=True,
+        markup=False,
+    )
+    with progress(out) as bars:
+        task = bars.add_task("head", total=1.0)
+        told: set[int] = set()
+
+        def watch(step: Step) -> None:
+            bars.update(task, description=step.phase, completed=step.fraction)
+            if step.last and step.fraction == 1 and step.last.epoch not in told:
+                told.add(step.last.epoch)
+                bars.console.print(
+                    f"{step.phase}: loss {step.last.loss:.3f}, right on val {step.last.accuracy:.1%}, "
+                    f"{step.last.seconds:.0f} s",
+                    highlight=False,
+                )
+
+        trained = learn(dataset, plan, state, settings.weights, watch)
+    if not trained.knows:
+        out.print(
+            f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
+            f"`artdream networks fetch {backbone}` gets them.",
+            soft_wrap=True,
+        )
+    command = shlex.join(["artdream", *sys.argv[1:]])
+    kept = keep(home.name, trained, dataset, command=command, licence=licence)
+    home.put(kept.files)
+    score = kept.evaluation
+    out.print(
+        f"{home}: {len(kept.content) / 1e6:.1f} MB, sha256 {score.weights[:12]}…, right on {score.pictures} pictures "
+        f"of test: {score.top1:.1%} (among the first five {score.top5:.1%}), macro F1 {score.macro_f1:.3f}.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def evaluate(
+    network: NetworkArgument,
+    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
+    part: Annotated[str, typer.Option("--part", help="Of a data set: train, val or test.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the confusion matrix, as a page and a picture.")
+    ] = None,
+    installation: InstallationOption = None,
+) -> None:
+    """Say how well a network tells artists apart, on pictures of your own."""
+    with silence():
+        from worker.training.evaluation import evaluate as measure
+    from worker.training.dataset import PARTS, Dataset
+    from worker.training.figures import confusion_matrix
+
+    if part not in PARTS:
+        raise ArtDreamError(f"There is no part “{part}”: take one of {', '.join(PARTS)}.")
+    settings = chosen_settings(data=installation)
+    dataset = Dataset.any(data)
+    paintings = dataset.part(part) if dataset.in_parts else dataset.paintings
+    loaded = networks_of(settings).load(network)
+    with bar("looking", out) as watch:
+        result = measure(loaded, paintings, dataset.artists, watch)
+    if as_json:
+        sys.stdout.write(result.model_dump_json(indent=1) + "\n")
+    else:
+        table = Table("Artist", "Pictures", "Precision", "Recall", "F1", box=None, header_style="dim")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for one in sorted(result.artists, key=lambda one: -one.f1):
+            shares = (f"{share:.2f}" for share in (one.precision, one.recall, one.f1))
+            table.add_row(one.artist, str(one.pictures), *shares)
+        out.print(table)
+        for pair in result.confused:
+            out.print(f"{pair.times} × {pair.artist} taken for {pair.taken_for}", markup=False)
+        out.print(
+            f"{network}, {result.pictures} pictures: top-1 {result.top1:.1%}, top-5 {result.top5:.1%}, "
+            f"macro F1 {result.macro_f1:.3f}, calibration error {result.calibration_error:.3f}.",
+            soft_wrap=True,
+            markup=False,
+        )
+    if target is not None:
+        _drawn(confusion_matrix(result), target / "confusion")
+        if result.confused:
+            _told(_confused_sheet(result, target / "confused.png"))
+
+
+def embed(
+    network: NetworkArgument,
+    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
+    target: Annotated[
+        str | None, typer.Option("--out", help="Folder for the map, instead of where the network lies.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same map.")] = 0,
+    installation: InstallationOption = None,
+) -> None:
+    """Draw the map of what a network learned: paintings near those that it takes for alike."""
+    with silence():
+        from worker.training.evaluation import told_artists
+        from worker.training.representation import seen_in
+    from worker.training.cartography import draw, quality
+    from worker.training.dataset import Dataset
+    from worker.training.figures import map_of
+
+    settings = chosen_settings(data=installation)
+    home = Home.of(target or network, settings)
+    home.require_writable()
+    dataset, loaded = Dataset.any(data), networks_of(settings).load(network)
+    artist = told_artists(loaded, dataset.paintings, dataset.artists)
+    kept = settings.data / "training" / f"seen-{loaded.digest[:16]}-{dataset.digest}.npz"
+    with bar("looking", out) as watch:
+        seen = seen_in(loaded, dataset.paintings, kept, watch)
+    atlas = draw(seen.features, artist, seed)
+    asked = np.array(dataset.unseen)
+    measured = quality(atlas, asked)
+    pictures = [home.picture(one.path) for one in dataset.paintings]
+    home.put({"atlas.npz": atlas.file(), "map.json": atlas.told(loaded.name, loaded.classes, pictures).encode()})
+    figure = map_of(atlas, loaded.classes, dataset.paintings)
+    _drawn(figure, kept.with_name(f"{home.name.replace('/', '-')}-map"), pictures=True)
+    out.print(
+        f"{home}: {len(dataset.paintings)} paintings. Of {int(asked.sum())} that were not learned from, the neighbours "
+        f"name the artist of {measured.neighbours_seen:.1%} in what the network saw, of {measured.neighbours_map:.1%} "
+        f"on the map; trustworthiness {measured.trustworthiness:.3f}.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _drawn(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
+    """Save a figure as page and picture, and tell where."""
+    from worker.training.figures import save_page, save_picture
+
+    _told(save_page(figure, stem.with_suffix(".html"), pictures=pictures))
+    if picture := save_picture(figure, stem.with_suffix(".png")):
+        _told(picture)
+    else:
+        out.print("No PNG was drawn, for it takes a browser: install Chrome or Chromium.")
+
+
+def _confused_sheet(evaluation: "Evaluation", target: Path) -> Path:
+    """Show pictures that were taken for another artist's, a row for each pair."""
+    cells = []
+    for pair in evaluation.confused:
+        for index in range(EXAMPLES):
+            pixels = None
+            if index < len(pair.examples):
+                with Image.open(pair.examples[index]) as picture:
+                    pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL, CELL)))
+            titles = (pair.artist, f"taken for {pair.taken_for}") if index == 0 else ("", "")
+            cells.append(Cell(*titles, pixels))
+    Image.fromarray(sheet(cells, columns=EXAMPLES)).save(target)
+    return target
+
+
+def _told(path: Path) -> None:
+    out.print(str(path), soft_wrap=True, markup=False)

@@ -1,0 +1,69 @@
+"""Where the files of a network go: into the installation's store, by the name artist/NAME, or into a folder."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from shared.errors import ArtDreamError
+from shared.names import NETWORKS, REFERENCES, reference_name
+from shared.settings import Settings
+from shared.store import Store
+from worker.networks import NAME
+from worker.networks.catalogue import ARTIST
+
+
+@dataclass(frozen=True)
+class Home:
+    """A place for files that belong together."""
+
+    #: `artist/<name>`.
+    name: str
+    _place: Store | Path
+
+    @classmethod
+    def of(cls, target: str, settings: Settings) -> Self:
+        """Return the home that a command line means. Raises ArtDreamError for a name that no network can have."""
+        if not target.startswith(ARTIST):
+            folder = Path(target).expanduser()
+            return cls(ARTIST + folder.absolute().name, folder)
+        if not NAME.fullmatch(target.removeprefix(ARTIST)):
+            raise ArtDreamError(f"No network can be called “{target}”: letters, digits, spaces, dots and - may follow.")
+        return cls(target, Store(settings.store))
+
+    def require_writable(self) -> None:
+        """Find out before hours are spent. Raises ArtDreamError where nothing can be put here."""
+        if isinstance(self._place, Path):
+            try:
+                self._place.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ArtDreamError(f"The folder {self._place} cannot be made: {error.strerror}.") from error
+            if not os.access(self._place, os.W_OK):
+                raise ArtDreamError(f"The folder {self._place} may not be written: name another with --out.")
+        else:
+            self._place.entries(NETWORKS)
+
+    def put(self, files: dict[str, bytes]) -> None:
+        """Put files there by their names. Raises ArtDreamError where that fails."""
+        for name, content in files.items():
+            if isinstance(self._place, Store):
+                self._place.put(f"{NETWORKS}{self.name.removeprefix(ARTIST)}/{name}", content)
+                continue
+            try:
+                (self._place / name).write_bytes(content)
+            except OSError as error:
+                raise ArtDreamError(f"{self._place / name} cannot be written: {error.strerror}.") from error
+
+    def picture(self, file: Path) -> str:
+        """Return the object name of a painting that the installation owns as `references/<artist>/<file>`; else ""."""
+        name = reference_name(file.parent.name, file.name)
+        return name if name in self._owned else ""
+
+    @cached_property
+    def _owned(self) -> frozenset[str]:
+        entries = self._place.entries(REFERENCES) if isinstance(self._place, Store) else ()
+        return frozenset(entry.name for entry in entries)
+
+    def __str__(self) -> str:
+        return self.name if isinstance(self._place, Store) else str(self._place)

@@ -1,0 +1,77 @@
+"""Backbones: networks up to their last feature map, ready to learn something new; and the head that they get."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from worker.networks.applications import VGG_OFFSET, VGG_SCALE, inception, vgg
+from worker.networks.flattening import copied
+from worker.networks.lite import lite_body
+from worker.networks.weights import PUBLISHED
+from worker.training.plan import Backbone
+
+
+class Body(NamedTuple):
+    """A backbone."""
+
+    #: Pictures (batch, height, width, 3) in [-1, 1], RGB, of open size → (batch, rows, columns, channels).
+    model: keras.Model
+    #: Whether it knows ImageNet; else it starts from nothing.
+    knows: bool
+
+
+def body_of(backbone: Backbone, weights: Path) -> Body:
+    """Build a backbone with what it knows.
+
+    weights: the folder of the published weights; a large backbone whose weights are not there starts from nothing.
+    Raises ArtDreamError where they are there and damaged.
+    """
+    if backbone == "lite":
+        return Body(lite_body(), knows=True)
+    published = PUBLISHED[backbone]
+    knows = published.path(weights).exists()
+    model = _LARGE[backbone](published.read(weights)[0] if knows else None)
+    if not knows:
+        _begin(model)
+    return Body(model, knows)
+
+
+def with_head(body: keras.Model, artists: int, dropout: float) -> keras.Model:
+    """Return the body with a head on it: pictures → logits (batch, artists).
+
+    The head is the mean of the last feature map and one dense layer, both linear, so that it can be taken at each
+    position as well (`worker.networks.classmap`): a class map of any size, for dreams.
+    """
+    x = layers.GlobalAveragePooling2D(name="mean")(body.output)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(body.input, layers.Dense(artists, name="artists", dtype="float32")(x), name=body.name)
+
+
+def _inception(path: Path | None) -> keras.Model:
+    return keras.Model((whole := inception(path)).input, whole.get_layer("mixed10").output, name="inception_v3")
+
+
+def _vgg(path: Path | None) -> keras.Model:
+    x = picture = keras.Input((None, None, 3), name="picture")
+    if path is not None:
+        x = layers.Rescaling(VGG_SCALE, VGG_OFFSET, name="range")(x)
+    for layer in vgg(path).layers[1:]:
+        x = copied(layer, layer.name)(x)
+    return keras.Model(picture, x, name="vgg19")
+
+
+_LARGE: Mapping[str, Callable[[Path | None], keras.Model]] = {"inception_v3": _inception, "vgg19": _vgg}
+
+
+def _begin(model: keras.Model) -> None:
+    """Draw kernels that keep activations of one size through many layers (He et al., arXiv 1502.01852)."""
+    chance = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            kernel, *bias = layer.get_weights()
+            spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+            layer.set_weights([chance.normal(0, spread, kernel.shape), *(np.zeros_like(one) for one in bias)])
