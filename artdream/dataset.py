@@ -65,13 +65,14 @@ def select(
 
 @dataset.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="painter-by-numbers (40 GB) or best-artworks (2 GB).", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="painter-by-numbers, or best-artworks-of-all-time.", metavar="NAME")],
     target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
 ) -> None:
     """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
     from worker.training.dataset.fetching import fetch as download
 
-    out.print(f"{download(name, target)}", soft_wrap=True, markup=False)
+    path = download(name, target, broken=lambda why: out.print(f"It broke off ({why}), and goes on.", markup=False))
+    out.print(str(path), soft_wrap=True, markup=False)
 
 
 @dataset.command()

@@ -19,7 +19,18 @@ def test_the_import_rules_hold() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("module", ["producer.watch", "producer.send", "display.app", "artdream.cli", "shared.queue"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "producer.watch",
+        "producer.send",
+        "display.app",
+        "artdream.cli",
+        "shared.queue",
+        "worker.training.dataset",
+        "worker.training.dataset.organise",
+    ],
+)
 def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -> None:
     program = f"import {module}, sys; print([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
