@@ -81,7 +81,7 @@ def climbing(network: Network, pictures: NDArray[np.float32]) -> Callable[[], No
     slope = Slope(network, sum(others, start=first), levels=3)
     optimiser, mask = Gradient(), np.ones((1, 1, 1, 1), np.float32)
     chance = np.random.default_rng(0)
-    look = slope.over(ops.convert_to_tensor(pictures), {})
+    look = slope.over(ops.convert_to_tensor(pictures), {}, {})
 
     def shifted(seen: Any) -> tuple[Any, Any]:
         return look(seen, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))

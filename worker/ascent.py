@@ -96,12 +96,14 @@ def ascend(
     ascent: Ascent,
     *,
     artworks: Mapping[str, NDArray[np.uint8]],
+    givens: Mapping[str, NDArray[np.float32]],
     seeds: Sequence[int],
     watch: Callable[[Moment], None],
 ) -> None:
     """Climb octave after octave, and tell after every step where the pictures are.
 
-    artworks: reference → pixels (height, width, 3), for each that the slope's objective names. seeds: one for each
+    artworks: reference → pixels (height, width, 3), for each that the slope's objective names. givens: key →
+    numbers, for each of its aims that is given. seeds: one for each
     picture; it draws the shifts. What `watch` raises ends the ascent.
     """
     chances = [np.random.default_rng(seed) for seed in seeds]
@@ -118,7 +120,7 @@ def ascend(
             fraction = (done + count * size.area) / work
             watch(Moment(fraction, count == ascent.steps, photos, values, medium, parameters))
 
-        look = _shifting(slope.over(photos, artworks), size, ascent.jitter, chances)
+        look = _shifting(slope.over(photos, artworks, givens), size, ascent.jitter, chances)
         # The start has no name here: of a large picture it would be one more copy until the octave ends.
         reached = optimiser.climb(
             medium.begin(ops.clip(photos + resized(change, size.height, size.width), -1, 1), seeds),

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.artmap import Place
 from shared.canvas import canvases
 from shared.errors import ArtDreamError
 from shared.events import Verdict
@@ -21,13 +22,15 @@ from worker.ascent import Moment, Octave, ascend, octaves
 from worker.medium import MEDIA
 from worker.mounting import Mounting
 from worker.networks import Networks
+from worker.networks.atlas import Atlas
 from worker.networks.network import Network
-from worker.objectives import objective_of
+from worker.objectives import givens_of, objective_of, shape_of
 from worker.optimisers import Adam, Gradient, Optimiser
 from worker.references import References
 from worker.slope import Slope
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 #: A frame is shown at the end of each octave, and in between whenever this share of the work has been done since.
 FRAME_EVERY = 0.08
@@ -62,6 +65,8 @@ class Dreamt:
     artworks: tuple[str, ...]
     #: For a recipe that asks for classes, how much of them the network sees; else ().
     verdicts: tuple[Verdict, ...]
+    #: Where photo and dream lie on the map of a network that has one.
+    place: Place | None = None
 
 
 class _Climb(NamedTuple):
@@ -80,6 +85,7 @@ class Engine:
         self._references = references
         self._slopes: dict[str, tuple[Network, Slope]] = {}
         self._optimisers: dict[tuple[str, str], Optimiser] = {}
+        self._warm: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings, store: Store | None) -> Self:
@@ -117,8 +123,12 @@ class Engine:
         After that no dream of the recipe compiles anything.
         """
         short = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})})
+        key = json.dumps([self._key(short), short.canvas, short.ascent.model_dump()])
+        if key in self._warm:  # another painter of the same network
+            return
         for canvas in canvases(recipe.canvas):
             self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short, seed=0)
+        self._warm.add(key)
 
     def _dream(
         self,
@@ -162,35 +172,33 @@ class Engine:
             octaves(canvas.height, canvas.width, recipe.ascent) if recipe.start == "photo" else [canvas],
             recipe.ascent,
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
+            givens=givens_of(recipe.objective, climb.network),
             seeds=seeds,
             watch=watch,
         )
         pixels = developed(last[0]) if last else mounting.photos
         if on_frame:
             on_frame(Frame(next(numbers), 1.0, pixels[0]))
+        drawn = tuple(artwork.name for artwork in artworks.values())
+        atlas = self._networks.atlas(recipe.network)
         return [
-            Dreamt(
-                dream,
-                climb.network.digest,
-                climb.network.precision,
-                tuple(artwork.name for artwork in artworks.values()),
-                _verdicts(climb.network, recipe, photo, dream),
-            )
+            _dreamt(climb.network, recipe, photo, dream, drawn, atlas)
             for photo, dream in zip(photos, pixels, strict=True)
         ]
 
     def _climb(self, recipe: Recipe) -> _Climb:
         """Return what is compiled for a recipe: the same for all that differ in nothing that is compiled."""
-        plain = recipe.ascent.optimiser != "gradient"
-        levels = None if plain else recipe.ascent.levels
-        terms = [term.model_dump(mode="json") for term in recipe.objective]
-        key = json.dumps([recipe.network, terms, levels, recipe.start])
+        key = self._key(recipe)
         if key not in self._slopes:
             network = self._network(recipe)
             objective = objective_of(recipe.objective, network)
-            self._slopes[key] = network, Slope(network, objective, levels=levels, medium=MEDIA[recipe.start])
+            self._slopes[key] = network, Slope(network, objective, levels=_levels(recipe), medium=MEDIA[recipe.start])
         network, slope = self._slopes[key]
         return _Climb(network, slope, self._optimiser(recipe))
+
+    def _key(self, recipe: Recipe) -> str:
+        """Name what is compiled for a recipe."""
+        return json.dumps([recipe.network, shape_of(recipe.objective), _levels(recipe), recipe.start])
 
     def _network(self, recipe: Recipe) -> Network:
         try:
@@ -208,13 +216,31 @@ class Engine:
         return self._optimisers[key]
 
 
-def _verdicts(network: Network, recipe: Recipe, photo: Pixels, dream: Pixels) -> tuple[Verdict, ...]:
+def _levels(recipe: Recipe) -> int | None:
+    return recipe.ascent.levels if recipe.ascent.optimiser == "gradient" else None
+
+
+def _dreamt(
+    network: Network, recipe: Recipe, photo: Pixels, dream: Pixels, artworks: tuple[str, ...], atlas: Atlas | None
+) -> Dreamt:
+    """Tell what is known of a dream: what the network makes of it, where it can tell classes apart."""
+    wanted = [
+        network.class_index(name) for term in recipe.objective if isinstance(term, Classes) for name in term.classes
+    ]
+    verdicts: tuple[Verdict, ...] = ()
+    place = None
+    if wanted or atlas:
+        seen = network.look([photo, dream])
+        if wanted:
+            verdicts = _verdicts(network, wanted, *seen.probabilities)
+        if atlas:
+            before, after = atlas.place(seen.features).tolist()
+            place = Place(network=recipe.network, photo=before, dream=after)
+    return Dreamt(dream, network.digest, network.precision, artworks, verdicts, place)
+
+
+def _verdicts(network: Network, wanted: list[int], before: Floats, after: Floats) -> tuple[Verdict, ...]:
     """Tell of the classes that a recipe asks for, then of those that the network sees most in the dream."""
-    names = [name for term in recipe.objective if isinstance(term, Classes) for name in term.classes]
-    wanted = [network.class_index(name) for name in names]
-    if not wanted:
-        return ()
-    before, after = network.probabilities(photo), network.probabilities(dream)
     order = dict.fromkeys([*wanted, *np.argsort(-after)[:VERDICTS].tolist()])
     return tuple(
         Verdict(name=network.classes[index], photo=float(before[index]), dream=float(after[index])) for index in order

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
 from shared.objective import Channels, Classes, Content, Guide, Layers, Style, Term, Variation
 from worker.backend import Tensor
 from worker.networks.network import Network
 
-#: What an aim is taken from where it is not an artwork.
-PHOTO = "photo"
+#: What an aim is taken from where it is not an artwork: the photo, or numbers that are given for each dream.
+PHOTO, GIVEN = "photo", "given"
 
 #: Longest side in pixels at which a guide is looked at: each place of the picture is compared with each of the guide.
 GUIDE_SIDE = 256
@@ -43,7 +46,7 @@ class Aim:
     """Something that the picture is compared with."""
 
     key: str
-    #: PHOTO, or the reference of an artwork.
+    #: PHOTO, GIVEN, or the reference of an artwork.
     source: str
     layer: str
     #: From the activations of the layer for the source, (batch, rows, columns, channels), to the target.
@@ -82,9 +85,22 @@ def layer(name: str, measure: str = "mean-square") -> Objective:
 
 
 def channels(name: str, indices: Sequence[int]) -> Objective:
-    """Make some channels of a layer fire: the mean of their activations. On a class map: the mean of their logits."""
+    """Make some channels of a layer fire: the mean of their activations."""
     chosen = list(indices)
     return Objective((name,), lambda view: ops.mean(ops.take(view.seen[name], chosen, axis=-1), axis=(1, 2, 3)))
+
+
+def classes(name: str, key: str) -> Objective:
+    """Make a mix of classes fire: the mean over a class map of its logits, weighed by a vector that is given.
+
+    key: of the vector, (1, classes). It is no part of what is compiled, so that all painters share one program.
+    """
+    aim = Aim(key, GIVEN, name, lambda seen: seen, 2)
+
+    def score(view: View) -> Tensor:
+        return ops.sum(ops.mean(view.seen[name], axis=(1, 2)) * view.targets[key], axis=-1)
+
+    return Objective((name,), score, (aim,))
 
 
 def guide(name: str, reference: str) -> Objective:
@@ -147,11 +163,35 @@ def gram(seen: Tensor) -> Tensor:
 
 def objective_of(terms: Sequence[Term], network: Network) -> Objective:
     """Turn what a recipe says into an objective. Raises ArtDreamError for a channel or class the network lacks."""
-    first, *others = (term.weight * _objective(term, network) for term in terms)
+    first, *others = (term.weight * _objective(term, network, _key(index)) for index, term in enumerate(terms))
     return sum(others, start=first)
 
 
-def _objective(term: Term, network: Network) -> Objective:
+def givens_of(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.float32]]:
+    """Return what the objective of some terms is to be given: key → (1, classes).
+
+    Raises ArtDreamError for a class that the network lacks.
+    """
+    found = {}
+    for index, term in enumerate(terms):
+        if isinstance(term, Classes):
+            mix = np.zeros((1, len(network.classes)), np.float32)
+            for name in term.classes:
+                mix[0, network.class_index(name)] += 1 / len(term.classes)
+            found[_key(index)] = mix
+    return found
+
+
+def shape_of(terms: Sequence[Term]) -> list[dict[str, Any]]:
+    """Return what of some terms is compiled: all but which classes they ask for."""
+    return [term.model_dump(mode="json", exclude={"classes"}) for term in terms]
+
+
+def _key(index: int) -> str:
+    return f"classes {index}"
+
+
+def _objective(term: Term, network: Network, key: str) -> Objective:
     match term:
         case Layers():
             return _weighted(term.layers, lambda name: layer(name, term.measure))
@@ -164,8 +204,8 @@ def _objective(term: Term, network: Network) -> Objective:
                 )
             return channels(term.layer, term.channels)
         case Classes():
-            indices = [network.class_index(name) for name in term.classes]
-            return channels(str(network.classmap), indices)
+            network.class_index(term.classes[0])  # asked for its error
+            return classes(str(network.classmap), key)
         case Guide():
             return _weighted(term.layers, lambda name: guide(name, term.reference))
         case Style():

@@ -13,7 +13,7 @@ from worker.backend import Shape, Tensor, compiled, rolled, value_and_gradient
 from worker.laplacian import normalised
 from worker.medium import MEDIA, Medium
 from worker.networks.network import Network, to_picture
-from worker.objectives import PHOTO, Aim, Objective, View
+from worker.objectives import GIVEN, PHOTO, Aim, Objective, View
 
 #: A picture is looked at in tiles with sides no longer than this, so that memory does not grow with the picture.
 TILE = 512
@@ -79,21 +79,24 @@ class Slope:
         self._finished = compiled(finished, takes=[PICTURE, SHIFTS])
         self._rolled = compiled(rolled, takes=[PICTURE, SHIFTS])
         #: The artworks that the objective looks at, as recipes name them.
-        self.references = tuple(dict.fromkeys(aim.source for aim in aims if aim.source != PHOTO))
+        self.references = tuple(dict.fromkeys(aim.source for aim in aims if aim.source not in (PHOTO, GIVEN)))
         self._keys = [aim.key for aim in aims]
         # Aims that look at the same picture share one look at it.
         self._aims = {
             sight: _Aims(network, [aim for aim in aims if (aim.source, aim.side) == sight])
-            for sight in dict.fromkeys((aim.source, aim.side) for aim in aims)
+            for sight in dict.fromkeys((aim.source, aim.side) for aim in aims if aim.source != GIVEN)
         }
 
-    def over(self, photo: Tensor, artworks: Mapping[str, NDArray[np.uint8]]) -> ShiftedLook:
+    def over(
+        self, photo: Tensor, artworks: Mapping[str, NDArray[np.uint8]], givens: Mapping[str, NDArray[np.float32]]
+    ) -> ShiftedLook:
         """Return the slope of one octave.
 
         photo: (batch, height, width, 3) in [-1, 1]. artworks: reference → pixels, for each that the objective names.
+        givens: key → numbers, for each aim that is given.
         """
         height, width = (int(side) for side in ops.shape(photo)[1:3])
-        fixed: Targets = {}
+        fixed: Targets = dict(givens)
         for (source, side), aims in self._aims.items():
             if source != PHOTO:
                 fixed |= aims.targets(_shown(artworks[source], min(side, max(height, width))))

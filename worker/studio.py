@@ -27,6 +27,8 @@ from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
 from worker.frames import FramePublisher, jpeg, thumbnail
+from worker.networks import Networks
+from worker.references import References
 
 T = TypeVar("T")
 
@@ -47,13 +49,18 @@ class Studio:
         self._worker = worker
         self._table = JobTable(connect(settings.broker), approval=settings.approval)
         self._store = Store(settings.store)
-        self._engine = Engine.of(settings, self._store)
+        self._networks = Networks(settings.weights, self._store, settings.precision)
+        self._engine = Engine(self._networks, References(self._store))
         self._clips = ClipMaker(self._store)
         self._patience = settings.time_limit_seconds
 
     def warm(self, recipe: Recipe) -> None:
         """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
         self._engine.warm(recipe)
+        try:
+            self._networks.offer_maps()
+        except StoreError as error:  # the display does without
+            log.warning("The art map was not put into the store: %s", error)
 
     def work(self, job_id: str) -> None:
         """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
@@ -133,6 +140,7 @@ class Studio:
             precision=dreamt.precision,
             artworks=dreamt.artworks,
             verdicts=dreamt.verdicts,
+            place=dreamt.place,
             size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
             stages=stages,
             completed_at=time.time(),

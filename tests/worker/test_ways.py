@@ -91,7 +91,7 @@ def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
 def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
     photo = np.asarray(to_picture(landscape(256, 192)))
     network = Networks(Path("/nowhere"), precision="float32").load("lite")
-    look = slope.Slope(network, content("block6")).over(photo, {})
+    look = slope.Slope(network, content("block6")).over(photo, {}, {})
     values = [float(look(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
     assert max(np.abs(values)) < 1e-6
     assert float(look(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1

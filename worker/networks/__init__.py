@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import ArtDreamError, did_you_mean
+from shared.names import map_name
 from shared.store import Store
 from worker.networks.card import Card, read_card
-from worker.networks.catalogue import ARTIST, ARTISTS, Known, card_name, known_networks, network_name, stored_artists
+from worker.networks.catalogue import (
+    ARTIST,
+    ARTISTS,
+    Known,
+    atlas_name,
+    card_name,
+    known_networks,
+    network_name,
+    stored_artists,
+)
 from worker.networks.weights import PUBLISHED, fetch
 from worker.silence import silence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from worker.networks.atlas import Atlas
     from worker.networks.network import Network
     from worker.networks.weights import Weights
 
@@ -46,6 +57,7 @@ class Networks:
         self._precision = precision
         self._published = published
         self._loaded: dict[str, Network] = {}
+        self._atlases: dict[str, Atlas | None] = {}
 
     def load(self, name: str) -> Network:
         """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
@@ -55,6 +67,19 @@ class Networks:
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
+
+    def atlas(self, name: str) -> Atlas | None:
+        """Return the map of a network that was drawn; None where none was. Raises ArtDreamError where it is damaged."""
+        if name not in self._atlases:
+            self._atlases[name] = self._atlas(name.removeprefix(ARTIST)) if name.startswith(ARTIST) else None
+        return self._atlases[name]
+
+    def offer_maps(self) -> None:
+        """Put the maps that came with ArtDream into the store, for displays, where it has none. Raises StoreError."""
+        for path in ARTISTS.glob("*/map.json"):
+            name = map_name(path.parent.name)
+            if self._store and self._store.get(name) is None:
+                self._store.put(name, path.read_bytes())
 
     def known(self) -> list[Known]:
         """List the networks that have a name. Raises StoreError where the store is away."""
@@ -113,6 +138,15 @@ class Networks:
         if content is None or self._store is None:
             raise self._unknown(ARTIST + artist)
         return content, read_card(self._store.get(card_name(artist)), card_name(artist))
+
+    def _atlas(self, artist: str) -> Atlas | None:
+        from worker.networks.atlas import Atlas
+
+        bundled = ARTISTS / artist / "atlas.npz"
+        if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
+            return Atlas.read(bundled.read_bytes(), str(bundled))
+        content = self._store.get(atlas_name(artist)) if self._store and NAME.fullmatch(artist) else None
+        return Atlas.read(content, atlas_name(artist)) if content else None
 
     def _unknown(self, name: str) -> ArtDreamError:
         artists = {path.parent.name for path in ARTISTS.glob("*/network.keras")}

@@ -42,6 +42,11 @@ def network_name(artist: str) -> str:
     return f"networks/{artist}/network.keras"
 
 
+def atlas_name(artist: str) -> str:
+    """Return the object name of the atlas of an artist's network."""
+    return f"networks/{artist}/atlas.npz"
+
+
 def known_networks(folder: Path, store: Store | None) -> list[Known]:
     """List every network that has a name: the three of ImageNet, the bundled artists, those of the store.
 

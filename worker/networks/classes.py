@@ -1,6 +1,7 @@
 """Names of classes, and the way from a name to its number."""
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,12 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple((Path(__file__).parent / "imagenet.txt").read_text(encoding="utf-8").splitlines())
 
 
+def plain(name: str) -> str:
+    """Return a name as it is compared: without accents, case, underscores and hyphens, as people type it."""
+    letters = unicodedata.normalize("NFKD", name.replace("_", " ").replace("-", " "))
+    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).casefold().split())
+
+
 def class_index(classes: Sequence[str], name: str, network: str) -> int:
     """Return the number of a class, told by its name in any case or by the number itself, as "207".
 
@@ -21,8 +28,8 @@ def class_index(classes: Sequence[str], name: str, network: str) -> int:
     """
     if not classes:
         raise ArtDreamError(f"The network {network} tells no classes apart: choose a layer instead of “{name}”.")
-    wanted = name.strip().casefold()
-    folded = [known.casefold() for known in classes]
+    wanted = plain(name)
+    folded = [plain(known) for known in classes]
     if wanted in folded:
         return folded.index(wanted)
     if wanted.isdecimal() and int(wanted) < len(classes):
