@@ -82,15 +82,13 @@ def train(
     )
     with progress(out) as bars:
         task = bars.add_task("head", total=1.0)
-        told: set[int] = set()
 
         def watch(step: Step) -> None:
             bars.update(task, description=step.phase, completed=step.fraction)
-            if step.last and step.fraction == 1 and step.last.epoch not in told:
-                told.add(step.last.epoch)
+            if step.ended:
                 bars.console.print(
-                    f"{step.phase}: loss {step.last.loss:.3f}, right on val {step.last.accuracy:.1%}, "
-                    f"{step.last.seconds:.0f} s",
+                    f"{step.phase}: loss {step.ended.loss:.3f}, right on val {step.ended.accuracy:.1%}, "
+                    f"{step.ended.seconds:.0f} s",
                     highlight=False,
                 )
 

@@ -37,7 +37,7 @@ def load_inception(path: Path, digest: str, precision: str) -> Network:
     known = [one.name for one in frozen.layers]
     order = [name for name in known if name in names.values() or (name.startswith("mixed") and "_" not in name)]
     return Network(
-        "inception_v3", digest, frozen, (*order, CLASSMAP), precision, imagenet_classes(), CLASSMAP, side=299
+        "inception_v3", digest, frozen, (*order, CLASSMAP), precision, imagenet_classes(), CLASSMAP, sides=(299,)
     )
 
 
@@ -49,7 +49,7 @@ def load_vgg(path: Path, digest: str, precision: str) -> Network:
     """
     frozen = folded(vgg(path), precision, scale=VGG_SCALE, offset=VGG_OFFSET)
     names = tuple(one.name for one in frozen.layers if one.name.startswith("block"))
-    return Network("vgg19", digest, frozen, names, precision, side=224)
+    return Network("vgg19", digest, frozen, names, precision)
 
 
 APPLICATIONS: Mapping[str, Callable[[Path, str, str], Network]] = {

@@ -39,6 +39,7 @@ class Card(_Frozen):
 
     classes: tuple[str, ...] = Field((), description="What it tells apart, in the order of its outputs.")
     side: int = Field(224, gt=0, description="Pixels: the side of the pictures it was trained on.")
+    further_sides: tuple[int, ...] = Field((), description="Further sides at which it looks at a picture to name it.")
     range: Literal["unit", "bytes", "zero_one"] = Field(
         "unit", description="The numbers it was trained on: unit, -1 to 1; bytes, 0 to 255; zero_one, 0 to 1."
     )
@@ -46,6 +47,11 @@ class Card(_Frozen):
     source: str = Field("", description="Where it comes from.")
     lesson: Lesson | None = Field(None, description="How it was trained, where this project did.")
     score: Score | None = Field(None, description="How well it does on the part `test` of its data set.")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The sides at which it looks at a picture."""
+        return (self.side, *self.further_sides)
 
 
 def read_card(content: bytes | None, name: str) -> Card:

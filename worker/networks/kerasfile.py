@@ -39,12 +39,12 @@ def load_keras(name: str, content: bytes, card: Card, precision: str) -> Network
     names = _maps(frozen)
     digest = hashlib.sha256(content).hexdigest()
     if CLASSMAP not in names:
-        return Network(name, digest, frozen, names, precision, side=card.side)
+        return Network(name, digest, frozen, names, precision, sides=card.sides)
     count = int(frozen.get_layer(CLASSMAP).output.shape[-1])
     classes = card.classes or tuple(map(str, range(count)))
     if len(classes) != count:
         raise ArtDreamError(f"The network {name} tells {count} classes apart, but its card names {len(classes)}.")
-    return Network(name, digest, frozen, names, precision, classes, CLASSMAP, card.side)
+    return Network(name, digest, frozen, names, precision, classes, CLASSMAP, card.sides)
 
 
 def _read(name: str, content: bytes) -> keras.Model:

@@ -56,7 +56,7 @@ def load_lite_from(path: Path, precision: str = "float32") -> Network:
     model = _model(path)
     names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
     frozen = folded(model, precision)
-    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, SIDE)
+    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, (SIDE,))
 
 
 def lite_body() -> keras.Model:

@@ -47,8 +47,8 @@ class Network:
     classes: tuple[str, ...] = ()
     #: The layer with the logits at each position, (batch, rows, columns, classes); None without classes.
     classmap: str | None = None
-    #: Pixels: the side of the pictures it was trained on.
-    side: int = 224
+    #: Pixels: the short sides at which it looks at a whole picture to name its class.
+    sides: tuple[int, ...] = (224,)
     _features: dict[tuple[str, ...], keras.Model] = field(default_factory=dict, repr=False, compare=False)
 
     def features(self, names: Sequence[str]) -> keras.Model:
@@ -83,7 +83,7 @@ class Network:
         return class_names.class_index(self.classes, name, self.name)
 
     def look(self, pictures: Sequence[NDArray[np.uint8]]) -> Seen:
-        """Look at whole pictures, each at the size at which the network knows pictures best.
+        """Look at whole pictures, each at every one of `sides`, and in the mirror: means over these views.
 
         pictures: (height, width, 3) each, of any sizes; those that follow each other in one size are looked at
         together. Raises ArtDreamError where the network has no classes.
@@ -100,16 +100,12 @@ class Network:
         return probable
 
     def _together(self, pictures: list[NDArray[np.uint8]]) -> Seen:
-        scaled = np.concatenate([to_picture(self.scaled(one)) for one in pictures])
-        features, logits = (np.asarray(part, np.float32) for part in self._look(scaled))
+        views = []
+        for side in self.sides:
+            scaled = np.concatenate([to_picture(_scaled(one, side)) for one in pictures])
+            views += [self._look(scaled), self._look(scaled[:, :, ::-1])]
+        features, logits = (np.mean([np.asarray(view[part], np.float32) for view in views], axis=0) for part in (0, 1))
         return Seen(features, softmax(logits))
-
-    def scaled(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Scale pixels (height, width, 3) to the size at which the network knows them best: short side `side`."""
-        height, width, _ = pixels.shape
-        scale = self.side / min(height, width)
-        size = (max(self.side, round(width * scale)), max(self.side, round(height * scale)))
-        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
     @property
     def representation(self) -> str:
@@ -138,6 +134,13 @@ class Network:
         if name not in self.layers:
             raise ArtDreamError(f"The network {self.name} has no layer “{name}”. {did_you_mean(name, self.layers)}")
         return self.model.get_layer(name).output
+
+
+def _scaled(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width, _ = pixels.shape
+    scale = side / min(height, width)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

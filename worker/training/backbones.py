@@ -11,7 +11,7 @@ from keras import layers
 from worker.networks.applications import VGG_OFFSET, VGG_SCALE, inception, vgg
 from worker.networks.flattening import copied
 from worker.networks.lite import lite_body
-from worker.networks.weights import PUBLISHED
+from worker.networks.weights import PUBLISHED, Weights
 from worker.training.plan import Backbone
 
 
@@ -24,17 +24,18 @@ class Body(NamedTuple):
     knows: bool
 
 
-def body_of(backbone: Backbone, weights: Path) -> Body:
+def body_of(backbone: Backbone, weights: Path, published: Mapping[str, Weights] = PUBLISHED) -> Body:
     """Build a backbone with what it knows.
 
-    weights: the folder of the published weights; a large backbone whose weights are not there starts from nothing.
+    weights: the folder of the published weights, of which `published` tells; a large backbone whose weights are not
+    there starts from nothing.
     Raises ArtDreamError where they are there and damaged.
     """
     if backbone == "lite":
         return Body(lite_body(), knows=True)
-    published = PUBLISHED[backbone]
-    knows = published.path(weights).exists()
-    model = _LARGE[backbone](published.read(weights)[0] if knows else None)
+    file = published[backbone]
+    knows = file.path(weights).exists()
+    model = _LARGE[backbone](file.read(weights)[0] if knows else None)
     if not knows:
         _begin(model)
     return Body(model, knows)
@@ -52,7 +53,10 @@ def with_head(body: keras.Model, artists: int, dropout: float) -> keras.Model:
 
 
 def _inception(path: Path | None) -> keras.Model:
-    return keras.Model((whole := inception(path)).input, whole.get_layer("mixed10").output, name="inception_v3")
+    # The published file is that of the whole network, whose input has a fixed size; this one's is open.
+    body = keras.applications.InceptionV3(weights=None, include_top=False)
+    body.set_weights(inception(path).get_weights()[: len(body.weights)])
+    return keras.Model(body.input, body.output, name="inception_v3")
 
 
 def _vgg(path: Path | None) -> keras.Model:

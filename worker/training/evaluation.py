@@ -1,6 +1,5 @@
 """How well a network tells artists apart, on pictures that it did not learn from."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import ArtDreamError, did_you_mean
+from worker.networks.classes import plain
 from worker.networks.network import Network, Seen
 from worker.training.dataset import Painting
 from worker.training.representation import seen_in
@@ -123,12 +123,6 @@ def told_artists(network: Network, paintings: Sequence[Painting], artists: Seque
                 f"{did_you_mean(artist, network.classes)}"
             )
     return np.array([known[plain(artists[one.artist])] for one in paintings])
-
-
-def plain(name: str) -> str:
-    """Return a name without accents, case and underscores, as people type it."""
-    letters = unicodedata.normalize("NFKD", name.replace("_", " ").replace("-", " "))
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).casefold().split())
 
 
 def _of_artist(name: str, matrix: NDArray[np.int64], index: int) -> OfArtist:

@@ -28,7 +28,7 @@ def written(card: Card, evaluation: Evaluation) -> str:
             f"| backbone | `{lesson.backbone}`, from {before} |",
             f"| data set | digest `{lesson.data}`: {parts} |",
             f"| epochs | {lesson.epochs}, of which number {lesson.best} was the best on `val` |",
-            f"| looks at | pictures with a short side of {card.side} px |",
+            f"| looks at | pictures with short sides of {' and '.join(map(str, card.sides))} px, and in the mirror |",
             f"| weights | SHA-256 `{evaluation.weights}`, float16 |",
             f"| licence | {card.licence or 'not stated'} |",
             "",

@@ -61,12 +61,14 @@ class Progress:
             raise ArtDreamError(f"The training cannot be kept in {folder}: {error.strerror}.") from error
         except ValidationError:
             raise ArtDreamError(f"{self._diary} is no diary of a training: delete {folder} to begin anew.") from None
-        if (self.diary.plan, self.diary.data) != (plan, data):
+        patient = self.diary.plan.model_copy(update={"patience": plan.patience})
+        if (patient, self.diary.data) != (plan, data):
             differs = "data" if self.diary.data != data else "plan"
             raise ArtDreamError(
                 f"In {folder} a training with another {differs} was begun: give the same options as then, "
                 "name another --out, or delete the folder to begin anew."
             )
+        self.diary = self.diary.model_copy(update={"plan": plan})  # with more patience it may go on
 
     @property
     def _diary(self) -> Path:

@@ -27,8 +27,8 @@ class Step(NamedTuple):
     phase: str
     #: The share of the phase that is done.
     fraction: float
-    #: What the last epoch came to.
-    last: Epoch | None
+    #: What an epoch came to, once it has ended.
+    ended: Epoch | None = None
 
 
 class Trained(NamedTuple):
@@ -75,7 +75,7 @@ def train(
     if progress.head_learned:
         progress.resume(model)
     else:
-        train_head(model, learn, artists, plan, lambda share: watch(Step("head", share, None)))
+        train_head(model, learn, artists, plan, lambda share: watch(Step("head", share)))
         progress.keep_best(model)
         progress.keep(model)
     while not progress.diary.finished:
@@ -95,11 +95,10 @@ def _epoch(
 ) -> None:
     """Go once through the pictures, and keep what came of it."""
     number, started = len(progress.diary.epochs), time.perf_counter()
-    last = progress.diary.epochs[-1] if number else None
     phase = f"epoch {number + 1} of {plan.epochs}"
     lessons = Lessons(learn, artists, plan, number)
     told = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: watch(Step(phase, (batch + 1) / len(lessons), last))  # noqa: ARG005
+        on_train_batch_end=lambda batch, logs: watch(Step(phase, (batch + 1) / len(lessons)))  # noqa: ARG005
     )
     # Drawn anew for each epoch, so that one that is resumed drops out what it would have dropped.
     keras.utils.set_random_seed(plan.seed + number)

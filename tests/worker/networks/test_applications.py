@@ -81,7 +81,7 @@ def test_inceptions_class_map_answers_as_its_dense_layer(shelf: Shelf) -> None:
     assert seen.shape == (1, 8, 8, 1000)
     logits = seen.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(logits - logits.mean(), np.log(probable) - np.log(probable).mean(), atol=2e-3)
-    assert (network.classes[207], network.side) == ("golden retriever", 299)
+    assert (network.classes[207], network.sides) == ("golden retriever", (299,))
 
 
 def test_inceptions_layers_have_the_same_names_in_every_process(shelf: Shelf) -> None:

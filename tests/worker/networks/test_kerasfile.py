@@ -160,7 +160,7 @@ def test_a_file_is_loaded_by_path_and_by_url_with_the_card_beside_it(tmp_path: P
     file.with_suffix(".json").write_text('{"classes": ["a", "b", "c"], "side": 64, "range": "bytes"}')
     for name in (str(file), file.as_uri()):
         network = Networks(tmp_path, precision="float32").load(name)
-        assert (network.name, network.classes, network.side) == (name, ("a", "b", "c"), 64)
+        assert (network.name, network.classes, network.sides) == (name, ("a", "b", "c"), (64,))
     file.with_suffix(".json").write_text('{"classes": 3}')
     with pytest.raises(ArtDreamError, match=r"some\.json cannot be used: classes: "):
         Networks(tmp_path).load(str(file))

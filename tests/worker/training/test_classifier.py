@@ -114,12 +114,5 @@ def test_it_dreams_as_its_painters(home: Path) -> None:
     assert after > before
 
 
-def test_another_plan_does_not_go_on_with_this_one(home: Path) -> None:
-    other = artdream(*TRAIN, "--seed", "1", folder=home)
-    assert other.returncode == 1
-    assert "a training with another plan was begun" in other.stderr
-    assert other.stderr.count("\n") == 1
-
-
 def diary(home: Path) -> Path:
     return home / "artdream-data" / "training" / "artist-mine" / "diary.json"
