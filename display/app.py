@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,7 @@ from display.pictures import Pictures
 from display.routes import routes
 from display.send import Counter, send_routes
 from display.takeaway import takeaway_routes
+from display.typeface import FIRST, streamlit_fonts, typeface_routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 
@@ -54,13 +56,16 @@ OPTIONS = {
 #: Streamlit's page is white until its scripts run: a flash in a dark room at every reload.
 _DARK = f"<head><style>html {{ background: {OPTIONS['theme.backgroundColor']} }}</style>"
 
+#: What Streamlit fetches first is a typeface that its pages do not use here.
+_PRELOADED = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
+
 #: Seconds that open requests may take when the display ends.
 _GRACE = 2
 
 
 def wall_app(settings: Settings) -> st.App:
     """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
-    load_config_options(OPTIONS | {"server.address": settings.host, "server.port": settings.port})
+    load_config_options(OPTIONS | streamlit_fonts() | {"server.address": settings.host, "server.port": settings.port})
     pictures, links = Pictures(settings), Links(settings)
     feed, counter = Feed(settings, pictures), Counter(settings)
 
@@ -81,6 +86,7 @@ def wall_app(settings: Settings) -> st.App:
         *send_routes(counter, links, settings),
         *code_routes(feed.archive, links),
         *entrance_routes(desk, pictures.store, index),
+        *typeface_routes(),
     ]
     return st.App(page, lifespan=lifespan, routes=[index, *beside])
 
@@ -88,6 +94,7 @@ def wall_app(settings: Settings) -> st.App:
 async def _index(_: Request) -> Response:
     """Serve Streamlit's page, dark from the first moment."""
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
+    text = _PRELOADED.sub(rf"\1{FIRST}\2", text)
     return HTMLResponse(text.replace("<head>", _DARK, 1), headers={"Cache-Control": "no-cache"})
 
 

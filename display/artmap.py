@@ -34,7 +34,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     # Plotly writes styles into the page, and its WebGL drawing compiles functions; the rest is as strict as elsewhere.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "font-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
 
