@@ -12,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -26,6 +27,7 @@ from display.entrance import entrance_routes
 from display.feed import Feed
 from display.gallery import gallery_routes
 from display.guard import Guard
+from display.headers import EVERYWHERE, Sealed, streamlit_policy
 from display.links import Links
 from display.pictures import Pictures
 from display.routes import routes
@@ -88,14 +90,18 @@ def wall_app(settings: Settings) -> st.App:
         *entrance_routes(desk, pictures.store, index),
         *typeface_routes(),
     ]
-    return st.App(page, lifespan=lifespan, routes=[index, *beside])
+    sealed = Middleware(Sealed, headers=EVERYWHERE | streamlit_policy(_page()))
+    return st.App(page, lifespan=lifespan, routes=[index, *beside], middleware=[sealed])
 
 
 async def _index(_: Request) -> Response:
     """Serve Streamlit's page, dark from the first moment."""
+    return HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+
+
+def _page() -> str:
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
-    text = _PRELOADED.sub(rf"\1{FIRST}\2", text)
-    return HTMLResponse(text.replace("<head>", _DARK, 1), headers={"Cache-Control": "no-cache"})
+    return _PRELOADED.sub(rf"\1{FIRST}\2", text).replace("<head>", _DARK, 1)
 
 
 def serve(settings: Settings) -> None:

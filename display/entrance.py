@@ -13,16 +13,11 @@ from display.aside import aside
 from display.desk import Desk
 from display.export import zipped
 from display.guard import COOKIE, SESSION
+from display.headers import policy
 from shared.names import dream_name, thumb_name
 from shared.store import Store, StoreError
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS = policy(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 
 #: Bytes of the longest form that is read.
 _LONGEST = 4096

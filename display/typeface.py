@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from display.phone import HEADERS, nothing
+from display.headers import NOTHING
 
 #: Its family, and what stands in while it comes.
 FAMILY = "Newsreader"
@@ -37,7 +37,7 @@ _FACES = {
 #: What a page is told to fetch first: without it no word can be drawn.
 FIRST = f"/fonts/{VERSION}/{next(iter(_FACES))}"
 
-_FOREVER = HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
+_FOREVER = NOTHING | {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def streamlit_fonts() -> dict[str, object]:
@@ -53,12 +53,12 @@ def typeface_routes() -> list[Route]:
     """Return `/fonts/fonts.css` and the files that it names."""
 
     async def sheet(_: Request) -> Response:
-        return Response(_sheet(), media_type="text/css", headers=HEADERS | {"Cache-Control": "no-cache"})
+        return Response(_sheet(), media_type="text/css", headers=NOTHING | {"Cache-Control": "no-cache"})
 
     async def face(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _FACES:
-            return nothing()
+            return Response(status_code=404, headers=NOTHING)
         data = files("display").joinpath("components", "fonts", name).read_bytes()
         return Response(data, media_type="font/woff2", headers=_FOREVER)
 
