@@ -13,6 +13,8 @@ from shared.jobs import State
 from shared.jobtable import Entry, JobTable
 from shared.queue import celery_app, submit
 from shared.settings import PREFIX, Settings
+from shared.steering import settle
+from shared.store import Store
 
 
 def show_list(settings: Settings, console: Console, *, states: Sequence[State], limit: int) -> None:
@@ -59,7 +61,8 @@ def cancel(settings: Settings, console: Console, prefixes: Sequence[str]) -> Non
 
 def retry(settings: Settings, console: Console, prefixes: Sequence[str]) -> None:
     """Take up jobs again that failed or were cancelled. Raises ArtDreamError for the first that did neither."""
-    table, app = JobTable(connect(settings.broker), approval=settings.approval), celery_app(settings)
+    client, store, app = connect(settings.broker), Store(settings.store), celery_app(settings)
+    table = JobTable(client, approval=settings.approval, settle=lambda: settle(client, store))
     for prefix in prefixes:
         entry = _find(table, prefix)
         if not submit(app, table, entry.job):

@@ -3,14 +3,12 @@
 import shutil
 
 import streamlit as st
-from redis.exceptions import RedisError
 
 from display.console.act import act
 from display.desk import Desk
 from shared.broker import AWAY, connect
-from shared.errors import ArtDreamError
 from shared.recipe import recipe_names
-from shared.steering import read_steering, steer
+from shared.steering import read_steering
 
 
 @st.fragment
@@ -33,7 +31,7 @@ def show_helm(desk: Desk) -> None:
         )
         if st.form_submit_button("Apply", type="primary"):
             decided = {"approval": approval, "paused": paused, "recipes": tuple(recipes), "retention_days": days}
-            act(lambda: _steer(desk, decided), "Applied.")
+            act(lambda: desk.feed.curator.steer(**decided), "Applied.")
     st.divider()
     left, right = st.columns(2)
     with left:
@@ -46,16 +44,8 @@ def show_helm(desk: Desk) -> None:
             if st.button("Begin", type="primary"):
                 act(desk.feed.curator.open_event, "The walls are empty.")
         if steering.opened_at and st.button("Show earlier events again"):
-            act(lambda: _steer(desk, {"opened_at": 0.0}), "Every dream is shown.")
+            act(lambda: desk.feed.curator.steer(opened_at=0.0), "Every dream is shown.")
     with right:
         st.markdown("#### Disk")
         usage = shutil.disk_usage(desk.settings.data if desk.settings.data.exists() else ".")
         st.progress(usage.used / usage.total, f"{usage.free / 1e9:.1f} GB free on the disk of the data folder")
-
-
-def _steer(desk: Desk, decided: dict[str, object]) -> None:
-    try:
-        with connect(desk.settings.broker) as client:
-            steer(client, **decided)
-    except RedisError as error:
-        raise ArtDreamError(f"Nothing was changed, for the broker is away: {error}.") from error
