@@ -33,6 +33,7 @@ from display.pictures import Pictures
 from display.routes import routes
 from display.send import Counter, send_routes
 from display.takeaway import takeaway_routes
+from display.tally import Tally
 from display.typeface import FIRST, streamlit_fonts, typeface_routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -71,15 +72,19 @@ def wall_app(settings: Settings) -> st.App:
     pictures, links = Pictures(settings), Links(settings)
     feed, counter = Feed(settings, pictures), Counter(settings)
 
+    guard = Guard(settings.passcode.get_secret_value() if settings.passcode else "")
+    desk = Desk(settings, feed, guard, Tally(pictures.store))
+    take(desk)
+
+    counting = desk.tally.running if guard.open else contextlib.nullcontext  # for nobody else to read
+
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with pictures.running(), feed.running():
+        async with pictures.running(), feed.running(), counting():
             yield {"feed": feed}
 
     page = str(files("display").joinpath("page.py"))
     index = Route("/", _index)
-    desk = Desk(settings, feed, Guard(settings.passcode.get_secret_value() if settings.passcode else ""))
-    take(desk)
     beside = [
         *routes(feed, pictures),
         *gallery_routes(feed.archive, pictures.store, settings),

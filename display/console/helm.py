@@ -1,6 +1,7 @@
 """What the operator decides for the whole installation."""
 
 import shutil
+import time
 from collections.abc import Mapping
 
 import streamlit as st
@@ -47,5 +48,26 @@ def show_helm(desk: Desk, spoken: Mapping[str, str]) -> None:
             act(lambda: desk.feed.curator.steer(opened_at=0.0), spoken["all_shown"])
     with right:
         st.markdown(f"#### {spoken['disk']}")
+        _show_store(desk, spoken)
         usage = shutil.disk_usage(desk.settings.data if desk.settings.data.exists() else ".")
         st.progress(usage.used / usage.total, spoken["disk_free"].format(free=f"{usage.free / 1e9:.1f}"))
+
+
+def _show_store(desk: Desk, spoken: Mapping[str, str]) -> None:
+    count = desk.tally.latest
+    if count is None:
+        st.caption(spoken["store_counting"])
+        return
+    size, clock = _size(count.size), time.strftime("%H:%M", time.localtime(count.at))
+    st.markdown(spoken["store_holds"].format(size=size, count=f"{count.objects:,}", time=clock))
+    columns = [spoken[name] for name in ("store_kind", "store_size", "store_objects")]
+    rows = [
+        dict(zip(columns, (spoken[f"kind_{kind}"], _size(held.size), held.objects), strict=True))
+        for kind, held in count.kinds.items()
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
