@@ -14,6 +14,8 @@ from shared.jobs import State
 from shared.jobtable import Entry, JobTable
 from shared.queue import celery_app, submit
 from shared.settings import PREFIX
+from shared.steering import settle
+from shared.store import Store
 
 jobs = group("The jobs: list, show, cancel, retry, link.")
 
@@ -84,7 +86,8 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
 def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Take up jobs again that failed or were cancelled."""
     with reached_settings(data=data) as settings:
-        table, app = JobTable(connect(settings.broker), approval=settings.approval), celery_app(settings)
+        client, store, app = connect(settings.broker), Store(settings.store), celery_app(settings)
+        table = JobTable(client, approval=settings.approval, settle=lambda: settle(client, store))
         for prefix in jobs:
             entry = _find(table, prefix)
             if not submit(app, table, entry.job):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -25,11 +27,14 @@ from display.entrance import entrance_routes
 from display.feed import Feed
 from display.gallery import gallery_routes
 from display.guard import Guard
+from display.headers import EVERYWHERE, Sealed, streamlit_policy
 from display.links import Links
 from display.pictures import Pictures
 from display.routes import routes
 from display.send import Counter, send_routes
 from display.takeaway import takeaway_routes
+from display.tally import Tally
+from display.typeface import FIRST, streamlit_fonts, typeface_routes
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 
@@ -54,25 +59,32 @@ OPTIONS = {
 #: Streamlit's page is white until its scripts run: a flash in a dark room at every reload.
 _DARK = f"<head><style>html {{ background: {OPTIONS['theme.backgroundColor']} }}</style>"
 
+#: What Streamlit fetches first is a typeface that its pages do not use here.
+_PRELOADED = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
+
 #: Seconds that open requests may take when the display ends.
 _GRACE = 2
 
 
 def wall_app(settings: Settings) -> st.App:
     """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
-    load_config_options(OPTIONS | {"server.address": settings.host, "server.port": settings.port})
+    load_config_options(OPTIONS | streamlit_fonts() | {"server.address": settings.host, "server.port": settings.port})
     pictures, links = Pictures(settings), Links(settings)
     feed, counter = Feed(settings, pictures), Counter(settings)
 
+    guard = Guard(settings.passcode.get_secret_value() if settings.passcode else "")
+    desk = Desk(settings, feed, guard, Tally(pictures.store))
+    take(desk)
+
+    counting = desk.tally.running if guard.open else contextlib.nullcontext  # for nobody else to read
+
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with pictures.running(), feed.running():
+        async with pictures.running(), feed.running(), counting():
             yield {"feed": feed}
 
     page = str(files("display").joinpath("page.py"))
     index = Route("/", _index)
-    desk = Desk(settings, feed, Guard(settings.passcode.get_secret_value() if settings.passcode else ""))
-    take(desk)
     beside = [
         *routes(feed, pictures),
         *gallery_routes(feed.archive, pictures.store, settings),
@@ -81,14 +93,20 @@ def wall_app(settings: Settings) -> st.App:
         *send_routes(counter, links, settings),
         *code_routes(feed.archive, links),
         *entrance_routes(desk, pictures.store, index),
+        *typeface_routes(),
     ]
-    return st.App(page, lifespan=lifespan, routes=[index, *beside])
+    sealed = Middleware(Sealed, headers=EVERYWHERE | streamlit_policy(_page()))
+    return st.App(page, lifespan=lifespan, routes=[index, *beside], middleware=[sealed])
 
 
 async def _index(_: Request) -> Response:
     """Serve Streamlit's page, dark from the first moment."""
+    return HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+
+
+def _page() -> str:
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return HTMLResponse(text.replace("<head>", _DARK, 1), headers={"Cache-Control": "no-cache"})
+    return _PRELOADED.sub(rf"\1{FIRST}\2", text).replace("<head>", _DARK, 1)
 
 
 def serve(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from display.archive import Archive
 from display.aside import aside
+from display.headers import PLAIN, policy
 from display.words import words
 from shared.artmap import ArtMap
 from shared.names import NETWORKS
@@ -29,14 +30,10 @@ PLACED = 12
 #: Seconds after which the store is asked whether there is a newer map.
 LOOK_EVERY = 30.0
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # Plotly writes styles into the page, and its WebGL drawing compiles functions; the rest is as strict as elsewhere.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-cache",
-}
+#: Plotly writes styles into the page, and its WebGL drawing compiles functions; the rest is as strict as elsewhere.
+_PLOTLY = {"script": "'self' 'unsafe-eval'", "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:"}
+
+_HEADERS = policy(**PLAIN | _PLOTLY) | {"Cache-Control": "no-cache"}
 
 _ASSETS = {"map.js": "text/javascript", "map.css": "text/css"}
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import cast
 
+import redis
+
 from display.archive import Archive, Dream, read_sidecar
 from shared.broker import AWAY, PREFIX, connect
 from shared.erasure import bury, erase
@@ -19,7 +21,7 @@ from shared.queue import celery_app, submit
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar, Standing
-from shared.steering import read_steering, steer
+from shared.steering import Steering, note, read_steering, settle, steer
 from shared.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Curator:
         self._settings = settings
         self._archive = archive
         self._store = Store(settings.store)
+        self._noted = ""
 
     def show(self, job_id: str) -> None:
         """Let everybody see a dream that was held or hidden. Raises ArtDreamError."""
@@ -87,7 +90,39 @@ class Curator:
         """Begin with empty walls; what was dreamt before stays in the store. Raises ArtDreamError."""
         with self._reaching(), connect(self._settings.broker) as client:
             seconds, _ = cast("tuple[int, int]", client.time())
-            steer(client, opened_at=seconds)
+        self.steer(opened_at=seconds)
+
+    def steer(self, **decided: object) -> None:
+        """Decide how the installation runs, and write that down in the store. Raises ArtDreamError.
+
+        Where the store is away it is decided all the same, and written down as soon as it is back.
+        """
+        with self._reaching(), connect(self._settings.broker) as client:
+            steer(client, **decided)
+        try:
+            self.note()
+        except StoreError as error:
+            raise ArtDreamError(
+                f"It is decided, and noted in the store as soon as that can be reached: {error}"
+            ) from error
+
+    def steering(self) -> Steering:
+        """Return how the installation is steered; a broker that lost its memory is told first. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            if settle(client, self._store):
+                self._remind(client)
+            return read_steering(client, self._settings)
+
+    def remind(self) -> None:
+        """Tell the broker of dreams that nobody may see, should it have lost its memory. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            self._remind(client)
+
+    def note(self) -> None:
+        """Write down in the store how the installation is steered, where that has changed. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            settle(client, self._store)
+            self._noted = note(client, self._store, self._noted)
 
     def tidy(self) -> int:
         """Finish what deletions left, and delete what is older than it may become; return how many dreams went.
@@ -135,6 +170,10 @@ class Curator:
         with self._reaching(), connect(self._settings.broker) as client:
             client.srem(ERASING, f"{job_id} {photo_id}")
 
+    def _remind(self, client: redis.Redis) -> None:
+        everything = self._archive.everything()
+        JobTable(client).remind([dream.job_id for dream in everything if dream.standing is not Standing.SHOWN])
+
     def _submit(self, job: Job) -> None:
         with self._table() as table, celery_app(self._settings) as app:
             if not submit(app, table, job):
@@ -157,7 +196,7 @@ class Curator:
     @contextmanager
     def _table(self) -> Iterator[JobTable]:
         with self._reaching(), connect(self._settings.broker) as client:
-            yield JobTable(client, approval=self._settings.approval)
+            yield JobTable(client, approval=self._settings.approval, settle=lambda: settle(client, self._store))
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from display.feed import Feed
 from display.guard import COOKIE, Guard
+from display.tally import Tally
 from shared.settings import Settings
 
 
@@ -14,6 +15,7 @@ class Desk:
     settings: Settings
     feed: Feed
     guard: Guard
+    tally: Tally
 
 
 _taken: list[Desk] = []

@@ -1,7 +1,8 @@
 """The entrance to the console: the passcode, and what only the operator may fetch."""
 
 import html
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.resources import files
 from urllib.parse import parse_qs
 
@@ -13,16 +14,12 @@ from display.aside import aside
 from display.desk import Desk
 from display.export import zipped
 from display.guard import COOKIE, SESSION
+from display.headers import policy
+from display.words import console_words
 from shared.names import dream_name, thumb_name
 from shared.store import Store, StoreError
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS = policy(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 
 #: Bytes of the longest form that is read.
 _LONGEST = 4096
@@ -34,21 +31,26 @@ def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
     def knows(request: Request) -> bool:
         return desk.guard.knows(request.cookies.get(COOKIE))
 
+    def speaking(request: Request) -> dict[str, str]:
+        return console_words(request.query_params.get("lang", desk.settings.language))
+
+    def back(request: Request) -> RedirectResponse:
+        address = f"/console?lang={speaking(request)['language']}"
+        return RedirectResponse(address, status_code=303, headers=_HEADERS)
+
     async def console(request: Request) -> Response:
         if knows(request):
             return await page.endpoint(request)  # type: ignore[no-any-return]
         if not desk.guard.open:
-            return _form(
-                "There is no console here: set ARTDREAM_PASSCODE, and start the display again.", 404, shut=True
-            )
-        return _form("")
+            return _form(speaking(request), "no_console", 404, shut=True)
+        return _form(speaking(request))
 
     async def enter(request: Request) -> Response:
         if not _own(request):
             return Response(status_code=403, headers=_HEADERS)
         address = request.client.host if request.client else ""
         if wait := desk.guard.locked(address):
-            return _form(f"Too many wrong passcodes: try again in {wait:.0f} s.", 429)
+            return _form(speaking(request), "guesses", 429, seconds=f"{wait:.0f}")
         body = b""
         async for piece in request.stream():
             body += piece
@@ -57,15 +59,15 @@ def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
         passcode = parse_qs(body.decode("utf-8", "replace")).get("passcode", [""])[0]
         session = desk.guard.enter(passcode, address)
         if session is None:
-            return _form("This is not the passcode.", 403)
-        answer = RedirectResponse("/console", status_code=303, headers=_HEADERS)
+            return _form(speaking(request), "wrong", 403)
+        answer = back(request)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, session, max_age=SESSION, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def leave(request: Request) -> Response:
         desk.guard.leave(request.cookies.get(COOKIE, ""))
-        answer = RedirectResponse("/console", status_code=303, headers=_HEADERS)
+        answer = back(request)
         answer.delete_cookie(COOKIE)
         return answer
 
@@ -88,7 +90,7 @@ def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
 
     async def export(request: Request) -> Response:
         if not knows(request):
-            return RedirectResponse("/console", status_code=303, headers=_HEADERS)
+            return back(request)
         pieces = zipped(store, desk.feed.archive.everything())
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
         return StreamingResponse(_drawn(pieces), media_type="application/zip", headers=headers)
@@ -106,11 +108,13 @@ def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
     ]
 
 
-def _form(message: str, status: int = 200, *, shut: bool = False) -> Response:
-    """Return the page that asks for the passcode."""
-    text = (
-        _asset("entrance.html").replace("{message}", html.escape(message)).replace("{shut}", "hidden" if shut else "")
-    )
+def _form(
+    spoken: Mapping[str, str], message: str = "", status: int = 200, *, shut: bool = False, **values: str
+) -> Response:
+    """Return the page that asks for the passcode. message: the name of what is said below it."""
+    filled = {name: spoken[name] for name in ("language", "title", "passcode", "enter")}
+    filled |= {"message": spoken[message].format(**values) if message else "", "shut": "hidden" if shut else ""}
+    text = re.sub(r"\{(\w+)\}", lambda place: html.escape(filled[place[1]]), _asset("entrance.html"))
     return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
 
 

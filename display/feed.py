@@ -25,8 +25,7 @@ from shared.jobtable import JobTable
 from shared.presence import Part, Register
 from shared.settings import Settings
 from shared.sidecar import Standing
-from shared.steering import read_steering
-from shared.store import Store
+from shared.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 
@@ -177,7 +176,7 @@ class Feed:
         match recorded.event:
             case Completed() as event:
                 self._pictures.expect(event)
-                dream = Dream.announced(event, recorded.at, Standing.HELD if recorded.held else Standing.SHOWN)
+                dream = Dream.announced(event, recorded.at, self._standing(event.job_id, held=recorded.held))
             case Shown() as event:
                 dream = Dream.announced(event.completed, event.dreamt_at)
             case Hidden() as event:
@@ -193,21 +192,25 @@ class Feed:
         seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
         return self._told_of("dream", dream.told(), recorded.at) if seen else None
 
+    def _standing(self, job_id: str, *, held: bool) -> Standing:
+        """Return who may see a dream that is announced: only the operator's word shows what was held or hidden."""
+        before = self.archive.find(job_id)
+        if before is not None and before.standing is not Standing.SHOWN:
+            return before.standing
+        return Standing.HELD if held else Standing.SHOWN
+
     def _told_of(self, kind: str, body: dict[str, object], at: float) -> Change:
         return Change(kind, body | self._scene.queue(at))
 
     async def _steer(self) -> None:
-        """Learn from when on dreams are shown."""
+        """Learn from when on dreams are shown; tell a broker that lost its memory, and the store what was decided."""
         self._steered = False
-
-        def read() -> float:
-            with connect(self._settings.broker) as client:
-                return read_steering(client, self._settings).opened_at
-
-        opened_at = await aside(read)
-        if opened_at != self.archive.opened_at:
-            self.archive.opened_at = opened_at
-            self._tell(self._snapshot())
+        with suppress(StoreError):  # the last word holds; asked again in a moment
+            steering = await aside(self.curator.steering)
+            if steering.opened_at != self.archive.opened_at:
+                self.archive.opened_at = steering.opened_at
+                self._tell(self._snapshot())
+            await aside(self.curator.note)
 
     async def _recall(self) -> None:
         """Add the dreams that the store remembers, as soon as it answers."""
@@ -222,6 +225,8 @@ class Feed:
 
         def work() -> None:
             self.archive.recall(Store(self._settings.store), self._held, tell_soon)
+            with suppress(ArtDreamError):  # a broker that is away is told when it is back
+                self.curator.remind()
 
         while True:
             try:
@@ -252,7 +257,7 @@ class Feed:
             return [False] * len(job_ids)
 
     async def _announce(self) -> None:
-        """Keep this display on the list of those present."""
+        """Keep this display on the list of those present, and the broker's memory of what was decided."""
         name, since = f"{socket.gethostname()}:{self._settings.port}", time.time()
         url = f"http://{self._settings.host}:{self._settings.port}"
 
@@ -263,6 +268,7 @@ class Feed:
         while True:
             with suppress(*_AWAY):
                 await aside(say)
+                await self._steer()  # a broker that was wiped says nothing by itself
             await asyncio.sleep(ANNOUNCE)
 
     def _snapshot(self) -> Message:

@@ -11,19 +11,14 @@ from starlette.routing import Route
 
 from display.archive import Archive, read_sidecar
 from display.aside import aside
+from display.headers import PLAIN, policy
 from display.words import words
 from shared.objective import Classes
 from shared.settings import Settings
 from shared.sidecar import Sidecar
 from shared.store import Store, StoreError
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-cache",
-}
+_HEADERS = policy(**PLAIN) | {"Cache-Control": "no-cache"}
 
 _ASSETS = {
     "gallery.js": "text/javascript",

@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from display.feed import Feed
+from display.headers import NOTHING
 from display.pictures import Pictures
 from shared.store import StoreError
 
@@ -24,17 +25,10 @@ _TYPES = {"jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
 #: One part of an object: from–to, from–, or the last so many bytes (RFC 9110, 14.1.2). Several at once are not given.
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'",
-    "Referrer-Policy": "no-referrer",
-}
-
 #: An object's name fixes its pixels, for job ids are derived from photo, recipe and seed; but whether it may be seen is
 #: asked each time.
-_KEPT = _HEADERS | {"Cache-Control": "private, no-cache"}
-_NOT_KEPT = _HEADERS | {"Cache-Control": "no-store"}
+_KEPT = NOTHING | {"Cache-Control": "private, no-cache"}
+_NOT_KEPT = NOTHING | {"Cache-Control": "no-store"}
 
 
 def routes(feed: Feed, pictures: Pictures) -> list[Route]:

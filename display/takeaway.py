@@ -22,7 +22,7 @@ _FRAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
 _ASSETS = {"takeaway.js": "takeaway", "phone.css": "phone", "icon.svg": "wall"}
 
 #: Kept by the browser, but asked for anew each time: a link ends, and a dream may be taken down.
-_ASKED = HEADERS | {"Cache-Control": "private, no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
+_ASKED = HEADERS | {"Cache-Control": "private, no-cache"}
 
 #: What a browser is answered where the page has nothing to show.
 _STATUS = {"expired": 410, "gone": 404, "nothing": 404, "wrong": 404, "away": 503}

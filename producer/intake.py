@@ -18,6 +18,7 @@ from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
+from shared.steering import settle
 from shared.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
@@ -50,7 +51,7 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         """Raises ArtDreamError where the settings name no broker or the store cannot be opened."""
         self.client = connect(settings.broker)
-        self._table = JobTable(self.client, approval=settings.approval)
+        self._table = JobTable(self.client, approval=settings.approval, settle=self._settle)
         self._events = EventLog(self.client)
         self._app = celery_app(settings)
         self._store = Store(settings.store)
@@ -83,6 +84,9 @@ class Intake:
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
             return Taken(Outcome.SUBMITTED if new else Outcome.KNOWN, job)
+
+    def _settle(self) -> None:
+        settle(self.client, self._store)
 
     def knows(self, job: Job) -> bool:
         """Tell whether a job is on its way or done. Raises Away."""

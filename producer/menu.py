@@ -10,7 +10,7 @@ import redis
 from shared.errors import ArtDreamError
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.steering import read_steering
+from shared.steering import known, read_steering
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Menu:
         self._looked = time.monotonic()
         try:
             steering = read_steering(self._client, self._settings)
+            if not known(self._client):  # it has lost its memory, and is told again in a moment
+                return
         except redis.RedisError:  # the last word holds
             return
         if steering.paused != self.paused:

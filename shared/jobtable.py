@@ -1,6 +1,6 @@
 """The job table: the one guard that makes a photo, a recipe and a seed into exactly one dream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -75,12 +75,14 @@ class Entry:
 #: Where the operator approves each dream, the job is marked as held, and so is its event: no picture of it can slip
 #: past a switch that was turned before.
 #: KEYS: job, stream, jobs on their way by submitter, steering. ARGV: event, new state ("" keeps it), token ("" for
-#: any), job ("" keeps it), length of the stream, reason, submitter, approval where the steering does not say, then the
-#: legal states before. Answers {token, seconds since the state before, held}, nothing where the transition is illegal.
+#: any), job ("" keeps it), length of the stream, reason, submitter, approval where the steering does not say, "1" where
+#: nothing may happen before the steering is settled, then the legal states before. Answers {token, seconds since the
+#: state before, held}, nothing where the transition is illegal, -1 where the steering is not settled.
 _MOVE = """
+if ARGV[9] == '1' and redis.call('HEXISTS', KEYS[4], 'settled') == 0 then return -1 end
 local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
 local legal = false
-for i = 9, #ARGV do legal = legal or ARGV[i] == state end
+for i = 10, #ARGV do legal = legal or ARGV[i] == state end
 if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
   return false
 end
@@ -125,15 +127,25 @@ return 1
 class JobTable:
     """Every job's state, in Redis. Each method is one atomic transition; an illegal one changes nothing."""
 
-    def __init__(self, client: redis.Redis, *, approval: bool = False) -> None:
-        """approval: whether dreams wait for the operator where nobody has steered that yet."""
+    def __init__(
+        self, client: redis.Redis, *, approval: bool = False, settle: Callable[[], object] | None = None
+    ) -> None:
+        """approval: whether dreams wait for the operator where nobody has steered that yet.
+
+        settle: tells a broker that lost its memory what was steered; without that it accepts no job, for nobody could
+        say whether its dream may be seen. What it raises is raised by `accept`.
+        """
         self._client = client
         self._approval = approval
+        self._settle = settle
         self._move = client.register_script(_MOVE)
         self._stand = client.register_script(_STAND)
 
     def accept(self, job: Job) -> bool:
-        """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done."""
+        """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done.
+
+        From here on the broker knows how it is steered: one that forgets that forgets the job.
+        """
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
         return self._to(State.ACCEPTED, job.id, event, job=job) is not None
 
@@ -197,6 +209,14 @@ class JobTable:
         """Let nobody see a dream from now on; False for a deleted one."""
         return self._to_stand(event, held=True)
 
+    def remind(self, job_ids: Sequence[str]) -> None:
+        """Tell a broker that lost its memory of dreams that nobody may see, should their photos come again."""
+        for start in range(0, len(job_ids), CHUNK):
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids[start : start + CHUNK]:
+                pipeline.hsetnx(_key(job_id), "held", "1")
+            pipeline.execute()
+
     def held(self, job_ids: Sequence[str]) -> list[bool]:
         """Tell which jobs are held or hidden, deleted, or not completed yet: nobody may see what is in the store."""
         found = []
@@ -252,20 +272,22 @@ class JobTable:
 
         Returns token, seconds since the last transition, and whether the job's dream may be seen.
         """
-        answer = self._move(
-            keys=[_key(job_id), STREAM, UNDERWAY, STEERING],
-            args=[
-                event.model_dump_json(),
-                state or "",
-                "" if token is None else token,
-                job.model_dump_json() if job else "",
-                STREAM_LENGTH,
-                event.reason if isinstance(event, Failed) else "",
-                job.submitter if job else "",
-                "true" if self._approval else "false",
-                *(LEGAL[state] if state else (State.STARTED,)),
-            ],
-        )
+        settle = self._settle if state is State.ACCEPTED else None
+        arguments = [
+            event.model_dump_json(),
+            state or "",
+            "" if token is None else token,
+            job.model_dump_json() if job else "",
+            STREAM_LENGTH,
+            event.reason if isinstance(event, Failed) else "",
+            job.submitter if job else "",
+            "true" if self._approval else "false",
+            "1" if settle else "",
+            *(LEGAL[state] if state else (State.STARTED,)),
+        ]
+        keys = [_key(job_id), STREAM, UNDERWAY, STEERING]
+        while (answer := self._move(keys=keys, args=arguments)) == -1 and settle:
+            settle()
         if answer is None:
             return None
         new_token, since, held = cast("tuple[int, str, int]", answer)

@@ -65,6 +65,9 @@ def dream_folder(job_id: str) -> str:
     return f"dreams/{job_id}/"
 
 
+#: The object name of what the operator decided, for a broker that has lost it.
+STEERING_NOTE = "steering.json"
+
 #: Where the networks lie that an installation trained.
 NETWORKS = "networks/"
 

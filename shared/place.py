@@ -60,8 +60,8 @@ class Place(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object."""
 
-    def entries(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        """List names and times of change under a folder."""
+    def entries(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
+        """List names, times of change and bytes under a folder."""
 
     def link(self, name: str, seconds: float) -> str | None:
         """Return an address that anyone may read an object from for a while; None where there are none."""
@@ -103,11 +103,11 @@ class Bucket:
         with _in_a_bucket():
             obstore.delete(self._objects, name)
 
-    def entries(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        """List names and times of change under a folder."""
+    def entries(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
+        """List names, times of change and bytes under a folder."""
         for chunk in obstore.list(self._objects, prefix):
             for meta in chunk:
-                yield meta["path"], meta["last_modified"]
+                yield meta["path"], meta["last_modified"], meta["size"]
 
     def link(self, name: str, seconds: float) -> str | None:
         """Return an address that anyone may read an object from; None for folders and memory."""

@@ -88,8 +88,8 @@ class SftpFolder:
 
         self._again(remove)
 
-    def entries(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        """List names and times of change under a folder."""
+    def entries(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
+        """List names, times of change and bytes under a folder."""
         folders = [prefix.strip("/")]
         while folders:
             folder = folders.pop()
@@ -104,7 +104,7 @@ class SftpFolder:
                     if name != PARTS:
                         folders.append(name)
                 else:
-                    yield name, datetime.fromtimestamp(one.st_mtime or 0, UTC)
+                    yield name, datetime.fromtimestamp(one.st_mtime or 0, UTC), one.st_size or 0
 
     def link(self, _name: str, _seconds: float) -> None:
         """Return None: a folder has no links."""

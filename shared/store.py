@@ -32,6 +32,8 @@ class Entry:
 
     name: str
     modified: datetime
+    #: Bytes.
+    size: int
 
 
 class Store:
@@ -94,8 +96,8 @@ class Store:
     def entries(self, prefix: str) -> Iterator[Entry]:
         """List the objects whose names begin with a folder prefix, in no order. Raises StoreError."""
         with self._faults(f"{prefix} could not be listed in"):
-            for name, modified in self._place.entries(prefix):
-                yield Entry(name, modified)
+            for name, modified, size in self._place.entries(prefix):
+                yield Entry(name, modified, size)
 
     def link(self, name: str, seconds: float) -> str | None:
         """Return an address at which anyone can read an object for so long, at most 7 days; None where there are none.

@@ -1,5 +1,7 @@
 """How the installation does, by the second."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from display.desk import Desk
@@ -12,7 +14,7 @@ from shared.store import Store, StoreError
 
 
 @st.fragment(run_every=2.0)
-def show_health(desk: Desk) -> None:
+def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
     """Draw what runs, what waits and how long things take."""
     gauge, now = desk.feed.gauge, desk.feed.now
     try:
@@ -21,39 +23,39 @@ def show_health(desk: Desk) -> None:
             lanes = {lane: waiting(client, lane) for lane in Lane}
             steering = read_steering(client, desk.settings)
     except AWAY as error:
-        st.error(f"The broker is away: {error}. Photos wait in the producer's spool; nothing is lost.")
+        st.error(spoken["broker_away"].format(error=error))
         return
     try:
         Store(desk.settings.store).get("tombstones/none")
     except StoreError as error:
-        st.error(f"The store is away: {error}")
+        st.error(spoken["store_away"].format(error=error))
     if steering.paused:
-        st.warning("The intake is paused: photos wait in the spool.")
+        st.warning(spoken["is_paused"])
     if steering.approval:
         held = sum(dream.standing == "held" for dream in desk.feed.archive.everything())
-        st.info(f"Every dream waits for approval; {held} wait now.")
+        st.info(spoken["is_approval"].format(count=held))
     workers = [one for one in present if one.part is Part.WORKER]
     if not workers:
-        st.error("No worker is there: dreams wait until one comes.")
+        st.error(spoken["no_worker"])
     figures: dict[str, int | str] = {
-        "live waiting": lanes[Lane.LIVE],
-        "batch waiting": lanes[Lane.BATCH],
-        "oldest waits": _span(gauge.oldest_wait(now)),
-        "dreams a minute": f"{gauge.per_minute(now):.1f}",
-        "dreams": len(desk.feed.archive.everything()),
+        "live_waiting": lanes[Lane.LIVE],
+        "batch_waiting": lanes[Lane.BATCH],
+        "oldest_waits": _span(gauge.oldest_wait(now)),
+        "per_minute": f"{gauge.per_minute(now):.1f}",
+        "count": len(desk.feed.archive.everything()),
     }
     with st.container(horizontal=True, gap="large"):
         for name, figure in figures.items():
-            st.metric(name, figure, width="content")
-    st.markdown("#### Parts")
+            st.metric(spoken[name], figure, width="content")
+    st.markdown(f"#### {spoken['parts']}")
     st.dataframe(
         [
             {
-                "part": one.part.value,
-                "name": one.name,
-                "state": one.state if gauge.consumes(one, now) else "does not consume",
-                "for": _span(now - one.since),
-                "detail": one.detail,
+                spoken["part"]: spoken[f"part_{one.part}"],
+                spoken["name"]: one.name,
+                spoken["state"]: _state(one, spoken) if gauge.consumes(one, now) else spoken["state_idle"],
+                spoken["for"]: _span(now - one.since),
+                spoken["detail"]: one.detail,
                 "": _mark(one, healthy=gauge.consumes(one, now)),
             }
             for one in present
@@ -63,15 +65,20 @@ def show_health(desk: Desk) -> None:
     )
     stuck = [one.name for one in workers if not gauge.consumes(one, now)]
     if stuck:
-        st.error(f"{', '.join(stuck)}: alive, but jobs wait and none is taken. Restart this worker.")
-    st.markdown("#### Seconds by stage, of the last dreams")
+        st.error(spoken["stuck"].format(names=", ".join(stuck)))
+    st.markdown(f"#### {spoken['stages']}")
     rows = [
-        {"stage": stage.value, "median": round(p50, 2), "95 %": round(p95, 2)} for stage, p50, p95 in gauge.stages()
+        {spoken["stage"]: spoken[f"stage_{stage}"], spoken["median"]: round(p50, 2), "95 %": round(p95, 2)}
+        for stage, p50, p95 in gauge.stages()
     ]
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
     else:
-        st.caption("No dream since the display looked.")
+        st.caption(spoken["no_stages"])
+
+
+def _state(one: Presence, spoken: Mapping[str, str]) -> str:
+    return spoken.get(f"state_{one.state}", one.state)
 
 
 def _mark(one: Presence, *, healthy: bool) -> str:

@@ -7,21 +7,29 @@ from display.console.faults import show_faults
 from display.console.health import show_health
 from display.console.helm import show_helm
 from display.desk import desk_of
+from display.words import console_words
+from shared.settings import Settings
 
-st.set_page_config(page_title="ArtDream console", layout="wide")
+spoken = console_words(st.query_params.get("lang", Settings.read().language))
+asked = f"?lang={spoken['language']}"
+st.set_page_config(page_title=f"ArtDream – {spoken['title']}", layout="wide")
 desk = desk_of(st.context.cookies.to_dict())
 if desk is None:
     st.markdown("# ArtDream")
-    st.markdown('The console is locked: <a href="/console" target="_self">let yourself in</a>.', unsafe_allow_html=True)
+    st.markdown(
+        f'{spoken["locked"]} <a href="/console{asked}" target="_self">{spoken["let_in"]}</a>.', unsafe_allow_html=True
+    )
     st.stop()
 
-st.markdown('## Console &nbsp; <small><a href="/console/leave" target="_self">Lock</a></small>', unsafe_allow_html=True)
-now, dreams, faults, helm = st.tabs(["Now", "Dreams", "Faults", "Steering"])
+title, lock = st.columns([4, 1], vertical_alignment="bottom")
+title.markdown(f"## {spoken['title']}")
+lock.markdown(f'<a href="/console/leave{asked}" target="_self">{spoken["lock"]}</a>', unsafe_allow_html=True)
+now, dreams, faults, helm = st.tabs([spoken[name] for name in ("now", "dreams", "faults", "steering")])
 with now:
-    show_health(desk)
+    show_health(desk, spoken)
 with dreams:
-    show_dreams(desk)
+    show_dreams(desk, spoken)
 with faults:
-    show_faults(desk)
+    show_faults(desk, spoken)
 with helm:
-    show_helm(desk)
+    show_helm(desk, spoken)

@@ -15,6 +15,7 @@ from shared.jobtable import Claim, JobTable
 from shared.names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.sidecar import Sidecar
+from shared.steering import settle
 from shared.store import Store
 
 Colour = tuple[int, int, int]
@@ -38,7 +39,7 @@ class Studio:
     def __init__(self, client: redis.Redis, store: Store) -> None:
         self.client = client
         self.store = store
-        self._table = JobTable(client)
+        self._table = JobTable(client, settle=lambda: settle(client, store))
 
     def photo(self, colour: Colour, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """A guest's photo: stored, accepted, queued."""

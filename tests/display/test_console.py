@@ -188,6 +188,22 @@ def test_all_dreams_are_saved_as_a_zip(console: Page, studio: Studio) -> None:
     assert dreams == {studio.store.get(dream_name(jobs[0].id))}
 
 
+def test_the_console_speaks_german_from_the_entrance_on(open_page: Callable[..., Page], studio: Studio) -> None:
+    studio.dream((1, 2, 3))
+    page = open_page("/console?lang=de")
+    page.get_by_label("Das Kennwort").fill("falsch geraten")
+    page.get_by_role("button", name="Konsole öffnen").click()
+    expect(page.get_by_role("status")).to_have_text("Das ist nicht das Kennwort.")
+    page.get_by_label("Das Kennwort").fill(PASSCODE)
+    page.get_by_role("button", name="Konsole öffnen").click()
+    expect(page.get_by_text("Kein Worker ist da")).to_be_visible()
+    for name, said in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
+        tab(page, name)
+        expect(page.get_by_role("button", name=said).last).to_be_visible()
+    page.get_by_role("link", name="Abschließen").click()
+    expect(page.get_by_label("Das Kennwort")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [1920, 1440, 390])
 def test_the_console_needs_no_sideways_scroll(open_page: Callable[..., Page], studio: Studio, width: int) -> None:
     studio.dream((1, 2, 3))

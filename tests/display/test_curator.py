@@ -12,7 +12,16 @@ from shared.errors import ArtDreamError
 from shared.events import Deleted, EventReader, Hidden, Shown
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
-from shared.names import clip_name, dream_name, frame_name, photo_name, sidecar_name, thumb_name, tombstone_name
+from shared.names import (
+    STEERING_NOTE,
+    clip_name,
+    dream_name,
+    frame_name,
+    photo_name,
+    sidecar_name,
+    thumb_name,
+    tombstone_name,
+)
 from shared.queue import waiting
 from shared.settings import Settings
 from shared.sidecar import Standing
@@ -158,6 +167,22 @@ def test_a_broker_that_is_away_is_said_to_be_away_and_nothing_is_half_done(
             action(job.id)
     assert archive.shows(job.id)
     assert all(studio.store.get(name) for name in names_of(job))
+
+
+def test_what_is_decided_while_the_store_is_away_holds_and_is_noted_later(
+    studio: Studio, curator: Curator, display_settings: Settings
+) -> None:
+    studio.photo((1, 2, 3))
+    folder = display_settings.data / "store"
+    away = folder.rename(folder.with_name("away"))
+    folder.touch()
+    with pytest.raises(ArtDreamError, match="It is decided, and noted in the store as soon as"):
+        curator.steer(approval=True)
+    assert read_steering(studio.client, display_settings).approval
+    folder.unlink()
+    away.rename(folder)
+    curator.note()
+    assert b'"approval": true' in (studio.store.get(STEERING_NOTE) or b"")
 
 
 def test_an_unknown_dream_is_said_to_be_unknown(curator: Curator) -> None:

@@ -27,6 +27,7 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     assert store.get(photo_name("ab")) == asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
     (entry,) = store.entries("dreams/")
     assert entry.name == dream_name("job")
+    assert entry.size == len(b"dream")
     assert abs(datetime.now(UTC) - entry.modified) < timedelta(seconds=60)
     store.delete(photo_name("ab"))
     store.delete(photo_name("ab"))

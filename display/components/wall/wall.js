@@ -149,7 +149,7 @@ class Wall {
     code.src = `/qr/${name}.svg`;
   }
 
-  // “peacock: 3 % → 71 %”
+  // “peacock: from 3 % to 71 %”
   verdict([name, photo, dream]) {
     const percent = (share) => {
       const number = 100 * share;

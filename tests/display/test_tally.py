@@ -1,0 +1,82 @@
+"""How much lies in the store, be it a folder or a bucket."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from display.tally import Held, Tally
+from shared.names import clip_name, dream_name, frame_name, photo_name, reference_name, sidecar_name, tombstone_name
+from shared.settings import Settings
+from shared.store import Store, StoreError
+from tests.display.conftest import PATIENCE, Display, Valkey
+from tests.servers import S3Server
+from tests.stack import free_port
+
+PASSCODE = "open sesame"
+
+
+def fill(store: Store) -> None:
+    names = [
+        photo_name("a"),
+        dream_name("j"),
+        sidecar_name("j"),
+        clip_name("j"),
+        frame_name("j", 0),
+        frame_name("j", 1),
+    ]
+    for name in [*names, reference_name("house", "night.jpg"), tombstone_name("k")]:
+        store.put(name, bytes(1000))
+
+
+COUNTED = {
+    "photos": Held(1000, 1),
+    "dreams": Held(2000, 2),
+    "clips": Held(1000, 1),
+    "frames": Held(2000, 2),
+    "references": Held(1000, 1),
+    "other": Held(1000, 1),
+}
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_everything_is_counted_by_what_it_is(place: str, tmp_path: Path, s3: S3Server) -> None:
+    store = Store(s3.url if place == "bucket" else (tmp_path / "store").as_uri())
+    fill(store)
+    tally = Tally(store)
+    assert tally.latest is None
+    tally.count()
+    assert tally.latest
+    assert tally.latest.kinds == COUNTED
+    assert (tally.latest.size, tally.latest.objects) == (8000, 8)
+
+
+def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
+    store = Store(s3.url)
+    fill(store)
+    tally = Tally(store)
+    tally.count()
+    before = tally.latest
+    s3.stop()
+    with pytest.raises(StoreError):
+        tally.count()
+    assert tally.latest is before
+
+
+def test_the_console_tells_how_much_lies_in_a_bucket(
+    tmp_path: Path, valkey: Valkey, s3: S3Server, browser: Browser
+) -> None:
+    chosen = {"data": tmp_path / "far", "broker_url": valkey.url, "port": free_port(), "store_url": s3.url}
+    settings = Settings(**chosen, passcode=PASSCODE, _env_file=None)  # type: ignore[arg-type]
+    fill(Store(s3.url))
+    display = Display(settings)
+    display.start()
+    page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(f"{display.url}/console")
+    page.get_by_label("passcode").fill(PASSCODE)
+    page.get_by_role("button").click()
+    page.get_by_role("tab", name="Steering").click()
+    expect(page.get_by_text("The store holds 0.0 MB in 8 objects")).to_be_visible(timeout=1000 * PATIENCE)
+    page.close()
+    assert display.stop()[:2] == (0, "")

@@ -1,0 +1,45 @@
+"""The words: every language has them, whole or by falling back, with the same places to fill in."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from display.words import CATALOGUE, DEFAULT, console_words, words
+from shared.events import Stage
+from shared.presence import Part
+from shared.sidecar import Standing
+
+#: Spoken the same in both languages, so that there is nothing to translate.
+SAME = {"name", "percent", "seconds", "language"}
+
+
+@pytest.mark.parametrize("spoken", [words, console_words])
+def test_what_is_not_spoken_falls_back(spoken: Callable[[str], dict[str, str]]) -> None:
+    assert spoken("xx") == spoken(DEFAULT)
+    assert spoken("de-AT") == spoken("de")
+    assert spoken("DE")["language"] == "de"
+    assert spoken("../de")["language"] == DEFAULT
+    assert spoken("de").keys() == spoken(DEFAULT).keys() | CATALOGUE["de"][spoken is console_words].keys()
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_german_says_everything(part: int) -> None:
+    assert CATALOGUE[DEFAULT][part].keys() - CATALOGUE["de"][part].keys() - SAME == set()
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_translation_fills_in_what_the_original_does(part: int) -> None:
+    for language, catalogue in CATALOGUE.items():
+        for name, text in catalogue[part].items():
+            if name in (original := CATALOGUE[DEFAULT][part]):
+                assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", original[name])), (
+                    language,
+                    name,
+                )
+
+
+def test_the_console_has_a_word_for_all_that_it_lists() -> None:
+    named = [f"part_{part}" for part in Part] + [f"stage_{stage}" for stage in Stage]
+    named += [f"standing_{standing}" for standing in Standing]
+    assert set(named) <= console_words().keys()

@@ -1,0 +1,155 @@
+"""What the operator decided outlives a broker that loses its memory, and approval is never forgotten."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from shared.broker import connect
+from shared.events import EventReader, Steered
+from shared.jobs import Job, State
+from shared.jobtable import JobTable
+from shared.names import STEERING_NOTE
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.steering import note, read_steering, settle, steer
+from shared.store import Store, StoreError
+
+
+@pytest.fixture
+def table(client: redis.Redis, store: Store) -> JobTable:
+    return JobTable(client, settle=lambda: settle(client, store))
+
+
+def job(seed: int = 0) -> Job:
+    return Job(photo_id="a" * 64, recipe=load_recipe("animals"), seed=seed)
+
+
+def decide(client: redis.Redis, store: Store, **decided: object) -> None:
+    settle(client, store)
+    steer(client, **decided)
+    note(client, store)
+
+
+def test_a_wiped_broker_is_told_everything_that_was_decided(
+    client: redis.Redis, store: Store, settings: Settings
+) -> None:
+    decide(client, store, approval=True, retention_days=7, opened_at=123.5, recipes=("lines", "night"), paused=True)
+    before = read_steering(client, settings)
+    client.flushall()
+    assert read_steering(client, settings) != before
+    assert settle(client, store)
+    assert read_steering(client, settings) == before
+    assert [type(one.event) for one in EventReader(client).read()] == [Steered]
+    assert not settle(client, store)
+
+
+def test_what_was_never_decided_stays_as_the_settings_say(
+    client: redis.Redis, store: Store, settings: Settings
+) -> None:
+    decide(client, store, retention_days=7)
+    client.flushall()
+    settle(client, store)
+    asking = settings.model_copy(update={"approval": True})
+    assert read_steering(client, asking).approval
+    assert read_steering(client, asking).retention_days == 7
+
+
+def test_what_was_decided_after_the_loss_is_the_newer_word(
+    client: redis.Redis, store: Store, settings: Settings
+) -> None:
+    decide(client, store, retention_days=7, paused=True)
+    client.flushall()
+    steer(client, retention_days=3)
+    settle(client, store)
+    note(client, store)
+    steering = read_steering(client, settings)
+    assert (steering.retention_days, steering.paused) == (3, True)
+
+
+def test_a_wiped_broker_does_not_wipe_the_note(client: redis.Redis, store: Store) -> None:
+    decide(client, store, approval=True)
+    kept = store.get(STEERING_NOTE)
+    client.flushall()
+    note(client, store)
+    assert store.get(STEERING_NOTE) == kept
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"approval": "perhaps"}', b"\xff\xfe"])
+def test_a_note_that_cannot_be_read_asks_for_approval(
+    client: redis.Redis, store: Store, settings: Settings, damaged: bytes
+) -> None:
+    store.put(STEERING_NOTE, damaged)
+    settle(client, store)
+    assert read_steering(client, settings).approval
+
+
+def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
+    client: redis.Redis, store: Store, table: JobTable, settings: Settings
+) -> None:
+    decide(client, store, approval=True)
+    client.flushall()
+    folder = settings.data / "store"
+    away = folder.rename(folder.with_name("away"))
+    folder.touch()
+    with pytest.raises(StoreError):
+        table.accept(job())
+    assert table.state(job().id) is None
+    assert EventReader(client).read() == []
+    folder.unlink()
+    away.rename(folder)
+    assert table.accept(job())
+    assert [one.held for one in EventReader(client).read() if not isinstance(one.event, Steered)] == [True]
+
+
+def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
+    client: redis.Redis, broker_url: str, store: Store
+) -> None:
+    decide(client, store, approval=True)
+
+    def send(first: int) -> None:
+        with connect(broker_url) as mine:
+            table = JobTable(mine, settle=lambda: settle(mine, store))
+            for seed in range(first, first + 150):
+                table.accept(job(seed))
+
+    seen = 0
+    with ThreadPoolExecutor(4) as sending:
+        done = [sending.submit(send, 1000 * number) for number in range(4)]
+        while not all(one.done() for one in done):
+            pipeline = client.pipeline()  # what there is at the moment of the wipe, and the wipe
+            pipeline.xrange("artdream:events")
+            pipeline.flushall()
+            entries, _ = pipeline.execute()
+            told = [fields for _, fields in entries if '"steered"' not in fields["event"]]
+            assert all("held" in fields for fields in told)
+            seen += len(told)
+    for one in done:
+        one.result()
+    assert seen > 100
+
+
+def test_a_dream_that_nobody_may_see_stays_so_when_its_photo_comes_again(client: redis.Redis, table: JobTable) -> None:
+    client.flushall()
+    table.remind([job().id])
+    assert table.state(job().id) is None
+    assert list(table.entries()) == []
+    assert table.accept(job())
+    assert EventReader(client).read()[-1].held
+    assert table.state(job().id) is State.ACCEPTED
+
+
+def test_a_note_is_written_when_something_changed_and_only_then(
+    client: redis.Redis, store: Store, settings: Settings
+) -> None:
+    settle(client, store)
+    noted = note(client, store)
+    assert store.get(STEERING_NOTE) is None  # nobody has decided anything
+    steer(client, paused=True)
+    noted = note(client, store, noted)
+    assert store.get(STEERING_NOTE)
+    shutil.rmtree(Path(settings.data / "store"))
+    assert note(client, store, noted) == noted
+    assert store.get(STEERING_NOTE) is None
