@@ -14,6 +14,9 @@ from worker.networks.lite import lite_body
 from worker.networks.weights import PUBLISHED, Weights
 from worker.training.plan import Backbone
 
+#: The layer that names the artist.
+HEAD = "artists"
+
 
 class Body(NamedTuple):
     """A backbone."""
@@ -49,7 +52,7 @@ def with_head(body: keras.Model, artists: int, dropout: float) -> keras.Model:
     """
     x = layers.GlobalAveragePooling2D(name="mean")(body.output)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(body.input, layers.Dense(artists, name="artists", dtype="float32")(x), name=body.name)
+    return keras.Model(body.input, layers.Dense(artists, name=HEAD, dtype="float32")(x), name=body.name)
 
 
 def _inception(path: Path | None) -> keras.Model:

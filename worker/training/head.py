@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from worker.training.backbones import HEAD
 from worker.training.dataset import Painting
 from worker.training.lessons import weights, whole
 from worker.training.plan import Plan
@@ -20,7 +21,7 @@ def train_head(
 
     watch: is told the share of the pictures that were looked at. The features are kept in memory, 5 kB a picture.
     """
-    mean, head = model.get_layer("mean").output, model.get_layer("artists")
+    mean, head = model.get_layer("mean").output, model.get_layer(HEAD)
     eye = keras.Model(model.input, mean)
     features = []
     for start in range(0, len(paintings), plan.batch):

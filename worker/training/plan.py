@@ -47,8 +47,8 @@ class Plan(BaseModel):
     #: The smallest share of a picture's area that is cut out of it.
     smallest_crop: float = Field(0.3, gt=0, le=1)
     dropout: float = Field(0.3, ge=0, lt=1)
-    #: Epochs without a better validation after which training ends. The last third of the epochs, with its low rates, is
-    #: worth waiting for: the first trial, with 6, stopped at 18 of 24.
+    #: Epochs without a better validation after which training ends. The last third, with its low rates, is
+    #: worth waiting for: with a patience of 6, a training stopped at epoch 18 of 24.
     patience: int = Field(10, gt=0)
     #: What the steps compute in.
     precision: Literal["float32", "bfloat16"] = "float32"
