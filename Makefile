@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake bench-display settings pictures
+.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -34,12 +34,15 @@ bench-intake: .venv/dev
 bench-display: .venv/dev
 	.venv/bin/python -m benchmarks.display $(ARGS)
 
+bench-artists: .venv/dev
+	.venv/bin/python -m benchmarks.artists $(ARGS)
+
 # What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev
 	.venv/bin/python -m shared.settings > .env.example
 
 pictures: .venv/dev
-	.venv/bin/python -m benchmarks.pictures
+	.venv/bin/python -m benchmarks.pictures $(ARGS)
 
 .venv/dev: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --quiet --locked --extra stack --extra train

@@ -42,7 +42,7 @@ def send_batch(
     paths = list(selected(names))
     if not paths:
         raise ArtDreamError("There is no file to send in what you named.")
-    recipes = recipes or [settings.recipe]
+    recipes = recipes or settings.recipes[:1]
     ledger = Ledger(settings.data)
     batch, told, count = Batch.begin(ledger), len(paths) * len(recipes) <= TOLD, dict.fromkeys(Outcome, 0)
     refused: list[str] = []

@@ -31,7 +31,8 @@ from shared.broker import AWAY
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
-from shared.recipe import load_recipe
+from shared.painters import NETWORK as MASTERS
+from shared.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
 from shared.tunnel import reached
 
@@ -160,6 +161,8 @@ def dream(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A photo: HEIC, JPEG or PNG.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dream goes, as JPEG.")],
     recipe: RecipeOption = None,
+    artist: Annotated[str | None, typer.Option("--artist", help="More of this painter, instead of a recipe.")] = None,
+    network: Annotated[str, typer.Option("--network", help="The network that knows the painter.")] = MASTERS,
     seed: SeedOption = 0,
     canvas: Annotated[
         int | None, typer.Option("--canvas", help="Another long side in pixels, up to 4096 for prints.")
@@ -169,7 +172,7 @@ def dream(
     from artdream.offline import dream_file
 
     settings = chosen_settings(recipe=recipe)
-    chosen = load_recipe(settings.recipe)
+    chosen = load_recipe(settings.recipes[0]) if artist is None else painter_recipe(artist, network)
     if canvas is not None:
         chosen = chosen.model_copy(update={"canvas": known_canvas(canvas)})
     dream_file(source, target, chosen, seed, settings, out)
@@ -200,6 +203,22 @@ def look(
     else:
         objective = {"kind": "layers", "layers": {layer: 1.0}}
     look_file(target, objective, network, known_canvas(canvas), steps, seed, chosen_settings(), out)
+
+
+@app.command()
+def compare(
+    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
+    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = MASTERS,
+    against: Annotated[str, typer.Option("--against", help="The network that it is compared with.")] = "lite",
+    layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer of both; may be given again.")] = None,
+    canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
+) -> None:
+    """Dream one photo through the same layers of two networks, and as eight painters."""
+    from artdream.offline import compare_file
+
+    layers = layer or ["block5", "block8", "block10", "block12", "head"]
+    compare_file(source, target, (network, against), layers, known_canvas(canvas), chosen_settings(), out)
 
 
 app.command()(train)

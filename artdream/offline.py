@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,25 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from artdream.sheet import Cell, sheet
 from producer.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe, load_recipe, recipe_names
+from shared.recipe import Recipe, load_recipe, painter_recipe, recipe_names
 from shared.settings import Settings
 from shared.store import Store
 from worker.silence import silence
 
 if TYPE_CHECKING:
     from worker.engine import Engine
+
+#: Painters whose hands are shown beside what two networks see: one from each corner of the map.
+COMPARED = (
+    "Vincent van Gogh",
+    "Pablo Picasso",
+    "Rembrandt",
+    "Paul Klee",
+    "Gustav Klimt",
+    "Claude Monet",
+    "Albrecht Dürer",
+    "Piet Mondrian",
+)
 
 
 def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
@@ -67,6 +79,36 @@ def cells_of(photo: NDArray[np.uint8], canvas: int, seed: int, settings: Setting
     return sorted(cells, key=lambda cell: cell.pixels is None)
 
 
+def compare_file(
+    source: Path,
+    target: Path,
+    networks: tuple[str, str],
+    layers: Sequence[str],
+    canvas: int,
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Dream the photo at source through the same layers of two networks, and as painters that the first knows.
+
+    Raises ArtDreamError where a file cannot be used, and for a layer that either network lacks.
+    """
+    _require_jpeg(target)
+    photo, engine = _photo(source), _engine(settings)
+    plans = [(Cell(network, layer, None), _whole_layer(network, layer)) for layer in layers for network in networks]
+    plans += [(Cell(painter, networks[0], None), painter_recipe(painter, networks[0])) for painter in COMPARED]
+    cells = [Cell("The photo", "", photo)] * len(networks)
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=len(plans))
+        for cell, recipe in plans:
+            progress.update(bar, description=f"{cell.title}, {cell.note}")
+            recipe = recipe.model_copy(update={"canvas": canvas})
+            cells.append(cell._replace(pixels=engine.dream(photo, recipe, seed=0).pixels))
+            progress.advance(bar)
+    pixels = sheet(cells, columns=4)
+    _write(target, pixels)
+    _tell(target, pixels, f"{networks[0]} and {networks[1]}", console)
+
+
 def look_file(
     target: Path,
     objective: dict[str, Any],
@@ -91,6 +133,13 @@ def look_file(
         dreamt = engine.dream(blank, recipe, seed=seed, on_frame=_advancing(progress, bar))
     _write(target, dreamt.pixels)
     _tell(target, dreamt.pixels, f"network {network}, seed {seed}", console)
+
+
+def _whole_layer(network: str, layer: str) -> Recipe:
+    return Recipe.model_validate(
+        {"name": "compared", "version": 1, "title": layer, "description": "A whole layer.", "network": network}
+        | {"objective": [{"kind": "layers", "layers": {layer: 1.0}}], "ascent": {"octaves": 6}}
+    )
 
 
 def _engine(settings: Settings) -> Engine:

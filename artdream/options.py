@@ -19,7 +19,9 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
 ]
 InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
-RecipeOption = Annotated[str | None, typer.Option("--recipe", help="How to dream; `artdream recipes` lists them.")]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="How to dream, several with commas; `artdream recipes` lists them.")
+]
 PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the dreams are put into.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
@@ -28,7 +30,8 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="T
 def chosen_settings(**chosen: object) -> Settings:
     """Read the settings, what the command line chose before all else. Raises ArtDreamError for a faulty one."""
     settings = Settings.read(**chosen)
-    load_recipe(settings.recipe)  # an unknown recipe is told now, not at the first photo
+    for name in settings.recipes:
+        load_recipe(name)  # an unknown recipe is told now, not at the first photo
     return settings
 
 

@@ -6,15 +6,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from artdream.networks import networks_of
 from artdream.options import SeedOption, chosen_settings, group, known_canvas, out
+from shared.errors import ArtDreamError
+from shared.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
 from shared.recipe import load_recipe, recipe_names
 
-recipes = group("The ways to dream: list, sheet.")
+recipes = group("The ways to dream: list, sheet, painters.")
 
 
 @recipes.callback()
 def recipes_or_list(context: typer.Context) -> None:
-    """The ways to dream: list, sheet."""
+    """The ways to dream: list, sheet, painters."""
     if context.invoked_subcommand is None:
         list_recipes()
 
@@ -27,6 +30,10 @@ def list_recipes() -> None:
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
     out.print(table)
+    out.print(
+        f"And more-… and hybrid-… of {len(PAINTERS)} painters, as more-paul-klee: `artdream recipes painters`.",
+        style="dim",
+    )
 
 
 @recipes.command("sheet")
@@ -40,3 +47,28 @@ def sheet(
     from artdream.offline import sheet_file
 
     sheet_file(source, target, known_canvas(canvas), seed, chosen_settings(), out)
+
+
+@recipes.command("painters")
+def painters(
+    network: Annotated[str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")] = NETWORK,
+    target: Annotated[Path | None, typer.Option("--out", help="Folder for a recipe file of each.")] = None,
+) -> None:
+    """List the recipes of a network's painters, or write them as files to use and change."""
+    if target is None and network == NETWORK:
+        for name, painter in painter_recipes().items():
+            out.print(f"{name:36} {painter}", markup=False)
+        return
+    if target is None:
+        raise ArtDreamError(f"The recipes of {network} are files: say where they go with --out.")
+    classes = networks_of(chosen_settings()).load(network).classes
+    if not classes:
+        raise ArtDreamError(f"The network {network} tells no painters apart.")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for painter in classes:
+            for kind in KINDS:
+                (target / f"{kind}-{slug(painter)}.toml").write_text(written(kind, painter, network), encoding="utf-8")
+    except OSError as error:
+        raise ArtDreamError(f"The recipes cannot be written into {target}: {error.strerror}.") from error
+    out.print(f"{target}: {len(classes) * len(KINDS)} recipes of {len(classes)} painters.", markup=False)

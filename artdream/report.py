@@ -25,7 +25,7 @@ class Report:
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
             ("phones", phones_told(settings)),
-            ("worker", f"{processes}, recipe “{settings.recipe}”, warming up"),
+            ("worker", f"{processes}, recipe “{', '.join(settings.recipes)}”, warming up"),
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker file, logs"),
         ):

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from artdream.offline import cells_of
+from artdream.offline import cells_of, compare_file
 from artdream.sample import read_sample
-from artdream.sheet import sheet
+from artdream.sheet import Cell, sheet
 from producer.convert import convert
+from shared.painters import NETWORK, ROTATION, slug
+from shared.recipe import load_recipe
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up
+from worker.engine import Engine
 
 PICTURES = Path("docs/pictures")
 
@@ -23,8 +27,16 @@ PICTURES = Path("docs/pictures")
 EXAMPLES, SIZE = Path("display/components/send"), (312, 234)
 
 
-def wall() -> None:
-    """Run the stack on the sample and keep what hangs on the wall, as docs/pictures/wall.jpg."""
+#: Painters that are shown beside each other.
+SHOWN = (
+    *("Vincent van Gogh", "Pablo Picasso", "Paul Klee", "Rembrandt", "Gustav Klimt", "Claude Monet", "Joan Miro"),
+    *("Albrecht Dürer", "Piet Mondrian", "Edvard Munch", "Frida Kahlo", "Hieronymus Bosch", "Amedeo Modigliani"),
+    "William Turner",
+)
+
+
+def installation() -> None:
+    """Run the stack on the sample, and keep what hangs on the wall, and where the dream lies on the art map."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
     up = Up(folder, "--demo")
     try:
@@ -35,27 +47,65 @@ def wall() -> None:
             page.wait_for_selector(".dream img[data-dream][data-shown-at]", timeout=60_000)
             page.wait_for_selector(".photo img[data-job-id]")
             page.wait_for_timeout(4000)  # until everything has faded in
-            picture = Image.open(io.BytesIO(page.screenshot()))
+            _keep(page.screenshot(), "wall")
+            page.goto(f"{up.url}/map")
+            page.wait_for_selector(".js-plotly-plot canvas", timeout=60_000)
+            page.wait_for_timeout(4000)
+            _keep(page.screenshot(), "map")
     finally:
         if up.running:
             up.interrupt()
         shutil.rmtree(folder)
-    picture.convert("RGB").save(PICTURES / "wall.jpg", quality=85)
+
+
+def _keep(screenshot: bytes, name: str) -> None:
+    Image.open(io.BytesIO(screenshot)).convert("RGB").save(PICTURES / f"{name}.jpg", quality=85)
+
+
+def painters() -> None:
+    """Dream the sample as some painters, side by side, and as those of the rotation, for guests to choose from."""
+    photo, engine = _sample(), Engine.of(Settings(_env_file=None), None)
+    cells = [Cell("The photo", "", photo)]
+    for painter in SHOWN:
+        cells.append(Cell(painter, "", engine.dream(photo, load_recipe(f"more-{slug(painter)}"), seed=0).pixels))
+    Image.fromarray(sheet(cells)).save(PICTURES / "painters.jpg", quality=85)
+    for name in ROTATION:
+        _example(name, engine.dream(photo, load_recipe(name), seed=0).pixels)
+
+
+def compared() -> None:
+    """Dream the sample through two networks, for docs/representation.md."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "lake.heic")
+        source.write_bytes(read_sample())
+        layers = ["block5", "block8", "block10", "block12", "head"]
+        compare_file(
+            source, PICTURES / "compared.jpg", (NETWORK, "lite"), layers, 512, Settings(_env_file=None), Console()
+        )
+
+
+def _sample() -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
+
+
+def _example(name: str, pixels: np.ndarray) -> None:
+    example = Image.fromarray(pixels).resize(SIZE, Image.Resampling.LANCZOS)
+    example.save(EXAMPLES / f"{name}.jpg", quality=78, optimize=True)
 
 
 def recipes() -> None:
     """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
-    photo = np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
-    cells = cells_of(photo, 512, 0, Settings(_env_file=None), Console())
+    cells = cells_of(_sample(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
-        example = Image.fromarray(cell.pixels).resize(SIZE, Image.Resampling.LANCZOS)
-        example.save(EXAMPLES / f"{cell.note}.jpg", quality=78, optimize=True)
+        _example(cell.note, cell.pixels)
     pixels = sheet(dreamt)
     Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
 
 
+MAKERS = {"recipes": recipes, "painters": painters, "compared": compared, "installation": installation}
+
 if __name__ == "__main__":
     PICTURES.mkdir(parents=True, exist_ok=True)
-    recipes()
-    wall()
+    for chosen in sys.argv[1:] or MAKERS:
+        MAKERS[chosen]()

@@ -25,9 +25,9 @@ class Menu:
         """Raises ArtDreamError for a recipe that is none."""
         self._settings = settings
         self._client = client
-        self._own = load_recipe(settings.recipe)
+        self._own = [load_recipe(name) for name in settings.recipes]
         self._names: tuple[str, ...] = ()
-        self._recipes = itertools.cycle([self._own])
+        self._recipes = itertools.cycle(self._own)
         self._lock = threading.Lock()
         self._looked = float("-inf")
         #: Whether photos wait where they are.
@@ -50,7 +50,7 @@ class Menu:
         if steering.recipes != self._names:
             self._names = steering.recipes
             with self._lock:
-                self._recipes = itertools.cycle([*filter(None, map(_known, self._names))] or [self._own])
+                self._recipes = itertools.cycle([*filter(None, map(_known, self._names))] or self._own)
 
     def next(self) -> Recipe:
         """Return the recipe of the next photo: those that the operator chose take turns."""

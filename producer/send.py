@@ -52,16 +52,16 @@ def submit(
 ) -> Iterator[Sent]:
     """Submit one job for each picture file and recipe, and yield what became of it, as it goes: consume the iterator.
 
-    recipes: names, or recipes; the installation's own where there is none. submitter: for turns in the live lane, at
-    most 80 letters. settings: those of the environment by default. on_away: called whenever store or broker is away;
-    where it returns, the same is tried again.
+    recipes: names, or recipes; the first of the installation's own where there is none. submitter: for turns in the
+    live lane, at most 80 letters. settings: those of the environment by default. on_away: called whenever store or
+    broker is away; where it returns, the same is tried again.
 
     Any number of paths takes the memory of a few photos. A file that was sent before and has not changed is not even
     read. Files are not touched, refused ones not set aside: whoever named them is told. Sending the same again is safe,
     whatever happened the first time. Raises Away, without on_away, and ArtDreamError for an unknown recipe.
     """
     settings = settings or Settings.read()
-    chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or (settings.recipe,)]
+    chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or settings.recipes[:1]]
     with Intake(settings) as intake, Decoders(DECODERS, settings_limits(settings)) as decoders:
         sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
         begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()

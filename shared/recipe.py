@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError, did_you_mean
 from shared.objective import TERMS, Frozen, Reference, Term
+from shared.painters import painter_recipes, written
 
 DEFAULT_RECIPE = "animals"
 
@@ -107,14 +108,14 @@ class Recipe(Frozen):
 
 @cache
 def recipe_names() -> tuple[str, ...]:
-    """List the bundled recipes, the default first, then by name."""
+    """List the bundled recipes, the default first, then by name. The painters' are not among them."""
     names = {file.name.removesuffix(".toml") for file in files("shared").joinpath("recipes").iterdir()}
     return (DEFAULT_RECIPE, *sorted(names - {DEFAULT_RECIPE}))
 
 
 @cache
 def load_recipe(name: str) -> Recipe:
-    """Read a bundled recipe by name, or one's own by the path of its `.toml` file.
+    """Read a bundled recipe by name, a painter's among them, or one's own by the path of its `.toml` file.
 
     Raises ArtDreamError where there is none, naming near ones, or where it is faulty.
     """
@@ -123,12 +124,18 @@ def load_recipe(name: str) -> Recipe:
             return parse_recipe(Path(name).read_text(encoding="utf-8"), source=name)
         except (OSError, UnicodeDecodeError) as error:
             raise ArtDreamError(f"The recipe {name} cannot be read: {error}.") from error
+    if painter := painter_recipes().get(name):
+        return parse_recipe(written(name.partition("-")[0], painter), source=name)
     if name not in recipe_names():
-        raise ArtDreamError(
-            f"There is no recipe “{name}”. {did_you_mean(name, recipe_names())} `artdream recipes` lists all."
-        )
+        near = did_you_mean(name, (*recipe_names(), *painter_recipes()))
+        raise ArtDreamError(f"There is no recipe “{name}”. {near} `artdream recipes` lists all.")
     text = files("shared").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
     return parse_recipe(text, source=f"{name}.toml")
+
+
+def painter_recipe(painter: str, network: str) -> Recipe:
+    """Return the recipe for more of a painter, whom the network may know by another spelling. Raises ArtDreamError."""
+    return parse_recipe(written("more", painter, network), source=f"for “{painter}”")
 
 
 def parse_recipe(text: str, *, source: str) -> Recipe:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ArtDreamError
+from shared.painters import ROTATION
 from shared.recipe import DEFAULT_RECIPE
 
 PREFIX = "ARTDREAM_"
@@ -53,7 +54,10 @@ class Settings(BaseSettings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="What networks compute in: auto takes bfloat16 where it is faster here, float32 elsewhere."
     )
-    recipe: str = Field(DEFAULT_RECIPE, description="Recipe that photos from the inbox are dreamt with.")
+    recipe: str = Field(
+        ", ".join(ROTATION),
+        description="Recipes, or .toml files, that photos from the inbox are dreamt with, turn about.",
+    )
     approval: bool = Field(
         False,
         description="Whether the operator approves each dream before it is seen, until the console says else.",
@@ -80,7 +84,8 @@ class Settings(BaseSettings):
     links_days: float = Field(30.0, gt=0, le=3650, description="Days after which such a link ends.")
     send: bool = Field(True, description="Whether guests may send photos from their phones, at /send.")
     send_recipes: str = Field(
-        "animals apparition curls eyes mosaic night spirals window woodcut", description="What they may choose from."
+        " ".join((*ROTATION, *["animals", "apparition", "curls", "eyes", "mosaic", "night", "spirals", "woodcut"])),
+        description="What they may choose from.",
     )
     sends_per_guest: int = Field(6, ge=1, description="Photos that one guest may send in ten minutes.")
     cache_mb: int = Field(
@@ -117,6 +122,11 @@ class Settings(BaseSettings):
                 f"No ArtDream runs on the folder {self.data}: start one with `artdream up`, "
                 f"name its folder with --data, or set {PREFIX}BROKER_URL."
             ) from None
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes that photos are dreamt with, turn about: one or more."""
+        return tuple(filter(None, (one.strip() for one in self.recipe.split(",")))) or (DEFAULT_RECIPE,)
 
     @property
     def store(self) -> str:

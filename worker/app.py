@@ -82,7 +82,8 @@ class PoolProcess:
 
         self._studio = Studio(self._settings, self._name)
         self._opened.callback(self._studio.close)
-        self._studio.warm(load_recipe(self._settings.recipe))
+        for name in self._settings.recipes:
+            self._studio.warm(load_recipe(name))
         log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
         self._turn("ready")
 

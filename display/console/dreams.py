@@ -7,6 +7,7 @@ import streamlit as st
 from display.archive import Dream
 from display.console.act import act
 from display.desk import Desk
+from shared.painters import painter_recipes
 from shared.recipe import recipe_names
 from shared.sidecar import Standing
 
@@ -76,6 +77,6 @@ def _show(desk: Desk, dream: Dream, spoken: Mapping[str, str]) -> None:
         if st.button(spoken["delete_sure"], key=f"delete-{job_id}", type="primary"):
             act(lambda: curator.delete(job_id), spoken["is_deleted"])
     with more.popover(spoken["again"], width="stretch"):
-        recipe = st.selectbox(spoken["recipe"], recipe_names(), key=f"recipe-{job_id}")
+        recipe = st.selectbox(spoken["recipe"], [*recipe_names(), *painter_recipes()], key=f"recipe-{job_id}")
         if st.button(spoken["dream_again"], key=f"again-{job_id}"):
             act(lambda: curator.dream_again(job_id, recipe), spoken["waits_again"])

@@ -9,6 +9,7 @@ import streamlit as st
 from display.console.act import act
 from display.desk import Desk
 from shared.broker import AWAY, connect
+from shared.painters import painter_recipes
 from shared.recipe import recipe_names
 from shared.steering import read_steering
 
@@ -27,7 +28,7 @@ def show_helm(desk: Desk, spoken: Mapping[str, str]) -> None:
         paused = st.toggle(spoken["paused"], steering.paused)
         recipes = st.multiselect(
             spoken["recipes"].format(recipe=desk.settings.recipe),
-            recipe_names(),
+            [*recipe_names(), *painter_recipes()],
             list(steering.recipes),
             placeholder=spoken["recipes_none"],
         )

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.recipe import recipe_names
+from shared.recipe import load_recipe, recipe_names
 from tests.pictures import colours, heic, jpeg
 from tests.stack import artdream
 
-COMMANDS = ("up", "watch", "send", "worker", "display", "dream", "recipes", "look", "networks", "status", "doctor")
+COMMANDS = (
+    *("up", "watch", "send", "worker", "display", "dream", "recipes", "look", "networks", "status", "doctor"),
+    *("dataset", "train", "evaluate", "embed", "compare"),
+)
 
 
 def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> None:
@@ -148,3 +151,31 @@ def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "phones", "disk"]
     assert "✗ inbox" in examined.stdout
     assert "✓ heic" in examined.stdout
+
+
+def test_a_photo_dreams_as_a_painter_named_as_one_likes(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(jpeg(colours(1)))
+    ran = artdream("dream", "in.jpg", "out.jpg", "--artist", "paul klee", "--canvas", "256", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    before, after = (float(part.strip(" %\n")) for part in ran.stdout.rpartition("Paul Klee:")[2].split("→"))
+    assert after > before
+    unknown = artdream("dream", "in.jpg", "out.jpg", "--artist", "Paul Clay", folder=tmp_path)
+    assert unknown.returncode == 1
+    assert "has no class “Paul Clay”. Did you mean Paul Klee" in unknown.stderr
+
+
+def test_painters_are_listed_and_written_as_files_to_change(tmp_path: Path) -> None:
+    assert "more-paul-klee " in artdream("recipes", "painters", folder=tmp_path).stdout
+    ran = artdream("recipes", "painters", "artist/masters", "--out", "mine", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert load_recipe(str(tmp_path / "mine" / "more-paul-klee.toml")) == load_recipe("more-paul-klee")
+    assert len(list((tmp_path / "mine").iterdir())) == 100
+
+
+def test_two_networks_are_compared_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(jpeg(colours(1)))
+    ran = artdream("compare", "in.jpg", "sheet.jpg", "--layer", "block8", "--canvas", "256", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "artist/masters and lite" in ran.stdout
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.width > 4 * 360

@@ -37,7 +37,7 @@ def test_where_all_is_well_every_line_says_so(well: Settings) -> None:
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert "ssh" not in lines
     assert "this kind of store has no links" in lines["store"]
-    assert "lite, of the recipe “animals”: weights are here" in lines["network"]
+    assert "artist/masters, of the recipe “more-vincent-van-gogh, " in lines["network"]
     assert "agrees with the broker's" in lines["clock"]
 
 

@@ -45,7 +45,7 @@ def test_the_operator_reads_what_runs_where_and_one_line_for_each_dream(up: Up) 
     up.until(lambda: len(up.completed()) > before)
     job = up.completed()[-1].job_id
     up.until(lambda: f"job {job[:8]}" in up.printed())
-    for told in ("inbox", up.url, "1 process", "“animals”"):
+    for told in ("inbox", up.url, "1 process", "more-vincent-van-gogh"):
         assert told in up.printed()
     [line] = [line for line in up.printed().splitlines() if f"job {job[:8]}" in line]
     assert all(stage in line for stage in ("dreamt in", "settle", "convert", "queue", "dream", "publish"))

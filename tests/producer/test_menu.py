@@ -8,6 +8,7 @@ from producer.ledger import Ledger
 from producer.menu import LOOK_EVERY
 from producer.spool import Spool
 from shared.jobtable import JobTable
+from shared.painters import ROTATION
 from shared.presence import Register
 from shared.steering import steer
 from tests.pictures import colours, jpeg
@@ -45,6 +46,17 @@ def test_recipes_take_turns_from_photo_to_photo(watching: Watching) -> None:
     assert sorted(job.recipe.name for job in jobs if job) == ["lines", "lines", "peacock", "peacock"]
 
 
+def test_the_recipes_of_the_settings_take_turns_where_the_operator_chose_none(watching: Watching) -> None:
+    watching.start()
+    for number in range(len(ROTATION)):
+        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
+    until(lambda: watching.waiting() == len(ROTATION))
+    watching.stop()
+    table = JobTable(watching.client)
+    jobs = [table.job(job_id) for job_id in watching.jobs()]
+    assert sorted(job.recipe.name for job in jobs if job) == sorted(ROTATION)
+
+
 def test_a_recipe_that_this_producer_does_not_know_is_left_out(
     watching: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -56,5 +68,5 @@ def test_a_recipe_that_this_producer_does_not_know_is_left_out(
     (job_id,) = watching.jobs()
     job = JobTable(watching.client).job(job_id)
     assert job
-    assert job.recipe.name == watching.settings.recipe
+    assert job.recipe.name == watching.settings.recipes[0]
     assert "of a later version" in caplog.text

@@ -16,7 +16,7 @@ CARD = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "s
 
 @pytest.fixture
 def painters(tmp_path: Path) -> Store:
-    folder = tmp_path / "store" / "networks" / "masters"
+    folder = tmp_path / "store" / "networks" / "salon"
     folder.mkdir(parents=True)
     saved(classifier(), folder / "network.keras")
     (folder / "network.json").write_text(json.dumps(CARD))
@@ -25,16 +25,16 @@ def painters(tmp_path: Path) -> Store:
 
 def test_an_artists_network_comes_from_the_store(tmp_path: Path, painters: Store) -> None:
     networks = Networks(tmp_path, painters)
-    network = networks.load("artist/masters")
-    assert network is networks.load("artist/masters")
-    assert (network.name, network.side, network.class_index("klee")) == ("artist/masters", 160, 1)
+    network = networks.load("artist/salon")
+    assert network is networks.load("artist/salon")
+    assert (network.name, network.sides, network.class_index("klee")) == ("artist/salon", (160,), 1)
 
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store) -> None:
     *usual, artist = Networks(tmp_path, painters).known()
-    assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19"]
-    assert [known.here for known in usual] == [True, False, False]
-    assert (artist.name, artist.source, artist.licence) == ("artist/masters", "trained here", "MIT")
+    assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19", "artist/masters"]
+    assert [known.here for known in usual] == [True, False, False, True]
+    assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
     assert (artist.classes, artist.here) == (3, True)
 
 
@@ -43,8 +43,8 @@ def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store
     [
         ("light", "lite"),
         ("inception", "inception_v3"),
-        ("artist/mister", "artist/masters"),
-        ("artist/", "artist/masters"),
+        ("artist/saloon", "artist/salon"),
+        ("artist/", "artist/salon"),
     ],
 )
 def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_path: Path, painters: Store) -> None:
@@ -53,6 +53,6 @@ def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_p
 
 
 def test_an_artists_name_leads_nowhere_else(tmp_path: Path, painters: Store) -> None:
-    for name in ("artist/../masters", "artist/masters/network.keras", "artist/.."):
+    for name in ("artist/../salon", "artist/salon/network.keras", "artist/.."):
         with pytest.raises(ArtDreamError, match="no network"):
             Networks(tmp_path, painters).load(name)

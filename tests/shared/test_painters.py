@@ -1,0 +1,38 @@
+"""Each painter that the bundled network knows has recipes, by a name that can be typed."""
+
+import pytest
+
+from shared.errors import ArtDreamError
+from shared.objective import Classes, Style
+from shared.painters import KINDS, PAINTERS, ROTATION, painter_recipes, slug, written
+from shared.recipe import load_recipe, painter_recipe, parse_recipe
+from shared.settings import Settings
+
+
+def test_every_painter_has_recipes_of_the_painters_own_name() -> None:
+    assert len(painter_recipes()) == len(KINDS) * len(PAINTERS)
+    for name, painter in painter_recipes().items():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert painter in recipe.title
+        assert [term.classes for term in recipe.objective if isinstance(term, Classes)] == [(painter,)]
+        assert {term.reference for term in recipe.objective if isinstance(term, Style)} <= {painter}
+    assert load_recipe("more-albrecht-durer").title == "Albrecht Dürer"
+    assert slug("Henri de Toulouse-Lautrec") == "henri-de-toulouse-lautrec"
+
+
+def test_a_painter_written_wrong_is_guessed() -> None:
+    with pytest.raises(ArtDreamError, match="Did you mean more-pablo-picasso"):
+        load_recipe("more-pablo-pikasso")
+
+
+def test_a_network_of_ones_own_gets_the_same_recipes() -> None:
+    recipe = parse_recipe(written("more", "Anna Rot", "artist/mine"), source="")
+    assert (recipe.name, recipe.network) == ("more-anna-rot", "artist/mine")
+    assert painter_recipe("Anna Rot", "artist/mine") == recipe
+
+
+def test_where_nobody_chose_painters_take_turns() -> None:
+    assert Settings(_env_file=None).recipes == ROTATION
+    assert Settings(recipe=" animals ,lines,", _env_file=None).recipes == ("animals", "lines")
+    assert Settings(recipe="my own/dream.toml", _env_file=None).recipes == ("my own/dream.toml",)
