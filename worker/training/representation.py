@@ -1,6 +1,7 @@
 """What a network sees in many pictures, kept so that nobody has to look twice."""
 
 import io
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def _found(kept: Path, count: int) -> Seen | None:
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             seen = Seen(arrays["features"], arrays["probabilities"])
-    except (OSError, ValueError, KeyError):  # not there, or not what it should be: it is made anew
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+    ):  # made anew
         return None
     return seen if len(seen.features) == count else None

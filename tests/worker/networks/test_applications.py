@@ -38,6 +38,16 @@ class Shelf:
             "bfloat16": Networks(folder, precision="bfloat16", published=self.published),
         }
 
+    def rounded(self) -> keras.Model:
+        """Return Keras's own network computing in bfloat16."""
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        try:
+            twin = keras.applications.InceptionV3(weights=None, include_top=False)
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+        twin.set_weights(self.open.get_weights())
+        return twin
+
     def networks(self, precision: str = "float32") -> Networks:
         return self._networks[precision]
 
@@ -52,25 +62,32 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one - other) / np.linalg.norm(one))
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", EXACT), ("bfloat16", ROUNDED)])
-def test_inception_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: float) -> None:
-    network = shelf.networks(precision).load("inception_v3")
+def inceptions_layers(original: keras.Model) -> keras.Model:
+    """Return a model of the layers that are compared, from Keras's own network, by the names that ours have."""
     # Keras's names of the activations, in the order in which it made them.
     made = sorted(
-        (layer.name for layer in shelf.open.layers if layer.name.startswith("activation")),
+        (layer.name for layer in original.layers if layer.name.startswith("activation")),
         key=lambda name: int(name.partition("_")[2] or 0),
     )
     theirs = {"conv1": made[0], "conv31": made[30], "conv94": made[93]}
     theirs |= {name: name for name in ("mixed0", "mixed5", "mixed10")}
-    features = network.features(list(theirs))
-    outputs = keras.Model(
-        shelf.open.input, {name: shelf.open.get_layer(their).output for name, their in theirs.items()}
-    )
+    return keras.Model(original.input, {name: original.get_layer(their).output for name, their in theirs.items()})
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", EXACT), ("bfloat16", ROUNDED)])
+def test_inception_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: float) -> None:
+    network = shelf.networks(precision).load("inception_v3")
+    outputs = inceptions_layers(shelf.open)
+    rounded = inceptions_layers(shelf.rounded()) if precision == "bfloat16" else outputs
+    features = network.features(list(outputs.output))
     for height, width in SIZES:
         picture = pictures(height, width)
-        wanted = outputs(inception_v3.preprocess_input(picture * 127.5 + 127.5), training=False)
+        theirs = inception_v3.preprocess_input(picture * 127.5 + 127.5)
+        wanted, kerass = outputs(theirs, training=False), rounded(theirs, training=False)
         for name, got in features(picture, training=False).items():
-            assert apart(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
+            # Some processors round maps that are one pixel wide far worse (AMX: 0.14), whoever asks them.
+            least = 1.2 * apart(np.asarray(wanted[name]), np.asarray(kerass[name]).astype(np.float32))
+            assert apart(np.asarray(wanted[name]), np.asarray(got)) < max(tolerance, least), name
 
 
 def test_inceptions_class_map_answers_as_its_dense_layer(shelf: Shelf) -> None:

@@ -26,9 +26,7 @@ ENGINE = Engine(NETWORKS, References())
 
 
 def small(name: str) -> Recipe:
-    recipe = load_recipe(name)
-    ascent = recipe.ascent.model_copy(update={"octaves": 2, "steps": 8})
-    return recipe.model_copy(update={"canvas": 256, "ascent": ascent})
+    return load_recipe(name).model_copy(update={"canvas": 256})
 
 
 def test_it_is_small_and_knows_the_painters_that_have_recipes() -> None:
@@ -48,7 +46,8 @@ def test_a_dream_of_a_painter_is_more_of_that_painter_and_comes_nearer_on_the_ma
     dreamt = ENGINE.dream(landscape(), small(f"more-{painter}"), seed=1)
     verdict = dreamt.verdicts[0]
     assert verdict.name == painter.replace("-", " ").title()
-    assert verdict.dream > 0.5 > verdict.photo
+    assert verdict.dream > 0.5
+    assert verdict.photo < 0.1
     assert dreamt.place is not None
     atlas = NETWORKS.atlas(NETWORK)
     assert atlas is not None
