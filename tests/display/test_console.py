@@ -176,6 +176,32 @@ def test_the_operator_steers_and_everybody_hears(console: Page, studio: Studio, 
     expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * PATIENCE)
 
 
+#: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
+CONTRAST = """(element) => {
+  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  let behind = element;
+  while ((rgb(getComputedStyle(behind).backgroundColor)[3] ?? 1) < 1) behind = behind.parentElement;
+  const [dark, bright] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor]
+    .map((text) => light(rgb(text))).sort((one, other) => one - other);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+
+
+def test_what_stands_on_the_accent_can_be_read(console: Page, studio: Studio) -> None:
+    steer(studio.client, recipes=("lines",))
+    tab(console, "Steering")
+    apply = console.get_by_role("button", name="Apply").locator("p")
+    assert apply.evaluate(CONTRAST) >= 4.5
+    console.reload()
+    tab(console, "Steering")
+    assert console.get_by_title("lines", exact=True).evaluate(CONTRAST) >= 4.5
+    for name in ("Now", "Steering"):
+        assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST) >= 4.5
+
+
 def test_all_dreams_are_saved_as_a_zip(console: Page, studio: Studio) -> None:
     jobs = [studio.dream((10 * number, 0, 0)) for number in range(1, 4)]
     tab(console, "Steering")
