@@ -34,6 +34,8 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
     if steering.approval:
         held = sum(dream.standing == "held" for dream in desk.feed.archive.everything())
         st.info(spoken["is_approval"].format(count=held))
+    if gauge.unread:
+        st.warning(spoken["unread"].format(count=gauge.unread))
     workers = [one for one in present if one.part is Part.WORKER]
     if not workers:
         st.error(spoken["no_worker"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from shared.events import STREAM
 from shared.jobs import State
 from shared.jobtable import JobTable
 from shared.names import dream_name, sidecar_name
@@ -107,6 +108,12 @@ def test_the_operator_sees_who_works_and_who_only_breathes(console: Page, studio
         return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
 
     until(said, "the worker is said not to consume")
+
+
+def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, studio: Studio) -> None:
+    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    studio.client.xadd(STREAM, {"event": "{"})
+    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(timeout=1000 * PATIENCE)
 
 
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
