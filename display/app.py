@@ -51,7 +51,8 @@ OPTIONS = {
     "theme.backgroundColor": "#0b0a09",
     "theme.base": "dark",
     "theme.linkColor": "#e8b45a",
-    "theme.primaryColor": "#b9832f",
+    "theme.paddingTop": "2.5rem",
+    "theme.primaryColor": "#e8b45a",
     "theme.textColor": "#efe9df",
     "ui.hideTopBar": True,
 }

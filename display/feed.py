@@ -164,6 +164,7 @@ class Feed:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: Recorded | None = parse(entry_id, fields or {})
             if recorded is None:
+                self.gauge.unread += bool(fields)
                 continue
             self.gauge.apply(recorded)
             change = self._scene.apply(recorded)

@@ -36,6 +36,8 @@ class Gauge:
         self._dreams: deque[tuple[float, Stages]] = deque(maxlen=DREAMS)
         self._faults: OrderedDict[str, Fault] = OrderedDict()
         self._queued: OrderedDict[str, float] = OrderedDict()
+        #: Entries of the stream that were no event of a version known here, and passed over.
+        self.unread = 0
 
     def apply(self, recorded: Recorded) -> None:
         """Take in one event."""

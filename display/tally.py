@@ -15,10 +15,10 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between two counts. A bucket answers a listing with a thousand names at a time, and charges for each answer:
 #: 2,000 dreams are some forty.
-EVERY = 600.0
+EVERY = 60.0
 
 #: So many times what the last count took is waited at least: a store that is slow to list is listed less often.
-REST = 50
+REST = 100
 
 #: Seconds after which a store that was away is asked again.
 AWAY = 30.0

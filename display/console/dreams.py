@@ -27,7 +27,7 @@ def show_dreams(desk: Desk, spoken: Mapping[str, str]) -> None:
     count = {standing.value: sum(dream.standing is standing for dream in everything) for standing in standings}
     labels = {name: spoken[f"which_{name}"].format(count=number) for name, number in count.items()}
     labels |= {_ALL: spoken["which_all"].format(count=len(everything))}
-    bar = st.columns([4, 2, 1, 1], vertical_alignment="bottom")
+    bar = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
     chosen = bar[0].segmented_control(
         spoken["which"],
         list(labels),
@@ -63,20 +63,20 @@ def _show(desk: Desk, dream: Dream, spoken: Mapping[str, str]) -> None:
         'style="width:100%;aspect-ratio:4/3;object-fit:contain;background:#000"></a>',
         unsafe_allow_html=True,
     )
-    st.caption(f"{dream.title} · {dream.day} · {spoken[f'standing_{dream.standing}']} · `{job_id[:8]}`")
-    left, right, more = st.columns(3)
-    if dream.standing is Standing.SHOWN:
-        if left.button(spoken["hide"], key=f"hide-{job_id}", width="stretch"):
-            act(lambda: curator.hide(job_id), spoken["is_hidden"])
-    else:
-        name = spoken["approve" if dream.standing is Standing.HELD else "show"]
-        if left.button(name, key=f"show-{job_id}", type="primary", width="stretch"):
-            act(lambda: curator.show(job_id), spoken["is_shown"])
-    with right.popover(spoken["delete"], width="stretch"):
-        st.markdown(spoken["delete_more"])
-        if st.button(spoken["delete_sure"], key=f"delete-{job_id}", type="primary"):
-            act(lambda: curator.delete(job_id), spoken["is_deleted"])
-    with more.popover(spoken["again"], width="stretch"):
-        recipe = st.selectbox(spoken["recipe"], [*recipe_names(), *painter_recipes()], key=f"recipe-{job_id}")
-        if st.button(spoken["dream_again"], key=f"again-{job_id}"):
-            act(lambda: curator.dream_again(job_id, recipe), spoken["waits_again"])
+    st.caption(f"{dream.title} · {dream.day} · {spoken[f'standing_{dream.standing}']} · {job_id[:8]}")
+    with st.container(horizontal=True, gap="small"):
+        if dream.standing is Standing.SHOWN:
+            if st.button(spoken["hide"], key=f"hide-{job_id}"):
+                act(lambda: curator.hide(job_id), spoken["is_hidden"])
+        else:
+            name = spoken["approve" if dream.standing is Standing.HELD else "show"]
+            if st.button(name, key=f"show-{job_id}", type="primary"):
+                act(lambda: curator.show(job_id), spoken["is_shown"])
+        with st.popover(spoken["delete"]):
+            st.markdown(spoken["delete_more"])
+            if st.button(spoken["delete_sure"], key=f"delete-{job_id}", type="primary"):
+                act(lambda: curator.delete(job_id), spoken["is_deleted"])
+        with st.popover(spoken["again"]):
+            recipe = st.selectbox(spoken["recipe"], [*recipe_names(), *painter_recipes()], key=f"recipe-{job_id}")
+            if st.button(spoken["dream_again"], key=f"again-{job_id}"):
+                act(lambda: curator.dream_again(job_id, recipe), spoken["waits_again"])

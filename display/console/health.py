@@ -34,6 +34,8 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
     if steering.approval:
         held = sum(dream.standing == "held" for dream in desk.feed.archive.everything())
         st.info(spoken["is_approval"].format(count=held))
+    if gauge.unread:
+        st.warning(spoken["unread"].format(count=gauge.unread))
     workers = [one for one in present if one.part is Part.WORKER]
     if not workers:
         st.error(spoken["no_worker"])
@@ -44,7 +46,7 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
         "per_minute": f"{gauge.per_minute(now):.1f}",
         "count": len(desk.feed.archive.everything()),
     }
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for name, figure in figures.items():
             st.metric(spoken[name], figure, width="content")
     st.markdown(f"#### {spoken['parts']}")
@@ -68,11 +70,13 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
         st.error(spoken["stuck"].format(names=", ".join(stuck)))
     st.markdown(f"#### {spoken['stages']}")
     rows = [
-        {spoken["stage"]: spoken[f"stage_{stage}"], spoken["median"]: round(p50, 2), "95 %": round(p95, 2)}
+        {spoken["stage"]: spoken[f"stage_{stage}"], spoken["median"]: p50, "95 %": p95}
         for stage, p50, p95 in gauge.stages()
     ]
     if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+        seconds = st.column_config.NumberColumn(format="%.2f")
+        columns = {spoken["median"]: seconds, "95 %": seconds}
+        st.dataframe(rows, hide_index=True, width="content", column_config=columns)
     else:
         st.caption(spoken["no_stages"])
 

@@ -71,4 +71,7 @@ def _show_store(desk: Desk, spoken: Mapping[str, str]) -> None:
 
 
 def _size(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    for unit, many in (("GB", 1e9), ("MB", 1e6)):
+        if size >= many:
+            return f"{size / many:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"

@@ -10,6 +10,11 @@ from display.desk import desk_of
 from display.words import console_words
 from shared.settings import Settings
 
+#: Streamlit writes white on the accent, which nobody can read there.
+_INK = """<style>
+button[data-testid^="stBaseButton-primary"], [data-testid="stMultiSelect"] [data-tag] * { color: #0b0a09 }
+</style>"""
+
 spoken = console_words(st.query_params.get("lang", Settings.read().language))
 asked = f"?lang={spoken['language']}"
 st.set_page_config(page_title=f"ArtDream – {spoken['title']}", layout="wide")
@@ -21,9 +26,11 @@ if desk is None:
     )
     st.stop()
 
-title, lock = st.columns([4, 1], vertical_alignment="bottom")
-title.markdown(f"## {spoken['title']}")
-lock.markdown(f'<a href="/console/leave{asked}" target="_self">{spoken["lock"]}</a>', unsafe_allow_html=True)
+st.html(_INK)
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+    st.markdown(f"## {spoken['title']}", width="content")
+    lock = f'<a href="/console/leave{asked}" target="_self">{spoken["lock"]}</a>'
+    st.markdown(lock, unsafe_allow_html=True, width="content")
 now, dreams, faults, helm = st.tabs([spoken[name] for name in ("now", "dreams", "faults", "steering")])
 with now:
     show_health(desk, spoken)

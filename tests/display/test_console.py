@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from shared.events import STREAM
 from shared.jobs import State
 from shared.jobtable import JobTable
 from shared.names import dream_name, sidecar_name
@@ -109,6 +110,12 @@ def test_the_operator_sees_who_works_and_who_only_breathes(console: Page, studio
     until(said, "the worker is said not to consume")
 
 
+def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, studio: Studio) -> None:
+    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    studio.client.xadd(STREAM, {"event": "{"})
+    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(timeout=1000 * PATIENCE)
+
+
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
     console: Page, open_page: Callable[..., Page], studio: Studio
 ) -> None:
@@ -174,6 +181,32 @@ def test_the_operator_steers_and_everybody_hears(console: Page, studio: Studio, 
     until(lambda: read_steering(studio.client, display_settings).paused, "the intake is paused")
     tab(console, "Now")
     expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * PATIENCE)
+
+
+#: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
+CONTRAST = """(element) => {
+  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  let behind = element;
+  while ((rgb(getComputedStyle(behind).backgroundColor)[3] ?? 1) < 1) behind = behind.parentElement;
+  const [dark, bright] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor]
+    .map((text) => light(rgb(text))).sort((one, other) => one - other);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+
+
+def test_what_stands_on_the_accent_can_be_read(console: Page, studio: Studio) -> None:
+    steer(studio.client, recipes=("lines",))
+    tab(console, "Steering")
+    apply = console.get_by_role("button", name="Apply").locator("p")
+    assert apply.evaluate(CONTRAST) >= 4.5
+    console.reload()
+    tab(console, "Steering")
+    assert console.get_by_title("lines", exact=True).evaluate(CONTRAST) >= 4.5
+    for name in ("Now", "Steering"):
+        assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST) >= 4.5
 
 
 def test_all_dreams_are_saved_as_a_zip(console: Page, studio: Studio) -> None:

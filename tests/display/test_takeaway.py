@@ -250,6 +250,7 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
     job = studio.dream((10, 90, 40))
     studio.store.put(clip_name(job.id), b"0123456789")
     path = f"/t/{links.token(job.id)}"
+    until(lambda: ask(display, f"{path}/dream.jpg").status == 200, "the dream is there")
     shown = ask(display, path)
     assert "default-src 'none'" in (shown.getheader("Content-Security-Policy") or "")
     assert "unsafe" not in (shown.getheader("Content-Security-Policy") or "")

@@ -77,6 +77,6 @@ def test_the_console_tells_how_much_lies_in_a_bucket(
     page.get_by_label("passcode").fill(PASSCODE)
     page.get_by_role("button").click()
     page.get_by_role("tab", name="Steering").click()
-    expect(page.get_by_text("The store holds 0.0 MB in 8 objects")).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible(timeout=1000 * PATIENCE)
     page.close()
     assert display.stop()[:2] == (0, "")
