@@ -1,5 +1,6 @@
 """A contact sheet: pictures in rows, each with its name."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,11 @@ def sheet(cells: Sequence[Cell], columns: int = COLUMNS) -> NDArray[np.uint8]:
         else:
             whole.paste(Image.fromarray(cell.pixels).resize(size, Image.Resampling.LANCZOS), (left, top))
         baseline = top + size[1] + 22
-        draw.text((left, baseline), cell.title, INK, title, anchor="ls")
-        draw.text((left + size[0], baseline), cell.note, FAINT, note, anchor="rs")
+        draw.text((left, baseline), _plain(cell.title), INK, title, anchor="ls")
+        draw.text((left + size[0], baseline), _plain(cell.note), FAINT, note, anchor="rs")
     return np.asarray(whole)
+
+
+def _plain(text: str) -> str:
+    """Return a text without accents, for which Pillow's own font has no letters."""
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
