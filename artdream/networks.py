@@ -39,7 +39,7 @@ def list_networks(data: DataOption = None) -> None:
             known.name,
             known.source,
             f"{known.size / MEGABYTE:.0f} MB" if known.size else "",
-            known.licence,
+            known.licence.partition(",")[0],  # what follows are conditions, for the card
             str(known.layers or ""),
             str(known.classes),
             "yes" if known.here else "no",
