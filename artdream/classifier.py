@@ -5,18 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from PIL import Image, ImageOps
 from rich.table import Table
 
 from artdream.bars import bar, progress
-from artdream.home import Home
 from artdream.networks import networks_of
 from artdream.options import chosen_settings, out
-from artdream.sheet import CELL, Cell, sheet
 from shared.errors import ArtDreamError
-from worker.silence import silence
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -50,6 +45,9 @@ def train(
     installation: InstallationOption = None,
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
+    from artdream.home import Home
+    from worker.silence import silence
+
     with silence():
         from worker.training.keeping import keep
         from worker.training.plan import Plan
@@ -122,6 +120,8 @@ def evaluate(
     installation: InstallationOption = None,
 ) -> None:
     """Say how well a network tells artists apart, on pictures of your own."""
+    from worker.silence import silence
+
     with silence():
         from worker.training.evaluation import evaluate as measure
     from worker.training.dataset import PARTS, Dataset
@@ -169,6 +169,11 @@ def embed(
     installation: InstallationOption = None,
 ) -> None:
     """Draw the map of what a network learned: paintings near those that it takes for alike."""
+    import numpy as np
+
+    from artdream.home import Home
+    from worker.silence import silence
+
     with silence():
         from worker.training.evaluation import told_artists
         from worker.training.representation import seen_in
@@ -213,6 +218,11 @@ def _drawn(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
 
 def _confused_sheet(evaluation: "Evaluation", target: Path) -> Path:
     """Show pictures that were taken for another artist's, a row for each pair."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from artdream.sheet import CELL, Cell, sheet
+
     cells = []
     for pair in evaluation.confused:
         for index in range(EXAMPLES):

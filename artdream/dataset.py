@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from PIL import Image, ImageOps
 from rich.table import Table
 
 from artdream.bars import bar
 from artdream.options import out
-from artdream.sheet import CELL, Cell, sheet
 
 #: Refused files that are named one by one.
 TOLD = 20
@@ -131,6 +128,10 @@ def report(
     target: Annotated[Path | None, typer.Option("--sheet", help="Also a contact sheet, as JPEG or PNG.")] = None,
 ) -> None:
     """Count the pictures of each artist and part, and show some of each."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from artdream.sheet import CELL, Cell, sheet
     from worker.training.dataset import PARTS, Dataset
 
     opened = Dataset.open(folder)
