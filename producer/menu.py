@@ -1,8 +1,6 @@
-"""The menu: what the next photo is dreamt with, and whether any goes out now, as the operator steers it."""
+"""The menu: what photos are dreamt with, and whether any goes out now, as the operator steers it."""
 
-import itertools
 import logging
-import threading
 import time
 
 import redis
@@ -19,7 +17,7 @@ LOOK_EVERY = 1.0
 
 
 class Menu:
-    """Starts as the settings say, and keeps what it last heard while the broker is away. For several threads."""
+    """Starts as the settings say, and keeps what it last heard while the broker is away."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         """Raises ArtDreamError for a recipe that is none."""
@@ -27,8 +25,7 @@ class Menu:
         self._client = client
         self._own = [load_recipe(name) for name in settings.recipes]
         self._names: tuple[str, ...] = ()
-        self._recipes = itertools.cycle(self._own)
-        self._lock = threading.Lock()
+        self._recipes = self._own
         self._looked = float("-inf")
         #: Whether photos wait where they are.
         self.paused = False
@@ -49,13 +46,16 @@ class Menu:
             self.paused = steering.paused
         if steering.recipes != self._names:
             self._names = steering.recipes
-            with self._lock:
-                self._recipes = itertools.cycle([*filter(None, map(_known, self._names))] or self._own)
+            self._recipes = [*filter(None, map(_known, self._names))] or self._own
 
-    def next(self) -> Recipe:
-        """Return the recipe of the next photo: those that the operator chose take turns."""
-        with self._lock:
-            return next(self._recipes)
+    def recipe_of(self, photo_id: str) -> Recipe:
+        """Return the recipe that a photo gets of those that the operator chose.
+
+        Its content chooses, as a throw of dice would. Turns would need a memory that outlives a killed producer: the
+        same photo, dropped twice or taken up again after a crash, must become the same job.
+        """
+        recipes = self._recipes
+        return recipes[int(photo_id, 16) % len(recipes)]
 
 
 def _known(name: str) -> Recipe | None:

@@ -132,7 +132,7 @@ class _Acceptance:
             logger.info("%s is a dream already, and is left alone.", shown(file.path))
         elif isinstance(photo, Photo):
             # AirDrop does not tell who sent it; a camera is the next best thing.
-            recipe, submitter = sending or (self._menu.next(), photo.camera)
+            recipe, submitter = sending or (self._menu.recipe_of(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=settled.stages)
             self._spool.add(job, photo.jpeg, file)
         else:

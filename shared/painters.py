@@ -65,7 +65,7 @@ PAINTERS = (
 )
 
 
-#: What photos are dreamt with where nobody chose: painters that could not be taken for each other, turn about.
+#: What photos are dreamt with where nobody chose: painters that could not be taken for each other.
 ROTATION = (
     "more-vincent-van-gogh",
     "more-pablo-picasso",

