@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from artdream.report import phones_told
-from shared.broker import AWAY, connect
+from shared.broker import AWAY, connect, require_memory
 from shared.errors import ArtDreamError
 from shared.names import dream_name
 from shared.presence import Part, Register
@@ -90,16 +90,8 @@ def _ssh(settings: Settings) -> str:
 def _broker(settings: Settings) -> str:
     client = connect(settings.broker)
     client.ping()
-    facts = {
-        **cast("dict[str, object]", client.info("memory")),
-        **cast("dict[str, object]", client.info("persistence")),
-    }
-    policy = facts["maxmemory_policy"]
-    if policy != "noeviction":
-        raise ArtDreamError(
-            f"The broker's maxmemory-policy is {policy}: set it to noeviction, or waiting jobs may vanish."
-        )
-    if not facts["aof_enabled"]:
+    require_memory(client)
+    if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
         raise ArtDreamError("The broker keeps no append-only file: set appendonly yes, or a restart loses what waits.")
     return "answers, evicts nothing, keeps an append-only file"
 

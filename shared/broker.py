@@ -1,6 +1,6 @@
 """The connection to Redis or Valkey."""
 
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -9,6 +9,8 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+
+from shared.errors import ArtDreamError
 
 #: Everything that ArtDream keeps in Redis begins with this.
 PREFIX = "artdream:"
@@ -33,6 +35,15 @@ _OPTIONS: dict[str, Any] = {
 def connect(url: str) -> "redis.Redis":
     """Return a client of the broker. It connects at the first command and retries once on a dropped connection."""
     return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_OPTIONS)
+
+
+def require_memory(client: "redis.Redis") -> None:
+    """Raise ArtDreamError where the broker may drop what it keeps, to make room. Raises RedisError."""
+    policy = cast("dict[str, str]", client.info("memory"))["maxmemory_policy"]
+    if policy != "noeviction":
+        raise ArtDreamError(
+            f"The broker's maxmemory-policy is {policy}: set it to noeviction, or waiting jobs may vanish."
+        )
 
 
 def connect_async(url: str) -> "redis.asyncio.Redis":

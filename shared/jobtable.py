@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 
 from shared.broker import PREFIX
 from shared.events import (
-    STREAM,
-    STREAM_LENGTH,
     Accepted,
     Cancelled,
     Completed,
@@ -24,27 +22,16 @@ from shared.events import (
 )
 from shared.jobs import Job, State
 from shared.sidecar import Standing
-from shared.steering import STEERING
-
-#: The states that each state may follow. A new job has none.
-LEGAL: dict[State, tuple[str, ...]] = {
-    State.ACCEPTED: ("", State.FAILED, State.CANCELLED),
-    State.QUEUED: (State.ACCEPTED,),
-    State.STARTED: (State.ACCEPTED, State.QUEUED, State.STARTED),
-    State.COMPLETED: (State.STARTED,),
-    State.FAILED: (State.STARTED,),
-    State.CANCELLED: (State.ACCEPTED, State.QUEUED, State.STARTED),
-    State.DELETED: ("", *(state for state in State if state != State.DELETED)),
-}
-
-#: How many jobs of each submitter are on their way.
-UNDERWAY = f"{PREFIX}underway"
+from shared.transitions import TRIES, UNDERWAY, UNHELD, Answer, Outcome, Transitions, key_of
 
 #: Seconds after which a producer that wanted to queue a job and did not counts as dead.
 RESERVED = 5
 
 #: Jobs that are asked for in one round trip.
 CHUNK = 500
+
+#: Why a job failed that nobody lived to finish.
+WORN = f"It was started {TRIES} times, and each time the worker died over it."
 
 
 @dataclass(frozen=True)
@@ -71,57 +58,13 @@ class Entry:
     reason: str
 
 
-#: One atomic step: check state and token, change state, keep the time, append one event, count what is on its way.
-#: Where the operator approves each dream, the job is marked as held, and so is its event: no picture of it can slip
-#: past a switch that was turned before.
-#: KEYS: job, stream, jobs on their way by submitter, steering. ARGV: event, new state ("" keeps it), token ("" for
-#: any), job ("" keeps it), length of the stream, reason, submitter, approval where the steering does not say, "1" where
-#: nothing may happen before the steering is settled, then the legal states before. Answers {token, seconds since the
-#: state before, held}, nothing where the transition is illegal, -1 where the steering is not settled.
-_MOVE = """
-if ARGV[9] == '1' and redis.call('HEXISTS', KEYS[4], 'settled') == 0 then return -1 end
-local state, token = redis.call('HGET', KEYS[1], 'state') or '', redis.call('HGET', KEYS[1], 'token') or '0'
-local legal = false
-for i = 10, #ARGV do legal = legal or ARGV[i] == state end
-if not legal or (ARGV[3] ~= '' and ARGV[3] ~= token) then
-  return false
-end
-local clock = redis.call('TIME')
-local now = clock[1] + clock[2] / 1000000
-local since = now - (redis.call('HGET', KEYS[1], 'at') or now)
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'job', ARGV[4]) end
-if ARGV[2] == 'started' then token = redis.call('HINCRBY', KEYS[1], 'token', 1) end
-if ARGV[2] ~= '' then
-  redis.call('HSET', KEYS[1], 'state', ARGV[2], 'at', string.format('%.6f', now), 'reason', ARGV[6])
-end
-if ARGV[2] == 'accepted' then
-  redis.call('HSET', KEYS[1], 'submitter', ARGV[7])
-  redis.call('HINCRBY', KEYS[3], ARGV[7], 1)
-elseif ARGV[2] == 'completed' or ARGV[2] == 'failed' or ARGV[2] == 'cancelled' or ARGV[2] == 'deleted' then
-  local submitter = redis.call('HGET', KEYS[1], 'submitter')
-  if submitter and redis.call('HINCRBY', KEYS[3], submitter, -1) <= 0 then redis.call('HDEL', KEYS[3], submitter) end
-  redis.call('HDEL', KEYS[1], 'submitter')
-end
-if ARGV[2] == 'deleted' then redis.call('HDEL', KEYS[1], 'job', 'held') end
-local approval = redis.call('HGET', KEYS[4], 'approval') or ARGV[8]
-local held = redis.call('HGET', KEYS[1], 'held')
-if approval == 'true' and not held and ARGV[2] ~= 'deleted' then
-  redis.call('HSET', KEYS[1], 'held', '1')
-  held = '1'
-end
-local entry = {'event', ARGV[1]}
-if held == '1' then entry = {'event', ARGV[1], 'held', '1'} end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', unpack(entry))
-return {tonumber(token), tostring(since), held == '1' and 1 or 0}
-"""
+class Held(Exception):
+    """Another worker is dreaming the job."""
 
-#: Hold a dream back, or let it be seen. KEYS: job, stream. ARGV: event, held, length of the stream. Answers whether.
-_STAND = """
-if redis.call('HGET', KEYS[1], 'state') == 'deleted' then return 0 end
-redis.call('HSET', KEYS[1], 'held', ARGV[2])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'event', ARGV[1])
-return 1
-"""
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"{holder} is dreaming it")
+        #: That worker's name.
+        self.holder = holder
 
 
 class JobTable:
@@ -136,10 +79,8 @@ class JobTable:
         say whether its dream may be seen. What it raises is raised by `accept`.
         """
         self._client = client
-        self._approval = approval
         self._settle = settle
-        self._move = client.register_script(_MOVE)
-        self._stand = client.register_script(_STAND)
+        self._transitions = Transitions(client, approval=approval)
 
     def accept(self, job: Job) -> bool:
         """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done.
@@ -147,7 +88,11 @@ class JobTable:
         From here on the broker knows how it is steered: one that forgets that forgets the job.
         """
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
-        return self._to(State.ACCEPTED, job.id, event, job=job) is not None
+        asked = {"job": job.model_dump_json(), "submitter": job.submitter, "settled": bool(self._settle) or None}
+        while (answer := self._take(job.id, State.ACCEPTED, event, **asked)).outcome is Outcome.UNSETTLED:
+            if self._settle:
+                self._settle()
+        return answer.outcome is Outcome.MOVED
 
     def reserve(self, job_id: str) -> bool:
         """Claim the right to put a job's message into its lane, for RESERVED seconds; False where another has it."""
@@ -159,62 +104,119 @@ class JobTable:
 
     def queued(self, job: Job) -> bool:
         """Record that a message for the job is in its lane; False where it is further already."""
-        return self._to(State.QUEUED, job.id, Queued(job_id=job.id, photo_id=job.photo_id)) is not None
+        return self._moved(job.id, State.QUEUED, Queued(job_id=job.id, photo_id=job.photo_id))
 
     def claim(self, job_id: str, worker: str) -> Claim | None:
-        """Take a job to dream it; None where it is done, failed or unknown. Voids every earlier claim."""
+        """Take a job to dream it, for as long as the claim is renewed; None where it has ended or is unknown.
+
+        A job that was started TRIES times already fails. Raises Held while another worker's claim holds; one that ran
+        out is void from here on.
+        """
         job = self.job(job_id)
         if job is None:
             return None
         event = Started(job_id=job_id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
-        if (moved := self._to(State.STARTED, job_id, event)) is None:
+        answer = self._take(job_id, State.STARTED, event, holder=worker, free="", tries=TRIES)
+        if answer.outcome is Outcome.HELD:
+            raise Held(answer.holder)
+        if answer.outcome is Outcome.WORN:
+            self._give_up(job)
+        if answer.outcome is not Outcome.MOVED:
             return None
-        return Claim(job, *moved)
+        return Claim(job, answer.token, answer.since, answer.standing)
+
+    def renew(self, claim: Claim) -> bool:
+        """Hold a job for another LEASE seconds; False where the claim is void. It must not be void for having ended."""
+        return self._moved(claim.job.id, None, None, token=claim.token)
 
     def progress(self, claim: Claim, frame: str, fraction: float) -> bool:
         """Announce a frame; False where the claim is void."""
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
-        return self._to(None, claim.job.id, event, token=claim.token) is not None
+        return self._moved(claim.job.id, None, event, token=claim.token)
+
+    def hand_back(self, claim: Claim) -> bool:
+        """Let another worker have a job, as if this one had never started it; False where the claim is void.
+
+        Its message must go back to its lane.
+        """
+        event = Queued(job_id=claim.job.id, photo_id=claim.job.photo_id)
+        since = (State.STARTED,)
+        return self._moved(claim.job.id, State.QUEUED, event, since=since, token=claim.token, spare=True)
 
     def complete(self, claim: Claim, event: Completed) -> Standing | None:
         """End a job with its dream, and append that event; None where the claim is void.
 
         Returns whether the dream may be seen.
         """
-        moved = self._to(State.COMPLETED, claim.job.id, event, token=claim.token)
-        return moved and moved[2]
+        answer = self._take(claim.job.id, State.COMPLETED, event, token=claim.token)
+        return answer.standing if answer.outcome is Outcome.MOVED else None
 
     def fail(self, claim: Claim, reason: str) -> bool:
         """End a job with a reason; False where the claim is void."""
         event = Failed(job_id=claim.job.id, photo_id=claim.job.photo_id, reason=reason)
-        return self._to(State.FAILED, claim.job.id, event, token=claim.token) is not None
+        return self._moved(claim.job.id, State.FAILED, event, token=claim.token, reason=reason)
 
     def cancel(self, job_id: str) -> bool:
         """End a job before it has its dream; False where it has ended already, or is unknown. Voids every claim."""
         job = self.job(job_id)
-        return (
-            job is not None
-            and self._to(State.CANCELLED, job_id, Cancelled(job_id=job_id, photo_id=job.photo_id)) is not None
-        )
+        return job is not None and self._moved(job_id, State.CANCELLED, Cancelled(job_id=job_id, photo_id=job.photo_id))
 
     def delete(self, job_id: str, photo_id: str) -> bool:
         """End a job for good, in whatever state it is, known here or not; False where that was done before."""
-        return self._to(State.DELETED, job_id, Deleted(job_id=job_id, photo_id=photo_id)) is not None
+        return self._moved(job_id, State.DELETED, Deleted(job_id=job_id, photo_id=photo_id))
+
+    def lapsed(self) -> list[str]:
+        """Name jobs that are dreamt by nobody any longer, some hundred at once.
+
+        Call it every few seconds: after a pause, which may have been the broker's, workers are given time first.
+        """
+        return self._transitions.lapsed()
+
+    def take_back(self, job_id: str, *, holder: str | None = None, idle: float | None = None) -> Job | None:
+        """Make a job that nobody holds ready to be queued once more; None where somebody does, or it has ended.
+
+        holder: a worker that is known to be dead, whose claim need not run out. idle: seconds since its last step, at
+        least. A job that was started TRIES times fails.
+        """
+        job = self.job(job_id)
+        if job is None:
+            return None
+        since = (State.QUEUED, State.STARTED)
+        answer = self._take(job_id, State.ACCEPTED, None, since=since, free=holder or "", tries=TRIES, idle=idle)
+        if answer.outcome is Outcome.WORN:
+            self._give_up(job)
+        return job if answer.outcome is Outcome.MOVED else None
+
+    def unheld(self, seconds: float) -> list[str]:
+        """Name the jobs whose last step was so long ago and that no worker holds: accepted or queued, oldest first."""
+        return cast("list[str]", self._client.zrange(UNHELD, "-inf", self._ago(seconds), byscore=True))
+
+    def count_unheld(self, seconds: float) -> int:
+        """Count them."""
+        return self._client.zcount(UNHELD, "-inf", self._ago(seconds))
 
     def show(self, event: Shown) -> bool:
         """Let everybody see a dream from now on; False for a deleted one."""
-        return self._to_stand(event, held=False)
+        return self._transitions.stand(event, event.job_id, held=False)
 
     def hide(self, event: Hidden) -> bool:
         """Let nobody see a dream from now on; False for a deleted one."""
-        return self._to_stand(event, held=True)
+        return self._transitions.stand(event, event.job_id, held=True)
+
+    def remember(self, job: Job, *, held: bool) -> bool:
+        """Tell a broker that lost its memory of a dream; False where it knows the job."""
+        return self._transitions.remember(job.id, State.COMPLETED, job.model_dump_json(), held=held)
+
+    def remember_deleted(self, job_id: str) -> bool:
+        """Tell it of a deleted dream; False where it knows the job."""
+        return self._transitions.remember(job_id, State.DELETED, "", held=False)
 
     def remind(self, job_ids: Sequence[str]) -> None:
         """Tell a broker that lost its memory of dreams that nobody may see, should their photos come again."""
         for start in range(0, len(job_ids), CHUNK):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + CHUNK]:
-                pipeline.hsetnx(_key(job_id), "held", "1")
+                pipeline.hsetnx(key_of(job_id), "held", "1")
             pipeline.execute()
 
     def held(self, job_ids: Sequence[str]) -> list[bool]:
@@ -223,7 +225,7 @@ class JobTable:
         for start in range(0, len(job_ids), CHUNK):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + CHUNK]:
-                pipeline.hmget(_key(job_id), "state", "held")
+                pipeline.hmget(key_of(job_id), "state", "held")
             found += [held == "1" or state not in (None, State.COMPLETED) for state, held in pipeline.execute()]
         return found
 
@@ -233,12 +235,12 @@ class JobTable:
 
     def entry(self, job_id: str) -> Entry | None:
         """Return what is known of a job; None for an unknown one."""
-        return self._entries([_key(job_id)])[0]
+        return self._entries([key_of(job_id)])[0]
 
     def entries(self) -> Iterator[Entry]:
         """Go through all jobs, in no order; what is entered meanwhile may be missing."""
         keys: list[str] = []
-        for key in self._client.scan_iter(_key("*"), count=CHUNK):
+        for key in self._client.scan_iter(key_of("*"), count=CHUNK):
             keys.append(key)
             if len(keys) == CHUNK:
                 yield from filter(None, self._entries(keys))
@@ -251,51 +253,34 @@ class JobTable:
         for start in range(0, len(job_ids), CHUNK):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + CHUNK]:
-                pipeline.hget(_key(job_id), "state")
+                pipeline.hget(key_of(job_id), "state")
             found += pipeline.execute()
         return [State(state) if state else None for state in found]
 
     def state(self, job_id: str) -> State | None:
         """Return where a job is; None for an unknown one."""
-        state = cast("str | None", self._client.hget(_key(job_id), "state"))
+        state = cast("str | None", self._client.hget(key_of(job_id), "state"))
         return State(state) if state else None
 
     def job(self, job_id: str) -> Job | None:
         """Return a job as it was accepted; None for an unknown one."""
-        text = cast("str | None", self._client.hget(_key(job_id), "job"))
+        text = cast("str | None", self._client.hget(key_of(job_id), "job"))
         return Job.model_validate_json(text) if text else None
 
-    def _to(
-        self, state: State | None, job_id: str, event: Event, *, job: Job | None = None, token: int | None = None
-    ) -> tuple[int, float, Standing] | None:
-        """Make one transition; None keeps the state of a started job.
+    def _take(self, job_id: str, to: State | None, event: Event | None, **asked: Any) -> Answer:
+        return self._transitions.take(job_id, to, event, **asked)
 
-        Returns token, seconds since the last transition, and whether the job's dream may be seen.
-        """
-        settle = self._settle if state is State.ACCEPTED else None
-        arguments = [
-            event.model_dump_json(),
-            state or "",
-            "" if token is None else token,
-            job.model_dump_json() if job else "",
-            STREAM_LENGTH,
-            event.reason if isinstance(event, Failed) else "",
-            job.submitter if job else "",
-            "true" if self._approval else "false",
-            "1" if settle else "",
-            *(LEGAL[state] if state else (State.STARTED,)),
-        ]
-        keys = [_key(job_id), STREAM, UNDERWAY, STEERING]
-        while (answer := self._move(keys=keys, args=arguments)) == -1 and settle:
-            settle()
-        if answer is None:
-            return None
-        new_token, since, held = cast("tuple[int, str, int]", answer)
-        return new_token, float(since), Standing.HELD if held else Standing.SHOWN
+    def _moved(self, job_id: str, to: State | None, event: Event | None, **asked: Any) -> bool:
+        return self._take(job_id, to, event, **asked).outcome is Outcome.MOVED
 
-    def _to_stand(self, event: Shown | Hidden, *, held: bool) -> bool:
-        told = event.model_dump_json()
-        return bool(self._stand(keys=[_key(event.job_id), STREAM], args=[told, int(held), STREAM_LENGTH]))
+    def _give_up(self, job: Job) -> None:
+        event = Failed(job_id=job.id, photo_id=job.photo_id, reason=WORN)
+        since = (State.ACCEPTED, State.QUEUED, State.STARTED)
+        self._moved(job.id, State.FAILED, event, since=since, free="", reason=WORN)
+
+    def _ago(self, seconds: float) -> float:
+        now, micros = self._client.time()
+        return now + micros / 1e6 - seconds
 
     def _entries(self, keys: Sequence[str]) -> list[Entry | None]:
         pipeline = self._client.pipeline(transaction=False)
@@ -309,7 +294,3 @@ class JobTable:
 
 def _reservation(job_id: str) -> str:
     return f"{PREFIX}queueing:{job_id}"
-
-
-def _key(job_id: str) -> str:
-    return f"{PREFIX}job:{job_id}"

@@ -1,5 +1,10 @@
 """The queue: Celery over Redis, wired the same for those who submit and those who work."""
 
+import itertools
+import json
+from collections.abc import Iterator
+from typing import cast
+
 import redis
 from celery import Celery
 from kombu import Queue
@@ -16,6 +21,9 @@ DREAM_TASK = "artdream.dream"
 #: kombu keeps a list for each priority and asks the lists of the first for all lanes before those of the next. A live
 #: job is the further back the more jobs of the same guest are on their way, so guests take turns; a batch comes last.
 FIRST, LAST_LIVE, BATCH = 0, 8, 9
+
+#: Messages that are read in one round trip.
+CHUNK = 500
 
 #: Seconds after the hard time limit at which an unfinished delivery goes back to its lane.
 REDELIVERY_MARGIN = 30
@@ -103,10 +111,32 @@ def waiting(client: redis.Redis, lane: Lane) -> int:
     return sum(pipeline.execute())
 
 
+def waiting_everywhere(client: redis.Redis) -> int:
+    """Return how many messages wait in all lanes."""
+    return sum(waiting(client, lane) for lane in Lane)
+
+
+def messages(client: redis.Redis) -> Iterator[str]:
+    """Name the job of every message that waits, in any lane. What is moved meanwhile may be missing, or named twice."""
+    for name in (name for lane in Lane for name in lists(lane)):
+        for start in itertools.count(0, CHUNK):
+            texts = cast("list[str]", client.lrange(name, start, start + CHUNK - 1))
+            yield from filter(None, map(_job_of, texts))
+            if len(texts) < CHUNK:
+                break
+
+
 def lists(lane: Lane) -> list[str]:
     """Name the Redis lists that the messages of a lane wait in, the one that is served first first."""
     # As kombu names them; the first priority has no suffix.
     return [lane.value, *(f"{lane.value}\x06\x16{step}" for step in range(FIRST + 1, BATCH + 1))]
+
+
+def _job_of(message: str) -> str | None:
+    try:
+        return str(json.loads(message)["headers"]["id"])
+    except (ValueError, KeyError, TypeError):  # not one of ours
+        return None
 
 
 def _priority(table: JobTable, job: Job) -> int:

@@ -11,23 +11,32 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown
 
-from shared.broker import AWAY, connect
+from shared.broker import AWAY, connect, require_memory
 from shared.jobs import Lane
 from shared.presence import LIFETIME, Part, Register
 from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import StoreError
+from worker.hold import HandedBack
+from worker.names import name_of
+from worker.reconciler import Reconciler
 from worker.silence import silence
+from worker.stopping import Stopping
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, *, concurrency: int = 1) -> None:
-    """Work until SIGTERM: then finish what is being dreamt, take nothing new, and return.
+    """Work until SIGTERM: then finish what is being dreamt, or hand it back when the grace is over, and return.
 
-    concurrency: pool processes; each loads the networks for itself. Raises ArtDreamError where no broker is known.
+    concurrency: pool processes; each loads the networks for itself. Raises ArtDreamError where no broker is known, or
+    where the broker may drop what it keeps.
     """
+    client = connect(settings.broker)
+    with contextlib.suppress(*AWAY):  # it is waited for
+        require_memory(client)
     app = celery_app(settings)
     process = PoolProcess(settings)
     process.register_task(app)
@@ -43,7 +52,16 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
         quiet=True,
         loglevel=logging.getLogger().getEffectiveLevel(),
     )
+    beside: list[Reconciler | Watchdog | Stopping] = [
+        Reconciler(client, app),
+        Watchdog(client),
+        Stopping(settings.grace_seconds),
+    ]
+    for thread in beside:
+        thread.start()
     worker.start()
+    for thread in beside:
+        thread.end()
 
 
 class PoolProcess:
@@ -63,8 +81,8 @@ class PoolProcess:
             self._turn("dreaming")
             try:
                 self._studio.work(job_id)
-            except (StoreError, *AWAY) as error:
-                # Back to its lane: another delivery may find them there.
+            except (HandedBack, StoreError, *AWAY) as error:
+                # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error
             finally:
                 self._turn("ready")
@@ -73,7 +91,7 @@ class PoolProcess:
 
     def begin(self, **_: object) -> None:
         """Import TensorFlow, load the network, warm the canvases, and say so."""
-        self._name = f"{platform.node()}-{os.getpid()}"
+        self._name = name_of(os.getpid())
         self._register = Register(connect(self._settings.broker))
         threading.Thread(target=self._announce, name="presence", daemon=True).start()
         started = time.perf_counter()

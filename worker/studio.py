@@ -1,8 +1,8 @@
 """The studio: what one pool process does with one job, from the job table to the store."""
 
+import contextlib
 import io
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
 from shared.events import Stage, Stages
 from shared.jobs import Job, State
-from shared.jobtable import Claim, JobTable
+from shared.jobtable import Claim, Held, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings
@@ -27,6 +27,8 @@ from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
 from worker.frames import FramePublisher, jpeg, thumbnail
+from worker.hold import HandedBack, Hold, Void
+from worker.names import died_here
 from worker.networks import Networks
 from worker.references import References
 
@@ -36,10 +38,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between tries while the store or the broker is away; the last one repeats.
 BACKOFF = (0.2, 0.5, 1, 2, 5)
-
-
-class Void(Exception):
-    """The claim holds no longer: the job was cancelled, or is another worker's by now."""
 
 
 class Studio:
@@ -65,24 +63,35 @@ class Studio:
     def work(self, job_id: str) -> None:
         """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
 
-        Raises only what a later delivery can mend: the store or the broker stayed away.
+        Raises only what a later delivery can mend: HandedBack where the worker was told to stop, or that the store or
+        the broker stayed away.
         """
-        claim = self._insist(lambda: self._table.claim(job_id, self._worker))
+        started = time.monotonic()
+        try:
+            claim = self._insist(lambda: self._claimed(job_id))
+        except Held as held:
+            log.info("job %s is held: %s; this delivery is dropped", job_id, held)
+            return
         if claim is None:
             log.info("job %s has ended already; its delivery is dropped", job_id)
             return
         try:
-            with self._clips.aside():
+            with self._clips.aside(), Hold(self._table, claim) as hold:
                 if self._insist(lambda: buried(self._store, job_id)):  # and the broker has forgotten it
                     self._insist(lambda: self._table.delete(job_id, claim.job.photo_id))
                     raise Void
-                sidecar = self._published(claim.job) or self._dreamt(claim)
+                sidecar = self._published(claim.job) or self._dreamt(claim, hold)
         except (StoreError, *AWAY):
+            with contextlib.suppress(*AWAY):  # then the claim runs out
+                self._table.hand_back(claim)
             raise
         except Void:
             log.info("job %s was called off or taken over by another worker; its dream was broken off", job_id)
             self._clear(claim.job)
         except SoftTimeLimitExceeded:
+            if time.monotonic() - started < self._patience:  # the worker has to stop
+                self._insist(lambda: self._table.hand_back(claim))
+                raise HandedBack from None
             self._fail(claim, f"The dream took longer than {self._patience} s.")
         except ArtDreamError as error:
             self._fail(claim, str(error))
@@ -103,29 +112,32 @@ class Studio:
         """Stop what goes on beside the dreams; takes a few seconds at most."""
         self._clips.close()
 
-    def _dreamt(self, claim: Claim) -> Sidecar:
+    def _claimed(self, job_id: str) -> Claim | None:
+        try:
+            return self._table.claim(job_id, self._worker)
+        except Held as held:
+            if not died_here(held.holder):
+                raise
+            self._table.take_back(job_id, holder=held.holder)
+            return self._table.claim(job_id, self._worker)
+
+    def _dreamt(self, claim: Claim, hold: Hold) -> Sidecar:
         """Fetch, dream, publish."""
         job, stages = claim.job, dict(claim.job.stages)
         stages[Stage.QUEUE] = claim.waited
         with _timed(stages, Stage.FETCH):
             photo = self._photo(job)
 
-        void = threading.Event()
-
-        def announce(frame: str, fraction: float) -> None:
-            if not self._table.progress(claim, frame, fraction):
-                void.set()
-
-        with _timed(stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
+        with _timed(stages, Stage.DREAM), FramePublisher(self._store, hold.announce, job.id) as frames:
 
             def offer(frame: Frame) -> None:
-                if void.is_set():
-                    raise Void
+                hold.check()
                 frames.offer(frame)
 
             dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
         with _timed(stages, Stage.PUBLISH):
             data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
+            self._insist(hold.insist)  # one that was stopped meanwhile must not write over its successor's
             self._insist(lambda: self._store.put(dream_name(job.id), data))
             self._insist(lambda: self._store.put(thumb_name(job.id), thumb))
         sidecar = Sidecar(

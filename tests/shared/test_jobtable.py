@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.events import STREAM, Completed, EventReader, Shown, Stage, Steered
+from shared.events import STREAM, Completed, EventReader, Hidden, Shown, Stage, Steered
 from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
+from shared.jobtable import WORN, Held, JobTable
 from shared.recipe import load_recipe
 from shared.sidecar import Standing
 from shared.steering import steer
+from shared.transitions import LEASES, LOOKED, REMEMBERED, TRIES, key_of
 
 PHOTO = "ab" * 32
 
@@ -86,19 +87,135 @@ def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable
     assert types(client) == told
 
 
+def lapse(client: redis.Redis, job: Job) -> None:
+    """Let a worker have been silent for longer than its claim holds."""
+    client.zadd(LEASES, {job.id: 1})
+
+
 def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
     table.accept(job)
     zombie = table.claim(job.id, "w1")
+    lapse(client, job)
     successor = table.claim(job.id, "w2")
     assert zombie is not None
     assert successor is not None
     assert not table.progress(zombie, "f", 0.9)
     assert not table.complete(zombie, completed(job))
+    assert not table.renew(zombie)
+    assert not table.hand_back(zombie)
     assert not table.fail(zombie, "late")
     assert table.complete(successor, completed(job))
     assert types(client).count("completed") == 1
+
+
+def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    """Seen failing without `free` in `claim`: the second claim voided the first."""
+    table.accept(job)
+    claim = table.claim(job.id, "w1")
+    assert claim is not None
+    with pytest.raises(Held, match="w1 is dreaming it"):
+        table.claim(job.id, "w2")
+    lapse(client, job)
+    assert table.renew(claim)  # late, but nobody has taken it
+    with pytest.raises(Held):
+        table.claim(job.id, "w2")
+    assert table.take_back(job.id) is None
+    assert table.take_back(job.id, holder="w2") is None
+    assert table.complete(claim, completed(job))
+
+
+def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis, table: JobTable, job: Job) -> None:
+    table.accept(job)
+    table.queued(job)
+    table.claim(job.id, "w1")
+    lapse(client, job)
+    assert table.lapsed() == []  # nobody has looked for long: its worker is given time
+    client.hdel(LOOKED, "patience")
+    assert table.lapsed() == [job.id]
+    assert table.take_back(job.id) == job
+    assert table.take_back(job.id) is None
+    assert table.state(job.id) is State.ACCEPTED
+    assert table.lapsed() == []
+    assert table.unheld(0) == [job.id]
+    assert table.underway(job.submitter) == 1
+
+
+def test_a_dead_worker_s_job_is_taken_back_at_once(table: JobTable, job: Job) -> None:
+    table.accept(job)
+    table.claim(job.id, "w1")
+    assert table.take_back(job.id, holder="w1") == job
+    assert table.claim(job.id, "w2") is not None
+
+
+def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    """Seen failing without `tries` in `claim` and `take_back`: it was started for ever."""
+    table.accept(job)
+    for _ in range(TRIES):
+        assert table.claim(job.id, "w") is not None
+        lapse(client, job)
+    assert table.take_back(job.id) is None
+    assert table.claim(job.id, "w") is None
+    entry = table.entry(job.id)
+    assert entry
+    assert (entry.state, entry.reason) == (State.FAILED, WORN)
+    assert types(client).count("failed") == 1
+    assert table.accept(job)  # the operator's other try counts anew
+    assert table.claim(job.id, "w") is not None
+
+
+def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: JobTable, job: Job) -> None:
+    table.accept(job)
+    for _ in range(2 * TRIES):
+        claim = table.claim(job.id, "w")
+        assert claim
+        assert table.hand_back(claim)
+        assert table.state(job.id) is State.QUEUED
+        assert not table.progress(claim, "f", 0.5)
+    assert table.claim(job.id, "w")
+
+
+def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    others = [job.model_copy(update={"seed": seed}) for seed in range(1, 4)]
+    assert dreamt(table, job) is Standing.SHOWN
+    table.accept(others[0])
+    table.cancel(others[0].id)
+    table.delete(others[1].id, job.photo_id)
+    for one in (job, *others[:2]):
+        assert 0 < client.ttl(key_of(one.id)) <= REMEMBERED
+    steer(client, approval=True)
+    assert dreamt(table, others[2]) is Standing.HELD
+    assert client.ttl(key_of(others[2].id)) == -1
+    for one, completion in ((others[2], completed(others[2])), (job, completed(job))):
+        table.show(Shown(job_id=one.id, photo_id=one.photo_id, completed=completion, dreamt_at=1.0))
+        assert 0 < client.ttl(key_of(one.id)) <= REMEMBERED
+    table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
+    assert client.ttl(key_of(job.id)) == -1
+    assert table.accept(others[0])
+    assert client.ttl(key_of(others[0].id)) == -1
+    assert client.exists(LEASES) == 0
+
+
+def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    hidden, deleted = job.model_copy(update={"seed": 1}), job.model_copy(update={"seed": 2})
+    assert table.remember(job, held=False)
+    assert table.remember(hidden, held=True)
+    assert table.remember_deleted(deleted.id)
+    assert not table.remember(deleted, held=False)
+    assert not table.remember_deleted(job.id)
+    assert table.states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
+    assert table.held([job.id, hidden.id, deleted.id]) == [False, True, True]
+    assert not any(table.accept(one) for one in (job, hidden, deleted))
+    assert types(client) == []
 
 
 def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:

@@ -1,0 +1,66 @@
+"""The hold: a worker's grip on the job that it dreams, kept while it lives and noticed when it is lost."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from shared.broker import AWAY
+from shared.jobtable import Claim, JobTable
+from shared.transitions import RENEW_EVERY
+
+log = logging.getLogger(__name__)
+
+
+class Void(Exception):
+    """The claim holds no longer: the job was called off, or is another worker's by now."""
+
+
+class HandedBack(Exception):
+    """The worker has to stop: the job waits for another, and its message must go back to its lane."""
+
+
+class Hold:
+    """Renews a claim from a thread of its own, for as long as the block runs.
+
+    While the broker is away nothing can be renewed, and nobody else can take the job either; it is gone only where the
+    broker says so.
+    """
+
+    def __init__(self, table: JobTable, claim: Claim) -> None:
+        self._table = table
+        self._claim = claim
+        self._void = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="hold", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+
+    def announce(self, frame: str, fraction: float) -> None:
+        """Announce a frame. Raises RedisError."""
+        if not self._table.progress(self._claim, frame, fraction):
+            self._void.set()
+
+    def check(self) -> None:
+        """Raise Void where the job is known to be lost. Asks nobody."""
+        if self._void.is_set():
+            raise Void
+
+    def insist(self) -> None:
+        """Ask the broker whether the job is still this worker's. Raises Void where it is not, and RedisError."""
+        if not self._table.renew(self._claim):
+            raise Void
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_EVERY):
+            try:
+                if not self._table.renew(self._claim) and not self._ended.is_set():
+                    self._void.set()
+                    return
+            except AWAY as error:
+                log.debug("job %s could not be held: %s", self._claim.job.id, error)

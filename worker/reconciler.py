@@ -1,0 +1,74 @@
+"""The reconciler: finds accepted jobs that nobody holds and no message tells of, and queues them again."""
+
+import logging
+import threading
+
+import redis
+from celery import Celery
+from redis.exceptions import RedisError
+
+from shared.broker import PREFIX
+from shared.errors import ArtDreamError
+from shared.jobs import Job
+from shared.jobtable import JobTable
+from shared.queue import messages, submit, waiting_everywhere
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, whoever of the workers looks.
+EVERY = 2.0
+
+#: Seconds that a message may be between two places: with its producer, or popped and not yet claimed.
+BETWEEN = 20.0
+
+#: Every so many looks all messages are read, whatever their number says: those of jobs that were called off count too.
+THOROUGH = 150
+
+_TURN = f"{PREFIX}reconciling"
+
+
+class Reconciler(threading.Thread):
+    """Runs in every worker's parent process; one looks at a time. Whatever it does twice has no effect."""
+
+    def __init__(self, client: redis.Redis, app: Celery) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._client = client
+        self._app = app
+        self._table = JobTable(client)
+        self._ended = threading.Event()
+        self._looks = 0
+
+    def run(self) -> None:
+        """Look until told to end."""
+        while not self._ended.wait(EVERY / 4):
+            try:
+                if self._client.set(_TURN, 1, nx=True, px=int(1000 * EVERY)):
+                    self.look()
+            except (RedisError, ArtDreamError) as error:  # the next look finds the same
+                log.debug("jobs could not be reconciled: %s", error)
+            except Exception:
+                log.exception("the reconciler met a fault, and goes on")
+
+    def end(self) -> None:
+        """Let it end after the look that goes on."""
+        self._ended.set()
+
+    def look(self) -> None:
+        """Look once. Raises RedisError, and ArtDreamError where a job cannot be queued now."""
+        for job_id in self._table.lapsed():
+            self._queue(self._table.take_back(job_id), "its worker died")
+        self._looks += 1
+        count = self._table.count_unheld(BETWEEN)
+        if not count or (count <= waiting_everywhere(self._client) and self._looks % THOROUGH):
+            return
+        told = set(messages(self._client))
+        for job_id in self._table.unheld(BETWEEN):
+            if job_id not in told:
+                # An accepted one has no message by right; of a queued one it was lost with whoever had popped it.
+                job = self._table.take_back(job_id, idle=BETWEEN) or self._table.job(job_id)
+                self._queue(job, "nobody had a message of it")
+
+    def _queue(self, job: Job | None, why: str) -> None:
+        if job is not None:
+            log.warning("job %s is put back into its lane: %s", job.id, why)
+            submit(self._app, self._table, job)

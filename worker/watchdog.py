@@ -1,0 +1,77 @@
+"""The watchdog: a worker that is alive but eats nothing starts itself anew."""
+
+import logging
+import os
+import sys
+import threading
+import time
+from typing import NoReturn
+
+import psutil
+import redis
+from celery.worker import state
+from redis.exceptions import RedisError
+
+from shared.presence import Register
+from shared.queue import waiting_everywhere
+from worker.names import name_of
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, and seconds for which an idle worker may leave messages waiting.
+EVERY, HUNGER = 3.0, 30.0
+
+
+class Watchdog(threading.Thread):
+    """Watches the worker whose parent process it lives in, over a connection of its own.
+
+    A connection can be half open, and a consumer can be lost in a reconnect (celery #8030, #8091, #10205): the process
+    answers pings and takes nothing. An idle worker takes a waiting message at once, so one that leaves them waiting is
+    stuck, whatever the reason.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._client = client
+        self._register = Register(client)
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Let it end."""
+        self._ended.set()
+
+    def run(self) -> None:
+        """Watch until told to end; where the worker is stuck, replace the process by a new one of itself."""
+        content, taken = time.monotonic(), _taken()
+        while not self._ended.wait(EVERY):
+            if _taken() != taken or not self._leaves_waiting():
+                content, taken = time.monotonic(), _taken()
+            elif time.monotonic() - content > HUNGER:
+                log.warning("messages wait and this idle worker has taken none for %.0f s: it starts anew", HUNGER)
+                start_anew()
+
+    def _leaves_waiting(self) -> bool:
+        try:
+            return not state.reserved_requests and waiting_everywhere(self._client) > 0 and self._is_ready()
+        except RedisError:  # nobody can take anything
+            return False
+
+    def _is_ready(self) -> bool:
+        """Tell whether a pool process is warm and has nothing to do."""
+        own = {name_of(child.pid) for child in psutil.Process().children()}
+        return any(one.name in own and one.state == "ready" for one in self._register.present())
+
+
+def _taken() -> int:
+    """Return how many deliveries this worker took since it started."""
+    return int(state.all_total_count[0])
+
+
+def start_anew() -> NoReturn:
+    """Replace this process by a new one of the same command. Its children die, and what they dream is given back."""
+    family = psutil.Process().children(recursive=True)
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=5)
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is wanted
