@@ -26,6 +26,7 @@ from artdream.options import (
     out,
     reached_settings,
 )
+from artdream.rebuild import rebuild
 from artdream.recipes import recipes
 from shared.broker import AWAY
 from shared.canvas import LONG_SIDES
@@ -224,6 +225,7 @@ def compare(
 app.command()(train)
 app.command()(evaluate)
 app.command()(embed)
+app.command()(rebuild)
 
 
 @app.command()

@@ -21,6 +21,9 @@ FIRST_PAUSE, LAST_PAUSE = 0.25, 5.0
 #: Seconds between two announcements.
 ANNOUNCE_EVERY = 5.0
 
+#: Seconds between two looks at whether the broker still knows what was delivered.
+RECALL_EVERY = 10.0
+
 #: Seconds between two looks into the spool where nobody called: another producer may have died over its own.
 LOOK_EVERY = 2.0
 
@@ -45,6 +48,7 @@ class Delivery(threading.Thread):
         self._ending = threading.Event()
         self._since = time.time()
         self._announced = float("-inf")
+        self._recalled = float("-inf")
         self._away = False
         self._left_out = 0
 
@@ -63,6 +67,7 @@ class Delivery(threading.Thread):
         self._announce()
         while (item := self._next()) or not self._ending.is_set():
             if item is None:
+                self._recall()
                 self._called.wait(LOOK_EVERY)
             elif not self._deliver(item):
                 break
@@ -112,6 +117,16 @@ class Delivery(threading.Thread):
             times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in taken.job.stages.items())
             logger.info("%s: job %s %s (%s)", item.file, taken.job.id, taken.outcome, times)
         self._spool.delivered(item)
+
+    def _recall(self) -> None:
+        if time.monotonic() - self._recalled < RECALL_EVERY:
+            return
+        self._recalled = time.monotonic()
+        try:
+            if count := self._intake.recall():
+                logger.warning("The broker had forgotten %d of the jobs; they are submitted again.", count)
+        except (Away, LedgerError) as away:  # another time
+            logger.debug("%s", away)
 
     def _announce(self) -> None:
         if time.monotonic() - self._announced < ANNOUNCE_EVERY:

@@ -11,11 +11,12 @@ import redis
 
 from producer.ledger import Ledger
 from shared.broker import connect
+from shared.erasure import buried
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
-from shared.names import photo_name
+from shared.names import photo_name, sidecar_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
 from shared.steering import settle
@@ -71,7 +72,7 @@ class Intake:
         self.client.close()
 
     def take(self, job: Job, jpeg: bytes) -> Taken:
-        """Put a photo in the store and submit its job, in this order. Raises Away.
+        """Put a photo in the store and submit its job, in this order. Raises Away, and LedgerError.
 
         A job that is on its way or done is left alone; one that failed or was cancelled is taken up again.
         """
@@ -82,8 +83,32 @@ class Intake:
             started = time.perf_counter()
             self._store.put(photo_name(job.photo_id), jpeg)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
+            self.ledger.mark_open(job)
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
             return Taken(Outcome.SUBMITTED if new else Outcome.KNOWN, job)
+
+    def recall(self) -> int:
+        """Submit again what was submitted from this machine and the broker has forgotten; return how many jobs.
+
+        A broker that was killed loses what it had not yet written, one that was wiped everything. What has its dream or
+        was deleted is left alone. Raises Away, and LedgerError.
+        """
+        with _reaching():
+            jobs = self.ledger.open()
+            states = dict(zip(jobs, self._table.states(jobs), strict=True))
+            lost = [job for job_id in jobs if states[job_id] is None and (job := self._unfinished(job_id))]
+            for job in lost:
+                submit(self._app, self._table, job)
+            forgotten = {job.id for job in lost}
+            self.ledger.mark_ended([one for one, state in states.items() if _over(state) and one not in forgotten])
+            return len(lost)
+
+    def _unfinished(self, job_id: str) -> Job | None:
+        """Return a job of the ledger that has neither dream nor tombstone, and its photo."""
+        job = self.ledger.opened(job_id)
+        if job is None or buried(self._store, job_id) or self._store.get(sidecar_name(job_id)) is not None:
+            return None
+        return job if self._store.get(photo_name(job.photo_id)) is not None else None
 
     def _settle(self) -> None:
         settle(self.client, self._store)
@@ -97,6 +122,10 @@ class Intake:
         """Tell everybody that a file was set aside. Raises Away."""
         with _reaching():
             self._events.append(Refused(file=file, reason=reason))
+
+
+def _over(state: State | None) -> bool:
+    return state is None or state.ended
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.errors import ArtDreamError
+from shared.jobs import Job
 
 #: Name of the ledger in the data folder.
 FILE = "ledger.sqlite3"
@@ -45,6 +46,10 @@ CREATE TABLE IF NOT EXISTS spool (      -- what has to go out, in order
   job TEXT NOT NULL,                    -- JSON; '' for a refusal
   reason TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS open (       -- jobs that were submitted and are not known to have ended
+  job_id TEXT PRIMARY KEY,
+  job TEXT NOT NULL                     -- JSON
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
   batch TEXT NOT NULL,
   number INTEGER NOT NULL,
@@ -127,6 +132,25 @@ class Ledger:
         """Record that a job is on its way. Raises LedgerError."""
         with self.writing() as db:
             mark_photo(db, photo_id, job_id, "submitted", "")
+
+    def mark_open(self, job: Job) -> None:
+        """Record a job that is submitted, until it has ended. Raises LedgerError."""
+        with self.writing() as db:
+            db.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (job.id, job.model_dump_json()))
+
+    def open(self) -> list[str]:
+        """Return the ids of the jobs that are not known to have ended. Raises LedgerError."""
+        return [job_id for (job_id,) in self.read("SELECT job_id FROM open")]
+
+    def opened(self, job_id: str) -> Job | None:
+        """Return one of them. Raises LedgerError."""
+        rows = self.read("SELECT job FROM open WHERE job_id = ?", job_id)
+        return Job.model_validate_json(rows[0][0]) if rows else None
+
+    def mark_ended(self, job_ids: Sequence[str]) -> None:
+        """Remember jobs no longer. Raises LedgerError."""
+        with self.writing() as db:
+            db.executemany("DELETE FROM open WHERE job_id = ?", [(job_id,) for job_id in job_ids])
 
     def harden(self) -> bool:
         """Make what is written outlive a power cut; False where another process keeps that from being done now.

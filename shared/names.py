@@ -1,5 +1,8 @@
 """The names of objects in a store: what lies where."""
 
+#: Where dreams lie, each in a folder of its own, and the marks of those that were deleted.
+DREAMS, TOMBSTONES = "dreams/", "tombstones/"
+
 
 def photo_name(photo_id: str) -> str:
     """Return the object name of a photo."""
@@ -57,12 +60,12 @@ def reference_name(artist: str, file: str) -> str:
 
 def tombstone_name(job_id: str) -> str:
     """Return the object name of what tells that a dream was deleted, and is not to be dreamt again."""
-    return f"tombstones/{job_id}"
+    return f"{TOMBSTONES}{job_id}"
 
 
 def dream_folder(job_id: str) -> str:
     """Return what the names of everything of a dream begin with, its photo apart."""
-    return f"dreams/{job_id}/"
+    return f"{DREAMS}{job_id}/"
 
 
 #: The object name of what the operator decided, for a broker that has lost it.

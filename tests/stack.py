@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,12 +26,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def artdream(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def artdream(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "artdream", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120, check=False
-    )
+    told = _environment() | dict(environment or {})
+    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _environment() -> dict[str, str]:

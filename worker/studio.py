@@ -12,6 +12,7 @@ import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from shared.broker import AWAY, connect
 from shared.erasure import buried, erase
@@ -22,7 +23,7 @@ from shared.jobtable import Claim, Held, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings
-from shared.sidecar import Sidecar
+from shared.sidecar import Sidecar, Standing
 from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
@@ -101,7 +102,7 @@ class Studio:
         else:
             if standing := self._insist(lambda: self._table.complete(claim, sidecar.completion())):
                 log.info("job %s completed: %s", job_id, _told(sidecar.stages))
-                if standing != sidecar.standing:  # approval was asked for while it was dreamt
+                if standing is Standing.HELD and sidecar.standing is Standing.SHOWN:  # approval was asked for meanwhile
                     self._put(sidecar.model_copy(update={"standing": standing}))
                 self._clips.offer(job_id)
             else:
@@ -168,7 +169,13 @@ class Studio:
     def _published(self, job: Job) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
         text = self._insist(lambda: self._store.get(sidecar_name(job.id)))
-        return Sidecar.model_validate_json(text) if text else None
+        try:
+            sidecar = Sidecar.model_validate_json(text or "")
+        except ValidationError:  # there is none, or none that anybody could show
+            return None
+        if sidecar.standing is not Standing.SHOWN:  # a broker that lost its memory would show it
+            self._insist(lambda: self._table.remind([job.id]))
+        return sidecar
 
     def _clear(self, job: Job) -> None:
         """Take back what was published of a job that was deleted meanwhile."""

