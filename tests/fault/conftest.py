@@ -1,7 +1,6 @@
 """What faults are done to."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -29,6 +29,7 @@ from tests.pictures import colours, jpeg
 #: Real dreams, as short as they can be: the promise is about what happens between them.
 SHORT_TOML = """
 name = "short"
+version = 1
 title = "Short"
 description = "A dream for tests."
 network = "lite"

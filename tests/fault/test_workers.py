@@ -4,7 +4,6 @@ import signal
 import time
 
 import psutil
-import pytest
 
 from shared.events import Completed, Failed, Progress, Started
 from shared.jobs import Job, Lane, State
@@ -79,7 +78,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(p
 
 def test_a_worker_that_must_stop_hands_back_what_it_cannot_finish_in_its_grace(pair: Site) -> None:
     """Seen failing without `Stopping`: the worker went on for as long as the dream took."""
-    job = pair.submit(8, pair.long.model_copy(update={"ascent": pair.long.ascent.model_copy(update={"steps": 3000})}))
+    job = pair.submit(8, pair.long.model_copy(update={"ascent": pair.long.ascent.model_copy(update={"steps": 2000})}))
     stopped = dreamer(pair, job)
     stopped.process.send_signal(signal.SIGTERM)
     told = time.monotonic()
@@ -103,13 +102,12 @@ def test_one_job_that_two_workers_get_is_dreamt_by_one(pair: Site) -> None:
     pair.verify()
 
 
-@pytest.mark.parametrize("lane", list(Lane))
-def test_a_job_whose_message_was_lost_is_queued_again(pair: Site, lane: Lane) -> None:
+def test_a_job_whose_message_was_lost_is_queued_again(pair: Site) -> None:
     """What a worker leaves that dies between popping a message and noting it. Seen failing without the reconciler."""
     busy = [pair.submit(number, pair.long) for number in (10, 11)]
     pair.until(lambda: all(pair.started(one) for one in busy))
-    job = pair.submit(12 if lane is Lane.LIVE else 13, lane=lane)
-    assert sum(pair.client.delete(name) for name in lists(lane)) == 1
+    job = pair.submit(12, lane=Lane.BATCH)
+    assert sum(pair.client.delete(name) for name in lists(Lane.BATCH)) == 1
     pair.until(lambda: pair.ended(job), patience=REDELIVERED + 30)
     assert pair.table.state(job.id) is State.COMPLETED
     pair.until(lambda: all(pair.ended(one) for one in busy))
@@ -119,7 +117,7 @@ def test_a_job_whose_message_was_lost_is_queued_again(pair: Site, lane: Lane) ->
 def test_a_worker_that_is_connected_but_eats_nothing_starts_itself_anew(pair: Site) -> None:
     """Seen failing without the watchdog: the photo waited for ever."""
     pair.app.control.cancel_consumer(Lane.LIVE.value)
-    pair.until(lambda: pair.log.read_text().count("no longer accepting tasks") >= 0)
+    time.sleep(1)  # the command travels by publish and subscribe; nothing tells that all have heard it
     job = pair.submit(14)
     passed = pair.until(lambda: pair.ended(job), patience=90)
     assert "it starts anew" in pair.log.read_text()

@@ -88,23 +88,27 @@ class Wire:
             threading.Thread(target=self._relay, args=(near,), name=self._name, daemon=True).start()
 
     def _relay(self, near: socket.socket) -> None:
-        with contextlib.suppress(OSError), near, selectors.DefaultSelector() as selector:
-            with socket.create_connection(("127.0.0.1", self._target)) as far:
-                selector.register(near, selectors.EVENT_READ, far)
-                selector.register(far, selectors.EVENT_READ, near)
-                while self._state is not State.CUT:
+        with (
+            contextlib.suppress(OSError),
+            near,
+            socket.create_connection(("127.0.0.1", self._target)) as far,
+            selectors.DefaultSelector() as selector,
+        ):
+            selector.register(near, selectors.EVENT_READ, far)
+            selector.register(far, selectors.EVENT_READ, near)
+            while self._state is not State.CUT:
+                if self._swallows():
+                    time.sleep(0.05)
+                    continue
+                for key, _ in selector.select(0.05):
+                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    if not data:
+                        return
+                    if self.delay:
+                        time.sleep(self.delay)
                     if self._swallows():
-                        time.sleep(0.05)
-                        continue
-                    for key, _ in selector.select(0.05):
-                        data = key.fileobj.recv(65536)  # type: ignore[union-attr]
-                        if not data:
-                            return
-                        if self.delay:
-                            time.sleep(self.delay)
-                        if self._swallows():
-                            break  # it was on its way
-                        key.data.sendall(self._bent(data) if key.fileobj is far else data)
+                        break  # it was on its way
+                    key.data.sendall(self._bent(data) if key.fileobj is far else data)
 
     def _swallows(self) -> bool:
         half_open = self._state is State.HALF_OPEN and threading.current_thread() in self._dead
