@@ -30,7 +30,7 @@ def rebuild(data: DataOption = None) -> None:
         counts = remembered(settings)
         counts["unfinished jobs"] = _recalled(settings)
     told = ", ".join(f"{what} {count}" for what, count in counts.items())
-    out.print(f"What the broker did not know: {told}.")
+    out.print(f"What the broker did not know: {told}.", soft_wrap=True)
 
 
 def remembered(settings: Settings) -> Counter[str]:

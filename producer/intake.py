@@ -11,12 +11,11 @@ import redis
 
 from producer.ledger import Ledger
 from shared.broker import connect
-from shared.erasure import buried
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
-from shared.names import photo_name, sidecar_name
+from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
 from shared.steering import settle
@@ -90,8 +89,9 @@ class Intake:
     def recall(self) -> int:
         """Submit again what was submitted from this machine and the broker has forgotten; return how many jobs.
 
-        A broker that was killed loses what it had not yet written, one that was wiped everything. What has its dream or
-        was deleted is left alone. Raises Away, and LedgerError.
+        A broker that was killed loses what it had not yet written, one that was wiped everything. A job that has its
+        dream is announced by a worker, without dreaming again: nobody can know whether it was. Raises Away, and
+        LedgerError.
         """
         with _reaching():
             jobs = self.ledger.open()
@@ -104,11 +104,9 @@ class Intake:
             return len(lost)
 
     def _unfinished(self, job_id: str) -> Job | None:
-        """Return a job of the ledger that has neither dream nor tombstone, and its photo."""
+        """Return a job of the ledger whose photo has not been deleted since."""
         job = self.ledger.opened(job_id)
-        if job is None or buried(self._store, job_id) or self._store.get(sidecar_name(job_id)) is not None:
-            return None
-        return job if self._store.get(photo_name(job.photo_id)) is not None else None
+        return job if job and self._store.get(photo_name(job.photo_id)) is not None else None
 
     def _settle(self) -> None:
         settle(self.client, self._store)

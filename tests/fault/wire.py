@@ -117,5 +117,5 @@ class Wire:
     def _bent(self, data: bytes) -> bytes:
         if self._state is not State.BENT or len(data) < 1000:
             return data
-        at = self._chance.randrange(500, len(data))
+        at = self._chance.randrange(len(data) // 2, len(data))  # not in the headers
         return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
