@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists settings pictures
+.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists chaos soak settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -36,6 +36,13 @@ bench-display: .venv/dev
 
 bench-artists: .venv/dev
 	.venv/bin/python -m benchmarks.artists $(ARGS)
+
+# Everything breaks, and every photo must end once: 300 jobs and 60 faults, or half an hour of them.
+chaos: .venv/dev
+	.venv/bin/python -m tests.fault.chaos $(ARGS)
+
+soak: .venv/dev
+	.venv/bin/python -m tests.fault.chaos --minutes 30 $(ARGS)
 
 # What is generated from the code: the example settings, and the README's pictures.
 settings: .venv/dev

@@ -18,6 +18,7 @@ from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import StoreError
+from worker.appetite import Appetite
 from worker.hold import HandedBack
 from worker.names import name_of
 from worker.reconciler import Reconciler
@@ -38,7 +39,9 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     with contextlib.suppress(*AWAY):  # it is waited for
         require_memory(client)
     app = celery_app(settings)
-    process = PoolProcess(settings)
+    appetite = Appetite(concurrency)
+    app.steps["consumer"].add(appetite.step())
+    process = PoolProcess(settings, appetite)
     process.register_task(app)
     worker_process_init.connect(process.begin, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
@@ -54,7 +57,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     )
     beside: list[Reconciler | Watchdog | Stopping] = [
         Reconciler(client, app),
-        Watchdog(client),
+        Watchdog(client, appetite),
         Stopping(settings.grace_seconds),
     ]
     for thread in beside:
@@ -67,8 +70,9 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
 class PoolProcess:
     """What lives in a pool process. Everything heavy is made in `begin`, after the fork (tensorflow #57877)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, appetite: Appetite) -> None:
         self._settings = settings
+        self._appetite = appetite
         self._name = ""
         self._state, self._since = "warming up", time.time()
         self._gone = threading.Event()
@@ -104,6 +108,7 @@ class PoolProcess:
             self._studio.warm(load_recipe(name))
         log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
         self._turn("ready")
+        self._appetite.tell_warm()
 
     def end(self, **_: object) -> None:
         """Leave the register, and the clips that are not made."""

@@ -12,9 +12,8 @@ import redis
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from shared.presence import Register
 from shared.queue import waiting_everywhere
-from worker.names import name_of
+from worker.appetite import Appetite
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +29,10 @@ class Watchdog(threading.Thread):
     stuck, whatever the reason.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, appetite: Appetite) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._client = client
-        self._register = Register(client)
+        self._appetite = appetite
         self._ended = threading.Event()
 
     def end(self) -> None:
@@ -52,14 +51,9 @@ class Watchdog(threading.Thread):
 
     def _leaves_waiting(self) -> bool:
         try:
-            return not state.reserved_requests and waiting_everywhere(self._client) > 0 and self._is_ready()
+            return self._appetite.idle() and waiting_everywhere(self._client) > 0
         except RedisError:  # nobody can take anything
             return False
-
-    def _is_ready(self) -> bool:
-        """Tell whether a pool process is warm and has nothing to do."""
-        own = {name_of(child.pid) for child in psutil.Process().children()}
-        return any(one.name in own and one.state == "ready" for one in self._register.present())
 
 
 def _taken() -> int:

@@ -27,18 +27,18 @@ from shared.store import Store
 from tests.pictures import colours, jpeg
 
 #: Real dreams, as short as they can be: the promise is about what happens between them.
-SHORT_TOML = """
-name = "short"
+TOML = """
+name = "{name}"
 version = 1
-title = "Short"
+title = "{name}"
 description = "A dream for tests."
 network = "lite"
 canvas = 256
-ascent = { octaves = 1, steps = 2 }
+ascent = {{ octaves = 1, steps = {steps} }}
 
 [[objective]]
 kind = "layers"
-layers = { block4 = 1.0 }
+layers = {{ block4 = 1.0 }}
 """
 
 
@@ -79,20 +79,18 @@ class Site:
         """changed: settings."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "short.toml").write_text(SHORT_TOML)
-        self.short = load_recipe(str(folder / "short.toml"))
+        self.short = self._recipe("short", steps=2)
         #: Long enough to be met in the middle.
-        self.long = self.short.model_copy(update={"ascent": self.short.ascent.model_copy(update={"steps": 400})})
+        self.long = self._recipe("long", steps=400)
         self.broker = self._broker()
         self.broker.start()
         self.port = self.broker.port
-        self.settings = Settings(
-            data=folder / "data",
-            broker_url=f"{self.broker.connection_url}/0",
-            recipe=str(folder / "short.toml"),
-            _env_file=None,
-            **changed,
-        )
+        given = {
+            "data": folder / "data",
+            "broker_url": f"{self.broker.connection_url}/0",
+            "recipe": folder / "short.toml",
+        }
+        self.settings = Settings(**{name: str(value) for name, value in (given | changed).items()}, _env_file=None)
         self.store = Store(self.settings.store)
         self.client = connect(self.settings.broker)
         self.table = JobTable(self.client)
@@ -102,6 +100,11 @@ class Site:
         self.events: list[Event] = []
         self.jobs: dict[str, Job] = {}
         self._reader = EventReader(self.client, BEGINNING)
+
+    def _recipe(self, name: str, *, steps: int) -> Recipe:
+        path = self.folder / f"{name}.toml"
+        path.write_text(TOML.format(name=name, steps=steps))
+        return load_recipe(str(path))
 
     def _broker(self, port: int | None = None) -> ValkeyServer:
         kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}

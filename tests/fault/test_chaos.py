@@ -1,0 +1,23 @@
+"""A short evening on which everything breaks. `make chaos` has a long one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.chaos import Chaos
+
+
+@pytest.fixture
+def chaos(tmp_path: Path) -> Iterator[Chaos]:
+    chaos = Chaos(tmp_path, seed=7)
+    yield chaos
+    chaos.close()
+
+
+@pytest.mark.timeout(400)
+def test_every_photo_ends_as_one_dream_or_one_failure_whatever_breaks(chaos: Chaos) -> None:
+    report = chaos.run(jobs=30, faults=10, minutes=0)
+    assert report.lost == []
+    assert report.twice == []
+    assert report.dreamt + report.failed == report.jobs >= 30
