@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.artmap import Place
-from shared.canvas import canvases
+from shared.canvas import LONG_SIDES, canvases
 from shared.errors import ArtDreamError
 from shared.events import Verdict
 from shared.objective import Classes
@@ -19,6 +20,7 @@ from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.store import Store
 from worker.ascent import Moment, Octave, ascend, octaves
+from worker.backend import ran_out
 from worker.medium import MEDIA
 from worker.mounting import Mounting
 from worker.networks import Networks
@@ -28,6 +30,8 @@ from worker.objectives import givens_of, objective_of, shape_of
 from worker.optimisers import Adam, Gradient, Optimiser
 from worker.references import References
 from worker.slope import Slope
+
+log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -99,11 +103,28 @@ class Engine:
 
         photo: (height, width, 3) sRGB, of any size and aspect. seed: 0 or more; with the same photo, recipe, seed and
         processor the pixels are the same. on_frame: is handed each frame as soon as it exists; what it raises ends the
-        dream. The dream's long side is the recipe's canvas. Raises ArtDreamError for a network, layer, channel, class
-        or artwork that does not exist, and where the ascent leaves the numbers that can be shown.
+        dream. The dream's long side is the recipe's canvas, or, where that does not fit into memory, the next smaller
+        one. Raises ArtDreamError for a network, layer, channel, class or artwork that does not exist, where the ascent
+        leaves the numbers that can be shown, and where the smaller canvas does not fit either.
         """
-
-        return self._dream([photo], recipe, [seed], on_frame)[0]
+        try:
+            return self._dream([photo], recipe, [seed], on_frame)[0]
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        smaller = max((side for side in LONG_SIDES if side < recipe.canvas), default=recipe.canvas)
+        log.warning(
+            "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller
+        )
+        try:
+            return self._dream([photo], recipe.model_copy(update={"canvas": smaller}), [seed], on_frame)[0]
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            raise ArtDreamError(
+                f"A dream of recipe “{recipe.name}” fits into memory neither at {recipe.canvas} nor at {smaller} px: "
+                "give it a smaller canvas, or the worker more memory."
+            ) from error
 
     def dream_together(self, photos: Sequence[Pixels], recipe: Recipe, *, seeds: Sequence[int]) -> list[Dreamt]:
         """Dream photos of one size on the canvas in one ascent: of each what `dream` makes of it, up to rounding.

@@ -12,10 +12,20 @@ from worker.backend.tracing import Shape, Tensor, traces
 
 match keras.backend.backend():
     case "tensorflow":
-        from worker.backend.tensorflow import compiled, on_all_devices, resized, rolled, value_and_gradient
+        from worker.backend.tensorflow import compiled, on_all_devices, ran_out, resized, rolled, value_and_gradient
     case "jax":
-        from worker.backend.jax import compiled, on_all_devices, resized, rolled, value_and_gradient
+        from worker.backend.jax import compiled, on_all_devices, ran_out, resized, rolled, value_and_gradient
     case other:
         raise ArtDreamError(f"KERAS_BACKEND={other} is not supported: say tensorflow, or jax.")
 
-__all__ = ["Shape", "Tensor", "compiled", "on_all_devices", "resized", "rolled", "traces", "value_and_gradient"]
+__all__ = [
+    "Shape",
+    "Tensor",
+    "compiled",
+    "on_all_devices",
+    "ran_out",
+    "resized",
+    "rolled",
+    "traces",
+    "value_and_gradient",
+]

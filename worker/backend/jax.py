@@ -45,6 +45,13 @@ def on_all_devices() -> AbstractContextManager[Any]:
     return keras.distribution.DataParallel().scope() if many else nullcontext()
 
 
+def ran_out(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out, of the machine or of an accelerator."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, jax.errors.JaxRuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED")
+    )
+
+
 def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return function(picture), and the gradient of its sum with the shape of the picture."""
 

@@ -40,6 +40,11 @@ def on_all_devices() -> AbstractContextManager[Any]:
     return tf.distribute.MirroredStrategy().scope() if many else nullcontext()
 
 
+def ran_out(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out, of the machine or of an accelerator."""
+    return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
+
+
 def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return function(picture), and the gradient of its sum with the shape of the picture."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
