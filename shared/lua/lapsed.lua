@@ -4,10 +4,10 @@
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local last, patience = unpack(redis.call('HMGET', KEYS[2], 'at', 'patience'))
-redis.call('HSET', KEYS[2], 'at', string.format('%.3f', now))
+redis.call('HSET', KEYS[2], 'at', string.format('%.6f', now))
 if not last or now - last > tonumber(ARGV[1]) then
-  redis.call('HSET', KEYS[2], 'patience', string.format('%.3f', now + ARGV[2]))
+  redis.call('HSET', KEYS[2], 'patience', string.format('%.6f', now + ARGV[2]))
   return {}
 end
 if patience and now < tonumber(patience) then return {} end
-return redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.3f', now), 'BYSCORE', 'LIMIT', 0, 500)
+return redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', now), 'BYSCORE', 'LIMIT', 0, 500)

@@ -54,14 +54,14 @@ if ask.to == 'started' then
 end
 if ask.spare then redis.call('HINCRBY', job, 'tries', -1) end
 if to == 'started' then
-  redis.call('ZADD', leases, string.format('%.3f', now + ask.lease), ask.id)
+  redis.call('ZADD', leases, string.format('%.6f', now + ask.lease), ask.id)
   redis.call('ZREM', unheld, ask.id)
 elseif ended then
   redis.call('ZREM', leases, ask.id)
   redis.call('ZREM', unheld, ask.id)
 elseif ask.to then
   redis.call('ZREM', leases, ask.id)
-  redis.call('ZADD', unheld, string.format('%.3f', now), ask.id)
+  redis.call('ZADD', unheld, string.format('%.6f', now), ask.id)
 end
 
 if ask.job then

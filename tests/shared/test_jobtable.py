@@ -140,7 +140,7 @@ def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis,
     assert table.take_back(job.id) is None
     assert table.state(job.id) is State.ACCEPTED
     assert table.lapsed() == []
-    assert table.unheld(0) == [job.id]
+    assert table.unheld(-1) == [job.id]
     assert table.underway(job.submitter) == 1
 
 
