@@ -72,7 +72,7 @@ def test_every_orientation_comes_upright_exactly_once(kind: str, orientation: in
     assert near(convert(file), Image.fromarray(UPRIGHT[orientation](np.asarray(as_the_sensor_saw_it))))
 
 
-@pytest.mark.parametrize("size", [(3073, 1999), (3000, 4), (4, 3000), (1537, 1536)])
+@pytest.mark.parametrize("size", [(1601, 1041), (3000, 4), (4, 3000), (1537, 96)])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 def test_a_heic_shrinks_as_any_other_file_does(size: tuple[int, int], mode: str) -> None:
     picture = Image.effect_noise((size[0] // 4 + 1, size[1] // 4 + 1), 80).resize(size).convert(mode)
