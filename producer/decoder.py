@@ -7,6 +7,7 @@ behind an answer the bytes of the photo. Never pickles: what comes back was made
 import json
 import os
 import signal
+import stat
 import sys
 import time
 from dataclasses import asdict
@@ -41,10 +42,7 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
     """
     started, name, more = time.perf_counter(), "", False
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > limits.size:
-                raise Unreadable(f"is too large: at most {limits.size // 1_000_000} MB are taken")
-            data = file.read()
+        data = _read(path, limits)
         name = photo_id(data)
         photo = convert(data, limits, cut=cut)
     except FileNotFoundError:
@@ -57,6 +55,23 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
         facts = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
         return {"photo": facts, "seconds": time.perf_counter() - started}, photo.jpeg
     return {"photo_id": name, "reason": reason, "cut": more, "seconds": time.perf_counter() - started}, b""
+
+
+def _read(path: Path, limits: Limits) -> bytes:
+    """Return what is in a file. Raises OSError and Unreadable; waits for no pipe, and reads no device to its end."""
+    source = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(source)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("is not a file")
+        if status.st_size <= limits.size:
+            with os.fdopen(source, "rb", closefd=False) as file:
+                data = file.read(limits.size + 1)
+            if len(data) <= limits.size:
+                return data
+    finally:
+        os.close(source)
+    raise Unreadable(f"is too large: at most {limits.size // 1_000_000} MB are taken")
 
 
 def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:

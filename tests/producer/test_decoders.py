@@ -18,6 +18,7 @@ from producer.convert import Photo, convert
 from producer.decoders import Decoders
 from producer.formats import Unreadable
 from producer.limits import Limits
+from tests.fault.oddities import FATES
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
 
@@ -61,9 +62,18 @@ def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoders: Deco
 def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoders: Decoders, tmp_path: Path) -> None:
     for data, reason in ((b"", "is empty"), (heic(colours(1))[:2000], "is damaged: the file ends too early")):
         assert str(decoders.submit(put(tmp_path, "x", data)).result().result) == reason
-    assert "cannot be read: is a directory" in str(decoders.submit(tmp_path).result().result)
+    assert "is not a file" in str(decoders.submit(tmp_path).result().result)
     with pytest.raises(FileNotFoundError):
         decoders.submit(tmp_path / "gone.heic").result()
+
+
+def test_what_a_file_became_before_its_turn_holds_nothing_up(decoders: Decoders, tmp_path: Path) -> None:
+    """Seen failing with Path.open: a pipe took all the time there is, /dev/zero all the memory."""
+    for name in ("pipe", "zero"):
+        path = put(tmp_path, name, b"")
+        FATES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
+        done = decoders.submit(path).result(5)
+        assert str(done.result) == "is not a file"
 
 
 def test_a_decoder_that_dies_between_two_files_is_replaced(decoders: Decoders, tmp_path: Path) -> None:

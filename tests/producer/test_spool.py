@@ -19,6 +19,7 @@ from shared.names import photo_name
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import Store
+from tests.fault.oddities import FATES
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
 
@@ -129,3 +130,24 @@ def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: 
     note = Spool(ledger).refuse(File(settings.inbox / "gone.heic", Mark(0, 0)), "", "cannot be read")
     assert note == settings.data / "quarantine" / "unread-gone.heic.reason.txt"
     assert note.read_text() == "gone.heic cannot be read.\n"
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, ledger: Ledger, tmp_path: Path) -> None:
+    """Seen failing with shutil.copyfile: the data folder counted as full, for ever, and everybody waited behind it."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"no")
+    FATES[fate](path)
+    spool = Spool(ledger)
+    note = spool.refuse(File(path, Mark(1, 2)), "", "is not a picture")
+    assert note.read_text() == "a.jpg is not a picture.\n"
+    assert list(note.parent.iterdir()) == [note]
+    assert spool.first() is not None
+
+
+def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> None:
+    """Seen failing with links followed: somebody's secret lay in the quarantine."""
+    (tmp_path / "secret").write_text("swordfish")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
+    note = Spool(ledger).refuse(File(tmp_path / "a.jpg", Mark(1, 2)), "", "is not a picture")
+    assert list(note.parent.iterdir()) == [note]
