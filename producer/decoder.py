@@ -6,6 +6,7 @@ behind an answer the bytes of the photo. Never pickles: what comes back was made
 
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -14,12 +15,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from producer.convert import Photo, convert, photo_id
+from producer.convert import CAMERA, Photo, convert, photo_id
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
+from shared.canvas import LARGEST
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.
 ALONE = 10
+
+#: What a photo's id is.
+PHOTO_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def main() -> None:
@@ -75,8 +80,18 @@ def _read(path: Path, limits: Limits) -> bytes:
 
 
 def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:
-    """Return the photo that an answer tells of."""
-    return Photo(jpeg=jpeg, **facts)
+    """Return the photo that an answer tells of. Raises ValueError for one that no decoder makes, and TypeError."""
+    photo = Photo(jpeg=jpeg, **facts)
+    sides = (photo.width, photo.height)
+    if not (
+        PHOTO_ID.fullmatch(photo.photo_id)
+        and jpeg.startswith(b"\xff\xd8\xff")
+        and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+        and photo.camera.isprintable()
+        and len(photo.camera) <= CAMERA
+    ):
+        raise ValueError("no photo that a decoder makes")
+    return photo
 
 
 def _answer(answers: BinaryIO, head: dict[str, Any], jpeg: bytes) -> None:

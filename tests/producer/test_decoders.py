@@ -1,6 +1,7 @@
 """A file that crashes or hangs its decoder takes nothing along: no other file, no producer."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -170,6 +171,49 @@ def test_what_is_no_answer_counts_as_a_crash(
     monkeypatch.setattr(module, "photo_of", lambda *_: 1 / 0)
     done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
     assert str(done.result) == "makes the decoder crash"
+
+
+ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"photo": ANSWER | {"photo_id": "../../../etc/cron.d/x"}},
+        {"photo": ANSWER | {"photo_id": 7}},
+        {"photo": ANSWER | {"width": 10**9}},
+        {"photo": ANSWER | {"camera": "x" * 10_000}},
+        {"photo": ANSWER, "body": "<script>"},
+        {"photo": ANSWER, "length": 10**12},
+        {"photo_id": "../../x", "reason": "is damaged"},
+        {"photo_id": "", "reason": "is\nfine"},
+        {"photo_id": "", "reason": "x" * 10_000},
+        {"line": "'x' * 40_000_000"},
+        {"line": "'[]'"},
+        {"line": "'[' * 100_000"},
+    ],
+    ids=lambda said: repr(said)[:60],
+)
+def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
+    said: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without the checks of answers: ids led out of the spool, and one endless line took all memory."""
+    told = {"cut": False, "seconds": 0.1, "length": 3} | said
+    line, body = said.get("line", repr(json.dumps(told))), said.get("body", "\xff\xd8\xff")
+    program = f"""
+import sys
+for line in sys.stdin:
+    sys.stdout.buffer.write(({line}).encode() + b"\\n" + {str(body).encode("latin-1")!r})
+    sys.stdout.buffer.flush()
+"""
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
+    )
+    with Decoders(1, Limits(seconds=5)) as decoders:
+        done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
+    assert str(done.result) == "makes the decoder crash"
+    assert done.photo_id == ""
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
