@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.artmap import Place
 from shared.broker import PREFIX
@@ -46,7 +46,7 @@ class Verdict(BaseModel):
 
 
 #: Seconds by stage.
-Stages = dict[Stage, float]
+Stages = dict[Stage, FiniteFloat]
 
 
 class _Event(BaseModel):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import redis
+from pydantic import ValidationError
 
 from shared.broker import PREFIX
 from shared.events import (
@@ -261,12 +262,36 @@ class JobTable:
         return State(state) if state else None
 
     def job(self, job_id: str) -> Job | None:
-        """Return a job as it was accepted; None for an unknown one."""
+        """Return a job as it was accepted; None for an unknown one, and for what is none."""
         text = cast("str | None", self._client.hget(_key(job_id), "job"))
-        return Job.model_validate_json(text) if text else None
+        try:
+            return Job.model_validate_json(text) if text else None
+        except ValidationError:
+            return None
+
+    def written(self, job_id: str, longest: int) -> str | None:
+        """Return what is written of a job, whatever it is; as many spaces as `longest` for more than that."""
+        if self._client.hstrlen(_key(job_id), "job") > longest:
+            return " " * longest
+        return cast("str | None", self._client.hget(_key(job_id), "job"))
+
+    def reject(self, job_id: str, reason: str) -> bool:
+        """End what cannot be dreamt, with a reason; False where it has ended already."""
+        waiting = (State.ACCEPTED, State.QUEUED, State.STARTED)
+        return (
+            self._to(State.FAILED, job_id, Failed(job_id=job_id, photo_id="", reason=reason), before=waiting)
+            is not None
+        )
 
     def _to(
-        self, state: State | None, job_id: str, event: Event, *, job: Job | None = None, token: int | None = None
+        self,
+        state: State | None,
+        job_id: str,
+        event: Event,
+        *,
+        job: Job | None = None,
+        token: int | None = None,
+        before: Sequence[State] = (),
     ) -> tuple[int, float, Standing] | None:
         """Make one transition; None keeps the state of a started job.
 
@@ -283,7 +308,7 @@ class JobTable:
             job.submitter if job else "",
             "true" if self._approval else "false",
             "1" if settle else "",
-            *(LEGAL[state] if state else (State.STARTED,)),
+            *(before or (LEGAL[state] if state else (State.STARTED,))),
         ]
         keys = [_key(job_id), STREAM, UNDERWAY, STEERING]
         while (answer := self._move(keys=keys, args=arguments)) == -1 and settle:
@@ -301,10 +326,15 @@ class JobTable:
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             pipeline.hmget(key, "job", "state", "at", "reason")
-        return [
-            Entry(Job.model_validate_json(job), State(state), float(at), reason or "") if job else None
-            for job, state, at, reason in pipeline.execute()
-        ]
+        return [_entry(*found) for found in pipeline.execute()]
+
+
+def _entry(job: str | None, state: str | None, at: str | None, reason: str | None) -> Entry | None:
+    """Return what a record tells; None for one that tells nothing, or is of another version."""
+    try:
+        return Entry(Job.model_validate_json(job or ""), State(state or ""), float(at or ""), reason or "")
+    except ValueError:
+        return None
 
 
 def _reservation(job_id: str) -> str:

@@ -18,6 +18,8 @@ from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import StoreError
+from worker.admission import Admission
+from worker.gate import guard
 from worker.silence import silence
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
 
     concurrency: pool processes; each loads the networks for itself. Raises ArtDreamError where no broker is known.
     """
+    guard(settings)
     app = celery_app(settings)
     process = PoolProcess(settings)
     process.register_task(app)
@@ -62,7 +65,8 @@ class PoolProcess:
         def dream(job_id: str) -> None:
             self._turn("dreaming")
             try:
-                self._studio.work(job_id)
+                if not self._admission.turns_away(job_id):
+                    self._studio.work(job_id)
             except (StoreError, *AWAY) as error:
                 # Back to its lane: another delivery may find them there.
                 raise Reject(str(error), requeue=True) from error
@@ -80,6 +84,7 @@ class PoolProcess:
         with silence():
             from worker.studio import Studio
 
+        self._admission = Admission(self._settings)
         self._studio = Studio(self._settings, self._name)
         self._opened.callback(self._studio.close)
         for name in self._settings.recipes:
