@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists chaos soak settings pictures
+.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists chaos soak fuzz settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -21,6 +21,10 @@ check: .venv/dev
 	.venv/bin/lint-imports
 	$(UV) lock --check --quiet
 	.venv/bin/python -m shared.settings | diff - .env.example
+
+# Hostile files through the real intake; ARGS="FOLDER --count N" damages real pictures too.
+fuzz: .venv/dev
+	.venv/bin/python -m benchmarks.fuzz $(ARGS)
 
 bench: .venv/dev
 	.venv/bin/python -m benchmarks.latency $(ARGS)

@@ -20,6 +20,7 @@ from shared.errors import ArtDreamError
 from shared.names import dream_name
 from shared.presence import Part, Register
 from shared.recipe import load_recipe
+from shared.rejections import REJECTED, rejections, told
 from shared.settings import PREFIX, Settings
 from shared.store import Store
 from shared.tunnel import reached
@@ -94,6 +95,15 @@ def _broker(settings: Settings) -> str:
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
         raise ArtDreamError("The broker keeps no append-only file: set appendonly yes, or a restart loses what waits.")
     return "answers, evicts nothing, keeps an append-only file"
+
+
+def _lanes(settings: Settings) -> str:
+    if counts := rejections(connect(settings.broker)):
+        raise ArtDreamError(
+            f"What was no job was turned away: {told(counts)}. Does something else write to this broker, or another "
+            f"version of ArtDream? Once that is settled, DEL {REJECTED} forgets the counts."
+        )
+    return "nothing was turned away"
 
 
 def _clock(settings: Settings) -> str:
@@ -175,6 +185,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "heic": _heic,
     "ssh": _ssh,
     "broker": _broker,
+    "lanes": _lanes,
     "clock": _clock,
     "store": _store,
     "worker": _worker,
@@ -184,4 +195,4 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
 }
 
 #: The checks that would only say the same again after one that failed.
-_VAIN = {"ssh": {"broker", "clock", "worker"}, "broker": {"clock"}}
+_VAIN = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}

@@ -11,6 +11,7 @@ from shared.events import BEGINNING, Completed, EventReader, Failed, Recorded, R
 from shared.jobs import Lane
 from shared.presence import Register
 from shared.queue import waiting
+from shared.rejections import rejections, told
 from shared.settings import Settings
 
 #: How many faults are listed.
@@ -29,6 +30,8 @@ def show(settings: Settings, console: Console) -> None:
         )
     lanes = ", ".join(f"{waiting(client, lane)} {lane}" for lane in Lane)
     console.print(f"waiting   {lanes}")
+    if counts := rejections(client):
+        console.print(f"rejected  {told(counts)}", soft_wrap=True)
     events = _all(EventReader(client))
     count = Counter(type(recorded.event) for recorded in events)
     console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[Refused]} files set aside")

@@ -6,19 +6,25 @@ behind an answer the bytes of the photo. Never pickles: what comes back was made
 
 import json
 import os
+import re
 import signal
+import stat
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from producer.convert import Photo, convert, photo_id
+from producer.convert import CAMERA, Photo, convert, photo_id
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
+from shared.canvas import LARGEST
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.
 ALONE = 10
+
+#: What a photo's id is.
+PHOTO_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def main() -> None:
@@ -41,10 +47,7 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
     """
     started, name, more = time.perf_counter(), "", False
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > limits.size:
-                raise Unreadable(f"is too large: at most {limits.size // 1_000_000} MB are taken")
-            data = file.read()
+        data = _read(path, limits)
         name = photo_id(data)
         photo = convert(data, limits, cut=cut)
     except FileNotFoundError:
@@ -59,9 +62,36 @@ def decode(path: Path, limits: Limits, *, cut: bool = False) -> tuple[dict[str, 
     return {"photo_id": name, "reason": reason, "cut": more, "seconds": time.perf_counter() - started}, b""
 
 
+def _read(path: Path, limits: Limits) -> bytes:
+    """Return what is in a file. Raises OSError and Unreadable; waits for no pipe, and reads no device to its end."""
+    source = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(source)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("is not a file")
+        if status.st_size <= limits.size:
+            with os.fdopen(source, "rb", closefd=False) as file:
+                data = file.read(limits.size + 1)
+            if len(data) <= limits.size:
+                return data
+    finally:
+        os.close(source)
+    raise Unreadable(f"is too large: at most {limits.size // 1_000_000} MB are taken")
+
+
 def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:
-    """Return the photo that an answer tells of."""
-    return Photo(jpeg=jpeg, **facts)
+    """Return the photo that an answer tells of. Raises ValueError for one that no decoder makes, and TypeError."""
+    photo = Photo(jpeg=jpeg, **facts)
+    sides = (photo.width, photo.height)
+    if not (
+        PHOTO_ID.fullmatch(photo.photo_id)
+        and jpeg.startswith(b"\xff\xd8\xff")
+        and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+        and photo.camera.isprintable()
+        and len(photo.camera) <= CAMERA
+    ):
+        raise ValueError("no photo that a decoder makes")
+    return photo
 
 
 def _answer(answers: BinaryIO, head: dict[str, Any], jpeg: bytes) -> None:

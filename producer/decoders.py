@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from producer.convert import Photo
-from producer.decoder import photo_of
+from producer.decoder import PHOTO_ID, photo_of
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
+from shared.canvas import LARGEST
 from shared.quarantine import shown
 from shared.settings import Settings
 
@@ -29,6 +30,12 @@ LIFETIME = 200
 
 #: Times that a file may crash a decoder. The first may have been the machine's fault, such as too little memory.
 CRASHES = 2
+
+#: Bytes of the longest answer: a photo without any compression, and a line.
+MOST = 3 * LARGEST**2 + (1 << 20)
+
+#: Letters of the longest reason.
+LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,11 @@ class _Decoder:
             deadline = time.monotonic() + limits.seconds
             while (end := self._heard.find(b"\n")) < 0:
                 self._listen(deadline)
+                if len(self._heard) > MOST:
+                    raise EOFError
             head = json.loads(self._heard[:end])
+            if not 0 <= head["length"] <= MOST:
+                raise EOFError
             while len(self._heard) < end + 1 + head["length"]:
                 self._listen(deadline)
             attempt = _attempt(head, bytes(self._heard[end + 1 :]))
@@ -189,11 +200,17 @@ class _Decoder:
 
 
 def _attempt(head: dict[str, Any], jpeg: bytes) -> Attempt | None:
-    """Return what an answer tells, None where the file is gone."""
+    """Return what an answer tells, None where the file is gone.
+
+    Raises ValueError for what no decoder says: one that a stranger's file took over may say anything.
+    """
     if head.get("gone"):
         return None
+    seconds = float(head["seconds"])
     if "photo" in head:
         photo = photo_of(head["photo"], jpeg)
-        return Attempt(photo.photo_id, photo, head["seconds"])
-    kind = Cut if head["cut"] else Unreadable
-    return Attempt(head["photo_id"], kind(head["reason"]), head["seconds"])
+        return Attempt(photo.photo_id, photo, seconds)
+    photo_id, reason = str(head["photo_id"]), str(head["reason"])
+    if not (PHOTO_ID.fullmatch(photo_id) or not photo_id) or not reason.isprintable() or len(reason) > LONGEST_REASON:
+        raise ValueError("no reason that a decoder gives")
+    return Attempt(photo_id, (Cut if head["cut"] else Unreadable)(reason), seconds)

@@ -10,7 +10,7 @@ import redis
 from producer.intake import Away, Intake
 from producer.ledger import LedgerError
 from producer.menu import Menu
-from producer.spool import Item, Spool
+from producer.spool import Foreign, Item, Spool
 from shared.presence import Part, Register
 
 logger = logging.getLogger(__name__)
@@ -80,11 +80,15 @@ class Delivery(threading.Thread):
         self._menu.look()
         if self._menu.paused:
             return None
-        try:
-            return self._spool.first(after=self._left_out)
-        except LedgerError as error:
-            logger.warning("%s", error)
-            return None
+        while True:
+            try:
+                return self._spool.first(after=self._left_out)
+            except Foreign as foreign:
+                logger.warning("%s", foreign)
+                self._left_out = foreign.number
+            except LedgerError as error:
+                logger.warning("%s", error)
+                return None
 
     def _deliver(self, item: Item) -> bool:
         """Try until an item is through; False where the end came first."""

@@ -82,15 +82,15 @@ class Folder(FileSystemEventHandler):
         if self._lost:
             logger.warning("The folder %s is back.", self.path)
             self._lost = False
-        return {path: Mark(size, mtime_ns) for mtime_ns, path, size in sorted(found)}
+        return {path: mark for _, path, mark in sorted(found)}
 
     def places(self) -> list[Path]:
         """List the folders that photos lie in."""
         return [self.path]
 
 
-def _files(folder: Path) -> Iterator[tuple[int, Path, int]]:
-    """Yield time of change, path and size of every file that may be a photo. Raises OSError."""
+def _files(folder: Path) -> Iterator[tuple[int, Path, Mark]]:
+    """Yield time of change, path and state of every file that may be a photo. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if ignored(entry.name):
@@ -100,4 +100,4 @@ def _files(folder: Path) -> Iterator[tuple[int, Path, int]]:
             except OSError:  # gone, or a link to nowhere
                 continue
             if stat.S_ISREG(status.st_mode):
-                yield status.st_mtime_ns, folder / entry.name, status.st_size
+                yield status.st_mtime_ns, folder / entry.name, Mark.of(status)

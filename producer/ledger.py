@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from shared.errors import ArtDreamError
 from shared.jobs import Job
@@ -17,6 +17,9 @@ FILE = "ledger.sqlite3"
 
 #: Seconds to wait for another process (a watch and a send share one ledger).
 _PATIENCE = 5
+
+#: The last time that SQLite can keep, in nanoseconds: 2262. Files may be of any year, photos of broken cameras are.
+_LATEST = 2**63 - 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (      -- files of watched folders that were dealt with
@@ -73,6 +76,11 @@ class Mark(NamedTuple):
 
     size: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """Return the state that a file is in. A time beyond what the database can keep is the last that it can."""
+        return cls(status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
 
 class File(NamedTuple):

@@ -54,7 +54,7 @@ def mark_of(path: Path) -> Mark | None:
         found = path.stat()
     except OSError:
         return None
-    return Mark(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return Mark.of(found) if stat.S_ISREG(found.st_mode) else None
 
 
 class Settling:

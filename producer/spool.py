@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from producer.ledger import File, Ledger, LedgerError, mark_file, mark_photo
 from shared.errors import ArtDreamError
 from shared.jobs import Job
@@ -22,6 +24,14 @@ ABANDONED = 3600
 
 class Full(ArtDreamError):
     """The data folder cannot be written; the same call may be tried again."""
+
+
+class Foreign(ArtDreamError):
+    """What waits was written by another version of ArtDream, and can only be read by that."""
+
+    def __init__(self, number: int, file: str) -> None:
+        super().__init__(f"{file} waits in the spool for another version of ArtDream than this, and was left out.")
+        self.number = number
 
 
 @dataclass(frozen=True)
@@ -72,10 +82,16 @@ class Spool:
             mark_file(db, file, photo_id)
 
     def first(self, after: int = 0) -> Item | None:
-        """Return the item that waits longest among those beyond a number, None for none. Raises LedgerError."""
+        """Return the item that waits longest among those beyond a number, None for none.
+
+        Raises LedgerError, and Foreign where another version of ArtDream wrote it.
+        """
         rows = self._ledger.read("SELECT * FROM spool WHERE number > ? ORDER BY number LIMIT 1", after)
         for number, file, photo_id, job, reason in rows:
-            return Item(number, file, photo_id, Job.model_validate_json(job) if job else None, reason)
+            try:
+                return Item(number, file, photo_id, Job.model_validate_json(job) if job else None, reason)
+            except ValidationError as error:
+                raise Foreign(number, file) from error
         return None
 
     def jpeg(self, item: Item) -> bytes:

@@ -5,10 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Literal, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.artmap import Place
 from shared.broker import PREFIX
+from shared.names import is_object_name
 
 STREAM = f"{PREFIX}events"
 
@@ -46,7 +47,7 @@ class Verdict(BaseModel):
 
 
 #: Seconds by stage.
-Stages = dict[Stage, float]
+Stages = dict[Stage, FiniteFloat]
 
 
 class _Event(BaseModel):
@@ -55,9 +56,23 @@ class _Event(BaseModel):
     version: Literal[1] = 1
 
 
+#: What tells a job or a photo from others: a step of an object's name, and no way out of it.
+_Id = Annotated[str, Field(pattern=r"^[\w-]{0,64}$")]
+
+
+def _inside(name: str) -> str:
+    if not is_object_name(name):
+        raise ValueError("no object's name")
+    return name
+
+
+#: The name of an object in the store.
+_Name = Annotated[str, AfterValidator(_inside)]
+
+
 class _JobEvent(_Event):
-    job_id: str
-    photo_id: str
+    job_id: _Id
+    photo_id: _Id
 
 
 class Accepted(_JobEvent):
@@ -86,7 +101,7 @@ class Progress(_JobEvent):
     """A frame of the dream is in the store."""
 
     type: Literal["progress"] = "progress"
-    frame: str
+    frame: _Name
     #: Share of the work that is done, in (0, 1].
     fraction: float
 
@@ -97,8 +112,8 @@ class Completed(_JobEvent):
     type: Literal["completed"] = "completed"
     recipe: str
     title: str
-    photo: str
-    dream: str
+    photo: _Name
+    dream: _Name
     #: The classes that the recipe asked for.
     verdicts: tuple[Verdict, ...] = ()
     #: Where photo and dream lie on the map of a network that has one.

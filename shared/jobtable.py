@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
+from pydantic import ValidationError
 
 from shared.broker import PREFIX
 from shared.events import (
@@ -120,7 +121,7 @@ class JobTable:
         if answer.outcome is Outcome.HELD:
             raise Held(answer.holder)
         if answer.outcome is Outcome.WORN:
-            self._give_up(job)
+            self._end(job.id, job.photo_id, WORN)
         if answer.outcome is not Outcome.MOVED:
             return None
         return Claim(job, answer.token, answer.since, answer.standing)
@@ -184,7 +185,7 @@ class JobTable:
         since = (State.QUEUED, State.STARTED)
         answer = self._take(job_id, State.ACCEPTED, None, since=since, free=holder or "", tries=TRIES, idle=idle)
         if answer.outcome is Outcome.WORN:
-            self._give_up(job)
+            self._end(job.id, job.photo_id, WORN)
         return job if answer.outcome is Outcome.MOVED else None
 
     def unheld(self, seconds: float) -> list[str]:
@@ -263,9 +264,22 @@ class JobTable:
         return State(state) if state else None
 
     def job(self, job_id: str) -> Job | None:
-        """Return a job as it was accepted; None for an unknown one."""
+        """Return a job as it was accepted; None for an unknown one, and for what is none."""
         text = cast("str | None", self._client.hget(key_of(job_id), "job"))
-        return Job.model_validate_json(text) if text else None
+        try:
+            return Job.model_validate_json(text) if text else None
+        except ValidationError:
+            return None
+
+    def written(self, job_id: str, longest: int) -> str | None:
+        """Return what is written of a job, whatever it is; as many spaces as `longest` for more than that."""
+        if self._client.hstrlen(key_of(job_id), "job") > longest:
+            return " " * longest
+        return cast("str | None", self._client.hget(key_of(job_id), "job"))
+
+    def reject(self, job_id: str, reason: str) -> bool:
+        """End what cannot be dreamt, with a reason; False where it has ended already, or somebody dreams it."""
+        return self._end(job_id, "", reason)
 
     def _take(self, job_id: str, to: State | None, event: Event | None, **asked: Any) -> Answer:
         return self._transitions.take(job_id, to, event, **asked)
@@ -273,10 +287,11 @@ class JobTable:
     def _moved(self, job_id: str, to: State | None, event: Event | None, **asked: Any) -> bool:
         return self._take(job_id, to, event, **asked).outcome is Outcome.MOVED
 
-    def _give_up(self, job: Job) -> None:
-        event = Failed(job_id=job.id, photo_id=job.photo_id, reason=WORN)
+    def _end(self, job_id: str, photo_id: str, reason: str) -> bool:
+        """Fail a job that nobody holds."""
+        event = Failed(job_id=job_id, photo_id=photo_id, reason=reason)
         since = (State.ACCEPTED, State.QUEUED, State.STARTED)
-        self._moved(job.id, State.FAILED, event, since=since, free="", reason=WORN)
+        return self._moved(job_id, State.FAILED, event, since=since, free="", reason=reason)
 
     def _ago(self, seconds: float) -> float:
         now, micros = self._client.time()
@@ -286,10 +301,15 @@ class JobTable:
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             pipeline.hmget(key, "job", "state", "at", "reason")
-        return [
-            Entry(Job.model_validate_json(job), State(state), float(at), reason or "") if job else None
-            for job, state, at, reason in pipeline.execute()
-        ]
+        return [_entry(*found) for found in pipeline.execute()]
+
+
+def _entry(job: str | None, state: str | None, at: str | None, reason: str | None) -> Entry | None:
+    """Return what a record tells; None for one that tells nothing, or is of another version."""
+    try:
+        return Entry(Job.model_validate_json(job or ""), State(state or ""), float(at or ""), reason or "")
+    except ValueError:
+        return None
 
 
 def _reservation(job_id: str) -> str:

@@ -1,7 +1,22 @@
 """The names of objects in a store: what lies where."""
 
+import re
+
 #: Where dreams lie, each in a folder of its own, and the marks of those that were deleted.
 DREAMS, TOMBSTONES = "dreams/", "tombstones/"
+
+#: Bytes of the longest name that every kind of store takes.
+LONGEST = 1024
+
+#: No control character, nor half of a pair (of a file name that is not Unicode).
+_LETTERS = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]+")
+
+
+def is_object_name(name: str) -> bool:
+    """Tell whether a name stays inside its store: no step of it leads up, or nowhere, and any store can keep it."""
+    return bool(
+        _LETTERS.fullmatch(name) and len(name.encode()) <= LONGEST and not {"", ".", ".."} & set(name.split("/"))
+    )
 
 
 def photo_name(photo_id: str) -> str:

@@ -10,7 +10,7 @@ Reference = Annotated[str, Field(pattern=r"^[\w-][\w .-]*(/[\w-][\w .-]*)?$", ma
 Layer = Annotated[str, Field(min_length=1, max_length=100)]
 
 #: Layer → weight.
-Weights = Annotated[dict[Layer, FiniteFloat], Field(min_length=1)]
+Weights = Annotated[dict[Layer, FiniteFloat], Field(min_length=1, max_length=500)]
 
 
 class Frozen(BaseModel):
@@ -38,14 +38,14 @@ class Channels(_Term):
 
     kind: Literal["channels"]
     layer: Layer
-    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    channels: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1, max_length=5000)
 
 
 class Classes(_Term):
     """Give me more of this: raise the logits of a classifier's output nodes at every position of its class map."""
 
     kind: Literal["classes"]
-    classes: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[Annotated[str, Field(max_length=200)], ...] = Field(min_length=1, max_length=5000)
 
 
 class Guide(_Term):

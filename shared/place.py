@@ -15,6 +15,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
+from shared.errors import ArtDreamError
+
 #: What a place raises where it is away, or refuses; FileNotFoundError where there is no such object.
 FAULTS = (BaseError, OSError)
 
@@ -136,6 +138,48 @@ class Bucket:
         return obstore.sign(self._objects, "GET", name, timedelta(seconds=min(seconds, LONGEST_LINK)))
 
 
+class Folder(Bucket):
+    """A folder of this machine. What a link in it leads to outside does not belong to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(LocalStore(path, mkdir=True, automatic_cleanup=True))
+        self._root = path.resolve()
+
+    def put(self, name: str, data: bytes, content_type: str) -> None:
+        """Write an object, whole or not at all."""
+        if not self._holds(name):
+            raise ArtDreamError(f"{name} leads out of the store {self._root}: remove the link there.")
+        super().put(name, data, content_type)
+
+    def get(self, name: str) -> bytes:
+        """Read an object."""
+        return super().get(self._own(name))
+
+    async def get_async(self, name: str) -> bytes:
+        """Read an object without blocking the event loop."""
+        return await super().get_async(self._own(name))
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """Read an object piece by piece."""
+        yield from super().stream(self._own(name))
+
+    def delete(self, name: str) -> None:
+        """Remove an object, and the folders that this leaves empty."""
+        super().delete(self._own(name))
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
+        """List names, times of change and bytes under a folder."""
+        yield from (entry for entry in super().entries(prefix) if self._holds(entry[0]))
+
+    def _own(self, name: str) -> str:
+        if not self._holds(name):
+            raise FileNotFoundError(name)
+        return name
+
+    def _holds(self, name: str) -> bool:
+        return (self._root / name).resolve().is_relative_to(self._root)
+
+
 def open_place(url: str) -> Place:
     """Open a place; nothing is asked of it yet. Raises FAULTS or ValueError where the URL is not one."""
     if url.startswith("ssh+sftp:"):
@@ -145,7 +189,7 @@ def open_place(url: str) -> Place:
     if url.startswith("memory:"):
         return Bucket(_memory(url))
     if url.startswith("file:"):
-        return Bucket(LocalStore(Path(unquote(urlsplit(url).path)), mkdir=True, automatic_cleanup=True))
+        return Folder(Path(unquote(urlsplit(url).path)))
     if (kind := _KINDS.get(urlsplit(url).scheme)) is None:
         return Bucket(from_url(url, retry_config=_RETRIES))
     # Options that are given put those of the environment out of force.

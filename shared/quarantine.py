@@ -1,6 +1,8 @@
 """The quarantine: copies of files that were refused, each beside the reason, for the operator to look at."""
 
+import os
 import shutil
+import stat
 import time
 from pathlib import Path
 
@@ -25,20 +27,44 @@ def shown(path: Path) -> str:
 def set_aside(path: Path, photo_id: str, reason: str, data: Path) -> Path:
     """Copy a refused file into the quarantine of a data folder, with its reason; the original stays as it is.
 
-    The same file refused again replaces its copy. Returns where the reason is. Raises OSError.
+    The same file refused again replaces its copy; of a link only the reason is kept. Returns where the reason is.
+    Raises OSError where the data folder cannot be written.
     """
     folder = data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     safe = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in shown(path))
     copy = folder / f"{photo_id[:8] or 'unread'}-{safe[-_LONGEST:]}"
-    try:
-        if path.stat().st_size <= LARGEST:
-            shutil.copyfile(path, copy)
-    except (FileNotFoundError, PermissionError):
-        pass  # it may be gone by now, or was refused for just that; the reason is what matters
+    _keep(path, copy)
     note = copy.with_name(copy.name + _NOTE)
     note.write_text(f"{shown(path)} {reason}.\n", encoding="utf-8")
     return note
+
+
+def _keep(path: Path, copy: Path) -> None:
+    """Copy a file as far as it can be read: it may be gone, or lie on a damaged card; the reason is what matters.
+
+    Raises OSError where the copy cannot be written, and only then.
+    """
+    try:
+        # Not what a link leads to, which may be no guest's at all; and a pipe would keep one waiting.
+        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        status = os.fstat(source)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+            with copy.open("wb") as target:
+                while piece := _piece(source):
+                    target.write(piece)
+    finally:
+        os.close(source)
+
+
+def _piece(source: int) -> bytes:
+    try:
+        return os.read(source, 1 << 20)
+    except OSError:
+        return b""
 
 
 def kept(data: Path) -> list[tuple[Path, str]]:

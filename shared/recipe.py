@@ -16,6 +16,9 @@ from shared.painters import painter_recipes, written
 
 DEFAULT_RECIPE = "animals"
 
+#: Letters of the longest recipe; the bundled ones have some hundreds.
+LONGEST = 50_000
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -73,12 +76,12 @@ class Recipe(Frozen):
     """Named, versioned parameters of a dream."""
 
     name: Name
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=10**9)
     #: What a guest reads on the wall.
     title: str = Field(min_length=1, max_length=60)
     #: What an operator reads when choosing.
     description: str = Field(min_length=1, max_length=300)
-    network: str = Field("lite", min_length=1)
+    network: str = Field("lite", min_length=1, max_length=500)
     #: The recipe to take where the network's weights are missing.
     stand_in: Name | None = None
     #: Long side in pixels.
@@ -86,7 +89,7 @@ class Recipe(Frozen):
     #: What the dream begins with. From `noise`, the photo gives only its shape.
     start: Literal["photo", "noise"] = "photo"
     #: The terms that add up; in TOML `[[objective]]`, or `[objective]` where there is but one.
-    objective: Annotated[tuple[Term, ...], BeforeValidator(_several)] = Field(min_length=1)
+    objective: Annotated[tuple[Term, ...], BeforeValidator(_several)] = Field(min_length=1, max_length=50)
     ascent: Ascent = Ascent()
     #: Where the photo may change; everywhere by default.
     mask: Annotated[Ellipse | Stencil, Field(discriminator="kind")] | None = None
@@ -141,9 +144,7 @@ def painter_recipe(painter: str, network: str) -> Recipe:
 def parse_recipe(text: str, *, source: str) -> Recipe:
     """Make a recipe from TOML. Raises ArtDreamError that names the source and the field at fault."""
     try:
-        return Recipe.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ArtDreamError(f"Recipe {source} is not valid TOML: {error}.") from error
+        return Recipe.model_validate(_read(text, source))
     except ValidationError as error:
         first = error.errors()[0]
         part, place = _part(first["loc"][:-1])
@@ -152,6 +153,17 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         if first["type"] == "extra_forbidden":
             told = f"there is no such field. {did_you_mean(str(first['loc'][-1]), part.model_fields)}"
         raise ArtDreamError(f"Recipe {source}, field “{field}”: {told}") from error
+
+
+def _read(text: str, source: str) -> dict[str, object]:
+    if len(text) > LONGEST:
+        raise ArtDreamError(f"Recipe {source} is too long: at most {LONGEST} letters are read.")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ArtDreamError(f"Recipe {source} is not valid TOML: it is nested too deeply.") from error
+    except ValueError as error:  # TOML's own, and Python's for numbers of thousands of digits
+        raise ArtDreamError(f"Recipe {source} is not valid TOML: {error}.") from error
 
 
 #: Kind → the part of a recipe that is of that kind.

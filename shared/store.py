@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
+from shared.names import is_object_name
 from shared.place import FAULTS, Place, open_place
 
 _CONTENT_TYPES = {
@@ -47,12 +48,12 @@ class Store:
     def put(self, name: str, data: bytes) -> None:
         """Write an object, whole or not at all. Raises StoreError."""
         content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        with self._faults(f"{name} could not be written to"):
+        with self._faults(name, "could not be written to"):
             self._place.put(name, data, content_type)
 
     def get(self, name: str) -> bytes | None:
         """Read an object; None where there is none. Raises StoreError."""
-        with self._faults(f"{name} could not be read from"):
+        with self._faults(name, "could not be read from"):
             try:
                 return self._place.get(name)
             except FileNotFoundError:
@@ -60,7 +61,7 @@ class Store:
 
     async def get_async(self, name: str) -> bytes | None:
         """Read an object without blocking the event loop; None where there is none. Raises StoreError."""
-        with self._faults(f"{name} could not be read from"):
+        with self._faults(name, "could not be read from"):
             try:
                 return await self._place.get_async(name)
             except FileNotFoundError:
@@ -90,12 +91,12 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none. Raises StoreError."""
-        with self._faults(f"{name} could not be removed from"), contextlib.suppress(FileNotFoundError):
+        with self._faults(name, "could not be removed from"), contextlib.suppress(FileNotFoundError):
             self._place.delete(name)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """List the objects whose names begin with a folder prefix, in no order. Raises StoreError."""
-        with self._faults(f"{prefix} could not be listed in"):
+        with self._faults(prefix or "everything", "could not be listed in"):
             for name, modified, size in self._place.entries(prefix):
                 yield Entry(name, modified, size)
 
@@ -104,21 +105,23 @@ class Store:
 
         Buckets have them, folders do not. Nobody looks whether there is such an object. Raises StoreError.
         """
-        with self._faults(f"{name} got no link from"):
+        with self._faults(name, "got no link from"):
             return self._place.link(name, seconds)
 
     def _pieces(self, name: str) -> Iterator[bytes]:
-        with self._faults(f"{name} could not be read from", missing=True):
+        with self._faults(name, "could not be read from", missing=True):
             yield from self._place.stream(name)
 
     @contextlib.contextmanager
-    def _faults(self, what: str, *, missing: bool = False) -> Iterator[None]:
+    def _faults(self, name: str, what: str, *, missing: bool = False) -> Iterator[None]:
+        if not is_object_name(name.removesuffix("/")):
+            raise ArtDreamError(f"{name[:80]!r} is no object's name.")
         try:
             yield
         except FAULTS as error:
             if missing and isinstance(error, FileNotFoundError):
                 raise
-            raise StoreError(f"{what} the store {self.url}: {_reason(error)}.") from error
+            raise StoreError(f"{name} {what} the store {self.url}: {_reason(error)}.") from error
 
 
 def _open(url: str, shown: str) -> Place:

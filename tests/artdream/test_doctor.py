@@ -8,8 +8,9 @@ import pytest
 import redis
 from rich.console import Console
 
-from artdream import doctor
+from artdream import doctor, status
 from shared.presence import Part, Register
+from shared.rejections import REJECTED, Rejection, count_rejection
 from shared.settings import Settings
 from tests.servers import S3Server, Sshd
 from tests.stack import free_port
@@ -76,3 +77,16 @@ def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(well: Settings
     assert "store" in lines
     nowhere = f"user@127.0.0.1:{free_port()}"
     assert f"the SSH host {nowhere} does not answer" in _lines(well.model_copy(update={**ssh, "ssh": nowhere}))["ssh"]
+
+
+def test_what_was_turned_away_is_told_by_reason(well: Settings, client: redis.Redis) -> None:
+    count_rejection(client, Rejection.NO_JSON)
+    count_rejection(client, Rejection.NO_JSON)
+    count_rejection(client, Rejection.IMPOSTOR)
+    client.hset(REJECTED, "a reason that nobody knows", 9)
+    line = _lines(well)["lanes"]
+    assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
+    assert "nobody" not in line
+    printed = io.StringIO()
+    status.show(well, Console(file=printed, width=200))
+    assert "rejected  2 × is not JSON, 1 × is not the one that its id stands for" in printed.getvalue()

@@ -25,6 +25,7 @@ from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, jpeg
+from tests.servers import valkey
 
 #: Real dreams, as short as they can be: the promise is about what happens between them.
 TOML = """
@@ -108,7 +109,7 @@ class Site:
 
     def _broker(self, port: int | None = None) -> ValkeyServer:
         kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-        return ValkeyServer(port=port, data_dir=self.folder / "broker", config=kept)
+        return valkey(port=port, data_dir=self.folder / "broker", config=kept)
 
     def kill_broker(self) -> None:
         """Kill the broker; what it had not written is lost."""

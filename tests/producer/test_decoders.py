@@ -1,6 +1,7 @@
 """A file that crashes or hangs its decoder takes nothing along: no other file, no producer."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from producer.convert import Photo, convert
 from producer.decoders import Decoders
 from producer.formats import Unreadable
 from producer.limits import Limits
+from tests.fault.oddities import FATES
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
 
@@ -61,9 +63,18 @@ def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoders: Deco
 def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoders: Decoders, tmp_path: Path) -> None:
     for data, reason in ((b"", "is empty"), (heic(colours(1))[:2000], "is damaged: the file ends too early")):
         assert str(decoders.submit(put(tmp_path, "x", data)).result().result) == reason
-    assert "cannot be read: is a directory" in str(decoders.submit(tmp_path).result().result)
+    assert "is not a file" in str(decoders.submit(tmp_path).result().result)
     with pytest.raises(FileNotFoundError):
         decoders.submit(tmp_path / "gone.heic").result()
+
+
+def test_what_a_file_became_before_its_turn_holds_nothing_up(decoders: Decoders, tmp_path: Path) -> None:
+    """Seen failing with Path.open: a pipe took all the time there is, /dev/zero all the memory."""
+    for name in ("pipe", "zero"):
+        path = put(tmp_path, name, b"")
+        FATES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
+        done = decoders.submit(path).result(5)
+        assert str(done.result) == "is not a file"
 
 
 def test_a_decoder_that_dies_between_two_files_is_replaced(decoders: Decoders, tmp_path: Path) -> None:
@@ -160,6 +171,49 @@ def test_what_is_no_answer_counts_as_a_crash(
     monkeypatch.setattr(module, "photo_of", lambda *_: 1 / 0)
     done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
     assert str(done.result) == "makes the decoder crash"
+
+
+ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"photo": ANSWER | {"photo_id": "../../../etc/cron.d/x"}},
+        {"photo": ANSWER | {"photo_id": 7}},
+        {"photo": ANSWER | {"width": 10**9}},
+        {"photo": ANSWER | {"camera": "x" * 10_000}},
+        {"photo": ANSWER, "body": "<script>"},
+        {"photo": ANSWER, "length": 10**12},
+        {"photo_id": "../../x", "reason": "is damaged"},
+        {"photo_id": "", "reason": "is\nfine"},
+        {"photo_id": "", "reason": "x" * 10_000},
+        {"line": "'x' * 40_000_000"},
+        {"line": "'[]'"},
+        {"line": "'[' * 100_000"},
+    ],
+    ids=lambda said: repr(said)[:60],
+)
+def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
+    said: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without the checks of answers: ids led out of the spool, and one endless line took all memory."""
+    told = {"cut": False, "seconds": 0.1, "length": 3} | said
+    line, body = said.get("line", repr(json.dumps(told))), said.get("body", "\xff\xd8\xff")
+    program = f"""
+import sys
+for line in sys.stdin:
+    sys.stdout.buffer.write(({line}).encode() + b"\\n" + {str(body).encode("latin-1")!r})
+    sys.stdout.buffer.flush()
+"""
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
+    )
+    with Decoders(1, Limits(seconds=5)) as decoders:
+        done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
+    assert str(done.result) == "makes the decoder crash"
+    assert done.photo_id == ""
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:

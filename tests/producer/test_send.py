@@ -18,6 +18,7 @@ from shared.queue import waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, jpeg
+from tests.servers import valkey
 
 
 @pytest.fixture
@@ -69,20 +70,20 @@ def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings,
 
 
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
-    with ValkeyServer() as server:
+    with valkey() as server:
         url = SecretStr(f"{server.connection_url}/0")
     with pytest.raises(Away, match=r"^The broker is away: .*refused.*\.$"):
         list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
 
 
 def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: list[Path]) -> None:
-    with ValkeyServer() as server:
+    with valkey() as server:
         port, url = server.port, f"{server.connection_url}/0"
     servers: list[ValkeyServer] = []
 
     def wait(away: Away) -> None:
         if not servers:
-            servers.append(ValkeyServer(port=port))
+            servers.append(valkey(port=port))
             servers[0].start()
 
     try:

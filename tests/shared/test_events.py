@@ -1,8 +1,9 @@
 """Events outlive their readers: each resumes where it was, and what is no event stops nobody."""
 
+import pytest
 import redis
 
-from shared.events import STREAM, EventLog, EventReader, Refused
+from shared.events import STREAM, EventLog, EventReader, Refused, parse
 
 
 def refused(name: str) -> Refused:
@@ -52,3 +53,24 @@ def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redi
     EventLog(client).append(refused("a"))
     [recorded] = EventReader(client).read()
     assert before <= recorded.at <= client.time()[0] + 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '{"type":"progress","job_id":"a","photo_id":"b","frame":"../../secret","fraction":0.5}',
+        '{"type":"progress","job_id":"a","photo_id":"b","frame":"/etc/passwd","fraction":0.5}',
+        '{"type":"progress","job_id":"../a","photo_id":"b","frame":"x","fraction":0.5}',
+        '{"type":"queued","job_id":"a","photo_id":"b/../c"}',
+        '{"type":"queued","job_id":"a\\u0000","photo_id":"b"}',
+        '{"type":"queued","job_id":"a","photo_id":"b","version":2}',
+        '{"type":"queued","job_id":7,"photo_id":"b"}',
+        "[" * 100_000,
+        "9" * 100_000,
+        "\ufffd\ufffd",
+    ],
+    ids=lambda told: told[:70],
+)
+def test_what_leads_out_of_the_store_or_is_no_event_is_passed_over(told: str) -> None:
+    """Seen failing without the patterns: the display asked its store for what an event named."""
+    assert parse("1-1", {"event": told}) is None

@@ -80,3 +80,42 @@ def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
         if recipe.network != "lite":
             assert recipe.stand_in
             assert load_recipe(recipe.stand_in).network == "lite"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("[objective]", "[ascent]\nsteps = 1000000000\n[objective]"), "“ascent.steps”"),
+        (("[objective]", "[ascent]\noctaves = 13\n[objective]"), "“ascent.octaves”"),
+        (("[objective]", "[ascent]\nstep = inf\n[objective]"), "“ascent.step”"),
+        (("[objective]", "[ascent]\noctave_scale = nan\n[objective]"), "“ascent.octave_scale”"),
+        (("[objective]", "[ascent]\ndecay = nan\n[objective]"), "“ascent.decay”"),
+        (("[objective]", "[mask]\nkind = 'ellipse'\nwidth = nan\n[objective]"), "“mask.width”"),
+        (("version = 1", "version = 1\ncanvas = 1000000"), "“canvas”"),
+        (("version = 1", "version = 1" + "0" * 30), "“version”"),
+        (("version = 1", "version = " + "9" * 10_000), "is not valid TOML"),
+        (("version = 1", "x = " + "[" * 5000), "is not valid TOML: it is nested too deeply"),
+        (("version = 1", "version = 1 #" + "x" * 60_000), "is too long"),
+        (("version = 1", "version = 1\nnetwork = '" + "x" * 600 + "'"), "“network”"),
+        (("block8 = 1.0", "block8 = nan"), "block8"),
+        (("block8 = 1.0", "block8 = inf"), "block8"),
+        (("block8 = 1.0", ", ".join(f"a{n} = 1" for n in range(600))), "“objective.0.layers”"),
+        (('kind = "layers"', 'kind = "layers"\nweight = inf'), "“objective.0.weight”"),
+        (('kind = "layers"', 'kind = "os.system"'), "“objective.0”"),
+        (("version = 1", "version = 1\n__class__ = 'os.system'"), "there is no such field"),
+        (("version = 1", "version = 1\nimport = 'os'"), "there is no such field"),
+        (('kind = "layers"\nlayers = { block8 = 1.0 }', 'kind="channels"\nlayer="a"\nchannels=[1e30]'), "channels"),
+        (
+            ('kind = "layers"\nlayers = { block8 = 1.0 }', 'kind="channels"\nlayer="a"\nchannels=[4000000]'),
+            "channels",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else value[1][:40],
+)
+def test_a_recipe_names_no_code_and_no_number_that_is_absurd(change: tuple[str, str], told: str) -> None:
+    """Seen failing without the bounds of sizes, and with a traceback where TOML itself gave up."""
+    assert change[0] in GOOD
+    with pytest.raises(ArtDreamError, match=told) as raised:
+        parse_recipe(GOOD.replace(*change), source="mine.toml")
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500

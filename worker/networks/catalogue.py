@@ -1,9 +1,11 @@
 """What is known of the networks without loading them."""
 
+import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from shared.errors import ArtDreamError
 from shared.store import Store
 from worker.networks.card import Card, read_card
 from worker.networks.weights import PUBLISHED
@@ -13,6 +15,18 @@ ARTISTS = Path(__file__).parent / "artists"
 
 #: Begins the names of networks that were trained on painters.
 ARTIST = "artist/"
+
+
+#: Beside them: what `sha256sum` says of each of their files.
+SUMS = ARTISTS / "SHA256SUMS"
+
+
+def genuine(path: Path, content: bytes) -> bytes:
+    """Return the content of a bundled file. Raises ArtDreamError where it is not what came with ArtDream."""
+    pinned = dict(line.split()[::-1] for line in SUMS.read_text().splitlines())
+    if hashlib.sha256(content).hexdigest() != pinned.get(path.relative_to(ARTISTS).as_posix()):
+        raise ArtDreamError(f"{path} is not the file that came with ArtDream: install the worker anew.")
+    return content
 
 
 @dataclass(frozen=True)

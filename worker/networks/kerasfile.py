@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-import zipfile
 from pathlib import Path
 
 import keras
@@ -14,6 +13,7 @@ from worker.networks.classmap import CLASSMAP, LOGITS, with_class_map
 from worker.networks.flattening import flattened
 from worker.networks.folding import RANGES, folded
 from worker.networks.frozen import FrozenConvolution
+from worker.networks.inspection import inspect, weighed
 from worker.networks.network import Network
 
 
@@ -48,13 +48,13 @@ def load_keras(name: str, content: bytes, card: Card, precision: str) -> Network
 
 
 def _read(name: str, content: bytes) -> keras.Model:
+    numbers = inspect(name, content)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.keras"  # Keras reads by path
         file.write_bytes(content)
-        if not zipfile.is_zipfile(file):
-            raise ArtDreamError(f"The network {name} is not a .keras file, or a damaged one: put it there anew.")
         try:
-            return keras.saving.load_model(file, compile=False, safe_mode=True)
+            with weighed(numbers):
+                return keras.saving.load_model(file, compile=False, safe_mode=True)
         except Exception as error:  # a hostile or damaged file can raise nearly anything
             unsafe = "safe_mode" in str(error) or "unsafe" in str(error).lower()
             reason = "it holds code of its own" if unsafe else str(error).partition("\n")[0].rstrip(".")

@@ -8,6 +8,7 @@ its raw little-endian numbers. A pickle may call whatever it can name, so this r
 import io
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -31,6 +32,12 @@ DTYPES = {
 
 #: More dimensions than any weight has; bounds what a hostile file can ask for.
 MOST_DIMENSIONS = 8
+
+#: Steps of the longest pickle; that of a network with a thousand weights has 60,000.
+MOST_OPERATIONS = 2_000_000
+
+#: The operations that remember an object under an index.
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,19 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, strides: obj
     if not all(type(number) is int and number >= 0 for number in whole):
         raise pickle.UnpicklingError("a tensor of an impossible shape")
     return _Tensor(storage, whole[0], shape, strides)
+
+
+def _look_through(stream: io.BytesIO) -> None:
+    """Look at the five pickles without doing what they say, and go back to the first.
+
+    A pickle of ten bytes can have Python take 30 GB: it makes room for as many remembered objects as an index says
+    (CPython gh-115952). PyTorch writes indices from 0 on.
+    """
+    for _ in range(5):
+        for seen, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+            if seen > MOST_OPERATIONS or (operation.name in _PUTS and not 0 <= int(argument or 0) <= MOST_OPERATIONS):
+                raise pickle.UnpicklingError("it is larger than weights are")
+    stream.seek(0)
 
 
 class _Reader(pickle.Unpickler):
@@ -92,6 +112,7 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
 
     stream = io.BytesIO(content)
     try:
+        _look_through(stream)
         magic, protocol, machine, tensors, keys = (_Reader(stream).load() for _ in range(5))
     except Exception as error:  # a damaged pickle can raise nearly anything
         refuse(str(error) or type(error).__name__)
@@ -120,6 +141,8 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
         refuse("something follows its last storage")
     if missing := declared.keys() - storages.keys():
         refuse(f"storage {min(missing)!r} is missing")
+    if sum(math.prod(tensor.shape) for tensor in tensors.values()) > sum(map(len, storages.values())):
+        refuse("its tensors are larger than its storages")
     try:
         return {str(name): _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
     except ValueError as error:

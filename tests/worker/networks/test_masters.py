@@ -1,5 +1,6 @@
 """`artist/masters`, the bundled network, knows its fifty painters, and dreams as each of them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from shared.recipe import Recipe, load_recipe
 from shared.store import Store
 from tests.pictures import colours, jpeg
 from tests.worker.test_engine import landscape
+from worker import networks
 from worker.backend import traces
 from worker.engine import Engine
-from worker.networks import Networks
+from worker.networks import Networks, catalogue
 from worker.networks.atlas import Atlas
 from worker.networks.card import read_card
-from worker.networks.catalogue import ARTISTS
+from worker.networks.catalogue import ARTISTS, SUMS, genuine
 from worker.references import References
 
 FOLDER = ARTISTS / "masters"
@@ -99,3 +101,24 @@ def test_a_hybrid_takes_after_a_work_that_the_installation_owns(tmp_path: Path) 
     dreamt = engine.dream(landscape(), small("hybrid-paul-klee"), seed=1)
     assert dreamt.artworks == ("Paul Klee/one.jpg",)
     assert dreamt.verdicts[0].dream > dreamt.verdicts[0].photo
+
+
+def test_every_bundled_file_is_the_one_that_was_pinned() -> None:
+    """Whoever bundles another: `sha256sum */atlas.npz */map.json */network.json */network.keras > SHA256SUMS`."""
+    files = [path for path in ARTISTS.glob("*/*") if path.suffix in (".npz", ".json", ".keras")]
+    assert len(files) == len(SUMS.read_text().splitlines()) >= 4
+    for path in files:
+        assert genuine(path, path.read_bytes())
+
+
+def test_a_bundled_network_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing without the sums."""
+    shutil.copytree(ARTISTS, tmp_path / "artists")
+    changed = tmp_path / "artists" / "masters"
+    monkeypatch.setattr(networks, "ARTISTS", tmp_path / "artists")
+    monkeypatch.setattr(catalogue, "ARTISTS", tmp_path / "artists")
+    for name, use in (("network.keras", Networks.load), ("atlas.npz", Networks.atlas)):
+        whole = (changed / name).read_bytes()
+        (changed / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ArtDreamError, match=rf"{name} is not the file that came with ArtDream"):
+            use(Networks(Path("nowhere")), "artist/masters")

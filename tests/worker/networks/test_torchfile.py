@@ -1,9 +1,12 @@
 """Weights are read from a PyTorch file without PyTorch, and nothing in such a file can do harm."""
 
+import re
+import resource
 import struct
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from shared.errors import ArtDreamError
@@ -87,9 +90,9 @@ def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
         (torch_file(tensor("0", 6, (6,), (1,))) + b"?", "follows its last storage"),
         (torch_file(tensor("0", 7, (6,), (1,))), "not what the file said"),
         (torch_file(tensor("0", 2**40, (6,), (1,)), count=2**40), "cut short"),
-        (torch_file(tensor("0", 6, (3, 3), (3, 1))), "beyond its storage"),
+        (torch_file(tensor("0", 6, (3, 3), (3, 1))), "larger than its storages"),
         (torch_file(tensor("0", 6, (2,), (1,), offset=5)), "beyond its storage"),
-        (torch_file(tensor("0", 6, (2**40,), (0,))), "beyond its storage"),
+        (torch_file(tensor("0", 6, (2**40,), (0,))), "larger than its storages"),
         (torch_file(tensor("0", 6, (2,), (-1,))), "impossible shape"),
         (torch_file(tensor("1", 6, (6,), (1,))), "not what the file said"),
         (torch_file(number(7)), "other than tensors"),
@@ -103,3 +106,47 @@ def test_a_damaged_weights_file_is_refused_with_a_reason(content: bytes, reason:
 def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match=r"gone\.pth cannot be read"):
         load_lite_from(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("subprocess", "Popen"),
+        ("builtins", "eval"),
+        ("builtins", "getattr"),
+        ("collections", "namedtuple"),
+        ("numpy", "load"),
+        ("torch", "load"),
+        ("torch", "FloatStorage.x"),
+        ("torch._utils", "_rebuild_qtensor"),
+    ],
+)
+def test_a_weights_file_can_name_nothing_but_tensors(module: str, name: str, tmp_path: Path) -> None:
+    """Seen failing with Python's own find_class; by either of the ways in which a pickle names things."""
+    trace = text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
+    for named in (f"c{module}\n{name}\n".encode(), text(module) + text(name) + b"\x93"):
+        with pytest.raises(ArtDreamError, match=re.escape(f"it names {module}.{name}, which no weights need")):
+            parse_tensors(torch_file(named + group(trace) + b"R"), source="hostile.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("index", [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"p-1\n"])
+def test_a_small_pickle_takes_no_memory(index: bytes) -> None:
+    """Seen failing without the look through it: Python asks for 30 GB."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    here = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (here + 500_000_000, hard))  # so that who fails here does not fail all
+    try:
+        with pytest.raises(ArtDreamError, match="it is larger than weights are"):
+            parse_tensors(pickled(b"]" + index), source="bad.pth")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_many_tensors_of_one_storage_take_no_memory() -> None:
+    """Seen failing without the sum: each is a copy."""
+    more = b"".join(text(f"w{number}") + tensor("0", 6, (6,), (1,)) for number in range(50))
+    content = torch_file(tensor("0", 6, (6,), (1,)) + more)
+    with pytest.raises(ArtDreamError, match="its tensors are larger than its storages"):
+        parse_tensors(content, source="bad.pth")

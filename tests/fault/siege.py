@@ -1,0 +1,155 @@
+"""A siege: a real `artdream watch` on an inbox that hostile files are dropped into, and what became of each."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from producer.ledger import FILE, Ledger
+from shared.broker import connect
+from shared.events import EventReader, Refused
+from shared.jobtable import JobTable
+from shared.quarantine import shown
+from tests.pictures import colours, jpeg
+
+#: Seconds in which a producer that does anything at all has dealt with another file.
+HANG = 60.0
+
+
+@dataclass
+class Outcome:
+    """What became of everything that was dropped."""
+
+    pictures: int = 0
+    #: Refusals by reason.
+    refusals: Counter[str] = field(default_factory=Counter)
+    #: Names that got no answer.
+    unanswered: list[str] = field(default_factory=list)
+    #: Names by what made a decoder crash, or was cut off.
+    crashed: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+
+
+class Siege:
+    """A producer under siege. Use as a context manager; it counts how often it had to be started again."""
+
+    def __init__(self, folder: Path, broker_url: str, *, decode_seconds: float = 10) -> None:
+        self.inbox, self.data, self.log = folder / "inbox", folder / "data", folder / "watch.log"
+        self.client = connect(broker_url)
+        self.crashes = self.hangs = self.goods = 0
+        #: Megabytes that the producer, and one decoder, held at most.
+        self.most = {"producer": 0.0, "decoder": 0.0}
+        own = {"BROKER_URL": broker_url, "DATA": self.data, "INBOX": self.inbox, "RECIPE": "animals"}
+        own |= {"PATIENCE_SECONDS": 0.3, "SETTLE_SECONDS": 0.1, "DECODE_SECONDS": decode_seconds}
+        self._environment = {**os.environ, **{f"ARTDREAM_{name}": str(value) for name, value in own.items()}}
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.inbox.mkdir(parents=True)
+        self._start()
+        self._weigher = threading.Thread(target=self._weigh)
+        self._weigher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._weigher.join()
+        self.process.terminate()
+        self.process.wait(20)
+        self.client.close()
+
+    def drop(self, name: bytes, data: bytes) -> Path:
+        """Drop a file, whole at once."""
+        draft, path = self.inbox / ".dropped", Path(os.fsdecode(os.path.join(os.fsencode(self.inbox), name)))
+        draft.write_bytes(data)
+        draft.rename(path)
+        return path
+
+    def hold(self, paths: Sequence[Path]) -> None:
+        """Wait until each file is dealt with. A producer that ends or hangs is counted, and started again."""
+        left, moved = len(paths), time.monotonic()
+        while now := len(self._missing(paths)):
+            if now < left:
+                left, moved = now, time.monotonic()
+            if self.process.poll() is not None:
+                self.crashes += 1
+                if self.crashes > 20:
+                    return
+                self._start()
+            elif time.monotonic() - moved > HANG:
+                self.hangs += 1
+                return
+            time.sleep(0.05)
+
+    def good(self) -> bool:
+        """Drop a good photo last, and tell whether it gets through."""
+        self.goods += 1
+        path = self.drop(b"good-%d.jpg" % self.goods, jpeg(colours(10_000 + self.goods, (96, 72))))
+        self.hold([path])
+        return self.outcome([path]).pictures == 1
+
+    def outcome(self, paths: Iterable[Path]) -> Outcome:
+        """Tell what became of files that were dealt with; waits until what was spooled is told."""
+        ledger, deadline = Ledger(self.data), time.monotonic() + HANG
+        while ledger.read("SELECT count(*) FROM spool")[0][0] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        photos = {os.fsdecode(path): photo for path, photo in ledger.read("SELECT path, photo_id FROM files")}
+        jobs = dict(ledger.read("SELECT photo_id, job_id FROM photos WHERE state = 'submitted'"))
+        ledger.close()
+        reasons, table, found = self._reasons(), JobTable(self.client), Outcome()
+        for path in paths:
+            job_id = jobs.get(photos.get(str(path), ""), "")
+            if job_id and table.state(job_id):
+                found.pictures += 1
+            elif reason := reasons.get(shown(path)):
+                found.refusals[reason] += 1
+                found.crashed += [shown(path)] if "crash" in reason else []
+                found.slow += [shown(path)] if "took longer" in reason else []
+            else:
+                found.unanswered.append(shown(path))
+        return found
+
+    def _missing(self, paths: Sequence[Path]) -> list[Path]:
+        if not (self.data / FILE).exists():
+            return list(paths)
+        ledger = Ledger(self.data)
+        seen = {os.fsdecode(path) for (path,) in ledger.read("SELECT path FROM files")}
+        ledger.close()
+        return [path for path in paths if str(path) not in seen]
+
+    def _reasons(self) -> dict[str, str]:
+        reader, reasons, before = EventReader(self.client), dict[str, str](), ""
+        while reader.position != before:
+            before = reader.position
+            for recorded in reader.read():
+                if isinstance(recorded.event, Refused):
+                    reasons[recorded.event.file] = recorded.event.reason
+        return reasons
+
+    def _start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "artdream", "watch"]
+            self.process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, cwd=self.data.parent
+            )
+
+    def _weigh(self) -> None:
+        while not self._ended.wait(0.1):
+            try:
+                root = psutil.Process(self.process.pid)
+                self._note("producer", root)
+                for child in root.children():
+                    self._note("decoder", child)
+            except psutil.Error:  # one of them ended
+                continue
+
+    def _note(self, part: str, process: psutil.Process) -> None:
+        self.most[part] = max(self.most[part], process.memory_info().rss / 1e6)

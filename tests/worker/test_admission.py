@@ -1,0 +1,51 @@
+"""A job's network lies in the installation's own store, or has a name."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.admission import within
+
+S3 = "s3://bucket/evening/"
+
+
+@pytest.mark.parametrize("name", ["networks/x.keras", "networks/v1..2/.hidden/x.keras", "networks/my%20net.keras"])
+def test_what_lies_in_the_store_is_within(name: str, tmp_path: Path) -> None:
+    assert within(S3 + name, S3)
+    assert within(tmp_path.as_uri() + "/" + name, tmp_path.as_uri() + "/")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../other/x.keras",
+        "a/../../x.keras",
+        "%2e%2e/x.keras",
+        "a%2f..%2f..%2fx.keras",
+        "./x.keras",
+        "/x.keras",
+        "..\\x.keras",
+        "x.keras?versionId=1",
+        "x.keras#y",
+        "a\0",
+        "a\nb.keras",
+    ],
+)
+def test_what_leads_out_of_the_store_is_not(name: str) -> None:
+    """Seen failing with nothing but the beginning compared."""
+    assert not within(S3 + name, S3)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/evening2/x.keras", "s3://bucket2/evening/x.keras", "S3://bucket/x"])
+def test_a_store_beside_it_is_not(address: str) -> None:
+    assert not within(address, S3)
+
+
+def test_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
+    """Seen failing without looking where the link leads."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "x.keras").write_bytes(b"")
+    (tmp_path / "store" / "x.keras").symlink_to(tmp_path / "x.keras")
+    store = (tmp_path / "store").as_uri() + "/"
+    assert not within(store + "x.keras", store)

@@ -1,0 +1,97 @@
+"""A message of the queue: what one that asks for a dream looks like. Anything else is a reason."""
+
+import base64
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.queue import DREAM_TASK
+from shared.rejections import Rejection
+
+#: Letters of the longest body; one of ours has 152.
+LONGEST = 1000
+
+JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+#: What tells one message or delivery from another.
+_Tag = Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+
+_Route = Literal["", "live", "batch"]
+
+
+class _Part(BaseModel):
+    """Celery and kombu say more than what is looked at here, and may say it otherwise in a later version."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Headers(_Part):
+    task: Literal[DREAM_TASK]  # type: ignore[valid-type]
+    id: _Tag
+    # Each of these makes Celery do something else than to dream now.
+    eta: None = None
+    expires: None = None
+    compression: None = None
+    group: None = None
+    timelimit: list[None] | None = None
+
+
+class _Delivery(_Part):
+    exchange: _Route
+    routing_key: _Route
+
+
+class _Properties(_Part):
+    body_encoding: Literal["base64"]
+    delivery_tag: _Tag
+    delivery_info: _Delivery
+    priority: int = Field(0, ge=0, le=9)
+
+
+class _Message(_Part):
+    body: str = Field(max_length=LONGEST)
+    content_type: Literal["application/json"] = Field(alias="content-type")
+    content_encoding: Literal["utf-8"] = Field(alias="content-encoding")
+    headers: _Headers
+    properties: _Properties
+
+
+class _Nothing(_Part):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Embedded(_Part):
+    callbacks: None = None
+    errbacks: None = None
+    chain: None = None
+    chord: None = None
+
+
+_BODY = TypeAdapter(tuple[tuple[JobId], _Nothing, _Embedded])
+
+#: Where the fault is → what is said of it.
+_REASONS = {
+    "body": Rejection.LARGE,
+    "content-type": Rejection.TYPE,
+    "content-encoding": Rejection.TYPE,
+    "task": Rejection.TASK,
+    "compression": Rejection.TYPE,
+    **dict.fromkeys(("eta", "expires", "group", "timelimit"), Rejection.EXTRAS),
+}
+
+
+def fault(raw: Any) -> Rejection | None:
+    """Return why a message of the queue, as it was parsed, does not ask for a dream; None where it does."""
+    try:
+        message = _Message.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        found = next((_REASONS[str(step)] for step in first["loc"] if str(step) in _REASONS), Rejection.SHAPE)
+        return Rejection.SHAPE if found is Rejection.LARGE and first["type"] != "string_too_long" else found
+    try:
+        _BODY.validate_json(base64.b64decode(message.body, validate=True))
+    except ValidationError as error:
+        return Rejection.EXTRAS if error.errors(include_url=False)[0]["loc"][:1] == (2,) else Rejection.ARGUMENTS
+    except ValueError:
+        return Rejection.SHAPE
+    return None
