@@ -27,14 +27,14 @@ from artdream.options import (
     reached_settings,
 )
 from artdream.recipes import recipes
-from shared.broker import AWAY
+from shared.admission import admitted
+from shared.broker import AWAY, BARRED, refusal
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
 from shared.painters import NETWORK as MASTERS
 from shared.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
-from shared.tunnel import reached
 
 app = typer.Typer(
     help="Photograph something, and seconds later the wall shows it dreaming.",
@@ -88,7 +88,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _log_to_stderr()
-    with reached(settings) as settings:
+    with admitted(settings) as settings:
         run(settings, stop, folders=folders or ())
 
 
@@ -141,7 +141,7 @@ def worker(
 
     settings = chosen_settings(data=data, recipe=recipe)
     _log_to_stderr()
-    with reached(settings) as settings:
+    with admitted(settings) as settings:
         run(settings, concurrency=concurrency)
 
 
@@ -152,7 +152,7 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
 
     settings = chosen_settings(data=data, port=port)
     _log_to_stderr()
-    with reached(settings) as settings:
+    with admitted(settings) as settings:
         serve(settings)
 
 
@@ -250,8 +250,10 @@ def main() -> None:
         app()
     except ArtDreamError as error:
         _end(str(error))
-    except AWAY as error:
-        _end(f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?")
+    except (*AWAY, *BARRED) as error:
+        _end(
+            refusal(error) or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
+        )
 
 
 def _require_inbox(settings: Settings) -> None:

@@ -57,6 +57,7 @@ def celery_app(settings: Settings) -> Celery:
         },
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,  # whoever got into the broker would order workers about
         # The pool child imports TensorFlow and warms up before it reports for work; Celery's default is 4 s.
         worker_proc_alive_timeout=300,
     )

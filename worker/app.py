@@ -39,6 +39,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
         pool="prefork",
         queues=[lane.value for lane in Lane],
         without_gossip=True,
+        without_heartbeat=True,  # the register of those present has its own
         without_mingle=True,
         quiet=True,
         loglevel=logging.getLogger().getEffectiveLevel(),
