@@ -32,6 +32,7 @@ from shared.broker import AWAY, BARRED, refusal
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
+from shared.logs import configure, in_json
 from shared.painters import NETWORK as MASTERS
 from shared.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
@@ -87,7 +88,7 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    _log_to_stderr()
+    configure(settings, "producer")
     with admitted(settings) as settings:
         run(settings, stop, folders=folders or ())
 
@@ -140,7 +141,7 @@ def worker(
     from worker.app import run
 
     settings = chosen_settings(data=data, recipe=recipe)
-    _log_to_stderr()
+    configure(settings, "worker")
     with admitted(settings) as settings:
         run(settings, concurrency=concurrency)
 
@@ -151,7 +152,7 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
     from display.app import serve
 
     settings = chosen_settings(data=data, port=port)
-    _log_to_stderr()
+    configure(settings, "display")
     with admitted(settings) as settings:
         serve(settings)
 
@@ -261,10 +262,9 @@ def _require_inbox(settings: Settings) -> None:
         raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-
-
 def _end(sentence: str) -> None:
-    Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
+    if in_json():
+        logging.getLogger("artdream").error("%s", sentence)
+    else:
+        Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
     sys.exit(1)

@@ -25,6 +25,7 @@ from shared.jobtable import JobTable
 from shared.presence import Part, Register
 from shared.settings import Settings
 from shared.sidecar import Standing
+from shared.stopwatch import tell
 from shared.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -191,6 +192,8 @@ class Feed:
                 return None
         self.archive.put(dream)
         seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
+        if seen and self._connected:  # what is read before is the past
+            tell(dream.job_id, "show", max(0.0, self.now - recorded.at))
         return self._told_of("dream", dream.told(), recorded.at) if seen else None
 
     def _standing(self, job_id: str, *, held: bool) -> Standing:

@@ -109,8 +109,7 @@ class Delivery(threading.Thread):
             self._intake.tell_refused(item.file, item.reason)
         else:
             taken = self._intake.take(item.job, self._spool.jpeg(item))
-            times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in taken.job.stages.items())
-            logger.info("%s: job %s %s (%s)", item.file, taken.job.id, taken.outcome, times)
+            logger.info("%s: job %s %s", item.file, taken.job.id, taken.outcome, extra={"job": taken.job.id})
         self._spool.delivered(item)
 
     def _announce(self) -> None:

@@ -19,6 +19,7 @@ from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
 from shared.steering import settle
+from shared.stopwatch import tell
 from shared.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
@@ -83,6 +84,8 @@ class Intake:
             self._store.put(photo_name(job.photo_id), jpeg)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
+            for stage, seconds in job.stages.items() if new else ():
+                tell(job.id, stage, seconds)
             return Taken(Outcome.SUBMITTED if new else Outcome.KNOWN, job)
 
     def _settle(self) -> None:

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     max_file_mb: int = Field(300, gt=0, description="Files of more megabytes than this are refused.")
     max_megapixels: int = Field(120, gt=0, description="Pictures of more megapixels than this are refused.")
     decode_seconds: float = Field(30.0, gt=0, description="A picture that takes longer to decode is refused.")
+    log: Literal["text", "json"] = Field(
+        "text", description="How worker, producer and display log to standard error: text, or json, an object a line."
+    )
     time_limit_seconds: int = Field(600, gt=0, description="A dream that takes longer than this fails.")
 
     @field_validator("passcode", "links_secret")

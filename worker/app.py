@@ -13,6 +13,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from shared.broker import AWAY, connect
 from shared.jobs import Lane
+from shared.logs import about
 from shared.presence import LIFETIME, Part, Register
 from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
@@ -63,7 +64,8 @@ class PoolProcess:
         def dream(job_id: str) -> None:
             self._turn("dreaming")
             try:
-                self._studio.work(job_id)
+                with about(job_id):
+                    self._studio.work(job_id)
             except (StoreError, *AWAY) as error:
                 # Back to its lane: another delivery may find them there.
                 raise Reject(str(error), requeue=True) from error

@@ -4,8 +4,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar
+from shared.stopwatch import tell, timed
 from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
@@ -107,7 +107,8 @@ class Studio:
         """Fetch, dream, publish."""
         job, stages = claim.job, dict(claim.job.stages)
         stages[Stage.QUEUE] = claim.waited
-        with _timed(stages, Stage.FETCH):
+        tell(job.id, Stage.QUEUE, claim.waited)
+        with timed(job.id, stages, Stage.FETCH):
             photo = self._photo(job)
 
         void = threading.Event()
@@ -116,7 +117,7 @@ class Studio:
             if not self._table.progress(claim, frame, fraction):
                 void.set()
 
-        with _timed(stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
+        with timed(job.id, stages, Stage.DREAM), FramePublisher(self._store, announce, job.id) as frames:
 
             def offer(frame: Frame) -> None:
                 if void.is_set():
@@ -124,7 +125,7 @@ class Studio:
                 frames.offer(frame)
 
             dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
-        with _timed(stages, Stage.PUBLISH):
+        with timed(job.id, stages, Stage.PUBLISH):
             data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
             self._insist(lambda: self._store.put(dream_name(job.id), data))
             self._insist(lambda: self._store.put(thumb_name(job.id), thumb))
@@ -192,13 +193,6 @@ class Studio:
                     log.warning("waiting: %s", error)
                 time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
-
-
-@contextmanager
-def _timed(stages: Stages, stage: Stage) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    stages[stage] = time.perf_counter() - started
 
 
 def _told(stages: Stages) -> str:
