@@ -16,9 +16,12 @@ from pydantic import SecretStr
 from shared.admission import require_admission
 from shared.broker import connect, connect_async
 from shared.errors import ArtDreamError
+from shared.jobs import Job, State
+from shared.jobtable import JobTable
 from shared.permissions import COMMANDS, KEYS, acl, missing
+from shared.recipe import load_recipe
 from shared.settings import Settings
-from tests.redisserver import Authority, RedisServer
+from tests.redisserver import DEFAULT_USER, Authority, RedisServer, require_redis
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,5 +149,24 @@ def test_each_rule_that_lacks_is_found_and_nothing_is_done_to_find_it(
         assert admin.dbsize() == 0
 
 
+def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
+    """Fails with `user default off` alone, which guides recommend: see `DEFAULT_USER`."""
+    require_redis()
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    server.permit(acl())
+    settings = Settings(broker_url=server.url(), broker_ca=server.authority.file, _env_file=None)
+    job = Job(photo_id="0" * 64, recipe=load_recipe("animals"))
+    with connect(settings.broker) as client:
+        assert JobTable(client).accept(job)
+    server.end()
+    server.start()
+    with connect(settings.broker) as client:
+        assert JobTable(client).state(job.id) is State.ACCEPTED
+    server.stop()
+
+
 def test_security_md_has_the_rules_of_the_code() -> None:
-    assert f"user artdream on >YOUR-PASSWORD {acl()} Every part" in " ".join((ROOT / "SECURITY.md").read_text().split())
+    text = " ".join((ROOT / "SECURITY.md").read_text().split())
+    assert f" {DEFAULT_USER} " in text
+    assert f"user artdream on >YOUR-PASSWORD {acl()} Every part" in text
