@@ -31,6 +31,7 @@ from shared.admission import admitted
 from shared.broker import AWAY, BARRED, refusal
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
+from shared.exporter import counted_together, exported
 from shared.jobs import Lane
 from shared.logs import configure, in_json
 from shared.painters import NETWORK as MASTERS
@@ -89,7 +90,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     configure(settings, "producer")
-    with admitted(settings) as settings:
+    with admitted(settings) as settings, exported(settings, settings.producer_metrics_port):
         run(settings, stop, folders=folders or ())
 
 
@@ -138,12 +139,14 @@ def worker(
     recipe: RecipeOption = None,
 ) -> None:
     """Dream what waits in the lanes."""
-    from worker.app import run
-
     settings = chosen_settings(data=data, recipe=recipe)
     configure(settings, "worker")
-    with admitted(settings) as settings:
-        run(settings, concurrency=concurrency)
+    with admitted(settings) as settings, counted_together(settings):
+        from worker.app import run
+        from worker.cards import Cards
+
+        with exported(settings, settings.worker_metrics_port, [Cards()]):
+            run(settings, concurrency=concurrency)
 
 
 @app.command()
@@ -153,7 +156,7 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
 
     settings = chosen_settings(data=data, port=port)
     configure(settings, "display")
-    with admitted(settings) as settings:
+    with admitted(settings) as settings, exported(settings, settings.display_metrics_port):
         serve(settings)
 
 

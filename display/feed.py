@@ -18,6 +18,7 @@ from display.gauge import Gauge
 from display.pictures import Pictures
 from display.scene import Change, Scene
 from display.viewer import Message, Viewer
+from shared import metrics
 from shared.broker import AWAY, connect, connect_async
 from shared.errors import ArtDreamError
 from shared.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
@@ -139,6 +140,8 @@ class Feed:
                         await self._read(client)
             except _AWAY as error:
                 _LOG.debug("the broker is away: %s", error)
+                if self._connected is not False:
+                    metrics.fault("away")
                 self._say_connected(False)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -165,7 +168,9 @@ class Feed:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: Recorded | None = parse(entry_id, fields or {})
             if recorded is None:
-                self.gauge.unread += bool(fields)
+                if fields:
+                    self.gauge.unread += 1
+                    metrics.unreadable("event")
                 continue
             self.gauge.apply(recorded)
             change = self._scene.apply(recorded)

@@ -11,6 +11,7 @@ from producer.intake import Away, Intake
 from producer.ledger import LedgerError
 from producer.menu import Menu
 from producer.spool import Item, Spool
+from shared import metrics
 from shared.presence import Part, Register
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Delivery(threading.Thread):
                 self._hand_in(item)
             except (Away, LedgerError) as away:
                 if not self._away:
+                    metrics.fault("away")
                     logger.warning("%s Photos wait in the spool and go out when it is back.", away)
                 self._away = True
                 if self._ending.wait(pause):
@@ -96,6 +98,7 @@ class Delivery(threading.Thread):
                 pause = min(2 * pause, LAST_PAUSE)
                 continue
             except Exception:  # a bug must not keep the next guest waiting; a restart tries this one again
+                metrics.fault("bug")
                 logger.exception("%s was left out.", item.file)
                 self._left_out = item.number
             else:

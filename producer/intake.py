@@ -10,6 +10,7 @@ from typing import Self
 import redis
 
 from producer.ledger import Ledger
+from shared import metrics
 from shared.broker import connect
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
@@ -79,6 +80,7 @@ class Intake:
         with _reaching():
             state = self._table.state(job.id)
             if state not in _OPEN:
+                metrics.ended(Outcome.KNOWN)
                 return Taken(Outcome.KNOWN, job)
             started = time.perf_counter()
             self._store.put(photo_name(job.photo_id), jpeg)
@@ -86,7 +88,9 @@ class Intake:
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
             for stage, seconds in job.stages.items() if new else ():
                 tell(job.id, stage, seconds)
-            return Taken(Outcome.SUBMITTED if new else Outcome.KNOWN, job)
+            outcome = Outcome.SUBMITTED if new else Outcome.KNOWN
+            metrics.ended(outcome)
+            return Taken(outcome, job)
 
     def _settle(self) -> None:
         settle(self.client, self._store)
@@ -100,6 +104,7 @@ class Intake:
         """Tell everybody that a file was set aside. Raises Away."""
         with _reaching():
             self._events.append(Refused(file=file, reason=reason))
+        metrics.refused()
 
 
 @contextmanager

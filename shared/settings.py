@@ -127,6 +127,14 @@ class Settings(BaseSettings):
     log: Literal["text", "json"] = Field(
         "text", description="How worker, producer and display log to standard error: text, or json, an object a line."
     )
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port on which a worker serves /metrics for Prometheus; 0: none."
+    )
+    producer_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a producer.")
+    display_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a display: guests never see it.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that metrics are served on; anybody who reaches it reads them."
+    )
     time_limit_seconds: int = Field(600, gt=0, description="A dream that takes longer than this fails.")
 
     @field_validator("passcode", "links_secret")

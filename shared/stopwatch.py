@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared import metrics
 from shared.events import Stage, Stages
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ def timed(job_id: str, stages: Stages, stage: Stage) -> Iterator[None]:
 
 
 def tell(job_id: str, stage: str, seconds: float) -> None:
-    """Tell how long a stage took."""
+    """Tell how long a stage took, to the log and to Prometheus."""
+    metrics.stage(str(stage), seconds)
     about = {"job": job_id, "stage": str(stage), "seconds": round(seconds, 4)}
     log.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=about)

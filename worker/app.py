@@ -19,7 +19,9 @@ from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import StoreError
+from worker.misreadings import count_misreadings
 from worker.silence import silence
+from worker.voice import one_voice
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     app = celery_app(settings)
     process = PoolProcess(settings)
     process.register_task(app)
+    count_misreadings()
+    one_voice()
     worker_process_init.connect(process.begin, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
     worker = app.Worker(

@@ -12,6 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 from PIL import Image
 
+from shared import metrics
 from shared.broker import AWAY, connect
 from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
@@ -81,22 +82,28 @@ class Studio:
             raise
         except Void:
             log.info("job %s was called off or taken over by another worker; its dream was broken off", job_id)
+            metrics.ended("called off")
             self._clear(claim.job)
         except SoftTimeLimitExceeded:
+            metrics.fault("time limit")
             self._fail(claim, f"The dream took longer than {self._patience} s.")
         except ArtDreamError as error:
+            metrics.fault("expected")
             self._fail(claim, str(error))
         except Exception as error:
+            metrics.fault("bug")
             log.exception("job %s met a fault in the worker", job_id)
             self._fail(claim, f"The worker met a fault: {type(error).__name__}. Its log has the details.")
         else:
             if standing := self._insist(lambda: self._table.complete(claim, sidecar.completion())):
+                metrics.ended("completed")
                 log.info("job %s completed: %s", job_id, _told(sidecar.stages))
                 if standing != sidecar.standing:  # approval was asked for while it was dreamt
                     self._put(sidecar.model_copy(update={"standing": standing}))
                 self._clips.offer(job_id)
             else:
                 log.info("job %s was called off or taken over by another worker; its dream is not announced", job_id)
+                metrics.ended("called off")
                 self._clear(claim.job)
 
     def close(self) -> None:
@@ -178,6 +185,7 @@ class Studio:
 
     def _fail(self, claim: Claim, reason: str) -> None:
         if self._insist(lambda: self._table.fail(claim, reason)):
+            metrics.ended("failed")
             log.warning("job %s failed: %s", claim.job.id, reason)
 
     def _insist(self, action: Callable[[], T]) -> T:
@@ -190,6 +198,7 @@ class Studio:
                 if time.monotonic() - started > self._patience:
                     raise
                 if tries == 0:
+                    metrics.fault("away")
                     log.warning("waiting: %s", error)
                 time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
