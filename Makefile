@@ -21,6 +21,7 @@ check: .venv/dev
 	.venv/bin/lint-imports
 	$(UV) lock --check --quiet
 	.venv/bin/python -m shared.settings | diff - .env.example
+	.venv/bin/python .ci/audit.py $(UV)
 
 bench: .venv/dev
 	.venv/bin/python -m benchmarks.latency $(ARGS)
