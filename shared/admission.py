@@ -27,7 +27,7 @@ def admitted(settings: Settings) -> Iterator[Settings]:
 
 def require_admission(settings: Settings) -> None:
     """Return where the broker lets this installation in, or is away. Raises ArtDreamError where it never will."""
-    with connect(settings.broker, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client:
+    with connect(settings.broker, patience=PATIENCE) as client:
         try:
             lacking = missing(client)
         except (*AWAY, *BARRED) as error:

@@ -23,28 +23,43 @@ BARRED = (AuthenticationError, NoPermissionError)
 #: Seconds without an answer after which a connection counts as dead. Longer than any blocking read.
 SOCKET_TIMEOUT = 15
 
+#: Seconds that a connection may take to come about.
+CONNECT_TIMEOUT = 5
+
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     # Garbage in one entry must not stop a reader of the stream.
     "encoding_errors": "replace",
     "socket_keepalive": True,
-    "socket_timeout": SOCKET_TIMEOUT,
-    "socket_connect_timeout": 5,
     "health_check_interval": 10,
 }
 
+_OF_NETWORKS = ("socket_keepalive", "socket_connect_timeout")
 
-def connect(url: str, **options: Any) -> "redis.Redis":
+
+def connect(url: str, *, patience: float = SOCKET_TIMEOUT) -> "redis.Redis":
     """Return a client of the broker. It connects at the first command and retries once on a dropped connection.
 
-    options: of redis-py, where they differ from the usual ones.
+    patience: seconds without an answer after which a connection counts as dead; longer than a read may block.
     """
-    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_OPTIONS | options)
+    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_options(url, patience))
 
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
     """Return an asyncio client of the broker. It raises at once when the broker is away; its caller tries again."""
-    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_OPTIONS)
+    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(url, SOCKET_TIMEOUT))
+
+
+def _options(url: str, patience: float) -> dict[str, Any]:
+    """Return the options for an address: what is about the network means nothing to a socket of this machine."""
+    without = _OF_NETWORKS if url.startswith("unix://") else ()
+    options = _OPTIONS | {"socket_timeout": patience, "socket_connect_timeout": min(CONNECT_TIMEOUT, patience)}
+    return {name: value for name, value in options.items() if name not in without}
+
+
+def kombu_address(url: str) -> str:
+    """Return a broker's address as kombu writes it: it has a word of its own for a socket of this machine."""
+    return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
 
 
 def refusal(error: Exception) -> str | None:

@@ -33,8 +33,7 @@ class Census(Collector):
         """Ask the broker; one that is away is told as such, and nothing else is."""
         up = GaugeMetricFamily("artdream_broker_up", "Whether the broker answers.")
         try:
-            options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-            with connect(self._settings.broker, **options) as client:
+            with connect(self._settings.broker, patience=PATIENCE) as client:
                 found = [*_lanes(client), _present(client)]
         except (*AWAY, *BARRED, ArtDreamError):
             up.add_metric([], 0)

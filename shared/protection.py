@@ -13,7 +13,7 @@ _PREFIX = "ARTDREAM_"
 _ADDRESS = f"{_PREFIX}BROKER_URL"
 
 #: How the address of a broker begins.
-SCHEMES = ("redis://", "rediss://")
+SCHEMES = ("redis://", "rediss://", "unix://")
 
 #: How to have a secret that nobody knows.
 CHOOSE = "`openssl rand -hex 24` makes a good one"
@@ -74,7 +74,9 @@ def protected(address: str, *, authority: Path | None = None, insecure: bool = F
             )
         if not password:
             raise ArtDreamError(f"{_ADDRESS} has no password, and {parts.hostname} is another machine: {CHOOSE}.")
-    return address if parts.scheme == "redis" else _checked(parts, authority)
+    if parts.scheme == "unix" and parts.query:
+        raise ArtDreamError(f"{_ADDRESS} leads to a socket, and takes no options: queues are in its database 0.")
+    return _checked(parts, authority) if parts.scheme == "rediss" else address
 
 
 def _split(address: str) -> SplitResult:

@@ -5,6 +5,7 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
+from shared.broker import kombu_address
 from shared.errors import ArtDreamError
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
@@ -23,7 +24,7 @@ REDELIVERY_MARGIN = 30
 
 def celery_app(settings: Settings) -> Celery:
     """Return the Celery application of an installation. Nothing is connected yet."""
-    app = Celery("artdream", broker=settings.broker, set_as_current=False)
+    app = Celery("artdream", broker=kombu_address(settings.broker), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr | None = Field(
         None,
-        description="redis://… or, over TLS, rediss://user:password@host:port/0; empty: the broker of the stack that "
-        "runs on the data folder.",
+        description="redis://…, over TLS rediss://user:password@host:port/0, or unix:///path/of/a.sock; empty: the "
+        "broker of the stack that runs on the data folder.",
     )
     broker_ca: Path | None = Field(
         None,

@@ -27,7 +27,7 @@ def reached(settings: Settings) -> Iterator[Settings]:
 
     account = Account.parse(settings.ssh, settings.ssh_key, settings.ssh_known_hosts)
     parts = urlsplit(protected(settings.broker_address, insecure=True))  # nobody reads along in the tunnel
-    if parts.scheme == "rediss":
+    if parts.scheme != "redis":
         raise ArtDreamError(
             f"{PREFIX}SSH encrypts already, and a certificate would not fit the tunnel's end: "
             f"let {PREFIX}BROKER_URL begin with redis://."

@@ -22,6 +22,7 @@ OWN = "hunter-at-dusk"
         "redis://[::1]:6379/0",
         "redis://localhost/0",
         "redis:///0",
+        "unix:///run/redis.sock",
         f"redis://:{OWN}@localhost:6379/3",
     ],
 )
