@@ -52,6 +52,9 @@ MARKS = ("hunter-at-dusk", "fisher-at-dawn", "baker-before-noon", S3Server.secre
 
 PARTS = ("worker", "watch", "display")
 
+#: The evening is all in the first test's setup.
+pytestmark = pytest.mark.timeout(900)
+
 
 @dataclass
 class Evening:
@@ -101,7 +104,7 @@ class Evening:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
         )
         self.said[f"{arguments[0]} {len(self.said)}"] = ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
@@ -131,7 +134,7 @@ class Evening:
                 return float(found[3])
         raise AssertionError(f"no {name} {labels} in\n{self.metrics[part]}")
 
-    def until(self, condition: Callable[[], object], what: str, patience: float = 90) -> None:
+    def until(self, condition: Callable[[], object], what: str, patience: float = 240) -> None:
         deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, f"{what}\n" + "\n".join(self.log(part)[-2500:] for part in PARTS)
@@ -157,7 +160,10 @@ class Evening:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
-            process.wait(60)
+            try:
+                process.wait(90)
+            except subprocess.TimeoutExpired:
+                process.kill()
         self._client.close()
 
 
@@ -298,13 +304,13 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         evening = Evening(folder, redis, s3, ports, environment)
         try:
             run_evening(evening)
-        finally:
             evening.end()
+            yield evening
+        finally:
+            for process in evening.processes.values():
+                process.kill()
             redis.stop()
             s3.stop()
-        s3.start()
-        yield evening
-        s3.stop()
 
 
 def test_the_least_user_there_can_be_sees_photos_become_dreams_over_tls(evening: Evening) -> None:

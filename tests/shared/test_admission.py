@@ -153,17 +153,19 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
     """Fails with `user default off` alone, which guides recommend: see `DEFAULT_USER`."""
     require_redis()
     server = RedisServer(tmp_path / "redis")
-    server.start()
-    server.permit(acl())
     settings = Settings(broker_url=server.url(), broker_ca=server.authority.file, _env_file=None)
     job = Job(photo_id="0" * 64, recipe=load_recipe("animals"))
-    with connect(settings.broker) as client:
-        assert JobTable(client).accept(job)
-    server.end()
     server.start()
-    with connect(settings.broker) as client:
-        assert JobTable(client).state(job.id) is State.ACCEPTED
-    server.stop()
+    try:
+        server.permit(acl())
+        with connect(settings.broker) as client:
+            assert JobTable(client).accept(job)
+        server.end()
+        server.start()
+        with connect(settings.broker) as client:
+            assert JobTable(client).state(job.id) is State.ACCEPTED
+    finally:
+        server.stop()
 
 
 def test_security_md_has_the_rules_of_the_code() -> None:
