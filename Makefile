@@ -21,6 +21,7 @@ check: .venv/dev
 	.venv/bin/lint-imports
 	$(UV) lock --check --quiet
 	.venv/bin/python -m shared.settings | diff - .env.example
+	.venv/bin/python .ci/audit.py $(UV)
 
 # Hostile files through the real intake; ARGS="FOLDER --count N" damages real pictures too.
 fuzz: .venv/dev

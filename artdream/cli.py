@@ -28,14 +28,16 @@ from artdream.options import (
 )
 from artdream.rebuild import rebuild
 from artdream.recipes import recipes
-from shared.broker import AWAY
+from shared.admission import admitted
+from shared.broker import AWAY, BARRED, refusal
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
+from shared.exporter import counted_together, exported
 from shared.jobs import Lane
+from shared.logs import configure, in_json
 from shared.painters import NETWORK as MASTERS
 from shared.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
-from shared.tunnel import reached
 
 app = typer.Typer(
     help="Photograph something, and seconds later the wall shows it dreaming.",
@@ -88,8 +90,8 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    _log_to_stderr()
-    with reached(settings) as settings:
+    configure(settings, "producer")
+    with admitted(settings) as settings, exported(settings, settings.producer_metrics_port):
         run(settings, stop, folders=folders or ())
 
 
@@ -138,12 +140,14 @@ def worker(
     recipe: RecipeOption = None,
 ) -> None:
     """Dream what waits in the lanes."""
-    from worker.app import run
-
     settings = chosen_settings(data=data, recipe=recipe)
-    _log_to_stderr()
-    with reached(settings) as settings:
-        run(settings, concurrency=concurrency)
+    configure(settings, "worker")
+    with admitted(settings) as settings, counted_together(settings):
+        from worker.app import run
+        from worker.cards import Cards
+
+        with exported(settings, settings.worker_metrics_port, [Cards()]):
+            run(settings, concurrency=concurrency)
 
 
 @app.command()
@@ -152,8 +156,8 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
     from display.app import serve
 
     settings = chosen_settings(data=data, port=port)
-    _log_to_stderr()
-    with reached(settings) as settings:
+    configure(settings, "display")
+    with admitted(settings) as settings, exported(settings, settings.display_metrics_port):
         serve(settings)
 
 
@@ -252,8 +256,10 @@ def main() -> None:
         app()
     except ArtDreamError as error:
         _end(str(error))
-    except AWAY as error:
-        _end(f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?")
+    except (*AWAY, *BARRED) as error:
+        _end(
+            refusal(error) or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
+        )
 
 
 def _require_inbox(settings: Settings) -> None:
@@ -261,10 +267,9 @@ def _require_inbox(settings: Settings) -> None:
         raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-
-
 def _end(sentence: str) -> None:
-    Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
+    if in_json():
+        logging.getLogger("artdream").error("%s", sentence)
+    else:
+        Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
     sys.exit(1)

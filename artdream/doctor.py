@@ -15,7 +15,8 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from artdream.report import phones_told
-from shared.broker import AWAY, connect, require_memory
+from shared.admission import require_admission
+from shared.broker import AWAY, BARRED, connect, refusal, require_memory
 from shared.errors import ArtDreamError
 from shared.names import dream_name
 from shared.presence import Part, Register
@@ -44,8 +45,8 @@ def examine(settings: Settings, console: Console) -> bool:
                 if name == "broker":
                     settings = stack.enter_context(reached(settings))
                 mark, finding = "✓", check(settings)
-            except (ArtDreamError, *AWAY) as error:
-                mark, finding, well = "✗", str(error), False
+            except (ArtDreamError, *AWAY, *BARRED) as error:
+                mark, finding, well = "✗", refusal(error) or str(error), False
                 vain |= _VAIN.get(name, set())
             console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
     return well
@@ -89,6 +90,7 @@ def _ssh(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
+    require_admission(settings)
     client = connect(settings.broker)
     client.ping()
     require_memory(client)
@@ -195,4 +197,4 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
 }
 
 #: The checks that would only say the same again after one that failed.
-_VAIN = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}
+_VAIN = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes", "worker"}}

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import streamlit as st
+import streamlit.logger
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -118,6 +119,8 @@ def serve(settings: Settings) -> None:
     settings.broker  # noqa: B018  asked for its error, before anything runs
     with _listen(settings.host, settings.port) as listener:
         app = wall_app(settings)
+        if logging.root.handlers:
+            _pass_on()
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -129,6 +132,18 @@ def serve(settings: Settings) -> None:
         )
         logging.getLogger("uvicorn.error").addFilter(_Expected())
         _Server(config, app).run(sockets=[listener])
+
+
+def _pass_on() -> None:
+    """Let what Streamlit logs go where everything else goes, in the same form: it has a handler for each logger."""
+
+    def without_handler(logger: logging.Logger) -> None:
+        if handler := getattr(logger, "streamlit_console_handler", None):
+            logger.removeHandler(handler)
+        logger.propagate = True
+
+    streamlit.logger.setup_formatter = without_handler
+    streamlit.logger.update_formatter()
 
 
 class _Expected(logging.Filter):

@@ -18,6 +18,7 @@ from display.gauge import Gauge
 from display.pictures import Pictures
 from display.scene import Change, Scene
 from display.viewer import Message, Viewer
+from shared import metrics
 from shared.broker import AWAY, connect, connect_async
 from shared.errors import ArtDreamError
 from shared.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
@@ -25,6 +26,7 @@ from shared.jobtable import JobTable
 from shared.presence import Part, Register
 from shared.settings import Settings
 from shared.sidecar import Standing
+from shared.stopwatch import tell
 from shared.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -138,6 +140,8 @@ class Feed:
                         await self._read(client)
             except _AWAY as error:
                 _LOG.debug("the broker is away: %s", error)
+                if self._connected is not False:
+                    metrics.fault("away")
                 self._say_connected(False)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -164,7 +168,9 @@ class Feed:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: Recorded | None = parse(entry_id, fields or {})
             if recorded is None:
-                self.gauge.unread += bool(fields)
+                if fields:
+                    self.gauge.unread += 1
+                    metrics.unreadable("event")
                 continue
             self.gauge.apply(recorded)
             change = self._scene.apply(recorded)
@@ -191,6 +197,8 @@ class Feed:
                 return None
         self.archive.put(dream)
         seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
+        if seen and self._connected:  # what is read before is the past
+            tell(dream.job_id, "show", max(0.0, self.now - recorded.at))
         return self._told_of("dream", dream.told(), recorded.at) if seen else None
 
     def _standing(self, job_id: str, *, held: bool) -> Standing:

@@ -11,6 +11,7 @@ from producer.intake import Away, Intake
 from producer.ledger import LedgerError
 from producer.menu import Menu
 from producer.spool import Foreign, Item, Spool
+from shared import metrics
 from shared.presence import Part, Register
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Delivery(threading.Thread):
                 self._hand_in(item)
             except (Away, LedgerError) as away:
                 if not self._away:
+                    metrics.fault("away")
                     logger.warning("%s Photos wait in the spool and go out when it is back.", away)
                 self._away = True
                 if self._ending.wait(pause):
@@ -105,6 +107,7 @@ class Delivery(threading.Thread):
                 pause = min(2 * pause, LAST_PAUSE)
                 continue
             except Exception:  # a bug must not keep the next guest waiting; a restart tries this one again
+                metrics.fault("bug")
                 logger.exception("%s was left out.", item.file)
                 self._left_out = item.number
             else:
@@ -118,8 +121,7 @@ class Delivery(threading.Thread):
             self._intake.tell_refused(item.file, item.reason)
         else:
             taken = self._intake.take(item.job, self._spool.jpeg(item))
-            times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in taken.job.stages.items())
-            logger.info("%s: job %s %s (%s)", item.file, taken.job.id, taken.outcome, times)
+            logger.info("%s: job %s %s", item.file, taken.job.id, taken.outcome, extra={"job": taken.job.id})
         self._spool.delivered(item)
 
     def _recall(self) -> None:

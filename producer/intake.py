@@ -10,6 +10,7 @@ from typing import Self
 import redis
 
 from producer.ledger import Ledger
+from shared import metrics
 from shared.broker import connect
 from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
@@ -19,6 +20,7 @@ from shared.names import photo_name
 from shared.queue import celery_app, submit
 from shared.settings import Settings
 from shared.steering import settle
+from shared.stopwatch import tell
 from shared.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
@@ -78,13 +80,18 @@ class Intake:
         with _reaching():
             state = self._table.state(job.id)
             if state not in _OPEN:
+                metrics.ended(Outcome.KNOWN)
                 return Taken(Outcome.KNOWN, job)
             started = time.perf_counter()
             self._store.put(photo_name(job.photo_id), jpeg)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.mark_open(job)
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
-            return Taken(Outcome.SUBMITTED if new else Outcome.KNOWN, job)
+            for stage, seconds in job.stages.items() if new else ():
+                tell(job.id, stage, seconds)
+            outcome = Outcome.SUBMITTED if new else Outcome.KNOWN
+            metrics.ended(outcome)
+            return Taken(outcome, job)
 
     def recall(self) -> int:
         """Submit again what was submitted from this machine and the broker has forgotten; return how many jobs.
@@ -120,6 +127,7 @@ class Intake:
         """Tell everybody that a file was set aside. Raises Away."""
         with _reaching():
             self._events.append(Refused(file=file, reason=reason))
+        metrics.refused()
 
 
 def _over(state: State | None) -> bool:

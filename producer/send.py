@@ -16,6 +16,7 @@ from shared.events import Stage
 from shared.jobs import Job, Lane
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
+from shared.tunnel import reached
 
 T = TypeVar("T")
 
@@ -62,7 +63,11 @@ def submit(
     """
     settings = settings or Settings.read()
     chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or settings.recipes[:1]]
-    with Intake(settings) as intake, Decoders(DECODERS, settings_limits(settings)) as decoders:
+    with (
+        reached(settings) as settings,
+        Intake(settings) as intake,
+        Decoders(DECODERS, settings_limits(settings)) as decoders,
+    ):
         sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
         begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()
         try:

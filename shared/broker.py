@@ -6,6 +6,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -18,23 +19,32 @@ PREFIX = "artdream:"
 #: What a client raises while the broker is away; it may be tried again.
 AWAY = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
 
+#: What a client raises where the broker is there, and does not let it.
+BARRED = (AuthenticationError, NoPermissionError)
+
 #: Seconds without an answer after which a connection counts as dead. Longer than any blocking read.
 SOCKET_TIMEOUT = 15
+
+#: Seconds that a connection may take to come about.
+CONNECT_TIMEOUT = 5
 
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     # Garbage in one entry must not stop a reader of the stream.
     "encoding_errors": "replace",
     "socket_keepalive": True,
-    "socket_timeout": SOCKET_TIMEOUT,
-    "socket_connect_timeout": 5,
     "health_check_interval": 10,
 }
 
+_OF_NETWORKS = ("socket_keepalive", "socket_connect_timeout")
 
-def connect(url: str) -> "redis.Redis":
-    """Return a client of the broker. It connects at the first command and retries once on a dropped connection."""
-    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_OPTIONS)
+
+def connect(url: str, *, patience: float = SOCKET_TIMEOUT) -> "redis.Redis":
+    """Return a client of the broker. It connects at the first command and retries once on a dropped connection.
+
+    patience: seconds without an answer after which a connection counts as dead; longer than a read may block.
+    """
+    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_options(url, patience))
 
 
 def require_memory(client: "redis.Redis") -> None:
@@ -48,4 +58,45 @@ def require_memory(client: "redis.Redis") -> None:
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
     """Return an asyncio client of the broker. It raises at once when the broker is away; its caller tries again."""
-    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_OPTIONS)
+    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(url, SOCKET_TIMEOUT))
+
+
+def _options(url: str, patience: float) -> dict[str, Any]:
+    """Return the options for an address: what is about the network means nothing to a socket of this machine."""
+    without = _OF_NETWORKS if url.startswith("unix://") else ()
+    options = _OPTIONS | {"socket_timeout": patience, "socket_connect_timeout": min(CONNECT_TIMEOUT, patience)}
+    return {name: value for name, value in options.items() if name not in without}
+
+
+def kombu_address(url: str) -> str:
+    """Return a broker's address as kombu writes it: it has a word of its own for a socket of this machine."""
+    return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
+
+
+def refusal(error: Exception) -> str | None:
+    """Return in one sentence why no further try would help, and what would; None where it may: the broker is away."""
+    text = str(error)
+    if isinstance(error, AuthenticationError):
+        return (
+            f"The broker does not let this user in ({text.rstrip('.')}): "
+            "are user and password in ARTDREAM_BROKER_URL right?"
+        )
+    if isinstance(error, NoPermissionError):
+        return (
+            f"The broker forbids what ArtDream needs ({text.rstrip('.')}): "
+            "give its user the permissions that SECURITY.md lists."
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        why = text.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")
+        if "not valid for" in why:
+            return (
+                f"The broker's certificate is another host's ({why}): "
+                "let ARTDREAM_BROKER_URL name the host that it was made for."
+            )
+        return (
+            f"The broker's certificate is not trusted ({why}): "
+            "name the file of the authority that issued it in ARTDREAM_BROKER_CA."
+        )
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+        return "The broker does not speak TLS on that port: is ARTDREAM_BROKER_URL right?"
+    return None

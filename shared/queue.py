@@ -10,6 +10,7 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
+from shared.broker import kombu_address
 from shared.errors import ArtDreamError
 from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
@@ -31,7 +32,7 @@ REDELIVERY_MARGIN = 30
 
 def celery_app(settings: Settings) -> Celery:
     """Return the Celery application of an installation. Nothing is connected yet."""
-    app = Celery("artdream", broker=settings.broker, set_as_current=False)
+    app = Celery("artdream", broker=kombu_address(settings.broker), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -65,6 +66,7 @@ def celery_app(settings: Settings) -> Celery:
         },
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,  # whoever got into the broker would order workers about
         # The pool child imports TensorFlow and warms up before it reports for work; Celery's default is 4 s.
         worker_proc_alive_timeout=300,
     )

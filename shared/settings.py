@@ -4,17 +4,16 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlencode
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from shared.errors import ArtDreamError
+from shared.keyfiles import hand_over, key_folder
 from shared.painters import ROTATION
+from shared.protection import own_secret, protected
 from shared.recipe import DEFAULT_RECIPE
 
 PREFIX = "ARTDREAM_"
-
-#: How the address of a broker begins.
-SCHEMES = ("redis://", "rediss://")
 
 #: Written by the embedded stack into its data folder, so that other commands find its broker.
 BROKER_FILE = "broker.url"
@@ -24,13 +23,35 @@ class Settings(BaseSettings):
     """Where everything is. Every field is an environment variable with the prefix `ARTDREAM_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     data: Path = Field(Path("artdream-data"), description="Folder of the embedded broker, store and ledger.")
     inbox: Path = Field(Path("inbox"), description="Folder that the producer watches for photos.")
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder of files that each hold one setting, artdream_broker_url and so on, or one key of the "
+        "store, aws_secret_access_key; empty: /run/secrets where there is one. The environment comes first.",
+    )
     broker_url: SecretStr | None = Field(
-        None, description="redis://… or rediss://…; empty: the broker of the stack that runs on the data folder."
+        None,
+        description="redis://…, over TLS rediss://user:password@host:port/0, or unix:///path/of/a.sock; empty: the "
+        "broker of the stack that runs on the data folder.",
+    )
+    broker_ca: Path | None = Field(
+        None,
+        description="PEM file of the authority that issued the certificate of a rediss:// broker; empty: those that "
+        "this machine trusts.",
+    )
+    insecure_broker: bool = Field(
+        False,
+        description="true runs with a broker on another machine that is spoken to in the clear or without a password: "
+        "whoever is on that network reads the password and every job, and sends any. For a network of your own only.",
     )
     store_url: str | None = Field(
         None,
@@ -106,17 +127,39 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         20.0, ge=0, description="How long a worker that has to stop may still dream before its job goes to another."
     )
+    log: Literal["text", "json"] = Field(
+        "text", description="How worker, producer and display log to standard error: text, or json, an object a line."
+    )
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port on which a worker serves /metrics for Prometheus; 0: none."
+    )
+    producer_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a producer.")
+    display_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a display: guests never see it.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that metrics are served on; anybody who reaches it reads them."
+    )
     time_limit_seconds: int = Field(600, gt=0, description="A dream that takes longer than this fails.")
+
+    @field_validator("passcode", "links_secret")
+    @classmethod
+    def _own(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            own_secret(secret.get_secret_value())
+        return secret
 
     @property
     def broker(self) -> str:
-        """The broker's URL, secrets included. Raises ArtDreamError where there is none or it is not one."""
+        """The broker's URL, secrets included, as it is connected to.
+
+        Raises ArtDreamError where there is none, it is not one, or it is not protected.
+        """
+        return protected(self.broker_address, authority=self.broker_ca, insecure=self.insecure_broker)
+
+    @property
+    def broker_address(self) -> str:
+        """The broker's URL as it was set, for whoever reaches it another way. Raises ArtDreamError."""
         if self.broker_url is not None:
-            url = self.broker_url.get_secret_value()
-            if not url.startswith(SCHEMES):
-                known = " or ".join(SCHEMES)
-                raise ArtDreamError(f"{PREFIX}BROKER_URL is no broker's address: one begins with {known}.")
-            return url
+            return self.broker_url.get_secret_value()
         file = self.data / BROKER_FILE
         try:
             return file.read_text(encoding="utf-8").strip()
@@ -148,17 +191,44 @@ class Settings(BaseSettings):
         }
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  it knows no folder yet
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read key files last. Raises ArtDreamError where their folder is missing."""
+        named = env_settings().get("secrets_dir") or dotenv_settings().get("secrets_dir")
+        files = SecretsSettingsSource(settings_cls, secrets_dir=key_folder(named))
+        return init_settings, env_settings, dotenv_settings, files
+
+    @classmethod
+    def secret(cls, name: str) -> bool:
+        """Tell whether what a field holds must never be shown."""
+        return name not in cls.model_fields or "SecretStr" in str(cls.model_fields[name].annotation)
+
+    @classmethod
     def read(cls, **chosen: object) -> Self:
         """Read the settings; what the command line chose (not None) comes first.
 
         Raises ArtDreamError that names the variable at fault.
         """
         try:
-            return cls.model_validate({**cls().model_dump(), **{k: v for k, v in chosen.items() if v is not None}})
+            hand_over(key_folder((settings := cls()).secrets_dir))
+            return cls.model_validate({**settings.model_dump(), **{k: v for k, v in chosen.items() if v is not None}})
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise ArtDreamError(f"Setting {PREFIX}{name.upper()}: {first['msg']} (it is {first['input']!r}).") from None
+            raise ArtDreamError(_told(error)) from None
+
+
+def _told(error: ValidationError) -> str:
+    """Say what is wrong with a setting, and what it is where that is no secret."""
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    what = first["msg"].removeprefix("Value error, ")
+    shown = "" if Settings.secret(name) else f" (it is {first['input']!r})"
+    return f"Setting {PREFIX}{name.upper()}: {what}{shown}."
 
 
 def example() -> str:

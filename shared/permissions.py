@@ -1,0 +1,66 @@
+"""Permissions: what the broker's user needs, no more, and whether it has them."""
+
+from typing import Any
+
+import redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+#: The keys of ArtDream, and those that kombu keeps for its queues.
+KEYS = ("artdream:*", "live*", "batch*", "unacked*", "_kombu.*")
+
+#: A call of each command that is used. These do nothing,
+_PLAIN = ("PING", "WATCH artdream:", "UNWATCH", "MULTI", "EXEC")
+
+#: and these are only put into a transaction that never happens.
+_CALLS = (
+    *("BRPOP live 1", "LINDEX live 0", "LLEN live", "LPUSH live m", "LRANGE live 0 1", "RPUSH live m"),
+    *("DEL artdream:", "EXISTS artdream:", "GET artdream:", "MGET artdream:", "SCAN 0", "SET artdream: v"),
+    *("EXPIRE artdream: 1", "PERSIST artdream:"),
+    *("HDEL artdream: f", "HEXISTS artdream: f", "HGET artdream: f", "HGETALL artdream:", "HINCRBY artdream: f 1"),
+    *("HMGET artdream: f", "HSET artdream: f v", "HSETNX artdream: f v", "HSTRLEN artdream: f", "HVALS unacked"),
+    *("SADD artdream: m", "SMEMBERS artdream:", "SREM artdream: m"),
+    *("XADD artdream: * f v", "XREAD STREAMS artdream: 0", "XREVRANGE artdream: + -"),
+    *("ZADD unacked_index 1 m", "ZRANGE unacked_index 0 1", "ZREM unacked_index m"),
+    *("ZCOUNT artdream: 0 1", "ZSCORE artdream: m"),
+    *("EVALSHA 0 0", "SCRIPT|LOAD return"),
+    *("INFO server", "TIME"),
+)
+
+#: What is needed of commands, as ACL rules.
+COMMANDS = tuple(sorted(f"+{call.split()[0].lower()}" for call in _PLAIN + _CALLS))
+
+
+def acl() -> str:
+    """Return the rules of a user that may do what ArtDream does, and nothing else."""
+    return " ".join(["resetchannels", "resetkeys", *(f"~{key}" for key in KEYS), "-@all", *COMMANDS])
+
+
+def missing(client: redis.Redis) -> list[str]:
+    """Return the rules that the client's user lacks. Nothing is changed. Raises RedisError."""
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        lacking = [rule for call in _PLAIN if (rule := _lacking(connection, call))]
+        if not lacking:  # without MULTI the calls would be carried out
+            connection.send_command("MULTI")
+            connection.read_response()
+            calls = [*_CALLS, *(f"EXISTS {key.rstrip('*')}" for key in KEYS)]
+            lacking = [rule for call in calls if (rule := _lacking(connection, call))]
+    finally:
+        connection.disconnect()  # and with it goes the transaction
+        client.connection_pool.release(connection)
+    return list(dict.fromkeys(lacking))
+
+
+def _lacking(connection: Any, call: str) -> str:
+    """Make one call; return the rule that it lacks, or "" where it is allowed."""
+    name, *arguments = call.split()
+    connection.send_command(*name.split("|"), *arguments)
+    try:
+        connection.read_response()
+    except ResponseError as error:
+        # EXEC answers with an error of its own kind; any other says that the call would make no sense.
+        if "no permissions to access" in str(error):
+            return next(f"~{key}" for key in KEYS if arguments[0].startswith(key.rstrip("*")))
+        if isinstance(error, NoPermissionError) or "no permissions" in str(error):
+            return f"+{name.lower()}"
+    return ""

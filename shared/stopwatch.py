@@ -1,0 +1,27 @@
+"""The stopwatch: how long each stage of a job took, told once, when it is over."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared import metrics
+from shared.events import Stage, Stages
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def timed(job_id: str, stages: Stages, stage: Stage) -> Iterator[None]:
+    """Measure a stage, add it to the job's and tell it; a stage that fails is not over."""
+    started = time.perf_counter()
+    yield
+    stages[stage] = time.perf_counter() - started
+    tell(job_id, stage, stages[stage])
+
+
+def tell(job_id: str, stage: str, seconds: float) -> None:
+    """Tell how long a stage took, to the log and to Prometheus."""
+    metrics.stage(str(stage), seconds)
+    about = {"job": job_id, "stage": str(stage), "seconds": round(seconds, 4)}
+    log.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=about)

@@ -1,0 +1,96 @@
+"""A log line is one line, says which job, holds no secret, and brings a traceback only where somebody has to look."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SETUP = """
+import logging, warnings
+from redis.exceptions import ConnectionError
+from shared.errors import ArtDreamError
+from shared.logs import about, configure
+from shared.settings import Settings
+settings = Settings.read()
+configure(settings, "worker")
+log = logging.getLogger("worker.studio")
+"""
+
+SECRETS = {
+    "ARTDREAM_BROKER_URL": "redis://artdream:hunter%40dusk@localhost/0",
+    "ARTDREAM_PASSCODE": 'fisher "at" dawn',
+    "ARTDREAM_LINKS_SECRET": "baker-before-breakfast",
+    "AWS_SECRET_ACCESS_KEY": "cook-after-midnight",
+}
+
+
+def logged(program: str, form: str = "json", **environment: str) -> str:
+    """Run a program and return what it logged."""
+    chosen = {**os.environ, "ARTDREAM_LOG": form, **environment}
+    ran = subprocess.run([sys.executable, "-c", SETUP + program], env=chosen, capture_output=True, text=True)
+    assert ran.stdout == ""
+    return ran.stderr
+
+
+def lines(program: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in logged(program).splitlines()]
+
+
+def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
+    [line] = lines("with about('42'): log.info('it “dreams”\\nstill', extra={'seconds': 1.5, 'data': object()})")
+    assert str(line.pop("time")).endswith("+00:00")
+    assert line == {
+        "level": "INFO",
+        "logger": "worker.studio",
+        "message": "it “dreams”\nstill",
+        "part": "worker",
+        "job": "42",
+        "seconds": 1.5,
+    }
+
+
+def test_what_python_says_by_itself_is_json_too() -> None:
+    """Fails without `captureWarnings` and the hook for faults."""
+    found = lines("warnings.warn('old'); 1 / 0")
+    assert [line["level"] for line in found] == ["WARNING", "CRITICAL"]
+    assert "ZeroDivisionError" in str(found[1]["exc_info"])
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_secret_is_part_of_a_line(form: str) -> None:
+    """Fails without `_Discreet`."""
+    program = """
+import os
+log.info("%s %s", settings.broker, os.environ["AWS_SECRET_ACCESS_KEY"])
+log.info("hunter@dusk %s", settings.links_secret.get_secret_value())
+try: raise ValueError(settings.passcode.get_secret_value())
+except ValueError: log.exception("a fault")
+"""
+    told = logged(program, form, **SECRETS)
+    assert told.count("•••") == 5 if form == "text" else told.count("•••") >= 5
+    for secret in ("hunter", "dusk", "fisher", "dawn", "baker", "breakfast", "cook", "midnight"):
+        assert secret not in told.replace("settings.", "")
+
+
+FAULT = """
+def go():
+    raise {error}
+try:
+    try: go()
+    except Exception as error: raise RuntimeError("in the task") from error
+except RuntimeError: log.exception("it failed: %s", "why")
+"""
+
+
+def test_a_fault_that_can_be_expected_has_no_traceback() -> None:
+    """Fails without `_Told`."""
+    for error in ("ArtDreamError('away')", "ConnectionError('away')"):
+        told = logged(FAULT.format(error=error), "text")
+        assert told.count("\n") == 1
+        assert told.endswith("ERROR   worker.studio: it failed: why\n")
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    assert "Traceback" in logged(FAULT.format(error="KeyError('bug')"), "text")

@@ -1,0 +1,88 @@
+"""`make check` looks for known vulnerabilities; where it cannot it says so, and does not fail for that."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from tests.stack import free_port
+
+ROOT = Path(__file__).parents[1]
+
+
+def audit(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    uv = which("uv") or str(ROOT / ".tools/bin/uv")
+    command = [sys.executable, str(ROOT / ".ci/audit.py"), uv, *options]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=150)
+
+
+class Service(BaseHTTPRequestHandler):
+    """A service of known vulnerabilities (osv.dev's interface) that knows one, of Pillow."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+        affected = [
+            {
+                "package": {"name": asked, "ecosystem": "PyPI"},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "999"}]}],
+            }
+        ]
+        known = [
+            {
+                "id": "TEST-2026-1",
+                "details": "…",
+                "summary": "…",
+                "aliases": [],
+                "affected": affected,
+                "published": "2026-01-01T00:00:00Z",
+                "modified": "2026-01-01T00:00:00Z",
+            }
+        ]
+        answer = json.dumps({"vulns": known} if asked == "pillow" and self.server.bad else {}).encode()  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def service() -> Iterator[ThreadingHTTPServer]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_without_internet_the_audit_says_so_in_one_line_and_fails_nothing() -> None:
+    """Fails where every end of pip-audit's counts as a finding."""
+    ran = audit(HTTPS_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("audit: not run, the service of known vulnerabilities cannot be reached (")
+    assert ran.stdout.count("\n") == 1
+    assert ran.stderr == ""
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_known_vulnerability_fails_the_check(service: ThreadingHTTPServer, bad: bool) -> None:
+    """Fails where `_told` returns 0."""
+    service.bad = bad  # type: ignore[attr-defined]
+    url = f"http://127.0.0.1:{service.server_port}"
+    ran = audit("--vulnerability-service", "osv", "--osv-url", url, NO_PROXY="127.0.0.1")
+    assert ran.stderr == ""
+    if bad:
+        assert ran.returncode == 1
+        assert "audit: pillow " in ran.stdout
+        assert "has TEST-2026-1, mended in 999" in ran.stdout
+    else:
+        assert ran.returncode == 0
+        assert ran.stdout.startswith("audit: no known vulnerability in ")
