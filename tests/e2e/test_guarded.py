@@ -31,7 +31,7 @@ from shared.jobs import Job, Lane
 from shared.jobtable import JobTable
 from shared.names import sidecar_name
 from shared.permissions import COMMANDS
-from shared.queue import celery_app, submit
+from shared.queue import celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.sidecar import Standing
