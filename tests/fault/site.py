@@ -138,7 +138,7 @@ class Site:
             settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{through}/")
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*command, sys.executable, "-m", "artdream", "worker"],
+                command or (sys.executable, "-m", "artdream", "worker"),
                 env={**os.environ, **settings, **(environment or {})},
                 stdout=log,
                 stderr=log,

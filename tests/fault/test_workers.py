@@ -1,6 +1,7 @@
 """Workers die, hang, freeze and stop, and every job ends once."""
 
 import signal
+import sys
 import time
 
 import psutil
@@ -11,6 +12,23 @@ from shared.jobtable import WORN
 from shared.queue import DREAM_TASK, lists, waiting
 from shared.transitions import TRIES
 from tests.fault.site import Site, Worker
+
+#: A worker that can be told to stop eating, as no real one can.
+OBEDIENT = """
+import signal, sys
+from celery.signals import worker_ready
+from artdream.cli import main
+
+@worker_ready.connect(weak=False)
+def obey(sender, **_):
+    def fast(*_):
+        sender.cancel_task_queue("live")
+        print("it eats no more", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGUSR2, fast)
+
+sys.argv = ["artdream", "worker"]
+main()
+"""
 
 #: Seconds within which a dead worker's job is another's.
 REDELIVERED = 30
@@ -116,10 +134,14 @@ def test_a_job_whose_message_was_lost_is_queued_again(pair: Site) -> None:
 
 def test_a_worker_that_is_connected_but_eats_nothing_starts_itself_anew(pair: Site) -> None:
     """Seen failing without the watchdog: the photo waited for ever."""
-    pair.app.control.cancel_consumer(Lane.LIVE.value)
-    time.sleep(1)  # the command travels by publish and subscribe; nothing tells that all have heard it
+    for worker in pair.workers:
+        worker.kill()
+    stuck = pair.start_worker(command=(sys.executable, "-c", OBEDIENT))
+    stuck.process.send_signal(signal.SIGUSR2)
+    pair.until(lambda: "it eats no more" in pair.log.read_text())
     job = pair.submit(14)
     passed = pair.until(lambda: pair.ended(job), patience=90)
     assert "it starts anew" in pair.log.read_text()
+    assert stuck.process.poll() is None
     pair.verify()
     print(f"a consumer that stood still: its job was done after {passed:.1f} s")  # noqa: T201
