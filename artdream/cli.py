@@ -28,12 +28,12 @@ from artdream.options import (
 )
 from artdream.rebuild import rebuild
 from artdream.recipes import recipes
-from shared.admission import admitted
 from shared.broker import AWAY, BARRED, refusal
 from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
 from shared.exporter import counted_together, exported
 from shared.jobs import Lane
+from shared.login import admitted
 from shared.logs import configure, in_json
 from shared.painters import NETWORK as MASTERS
 from shared.recipe import load_recipe, painter_recipe

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from artdream.report import phones_told
-from shared.admission import require_admission
 from shared.broker import AWAY, BARRED, connect, refusal, require_memory
 from shared.errors import ArtDreamError
+from shared.login import require_login
 from shared.names import dream_name
 from shared.presence import Part, Register
 from shared.recipe import load_recipe
@@ -90,7 +90,7 @@ def _ssh(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    require_admission(settings)
+    require_login(settings)
     client = connect(settings.broker)
     client.ping()
     require_memory(client)

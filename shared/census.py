@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import cast
 
 import redis
 from prometheus_client.core import GaugeMetricFamily
@@ -12,12 +11,10 @@ from prometheus_client.registry import Collector
 from shared.broker import AWAY, BARRED, PREFIX, connect
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
+from shared.jobtable import JobTable
 from shared.presence import Part, Register
 from shared.queue import lists
 from shared.settings import Settings
-
-#: Where kombu keeps what was delivered and not yet acknowledged.
-UNACKED = "unacked"
 
 #: Seconds that the broker has for an answer: whoever scrapes does not wait long.
 PATIENCE = 2
@@ -51,7 +48,7 @@ def _lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
     )
     seconds, microseconds = client.time()
     now = seconds + microseconds / 1e6
-    delivered = [_opened(text) for text in cast("list[str]", client.hvals(UNACKED))]
+    flying_by_lane = _in_flight(client)
     for lane in Lane:
         pipeline = client.pipeline(transaction=False)
         for name in lists(lane):
@@ -59,7 +56,7 @@ def _lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
             pipeline.lindex(name, -1)  # the next to be served, and so the oldest of its list
         answers = pipeline.execute()
         waiting, ends = sum(answers[::2]), [_job_id(text) for text in answers[1::2] if text]
-        flying = [job_id for job_id, routing_key in delivered if routing_key == lane]
+        flying = flying_by_lane[lane]
         for where, count, ids in (("waiting", waiting, ends), ("in flight", len(flying), flying)):
             jobs.add_metric([lane, where], count)
             oldest.add_metric([lane, where], _age(client, ids, now))
@@ -85,13 +82,14 @@ def _age(client: redis.Redis, job_ids: list[str], now: float) -> float:
     return max((now - float(at) for at in pipeline.execute() if at), default=0.0)
 
 
-def _opened(delivery: str) -> tuple[str, str]:
-    """Return the job of a delivery as kombu keeps it, and its lane; "" for what cannot be read."""
-    try:
-        message, _, routing_key = json.loads(delivery)[:3]
-        return str(message["headers"]["id"]), str(routing_key)
-    except (ValueError, TypeError, KeyError):
-        return "", ""
+def _in_flight(client: redis.Redis) -> dict[Lane, list[str]]:
+    """Return the jobs that workers hold, by lane."""
+    flying: dict[Lane, list[str]] = {lane: [] for lane in Lane}
+    table = JobTable(client)
+    for job_id in table.leased():
+        if job := table.job(job_id):
+            flying[job.lane].append(job_id)
+    return flying
 
 
 def _job_id(message: str) -> str:

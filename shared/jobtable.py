@@ -23,7 +23,7 @@ from shared.events import (
 )
 from shared.jobs import Job, State
 from shared.sidecar import Standing
-from shared.transitions import TRIES, UNDERWAY, UNHELD, Answer, Outcome, Transitions, key_of
+from shared.transitions import LEASES, TRIES, UNDERWAY, UNHELD, Answer, Outcome, Transitions, key_of
 
 #: Seconds after which a producer that wanted to queue a job and did not counts as dead.
 RESERVED = 5
@@ -172,6 +172,10 @@ class JobTable:
         Call it every few seconds: after a pause, which may have been the broker's, workers are given time first.
         """
         return self._transitions.lapsed()
+
+    def leased(self) -> list[str]:
+        """Name the jobs that are dreamt, also those whose worker has died a moment ago."""
+        return cast("list[str]", self._client.zrange(LEASES, 0, -1))
 
     def take_back(self, job_id: str, *, holder: str | None = None, idle: float | None = None) -> Job | None:
         """Make a job that nobody holds ready to be queued once more; None where somebody does, or it has ended.

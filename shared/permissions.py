@@ -17,7 +17,7 @@ _CALLS = (
     *("DEL artdream:", "EXISTS artdream:", "GET artdream:", "MGET artdream:", "SCAN 0", "SET artdream: v"),
     *("EXPIRE artdream: 1", "PERSIST artdream:"),
     *("HDEL artdream: f", "HEXISTS artdream: f", "HGET artdream: f", "HGETALL artdream:", "HINCRBY artdream: f 1"),
-    *("HMGET artdream: f", "HSET artdream: f v", "HSETNX artdream: f v", "HSTRLEN artdream: f", "HVALS unacked"),
+    *("HMGET artdream: f", "HSET artdream: f v", "HSETNX artdream: f v", "HSTRLEN artdream: f"),
     *("SADD artdream: m", "SMEMBERS artdream:", "SREM artdream: m"),
     *("XADD artdream: * f v", "XREAD STREAMS artdream: 0", "XREVRANGE artdream: + -"),
     *("ZADD unacked_index 1 m", "ZRANGE unacked_index 0 1", "ZREM unacked_index m"),

@@ -13,11 +13,11 @@ import redis
 from kombu import Connection
 from pydantic import SecretStr
 
-from shared.admission import require_admission
 from shared.broker import connect, connect_async
 from shared.errors import ArtDreamError
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
+from shared.login import require_login
 from shared.permissions import COMMANDS, KEYS, acl, missing
 from shared.recipe import load_recipe
 from shared.settings import Settings
@@ -50,7 +50,7 @@ def test_every_client_that_is_used_gets_in(settings: Settings) -> None:
     assert asyncio.run(asked())
     with Connection(settings.broker) as kombu:
         assert kombu.channel().client.ping()
-    require_admission(settings)
+    require_login(settings)
 
 
 def elsewhere(settings: Settings, **parts: str) -> Settings:
@@ -105,7 +105,7 @@ def test_whoever_is_not_let_in_is_told_what_to_do(
 ) -> None:
     """Each fails where its case in `refusal`, or `missing`, is left out."""
     with pytest.raises(ArtDreamError, match=f"^{FAULTS[how]}"):
-        require_admission(spoiled(settings, guarded_redis, tmp_path, how))
+        require_login(spoiled(settings, guarded_redis, tmp_path, how))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
 
 
 def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
-    require_admission(
+    require_login(
         elsewhere(settings, host="localhost").model_copy(
             update={"broker_url": SecretStr("rediss://:own-one-of@localhost:1/0")}
         )

@@ -1,4 +1,4 @@
-"""Admission: whether a broker that is there lets a part in and do its work, found out before the part starts."""
+"""The login: whether a broker that is there lets a part in and do its work, found out before the part starts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ def admitted(settings: Settings) -> Iterator[Settings]:
     not help: a certificate that is not trusted, a wrong password, a missing permission.
     """
     with reached(settings) as settings:
-        require_admission(settings)
+        require_login(settings)
         yield settings
 
 
-def require_admission(settings: Settings) -> None:
+def require_login(settings: Settings) -> None:
     """Return where the broker lets this installation in, or is away. Raises ArtDreamError where it never will."""
     with connect(settings.broker, patience=PATIENCE) as client:
         try:
