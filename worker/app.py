@@ -65,7 +65,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
         loglevel=logging.getLogger().getEffectiveLevel(),
     )
     beside: list[Reconciler | Watchdog | Stopping] = [
-        Reconciler(client, app),
+        Reconciler(client, settings),
         Watchdog(client, appetite),
         Stopping(settings.grace_seconds),
     ]

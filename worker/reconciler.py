@@ -4,14 +4,14 @@ import logging
 import threading
 
 import redis
-from celery import Celery
 from redis.exceptions import RedisError
 
 from shared.broker import PREFIX
 from shared.errors import ArtDreamError
 from shared.jobs import Job
 from shared.jobtable import JobTable
-from shared.queue import messages, submit, waiting_everywhere
+from shared.queue import celery_app, messages, submit, waiting_everywhere
+from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,11 @@ _TURN = f"{PREFIX}reconciling"
 class Reconciler(threading.Thread):
     """Runs in every worker's parent process; one looks at a time. Whatever it does twice has no effect."""
 
-    def __init__(self, client: redis.Redis, app: Celery) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._client = client
-        self._app = app
+        # Not the worker's: one that knows the task puts its time limits into messages, which the gate lets nobody do.
+        self._app = celery_app(settings)
         self._table = JobTable(client)
         self._ended = threading.Event()
         self._looks = 0
