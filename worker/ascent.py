@@ -23,11 +23,6 @@ from worker.slope import TILE, WHOLE, ShiftedLook, Slope
 #: Octaves are multiples of this, so that their Laplacian levels halve without remainder.
 GRAIN = 16
 
-#: An octave with a shorter side is left out. It shows a network too little to recognise anything; InceptionV3 has maps
-#: of no or one pixel there, and TensorFlow's bfloat16 convolutions with strides read memory that nobody wrote where
-#: they make a map one pixel wide (seen with TensorFlow 2.21 on a CPU with AMX: noise, or no number).
-SMALLEST = 112
-
 
 @dataclass(frozen=True)
 class Octave:
@@ -78,13 +73,16 @@ class Subject(Protocol):
         """Return where they may change, (1, 1, 1, 1) or (1, height, width, 1) in [0, 1]."""
 
 
-def octaves(height: int, width: int, ascent: Ascent) -> list[Octave]:
-    """List the octaves of a canvas, smallest first; the last is the canvas itself."""
+def octaves(height: int, width: int, ascent: Ascent, smallest: int) -> list[Octave]:
+    """List the octaves of a canvas, smallest first; the last is the canvas itself.
+
+    smallest: pixels; an octave with a shorter side is left out.
+    """
     sizes = [Octave(height, width)]
     for exponent in range(1, ascent.octaves):
         scale = ascent.octave_scale**-exponent
         smaller = Octave(*(max(GRAIN, round(side * scale / GRAIN) * GRAIN) for side in (height, width)))
-        if min(smaller.height, smaller.width) >= SMALLEST and smaller != sizes[0]:
+        if min(smaller.height, smaller.width) >= smallest and smaller != sizes[0]:
             sizes.insert(0, smaller)
     return sizes
 

@@ -190,7 +190,9 @@ class Engine:
             climb.optimiser,
             MEDIA[recipe.start],
             mounting,
-            octaves(canvas.height, canvas.width, recipe.ascent) if recipe.start == "photo" else [canvas],
+            octaves(canvas.height, canvas.width, recipe.ascent, climb.network.smallest)
+            if recipe.start == "photo"
+            else [canvas],
             recipe.ascent,
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
             givens=givens_of(recipe.objective, climb.network),

@@ -99,7 +99,7 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> 
         assert sending.stdout is not None
         batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
         sending.send_signal(signal.SIGINT)
-        _, told = sending.communicate(timeout=20)
+        _, told = sending.communicate(timeout=60)
     assert sending.returncode == 1
     assert f"artdream collect {batch} --out FOLDER" in told
     collected = artdream("collect", batch, "--wait", "--out", "visions", folder=up.folder)

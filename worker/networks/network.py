@@ -27,6 +27,10 @@ class Seen(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
+#: Pixels: from, to, in steps of.
+SMALLEST = (64, 512, 16)
+
+
 @dataclass(frozen=True)
 class Network:
     """A loaded network.
@@ -74,6 +78,25 @@ class Network:
         outputs = {name: self.model.get_layer(name).output for name in self.layers}
         shapes = keras.Model(self.model.input, outputs).compute_output_shape((1, 2048, 2048, 3))
         return {name: 2 ** round(math.log2(2048 / shape[1])) for name, shape in shapes.items() if len(shape) == 4}
+
+    @cached_property
+    def smallest(self) -> int:
+        """Pixels: the least side of a picture, in steps of 16 from 64, that leaves every layer two positions.
+
+        A smaller one shows a network too little to recognise anything; InceptionV3 has no or one position there. And
+        TensorFlow's bfloat16 convolutions with strides read memory that nobody wrote where they make a map one pixel
+        wide (seen with TensorFlow 2.21 on a CPU with AMX: noise, or no number).
+        """
+        outputs = {name: self.model.get_layer(name).output for name in self.layers}
+        asked = keras.Model(self.model.input, outputs)
+        for side in range(*SMALLEST):
+            try:
+                shapes = asked.compute_output_shape((1, side, side, 3)).values()
+            except ValueError:  # less than no position
+                continue
+            if min(shape[1] for shape in shapes if len(shape) == 4) >= 2:
+                return side
+        return SMALLEST[1]
 
     def class_index(self, name: str) -> int:
         """Return the class map's channel of a class, named in any case or by its number.

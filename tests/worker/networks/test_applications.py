@@ -15,7 +15,7 @@ from worker.ascent import octaves
 from worker.networks import Networks
 from worker.networks.weights import Weights
 
-#: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (worker.ascent.SMALLEST).
+#: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.smallest`).
 SIZES = [(96, 128), (139, 107)]
 
 #: Of the norm of a layer. float32: the order of additions. bfloat16: 8 bits, through up to 94 convolutions.
@@ -101,15 +101,17 @@ def test_inceptions_layers_have_the_same_names_in_every_process(shelf: Shelf) ->
     assert [strides[name] for name in ("conv1", "mixed0", "mixed3", "mixed8")] == [2, 8, 16, 32]
 
 
-def test_no_octave_is_so_small_that_a_layer_of_inception_is_one_pixel_wide() -> None:
-    """There bfloat16 is wrong on some processors, and below it the network has no answer."""
-    network = keras.applications.InceptionV3(weights=None, include_top=False)
+def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(shelf: Shelf) -> None:
+    """There bfloat16 is wrong on some processors, and below it InceptionV3 has no answer."""
+    networks = shelf.networks()
+    assert {name: networks.load(name).smallest for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
+    inception = networks.load("inception_v3")
+    assert inception.smallest == 112
     ascent = Ascent(octaves=8, octave_scale=1.2)
-    for long_side in LONG_SIDES:
-        for canvas in canvases(long_side):
-            for octave in octaves(canvas.height, canvas.width, ascent):
-                seen = network.compute_output_shape((1, octave.height, octave.width, 3))
-                assert min(seen[1:3]) >= 2, octave
+    for side in LONG_SIDES:
+        for canvas in canvases(side):
+            for octave in octaves(canvas.height, canvas.width, ascent, inception.smallest):
+                assert min(octave.height, octave.width) >= 107
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", EXACT), ("bfloat16", ROUNDED)])
