@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from display.forecast import Forecast
 from shared.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
@@ -49,14 +50,16 @@ class Scene:
         self._running: OrderedDict[str, Running] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._fates: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
+        self._ended: OrderedDict[str, str] = OrderedDict()  # job → how
         self._forecast = Forecast()
 
     def apply(self, recorded: Recorded) -> Change | None:
         """Take in one event; return what viewers must be told, None where nothing they see has changed."""
         match recorded.event:
             case Accepted() as event:
-                # A batch is the operator's; guests wait for guests.
-                return self._wait(event.job_id, recorded.at) if event.lane == Lane.LIVE else None
+                # A batch is the operator's; guests wait for guests. Of a dream that is there it is an echo.
+                waits = event.lane == Lane.LIVE and self._ended.get(event.job_id) != "dreamt"
+                return self._wait(event.job_id, recorded.at) if waits else None
             case Started() as event:
                 self._forecast.start(event.job_id, event.worker, recorded.at)
                 if recorded.held:
@@ -66,6 +69,8 @@ class Scene:
                 return self._run("started", job)
             case Progress() as event:
                 known = self._running.get(event.job_id)
+                if known is None and event.job_id in self._ended:  # late, or a second time
+                    return None
                 if recorded.held:
                     return self._withdraw(event.job_id, recorded.at) if known else None
                 job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.at)
@@ -73,9 +78,11 @@ class Scene:
             case Completed() as event:
                 self._fates.pop(event.job_id, None)
                 self._forecast.end(event.job_id, recorded.at, dreamt=True)
+                self._end(event.job_id, "dreamt")
                 return self._withdraw(event.job_id, recorded.at)
             case Failed() | Cancelled() | Deleted() as event:
                 self._forecast.end(event.job_id, recorded.at, dreamt=False)
+                self._end(event.job_id, event.type)
                 if not isinstance(event, Deleted):
                     self._remember(event.job_id, "failed")
                 return self._withdraw(event.job_id, recorded.at)
@@ -124,10 +131,13 @@ class Scene:
         """Tell how many photos wait, and in how many seconds the last of them will have its dream, None if unknown."""
         return {"waiting": len(self._waiting), "seconds": self._forecast.seconds(len(self._waiting), now)}
 
+    def _end(self, job_id: str, how: str) -> None:
+        self._ended[job_id] = how
+        _keep_newest(self._ended, ENDED)
+
     def _remember(self, job_id: str, fate: str, reason: str = "") -> None:
         self._fates[job_id] = fate, reason
-        while len(self._fates) > ENDED:
-            self._fates.popitem(last=False)
+        _keep_newest(self._fates, ENDED)
 
     def _wait(self, job_id: str, now: float) -> Change | None:
         before = len(self._waiting)
@@ -140,6 +150,7 @@ class Scene:
     def _run(self, kind: str, job: Running) -> Change:
         self._waiting.pop(job.job_id, None)
         self._fates.pop(job.job_id, None)
+        self._ended.pop(job.job_id, None)
         self._running[job.job_id] = job
         if kind == "started":
             self._running.move_to_end(job.job_id)
@@ -153,6 +164,6 @@ class Scene:
         return Change("ended", {"job_id": job_id} | self.queue(now))
 
 
-def _keep_newest(jobs: OrderedDict[str, Running] | OrderedDict[str, None], most: int) -> None:
+def _keep_newest(jobs: OrderedDict[str, Any], most: int) -> None:
     while len(jobs) > most:
         jobs.popitem(last=False)

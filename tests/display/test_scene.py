@@ -54,6 +54,26 @@ def test_a_job_waits_runs_and_becomes_a_dream() -> None:
     assert not scene.shows("x")
 
 
+def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
+    """Seen failing without `_ended`: a frame that came late emerged for a minute, an echo waited for ever."""
+    scene = Scene()
+    frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
+    way: list[Event] = [accepted("x"), started("x"), frame, completed("x")]
+    for second, event in enumerate(way):
+        scene.apply(at(second, event))
+    for second, event in enumerate([accepted("x"), frame, completed("x"), frame, accepted("x")]):
+        scene.apply(at(10 + second, event))
+        assert shown(scene, now=10 + second) == ([], 0)
+
+
+def test_a_job_that_failed_may_wait_again() -> None:
+    scene = Scene()
+    scene.apply(at(1, started("x")))
+    scene.apply(at(2, Failed(job_id="x", photo_id=PHOTO, reason="r")))
+    scene.apply(at(3, accepted("x")))
+    assert shown(scene) == ([], 1)
+
+
 def test_a_failed_job_is_forgotten() -> None:
     scene = Scene()
     scene.apply(at(1, started("x")))
