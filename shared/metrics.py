@@ -26,7 +26,7 @@ def ended(outcome: str) -> None:
 
 
 def fault(kind: str) -> None:
-    """Count a fault: bug, expected, time limit; away."""
+    """Count a fault: bug, expected, time limit, worker died, message lost; away."""
     _FAULTS.labels(kind).inc()
 
 

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
         description="What they may choose from.",
     )
     sends_per_guest: int = Field(6, ge=1, description="Photos that one guest may send in ten minutes.")
+    clips: bool = Field(True, description="Whether workers make clips of finished dreams, between the dreams.")
     cache_mb: int = Field(
         2000, ge=0, description="Megabytes of pictures that the display keeps where the store is not a folder."
     )

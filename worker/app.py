@@ -6,6 +6,8 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from celery.exceptions import Reject
@@ -18,7 +20,7 @@ from shared.presence import LIFETIME, Part, Register
 from shared.queue import DREAM_TASK, celery_app
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import StoreError
+from shared.store import Store, StoreError
 from worker.admission import Admission
 from worker.appetite import Appetite
 from worker.gate import guard
@@ -31,13 +33,24 @@ from worker.stopping import Stopping
 from worker.voice import one_voice
 from worker.watchdog import Watchdog
 
+if TYPE_CHECKING:
+    from worker.dreamer import Dreamer
+
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, *, concurrency: int = 1) -> None:
+def engine(settings: Settings) -> "Dreamer":
+    """Make the dreamer of an installation. Imports TensorFlow or JAX, so never in a parent (tensorflow #57877)."""
+    with silence():
+        from worker.engine import Engine
+
+        return Engine.of(settings, Store(settings.store))
+
+
+def run(settings: Settings, *, concurrency: int = 1, dreamer: "Callable[[Settings], Dreamer]" = engine) -> None:
     """Work until SIGTERM: then finish what is being dreamt, or hand it back when the grace is over, and return.
 
-    concurrency: pool processes; each loads the networks for itself. Raises ArtDreamError where no broker is known, or
+    concurrency: pool processes; each makes a dreamer for itself. Raises ArtDreamError where no broker is known, or
     where the broker may drop what it keeps.
     """
     client = connect(settings.broker)
@@ -47,7 +60,7 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
     app = celery_app(settings)
     appetite = Appetite(concurrency)
     app.steps["consumer"].add(appetite.step())
-    process = PoolProcess(settings, appetite)
+    process = PoolProcess(settings, appetite, dreamer)
     process.register_task(app)
     count_misreadings()
     one_voice()
@@ -79,9 +92,10 @@ def run(settings: Settings, *, concurrency: int = 1) -> None:
 class PoolProcess:
     """What lives in a pool process. Everything heavy is made in `begin`, after the fork (tensorflow #57877)."""
 
-    def __init__(self, settings: Settings, appetite: Appetite) -> None:
+    def __init__(self, settings: Settings, appetite: Appetite, dreamer: "Callable[[Settings], Dreamer]") -> None:
         self._settings = settings
         self._appetite = appetite
+        self._dreamer = dreamer
         self._name = ""
         self._state, self._since = "warming up", time.time()
         self._gone = threading.Event()
@@ -110,14 +124,14 @@ class PoolProcess:
         self._register = Register(connect(self._settings.broker))
         threading.Thread(target=self._announce, name="presence", daemon=True).start()
         started = time.perf_counter()
-        with silence():
-            from worker.studio import Studio
+        dreamer = self._dreamer(self._settings)
+        from worker.studio import Studio
 
         self._admission = Admission(self._settings)
-        self._studio = Studio(self._settings, self._name)
+        self._studio = Studio(self._settings, self._name, dreamer)
         self._opened.callback(self._studio.close)
         for name in self._settings.recipes:
-            self._studio.warm(load_recipe(name))
+            dreamer.warm(load_recipe(name))
         log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
         self._turn("ready")
         self._appetite.tell_warm()

@@ -5,7 +5,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -18,9 +17,10 @@ from shared.events import Verdict
 from shared.objective import Classes
 from shared.recipe import Recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.store import Store, StoreError
 from worker.ascent import Moment, Octave, ascend, octaves
 from worker.backend import ran_out
+from worker.dreamer import Dreamt, Frame, Pixels
 from worker.medium import MEDIA
 from worker.mounting import Mounting
 from worker.networks import Networks
@@ -33,7 +33,6 @@ from worker.slope import Slope
 
 log = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 #: A frame is shown at the end of each octave, and in between whenever this share of the work has been done since.
@@ -41,36 +40,6 @@ FRAME_EVERY = 0.08
 
 #: Classes that a sidecar tells of besides those that the recipe asked for.
 VERDICTS = 5
-
-
-@dataclass(frozen=True)
-class Frame:
-    """An intermediate picture of a dream, at its final size; the last is the dream itself."""
-
-    #: From 0.
-    index: int
-    #: The share of the work that is done, above 0, up to 1.
-    fraction: float
-    #: (height, width, 3), with the photo's own aspect.
-    pixels: Pixels
-
-
-@dataclass(frozen=True)
-class Dreamt:
-    """A finished dream, and what made it."""
-
-    #: (height, width, 3), with the photo's own aspect.
-    pixels: Pixels
-    #: SHA-256 of the network's weights, as hex digits.
-    weights: str
-    #: What the network computed in: "float32" or "bfloat16".
-    precision: str
-    #: The artworks it took after, as `artist/file`.
-    artworks: tuple[str, ...]
-    #: For a recipe that asks for classes, how much of them the network sees; else ().
-    verdicts: tuple[Verdict, ...]
-    #: Where photo and dream lie on the map of a network that has one.
-    place: Place | None = None
 
 
 class _Climb(NamedTuple):
@@ -150,6 +119,10 @@ class Engine:
         for canvas in canvases(recipe.canvas):
             self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short, seed=0)
         self._warm.add(key)
+        try:
+            self._networks.offer_maps()
+        except StoreError as error:  # the display does without
+            log.warning("The art map was not put into the store: %s", error)
 
     def _dream(
         self,

@@ -17,7 +17,7 @@ from shared.broker import AWAY
 from shared.names import frame_name
 from shared.signature import SIGNATURE
 from shared.store import Store, StoreError
-from worker.engine import Frame
+from worker.dreamer import Frame
 
 log = logging.getLogger(__name__)
 

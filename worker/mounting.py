@@ -10,6 +10,7 @@ from shared.canvas import Canvas, canvas_for, fitted
 from shared.recipe import Ellipse, Recipe, Stencil
 from worker.ascent import Moment, Octave
 from worker.backend import resized
+from worker.dreamer import Pixels
 from worker.networks.network import to_picture, to_pixels
 from worker.references import References
 
@@ -18,8 +19,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 #: Rows that are developed at once, so that a large dream is never here several times as floats.
 BAND = 256
-
-Pixels = NDArray[np.uint8]
 
 
 class Mounting:

@@ -6,6 +6,7 @@ import threading
 import redis
 from redis.exceptions import RedisError
 
+from shared import metrics
 from shared.broker import PREFIX
 from shared.errors import ArtDreamError
 from shared.jobs import Job
@@ -57,7 +58,7 @@ class Reconciler(threading.Thread):
     def look(self) -> None:
         """Look once. Raises RedisError, and ArtDreamError where a job cannot be queued now."""
         for job_id in self._table.lapsed():
-            self._queue(self._table.take_back(job_id), "its worker died")
+            self._queue(self._table.take_back(job_id), "worker died")
         self._looks += 1
         count = self._table.count_unheld(BETWEEN)
         if not count or (count <= waiting_everywhere(self._client) and self._looks % THOROUGH):
@@ -67,9 +68,10 @@ class Reconciler(threading.Thread):
             if job_id not in told:
                 # An accepted one has no message by right; of a queued one it was lost with whoever had popped it.
                 job = self._table.take_back(job_id, idle=BETWEEN) or self._table.job(job_id)
-                self._queue(job, "nobody had a message of it")
+                self._queue(job, "message lost")
 
     def _queue(self, job: Job | None, why: str) -> None:
         if job is not None:
             log.warning("job %s is put back into its lane: %s", job.id, why)
+            metrics.fault(why)
             submit(self._app, self._table, job)

@@ -5,6 +5,7 @@ import io
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import numpy as np
@@ -21,18 +22,15 @@ from shared.events import Stage, Stages
 from shared.jobs import Job, State
 from shared.jobtable import Claim, Held, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
-from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.sidecar import Sidecar, Standing
 from shared.stopwatch import tell, timed
 from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
-from worker.engine import Engine, Frame
+from worker.dreamer import Dreamer, Frame
 from worker.frames import FramePublisher, jpeg, thumbnail
 from worker.hold import HandedBack, Hold, Void
 from worker.names import died_here
-from worker.networks import Networks
-from worker.references import References
 
 T = TypeVar("T")
 
@@ -45,22 +43,13 @@ BACKOFF = (0.2, 0.5, 1, 2, 5)
 class Studio:
     """One process's broker connection, store and way of working. Made after the fork, never before."""
 
-    def __init__(self, settings: Settings, worker: str) -> None:
+    def __init__(self, settings: Settings, worker: str, dreamer: Dreamer) -> None:
         self._worker = worker
+        self._dreamer = dreamer
         self._table = JobTable(connect(settings.broker), approval=settings.approval)
         self._store = Store(settings.store)
-        self._networks = Networks(settings.weights, self._store, settings.precision)
-        self._engine = Engine(self._networks, References(self._store))
-        self._clips = ClipMaker(self._store)
+        self._clips = ClipMaker(self._store) if settings.clips else None
         self._patience = settings.time_limit_seconds
-
-    def warm(self, recipe: Recipe) -> None:
-        """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
-        self._engine.warm(recipe)
-        try:
-            self._networks.offer_maps()
-        except StoreError as error:  # the display does without
-            log.warning("The art map was not put into the store: %s", error)
 
     def work(self, job_id: str) -> None:
         """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
@@ -78,7 +67,7 @@ class Studio:
             log.info("job %s has ended already; its delivery is dropped", job_id)
             return
         try:
-            with self._clips.aside(), Hold(self._table, claim) as hold:
+            with self._aside(), Hold(self._table, claim) as hold:
                 if self._insist(lambda: buried(self._store, job_id)):  # and the broker has forgotten it
                     self._insist(lambda: self._table.delete(job_id, claim.job.photo_id))
                     raise Void
@@ -110,7 +99,8 @@ class Studio:
                 log.info("job %s completed: %s", job_id, _told(sidecar.stages))
                 if standing is Standing.HELD and sidecar.standing is Standing.SHOWN:  # approval was asked for meanwhile
                     self._put(sidecar.model_copy(update={"standing": standing}))
-                self._clips.offer(job_id)
+                if self._clips:
+                    self._clips.offer(job_id)
             else:
                 log.info("job %s was called off or taken over by another worker; its dream is not announced", job_id)
                 metrics.ended("called off")
@@ -118,7 +108,12 @@ class Studio:
 
     def close(self) -> None:
         """Stop what goes on beside the dreams; takes a few seconds at most."""
-        self._clips.close()
+        if self._clips:
+            self._clips.close()
+
+    def _aside(self) -> AbstractContextManager[object]:
+        """Let clips wait while a dream goes on."""
+        return self._clips.aside() if self._clips else contextlib.nullcontext()
 
     def _claimed(self, job_id: str) -> Claim | None:
         try:
@@ -143,7 +138,7 @@ class Studio:
                 hold.check()
                 frames.offer(frame)
 
-            dreamt = self._engine.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
+            dreamt = self._dreamer.dream(photo, job.recipe, seed=job.seed, on_frame=offer)
         with timed(job.id, stages, Stage.PUBLISH):
             data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
             self._insist(hold.insist)  # one that was stopped meanwhile must not write over its successor's

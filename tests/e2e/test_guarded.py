@@ -383,6 +383,7 @@ def test_the_worker_counts_over_all_its_pool_processes(evening: Evening) -> None
     assert number("worker", "artdream_jobs_total", outcome="completed") == 3
     assert number("worker", "artdream_jobs_total", outcome="failed") == 1
     assert number("worker", "artdream_faults_total", kind="expected") == 1
+    assert number("worker", "artdream_faults_total", kind="message lost") == 1
     assert number("worker", "artdream_stage_seconds_count", stage="dream") == 3
     assert number("worker", "artdream_stage_seconds_count", stage="queue") == 5  # one was begun twice, one had no photo
     assert number("worker", "artdream_stage_seconds_sum", stage="dream") > 0.3

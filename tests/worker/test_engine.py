@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from shared.errors import ArtDreamError
 from shared.recipe import Recipe, load_recipe, recipe_names
 from worker.backend import traces
-from worker.engine import Engine, Frame
+from worker.dreamer import Frame
+from worker.engine import Engine
 from worker.networks import Networks
 from worker.networks.network import to_picture
 from worker.references import References

@@ -1,0 +1,56 @@
+"""A dreamer: whatever makes dreams of photos, as the studio knows it. The engine is one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.artmap import Place
+from shared.events import Verdict
+from shared.recipe import Recipe
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An intermediate picture of a dream, at its final size; the last is the dream itself."""
+
+    #: From 0.
+    index: int
+    #: The share of the work that is done, above 0, up to 1.
+    fraction: float
+    #: (height, width, 3), with the photo's own aspect.
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Dreamt:
+    """A finished dream, and what made it."""
+
+    #: (height, width, 3), with the photo's own aspect.
+    pixels: Pixels
+    #: SHA-256 of the network's weights, as hex digits.
+    weights: str
+    #: What the network computed in: "float32" or "bfloat16".
+    precision: str
+    #: The artworks it took after, as `artist/file`.
+    artworks: tuple[str, ...] = ()
+    #: For a recipe that asks for classes, how much of them the network sees; else ().
+    verdicts: tuple[Verdict, ...] = ()
+    #: Where photo and dream lie on the map of a network that has one.
+    place: Place | None = None
+
+
+class Dreamer(Protocol):
+    """Dreams one photo at a time."""
+
+    def warm(self, recipe: Recipe) -> None:
+        """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
+
+    def dream(
+        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+    ) -> Dreamt:
+        """Dream a photo, (height, width, 3). What `on_frame` raises ends the dream. Raises ArtDreamError."""
