@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists chaos soak fuzz settings pictures
+.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists bench-scale chaos soak fuzz settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -41,6 +41,9 @@ bench-display: .venv/dev
 
 bench-artists: .venv/dev
 	.venv/bin/python -m benchmarks.artists $(ARGS)
+
+bench-scale: .venv/dev
+	.venv/bin/python -m benchmarks.scale $(ARGS)
 
 # Everything breaks, and every photo must end once: 300 jobs and 60 faults, or half an hour of them.
 chaos: .venv/dev

@@ -1,0 +1,224 @@
+"""What the way around the dreams carries: many workers, long queues, many dreams a second.
+
+The workers are real (Celery, broker, job table, store); only their dreamer sleeps for as long as a GPU dreams.
+
+    make bench-scale [ARGS="workers lanes queue pictures --most 64"]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import percentile, publish
+from producer.convert import convert
+from shared.broker import connect
+from shared.events import Completed, EventReader, Failed, Started
+from shared.jobs import Job, Lane
+from shared.jobtable import JobTable
+from shared.names import photo_name
+from shared.presence import Part, Register
+from shared.queue import celery_app, submit
+from shared.recipe import Recipe, load_recipe
+from shared.settings import Settings
+from shared.store import Store
+from tests.pictures import colours, jpeg
+from tests.servers import valkey
+from worker.dreamer import Dreamt, Frame, Pixels
+
+#: Seconds of a dream on a GPU: what the original took.
+DREAM = 2.5
+
+#: Dreams of each worker in a round.
+ROUNDS = 8
+
+#: Photos of a standing batch, and guests' photos that come in between, one a second.
+STANDING, GUESTS = 2000, 30
+
+#: Jobs in the long queue.
+QUEUE = 10_000
+
+#: Dreams of no length.
+PICTURES = 1000
+
+
+class Sleeper:
+    """Sleeps, and gives the photo back."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def warm(self, recipe: Recipe) -> None:
+        """Nothing needs to be warm."""
+
+    def dream(
+        self,
+        photo: Pixels,
+        recipe: Recipe,  # noqa: ARG002
+        *,
+        seed: int,  # noqa: ARG002
+        on_frame: Callable[[Frame], None] | None = None,  # noqa: ARG002
+    ) -> Dreamt:
+        """Take as long as a GPU."""
+        time.sleep(self._seconds)
+        return Dreamt(photo, "0" * 64, "float32")
+
+
+class Hall:
+    """A broker, a store, and workers that sleep."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.settings = Settings(data=folder, broker_url=url, clips=False, recipe="lines", _env_file=None)
+        self.client = connect(url)
+        self.table = JobTable(self.client)
+        self.app = celery_app(self.settings)
+        self.store = Store(self.settings.store)
+        self.recipe = load_recipe("lines")
+        data = convert(jpeg(colours(0, (640, 480))))
+        self.store.put(photo_name(data.photo_id), data.jpeg)
+        self.photo = data.photo_id
+        self._seeds = iter(range(10**9))
+
+    @contextmanager
+    def workers(self, count: int, seconds: float) -> Iterator[None]:
+        """Have so many workers."""
+        command = [sys.executable, "-m", "benchmarks.scale", "--work", str(seconds)]
+        environment = {**os.environ, **self.settings.environment()}
+        with (self.settings.data / "workers.log").open("ab") as log:
+            processes = [subprocess.Popen(command, env=environment, stdout=log, stderr=log) for _ in range(count)]
+        try:
+            while self._ready() < count:
+                time.sleep(0.5)
+            yield
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
+
+    def submit(self, lane: Lane = Lane.BATCH) -> Job:
+        """Submit one job."""
+        job = Job(photo_id=self.photo, recipe=self.recipe, seed=next(self._seeds), lane=lane)
+        submit(self.app, self.table, job)
+        return job
+
+    def follow(self, jobs: list[Job]) -> tuple[float, dict[str, float]]:
+        """Wait for the ends of jobs; return when the first was started and when each ended (broker's clock)."""
+        wanted, started, ended = {job.id for job in jobs}, float("inf"), dict[str, float]()
+        reader = EventReader(self.client)
+        while len(ended) < len(wanted):
+            for recorded in reader.read(count=1000, wait=0.5):
+                event = recorded.event
+                if isinstance(event, Started) and event.job_id in wanted:
+                    started = min(started, recorded.at)
+                elif isinstance(event, (Completed, Failed)) and event.job_id in wanted:
+                    ended[event.job_id] = recorded.at
+        return started, ended
+
+    def now(self) -> float:
+        """Return the broker's time."""
+        seconds, micros = self.client.time()
+        return seconds + micros / 1e6
+
+    def empty(self) -> None:
+        """Forget everything but the photo."""
+        self.client.flushall()
+
+    def _ready(self) -> int:
+        return sum(one.part is Part.WORKER and one.state == "ready" for one in Register(self.client).present())
+
+
+def measure_workers(hall: Hall, most: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How many dreams a second so many workers make, of what they could."""
+    for count in (1, 4, 16, 64):
+        if count > most:
+            break
+        with hall.workers(count, DREAM):
+            jobs = [hall.submit() for _ in range(ROUNDS * count)]
+            started, ended = hall.follow(jobs)
+        rate = len(jobs) / (max(ended.values()) - started)
+        yield f"{count} workers, dreams/s", {"value": rate, "share of ideal": rate * DREAM / count}
+        hall.empty()
+
+
+def measure_lanes(hall: Hall, most: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How long a guest waits while a batch stands."""
+    with hall.workers(min(16, most), DREAM):
+        for _ in range(STANDING):
+            hall.submit()
+        begun, guests = dict[str, float](), []
+        for _ in range(GUESTS):
+            begun[(job := hall.submit(Lane.LIVE)).id] = hall.now()
+            guests.append(job)
+            time.sleep(1)
+        _, ended = hall.follow(guests)
+    waits = [ended[job_id] - at for job_id, at in begun.items()]
+    yield f"a guest beside a batch of {STANDING}, s, median", {"value": percentile(waits, 0.5)}
+    yield "p95", {"value": percentile(waits, 0.95)}
+    hall.empty()
+
+
+def measure_queue(hall: Hall, _: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How fast jobs are submitted, and what the broker keeps of them."""
+    before = hall.client.info("memory")["used_memory"]
+    started = time.perf_counter()
+    for _ in range(QUEUE):
+        hall.submit()
+    seconds = time.perf_counter() - started
+    memory = hall.client.info("memory")["used_memory"] - before
+    yield f"submits/s, {QUEUE} jobs", {"value": QUEUE / seconds}
+    yield f"broker memory of {QUEUE} waiting jobs, MB", {"value": memory / 1e6}
+    hall.empty()
+
+
+def measure_pictures(hall: Hall, _: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How many real pictures a second go through where dreaming takes no time."""
+    with hall.workers(2, 0.0):
+        jobs = [hall.submit() for _ in range(PICTURES)]
+        started, ended = hall.follow(jobs)
+    yield "2 workers, pictures/s, no dreaming", {"value": len(jobs) / (max(ended.values()) - started)}
+    hall.empty()
+
+
+PARTS = {
+    "workers": measure_workers,
+    "lanes": measure_lanes,
+    "queue": measure_queue,
+    "pictures": measure_pictures,
+}
+
+
+def main() -> None:
+    """Measure, or be one of the workers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--most", type=int, default=64)
+    parser.add_argument("--work", type=float)
+    chosen = parser.parse_args()
+    if chosen.work is not None:
+        from worker.app import run
+
+        run(Settings.read(), dreamer=lambda _: Sleeper(chosen.work))
+        return
+    figures: dict[str, Any] = {}
+    with valkey() as server, tempfile.TemporaryDirectory() as folder:
+        hall = Hall(Path(folder), f"{server.connection_url}/0")
+        for part in chosen.parts or PARTS:
+            for name, facts in PARTS[part](hall, chosen.most):
+                figures[name] = facts
+                print(name, facts, flush=True)
+    rows = [
+        (name, f"{facts['value']:.2f}", f"{facts['share of ideal']:.1%}" if "share of ideal" in facts else "")
+        for name, facts in figures.items()
+    ]
+    publish("scale", ("figure", "", "of ideal"), rows, {"figures": figures})
+
+
+if __name__ == "__main__":
+    main()
