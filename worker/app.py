@@ -25,7 +25,6 @@ from worker.admission import Admission
 from worker.appetite import Appetite
 from worker.gate import guard
 from worker.hold import HandedBack
-from worker.misreadings import count_misreadings
 from worker.names import name_of
 from worker.reconciler import Reconciler
 from worker.silence import silence
@@ -62,7 +61,6 @@ def run(settings: Settings, *, concurrency: int = 1, dreamer: "Callable[[Setting
     app.steps["consumer"].add(appetite.step())
     process = PoolProcess(settings, appetite, dreamer)
     process.register_task(app)
-    count_misreadings()
     one_voice()
     worker_process_init.connect(process.begin, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)

@@ -13,6 +13,7 @@ import redis
 from kombu.transport import redis as transport
 from kombu.utils.json import loads
 
+from shared import metrics
 from shared.broker import connect
 from shared.rejections import Rejection, count_rejection
 from shared.settings import Settings
@@ -30,6 +31,7 @@ def guard(settings: Settings) -> None:
 
     def reject(reason: Rejection) -> None:
         log.warning("a message was rejected: it %s", reason)
+        metrics.unreadable("message")
         with suppress(redis.RedisError):
             count_rejection(client, reason)
 

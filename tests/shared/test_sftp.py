@@ -64,7 +64,7 @@ def test_an_object_comes_down_into_a_file(url: str, tmp_path: Path) -> None:
 
 def test_no_name_leads_out_of_the_folder(url: str, folder: Path) -> None:
     for name in ("../photo.jpg", "photos/../../photo.jpg", "/photo.jpg"):
-        with pytest.raises(StoreError, match="is no object's name"):
+        with pytest.raises(ArtDreamError, match="is no object's name"):
             Store(url).put(name, b"x")
     assert not folder.parent.exists()
 
