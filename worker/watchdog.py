@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import psutil
 import redis
+from celery.signals import worker_shutting_down
 from celery.worker import state
 from redis.exceptions import RedisError
 
@@ -34,6 +35,7 @@ class Watchdog(threading.Thread):
         self._client = client
         self._appetite = appetite
         self._ended = threading.Event()
+        worker_shutting_down.connect(lambda **_: self.end(), weak=False)  # from then on it takes nothing by right
 
     def end(self) -> None:
         """Let it end."""
