@@ -31,11 +31,11 @@ def artdream(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "artdream", *arguments]
-    told = _environment() | dict(environment or {})
+    told = operators_environment() | dict(environment or {})
     return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=120, check=False)
 
 
-def _environment() -> dict[str, str]:
+def operators_environment() -> dict[str, str]:
     """Return an operator's environment: JAX, where a test has imported it, has set TensorFlow's log level."""
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
@@ -68,7 +68,7 @@ class Up:
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env=_environment() | {"COLUMNS": "200"},
+                env=operators_environment() | {"COLUMNS": "200"},
             )
         self._reader: EventReader | None = None
         self.events: list[Event] = []

@@ -5,7 +5,6 @@ One evening is run, with what goes wrong in one, and looked at from each of thes
 
 import io
 import json
-import os
 import re
 import signal
 import subprocess
@@ -39,7 +38,7 @@ from shared.store import Store
 from tests.pictures import colours
 from tests.redisserver import RedisServer, require_redis
 from tests.servers import S3Server
-from tests.stack import free_port
+from tests.stack import free_port, operators_environment
 
 #: Words that stand in no line, event, sidecar or command line.
 SECRETS = {
@@ -299,7 +298,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.environment.items():
             patch.setenv(name, value)
-        environment = {**os.environ, **chosen}
+        environment = operators_environment() | chosen
         del environment["AWS_SECRET_ACCESS_KEY"]  # it comes from a file
         evening = Evening(folder, redis, s3, ports, environment)
         try:
