@@ -4,15 +4,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from pydantic import ValidationError
-
 from artdream.options import DataOption, out, reached_settings
 from shared.broker import connect
 from shared.jobs import Job
 from shared.jobtable import JobTable
 from shared.names import DREAMS, TOMBSTONES, sidecar_name
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing
+from shared.sidecar import Standing, read_sidecar
 from shared.steering import settle
 from shared.store import Store
 
@@ -41,9 +39,10 @@ def remembered(settings: Settings) -> Counter[str]:
     counts = Counter({"dreams": 0, "hidden dreams": 0, "deletions": 0})
     for entry in store.entries(TOMBSTONES):  # first: whatever else is left of them
         counts["deletions"] += table.remember_deleted(entry.name.removeprefix(TOMBSTONES))
-    names = (entry.name for entry in store.entries(DREAMS) if entry.name == sidecar_name(_job_id(entry.name)))
+    names = (entry.name for entry in store.entries(DREAMS))
+    jobs = (job_id for name in names if name == sidecar_name(job_id := _job_id(name)))
     with ThreadPoolExecutor(AT_ONCE) as readers:
-        for sidecar in filter(None, readers.map(partial(_sidecar, store), names)):
+        for sidecar in filter(None, readers.map(partial(read_sidecar, store), jobs)):
             job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
             hidden = sidecar.standing is not Standing.SHOWN
             if job.id == sidecar.job_id and table.remember(job, held=hidden):
@@ -53,13 +52,6 @@ def remembered(settings: Settings) -> Counter[str]:
 
 def _job_id(name: str) -> str:
     return name.removeprefix(DREAMS).partition("/")[0]
-
-
-def _sidecar(store: Store, name: str) -> Sidecar | None:
-    try:
-        return Sidecar.model_validate_json(store.get(name) or b"")
-    except ValidationError:  # of a later version, or damaged: the gallery tells of it
-        return None
 
 
 def _recalled(settings: Settings) -> int:

@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-import logging
 import sys
 import threading
 import time
@@ -11,15 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from pydantic import ValidationError
-
 from shared.artmap import Place
 from shared.events import Completed
-from shared.names import clip_name, preview_name, sidecar_name, thumb_name
-from shared.sidecar import Sidecar, Standing
+from shared.names import DREAMS, TOMBSTONES, clip_name, preview_name, thumb_name
+from shared.sidecar import Sidecar, Standing, read_sidecar
 from shared.store import Store
-
-_LOG = logging.getLogger(__name__)
 
 #: Dreams of one page.
 PAGE = 48
@@ -145,8 +140,8 @@ class Archive:
         held: which jobs nobody may see, whatever their sidecars say. told: called whenever some have been added.
         Raises StoreError, and whatever `held` raises.
         """
-        buried = {entry.name.rpartition("/")[2] for entry in store.entries("tombstones/")}
-        entries = [entry for entry in store.entries("dreams/") if entry.name.endswith("/dream.json")]
+        buried = {entry.name.rpartition("/")[2] for entry in store.entries(TOMBSTONES)}
+        entries = [entry for entry in store.entries(DREAMS) if entry.name.endswith("/dream.json")]
         entries.sort(key=lambda entry: entry.modified, reverse=True)
         job_ids = [job_id for entry in entries if (job_id := entry.name.split("/")[1]) not in self._known]
         for job_id in buried:
@@ -212,15 +207,3 @@ class Archive:
 
 def _place(dream: Dream) -> tuple[float, str]:
     return dream.at, dream.job_id
-
-
-def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
-    """Return what is known of a dream, None where nothing is or it cannot be read. Raises StoreError."""
-    text = store.get(sidecar_name(job_id))
-    if text is None:
-        return None
-    try:
-        return Sidecar.model_validate_json(text)
-    except ValidationError as error:
-        _LOG.info("the sidecar of %s is not one known here: %s", job_id, error.errors()[0]["msg"])
-        return None

@@ -9,7 +9,7 @@ from typing import cast
 
 import redis
 
-from display.archive import Archive, Dream, read_sidecar
+from display.archive import Archive, Dream
 from shared.broker import AWAY, PREFIX, connect
 from shared.erasure import bury, erase
 from shared.errors import ArtDreamError
@@ -20,7 +20,7 @@ from shared.names import photo_name, sidecar_name
 from shared.queue import celery_app, submit
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing
+from shared.sidecar import Sidecar, Standing, read_sidecar
 from shared.steering import Steering, note, read_steering, settle, steer
 from shared.store import Store, StoreError
 

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from display.archive import Archive, read_sidecar
+from display.archive import Archive
 from display.aside import aside
 from display.headers import PLAIN, policy
 from display.words import words
 from shared.objective import Classes
 from shared.settings import Settings
-from shared.sidecar import Sidecar
+from shared.sidecar import Sidecar, read_sidecar
 from shared.store import Store, StoreError
 
 _HEADERS = policy(**PLAIN) | {"Cache-Control": "no-cache"}

@@ -1,6 +1,5 @@
 """The census: what waits, what is in flight, since when, and who is there, counted in the broker when it is asked."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,13 +7,14 @@ import redis
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from shared.broker import AWAY, BARRED, PREFIX, connect
+from shared.broker import AWAY, BARRED, connect
 from shared.errors import ArtDreamError
 from shared.jobs import Lane
 from shared.jobtable import JobTable
 from shared.presence import Part, Register
-from shared.queue import lists
+from shared.queue import job_of, lists
 from shared.settings import Settings
+from shared.transitions import key_of
 
 #: Seconds that the broker has for an answer: whoever scrapes does not wait long.
 PATIENCE = 2
@@ -48,15 +48,15 @@ def _lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
     )
     seconds, microseconds = client.time()
     now = seconds + microseconds / 1e6
-    flying_by_lane = _in_flight(client)
+    leased = JobTable(client).leased()
     for lane in Lane:
         pipeline = client.pipeline(transaction=False)
         for name in lists(lane):
             pipeline.llen(name)
             pipeline.lindex(name, -1)  # the next to be served, and so the oldest of its list
         answers = pipeline.execute()
-        waiting, ends = sum(answers[::2]), [_job_id(text) for text in answers[1::2] if text]
-        flying = flying_by_lane[lane]
+        waiting, ends = sum(answers[::2]), [*filter(None, (job_of(text) for text in answers[1::2] if text))]
+        flying = [entry.job.id for entry in leased if entry.job.lane is lane]
         for where, count, ids in (("waiting", waiting, ends), ("in flight", len(flying), flying)):
             jobs.add_metric([lane, where], count)
             oldest.add_metric([lane, where], _age(client, ids, now))
@@ -78,22 +78,5 @@ def _age(client: redis.Redis, job_ids: list[str], now: float) -> float:
     """Return since when the first of some jobs is in the state it is in, in seconds."""
     pipeline = client.pipeline(transaction=False)
     for job_id in job_ids:
-        pipeline.hget(f"{PREFIX}job:{job_id}", "at")
+        pipeline.hget(key_of(job_id), "at")
     return max((now - float(at) for at in pipeline.execute() if at), default=0.0)
-
-
-def _in_flight(client: redis.Redis) -> dict[Lane, list[str]]:
-    """Return the jobs that workers hold, by lane."""
-    flying: dict[Lane, list[str]] = {lane: [] for lane in Lane}
-    table = JobTable(client)
-    for job_id in table.leased():
-        if job := table.job(job_id):
-            flying[job.lane].append(job_id)
-    return flying
-
-
-def _job_id(message: str) -> str:
-    try:
-        return str(json.loads(message)["headers"]["id"])
-    except (ValueError, TypeError, KeyError):
-        return ""

@@ -173,9 +173,10 @@ class JobTable:
         """
         return self._transitions.lapsed()
 
-    def leased(self) -> list[str]:
-        """Name the jobs that are dreamt, also those whose worker has died a moment ago."""
-        return cast("list[str]", self._client.zrange(LEASES, 0, -1))
+    def leased(self) -> list[Entry]:
+        """Return the jobs that are dreamt, also those whose worker has died a moment ago."""
+        held = cast("list[str]", self._client.zrange(LEASES, 0, -1))
+        return [entry for entry in self._entries([key_of(job_id) for job_id in held]) if entry]
 
     def take_back(self, job_id: str, *, holder: str | None = None, idle: float | None = None) -> Job | None:
         """Make a job that nobody holds ready to be queued once more; None where somebody does, or it has ended.

@@ -123,7 +123,7 @@ def messages(client: redis.Redis) -> Iterator[str]:
     for name in (name for lane in Lane for name in lists(lane)):
         for start in itertools.count(0, CHUNK):
             texts = cast("list[str]", client.lrange(name, start, start + CHUNK - 1))
-            yield from filter(None, map(_job_of, texts))
+            yield from filter(None, map(job_of, texts))
             if len(texts) < CHUNK:
                 break
 
@@ -134,10 +134,11 @@ def lists(lane: Lane) -> list[str]:
     return [lane.value, *(f"{lane.value}\x06\x16{step}" for step in range(FIRST + 1, BATCH + 1))]
 
 
-def _job_of(message: str) -> str | None:
+def job_of(message: str) -> str | None:
+    """Return the id of the job that a waiting message tells of; None where it is not one of ours."""
     try:
         return str(json.loads(message)["headers"]["id"])
-    except (ValueError, KeyError, TypeError):  # not one of ours
+    except (ValueError, KeyError, TypeError):
         return None
 
 

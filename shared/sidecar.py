@@ -1,14 +1,19 @@
 """The sidecar: everything that is known about a dream, kept beside it in the store."""
 
+import logging
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.artmap import Place
 from shared.events import Completed, Stages, Verdict
+from shared.names import sidecar_name
 from shared.objective import Classes
 from shared.recipe import Recipe
+from shared.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Standing(StrEnum):
@@ -64,3 +69,15 @@ class Sidecar(BaseModel):
             place=self.place,
             stages=self.stages,
         )
+
+
+def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
+    """Return what is known of a dream, None where nothing is or it cannot be read. Raises StoreError."""
+    text = store.get(sidecar_name(job_id))
+    if text is None:
+        return None
+    try:
+        return Sidecar.model_validate_json(text)
+    except ValidationError as error:
+        log.info("the sidecar of %s is not one known here: %s", job_id, error.errors()[0]["msg"])
+        return None

@@ -12,7 +12,6 @@ import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
 from shared import metrics
 from shared.broker import AWAY, connect
@@ -23,7 +22,7 @@ from shared.jobs import Job, State
 from shared.jobtable import Claim, Held, JobTable
 from shared.names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing
+from shared.sidecar import Sidecar, Standing, read_sidecar
 from shared.stopwatch import tell, timed
 from shared.store import Store, StoreError
 from worker.clipmaker import ClipMaker
@@ -171,12 +170,8 @@ class Studio:
 
     def _published(self, job: Job) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
-        text = self._insist(lambda: self._store.get(sidecar_name(job.id)))
-        try:
-            sidecar = Sidecar.model_validate_json(text or "")
-        except ValidationError:  # there is none, or none that anybody could show
-            return None
-        if sidecar.standing is not Standing.SHOWN:  # a broker that lost its memory would show it
+        sidecar = self._insist(lambda: read_sidecar(self._store, job.id))
+        if sidecar and sidecar.standing is not Standing.SHOWN:  # a broker that lost its memory would show it
             self._insist(lambda: self._table.remind([job.id]))
         return sidecar
 

@@ -6,33 +6,17 @@ from producer.intake import Intake
 from shared.erasure import bury
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
-from shared.names import dream_name, photo_name, sidecar_name
+from shared.names import sidecar_name
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing
+from shared.sidecar import Standing
 from shared.steering import note, read_steering, steer
 from shared.store import Store
 from tests.pictures import colours, jpeg
+from tests.sidecars import sidecar
 from tests.stack import artdream
 
 RECIPE = load_recipe("lines")
-
-
-def sidecar(job: Job, standing: Standing) -> Sidecar:
-    return Sidecar(
-        job_id=job.id,
-        photo_id=job.photo_id,
-        photo=photo_name(job.photo_id),
-        dream=dream_name(job.id),
-        recipe=job.recipe,
-        seed=job.seed,
-        network="lite",
-        weights="0" * 64,
-        size=(640, 480),
-        stages={},
-        completed_at=1.0,
-        standing=standing,
-    )
 
 
 def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
@@ -40,7 +24,7 @@ def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
 ) -> None:
     shown, hidden, deleted, waiting = (Job(photo_id=f"{n:064x}", recipe=RECIPE) for n in range(4))
     for job, standing in ((shown, Standing.SHOWN), (hidden, Standing.HIDDEN)):
-        store.put(sidecar_name(job.id), sidecar(job, standing).model_dump_json().encode())
+        store.put(sidecar_name(job.id), sidecar(job, standing=standing).model_dump_json().encode())
     store.put(sidecar_name("0" * 32), b"of a later version")
     bury(store, deleted.id)
     with Intake(settings) as intake:

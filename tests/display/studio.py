@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import time
 from collections.abc import Sequence
 
 import redis
@@ -14,9 +13,9 @@ from shared.jobs import Job, Lane
 from shared.jobtable import Claim, JobTable
 from shared.names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
-from shared.sidecar import Sidecar
 from shared.steering import settle
 from shared.store import Store
+from tests.sidecars import sidecar
 
 Colour = tuple[int, int, int]
 
@@ -81,23 +80,10 @@ class Studio:
         self.store.put(dream_name(job.id), picture((200, 60, 90)))
         if thumb:
             self.store.put(thumb_name(job.id), picture((200, 60, 90), (80, 60)))
-        sidecar = Sidecar(
-            job_id=job.id,
-            photo_id=job.photo_id,
-            photo=photo_name(job.photo_id),
-            dream=dream_name(job.id),
-            recipe=job.recipe,
-            seed=job.seed,
-            network="lite",
-            weights="0" * 64,
-            verdicts=tuple(Verdict(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts),
-            size=(320, 240),
-            place=place,
-            stages={},
-            completed_at=time.time(),
-        )
-        self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
-        assert self._table.complete(claim, sidecar.completion())
+        seen = tuple(Verdict(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts)
+        known = sidecar(job, verdicts=seen, place=place)
+        self.store.put(sidecar_name(job.id), known.model_dump_json().encode())
+        assert self._table.complete(claim, known.completion())
 
     def fail(self, claim: Claim) -> None:
         """The job ends without a dream."""

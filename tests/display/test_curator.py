@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from display.archive import Archive, Dream, read_sidecar
+from display.archive import Archive, Dream
 from display.curator import ERASING, Curator
 from shared.errors import ArtDreamError
 from shared.events import Deleted, EventReader, Hidden, Shown
@@ -24,7 +24,7 @@ from shared.names import (
 )
 from shared.queue import waiting
 from shared.settings import Settings
-from shared.sidecar import Standing
+from shared.sidecar import Standing, read_sidecar
 from shared.steering import read_steering, steer
 from tests.display.studio import RECIPE, Studio
 

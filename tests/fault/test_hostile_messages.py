@@ -12,20 +12,15 @@ from shared.events import Completed, Failed, Started
 from shared.jobs import Job, Lane, State
 from shared.queue import lists, submit
 from shared.rejections import Rejection, rejections
-from tests.servers import valkey
-from tests.worker.test_app import SHORT, Installation
+from tests.worker.test_app import SHORT, Installation, installed
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation whose worker is the one that was started, whatever came meanwhile."""
-    with valkey() as server:
-        installation = Installation(f"{server.connection_url}/0", tmp_path_factory.mktemp("hostile") / "data")
-        installation.start()
+    with installed(tmp_path_factory.mktemp("hostile")) as installation:
         yield installation
         assert installation.worker.poll() is None
-        installation.worker.kill()
-        installation.worker.wait()
 
 
 def message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **changed: Any) -> bytes:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -87,14 +88,21 @@ class Installation:
         return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
 
 
-@pytest.fixture(scope="module")
-def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+@contextmanager
+def installed(folder: Path) -> Iterator[Installation]:
+    """Have an installation at work on a folder."""
     with valkey() as server:
-        installation = Installation(f"{server.connection_url}/0", tmp_path_factory.mktemp("worker") / "data")
+        installation = Installation(f"{server.connection_url}/0", folder / "data")
         installation.start()
         yield installation
         installation.worker.kill()
         installation.worker.wait()
+
+
+@pytest.fixture(scope="module")
+def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("worker")) as installation:
+        yield installation
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""What is known of a dream that nobody dreamt."""
+
+import time
+from typing import Any
+
+from shared.jobs import Job
+from shared.names import dream_name, photo_name
+from shared.sidecar import Sidecar
+
+
+def sidecar(job: Job, **known: Any) -> Sidecar:
+    """Return the sidecar of a job's dream; `known` besides."""
+    given = {
+        "job_id": job.id,
+        "photo_id": job.photo_id,
+        "photo": photo_name(job.photo_id),
+        "dream": dream_name(job.id),
+        "recipe": job.recipe,
+        "seed": job.seed,
+        "network": "lite",
+        "weights": "0" * 64,
+        "size": (320, 240),
+        "stages": {},
+        "completed_at": time.time(),
+    }
+    return Sidecar(**(given | known))
