@@ -8,7 +8,7 @@ import redis
 from shared.errors import ArtDreamError
 from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.steering import known, read_steering
+from shared.steering import steered
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,10 @@ class Menu:
         """Raises ArtDreamError for a recipe that is none."""
         self._settings = settings
         self._client = client
-        self._own = [load_recipe(name) for name in settings.recipes]
+        #: The recipes of the installation.
+        self.own = [load_recipe(name) for name in settings.recipes]
         self._names: tuple[str, ...] = ()
-        self._recipes = self._own
+        self._recipes = self.own
         self._looked = float("-inf")
         #: Whether photos wait where they are.
         self.paused = False
@@ -36,17 +37,17 @@ class Menu:
             return
         self._looked = time.monotonic()
         try:
-            steering = read_steering(self._client, self._settings)
-            if not known(self._client):  # it has lost its memory, and is told again in a moment
-                return
+            steering = steered(self._client, self._settings)
         except redis.RedisError:  # the last word holds
+            return
+        if steering is None:  # the broker has lost its memory, and is told again in a moment
             return
         if steering.paused != self.paused:
             logger.warning("The operator %s the intake.", "paused" if steering.paused else "opened")
             self.paused = steering.paused
         if steering.recipes != self._names:
             self._names = steering.recipes
-            self._recipes = [*filter(None, map(_known, self._names))] or self._own
+            self._recipes = [*filter(None, map(_known, self._names))] or self.own
 
     def recipe_of(self, photo_id: str) -> Recipe:
         """Return the recipe that a photo gets of those that the operator chose.

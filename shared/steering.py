@@ -42,8 +42,17 @@ class Steering(BaseModel):
 
 def read_steering(client: redis.Redis, settings: Settings) -> Steering:
     """Return how the installation is steered; a field that cannot be read is as the settings say. Raises RedisError."""
-    steering = Steering(approval=settings.approval, retention_days=settings.retention_days)
-    return steering.model_copy(update=_decided(cast("dict[str, str]", client.hgetall(STEERING))))
+    return steered(client, settings) or _unsteered(settings)
+
+
+def steered(client: redis.Redis, settings: Settings) -> Steering | None:
+    """Return the same; None where the broker knows nothing of a steering: one that was wiped does not."""
+    fields = cast("dict[str, str]", client.hgetall(STEERING))
+    return _unsteered(settings).model_copy(update=_decided(fields)) if fields else None
+
+
+def _unsteered(settings: Settings) -> Steering:
+    return Steering(approval=settings.approval, retention_days=settings.retention_days)
 
 
 def steer(client: redis.Redis, **decided: object) -> None:
@@ -53,11 +62,6 @@ def steer(client: redis.Redis, **decided: object) -> None:
     pipeline.hset(STEERING, mapping={field: json.dumps(value) for field, value in checked.items()})
     _tell(pipeline)
     pipeline.execute()
-
-
-def known(client: redis.Redis) -> bool:
-    """Tell whether the broker knows anything of a steering: one that was wiped does not. Raises RedisError."""
-    return bool(client.exists(STEERING))
 
 
 def settle(client: redis.Redis, store: Store) -> bool:

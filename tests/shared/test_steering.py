@@ -100,7 +100,7 @@ def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
     assert EventReader(client).read() == []
     folder.unlink()
     away.rename(folder)
-    assert table.accept(job())
+    assert table.accept(job()).new
     assert [one.held for one in EventReader(client).read() if not isinstance(one.event, Steered)] == [True]
 
 
@@ -136,7 +136,7 @@ def test_a_dream_that_nobody_may_see_stays_so_when_its_photo_comes_again(client:
     table.remind([job().id])
     assert table.state(job().id) is None
     assert list(table.entries()) == []
-    assert table.accept(job())
+    assert table.accept(job()).new
     assert EventReader(client).read()[-1].held
     assert table.state(job().id) is State.ACCEPTED
 
