@@ -5,7 +5,6 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
@@ -14,9 +13,8 @@ from producer.hdr import BT2020, TRANSFERS, toned
 from producer.limits import STANDARD, Limits
 from shared.signature import SIGNATURE
 
-#: JPEG quality of a photo. Without chroma subsampling: a shrunk photo has colour at every pixel, and the dream feeds on
-#: it; costs 25 % more bytes and no time.
-QUALITY = 92
+#: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.
+QUALITY, SAMPLING = 85, "4:2:0"
 
 #: What shows through where a picture is transparent: middle grey, which gives the ascent nothing to begin from.
 NEUTRAL = 128
@@ -68,7 +66,7 @@ def photo_id(data: bytes) -> str:
 
 
 def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Photo:
-    """Decode a picture by its content, bring it upright and into sRGB, shrink it to LARGEST, encode it anew.
+    """Decode a picture by its content, bring it upright and into sRGB, shrink it to the limits' side, encode it anew.
 
     cut: take a JPEG that ends too early, where at least half of it is there. Never enlarges. Raises Unreadable with a
     reason that a lay person understands, Cut where `cut` may help.
@@ -79,7 +77,7 @@ def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Pho
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
     jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
+    image.save(jpeg, "JPEG", quality=QUALITY, subsampling=SAMPLING)
     return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(found.picture))
 
 
@@ -136,15 +134,18 @@ def _camera(picture: Image.Image) -> str:
 
 def _emptiness(image: Image.Image) -> float:
     """Return the share of a picture as it lies in its file, in rows from below, that is of one colour: filled in."""
-    rows = np.asarray(image.convert("L"))[::-1]
-    full = np.flatnonzero(rows.max(axis=1) != rows.min(axis=1))
-    return float(full[0] / len(rows)) if len(full) else 1.0
+    grey = image.convert("L")
+    for row in reversed(range(grey.height)):
+        low, high = grey.crop((0, row, grey.width, row + 1)).getextrema()
+        if low != high:
+            return 1 - (row + 1) / grey.height
+    return 1.0
 
 
 def _plain(image: Image.Image) -> Image.Image:
     """Bring palettes, bitmaps and deep grey to a mode that can be resampled."""
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+        return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode in ("1", "F"):

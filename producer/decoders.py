@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from producer.formats import Cut, Unreadable
 from producer.limits import Limits
 from shared.canvas import LARGEST
 from shared.quarantine import shown
+from shared.recipe import Recipe
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -50,9 +52,11 @@ class Attempt:
     seconds: float
 
 
-def settings_limits(settings: Settings) -> Limits:
-    """Return the limits that an installation sets."""
-    return Limits(settings.max_file_mb * 1_000_000, settings.max_megapixels, settings.decode_seconds)
+def settings_limits(settings: Settings, recipes: Iterable[Recipe]) -> Limits:
+    """Return the limits that an installation sets. recipes: those for which photos must have pixels enough."""
+    size = settings.max_file_mb * 1_000_000
+    side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), LARGEST)
+    return Limits(size, settings.max_megapixels, settings.decode_seconds, side)
 
 
 class Decoders:

@@ -13,7 +13,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
 from producer.limits import Limits
-from shared.canvas import LARGEST, fitted
+from shared.canvas import fitted
 from shared.errors import ArtDreamError
 
 #: Major brands of files that libheif reads, and of AVIF.
@@ -61,7 +61,7 @@ def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
         width, height = picture.size
         if (megapixels := width * height / 1_000_000) > limits.megapixels:
             raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
-        size = fitted(width, height, min(max(width, height), LARGEST))
+        size = fitted(width, height, min(max(width, height), limits.side))
         if isinstance(picture, HeifFile):
             return _shrunk(picture, size)
         if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work

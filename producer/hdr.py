@@ -2,11 +2,15 @@
 
 Transfer functions: ITU-R BT.2100-2. Reference white of 203 cd/m²: ITU-R BT.2408. Curve: E. Reinhard et al.,
 "Photographic tone reproduction for digital images" (2002), equation 4, on luminance, so that colours keep their hue.
+
+Computed by Pillow, in float32: NumPy would be a third of what a Mac has to install that only produces.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image, ImageMath
 
 #: Codes of ITU-T H.273.
 PQ, HLG, BT2020 = 16, 18, 9
@@ -18,42 +22,73 @@ WHITE, BRIGHTEST = 203.0, 1000.0 / 203.0
 #: Peak of an HLG display in cd/m², and its system gamma.
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
 
+Row = tuple[float, float, float]
+
 #: Light in BT.2020 primaries to light in sRGB's, and to luminance (ITU-R BT.2087, BT.2020).
-_TO_SRGB = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
-_LUMINANCE = {
-    True: np.array([0.2627, 0.6780, 0.0593], np.float32),
-    False: np.array([0.2126, 0.7152, 0.0722], np.float32),
-}
+_TO_SRGB: tuple[Row, ...] = ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187))
+_LUMINANCE: dict[bool, Row] = {True: (0.2627, 0.6780, 0.0593), False: (0.2126, 0.7152, 0.0722)}
+
+#: Channels of floats, and the operands that Pillow computes with; it types neither more closely.
+Channels = Sequence[Image.Image]
+Operand = Any
 
 
 def toned(image: Image.Image, transfer: int, *, wide: bool) -> Image.Image:
     """Bring an RGB picture with a transfer function of PQ or HLG to sRGB. wide: its primaries are those of BT.2020."""
-    signal = np.asarray(image, np.float32) / np.float32(255)
-    light = _from_pq(signal) if transfer == PQ else _from_hlg(signal, _LUMINANCE[wide])
-    luminance = np.maximum((light @ _LUMINANCE[wide])[..., None], np.float32(1e-6))
-    light *= (1 + luminance / BRIGHTEST**2) / (1 + luminance)
+    signals = [band.convert("F") for band in image.split()]
+    if transfer == PQ:
+        light = [_computed(_from_pq, signal) for signal in signals]
+    else:
+        scene = [_computed(_from_hlg, signal) for signal in signals]
+        luminance = _mixed(scene, _LUMINANCE[wide])
+        light = [_computed(_displayed, channel, luminance) for channel in scene]
+    luminance = _mixed(light, _LUMINANCE[wide])
+    light = [_computed(_compressed, channel, luminance) for channel in light]
     if wide:
-        light = light @ _TO_SRGB.T
-    return Image.fromarray((_to_srgb(light) * 255 + 0.5).astype(np.uint8))
+        light = [_mixed(light, row) for row in _TO_SRGB]
+    return Image.merge("RGB", [_computed(_to_srgb, channel).convert("L") for channel in light])
 
 
-def _from_pq(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return light, in whites."""
+def _computed(formula: Callable[..., Operand], *channels: Image.Image) -> Image.Image:
+    """Return the channel that a formula makes of channels."""
+    named = {f"c{number}": channel for number, channel in enumerate(channels)}
+    made: Image.Image = ImageMath.lambda_eval(lambda operands: formula(*(operands[name] for name in named)), **named)
+    return made
+
+
+def _mixed(channels: Channels, weights: Row) -> Image.Image:
+    return _computed(lambda *parts: sum(part * weight for part, weight in zip(parts, weights, strict=True)), *channels)
+
+
+def _from_pq(signal: Operand) -> Operand:
+    """Return light, in whites, of a signal of 0 to 255."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-    power = signal ** np.float32(1 / m2)
-    light = (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
-    return np.asarray(light * (10_000 / WHITE), np.float32)
+    power = (signal / 255) ** (1 / m2)
+    above = (power - c1) * (power > c1)
+    return (above / (c2 - power * c3)) ** (1 / m1) * (10_000 / WHITE)
 
 
-def _from_hlg(signal: NDArray[np.float32], luminance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return light, in whites."""
+def _from_hlg(signal: Operand) -> Operand:
+    """Return the light of the scene, 0 to 1, of a signal of 0 to 255."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    brightness = np.maximum(scene @ luminance, 1e-6)[..., None]
-    return np.asarray(scene * brightness ** (HLG_GAMMA - 1) * (HLG_PEAK / WHITE), np.float32)
+    signal = signal / 255
+    bright = (math.e ** ((signal - c) / a) + b) / 12
+    return signal * signal / 3 * (signal <= 0.5) + bright * (signal > 0.5)
 
 
-def _to_srgb(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Encode light of 0 to 1 (IEC 61966-2-1)."""
-    light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+def _displayed(scene: Operand, luminance: Operand) -> Operand:
+    """Return the light of an HLG display, in whites."""
+    return scene * (luminance + 1e-6) ** (HLG_GAMMA - 1) * (HLG_PEAK / WHITE)
+
+
+def _compressed(light: Operand, luminance: Operand) -> Operand:
+    """Bring light of 0 to BRIGHTEST whites into 0 to 1."""
+    return light * (luminance / BRIGHTEST**2 + 1) / (luminance + 1)
+
+
+def _to_srgb(light: Operand) -> Operand:
+    """Encode light, of which that beyond 0 to 1 is cut off, in 0 to 255 (IEC 61966-2-1), to be rounded down."""
+    light = light * (light > 0)
+    light = light * (light < 1) + (light >= 1)
+    dark = light <= 0.0031308
+    return (light * 12.92 * dark + (light ** (1 / 2.4) * 1.055 - 0.055) * (light > 0.0031308)) * 255 + 0.5

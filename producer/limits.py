@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from shared.canvas import LARGEST
+
 
 class Limits(NamedTuple):
     """What a picture may cost at most."""
@@ -13,6 +15,8 @@ class Limits(NamedTuple):
     megapixels: int = 120
     #: What one file may take.
     seconds: float = 30.0
+    #: The long side that a photo is shrunk to, in pixels; at most LARGEST.
+    side: int = LARGEST
 
 
 #: Where an installation sets none.

@@ -66,7 +66,7 @@ def submit(
     with (
         reached(settings) as settings,
         Intake(settings) as intake,
-        Decoders(DECODERS, settings_limits(settings)) as decoders,
+        Decoders(DECODERS, settings_limits(settings, chosen)) as decoders,
     ):
         sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
         begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()

@@ -66,7 +66,7 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
         menu = Menu(settings, intake.client)
         spool = Spool(intake.ledger)
         delivery = Delivery(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
-        decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings)))
+        decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings, menu.own)))
         settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
         delivery.start()
         try:

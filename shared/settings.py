@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
+from shared.canvas import LARGEST
 from shared.errors import ArtDreamError
 from shared.keyfiles import hand_over, key_folder
 from shared.painters import ROTATION
@@ -121,6 +122,13 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(0.25, ge=0, description="How long a file must stand still to count as whole.")
     patience_seconds: float = Field(
         10.0, gt=0, description="How long a file that cannot be decoded may still be growing before it is set aside."
+    )
+    photo_side: int = Field(
+        1024,
+        ge=256,
+        le=LARGEST,
+        description="Long side in pixels that photos are shrunk to, unless a recipe's canvas is larger. On a slow line "
+        "fewer let guests wait for less.",
     )
     max_file_mb: int = Field(300, gt=0, description="Files of more megabytes than this are refused.")
     max_megapixels: int = Field(120, gt=0, description="Pictures of more megapixels than this are refused.")

@@ -5,6 +5,7 @@ import io
 import random
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 import pillow_heif
@@ -13,10 +14,13 @@ from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
 from producer.convert import NEUTRAL, Photo, convert
+from producer.decoders import settings_limits
 from producer.formats import Unreadable
 from producer.hdr import HLG, PQ
 from producer.limits import STANDARD
 from shared.canvas import LARGEST
+from shared.recipe import load_recipe
+from shared.settings import Settings
 from tests.pictures import colours, heic, jpeg
 from tests.producer.profiles import display_p3, p3_in_srgb
 
@@ -37,7 +41,7 @@ KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
 def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     if kind == "HEIF":
-        pillow_heif.from_pillow(picture).save(buffer, quality=95, **options)
+        pillow_heif.from_pillow(picture).save(buffer, quality=95, enc_params={"preset": "ultrafast"}, **options)
     else:
         picture.save(buffer, kind, **({"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}), **options)
     return buffer.getvalue()
@@ -80,11 +84,27 @@ def test_a_heic_shrinks_as_any_other_file_does(size: tuple[int, int], mode: str)
     assert near(convert(encode(picture, "HEIF")), Image.fromarray(shrunk.astype(np.uint8)), within=4)
 
 
+@cache
+def large(kind: str) -> bytes:
+    return encode(colours(3, (1800, 2400)), kind)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
 def test_a_large_picture_is_shrunk_to_the_largest_canvas(kind: str) -> None:
-    photo = convert(encode(colours(3, (1800, 2400)), kind))
+    photo = convert(large(kind))
     assert (photo.width, photo.height) == (LARGEST * 3 // 4, LARGEST)
     assert near(photo, colours(3, (LARGEST * 3 // 4, LARGEST)))
+
+
+@pytest.mark.parametrize(("wanted", "canvas", "side"), [(1024, 640, 1024), (768, 640, 768), (768, 1024, 1024)])
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
+def test_a_picture_is_shrunk_as_the_operator_wishes_but_no_recipe_is_short_of_pixels(
+    kind: str, wanted: int, canvas: int, side: int
+) -> None:
+    recipes = [load_recipe("animals"), load_recipe("animals").model_copy(update={"canvas": canvas})]
+    small = convert(large(kind), settings_limits(Settings(photo_side=wanted, _env_file=None), recipes))
+    assert (small.width, small.height) == (side * 3 // 4, side)
+    assert near(small, colours(3, (side * 3 // 4, side)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (7, 5), (LARGEST, LARGEST), (LARGEST + 1, 1)])

@@ -94,6 +94,7 @@ def test_the_same_photo_under_another_name_is_the_same_job(
     until(lambda: watching.waiting() == 1)
     shutil.copy(watching.inbox / "IMG_1.HEIC", watching.inbox / "IMG_1 (1).HEIC")
     until(lambda: "already known" in caplog.text)
+    watching.stop()
     assert list(watching.jobs().values()) == [1]
     assert watching.waiting() == 1
 
