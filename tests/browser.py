@@ -1,9 +1,12 @@
 """A real browser: Debian's Chromium, or what ARTDREAM_CHROMIUM names. Missing, it fails in CI and skips elsewhere."""
 
 import os
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -18,15 +21,20 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start Chromium, without a window."""
+def chromium(door: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start Chromium, without a window. door: what its command is begun with, to run on another machine."""
     path = os.environ.get("ARTDREAM_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         message = "no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, TemporaryDirectory() as folder:
+        if door:
+            script = Path(folder, "chromium")
+            script.write_text(f'#!/bin/sh\nexec {shlex.join([*door, path])} "$@"\n')
+            script.chmod(0o755)
+            path = str(script)
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()

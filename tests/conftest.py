@@ -14,6 +14,14 @@ from shared.store import Store
 from tests.redisserver import RedisServer, require_redis
 from tests.servers import S3Server, Sshd, require_sshd, valkey
 
+#: Folders whose modules take minutes each.
+LONG = {"e2e", "fault", "network", "training"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that nothing else waits for it in the end."""
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[ValkeyServer]:

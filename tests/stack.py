@@ -1,5 +1,6 @@
 """A real `artdream up` in a process of its own, as an operator runs it."""
 
+import io
 import json
 import os
 import signal
@@ -9,11 +10,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Self
 
 import psutil
+import pytest
 
+from artdream.cli import main
 from shared.broker import AWAY, connect
 from shared.events import BEGINNING, Completed, Event, EventReader
 from shared.settings import BROKER_FILE
@@ -26,13 +30,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+#: Seconds for whatever takes some on two slow cores beside other tests.
+PATIENCE = 280
+
+
 def artdream(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "artdream", *arguments]
     told = operators_environment() | dict(environment or {})
-    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def command_line(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process: to import TensorFlow anew takes longer than most of them."""
+    out, err = io.StringIO(), io.StringIO()
+    line = ["artdream", *arguments]
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(line, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def operators_environment() -> dict[str, str]:
@@ -40,8 +59,17 @@ def operators_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
+def drop(inbox: Path, name: str, data: bytes) -> float:
+    """AirDrop: a file appears whole, under its name. Returns when, in epoch seconds."""
+    hidden = inbox / f".{name}"
+    hidden.write_bytes(data)
+    at = time.time()
+    hidden.rename(inbox / name)
+    return at
+
+
 class Up:
-    """One `artdream up` on a folder; may be started again."""
+    """One `artdream up` on a folder; may be started again, and has ended when its context has."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
@@ -52,6 +80,13 @@ class Up:
         self._process: subprocess.Popen[bytes] | None = None
         self.out, self.err = folder / "up.out", folder / "up.err"
         self._family: list[psutil.Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.running:
+            self.interrupt()
 
     @property
     def url(self) -> str:
@@ -75,6 +110,10 @@ class Up:
         if warm:
             self.until(lambda: "worker is warm" in self.printed())
 
+    def drop(self, name: str, data: bytes) -> None:
+        """Let a guest's file arrive in the inbox."""
+        drop(self.inbox, name, data)
+
     @property
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
@@ -89,7 +128,7 @@ class Up:
         self._read()
         return [event for event in self.events if isinstance(event, Completed)]
 
-    def until(self, condition: Callable[[], bool], patience: float = 120) -> None:
+    def until(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait for a condition, following the events."""
         deadline = time.monotonic() + patience
         while not condition():

@@ -3,9 +3,9 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,11 +18,12 @@ from shared.broker import AWAY, connect
 from shared.settings import Settings
 from shared.store import Store
 from tests.browser import chromium
+from tests.display.fork import fork
 from tests.display.studio import Studio
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
-PATIENCE = 30
+PATIENCE = 90
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -76,18 +77,13 @@ class Display:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = f"http://127.0.0.1:{settings.port}"
-        self._process: subprocess.Popen[str] | None = None
+        self._process: BaseProcess | None = None
+        self._said = settings.data.with_name("display.log")
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        code = "from display.app import serve; from shared.settings import Settings; serve(Settings.read())"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | self.settings.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._said.write_text("")
+        self._process = fork(os.environ | self.settings.environment(), self._said)
 
         def answers() -> bool:
             try:
@@ -98,15 +94,28 @@ class Display:
 
         until(answers, "the display answers")
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, float]:
-        """End it; return its exit code, what it said, and the seconds that it took."""
+    def sleep(self) -> None:
+        """Do nothing, as on a machine whose lid is closed."""
+        self._send(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Go on."""
+        self._send(signal.SIGCONT)
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int | None, str, float]:
+        """End it; return its exit code, None where it did not end, what it said, and the seconds that it took."""
         if self._process is None:
             return 0, "", 0.0
         before = time.monotonic()
-        self._process.send_signal(number)
-        said, _ = self._process.communicate(timeout=PATIENCE)
-        code, self._process = self._process.returncode, None
-        return code, said, time.monotonic() - before
+        self._send(number)
+        self._process.join(PATIENCE)
+        code, self._process = self._process.exitcode, None
+        return code, self._said.read_text(), time.monotonic() - before
+
+    def _send(self, number: int) -> None:
+        assert self._process
+        assert self._process.pid
+        os.kill(self._process.pid, number)
 
 
 @pytest.fixture
@@ -140,10 +149,18 @@ def display(display_settings: Settings) -> Iterator[Display]:
     assert (code, said) == (0, "")
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def _chromium() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def browser(_chromium: Browser) -> Iterator[Browser]:
+    """A browser in which each test has windows of its own, that know nothing of the others' and are closed with it."""
+    yield _chromium
+    for context in _chromium.contexts:
+        context.close()
 
 
 @pytest.fixture

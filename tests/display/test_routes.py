@@ -27,7 +27,7 @@ from tests.display.studio import Colour, Studio
 
 def ask(display: Display, path: str, *, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
     """Send a path exactly as it is written."""
-    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():

@@ -88,7 +88,7 @@ def send(
     display: Display, data: bytes, *, recipe: str = "curls", consent: str = "yes", **headers: str
 ) -> tuple[int, Any, str]:
     """Send a photo as a browser would; return status, answer and cookie."""
-    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     sent = {"Origin": display.url} | {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request("POST", f"/send/photo?recipe={recipe}&consent={consent}", data, sent)
     answer = connection.getresponse()
@@ -264,7 +264,7 @@ def test_the_server_asks_for_consent_and_a_recipe_that_is_offered(display: Displ
 
 
 def test_too_much_is_cut_off_while_it_comes(display: Display, display_settings: Settings) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     pieces = iter([JPEG, *[bytes(100_000)] * 12])
     headers = {"Origin": display.url, "Transfer-Encoding": "chunked"}
     connection.request("POST", "/send/photo?recipe=curls&consent=yes", pieces, headers, encode_chunked=True)
@@ -276,7 +276,7 @@ def test_too_much_is_cut_off_while_it_comes(display: Display, display_settings: 
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(display: Display, display_settings: Settings) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     connection.putrequest("POST", "/send/photo?recipe=curls&consent=yes")
     connection.putheader("Origin", display.url)
     connection.putheader("Content-Length", str(len(JPEG)))

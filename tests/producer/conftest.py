@@ -16,7 +16,7 @@ from shared.queue import waiting
 from shared.settings import Settings
 
 
-def until(condition: Callable[[], object], patience: float = 20) -> None:
+def until(condition: Callable[[], object], patience: float = 120) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + patience
     while not condition():

@@ -1,0 +1,24 @@
+"""Recipes that are soon dreamt, where a promise is about the way to a dream and not about the dream."""
+
+from pathlib import Path
+
+TOML = """
+name = "{name}"
+version = 1
+title = "{title}"
+description = "A dream for tests."
+network = "lite"
+canvas = 256
+ascent = {{ octaves = 1, steps = {steps} }}
+
+[objective]
+kind = "layers"
+layers = {{ block4 = 1.0 }}
+"""
+
+
+def write_recipe(folder: Path, name: str = "sketch", *, steps: int = 2) -> Path:
+    """Write a real recipe, as short as it can be, into a folder."""
+    path = folder / f"{name}.toml"
+    path.write_text(TOML.format(name=name, title=name.capitalize(), steps=steps))
+    return path
