@@ -137,7 +137,8 @@ class Archive:
     def recall(self, store: Store, held: Callable[[Sequence[str]], list[bool]], told: Callable[[], None]) -> None:
         """Add the dreams that a store remembers, newest first; a sidecar that cannot be read is left out.
 
-        held: which jobs nobody may see, whatever their sidecars say. told: called whenever some have been added.
+        Those that are known already are hidden or deleted where that was not heard. held: which jobs nobody may see,
+        whatever their sidecars say. told: called whenever some have been added.
         Raises StoreError, and whatever `held` raises.
         """
         buried = {entry.name.rpartition("/")[2] for entry in store.entries(TOMBSTONES)}
@@ -146,6 +147,9 @@ class Archive:
         job_ids = [job_id for entry in entries if (job_id := entry.name.split("/")[1]) not in self._known]
         for job_id in buried:
             self.delete(job_id)
+        seen = [dream.job_id for dream in self.everything() if dream.standing is Standing.SHOWN]
+        for job_id in itertools.compress(seen, held(seen)):
+            self.hide(job_id)
         with ThreadPoolExecutor(READERS, "recall") as readers:
             for start in range(0, len(job_ids), CHUNK):
                 chunk = job_ids[start : start + CHUNK]

@@ -40,6 +40,9 @@ DREAMS = 24
 #: Events of the past that are read at the start: a few hundred dreams. Older dreams come from the store.
 PAST = 5_000
 
+#: Events of one read. Who gets so many is behind, perhaps so far that the stream has dropped what comes next.
+AT_ONCE = 500
+
 #: Milliseconds that one read waits for an event.
 _BLOCK = 5_000
 
@@ -76,6 +79,9 @@ class Feed:
         #: Broker's clock minus this machine's monotonic clock, in seconds.
         self._clock = time.time() - time.monotonic()
         self._tried_broker, self._tried_store = asyncio.Event(), asyncio.Event()
+        #: Whether the store has to say what was dreamt.
+        self._missed = asyncio.Event()
+        self._missed.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -153,15 +159,26 @@ class Feed:
             past = cast("_Entries", await client.xrevrange(STREAM, count=PAST))
             self._take(past[::-1])
             self._last_id = past[0][0] if past else BEGINNING
+        else:
+            await self._look_back(client)
         await self._steer()
 
     async def _read(self, client: redis.asyncio.Redis) -> None:
-        answer = await client.xread({STREAM: self._last_id or BEGINNING}, count=500, block=_BLOCK)
+        answer = await client.xread({STREAM: self._last_id or BEGINNING}, count=AT_ONCE, block=_BLOCK)
         for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
+            if len(entries) == AT_ONCE:
+                await self._look_back(client)
             self._take(entries)
             self._last_id = entries[-1][0]
         if self._steered:
             await self._steer()
+
+    async def _look_back(self, client: redis.asyncio.Redis) -> None:
+        """Ask the store where the stream may have dropped something that was not read yet."""
+        answer = await client.xread({STREAM: BEGINNING}, count=1)
+        for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
+            if _order(entries[0][0]) > _order(self._last_id or BEGINNING):
+                self._missed.set()
 
     def _take(self, entries: _Entries) -> None:
         for entry_id, fields in entries:
@@ -222,7 +239,7 @@ class Feed:
             await aside(self.curator.note)
 
     async def _recall(self) -> None:
-        """Add the dreams that the store remembers, as soon as it answers."""
+        """Add the dreams that the store remembers, as soon as it answers: at the start, and where news were missed."""
         loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
 
         def tell() -> None:
@@ -238,11 +255,15 @@ class Feed:
                 self.curator.remind()
 
         while True:
+            await self._missed.wait()
+            self._missed.clear()
             try:
                 await aside(work)
-                return
+                pause = _FIRST_PAUSE
+                continue
             except ArtDreamError as error:
                 _LOG.debug("the store is away: %s", error)
+                self._missed.set()
             finally:
                 self._tried_store.set()
             await asyncio.sleep(pause)
@@ -293,3 +314,7 @@ class Feed:
 
     def _tell(self, message: Message) -> None:
         self._viewers = {viewer for viewer in self._viewers if viewer.offer(message)}
+
+
+def _order(entry_id: str) -> tuple[int, ...]:
+    return tuple(map(int, entry_id.split("-")))

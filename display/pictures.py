@@ -3,13 +3,14 @@
 import asyncio
 import heapq
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from display.aside import aside
 from display.cache import FOLDER, Cache
 from shared.events import Completed
-from shared.names import clip_name, dream_name, photo_name, preview_name, thumb_name, zoom_name
+from shared.names import clip_name, dream_name, is_frame, photo_name, preview_name, thumb_name, zoom_name
 from shared.settings import Settings
 from shared.store import Store, StoreError
 
@@ -21,6 +22,10 @@ _AWAY = 10.0
 
 #: Pictures that wait to be fetched; the newest are wanted first, and beyond these the oldest are left out.
 _WANTED = 1_000
+
+
+#: Frames that are kept, in memory, for all who watch: those of a few dreams at a time, each wanted for a moment.
+_FRAMES = 32
 
 
 class Pictures:
@@ -35,6 +40,9 @@ class Pictures:
         self._cache = Cache(settings.data / FOLDER, 1_000_000 * settings.cache_mb) if elsewhere else None
         self._wanted: list[tuple[float, int, str]] = []  # when, after how many tries, what; a heap
         self._called = asyncio.Event()
+        self._frames: OrderedDict[str, bytes] = OrderedDict()  # the oldest first
+        self._coming: dict[str, asyncio.Task[bytes | None]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def get(self, name: str) -> bytes | None:
         """Return a picture, None where there is none. Raises StoreError.
@@ -42,14 +50,30 @@ class Pictures:
         What is here is not asked of the store, which may be slow, or away: a name fixes its pixels.
         """
         cache = self._cache
-        if cache is None or "/frames/" in name:  # nobody asks for a frame twice
+        if cache is None:
             return await self.store.get_async(name)
+        if name in self._frames:
+            return self._frames[name]
         if name in cache and (kept := await aside(lambda: cache.get(name))) is not None:
             return kept
+        # All walls ask for a frame at once, and for a dream while it is being brought here: the line carries it once.
+        if (coming := self._coming.get(name)) is None:
+            coming = self._coming[name] = asyncio.create_task(self._bring(cache, name))
+            coming.add_done_callback(lambda _: self._coming.pop(name))
+        return await asyncio.shield(coming)
+
+    async def _bring(self, cache: Cache, name: str) -> bytes | None:
         forgotten = cache.forgotten
         data = await self.store.get_async(name)
-        if data is not None:
-            await aside(lambda: cache.put(name, data, forgotten=forgotten))
+        if data is not None and is_frame(name):
+            if forgotten == cache.forgotten:
+                self._frames[name] = data
+            if len(self._frames) > _FRAMES:
+                self._frames.popitem(last=False)
+        elif data is not None:
+            keeping = asyncio.create_task(aside(lambda: cache.put(name, data, forgotten=forgotten)))
+            self._keeping.add(keeping)  # nobody waits for the disk
+            keeping.add_done_callback(self._keeping.discard)
         return data
 
     def forget(self, job_id: str, photo_id: str) -> None:
@@ -58,6 +82,7 @@ class Pictures:
             named = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
             for name in (photo_name(photo_id), *(named(job_id) for named in named)):
                 self._cache.forget(name)
+            self._frames.clear()
 
     def expect(self, event: Completed) -> None:
         """Bring the pictures of a finished dream here."""

@@ -49,6 +49,11 @@ def frames_folder(job_id: str) -> str:
     return f"dreams/{job_id}/frames/"
 
 
+def is_frame(name: str) -> bool:
+    """Tell whether an object is an intermediate picture."""
+    return name.startswith(DREAMS) and "/frames/" in name
+
+
 def clip_name(job_id: str) -> str:
     """Return the object name of the video from the photo into the dream and back."""
     return f"dreams/{job_id}/clip.mp4"

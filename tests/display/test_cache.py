@@ -112,8 +112,45 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
     asyncio.run(all_of_it())
 
 
-def test_frames_are_not_kept(elsewhere: Settings) -> None:
-    name = frame_name("a" * 32, 1)
-    Store(elsewhere.store).put(name, b"1")
-    assert asyncio.run(Pictures(elsewhere).get(name)) == b"1"
+def test_a_picture_that_is_being_brought_here_comes_once(elsewhere: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, store = dream_name("a" * 32), Store(elsewhere.store)
+    store.put(name, b"dream")
+    asked, plain = [], Store.get_async
+
+    async def counted(store: Store, name: str) -> bytes | None:
+        asked.append(name)
+        return await plain(store, name)
+
+    monkeypatch.setattr(Store, "get_async", counted)
+
+    async def all_at_once() -> list[bytes | None]:
+        pictures = Pictures(elsewhere)
+        return await asyncio.gather(*(pictures.get(name) for _ in range(5)))
+
+    assert asyncio.run(all_at_once()) == [b"dream"] * 5
+    assert asked == [name]
+
+
+def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it_is_wanted(
+    elsewhere: Settings, s3: S3Server
+) -> None:
+    """Seen failing where each wall's frame was asked of the store."""
+    names = [frame_name("a" * 32, number) for number in range(40)]
+    store = Store(elsewhere.store)
+    for name in names:
+        store.put(name, name.encode())
+
+    async def watch() -> None:
+        pictures = Pictures(elsewhere)
+        for name in names:
+            assert await pictures.get(name) == name.encode()
+        s3.stop()
+        assert await pictures.get(names[-1]) == names[-1].encode()
+        with pytest.raises(StoreError):
+            await pictures.get(names[0])
+        pictures.forget("a" * 32, "b" * 64)
+        with pytest.raises(StoreError):
+            await pictures.get(names[-1])
+
+    asyncio.run(watch())
     assert list((elsewhere.data / FOLDER).iterdir()) == []

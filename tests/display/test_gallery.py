@@ -3,17 +3,23 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from display.archive import PAGE, Archive, Dream
+from shared.broker import connect
 from shared.names import clip_name, sidecar_name
 from shared.recipe import load_recipe
-from tests.display.conftest import PATIENCE, Display
+from shared.settings import Settings
+from shared.store import Store
+from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.display.studio import Studio
 from tests.display.test_routes import dreamt
+from tests.servers import S3Server
+from tests.stack import free_port
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -78,6 +84,29 @@ def test_the_store_alone_is_enough(display: Display, studio: Studio, open_galler
     display.start()
     page = open_gallery()
     expect(page.locator(".leaves li")).to_have_count(len(jobs))
+
+
+def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
+    s3: S3Server, tmp_path: Path, valkey: Valkey, browser: Browser
+) -> None:
+    """Also what the display reads while the page is there already. Seen failing with a page that asks once."""
+    settings = Settings(
+        data=tmp_path / "data", broker_url=valkey.url, port=free_port(), store_url=s3.url, _env_file=None
+    )
+    with connect(settings.broker) as client:
+        studio = Studio(client, Store(settings.store))
+        jobs = [studio.dream((80 * number, 1, 1)) for number in range(3)]
+        client.flushall()
+    s3.stop()
+    display = Display(settings)
+    display.start()
+    page = browser.new_page()
+    page.goto(f"{display.url}/gallery")
+    expect(page.locator(".empty")).to_be_visible()
+    s3.start()
+    expect(page.locator(".leaves li")).to_have_count(len(jobs), timeout=1000 * PATIENCE)
+    expect(page.locator(".count")).to_have_text("3 dreams")
+    display.stop()
 
 
 def test_hundreds_of_dreams_come_as_one_scrolls(display: Display, studio: Studio, open_gallery: OpenGallery) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from shared.broker import AWAY
 from shared.events import STREAM
@@ -153,6 +153,17 @@ def test_a_picture_that_comes_late_is_shown_late(wall: Page, studio: Studio) -> 
         studio.announce(claim, late)
     studio.frame(claim, 1)
     wall.wait_for_selector(f'img[data-frame="{late}"][data-shown-at]')
+
+
+def test_a_dream_that_is_done_does_not_wait_for_a_frame(wall: Page, studio: Studio) -> None:
+    claim = studio.start(studio.photo((30, 60, 90)))
+    held: list[Route] = []
+    wall.route("**/frames/**", lambda route: held.append(route))  # it is on its way for ever
+    with wall.expect_request("**/frames/**"):
+        studio.frame(claim, 0)
+    studio.finish(claim)
+    wall.wait_for_selector(hero(claim.job))
+    assert len(held) == 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])

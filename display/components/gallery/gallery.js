@@ -193,6 +193,7 @@ class Gallery {
   // A dream that ends while somebody leafs is put on top.
   follow() {
     const source = new EventSource("/feed");
+    source.addEventListener("snapshot", () => this.catchUp());
     source.addEventListener("dream", (message) => {
       const { job_id } = JSON.parse(message.data);
       if (this.list.querySelector(`[data-job-id="${job_id}"]`)) return;
@@ -205,15 +206,34 @@ class Gallery {
     });
   }
 
+  // A display that was started a moment ago may still be reading what the store has: older dreams come at the end.
+  async catchUp() {
+    clearTimeout(this.later);
+    if (this.busy) {
+      this.later = setTimeout(() => this.catchUp(), 100);
+      return;
+    }
+    if (!(await this.newest())) return;
+    this.done = false;
+    this.more();
+  }
+
   async freshen() {
-    const asked = new URLSearchParams({ before: "", recipe: this.recipe.value, day: this.day.value });
-    const answer = await fetch(`/gallery/dreams?${asked}`).catch(() => null);
-    if (!answer?.ok) return;
-    const { dreams, ...choices } = await answer.json();
-    this.choose(choices);
+    const dreams = await this.newest();
+    if (!dreams) return;
     const fresh = dreams.filter((dream) => !this.list.querySelector(`[data-job-id="${dream.job_id}"]`));
     this.list.prepend(...fresh.map((dream) => this.leaf(dream)));
     find(".empty").hidden = this.list.children.length > 0;
+  }
+
+  // The first page, after saying how many there are and of what kinds; nothing where it cannot be had.
+  async newest() {
+    const asked = new URLSearchParams({ before: "", recipe: this.recipe.value, day: this.day.value });
+    const answer = await fetch(`/gallery/dreams?${asked}`).catch(() => null);
+    if (!answer?.ok) return null;
+    const { dreams, ...choices } = await answer.json();
+    this.choose(choices);
+    return dreams;
   }
 }
 

@@ -57,27 +57,30 @@ class Easel {
     this.hungAt = -Infinity;
   }
 
-  // picture: {source, hurry, …}; `hurry` hangs it without regard to when the last one was hung.
+  // picture: {source, hurry, …}; `hurry` hangs it without regard to when the last one was hung, and waits for none.
   async show(picture) {
     this.wanted = picture;
+    if (picture.hurry) this.interrupt?.();
     if (this.busy) return;
     this.busy = true;
     let wait = FIRST_RETRY;
     while (this.wanted) {
       const next = this.wanted;
+      const interrupted = new Promise((done) => { this.interrupt = done; });
       try {
-        const image = await decoded(next.source);
+        const image = await Promise.race([decoded(next.source), interrupted]);
         const rest = this.hungAt + BETWEEN_PICTURES - performance.now();
-        if (rest > 0 && !next.hurry) await pause(rest);
-        // Of another job by now: what was loaded belongs to nobody's dream any more.
-        if (this.wanted?.job_id !== next.job_id) continue;
+        if (rest > 0 && !next.hurry) await Promise.race([pause(rest), interrupted]);
+        // Of another job by now: what was loaded belongs to nobody's dream any more. And a dream that is done does not
+        // wait for a frame of it.
+        if (!image || this.wanted?.job_id !== next.job_id || (this.wanted !== next && this.wanted.hurry)) continue;
         if (this.wanted === next) this.wanted = undefined;
         this.hungAt = performance.now();
         this.hang(image, next);
         wait = FIRST_RETRY;
       } catch {
         // The store is away. What hangs stays until the picture, or a newer one, can be had.
-        await pause(wait);
+        await Promise.race([pause(wait), interrupted]);
         wait = Math.min(2 * wait, LAST_RETRY);
       }
     }
