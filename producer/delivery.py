@@ -66,6 +66,8 @@ class Delivery(threading.Thread):
     def run(self) -> None:
         """Deliver until told to end."""
         self._announce()
+        with contextlib.suppress(Away):  # the first photo finds out
+            self._intake.warm()
         while (item := self._next()) or not self._ending.is_set():
             if item is None:
                 self._recall()

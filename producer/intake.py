@@ -16,8 +16,8 @@ from shared.errors import ArtDreamError
 from shared.events import EventLog, Refused, Stage
 from shared.jobs import Job, State
 from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.queue import celery_app, submit
+from shared.names import STEERING_NOTE, photo_name
+from shared.queue import celery_app, submit, warm
 from shared.settings import Settings
 from shared.steering import settle
 from shared.stopwatch import tell
@@ -56,6 +56,9 @@ class Intake:
         self._table = JobTable(self.client, approval=settings.approval, settle=self._settle)
         self._events = EventLog(self.client)
         self._app = celery_app(settings)
+        # After ten seconds without a guest it would ask first whether the broker is there: a round trip for nothing,
+        # as whatever fails is tried again.
+        self._app.conf.broker_transport_options |= {"health_check_interval": 0}
         self._store = Store(settings.store)
         #: The memory of the data folder.
         self.ledger = Ledger(settings.data)
@@ -71,6 +74,16 @@ class Intake:
         self.ledger.close()
         self._app.close()
         self.client.close()
+
+    def warm(self) -> None:
+        """Connect to queue and store, which takes many round trips, so that the first guest does not wait for them.
+
+        Raises Away.
+        """
+        with _reaching():
+            self.client.ping()  # kombu waits for a broker that is away
+            warm(self._app)
+            self._store.get(STEERING_NOTE)  # anything: it need not even be there
 
     def take(self, job: Job, jpeg: bytes) -> Taken:
         """Put a photo in the store and submit its job, in this order. Raises Away, and LedgerError.

@@ -7,7 +7,6 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from shared.broker import PREFIX
 from shared.events import (
     Accepted,
     Cancelled,
@@ -23,7 +22,7 @@ from shared.events import (
 )
 from shared.jobs import Job, State
 from shared.sidecar import Standing
-from shared.transitions import LEASES, TRIES, UNDERWAY, UNHELD, Answer, Outcome, Transitions, key_of
+from shared.transitions import LEASES, TRIES, UNHELD, Answer, Outcome, Transitions, key_of
 
 #: Seconds after which a producer that wanted to queue a job and did not counts as dead.
 RESERVED = 5
@@ -48,6 +47,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """What became of a job that was handed in."""
+
+    #: Whether it was entered now, for the first time or again.
+    new: bool
+    #: Whether it has to be queued, by whoever handed it in; nobody else does so for RESERVED seconds.
+    unqueued: bool
+    #: Its submitter's jobs that have not ended, with this one.
+    underway: int
+
+
+@dataclass(frozen=True)
 class Entry:
     """What the table knows of a job."""
 
@@ -68,6 +79,10 @@ class Held(Exception):
         self.holder = holder
 
 
+class Reserved(Exception):
+    """Another producer is about to queue the job."""
+
+
 class JobTable:
     """Every job's state, in Redis. Each method is one atomic transition; an illegal one changes nothing."""
 
@@ -83,41 +98,39 @@ class JobTable:
         self._settle = settle
         self._transitions = Transitions(client, approval=approval)
 
-    def accept(self, job: Job) -> bool:
-        """Enter a job, or one that failed or was cancelled again; False where it is already on its way or done.
+    def accept(self, job: Job) -> Acceptance:
+        """Enter a job, or one that failed or was cancelled again; one that is on its way or done is left alone.
 
-        From here on the broker knows how it is steered: one that forgets that forgets the job.
+        From here on the broker knows how it is steered: one that forgets that forgets the job. Raises Reserved where
+        it was accepted before and another producer is about to queue it.
         """
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
-        asked = {"job": job.model_dump_json(), "submitter": job.submitter, "settled": bool(self._settle) or None}
+        asked = {
+            "job": job.model_dump_json(),
+            "submitter": job.submitter,
+            "reserve": RESERVED,
+            "settled": bool(self._settle) or None,
+        }
         while (answer := self._take(job.id, State.ACCEPTED, event, **asked)).outcome is Outcome.UNSETTLED:
             if self._settle:
                 self._settle()
-        return answer.outcome is Outcome.MOVED
-
-    def reserve(self, job_id: str) -> bool:
-        """Claim the right to put a job's message into its lane, for RESERVED seconds; False where another has it."""
-        return bool(self._client.set(_reservation(job_id), 1, nx=True, ex=RESERVED))
-
-    def release(self, job_id: str) -> None:
-        """Give that right back."""
-        self._client.delete(_reservation(job_id))
+        if answer.outcome is Outcome.RESERVED:
+            raise Reserved
+        new = answer.outcome is Outcome.MOVED
+        return Acceptance(new, new or answer.outcome is Outcome.UNQUEUED, answer.underway)
 
     def queued(self, job: Job) -> bool:
         """Record that a message for the job is in its lane; False where it is further already."""
         return self._moved(job.id, State.QUEUED, Queued(job_id=job.id, photo_id=job.photo_id))
 
-    def claim(self, job_id: str, worker: str) -> Claim | None:
+    def claim(self, job: Job, worker: str) -> Claim | None:
         """Take a job to dream it, for as long as the claim is renewed; None where it has ended or is unknown.
 
         A job that was started TRIES times already fails. Raises Held while another worker's claim holds; one that ran
         out is void from here on.
         """
-        job = self.job(job_id)
-        if job is None:
-            return None
-        event = Started(job_id=job_id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
-        answer = self._take(job_id, State.STARTED, event, holder=worker, free="", tries=TRIES)
+        event = Started(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
+        answer = self._take(job.id, State.STARTED, event, holder=worker, free="", tries=TRIES)
         if answer.outcome is Outcome.HELD:
             raise Held(answer.holder)
         if answer.outcome is Outcome.WORN:
@@ -235,10 +248,6 @@ class JobTable:
             found += [held == "1" or state not in (None, State.COMPLETED) for state, held in pipeline.execute()]
         return found
 
-    def underway(self, submitter: str) -> int:
-        """Return how many jobs of a submitter are accepted and have not ended."""
-        return int(cast("str | None", self._client.hget(UNDERWAY, submitter)) or 0)
-
     def entry(self, job_id: str) -> Entry | None:
         """Return what is known of a job; None for an unknown one."""
         return self._entries([key_of(job_id)])[0]
@@ -275,6 +284,13 @@ class JobTable:
             return Job.model_validate_json(text) if text else None
         except ValidationError:
             return None
+
+    def starts(self, job_ids: Sequence[str]) -> list[int]:
+        """Return how often jobs were started and not handed back, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hget(key_of(job_id), "tries")
+        return [int(tries or 0) for tries in pipeline.execute()]
 
     def written(self, job_id: str, longest: int) -> str | None:
         """Return what is written of a job, whatever it is; as many spaces as `longest` for more than that."""
@@ -315,7 +331,3 @@ def _entry(job: str | None, state: str | None, at: str | None, reason: str | Non
         return Entry(Job.model_validate_json(job or ""), State(state or ""), float(at or ""), reason or "")
     except ValueError:
         return None
-
-
-def _reservation(job_id: str) -> str:
-    return f"{PREFIX}queueing:{job_id}"

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 
 from shared.broker import kombu_address
 from shared.errors import ArtDreamError
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
+from shared.jobs import Job, Lane
+from shared.jobtable import JobTable, Reserved
 from shared.settings import Settings
 
 #: The one task. Its message carries a job id; everything else is in the job table.
@@ -79,28 +79,30 @@ def submit(app: Celery, table: JobTable, job: Job) -> bool:
     May be repeated at any point: a job that was accepted but never queued is queued now, any other is left alone.
     Raises ArtDreamError while the broker is away, or another producer is about to do the same.
     """
-    accepted = table.accept(job)
-    if table.state(job.id) == State.ACCEPTED:
-        # Two producers may see the same photo at the same time.
-        if not table.reserve(job.id):
-            raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.")
-        if table.state(job.id) == State.ACCEPTED:
-            _send(app, table, job)
-            table.queued(job)
-        table.release(job.id)
-    return accepted
-
-
-def _send(app: Celery, table: JobTable, job: Job) -> None:
     try:
-        app.send_task(
-            DREAM_TASK,
-            args=[job.id],
-            task_id=job.id,
-            queue=job.lane.value,
-            priority=_priority(table, job),
-            retry=False,
-        )
+        accepted = table.accept(job)
+    except Reserved:
+        raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.") from None
+    if accepted.unqueued:
+        _send(app, job, accepted.underway)
+        table.queued(job)
+    return accepted.new
+
+
+def warm(app: Celery) -> None:
+    """Connect to the lanes, so that the first job need not. Waits for a broker that is away. Raises ArtDreamError."""
+    try:
+        with app.producer_pool.acquire(block=True) as producer:
+            for queue in app.amqp.queues.values():
+                producer.maybe_declare(queue)
+    except OperationalError as error:
+        raise ArtDreamError(f"The lanes cannot be reached: {error}.") from error
+
+
+def _send(app: Celery, job: Job, underway: int) -> None:
+    priority = BATCH if job.lane is Lane.BATCH else min(FIRST + max(underway - 1, 0), LAST_LIVE)
+    try:
+        app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=job.lane.value, priority=priority, retry=False)
     except OperationalError as error:
         raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
 
@@ -140,9 +142,3 @@ def job_of(message: str) -> str | None:
         return str(json.loads(message)["headers"]["id"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _priority(table: JobTable, job: Job) -> int:
-    if job.lane is Lane.BATCH:
-        return BATCH
-    return min(FIRST + max(table.underway(job.submitter) - 1, 0), LAST_LIVE)

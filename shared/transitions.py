@@ -56,6 +56,8 @@ class Outcome(StrEnum):
     HELD = "held"
     WORN = "worn"
     UNSETTLED = "unsettled"
+    UNQUEUED = "unqueued"
+    RESERVED = "reserved"
 
 
 class Answer(NamedTuple):
@@ -69,6 +71,8 @@ class Answer(NamedTuple):
     standing: Standing
     #: Who held it before.
     holder: str
+    #: The submitter's jobs on their way, where one was named.
+    underway: int
 
 
 class Transitions:
@@ -102,8 +106,9 @@ class Transitions:
         keys = [key_of(job_id), STREAM, UNDERWAY, STEERING, UNHELD, LEASES]
         wanted = json.dumps({name: value for name, value in ask.items() if value is not None})
         answer = self._move(keys=keys, args=[wanted, event.model_dump_json() if event else ""])
-        word, token, seconds, hidden, holder = cast("tuple[str, int, str, int, str]", answer)
-        return Answer(Outcome(word), token, float(seconds), Standing.HELD if hidden else Standing.SHOWN, holder)
+        word, token, seconds, hidden, holder, count = cast("tuple[str, int, str, int, str, int]", answer)
+        standing = Standing.HELD if hidden else Standing.SHOWN
+        return Answer(Outcome(word), token, float(seconds), standing, holder, count)
 
     def stand(self, event: Event, job_id: str, *, held: bool) -> bool:
         """Hold a dream back or let it be seen; False for a deleted one. Raises RedisError."""

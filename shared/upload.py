@@ -26,8 +26,9 @@ def upload(sftp: paramiko.SFTPClient, data: bytes, key: str, path: str) -> None:
         part = f"{key}-{uuid.uuid4().hex}"
         _under_way.add(part)
         try:
-            with _begun(sftp, part, key, data) as file:
-                there = _agreed(file, data)
+            file, left = _begun(sftp, part, key, data)
+            with file:
+                there = _agreed(file, data) if left else 0  # each question is a round trip
                 file.seek(there)
                 file.set_pipelined(True)
                 for start in range(there, len(data), CHUNK):
@@ -43,8 +44,8 @@ def upload(sftp: paramiko.SFTPClient, data: bytes, key: str, path: str) -> None:
     raise OSError("others are writing the same")
 
 
-def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> paramiko.SFTPFile:
-    """Open a part of one's own: what a cut upload of the same left behind, or a new one.
+def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> tuple[paramiko.SFTPFile, bool]:
+    """Open a part of one's own, and tell whether it is what a cut upload of the same left behind; else it is new.
 
     Who renames what was left has it, and nobody else. Its earlier owner, should he live, writes the same bytes.
     """
@@ -58,12 +59,12 @@ def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> param
         if old.startswith(key) and old not in _under_way:
             with suppress(FileNotFoundError):
                 sftp.posix_rename(old, part)
-                return sftp.open(part, "r+")
+                return sftp.open(part, "r+"), True
     try:
-        return sftp.open(part, "x+")
+        return sftp.open(part, "x+"), False
     except FileNotFoundError:
         _make_folders(sftp, folder)
-        return sftp.open(part, "x+")
+        return sftp.open(part, "x+"), False
 
 
 def _agreed(file: paramiko.SFTPFile, data: bytes) -> int:

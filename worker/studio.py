@@ -115,13 +115,16 @@ class Studio:
         return self._clips.aside() if self._clips else contextlib.nullcontext()
 
     def _claimed(self, job_id: str) -> Claim | None:
+        job = self._table.job(job_id)
+        if job is None:
+            return None
         try:
-            return self._table.claim(job_id, self._worker)
+            return self._table.claim(job, self._worker)
         except Held as held:
             if not died_here(held.holder):
                 raise
             self._table.take_back(job_id, holder=held.holder)
-            return self._table.claim(job_id, self._worker)
+            return self._table.claim(job, self._worker)
 
     def _dreamt(self, claim: Claim, hold: Hold) -> Sidecar:
         """Fetch, dream, publish."""

@@ -11,11 +11,13 @@
 --   idle      seconds since its last step, at least
 --   lease     seconds for which a worker's hold lasts unless it is renewed
 --   tries     a job that was started as often is not started again
+--   reserve   an accepted job is to be queued by whoever asks, for so many seconds, unless somebody else is about to
 --   spare     the try does not count: whoever held it gave it back in good order
 --   holder, job, submitter, reason, keep (seconds that an ended job is remembered), settled (steering comes first)
 --
--- Answers {word, token, seconds since the step before, held back from eyes, holder}; word is "moved", or why not:
--- "illegal", "held" (by somebody who lives), "worn" (tried often enough), "unsettled".
+-- Answers {word, token, seconds since the step before, held back from eyes, holder, the submitter's jobs on their way};
+-- word is "moved", or why not: "illegal", "held" (by somebody who lives), "worn" (tried often enough), "unsettled",
+-- "unqueued" (accepted before, and to be queued by whoever asks), "reserved" (so, but by somebody else).
 local ask, event = cjson.decode(ARGV[1]), ARGV[2]
 local job, stream, underway, steering, unheld, leases = unpack(KEYS)
 local state, token, at, hidden, tries, holder =
@@ -26,12 +28,19 @@ local now = clock[1] + clock[2] / 1000000
 local since = now - (at or now)
 
 local function answer(word)
-  return {word, tonumber(token), tostring(since), hidden == '1' and 1 or 0, holder}
+  local count = ask.submitter and redis.call('HGET', underway, ask.submitter) or '0'
+  return {word, tonumber(token), tostring(since), hidden == '1' and 1 or 0, holder, tonumber(count)}
 end
 
 if ask.settled and redis.call('HEXISTS', steering, 'settled') == 0 then return answer('unsettled') end
 local legal = false
 for _, from in ipairs(ask.from) do legal = legal or from == state end
+if ask.reserve and (legal or state == 'accepted') then
+  local last = redis.call('HGET', job, 'reserved')
+  if not legal and last and tonumber(last) + ask.reserve > now then return answer('reserved') end
+  redis.call('HSET', job, 'reserved', string.format('%.6f', now))
+  if not legal then return answer('unqueued') end
+end
 if not legal or (ask.token and ask.token ~= tonumber(token)) then return answer('illegal') end
 if ask.idle and since < ask.idle then return answer('illegal') end
 if ask.free and state == 'started' and ask.free ~= holder then
@@ -46,6 +55,7 @@ if ask.job then redis.call('HSET', job, 'job', ask.job) end
 if ask.to then
   redis.call('HSET', job, 'state', to, 'at', string.format('%.6f', now), 'reason', ask.reason or '')
   redis.call('HDEL', job, 'holder')
+  if to ~= 'accepted' then redis.call('HDEL', job, 'reserved') end
 end
 if ask.to == 'started' then
   token = redis.call('HINCRBY', job, 'token', 1)

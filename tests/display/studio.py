@@ -46,13 +46,13 @@ class Studio:
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)
-        assert self._table.accept(job)
+        assert self._table.accept(job).new
         assert self._table.queued(job)
         return job
 
     def start(self, job: Job) -> Claim:
         """A worker takes the job."""
-        claim = self._table.claim(job.id, "worker-1")
+        claim = self._table.claim(job, "worker-1")
         assert claim
         return claim
 

@@ -71,7 +71,7 @@ def test_a_deleted_dream_leaves_a_tombstone_and_nothing_else(
     assert JobTable(studio.client).state(job.id) is State.DELETED
     assert isinstance(EventReader(studio.client).read()[-1].event, Deleted)
     curator.delete(job.id)  # once more changes nothing
-    assert not JobTable(studio.client).accept(job)
+    assert not JobTable(studio.client).accept(job).new
 
 
 def test_a_photo_stays_as_long_as_another_dream_is_of_it(studio: Studio, archive: Archive, curator: Curator) -> None:

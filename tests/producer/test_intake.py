@@ -23,7 +23,7 @@ from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
-from tests.servers import valkey
+from tests.servers import Sshd, valkey
 
 PHOTO = convert(heic(colours(1)))
 
@@ -43,7 +43,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
         watching.client = connect(url)
         watching.start(broker_url=SecretStr(url))
         (watching.inbox / "before.jpg").write_bytes(jpeg(colours(1)))
-        until(lambda: watching.waiting() == 1)
+        until(lambda: len(watching.jobs()) == 1)
     for number in range(2, 12):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
     until(lambda: "The broker is away" in caplog.text)
@@ -55,6 +55,15 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     away, back = [record.message for record in caplog.records]
     assert "Photos wait in the spool and go out when it is back" in away
     assert back == "Store and broker are back."
+
+
+def test_a_producer_is_connected_before_its_first_photo_comes(settings: Settings, sshd: Sshd, tmp_path: Path) -> None:
+    ssh = {"ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
+    store = {"store_url": f"ssh+sftp://{sshd.address}{tmp_path / 'remote'}"}
+    with Intake(settings.model_copy(update=ssh | store)) as intake:
+        until(lambda: not sshd.sessions())  # that of the fixture, which asked whether it answers
+        intake.warm()
+        assert sshd.sessions()
 
 
 def test_stopping_does_not_wait_for_a_broker_that_is_away(
@@ -112,7 +121,7 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
         Spool(earlier).add(job, photo.jpeg, File(watching.inbox / "a.heic", mark))
         earlier.close()
     watching.start()
-    until(lambda: in_ledger(watching.settings) == 1)
+    until(lambda: in_ledger(watching.settings) == 1 and watching.jobs())  # who accepted it has time to queue it first
     watching.stop()
     assert watching.jobs() == {job.id: 1}
     assert watching.waiting() == 1
@@ -135,7 +144,7 @@ def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
     taken = intake.take(job(), PHOTO.jpeg)
     assert taken.outcome is Outcome.KNOWN
     table = JobTable(client)
-    claim = table.claim(taken.job.id, "a worker")
+    claim = table.claim(taken.job, "a worker")
     assert claim is not None
     table.fail(claim, "no reason")
     assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED

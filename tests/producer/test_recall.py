@@ -36,7 +36,7 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
         assert intake.recall() == 1
         assert table.states([job.id for job in (waiting, ended, without_photo)]) == [State.QUEUED, None, None]
         assert intake.ledger.open() == [waiting.id]
-        claim = table.claim(waiting.id, "a worker")
+        claim = table.claim(waiting, "a worker")
         assert claim
         assert table.fail(claim, "no matter")
         assert intake.recall() == 0
@@ -51,8 +51,9 @@ def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
     watching.start()
     for number in range(5):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: watching.waiting() == 5)
-    before = set(watching.jobs())
+    until(lambda: len(watching.jobs()) == 5)
+    before = watching.jobs()
     client.flushall()
-    until(lambda: watching.waiting() == 5)
-    assert set(watching.jobs()) == before
+    until(lambda: len(watching.jobs()) == 5)
+    assert watching.jobs() == before
+    assert watching.waiting() == 5

@@ -11,7 +11,7 @@ from shared.jobtable import WORN, Held, JobTable
 from shared.recipe import load_recipe
 from shared.sidecar import Standing
 from shared.steering import steer
-from shared.transitions import LEASES, LOOKED, REMEMBERED, TRIES, key_of
+from shared.transitions import LEASES, LOOKED, REMEMBERED, TRIES, UNDERWAY, key_of
 
 PHOTO = "ab" * 32
 
@@ -60,9 +60,9 @@ def test_a_recipe_that_changes_a_pixel_makes_another_job_but_a_new_title_does_no
 
 
 def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, table: JobTable, job: Job) -> None:
-    assert table.accept(job)
+    assert table.accept(job).new
     assert table.queued(job)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     assert claim.job == job
     assert table.progress(claim, "dreams/x/frames/00.jpg", 0.5)
@@ -74,13 +74,13 @@ def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, tabl
 def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
     table.queued(job)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     table.complete(claim, completed(job))
     told = types(client)
-    assert not table.accept(job)
+    assert not table.accept(job).new
     assert not table.queued(job)
-    assert table.claim(job.id, "w2") is None
+    assert table.claim(job, "w2") is None
     assert not table.progress(claim, "f", 0.9)
     assert not table.complete(claim, completed(job))
     assert not table.fail(claim, "late")
@@ -96,9 +96,9 @@ def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
     table.accept(job)
-    zombie = table.claim(job.id, "w1")
+    zombie = table.claim(job, "w1")
     lapse(client, job)
-    successor = table.claim(job.id, "w2")
+    successor = table.claim(job, "w2")
     assert zombie is not None
     assert successor is not None
     assert not table.progress(zombie, "f", 0.9)
@@ -115,14 +115,14 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
 ) -> None:
     """Seen failing without `free` in `claim`: the second claim voided the first."""
     table.accept(job)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     with pytest.raises(Held, match="w1 is dreaming it"):
-        table.claim(job.id, "w2")
+        table.claim(job, "w2")
     lapse(client, job)
     assert table.renew(claim)  # late, but nobody has taken it
     with pytest.raises(Held):
-        table.claim(job.id, "w2")
+        table.claim(job, "w2")
     assert table.take_back(job.id) is None
     assert table.take_back(job.id, holder="w2") is None
     assert table.complete(claim, completed(job))
@@ -131,7 +131,7 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
 def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
     table.queued(job)
-    table.claim(job.id, "w1")
+    table.claim(job, "w1")
     lapse(client, job)
     assert table.lapsed() == []  # nobody has looked for long: its worker is given time
     client.hdel(LOOKED, "patience")
@@ -141,14 +141,14 @@ def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis,
     assert table.state(job.id) is State.ACCEPTED
     assert table.lapsed() == []
     assert table.unheld(-1) == [job.id]
-    assert table.underway(job.submitter) == 1
+    assert client.hget(UNDERWAY, job.submitter) == "1"
 
 
 def test_a_dead_worker_s_job_is_taken_back_at_once(table: JobTable, job: Job) -> None:
     table.accept(job)
-    table.claim(job.id, "w1")
+    table.claim(job, "w1")
     assert table.take_back(job.id, holder="w1") == job
-    assert table.claim(job.id, "w2") is not None
+    assert table.claim(job, "w2") is not None
 
 
 def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
@@ -157,27 +157,27 @@ def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
     """Seen failing without `tries` in `claim` and `take_back`: it was started for ever."""
     table.accept(job)
     for _ in range(TRIES):
-        assert table.claim(job.id, "w") is not None
+        assert table.claim(job, "w") is not None
         lapse(client, job)
     assert table.take_back(job.id) is None
-    assert table.claim(job.id, "w") is None
+    assert table.claim(job, "w") is None
     entry = table.entry(job.id)
     assert entry
     assert (entry.state, entry.reason) == (State.FAILED, WORN)
     assert types(client).count("failed") == 1
-    assert table.accept(job)  # the operator's other try counts anew
-    assert table.claim(job.id, "w") is not None
+    assert table.accept(job).new  # the operator's other try counts anew
+    assert table.claim(job, "w") is not None
 
 
 def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: JobTable, job: Job) -> None:
     table.accept(job)
     for _ in range(2 * TRIES):
-        claim = table.claim(job.id, "w")
+        claim = table.claim(job, "w")
         assert claim
         assert table.hand_back(claim)
         assert table.state(job.id) is State.QUEUED
         assert not table.progress(claim, "f", 0.5)
-    assert table.claim(job.id, "w")
+    assert table.claim(job, "w")
 
 
 def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
@@ -198,7 +198,7 @@ def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
         assert 0 < client.ttl(key_of(one.id)) <= REMEMBERED
     table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
     assert client.ttl(key_of(job.id)) == -1
-    assert table.accept(others[0])
+    assert table.accept(others[0]).new
     assert client.ttl(key_of(others[0].id)) == -1
     assert client.exists(LEASES) == 0
 
@@ -214,22 +214,22 @@ def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     assert not table.remember_deleted(job.id)
     assert table.states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
     assert table.held([job.id, hidden.id, deleted.id]) == [False, True, True]
-    assert not any(table.accept(one) for one in (job, hidden, deleted))
+    assert not any(table.accept(one).new for one in (job, hidden, deleted))
     assert types(client) == []
 
 
 def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
     table.accept(job)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     assert table.fail(claim, "out of memory")
     assert table.state(job.id) == State.FAILED
-    assert table.accept(job)
-    assert table.claim(job.id, "w1") is not None
+    assert table.accept(job).new
+    assert table.claim(job, "w1") is not None
 
 
-def test_an_unknown_job_is_nobodys(table: JobTable) -> None:
-    assert table.claim("0" * 32, "w1") is None
+def test_an_unknown_job_is_nobodys(table: JobTable, job: Job) -> None:
+    assert table.claim(job, "w1") is None
     assert table.state("0" * 32) is None
 
 
@@ -238,7 +238,7 @@ def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTa
     table.queued(job)
     before = client.time()
     client.wait(0, 1)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     after = client.time()
     assert claim is not None
     assert 0 <= claim.waited <= after[0] - before[0] + (after[1] - before[1]) / 1e6 + 1
@@ -248,16 +248,16 @@ def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis,
     other = job.model_copy(update={"seed": 1})
     for one in (job, other):
         table.accept(one)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     assert table.cancel(job.id)
     assert not table.cancel(job.id)
     assert not table.progress(claim, "f", 0.9)
     assert not table.complete(claim, completed(job))
-    assert table.claim(job.id, "w2") is None
+    assert table.claim(job, "w2") is None
     assert table.states([job.id, other.id, "0" * 32]) == [State.CANCELLED, State.ACCEPTED, None]
     assert types(client).count("cancelled") == 1
-    assert table.accept(job)
+    assert table.accept(job).new
     assert not table.cancel("0" * 32)
 
 
@@ -265,7 +265,7 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
     many = [job.model_copy(update={"seed": seed}) for seed in range(1200)]
     for one in many:
         table.accept(one)
-    claim = table.claim(job.id, "w1")
+    claim = table.claim(job, "w1")
     assert claim is not None
     table.fail(claim, "out of memory")
     assert {entry.job.id for entry in table.entries()} == {one.id for one in many}
@@ -280,7 +280,7 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
 def dreamt(table: JobTable, job: Job) -> Standing | None:
     table.accept(job)
     table.queued(job)
-    claim = table.claim(job.id, "w")
+    claim = table.claim(job, "w")
     assert claim
     return table.complete(claim, completed(job))
 
@@ -300,7 +300,7 @@ def test_with_approval_no_event_of_a_job_is_anybodys_until_it_is_shown(
 
 def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, client: redis.Redis, job: Job) -> None:
     table.accept(job)
-    claim = table.claim(job.id, "w")
+    claim = table.claim(job, "w")
     assert claim
     assert claim.standing is Standing.SHOWN
     steer(client, approval=True)
@@ -317,22 +317,22 @@ def test_approval_is_as_the_settings_say_until_it_is_steered(client: redis.Redis
 
 
 @pytest.mark.parametrize("state", [None, State.ACCEPTED, State.STARTED, State.COMPLETED, State.CANCELLED])
-def test_a_deleted_job_never_comes_back(table: JobTable, job: Job, state: State | None) -> None:
+def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, job: Job, state: State | None) -> None:
     claim = None
     if state is not None:
         table.accept(job)
     if state is State.CANCELLED:
         table.cancel(job.id)
     if state in (State.STARTED, State.COMPLETED):
-        claim = table.claim(job.id, "w")
+        claim = table.claim(job, "w")
         assert claim
     if state is State.COMPLETED and claim:
         table.complete(claim, completed(job))
     assert table.delete(job.id, job.photo_id)
     assert not table.delete(job.id, job.photo_id)
-    assert table.underway(job.submitter) == 0
-    assert not table.accept(job)
-    assert table.claim(job.id, "w") is None
+    assert not client.hexists(UNDERWAY, job.submitter)
+    assert not table.accept(job).new
+    assert table.claim(job, "w") is None
     if claim:
         assert not table.progress(claim, "f", 0.5)
         assert table.complete(claim, completed(job)) is None

@@ -38,6 +38,22 @@ def settings(guarded_redis: RedisServer, tmp_path: Path) -> Settings:
     )
 
 
+def test_a_broker_far_away_is_asked_twice_for_the_permissions(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, plain = [], redis.connection.AbstractConnection.send_packed_command
+
+    def counted(connection: redis.connection.AbstractConnection, *words: object, **how: object) -> None:
+        turns.append(words)
+        plain(connection, *words, **how)
+
+    with connect(settings.broker) as client:
+        client.ping()  # connects
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        assert missing(client) == []
+    assert len(turns) == 2
+
+
 def test_every_client_that_is_used_gets_in(settings: Settings) -> None:
     """Fails for each where `protected` leaves the address as it is."""
 
@@ -159,7 +175,7 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
     try:
         server.permit(acl())
         with connect(settings.broker) as client:
-            assert JobTable(client).accept(job)
+            assert JobTable(client).accept(job).new
         server.end()
         server.start()
         with connect(settings.broker) as client:

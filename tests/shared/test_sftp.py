@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +53,30 @@ def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) 
     for name in (photo_name("ab"), photo_name("ab"), dream_name("job"), frame_name("job", 1)):
         store.delete(name)
     assert [path.name for path in folder.iterdir()] == [".parts"]
+
+
+def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, photo = Store(url), os.urandom(400_000)
+    store.put(photo_name("ab"), photo)  # connects, and makes the folders
+    asked, plain = [], paramiko.SFTPClient._request
+
+    def counted(sftp: paramiko.SFTPClient, kind: int, *words: object) -> tuple[int, object]:
+        asked.append(kind)
+        return plain(sftp, kind, *words)
+
+    answer = paramiko.SFTPClient._read_response
+
+    def late(*of: object) -> object:
+        time.sleep(0.02)  # the way back; an answer that overtakes the questions makes paramiko ask anew
+        return answer(*of)
+
+    monkeypatch.setattr(paramiko.SFTPClient, "_request", counted)
+    monkeypatch.setattr(paramiko.SFTPClient, "_read_response", late)
+    store.put(photo_name("cd"), photo)
+    assert len(asked) == 4, "open, close, look, rename; the pixels go up without waiting"
+    asked.clear()
+    assert store.get(photo_name("cd")) == photo
+    assert len(asked) <= 3, "open, look, close"
 
 
 def test_an_object_comes_down_into_a_file(url: str, tmp_path: Path) -> None:
