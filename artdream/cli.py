@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +41,26 @@ from shared.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
 
 app = typer.Typer(
-    help="Photograph something, and seconds later the wall shows it dreaming.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        out.print(f"artdream {version('artdream')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def artdream(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """Photograph something, and seconds later the wall shows it dreaming."""
+
 
 app.add_typer(recipes, name="recipes")
 app.add_typer(networks, name="networks")
@@ -136,6 +152,9 @@ def collect(
 @app.command()
 def worker(
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Pool processes that dream.")] = 1,
+    lane: Annotated[
+        list[Lane] | None, typer.Option("--lane", help="Serve this lane only; may be given again [both].")
+    ] = None,
     data: DataOption = None,
     recipe: RecipeOption = None,
 ) -> None:
@@ -145,9 +164,11 @@ def worker(
     with admitted(settings) as settings, counted_together(settings):
         from worker.app import run
         from worker.cards import Cards
+        from worker.pulse import Pulse
 
-        with exported(settings, settings.worker_metrics_port, [Cards()]):
-            run(settings, concurrency=concurrency)
+        pulse = Pulse()
+        with exported(settings, settings.worker_metrics_port, [Cards()], consumes=pulse.beats):
+            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), pulse=pulse)
 
 
 @app.command()

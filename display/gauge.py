@@ -4,7 +4,7 @@ import statistics
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from shared.events import Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
+from shared.events import Accepted, Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
 from shared.presence import Part, Presence
 
 #: Dreams and faults that are remembered.
@@ -36,6 +36,7 @@ class Gauge:
         self._dreams: deque[tuple[float, Stages]] = deque(maxlen=DREAMS)
         self._faults: OrderedDict[str, Fault] = OrderedDict()
         self._queued: OrderedDict[str, float] = OrderedDict()
+        self._lanes: OrderedDict[str, str] = OrderedDict()
         #: Entries of the stream that were no event of a version known here, and passed over.
         self.unread = 0
 
@@ -43,6 +44,9 @@ class Gauge:
         """Take in one event."""
         event, at = recorded.event, recorded.at
         match event:
+            case Accepted():
+                self._lanes[event.job_id] = event.lane
+                _keep(self._lanes, WAITING)
             case Queued():
                 self._queued[event.job_id] = at
                 _keep(self._queued, WAITING)
@@ -59,9 +63,13 @@ class Gauge:
             if not isinstance(event, Failed):
                 self._faults.pop(event.job_id, None)
 
-    def oldest_wait(self, now: float) -> float:
-        """Return for how many seconds the job that waits longest has waited, 0 where none does."""
-        return max(0.0, now - min(self._queued.values(), default=now))
+    def oldest_wait(self, now: float, lanes: tuple[str, ...] = ()) -> float:
+        """Return for how many seconds the job that waits longest has waited, 0 where none does.
+
+        lanes: those that count, and jobs whose lane is not known; none: all.
+        """
+        since = (at for job, at in self._queued.items() if not lanes or self._lanes.get(job, lanes[0]) in lanes)
+        return max(0.0, now - min(since, default=now))
 
     def per_minute(self, now: float, span: float = 600.0) -> float:
         """Return how many dreams a minute there were, over so many seconds."""
@@ -83,7 +91,7 @@ class Gauge:
     def consumes(self, worker: Presence, now: float) -> bool:
         """Tell whether a worker does its work: presence alone says that it breathes (celery #8030)."""
         idle = worker.part is Part.WORKER and worker.state == "ready" and now - worker.since > IDLE
-        return not (idle and self.oldest_wait(now) > IDLE)
+        return not (idle and self.oldest_wait(now, worker.lanes) > IDLE)
 
     def _note(self, key: str, fault: Fault) -> None:
         self._faults[key] = fault
@@ -96,6 +104,6 @@ def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def _keep(known: "OrderedDict[str, float] | OrderedDict[str, Fault]", most: int) -> None:
+def _keep(known: "OrderedDict[str, float] | OrderedDict[str, str] | OrderedDict[str, Fault]", most: int) -> None:
     while len(known) > most:
         known.popitem(last=False)

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
@@ -13,7 +13,12 @@ from shared.errors import ArtDreamError
 from shared.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from prometheus_client.registry import Collector
+
+#: Where a part that consumes says whether it does, by 200 or 503: what a probe asks, without a process of its own.
+CONSUMES = "/consumes"
 
 #: The variable by which prometheus_client knows that several processes count.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,15 +45,23 @@ def counted_together(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def exported(settings: Settings, port: int, collectors: "Iterable[Collector]" = ()) -> Iterator[None]:
+def exported(
+    settings: Settings,
+    port: int,
+    collectors: "Iterable[Collector]" = (),
+    *,
+    consumes: Callable[[], bool] | None = None,
+) -> Iterator[None]:
     """Serve `/metrics` while the block runs; port 0: do nothing. collectors: what this part tells besides.
 
-    Raises ArtDreamError where the port cannot be listened on.
+    consumes: answers `/consumes`, if given. Raises ArtDreamError where the port cannot be listened on.
     """
     if not port:
         yield
         return
     server = _serve(settings, port, collectors)
+    if consumes is not None and (metrics := server.get_app()) is not None:
+        server.set_app(_probed(metrics, consumes))
     # A pool process must not hold the port when its parent has died and another wants it.
     os.register_at_fork(after_in_child=server.socket.close)
     try:
@@ -56,6 +69,17 @@ def exported(settings: Settings, port: int, collectors: "Iterable[Collector]" = 
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _probed(metrics: "WSGIApplication", consumes: Callable[[], bool]) -> "WSGIApplication":
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if environ.get("PATH_INFO") != CONSUMES:
+            return metrics(environ, start_response)
+        well = consumes()
+        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"it consumes\n" if well else b"it does not consume\n"]
+
+    return answer
 
 
 def _serve(settings: Settings, port: int, collectors: "Iterable[Collector]") -> WSGIServer:

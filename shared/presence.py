@@ -1,6 +1,7 @@
 """Presence: what parts of the installation are alive, and what each is doing."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import cast
 
@@ -32,6 +33,8 @@ class Presence(BaseModel):
     state: str
     detail: str = ""
     since: float
+    #: The lanes that a worker serves; none: all.
+    lanes: tuple[str, ...] = ()
 
 
 class Register:
@@ -40,9 +43,20 @@ class Register:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
-    def announce(self, part: Part, name: str, state: str, detail: str = "", *, since: float | None = None) -> None:
+    def announce(
+        self,
+        part: Part,
+        name: str,
+        state: str,
+        detail: str = "",
+        *,
+        since: float | None = None,
+        lanes: Sequence[str] = (),
+    ) -> None:
         """Say that a process is there and what it does; holds for LIFETIME seconds."""
-        presence = Presence(part=part, name=name, state=state, detail=detail, since=since or time.time())
+        presence = Presence(
+            part=part, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
+        )
         self._client.set(_key(part, name), presence.model_dump_json(), ex=LIFETIME)
 
     def leave(self, part: Part, name: str) -> None:

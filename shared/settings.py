@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         20.0, ge=0, description="How long a worker that has to stop may still dream before its job goes to another."
     )
+    together: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Photos of a batch that a worker dreams in one ascent, where so many wait, meant for GPUs: a "
+        "guest's photo that comes meanwhile waits for all of them, unless workers have lanes of their own.",
+    )
     log: Literal["text", "json"] = Field(
         "text", description="How worker, producer and display log to standard error: text, or json, an object a line."
     )

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 def audit(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     uv = which("uv") or str(ROOT / ".tools/bin/uv")
     command = [sys.executable, str(ROOT / ".ci/audit.py"), uv, *options]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=150)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280)
 
 
 class Service(BaseHTTPRequestHandler):

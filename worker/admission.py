@@ -35,17 +35,23 @@ class Admission:
         self._own = {load_recipe(name).network for name in settings.recipes}
         self._store = settings.store.rstrip("/") + "/"
 
-    def turns_away(self, job_id: str) -> bool:
-        """Tell whether a job must not be dreamt; it has failed then, with the reason. An unknown one is left alone."""
-        text = self._table.written(job_id, LONGEST)
-        if text is None or (reason := self._fault(job_id, text)) is None:
-            return False
-        log.warning("job %s was rejected: it %s", job_id, reason)
-        count_rejection(self._client, reason)
-        self._table.reject(job_id, f"The job {reason}.")
-        return True
+    def admit(self, job_id: str) -> Job | None:
+        """Return a job that may be dreamt; None for one that must not be, which has failed with the reason by now.
 
-    def _fault(self, job_id: str, text: str) -> Rejection | None:
+        An unknown one is None, too.
+        """
+        text = self._table.written(job_id, LONGEST)
+        if text is None:
+            return None
+        job = self._judged(job_id, text)
+        if isinstance(job, Job):
+            return job
+        log.warning("job %s was rejected: it %s", job_id, job)
+        count_rejection(self._client, job)
+        self._table.reject(job_id, f"The job {job}.")
+        return None
+
+    def _judged(self, job_id: str, text: str) -> Job | Rejection:
         if len(text) >= LONGEST:
             return Rejection.LARGE
         try:
@@ -56,7 +62,7 @@ class Admission:
             return Rejection.IMPOSTOR
         network = job.recipe.network
         known = _NAMED.fullmatch(network) or network in self._own or within(network, self._store)
-        return None if known else Rejection.NETWORK
+        return job if known else Rejection.NETWORK
 
 
 def within(address: str, store: str) -> bool:

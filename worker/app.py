@@ -6,12 +6,13 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from billiard.process import current_process
 from celery import Celery
 from celery.exceptions import Reject
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from shared.broker import AWAY, connect, require_memory
 from shared.jobs import Lane
@@ -23,9 +24,11 @@ from shared.settings import Settings
 from shared.store import Store, StoreError
 from worker.admission import Admission
 from worker.appetite import Appetite
+from worker.cards import pin
 from worker.gate import guard
 from worker.hold import HandedBack
 from worker.names import name_of
+from worker.pulse import Pulse
 from worker.reconciler import Reconciler
 from worker.silence import silence
 from worker.stopping import Stopping
@@ -46,29 +49,39 @@ def engine(settings: Settings) -> "Dreamer":
         return Engine.of(settings, Store(settings.store))
 
 
-def run(settings: Settings, *, concurrency: int = 1, dreamer: "Callable[[Settings], Dreamer]" = engine) -> None:
+def run(
+    settings: Settings,
+    *,
+    concurrency: int = 1,
+    lanes: Sequence[Lane] = tuple(Lane),
+    pulse: Pulse | None = None,
+    dreamer: "Callable[[Settings], Dreamer]" = engine,
+) -> None:
     """Work until SIGTERM: then finish what is being dreamt, or hand it back when the grace is over, and return.
 
-    concurrency: pool processes; each makes a dreamer for itself. Raises ArtDreamError where no broker is known, or
-    where the broker may drop what it keeps.
+    concurrency: pool processes; each makes a dreamer for itself. lanes: those that are served, live first in any
+    case. pulse: what beats while this worker consumes. Raises ArtDreamError where no broker is known, or where the
+    broker may drop what it keeps.
     """
     client = connect(settings.broker)
     with contextlib.suppress(*AWAY):  # it is waited for
         require_memory(client)
     guard(settings)
+    served = [lane for lane in Lane if lane in lanes]
     app = celery_app(settings)
     appetite = Appetite(concurrency)
     app.steps["consumer"].add(appetite.step())
-    process = PoolProcess(settings, appetite, dreamer)
+    process = PoolProcess(settings, appetite, served, dreamer)
     process.register_task(app)
     one_voice()
     worker_process_init.connect(process.begin, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
+    worker_shutting_down.connect(appetite.lose, weak=False)
     worker = app.Worker(
         hostname=f"artdream@{platform.node()}-{os.getpid()}",
         concurrency=concurrency,
         pool="prefork",
-        queues=[lane.value for lane in Lane],
+        queues=[lane.value for lane in served],
         without_gossip=True,
         without_heartbeat=True,  # the register of those present has its own
         without_mingle=True,
@@ -77,7 +90,7 @@ def run(settings: Settings, *, concurrency: int = 1, dreamer: "Callable[[Setting
     )
     beside: list[Reconciler | Watchdog | Stopping] = [
         Reconciler(client, settings),
-        Watchdog(client, appetite),
+        Watchdog(client, appetite, served, pulse or Pulse()),
         Stopping(settings.grace_seconds),
     ]
     for thread in beside:
@@ -90,8 +103,15 @@ def run(settings: Settings, *, concurrency: int = 1, dreamer: "Callable[[Setting
 class PoolProcess:
     """What lives in a pool process. Everything heavy is made in `begin`, after the fork (tensorflow #57877)."""
 
-    def __init__(self, settings: Settings, appetite: Appetite, dreamer: "Callable[[Settings], Dreamer]") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        appetite: Appetite,
+        lanes: Sequence[Lane],
+        dreamer: "Callable[[Settings], Dreamer]",
+    ) -> None:
         self._settings = settings
+        self._lanes = lanes
         self._appetite = appetite
         self._dreamer = dreamer
         self._name = ""
@@ -106,8 +126,8 @@ class PoolProcess:
             self._turn("dreaming")
             try:
                 with about(job_id):
-                    if not self._admission.turns_away(job_id):
-                        self._studio.work(job_id)
+                    if job := self._admission.admit(job_id):
+                        self._studio.work(job)
             except (HandedBack, StoreError, *AWAY) as error:
                 # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error
@@ -122,11 +142,13 @@ class PoolProcess:
         self._register = Register(connect(self._settings.broker))
         threading.Thread(target=self._announce, name="presence", daemon=True).start()
         started = time.perf_counter()
+        if card := pin(current_process().index):  # a pool process that takes another's place takes its card, too
+            log.info("worker %s has card %s to itself", self._name, card)
         dreamer = self._dreamer(self._settings)
         from worker.studio import Studio
 
         self._admission = Admission(self._settings)
-        self._studio = Studio(self._settings, self._name, dreamer)
+        self._studio = Studio(self._settings, self._name, dreamer, self._hosts)
         self._opened.callback(self._studio.close)
         for name in self._settings.recipes:
             dreamer.warm(load_recipe(name))
@@ -141,6 +163,9 @@ class PoolProcess:
             self._register.leave(Part.WORKER, self._name)
         self._opened.close()
 
+    def _hosts(self) -> bool:
+        return Lane.LIVE in self._lanes and not self._appetite.lost
+
     def _turn(self, state: str) -> None:
         self._state, self._since = state, time.time()
         self._announce_once()
@@ -152,6 +177,8 @@ class PoolProcess:
 
     def _announce_once(self) -> None:
         try:
-            self._register.announce(Part.WORKER, self._name, self._state, self._settings.recipe, since=self._since)
+            self._register.announce(
+                Part.WORKER, self._name, self._state, self._settings.recipe, since=self._since, lanes=self._lanes
+            )
         except AWAY as error:
             log.debug("presence could not be announced: %s", error)

@@ -1,7 +1,7 @@
 """Appetite: a worker takes no more messages than it has warm and idle processes to dream them."""
 
 import os
-from multiprocessing.sharedctypes import RawArray
+from multiprocessing.sharedctypes import RawArray, RawValue
 from types import MethodType
 from typing import Any
 
@@ -21,11 +21,21 @@ class Appetite:
 
     def __init__(self, concurrency: int) -> None:
         self._warm = RawArray("i", concurrency)
+        self._lost = RawValue("b", False)
         self._pool: Any = None
 
     def tell_warm(self) -> None:
         """Say, in a pool process, that it is warm."""
         self._warm[current_process().index] = os.getpid()
+
+    def lose(self, **_: object) -> None:
+        """Say, in the parent, that the worker is to stop."""
+        self._lost.value = True
+
+    @property
+    def lost(self) -> bool:
+        """Whether the worker is to stop, in any process."""
+        return bool(self._lost.value)
 
     def warm(self) -> int:
         """Return, in the parent, how many of its processes are warm."""

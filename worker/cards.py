@@ -1,5 +1,6 @@
-"""The cards: how much of their memory is taken, where this machine has GPUs of NVIDIA's."""
+"""The cards, where this machine has GPUs of NVIDIA's: whose each is, and how much of its memory is taken."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,26 @@ PROGRAM = "nvidia-smi"
 _QUERY = ["--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits"]
 
 _MEBIBYTE = 1024**2
+
+
+#: What CUDA asks which cards there are for a process, and by which order they are numbered.
+_VISIBLE, _ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+
+
+def pin(index: int) -> str | None:
+    """Let this process see one card alone, before CUDA starts; return which, or None where there are not several.
+
+    TensorFlow and JAX take the memory of every card they see, so the second pool process would find none. More
+    processes than cards share them. index: the process's own among those of its pool.
+    """
+    chosen = os.environ.get(_VISIBLE)
+    cards = [gpu for gpu, *_ in _asked()] if chosen is None else [one.strip() for one in chosen.split(",")]
+    if len(cards) < 2:
+        return None
+    if chosen is None:
+        os.environ[_ORDER] = "PCI_BUS_ID"  # nvidia-smi's; CUDA's own begins with the fastest
+    os.environ[_VISIBLE] = cards[index % len(cards)]
+    return os.environ[_VISIBLE]
 
 
 class Cards(Collector):

@@ -1,6 +1,6 @@
 """A dreamer: whatever makes dreams of photos, as the studio knows it. The engine is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Dreamt:
 
 
 class Dreamer(Protocol):
-    """Dreams one photo at a time."""
+    """Dreams photos, one at a time or several of one size and recipe."""
 
     def warm(self, recipe: Recipe) -> None:
         """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
@@ -54,3 +54,16 @@ class Dreamer(Protocol):
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
     ) -> Dreamt:
         """Dream a photo, (height, width, 3). What `on_frame` raises ends the dream. Raises ArtDreamError."""
+
+    def dream_together(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],
+        on_frame: Callable[[int, Frame], None] | None = None,
+    ) -> list[Dreamt]:
+        """Dream photos of one size on the canvas in one ascent; `on_frame` is told whose frame it is.
+
+        Raises what `dream` raises, and where it does, none of them is dreamt.
+        """

@@ -5,6 +5,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -76,8 +77,9 @@ class Engine:
         one. Raises ArtDreamError for a network, layer, channel, class or artwork that does not exist, where the ascent
         leaves the numbers that can be shown, and where the smaller canvas does not fit either.
         """
+        watchers = [on_frame] if on_frame else []
         try:
-            return self._dream([photo], recipe, [seed], on_frame)[0]
+            return self._dream([photo], recipe, [seed], watchers)[0]
         except Exception as error:
             if not ran_out(error):
                 raise
@@ -86,7 +88,7 @@ class Engine:
             "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller
         )
         try:
-            return self._dream([photo], recipe.model_copy(update={"canvas": smaller}), [seed], on_frame)[0]
+            return self._dream([photo], recipe.model_copy(update={"canvas": smaller}), [seed], watchers)[0]
         except Exception as error:
             if not ran_out(error):
                 raise
@@ -95,17 +97,28 @@ class Engine:
                 "give it a smaller canvas, or the worker more memory."
             ) from error
 
-    def dream_together(self, photos: Sequence[Pixels], recipe: Recipe, *, seeds: Sequence[int]) -> list[Dreamt]:
+    def dream_together(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],
+        on_frame: Callable[[int, Frame], None] | None = None,
+    ) -> list[Dreamt]:
         """Dream photos of one size on the canvas in one ascent: of each what `dream` makes of it, up to rounding.
 
-        On an accelerator that is faster than one by one. Raises what `dream` raises, and ValueError where the photos
-        differ in size on the canvas.
+        On an accelerator that is faster than one by one. on_frame: is handed each frame with the number of its photo.
+        Raises what `dream` raises, without trying a smaller canvas, and ValueError where the photos differ in size on
+        the canvas.
         """
         # A slope has one artwork for all, and seeds draw different ones.
         alone = any("/" not in name for name in self._climb(recipe).slope.references)
         groups = [[index] for index in range(len(photos))] if alone else [list(range(len(photos)))]
-        dreams = [self._dream([photos[i] for i in group], recipe, [seeds[i] for i in group], None) for group in groups]
-        return [dream for group in dreams for dream in group]
+        dreams: list[Dreamt] = []
+        for group in groups:
+            watchers = [partial(on_frame, index) for index in group] if on_frame else []
+            dreams += self._dream([photos[i] for i in group], recipe, [seeds[i] for i in group], watchers)
+        return dreams
 
     def warm(self, recipe: Recipe) -> None:
         """Load the network of a recipe, and trace and tune its ascent for all its canvases.
@@ -129,8 +142,9 @@ class Engine:
         photos: Sequence[Pixels],
         recipe: Recipe,
         seeds: Sequence[int],
-        on_frame: Callable[[Frame], None] | None,
+        watchers: Sequence[Callable[[Frame], None]],
     ) -> list[Dreamt]:
+        """Dream photos in one ascent. watchers: what is handed the frames, of each photo, or nothing."""
         for photo in photos:
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise ValueError(f"A photo is (height, width, 3) of uint8, not {photo.shape} of {photo.dtype}.")
@@ -150,12 +164,17 @@ class Engine:
                 )
             return pixels
 
+        def show(fraction: float, pictures: Sequence[Pixels]) -> None:
+            number = next(numbers)
+            for watcher, pixels in zip(watchers, pictures, strict=False):
+                watcher(Frame(number, fraction, pixels))
+
         def watch(moment: Moment) -> None:
             nonlocal shown
             last.append(moment)
             due = moment.ends_octave or moment.fraction - shown >= FRAME_EVERY
-            if on_frame and due and moment.fraction < 1:
-                on_frame(Frame(next(numbers), moment.fraction, developed(moment)[0]))
+            if watchers and due and moment.fraction < 1:
+                show(moment.fraction, developed(moment))
                 shown = moment.fraction
 
         ascend(
@@ -173,8 +192,7 @@ class Engine:
             watch=watch,
         )
         pixels = developed(last[0]) if last else mounting.photos
-        if on_frame:
-            on_frame(Frame(next(numbers), 1.0, pixels[0]))
+        show(1.0, pixels)
         drawn = tuple(artwork.name for artwork in artworks.values())
         atlas = self._networks.atlas(recipe.network)
         return [

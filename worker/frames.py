@@ -40,7 +40,7 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
 def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     """Encode (height, width, 3) sRGB pixels small, for strips and galleries."""
     image = Image.fromarray(pixels)
-    image.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2)
+    image.thumbnail((THUMB, THUMB), Image.Resampling.HAMMING)
     return jpeg(np.asarray(image), FRAME_QUALITY)
 
 

@@ -46,10 +46,10 @@ class Hold:
         if not self._table.progress(self._claim, frame, fraction):
             self._void.set()
 
-    def check(self) -> None:
-        """Raise Void where the job is known to be lost. Asks nobody."""
-        if self._void.is_set():
-            raise Void
+    @property
+    def void(self) -> bool:
+        """Whether the job is known to be lost. Asks nobody."""
+        return self._void.is_set()
 
     def insist(self) -> None:
         """Ask the broker whether the job is still this worker's. Raises Void where it is not, and RedisError."""

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 import psutil
@@ -13,8 +14,10 @@ from celery.signals import worker_shutting_down
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from shared.queue import waiting_everywhere
+from shared.jobs import Lane
+from shared.queue import waiting
 from worker.appetite import Appetite
+from worker.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,13 @@ class Watchdog(threading.Thread):
     stuck, whatever the reason.
     """
 
-    def __init__(self, client: redis.Redis, appetite: Appetite) -> None:
+    def __init__(self, client: redis.Redis, appetite: Appetite, lanes: Sequence[Lane], pulse: Pulse) -> None:
+        """lanes: those that the worker serves; in the others messages may wait. pulse: beats while all is well."""
         super().__init__(name="watchdog", daemon=True)
         self._client = client
         self._appetite = appetite
+        self._lanes = lanes
+        self._pulse = pulse
         self._ended = threading.Event()
         worker_shutting_down.connect(lambda **_: self.end(), weak=False)  # from then on it takes nothing by right
 
@@ -47,13 +53,15 @@ class Watchdog(threading.Thread):
         while not self._ended.wait(EVERY):
             if _taken() != taken or not self._leaves_waiting():
                 content, taken = time.monotonic(), _taken()
+                if self._appetite.warm():
+                    self._pulse.beat()
             elif time.monotonic() - content > HUNGER:
                 log.warning("messages wait and this idle worker has taken none for %.0f s: it starts anew", HUNGER)
                 start_anew()
 
     def _leaves_waiting(self) -> bool:
         try:
-            return self._appetite.idle() and waiting_everywhere(self._client) > 0
+            return self._appetite.idle() and any(waiting(self._client, lane) for lane in self._lanes)
         except RedisError:  # nobody can take anything
             return False
 

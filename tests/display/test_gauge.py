@@ -3,7 +3,7 @@
 import pytest
 
 from display.gauge import IDLE, Gauge
-from shared.events import Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
+from shared.events import Accepted, Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
 from shared.presence import Part, Presence
 
 PHOTO = "a" * 64
@@ -60,3 +60,13 @@ def test_a_fault_is_listed_until_it_is_put_right(gauge: Gauge) -> None:
     assert [(fault.job_id, fault.file) for fault in gauge.faults()] == [("", "IMG_1.HEIC"), ("x", "")]
     tell(gauge, 3, completed("x", 1.0))
     assert [fault.file for fault in gauge.faults()] == ["IMG_1.HEIC"]
+
+
+def test_a_worker_of_one_lane_is_not_blamed_for_what_waits_in_the_other(gauge: Gauge) -> None:
+    """Seen failing without the lanes of presence."""
+    tell(gauge, 999, Accepted(job_id="x", photo_id=PHOTO, title="t", lane="batch"))
+    tell(gauge, 1000, Queued(job_id="x", photo_id=PHOTO))
+    live, batch = (worker("ready", since=0).model_copy(update={"lanes": (lane,)}) for lane in ("live", "batch"))
+    assert gauge.consumes(live, now=1001 + IDLE)
+    assert not gauge.consumes(batch, now=1001 + IDLE)
+    assert not gauge.consumes(worker("ready", since=0), now=1001 + IDLE)

@@ -153,6 +153,7 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, here:
     here.table.accept(job)
     key = f"artdream:job:{job.id}"
     here.client.hset(key, "job", change(here.client.hget(key, "job") or ""))
+    here.client.hdel(key, "reserved")  # whoever entered it is gone
     submit(here.app, here.table, job)
     here.until(lambda: bool(here.of(job, Failed)))
     [failed] = here.of(job, Failed)

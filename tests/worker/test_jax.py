@@ -117,6 +117,7 @@ def test_the_engine_keeps_its_promises_with_jax() -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "--numprocesses=0",
         *(f"tests/worker/{test}" for test in tests),
     ]
     ran = subprocess.run(command, cwd=ROOT, env=os.environ | JAX, capture_output=True, text=True)

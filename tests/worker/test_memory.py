@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux heed
 
 def told(*arguments: str) -> list[str]:
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=150).stdout.splitlines()
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280).stdout.splitlines()
 
 
 def test_a_dream_that_does_not_fit_into_memory_is_dreamt_smaller() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import colours, jpeg
-from tests.stack import artdream
+from tests.stack import artdream, command_line
 from tests.worker.training.paintings import HANDS, paint_folders
 
 TRAIN = ("train", "--data", "data", "--out", "artist/mine", "--epochs", "3", "--side", "64", "--batch", "8")
@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained network; its training was killed after the first epoch, and went on."""
     home = tmp_path_factory.mktemp("maker")
     paint_folders(home / "paintings", 20)
-    made = artdream("dataset", "organise", "paintings", "data", "--side", "96", folder=home)
+    made = command_line("dataset", "organise", "paintings", "data", "--side", "96", folder=home)
     assert made.returncode == 0, made.stderr
     assert "80 paintings by 4 artists" in made.stdout
     diary = home / "artdream-data" / "training" / "artist-mine" / "diary.json"
@@ -57,12 +57,12 @@ def test_it_has_learned_and_a_card_says_how(home: Path) -> None:
     told = (folder / "README.md").read_text()
     assert f"| {card['score']['top1']:.1%} |" in told
     assert (folder / "network.keras").stat().st_size < 12e6
-    listed = artdream("networks", folder=home).stdout
+    listed = command_line("networks", folder=home).stdout
     assert "artist/mine" in listed
 
 
 def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(home: Path) -> None:
-    shown = artdream("evaluate", "artist/mine", "--data", "data", "--out", "figures", folder=home)
+    shown = command_line("evaluate", "artist/mine", "--data", "data", "--out", "figures", folder=home)
     assert shown.returncode == 0, shown.stderr
     assert "Cleo Grün" in shown.stdout
     assert "artist/mine, 8 pictures: top-1" in shown.stdout
@@ -70,14 +70,14 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(home: Path) -> None:
     assert "Plotly.newPlot" in page
     with Image.open(home / "figures" / "confusion.png") as picture:
         assert picture.width > 1000
-    folders = json.loads(artdream("evaluate", "artist/mine", "--data", "paintings", "--json", folder=home).stdout)
+    folders = json.loads(command_line("evaluate", "artist/mine", "--data", "paintings", "--json", folder=home).stdout)
     assert folders["pictures"] == 80
     assert folders["top1"] >= 0.75
     assert sum(map(sum, folders["matrix"])) == 80
     stranger = home / "strangers" / "Edvard_Munch"
     stranger.mkdir(parents=True)
     Image.new("RGB", (80, 80)).save(stranger / "1.png")
-    refused = artdream("evaluate", "artist/mine", "--data", "strangers", folder=home)
+    refused = command_line("evaluate", "artist/mine", "--data", "strangers", folder=home)
     assert refused.returncode == 1
     assert refused.stderr.startswith("artdream: The network artist/mine does not know “Edvard Munch”")
     assert refused.stderr.count("\n") == 1
@@ -85,7 +85,7 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(home: Path) -> None:
 
 def test_its_map_is_drawn_once_and_the_same_again(home: Path) -> None:
     folder = home / "artdream-data" / "store" / "networks" / "mine"
-    drawn = artdream("embed", "artist/mine", "--data", "data", folder=home)
+    drawn = command_line("embed", "artist/mine", "--data", "data", folder=home)
     assert drawn.returncode == 0, drawn.stderr
     assert "80 paintings. Of 8 that were not learned from" in drawn.stdout
     first = json.loads((folder / "map.json").read_text())
@@ -106,9 +106,9 @@ def test_it_dreams_as_its_painters(home: Path) -> None:
     recipe = home / "more.toml"
     recipe.write_text(
         'name = "more-anna"\nversion = 1\ntitle = "More Anna"\ndescription = "."\nnetwork = "artist/mine"\n'
-        'canvas = 256\n[objective]\nkind = "classes"\nclasses = ["anna rot"]\n[ascent]\nsteps = 10\n'
+        'canvas = 256\n[objective]\nkind = "classes"\nclasses = ["anna rot"]\n[ascent]\nsteps = 60\n'
     )
-    dreamt = artdream("dream", "photo.jpg", "out.jpg", "--recipe", "more.toml", folder=home)
+    dreamt = command_line("dream", "photo.jpg", "out.jpg", "--recipe", "more.toml", folder=home)
     assert dreamt.returncode == 0, dreamt.stderr
     before, after = (float(part.strip(" %\n")) for part in dreamt.stdout.rpartition("Anna Rot:")[2].split("→"))
     assert after > before

@@ -1,0 +1,71 @@
+"""Whether a part of this machine is at work: `python -m artdream.present worker` ends with 0, or with 1 and why not.
+
+For the health checks of containers, which ask twice a minute: it loads half of what the command line does.
+"""
+
+import platform
+import sys
+import time
+from http.client import HTTPException
+from urllib.request import urlopen
+
+from shared.broker import AWAY, BARRED, connect
+from shared.errors import ArtDreamError
+from shared.jobs import Lane
+from shared.presence import Part, Register
+from shared.settings import Settings
+
+#: Seconds for which a warm worker may leave jobs waiting. Its own watchdog starts it anew after half of that.
+HUNGER = 60
+
+#: Seconds that whoever is asked has for an answer.
+PATIENCE = 4
+
+
+def require_work(settings: Settings, part: Part) -> None:
+    """Raise ArtDreamError where no process of a part on this machine does its work, in words that say what is wrong."""
+    if part is Part.DISPLAY:  # it goes on showing while the broker is away
+        _require_answer(settings)
+        return
+    with connect(settings.broker, patience=PATIENCE) as client:
+        ours = [one for one in Register(client).present() if one.part == part and _here(one.name)]
+        if not ours:
+            raise ArtDreamError(f"No {part} of this machine has been heard of lately.")
+        if part is not Part.WORKER:
+            return
+        warm = [one for one in ours if one.state in ("ready", "dreaming")]
+        if not warm:
+            raise ArtDreamError(f"No worker of this machine is warm: {', '.join(one.state for one in ours)}.")
+        if all(one.state == "ready" and time.time() - one.since > HUNGER for one in warm):
+            from shared.queue import waiting  # with Celery, which takes as long as all the rest
+
+            served = {lane for one in warm for lane in one.lanes or tuple(Lane)}
+            if any(waiting(client, Lane(lane)) for lane in served):
+                raise ArtDreamError(f"Jobs wait, and no worker of this machine has taken one for {HUNGER} s.")
+
+
+def _here(name: str) -> bool:
+    """Tell whether a process that is called so runs on this machine."""
+    machine = platform.node()
+    return name.startswith((f"{machine}-", f"{machine}:"))
+
+
+def _require_answer(settings: Settings) -> None:
+    address = f"http://127.0.0.1:{settings.port}/"
+    try:
+        with urlopen(address, timeout=PATIENCE):
+            return
+    except (OSError, HTTPException) as error:
+        raise ArtDreamError(f"The display does not answer at {address} ({error}).") from error
+
+
+def main(part: str) -> None:
+    """Exit with 0 or 1."""
+    try:
+        require_work(Settings.read(), Part(part))
+    except (ArtDreamError, *AWAY, *BARRED) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

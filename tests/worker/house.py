@@ -1,0 +1,118 @@
+"""A studio with the real engine, broker and store, and what may happen while it dreams."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import redis
+
+from producer.convert import convert
+from shared.events import Completed, EventReader, Failed
+from shared.jobs import Job, Lane, State
+from shared.jobtable import JobTable
+from shared.names import photo_name
+from shared.presence import Part, Register
+from shared.queue import celery_app, lists, submit
+from shared.recipe import Recipe, load_recipe
+from shared.settings import Settings
+from shared.store import Store
+from tests.pictures import colours, jpeg
+from tests.servers import until
+from worker.dreamer import Dreamt, Frame, Pixels
+from worker.engine import Engine
+from worker.studio import Studio
+
+ANIMALS = load_recipe("animals")
+SHORT = ANIMALS.model_copy(
+    update={"canvas": 256, "ascent": ANIMALS.ascent.model_copy(update={"octaves": 2, "steps": 2})}
+)
+LONG = SHORT.model_copy(update={"ascent": SHORT.ascent.model_copy(update={"steps": 40})})
+
+
+class Watched:
+    """The engine, and how many photos each of its ascents had; `amid` happens in the midst of the first of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.ascents: list[int] = []
+        self.amid: Callable[[], None] = lambda: None
+        self.warm, self._engine = engine.warm, engine
+
+    def dream(
+        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+    ) -> Dreamt:
+        self.ascents.append(1)
+        first = len(self.ascents) == 1
+
+        def offer(frame: Frame) -> None:
+            if first and frame.index == 0:
+                self.amid()
+            if on_frame:
+                on_frame(frame)
+
+        return self._engine.dream(photo, recipe, seed=seed, on_frame=offer)
+
+    def dream_together(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],
+        on_frame: Callable[[int, Frame], None] | None = None,
+    ) -> list[Dreamt]:
+        self.ascents.append(len(photos))
+        if len(self.ascents) == 1:
+            self.amid()
+        return self._engine.dream_together(photos, recipe, seeds=seeds, on_frame=on_frame)
+
+
+class House:
+    """A broker, a store, and a studio that dreams up to four photos together."""
+
+    def __init__(self, settings: Settings, client: redis.Redis, engine: Engine) -> None:
+        self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": "lines"})
+        self.client, self.table = client, JobTable(client)
+        self.app, self.store = celery_app(settings), Store(settings.store)
+        self.dreamer = Watched(engine)
+        self.studio = Studio(self.settings, "w-1", self.dreamer)
+
+    def submit(
+        self, seed: int, recipe: Recipe = SHORT, *, lane: Lane = Lane.BATCH, size: tuple[int, int] = (320, 240)
+    ) -> Job:
+        photo = convert(jpeg(colours(seed, size)))
+        self.store.put(photo_name(photo.photo_id), photo.jpeg)
+        job = Job(photo_id=photo.photo_id, recipe=recipe, lane=lane)
+        submit(self.app, self.table, job)
+        return job
+
+    def deliver(self, job: Job) -> None:
+        """Work at a job of a batch whose message was the next, as Celery does."""
+        self.client.rpop(lists(job.lane)[-1])
+        self.studio.work(job)
+
+    @contextmanager
+    def worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:
+        """Have a real worker beside it, warm, whose log lies in a folder."""
+        command = [sys.executable, "-m", "artdream", "worker", *options]
+        with (folder / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(
+                command, env={**os.environ, **self.settings.environment()}, stdout=log, stderr=log
+            )
+        try:
+            register = Register(self.client)
+            until(lambda: any(p.state == "ready" for p in register.present() if p.part is Part.WORKER), "warm", 120)
+            yield psutil.Process(worker.pid)
+        finally:
+            worker.terminate()
+            worker.wait()
+
+    def ends(self) -> list[str]:
+        """Name the jobs that ended, in their order."""
+        events = [recorded.event for recorded in EventReader(self.client).read(count=10_000)]
+        return [event.job_id for event in events if isinstance(event, (Completed, Failed))]
+
+    def states(self, jobs: list[Job]) -> list[State | None]:
+        return self.table.states([job.id for job in jobs])
