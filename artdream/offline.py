@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from artdream.sheet import Cell, sheet
 from producer.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe, load_recipe, painter_recipe, recipe_names
+from shared.recipe import Recipe, load_recipe, painter_recipe
 from shared.settings import Settings
 from shared.store import Store
 from worker.silence import silence
@@ -52,21 +52,25 @@ def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: 
         console.print(f"{verdict.name}: {verdict.photo:.1%} → {verdict.dream:.1%}", markup=False)
 
 
-def sheet_file(source: Path, target: Path, canvas: int, seed: int, settings: Settings, console: Console) -> None:
-    """Dream the photo at source with every recipe, side by side. Raises ArtDreamError where a file cannot be used."""
+def sheet_file(
+    source: Path, target: Path, names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
+) -> None:
+    """Dream the photo at source with recipes, side by side. Raises ArtDreamError where a file cannot be used."""
     _require_jpeg(target)
-    pixels = sheet(cells_of(_photo(source), canvas, seed, settings, console))
+    pixels = sheet(cells_of(_photo(source), names, canvas, seed, settings, console))
     _write(target, pixels)
-    _tell(target, pixels, f"{len(recipe_names())} recipes, seed {seed}", console)
+    _tell(target, pixels, f"{len(names)} recipes, seed {seed}", console)
 
 
-def cells_of(photo: NDArray[np.uint8], canvas: int, seed: int, settings: Settings, console: Console) -> list[Cell]:
-    """Dream a photo in every recipe. Returns the photo, its dreams, and last the recipes whose weights are not here."""
+def cells_of(
+    photo: NDArray[np.uint8], names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
+) -> list[Cell]:
+    """Dream a photo in recipes. Returns the photo, its dreams, and last the recipes whose weights are not here."""
     engine = _engine(settings)
     cells = [Cell("The photo", "", photo)]
     with _progress(console) as progress:
-        bar = progress.add_task("", total=len(recipe_names()))
-        for name in recipe_names():
+        bar = progress.add_task("", total=len(names))
+        for name in names:
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
             progress.update(bar, description=recipe.title)
             try:

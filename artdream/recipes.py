@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from artdream.networks import networks_of
-from artdream.options import SeedOption, chosen_settings, group, known_canvas, out
+from artdream.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
 from shared.errors import ArtDreamError
 from shared.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
 from shared.recipe import load_recipe, recipe_names
@@ -42,11 +42,15 @@ def sheet(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
     seed: SeedOption = 0,
     canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
+    recipe: RecipeOption = None,
 ) -> None:
-    """Dream one photo in every way, side by side."""
+    """Dream one photo in every way, or in those that are chosen, side by side."""
     from artdream.offline import sheet_file
 
-    sheet_file(source, target, known_canvas(canvas), seed, chosen_settings(), out)
+    settings = chosen_settings(recipe=recipe)
+    sheet_file(
+        source, target, settings.recipes if recipe else recipe_names(), known_canvas(canvas), seed, settings, out
+    )
 
 
 @recipes.command("painters")
