@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench bench-engine bench-intake bench-display bench-artists bench-scale chaos soak fuzz settings pictures
+.PHONY: up test check bench chaos soak fuzz settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -30,20 +30,9 @@ fuzz: .venv/dev
 bench: .venv/dev
 	.venv/bin/python -m benchmarks.latency $(ARGS)
 
-bench-engine: .venv/dev
-	.venv/bin/python -m benchmarks.engine $(ARGS)
-
-bench-intake: .venv/dev
-	.venv/bin/python -m benchmarks.intake $(ARGS)
-
-bench-display: .venv/dev
-	.venv/bin/python -m benchmarks.display $(ARGS)
-
-bench-artists: .venv/dev
-	.venv/bin/python -m benchmarks.artists $(ARGS)
-
-bench-scale: .venv/dev
-	.venv/bin/python -m benchmarks.scale $(ARGS)
+# bench-engine, bench-intake, bench-display, bench-scale, …: each measures a part.
+bench-%: .venv/dev
+	.venv/bin/python -m benchmarks.$* $(ARGS)
 
 # Everything breaks, and every photo must end once: 300 jobs and 60 faults, or half an hour of them.
 chaos: .venv/dev
@@ -59,8 +48,9 @@ settings: .venv/dev
 pictures: .venv/dev
 	.venv/bin/python -m benchmarks.pictures $(ARGS)
 
+# Compiled here once: where the environment forbids writing bytecode, each of the tests' processes would do it again.
 .venv/dev: pyproject.toml uv.lock | $(UV)
-	$(UV) sync --quiet --locked --extra stack --extra train
+	$(UV) sync --quiet --locked --extra stack --extra train --compile-bytecode
 	@touch $@
 
 .tools/bin/uv:

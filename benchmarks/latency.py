@@ -9,7 +9,6 @@ import io
 import shutil
 import struct
 import tempfile
-import time
 from pathlib import Path
 
 from PIL import Image
@@ -20,7 +19,7 @@ from producer.convert import convert
 from shared.events import Completed, Stage
 from tests.browser import chromium
 from tests.pictures import heic
-from tests.stack import Up
+from tests.stack import Up, drop
 
 #: A phone's 12 megapixels.
 SIZE = (4032, 3024)
@@ -40,11 +39,8 @@ def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.goto(up.url)
         for number, data in enumerate(files):
-            hidden = up.inbox / f".{number}.heic"
-            hidden.write_bytes(data)
             seen = len(up.completed())
-            dropped = time.time()
-            hidden.rename(up.inbox / f"{number}.heic")
+            dropped = drop(up.inbox, f"{number}.heic", data)
             up.until(lambda seen=seen: len(up.completed()) > seen)
             event: Completed = up.completed()[-1]
             shown = page.wait_for_selector(
@@ -65,13 +61,11 @@ def main() -> None:
     chosen = parser.parse_args()
     files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else photos(chosen.count)
     folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
-    up = Up(folder)
     try:
-        up.start()
-        rows = measure(up, files)
+        with Up(folder) as up:
+            up.start()
+            rows = measure(up, files)
     finally:
-        if up.running:
-            up.interrupt()
         shutil.rmtree(folder)
     for row in rows:
         row["all but dreaming"] = row["total"] - row[Stage.DREAM]

@@ -1,0 +1,173 @@
+"""The way of a photo where the dreams are far away, beside the original pipeline's way, over the same link.
+
+A Mac and a VM, each a network namespace; between them 40 ms, 20 Mbit/s up and 100 down, and one packet of a hundred
+lost each way. Both pipelines get HEICs of 12 megapixels, dream each for the same time, and paint in a real Chromium on
+the Mac. What is measured is from the file's rename into the inbox to the dream, at its full size, in the browser; the
+overhead is that without the dream's own time.
+
+    make bench-link [ARGS="--photos 20 --original 6 --store sftp --loss 0 --cut 60"]
+"""
+
+import argparse
+import hashlib
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from benchmarks.latency import photos
+from benchmarks.sleeper import DREAM, Sleeper
+from benchmarks.table import percentile, publish
+from shared.events import Completed, Stage
+from shared.settings import Settings
+from tests.browser import chromium
+from tests.network.link import Line
+from tests.network.venue import WALL, Venue
+from tests.stack import drop
+
+#: Seconds between a dream and the next guest: never the same, or everything that polls would always be met in step.
+PAUSE = 2.0, 4.0
+
+#: Photos of the burst in which the link is cut.
+BURST = 12
+
+#: Milliseconds that a dream may take to be shown: the original's are far away.
+PATIENCE = 300_000
+
+
+def guests(files: Sequence[bytes]) -> Iterator[bytes]:
+    """Give photos one by one, each a while after the one before was shown."""
+    chance = random.Random(1)
+    for data in files:
+        time.sleep(chance.uniform(*PAUSE))
+        yield data
+
+
+def measure(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
+    """Drop each file, wait until the wall shows its dream, and return its stages in seconds."""
+    rows = []
+    page.goto(WALL)
+    for data in guests(files):
+        photo_id = hashlib.sha256(data).hexdigest()
+        dropped = drop(venue.inbox, f"{photo_id}.heic", data)
+        venue.until(lambda photo_id=photo_id: photo_id in {one.photo_id for one in venue.completed()}, "the dream")
+        event: Completed = venue.completed()[-1]
+        shown = _painted(page, f'.dream img[data-dream][data-job-id="{event.job_id}"][data-shown-at]')
+        stages = {str(stage): event.stages[stage] for stage in Stage}
+        # One clock: both machines are this one.
+        done = next(one.at for one in venue.recorded if one.event is event)
+        told = {"ask and announce": done - dropped - sum(stages.values()), "show": shown - done}
+        total = shown - dropped
+        rows.append({**stages, **told, "total": total, "all but dreaming": total - stages[Stage.DREAM]})
+        print({name: round(seconds, 2) for name, seconds in rows[-1].items()}, flush=True)
+    return rows
+
+
+def measure_original(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
+    """Do the same with the original pipeline."""
+    far, near, inbox = (venue.folder / "original" / name for name in ("far", "near", "inbox"))
+    for folder in (far / "in", far / "out", near, inbox):
+        folder.mkdir(parents=True)
+    ssh = {"IdentityFile": venue.sshd.key, "UserKnownHostsFile": venue.sshd.known_hosts, "BatchMode": "yes"}
+    options = [f"--ssh={name}={value}" for name, value in ssh.items()]
+    module = [sys.executable, "-m", "benchmarks.original"]
+    user = venue.sshd.address
+    with venue.log.open("ab") as log:
+        venue.vm.start([*module, "server", str(far), str(DREAM)], log=log)
+        venue.mac.start([*module, "mac", str(inbox), str(near), str(far), user, "8600", *options], log=log)
+    venue.until(lambda: venue.mac.answers(8600), "the original's page answers")
+    page.goto("http://127.0.0.1:8600")
+    rows = []
+    for number, data in enumerate(guests(files)):
+        dropped = drop(inbox, f"{number}.heic", data)
+        total = _painted(page, f'img[data-name="{number}.png"][data-shown-at]') - dropped
+        rows.append({"total": total, "all but dreaming": total - DREAM})
+        print({name: round(seconds, 2) for name, seconds in rows[-1].items()}, flush=True)
+    return rows
+
+
+def _painted(page: Page, selector: str) -> float:
+    """Wait for a picture, and return when the browser had painted it, in epoch seconds."""
+    shown = page.wait_for_selector(selector, timeout=PATIENCE)
+    assert shown is not None
+    return float(shown.get_attribute("data-shown-at") or "nan") / 1000
+
+
+def break_link(venue: Venue, page: Page, files: Sequence[bytes], seconds: float) -> dict[str, float]:
+    """Cut the link in the middle of a burst, and tell how the evening goes on."""
+    page.goto(WALL)
+    before = len(venue.completed())
+    for number, data in enumerate(files):
+        if number == len(files) // 3:
+            venue.link.cut()
+        drop(venue.inbox, f"burst-{number}.heic", data)
+    ends = time.monotonic() + seconds
+    venue.until(lambda: time.monotonic() > ends, "the cut is over", seconds + 10)
+    there = len(venue.completed())
+    venue.link.mend()
+    first = venue.until(lambda: len(venue.completed()) > there, "the first dream after the cut", 120)
+    venue.until(lambda: len(venue.completed()) == before + len(files), "all dreams are there", 300)
+    for event in venue.completed()[-len(files) :]:
+        page.wait_for_selector(f'.strip img[data-job-id="{event.job_id}"]', state="attached")
+    venue.verify(before + len(files))
+    return {"cut, s": seconds, "photos": len(files), "dreams after": len(files), "first dream after the cut, s": first}
+
+
+def main() -> None:
+    """Measure, or be the worker."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=20, help="photos that go our way")
+    parser.add_argument("--original", type=int, default=6, help="photos that go the original's")
+    parser.add_argument("--store", choices=["s3", "sftp"], default="s3", help="a bucket, or a folder of the VM")
+    parser.add_argument("--loss", type=float, default=0.01, help="share of packets that are lost, each way")
+    parser.add_argument("--cut", type=float, default=60, help="seconds for which the link is cut in a burst; 0: never")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.work:
+        from worker.app import run
+
+        run(Settings.read(), dreamer=lambda _: Sleeper())
+        return
+    line = Line(loss=chosen.loss)
+    facts: dict[str, Any] = {"line": vars(line), "store": chosen.store, "dream": DREAM}
+    with tempfile.TemporaryDirectory() as folder, Venue(Path(folder), line, chosen.store, recipe="animals") as venue:
+        venue.start(("-m", "benchmarks.link", "--work"))
+        files = photos(chosen.photos + chosen.original + BURST)
+        with chromium(venue.mac.door) as browser:
+            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            ours = measure(venue, page, files[: chosen.photos])
+            if chosen.cut:
+                facts["cut"] = break_link(venue, page, files[-BURST:], chosen.cut)
+            original = measure_original(venue, page, files[chosen.photos : -BURST])
+    rows = _table(ours, original, facts)
+    publish("link", ("seconds", "p50", "p95"), rows, facts | {"ours": ours, "original": original})
+
+
+def _table(
+    ours: list[dict[str, float]], original: list[dict[str, float]], facts: dict[str, Any]
+) -> list[tuple[str, str, str]]:
+    rows = [_row(name, ours, name) for name in (ours[0] if ours else ())]
+    rows += [_row(f"original: {name}", original, name) for name in (original[0] if original else ())]
+    if ours and original:
+        name = "all but dreaming"
+        half, most = (_at(original, name, share) / _at(ours, name, share) for share in (0.5, 0.95))
+        facts["ratio"] = {"p50": half, "p95": most}
+        rows.append((f"original ÷ ours, {name}", f"{half:.1f}", f"{most:.1f}"))
+    return rows + [(name, f"{value:.1f}", "") for name, value in facts.get("cut", {}).items()]
+
+
+def _row(title: str, rows: list[dict[str, float]], name: str) -> tuple[str, str, str]:
+    return title, f"{_at(rows, name, 0.5):.2f}", f"{_at(rows, name, 0.95):.2f}"
+
+
+def _at(rows: list[dict[str, float]], name: str, share: float) -> float:
+    return percentile([row[name] for row in rows], share)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The pipeline that ArtDream came from, rebuilt from its description, to be measured beside it.
+
+Everything polls, once a second: the Mac its folder, the server its folder, the Mac the server's folder over SSH, the
+page the folder of dreams. A HEIC becomes a PNG of its full size, which `scp` takes up; the dream comes down in the same
+way. Each call of `ssh` and `scp` is a connection of its own, as with a script that calls them or opens paramiko anew.
+
+Where the description says nothing it is kind to the original: the server takes a file at the first look at which it is
+whole, the page's look is the display's look into its folder, and the next photo comes when this one has been shown.
+"""
+
+import argparse
+import http.server
+import io
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pillow_heif
+from PIL import Image
+
+#: Seconds between two looks.
+POLL = 1.0
+
+#: Long side of a dream, in pixels: that of the recipe it is compared with.
+CANVAS = 640
+
+PAGE = """<!doctype html><style>body { margin: 0; background: #000 } img { height: 100vh }</style><img>
+<script>
+let shown;
+setInterval(async () => {
+  const newest = await (await fetch("/newest")).text();
+  if (!newest || newest === shown) return;
+  shown = newest;
+  const image = new Image();
+  image.src = "/" + newest;
+  await image.decode();
+  document.querySelector("img").replaceWith(image);
+  image.dataset.name = newest;
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    image.dataset.shownAt = performance.timeOrigin + performance.now();
+  }));
+}, 1000);
+</script>"""
+
+
+def poll(look: Callable[[], object]) -> None:
+    """Look once a second, for ever."""
+    while True:
+        began = time.monotonic()
+        look()
+        time.sleep(max(0.0, POLL - (time.monotonic() - began)))
+
+
+class Mac:
+    """The client: a thread that sends, a thread that fetches."""
+
+    def __init__(self, inbox: Path, dreams: Path, far: str, address: str, options: list[str]) -> None:
+        """far: the server's folder; options: those of `ssh` and `scp`."""
+        self._inbox, self._dreams, self._far = inbox, dreams, far
+        self._address, self._options = address, options
+        self._sent: set[str] = set()
+
+    def send(self) -> None:
+        """Convert and take up what is new in the folder."""
+        for path in sorted(self._inbox.glob("[!.]*.heic")):
+            if path.stem not in self._sent:
+                self._sent.add(path.stem)
+                png = self._dreams / f".{path.stem}.png"
+                heif = pillow_heif.open_heif(path)
+                Image.frombytes(heif.mode, heif.size, heif.data, "raw", heif.mode, heif.stride).save(png)
+                self._run("scp", "-q", str(png), f"{self._address}:{self._far}/in/{path.stem}.png")
+                png.unlink()
+
+    def fetch(self) -> None:
+        """Bring down the dreams that are not here."""
+        listed = self._run("ssh", self._address, "ls", f"{self._far}/out")
+        for name in listed.split():
+            if not (self._dreams / name).exists():
+                draft = self._dreams / f".{name}"
+                self._run("scp", "-q", f"{self._address}:{self._far}/out/{name}", str(draft))
+                draft.rename(self._dreams / name)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run([program, *self._options, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+def serve_dreams(folder: Path, seconds: float) -> None:
+    """Dream what has come into `in`, as long as a GPU would, and put it into `out`."""
+    done: set[str] = set()
+
+    def look() -> None:
+        for path in sorted((folder / "in").glob("*.png")):
+            if path.name in done:
+                continue
+            try:
+                photo = Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
+            except OSError:  # half of it is there
+                continue
+            done.add(path.name)
+            ends = time.monotonic() + seconds
+            photo.thumbnail((CANVAS, CANVAS), Image.Resampling.LANCZOS)
+            draft = folder / path.name
+            photo.save(draft)
+            time.sleep(max(0.0, ends - time.monotonic()))
+            draft.rename(folder / "out" / path.name)
+
+    poll(look)
+
+
+class Display(http.server.SimpleHTTPRequestHandler):
+    """A page, and the newest picture of a folder."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        if self.path == "/":
+            self._say(PAGE.encode(), "text/html")
+        elif self.path == "/newest":
+            names = sorted(Path(self.directory).glob("[!.]*.png"), key=lambda path: path.stat().st_mtime)
+            self._say(names[-1].name.encode() if names else b"", "text/plain")
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _say(self, data: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def main() -> None:
+    """Be one of the two machines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    sides = parser.add_subparsers(dest="side", required=True)
+    server = sides.add_parser("server")
+    server.add_argument("folder", type=Path)
+    server.add_argument("seconds", type=float)
+    mac = sides.add_parser("mac")
+    mac.add_argument("inbox", type=Path)
+    mac.add_argument("dreams", type=Path)
+    mac.add_argument("far")
+    mac.add_argument("address")
+    mac.add_argument("port", type=int)
+    mac.add_argument("--ssh", action="append", default=[])
+    chosen = parser.parse_args()
+    if chosen.side == "server":
+        serve_dreams(chosen.folder, chosen.seconds)
+        return
+    client = Mac(chosen.inbox, chosen.dreams, chosen.far, chosen.address, [f"-o{one}" for one in chosen.ssh])
+    for look in (client.send, client.fetch):
+        threading.Thread(target=poll, args=[look], daemon=True).start()
+    handler = partial(Display, directory=str(chosen.dreams))
+    http.server.ThreadingHTTPServer(("127.0.0.1", chosen.port), handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
