@@ -48,7 +48,6 @@ def measure(folder: Path, *, rounds: int) -> None:
     load = os.getloadavg()[0]
     ascent = Ascent()
     canvas = canvas_for(*SIZE, CANVAS)
-    sizes = octaves(canvas.height, canvas.width, ascent)
     ours, loaded = engine(folder), networks(folder)
     picture = photo(*SIZE)
     candidates: dict[str, Callable[[], object]] = {}
@@ -59,7 +58,9 @@ def measure(folder: Path, *, rounds: int) -> None:
             ours.dream(picture, recipe, seed=0, on_frame=lambda _: None)
 
         candidates[f"{name} dream"] = dream
-        candidates[f"{name} bare"] = bare(loaded.load(name), sizes, ascent.steps)
+        network = loaded.load(name)
+        sizes = octaves(canvas.height, canvas.width, ascent, network.smallest)
+        candidates[f"{name} bare"] = bare(network, sizes, ascent.steps)
     taken = best(candidates, rounds)
     traced = traces()
     ours.dream(np.flip(picture, 1), recipe_on("lite", CANVAS, ascent), seed=1)
@@ -67,9 +68,9 @@ def measure(folder: Path, *, rounds: int) -> None:
 
     rows = []
     for name in ("lite", "inception_v3"):
-        whole, network = taken[f"{name} dream"], taken[f"{name} bare"]
+        whole, within = taken[f"{name} dream"], taken[f"{name} bare"]
         faster = taken["inception_v3 dream"] / whole
-        rows.append((name, f"{whole:.2f}", f"{network:.2f}", f"{1 - network / whole:.0%}", f"{faster:.2f} ×"))
+        rows.append((name, f"{whole:.2f}", f"{within:.2f}", f"{1 - within / whole:.0%}", f"{faster:.2f} ×"))
     rows.append(("traces of a second photo", str(compiled_again), "", "", ""))
     columns = (f"{canvas.width} × {canvas.height}, 5 octaves, 15 steps", "dream", "network", "around it", "faster")
     facts = {"seconds": taken, "traces": compiled_again, "precision": loaded.load("lite").precision, "load": load}

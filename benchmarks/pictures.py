@@ -15,7 +15,7 @@ from artdream.sample import read_sample
 from artdream.sheet import Cell, sheet
 from producer.convert import convert
 from shared.painters import NETWORK, ROTATION, slug
-from shared.recipe import load_recipe
+from shared.recipe import load_recipe, recipe_names
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up
@@ -38,10 +38,9 @@ SHOWN = (
 def installation() -> None:
     """Run the stack on the sample, and keep what hangs on the wall, and where the dream lies on the art map."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
-    up = Up(folder, "--demo")
     try:
-        up.start()
-        with chromium() as browser:
+        with Up(folder, "--demo") as up, chromium() as browser:
+            up.start()
             page = browser.new_page(viewport={"width": 1600, "height": 900})
             page.goto(up.url)
             page.wait_for_selector(".dream img[data-dream][data-shown-at]", timeout=60_000)
@@ -53,8 +52,6 @@ def installation() -> None:
             page.wait_for_timeout(4000)
             _keep(page.screenshot(), "map")
     finally:
-        if up.running:
-            up.interrupt()
         shutil.rmtree(folder)
 
 
@@ -95,7 +92,7 @@ def _example(name: str, pixels: np.ndarray) -> None:
 
 def recipes() -> None:
     """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
-    cells = cells_of(_sample(), 512, 0, Settings(_env_file=None), Console())
+    cells = cells_of(_sample(), recipe_names(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
         _example(cell.note, cell.pixels)

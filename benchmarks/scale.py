@@ -1,6 +1,7 @@
 """What the way around the dreams carries: many workers, long queues, many dreams a second.
 
-The workers are real (Celery, broker, job table, store); only their dreamer sleeps for as long as a GPU dreams.
+The workers are real (Celery, broker, job table, store); only their dreamer sleeps for as long as a GPU dreams, and
+publishes frames meanwhile where guests are waited for.
 
     make bench-scale [ARGS="workers lanes queue pictures --most 64"]
 """
@@ -11,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sleeper import DREAM, FRAMES, Sleeper
 from benchmarks.table import percentile, publish
 from producer.convert import convert
 from shared.broker import connect
@@ -25,18 +27,14 @@ from shared.jobtable import JobTable
 from shared.names import photo_name
 from shared.presence import Part, Register
 from shared.queue import celery_app, submit
-from shared.recipe import Recipe, load_recipe
+from shared.recipe import load_recipe
 from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, jpeg
 from tests.servers import valkey
-from worker.dreamer import Dreamt, Frame, Pixels
 
-#: Seconds of a dream on a GPU: what the original took.
-DREAM = 2.5
-
-#: Dreams of each worker in a round.
-ROUNDS = 8
+#: Dreams of each worker in a round: enough that the last ones, when some have nothing left to do, do not count.
+ROUNDS = 16
 
 #: Photos of a standing batch, and guests' photos that come in between, one a second.
 STANDING, GUESTS = 2000, 30
@@ -46,28 +44,6 @@ QUEUE = 10_000
 
 #: Dreams of no length.
 PICTURES = 1000
-
-
-class Sleeper:
-    """Sleeps, and gives the photo back."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def warm(self, recipe: Recipe) -> None:
-        """Nothing needs to be warm."""
-
-    def dream(
-        self,
-        photo: Pixels,
-        recipe: Recipe,  # noqa: ARG002
-        *,
-        seed: int,  # noqa: ARG002
-        on_frame: Callable[[Frame], None] | None = None,  # noqa: ARG002
-    ) -> Dreamt:
-        """Take as long as a GPU."""
-        time.sleep(self._seconds)
-        return Dreamt(photo, "0" * 64, "float32")
 
 
 class Hall:
@@ -86,12 +62,13 @@ class Hall:
         self._seeds = iter(range(10**9))
 
     @contextmanager
-    def workers(self, count: int, seconds: float) -> Iterator[None]:
-        """Have so many workers."""
-        command = [sys.executable, "-m", "benchmarks.scale", "--work", str(seconds)]
+    def workers(self, count: int, seconds: float, frames: int = 0, *, guests: int = 0) -> Iterator[None]:
+        """Have so many workers. guests: how many of them serve the live lane alone, and the others the batch lane."""
+        command = [sys.executable, "-m", "benchmarks.scale", "--work", str(seconds), "--frames", str(frames)]
+        lanes = [[] if not guests else ["--lane", "live" if n < guests else "batch"] for n in range(count)]
         environment = {**os.environ, **self.settings.environment()}
         with (self.settings.data / "workers.log").open("ab") as log:
-            processes = [subprocess.Popen(command, env=environment, stdout=log, stderr=log) for _ in range(count)]
+            processes = [subprocess.Popen([*command, *lane], env=environment, stdout=log, stderr=log) for lane in lanes]
         try:
             while self._ready() < count:
                 time.sleep(0.5)
@@ -148,20 +125,23 @@ def measure_workers(hall: Hall, most: int) -> Iterator[tuple[str, dict[str, Any]
 
 
 def measure_lanes(hall: Hall, most: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """How long a guest waits while a batch stands."""
-    with hall.workers(min(16, most), DREAM):
-        for _ in range(STANDING):
-            hall.submit()
-        begun, guests = dict[str, float](), []
-        for _ in range(GUESTS):
-            begun[(job := hall.submit(Lane.LIVE)).id] = hall.now()
-            guests.append(job)
-            time.sleep(1)
-        _, ended = hall.follow(guests)
-    waits = [ended[job_id] - at for job_id, at in begun.items()]
-    yield f"a guest beside a batch of {STANDING}, s, median", {"value": percentile(waits, 0.5)}
-    yield "p95", {"value": percentile(waits, 0.95)}
-    hall.empty()
+    """How long a guest waits while a batch stands, where workers serve both lanes and where guests have their own."""
+    count = min(16, most)
+    for guests in (0, count // 4):
+        with hall.workers(count, DREAM, FRAMES, guests=guests):
+            for _ in range(STANDING):
+                hall.submit()
+            begun, live = dict[str, float](), []
+            for _ in range(GUESTS):
+                begun[(job := hall.submit(Lane.LIVE)).id] = hall.now()
+                live.append(job)
+                time.sleep(1)
+            _, ended = hall.follow(live)
+        waits = [ended[job_id] - at for job_id, at in begun.items()]
+        who = f"{guests} of {count} workers for guests" if guests else f"{count} workers for all"
+        yield f"a guest beside a batch of {STANDING}, {who}, s: median", {"value": percentile(waits, 0.5)}
+        yield f"{who}: p95", {"value": percentile(waits, 0.95)}
+        hall.empty()
 
 
 def measure_queue(hall: Hall, _: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -200,11 +180,13 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--most", type=int, default=64)
     parser.add_argument("--work", type=float)
+    parser.add_argument("--frames", type=int, default=0)
+    parser.add_argument("--lane", type=Lane, action="append")
     chosen = parser.parse_args()
     if chosen.work is not None:
         from worker.app import run
 
-        run(Settings.read(), dreamer=lambda _: Sleeper(chosen.work))
+        run(Settings.read(), lanes=chosen.lane or tuple(Lane), dreamer=lambda _: Sleeper(chosen.work, chosen.frames))
         return
     figures: dict[str, Any] = {}
     with valkey() as server, tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,8 @@ def measure(folder: Path, *, steps: int, rounds: int) -> None:
     recipe = recipe_on(NETWORK, CANVAS, ascent, measure="mean")
     picture = photo(*SIZE)
     canvas = canvas_for(*SIZE, CANVAS)
-    sizes = [(size.height, size.width) for size in octaves(canvas.height, canvas.width, ascent)]
+    smallest = networks(folder).load(NETWORK).smallest
+    sizes = [(size.height, size.width) for size in octaves(canvas.height, canvas.width, ascent, smallest)]
 
     tutorial = Tutorial(application(NETWORK, folder), LAYERS[NETWORK])
     difference = _difference(tutorial, folder)

@@ -1,0 +1,215 @@
+"""What one dream costs broker and store: memory, processor, requests, bytes. What docs/scale.md reckons with.
+
+A real broker and a real S3 server; the dreams of the store's part are real, too.
+
+    make bench-capacity [ARGS="broker stream store"]
+"""
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from benchmarks.requests import counted
+from benchmarks.table import percentile, publish
+from producer.convert import convert
+from shared.broker import connect, connect_async
+from shared.events import STREAM, Completed, EventLog, Progress
+from shared.jobs import Job, Lane
+from shared.jobtable import JobTable
+from shared.names import clip_name, dream_name, frame_name, photo_name, zoom_name
+from shared.queue import celery_app, lists, submit
+from shared.recipe import load_recipe
+from shared.settings import Settings
+from shared.store import Store
+from tests.pictures import colours, jpeg
+from tests.servers import S3Server, valkey
+from tests.stack import free_port
+
+#: Jobs that go through the broker, and frames of each: as many as “animals” shows.
+JOBS, FRAMES = 5000, 14
+
+#: Readers of the stream, events a second, and for how many seconds.
+READERS, RATE, SECONDS = (1, 20, 200), 100, 5
+
+#: Photos that are really dreamt, and seconds that their clips may take beside.
+DREAMS, CLIPS = 4, 150
+
+Figures = dict[str, float]
+
+
+def measure_broker(_: Path) -> Figures:
+    """Send jobs through their whole lives, and look at the broker's memory and processor in between."""
+    with valkey() as server:
+        settings = Settings(broker_url=f"{server.connection_url}/0", _env_file=None)
+        client, app, recipe = connect(settings.broker), celery_app(settings), load_recipe("animals")
+        table = JobTable(client)
+        before = _memory(client)
+        jobs = [Job(photo_id=f"{number:064x}", recipe=recipe, lane=Lane.BATCH) for number in range(JOBS)]
+        started = _processor(client)
+        for job in jobs:
+            submit(app, table, job)
+        waiting, submitted = _memory(client) - before, _processor(client) - started
+        client.delete(*lists(Lane.BATCH))
+        started = _processor(client)
+        for job in jobs:
+            claim = table.claim(job, "worker")
+            assert claim
+            for number in range(FRAMES):
+                table.progress(claim, frame_name(job.id, number), number / FRAMES)
+            done = {"job_id": job.id, "photo_id": job.photo_id, "photo": photo_name(job.photo_id)}
+            stages = dict.fromkeys(("settle", "convert", "upload", "queue", "fetch", "dream", "publish"), 1.234567)
+            told = {"recipe": recipe.name, "title": recipe.title, "dream": dream_name(job.id), "stages": stages}
+            table.complete(claim, Completed.model_validate({**done, **told}))
+        worked = _processor(client) - started
+        entries = int(client.xlen(STREAM))
+        stream = int(client.memory_usage(STREAM, samples=0) or 0)
+        figures = {
+            "a waiting job, bytes": waiting / JOBS,
+            "an ended job, kept for 7 days, bytes": (_memory(client) - before - stream) / JOBS,
+            "an event in the stream, bytes": stream / entries,
+            "the whole stream, 50,000 events, MB": stream / entries * 50_000 / 1e6,
+            "events of a job": FRAMES + 4,
+            "broker's processor for submitting a job, ms": 1000 * submitted / JOBS,
+            "broker's processor for the rest of its life, ms": 1000 * worked / JOBS,
+        }
+        app.close()
+        client.close()
+    return figures
+
+
+def measure_stream(_: Path) -> Figures:
+    """Append events at an even rate while many follow them."""
+    figures = {}
+    for readers in READERS:
+        with valkey() as server:
+            client = connect(f"{server.connection_url}/0")
+            late, used = asyncio.run(_follow(client, f"{server.connection_url}/0", readers))
+            client.close()
+        figures[f"{readers} readers, broker's processor, ms an event"] = 1000 * used / (RATE * SECONDS)
+        figures[f"{readers} readers, p95 until an event is read, ms"] = 1000 * percentile(late, 0.95)
+    return figures
+
+
+async def _follow(client: redis.Redis, url: str, readers: int) -> tuple[list[float], float]:
+    late, total = list[float](), RATE * SECONDS
+
+    async def read() -> None:
+        async with connect_async(url) as own:
+            at, seen = "0-0", 0
+            while seen < total:
+                for _, entries in await own.xread({STREAM: at}, count=500, block=5000) or []:
+                    now = time.time()  # the broker's clock is this machine's
+                    late.extend(now - int(entry_id.partition("-")[0]) / 1000 for entry_id, _ in entries)
+                    at, seen = entries[-1][0], seen + len(entries)
+
+    def write() -> None:
+        log, begun = EventLog(client), time.monotonic()
+        for number in range(total):
+            time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+            log.append(Progress(job_id="0" * 32, photo_id="0" * 64, frame=frame_name("0" * 32, 1), fraction=0.5))
+
+    waiting = [asyncio.create_task(read()) for _ in range(readers)]
+    await asyncio.sleep(1)
+    started = _processor(client)
+    await asyncio.to_thread(write)
+    await asyncio.gather(*waiting)
+    return late, _processor(client) - started
+
+
+def measure_store(folder: Path) -> Figures:
+    """Dream photos out of a real S3 server and into it, and count what is asked of it."""
+    server, port = S3Server(folder), free_port()
+    server.start()
+    os.environ |= {**server.environment, "AWS_ENDPOINT": f"http://127.0.0.1:{port}"}
+    try:
+        with valkey() as broker, counted(server.port, port) as asked:
+            settings = Settings(broker_url=f"{broker.connection_url}/0", store_url=server.url, _env_file=None)
+            return _dream(settings, server.bucket / "prefix", asked)
+    finally:
+        server.stop()
+
+
+def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
+    from worker.app import engine
+    from worker.studio import Studio
+
+    store, app, recipe = Store(settings.store), celery_app(settings), load_recipe("animals")
+    client = connect(settings.broker)
+    table, dreamer = JobTable(client), engine(settings)
+    studio = Studio(settings, "worker", dreamer)
+    dreamer.warm(recipe)
+    asked.clear()  # the maps, once for each worker
+    photos = [convert(jpeg(colours(number, (1600, 1200)))) for number in range(DREAMS)]
+    for photo in photos:
+        store.put(photo_name(photo.photo_id), photo.jpeg)
+    producer, jobs = Counter(asked), [Job(photo_id=photo.photo_id, recipe=recipe) for photo in photos]
+    for job in jobs:
+        submit(app, table, job)
+        studio.work(job)
+    deadline = time.monotonic() + CLIPS
+    while not all((folder / zoom_name(job.id)).exists() for job in jobs):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The clips were not made within {CLIPS} s: the machine is too busy to measure this.")
+        time.sleep(0.5)
+    time.sleep(1)  # the last look for a tombstone
+    worker = asked - producer
+    studio.close()
+    app.close()
+    client.close()
+    sizes = [_sizes(folder, job) for job in jobs]
+    figures = {f"producer: {how} a photo": count / DREAMS for how, count in sorted(producer.items())}
+    figures |= {f"worker: {how} a dream": count / DREAMS for how, count in sorted(worker.items())}
+    return figures | {f"{kind}, kB a dream": sum(one[kind] for one in sizes) / DREAMS / 1000 for kind in sizes[0]}
+
+
+def _sizes(folder: Path, job: Job) -> dict[str, int]:
+    dream = folder / dream_name(job.id)
+    frames = [one.stat().st_size for one in (dream.parent / "frames").iterdir()]
+    return {
+        "photo": (folder / photo_name(job.photo_id)).stat().st_size,
+        "dream": dream.stat().st_size,
+        "thumbnail and sidecar": sum((dream.parent / name).stat().st_size for name in ("thumb.jpg", "dream.json")),
+        "frames": sum(frames),
+        "clips": sum(one.stat().st_size for one in dream.parent.iterdir() if one.suffix in {".mp4", ".webp"}),
+        "the film alone": (folder / clip_name(job.id)).stat().st_size,
+    }
+
+
+def _memory(client: redis.Redis) -> int:
+    return int(client.info("memory")["used_memory"])
+
+
+def _processor(client: redis.Redis) -> float:
+    used = client.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+
+PARTS: dict[str, Callable[[Path], Figures]] = {
+    "broker": measure_broker,
+    "stream": measure_stream,
+    "store": measure_store,
+}
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    chosen = parser.parse_args()
+    load, figures = os.getloadavg()[0], Figures()
+    with tempfile.TemporaryDirectory() as folder:
+        for part in chosen.parts or PARTS:
+            figures |= PARTS[part](Path(folder))
+    rows = [(name, f"{value:.3g}" if value < 1000 else f"{value:.0f}") for name, value in figures.items()]
+    publish("capacity", ("figure", ""), [*rows, ("load before", f"{load:.1f}")], {"figures": figures, "load": load})
+
+
+if __name__ == "__main__":
+    main()

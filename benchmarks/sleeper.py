@@ -1,0 +1,62 @@
+"""A dreamer that takes as long as a GPU, for benchmarks of everything around the dream."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from shared.recipe import Recipe
+from worker.dreamer import Dreamt, Frame, Pixels
+
+#: Seconds of a dream on a GPU (what the original took), and frames that come meanwhile.
+DREAM, FRAMES = 2.5, 14
+
+
+class Sleeper:
+    """Sleeps, and gives the photo back, as large as the recipe's canvas."""
+
+    def __init__(self, seconds: float = DREAM, frames: int = FRAMES) -> None:
+        self._seconds = seconds
+        self._frames = frames
+
+    def warm(self, recipe: Recipe) -> None:
+        """Nothing needs to be warm."""
+
+    def dream(
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        on_frame: Callable[[Frame], None] | None = None,
+    ) -> Dreamt:
+        """Take as long as a GPU."""
+        tell = (lambda _, frame: on_frame(frame)) if on_frame else None
+        return self.dream_together([photo], recipe, seeds=[seed], on_frame=tell)[0]
+
+    def dream_together(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],  # noqa: ARG002
+        on_frame: Callable[[int, Frame], None] | None = None,
+    ) -> list[Dreamt]:
+        """Take as long as for one."""
+        pictures = [_fitted(photo, recipe.canvas) for photo in photos]
+        time.sleep(self._seconds / (self._frames + 1))
+        for number in range(self._frames):
+            for index, pixels in enumerate(pictures):
+                if on_frame:
+                    on_frame(index, Frame(number, (number + 1) / (self._frames + 1), pixels))
+            time.sleep(self._seconds / (self._frames + 1))
+        return [Dreamt(pixels, "0" * 64, "float32") for pixels in pictures]
+
+
+def _fitted(photo: Pixels, side: int) -> Pixels:
+    if max(photo.shape) <= side:
+        return photo
+    picture = Image.fromarray(photo)
+    picture.thumbnail((side, side), Image.Resampling.HAMMING)
+    return np.asarray(picture)
