@@ -21,6 +21,9 @@ check: .venv/dev
 	.venv/bin/lint-imports
 	$(UV) lock --check --quiet
 	.venv/bin/python -m shared.settings | diff - .env.example
+	.venv/bin/hadolint deploy/Dockerfile
+	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- .venv/bin/docker-compose --env-file /dev/null \
+	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml --profile '*' config --quiet
 	.venv/bin/python .ci/audit.py $(UV)
 
 # Hostile files through the real intake; ARGS="FOLDER --count N" damages real pictures too.

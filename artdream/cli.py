@@ -13,6 +13,7 @@ from rich.console import Console
 
 from artdream.classifier import embed, evaluate, train
 from artdream.dataset import dataset
+from artdream.deploy import deploy
 from artdream.jobs import jobs
 from artdream.networks import networks
 from artdream.options import (
@@ -66,6 +67,7 @@ app.add_typer(recipes, name="recipes")
 app.add_typer(networks, name="networks")
 app.add_typer(dataset, name="dataset")
 app.add_typer(jobs, name="jobs")
+app.add_typer(deploy, name="deploy")
 
 
 @app.command()

@@ -1,0 +1,45 @@
+"""The part of KEDA's ScaledObject that is used here, as a JSON schema that knows no other field.
+
+Field names and types from the CRD in kedacore/keda, config/crd/bases/keda.sh_scaledobjects.yaml; the options of its
+Prometheus scaler, which the CRD leaves open, from keda.sh/docs/latest/scalers/prometheus.
+"""
+
+from typing import Any
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
+
+SCALED_OBJECT = _object(
+    ["apiVersion", "kind", "metadata", "spec"],
+    apiVersion={"const": "keda.sh/v1alpha1"},
+    kind={"const": "ScaledObject"},
+    metadata=_object(["name", "namespace"], name=_TEXT, namespace=_TEXT),
+    spec=_object(
+        ["scaleTargetRef", "triggers"],
+        scaleTargetRef=_object(["name"], name=_TEXT, kind=_TEXT, apiVersion=_TEXT),
+        pollingInterval=_NUMBER,
+        cooldownPeriod=_NUMBER,
+        minReplicaCount=_NUMBER,
+        maxReplicaCount=_NUMBER,
+        triggers={
+            "type": "array",
+            "minItems": 1,
+            "items": _object(
+                ["type", "metadata"],
+                type={"const": "prometheus"},
+                metadata=_object(
+                    ["serverAddress", "query", "threshold"],
+                    serverAddress=_TEXT,
+                    query=_TEXT,
+                    threshold=_TEXT,
+                    activationThreshold=_TEXT,
+                    ignoreNullValues={"enum": ["true", "false"]},
+                ),
+            ),
+        },
+    ),
+)

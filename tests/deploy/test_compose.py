@@ -1,0 +1,182 @@
+"""What docker-compose.yml and its overrides promise, as Compose merges them."""
+
+import itertools
+import json
+import re
+
+import pytest
+
+from shared.permissions import acl
+from shared.settings import PREFIX, Settings
+from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
+from tests.redisserver import DEFAULT_USER
+from worker.stopping import HANDING_BACK
+
+OVERRIDES = [(), (GPU,), (TLS,), (GPU, TLS)]
+PARTS = ("worker", "display", "producer")
+OURS = (*PARTS, "weights", "store")
+
+
+def seconds(duration: str) -> int:
+    return sum(int(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+every = pytest.mark.parametrize("overrides", OVERRIDES, ids=lambda names: "+".join(names) or "alone")
+
+
+@every
+def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[str, ...]) -> None:
+    found = services(*overrides)
+    assert set(found) == {"valkey", "store", *PARTS, "weights", "prometheus", "grafana"}
+    for name, service in found.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "/tmp" in service["tmpfs"], name
+        assert service.get("privileged") is None, name
+        assert service.get("network_mode") is None, name
+        if name != "weights":
+            assert service["healthcheck"]["test"], name
+
+
+@every
+def test_nobody_outside_reaches_broker_or_store(overrides: tuple[str, ...]) -> None:
+    whole = project(*overrides)
+    assert whole["networks"]["inside"]["internal"] is True
+    found = whole["services"]
+    published = {name: {port["host_ip"] for port in service.get("ports", [])} for name, service in found.items()}
+    assert set(found["store"]["networks"]) == {"inside"}
+    assert published.pop("store") == set()
+    if TLS not in overrides:
+        assert set(found["valkey"]["networks"]) == {"inside"}
+        assert published["valkey"] == set()
+    for hosts in published.values():  # this server only, unless the operator says otherwise
+        assert hosts <= {"127.0.0.1"}
+    for name in PARTS:
+        assert "inside" in found[name]["networks"]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_secret_that_was_not_chosen_is_asked_for_in_words(name: str) -> None:
+    for left in ({}, {name: ""}):
+        asked = config(environment={**{key: value for key, value in CHOSEN.items() if key != name}, **left})
+        assert asked.returncode != 0
+        assert re.search(rf"{name} is missing a value: choose the .*: openssl rand -hex 24", asked.stderr)
+
+
+def test_the_folder_of_certificates_is_asked_for() -> None:
+    assert "name the folder of ca.pem, valkey.pem and valkey.key" in config(TLS).stderr
+
+
+def test_no_secret_stands_in_a_command_line() -> None:
+    for overrides in OVERRIDES:
+        for name, service in services(*overrides).items():
+            said = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+            assert not [secret for secret in CHOSEN.values() if secret in said], name
+
+
+@every
+def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) -> None:
+    for name in PARTS:
+        needs = services(*overrides)[name]["depends_on"]
+        assert {key: need["condition"] for key, need in needs.items()} == {
+            "valkey": "service_healthy",
+            "store": "service_healthy",
+        }
+
+
+@every
+def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, ...]) -> None:
+    worker = services(*overrides)["worker"]
+    grace = float(worker["environment"]["ARTDREAM_GRACE_SECONDS"])
+    assert seconds(worker["stop_grace_period"]) >= grace + HANDING_BACK + 3
+
+
+@every
+def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in PARTS:
+        given = services(*overrides)[name]["environment"] | variables(name)
+        assert {one for one in given if one.startswith(PREFIX)} <= known
+
+
+@every
+def test_settings_are_accepted_by_the_part_that_gets_them(
+    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PARTS:
+        with monkeypatch.context() as patch:
+            for key, value in services(*overrides)[name]["environment"].items():
+                patch.setenv(key, value or "")
+            patch.setenv("ARTDREAM_BROKER_CA", "")  # a file of the container
+            assert Settings(_env_file=None).broker
+
+
+def test_in_the_clear_is_spoken_on_the_inner_network_only() -> None:
+    assert services()["worker"]["environment"]["ARTDREAM_INSECURE_BROKER"] == "true"
+    for name in PARTS:
+        given = services(TLS)[name]["environment"]
+        assert given["ARTDREAM_INSECURE_BROKER"] == "false"
+        assert given["ARTDREAM_BROKER_URL"].startswith("rediss://")
+        assert given["ARTDREAM_BROKER_CA"] in {volume["target"] for volume in services(TLS)[name]["volumes"]}
+
+
+def test_the_broker_s_users_are_those_of_the_security_page() -> None:
+    [script] = services()["valkey"]["command"]
+    assert DEFAULT_USER in script
+    assert f"user artdream on >$REDISCLI_AUTH {acl()}" in script
+    for option in ("--appendonly yes", "--maxmemory-policy noeviction"):
+        assert option in script
+
+
+def test_each_gpu_has_a_pool_process() -> None:
+    for chosen, count in ({}, 1), ({"ARTDREAM_GPUS": "4"}, 4):
+        worker = project(GPU, **chosen)["services"]["worker"]
+        assert worker["command"] == ["worker", "--concurrency", str(count)]
+        [devices] = worker["deploy"]["resources"]["reservations"]["devices"]
+        assert (devices["driver"], devices["count"], devices["capabilities"]) == ("nvidia", count, ["gpu"])
+        assert worker["build"]["target"] == "worker-gpu"
+    assert "deploy" not in services()["worker"]
+
+
+def test_what_is_asked_about_a_part_is_asked_by_its_image_too() -> None:
+    for name in PARTS:
+        assert services()[name]["healthcheck"]["test"] == ["CMD", *instruction(name, "HEALTHCHECK")]
+        assert services()[name]["command"] == instruction(name, "CMD")
+
+
+def test_every_image_is_built_from_a_stage_there_is_and_writes_only_where_it_may() -> None:
+    for overrides in OVERRIDES:
+        for name in OURS:
+            service = services(*overrides)[name]
+            assert service["build"]["dockerfile"] == "deploy/Dockerfile"
+            assert service["build"]["target"] in stages()
+    for name in ("display", "producer"):  # guests' photos and files set aside go from one to the other
+        folders = {volume["target"]: volume["source"] for volume in services()[name]["volumes"]}
+        assert folders["/data"] == "parts"
+    [inbox] = [volume for volume in services()["producer"]["volumes"] if volume["target"] == "/inbox"]
+    assert inbox["read_only"] is True
+
+
+def test_a_folder_is_named_as_anywhere_else() -> None:
+    """In Compose's short form `photos` would be a volume of that name, and not the folder."""
+    named = project(TLS, ARTDREAM_TLS="tls", ARTDREAM_INBOX="photos")["services"]
+    [inbox] = [volume for volume in named["producer"]["volumes"] if volume["target"] == "/inbox"]
+    [certificates] = [volume for volume in named["valkey"]["volumes"] if volume["target"] == "/tls"]
+    assert inbox["source"] == str(ROOT / "photos")
+    assert certificates["source"] == str(ROOT / "tls")
+
+
+def test_every_file_that_is_mounted_is_there() -> None:
+    for service in services().values():
+        for volume in service.get("volumes", []):
+            if volume["type"] == "bind" and "deploy" in volume["source"]:
+                assert (ROOT / volume["source"]).exists()
+
+
+def test_every_image_that_is_fetched_names_its_version() -> None:
+    fetched = [service["image"] for service in services().values() if "build" not in service]
+    bases = [source for source, *_ in stages().values() if source not in stages()]
+    copied = re.findall(r"--from=(\S+)", " ".join(itertools.chain(*stages().values())))
+    for image in (*fetched, *bases, *(one for one in copied if one not in stages())):
+        assert re.search(r":v?\d", image), image

@@ -1,0 +1,73 @@
+"""What the images are made of."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.compose import ROOT, instruction, made
+from tests.uv import locked
+
+PARTS = ("producer", "display", "worker", "worker-gpu")
+HEAVY = {"tensorflow", "keras", "jax", "jaxlib", "torch", "tensorflow-cpu"}
+
+
+def extras(part: str) -> set[str]:
+    """Return the extras that a part's image installs: the same before and after the code is there."""
+    lines = made(f"build-{part}")
+    assert [line.startswith("ENV ") and " UV_CACHE_DIR=/cache " in line for line in lines].count(True) == 1
+    commands = [line for line in lines if "uv sync" in line]
+    assert len(commands) == 2
+    for command in commands:
+        assert "--locked --no-dev --no-editable" in command
+        assert "--mount=type=cache,target=/cache " in command
+    first, second = (set(re.findall(r"--extra (\S+)", command)) for command in commands)
+    assert first == second
+    assert f"COPY --from=build-{part} /app/.venv /app/.venv" in made(part)
+    return first
+
+
+def packages(part: str) -> set[str]:
+    return {line.partition("==")[0] for line in locked(*extras(part)).splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize("part", ["producer", "display"])
+def test_small_images_have_no_tensorflow(part: str) -> None:
+    assert HEAVY & packages(part) == set()
+    assert "celery" in packages(part)
+
+
+def test_workers_have_what_they_compute_with() -> None:
+    assert {"tensorflow", "keras"} <= packages("worker")
+    assert {"jax", "jax-cuda12-plugin", "keras"} <= packages("worker-gpu")
+    assert "jax" not in packages("worker")
+    assert any("KERAS_BACKEND=jax" in line for line in made("worker-gpu"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_images_run_as_nobody_special_and_hear_signals(part: str) -> None:
+    """In shell form a shell would be told to stop, and tell nobody."""
+    assert [line for line in made(part) if line.startswith("USER ")] == ["USER 10001:10001"]
+    assert instruction(part, "ENTRYPOINT") == ["artdream"]
+    assert instruction(part, "CMD")
+    assert instruction(part, "HEALTHCHECK")[:3] == ["python", "-m", "artdream.present"]
+
+
+def test_hadolint_finds_nothing() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    found = subprocess.run([linter, "deploy/Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_only_what_the_wheel_is_made_of_goes_into_a_build() -> None:
+    """No `.env`, no photos, no history: whatever is not named stays where it is."""
+    first, *rest = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert first == "*"
+    allowed = {line.removeprefix("!") for line in rest if line.startswith("!")}
+    assert allowed == {
+        *("artdream", "display", "producer", "shared", "worker"),
+        *("pyproject.toml", "uv.lock", "README.md", "LICENSE"),
+    }
+    assert all((ROOT / name).exists() for name in allowed)

