@@ -16,34 +16,19 @@ from shared.broker import connect
 from shared.jobs import State
 from shared.jobtable import JobTable
 from shared.settings import BROKER_FILE
+from tests.recipes import write_recipe
 from tests.stack import Up, artdream
 
 BATCH, DROPPED = 500, 15
-
-#: Dreams nothing, so that the way is tested and not the ascent.
-STILL = """
-name = "still"
-version = 1
-title = "Still"
-description = "Nothing happens."
-canvas = 256
-[objective]
-kind = "layers"
-layers = { block2 = 1.0 }
-[ascent]
-steps = 0
-"""
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("batch")
-    (folder / "still.toml").write_text(STILL)
-    up = Up(folder, "--recipe", "./still.toml")
-    up.start()
-    yield up
-    if up.running:
-        up.interrupt()
+    write_recipe(folder, "still", steps=0)  # the way is tested and not the ascent
+    with Up(folder, "--recipe", "./still.toml") as up:
+        up.start()
+        yield up
 
 
 def photo(path: Path, number: int) -> None:
@@ -94,7 +79,7 @@ def entered_by(up: Up) -> int:
 def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> None:
     for number in range(3):
         photo(up.folder / f"{number}.jpg", 10_000 + number)
-    command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "vision", "--wait"]
+    command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "./still.toml", "--wait"]
     with up.stopped("worker"):  # or it might have dreamt all of them by then
         sending = subprocess.Popen(command, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert sending.stdout is not None
@@ -106,26 +91,27 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> 
                 break
     assert sending.returncode == 1
     assert f"artdream collect {batch} --out FOLDER" in told
-    collected = artdream("collect", batch, "--wait", "--out", "visions", folder=up.folder)
+    collected = artdream("collect", batch, "--wait", "--out", "three", folder=up.folder)
     assert collected.returncode == 0, collected.stderr
-    assert {path.name for path in (up.folder / "visions").iterdir()} == {f"{n}-vision.jpg" for n in range(3)}
+    assert {path.name for path in (up.folder / "three").iterdir()} == {f"{n}-still.jpg" for n in range(3)}
 
 
 def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(up: Up) -> None:
     for number in range(2):
         photo(up.folder / f"c{number}.jpg", 20_000 + number)
-    sent = artdream("send", "c0.jpg", "c1.jpg", "--recipe", "vision", folder=up.folder)
-    batch = sent.stdout.split("Batch ")[1].split(":")[0]
-    first, second = (line.split("job ")[1].split()[0] for line in sent.stdout.splitlines() if "job " in line)
-    assert artdream("jobs", "cancel", second[:10], folder=up.folder).returncode == 0
+    with up.stopped("worker"):
+        sent = artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=up.folder)
+        batch = sent.stdout.split("Batch ")[1].split(":")[0]
+        first, second = (line.split("job ")[1].split()[0] for line in sent.stdout.splitlines() if "job " in line)
+        assert artdream("jobs", "cancel", second[:10], folder=up.folder).returncode == 0
     collected = artdream("collect", batch, "--wait", "--out", "two", folder=up.folder)
     assert collected.returncode == 1
-    assert "c1.jpg (vision) was cancelled" in collected.stderr
-    assert [path.name for path in (up.folder / "two").iterdir()] == ["c0-vision.jpg"]
+    assert "c1.jpg (still) was cancelled" in collected.stderr
+    assert [path.name for path in (up.folder / "two").iterdir()] == ["c0-still.jpg"]
     refused = artdream("jobs", "cancel", first, folder=up.folder)
     assert f"Job {first[:12]} has ended already: it is completed." in refused.stderr
     assert artdream("jobs", "retry", second, folder=up.folder).returncode == 0
     assert artdream("collect", batch, "--wait", "--out", "two", folder=up.folder).returncode == 0
     shown = artdream("jobs", "show", second, folder=up.folder)
     assert "completed since" in shown.stdout
-    assert "vision" in shown.stdout
+    assert "still" in shown.stdout

@@ -2,8 +2,9 @@
 
     python -m tests.fault.chaos [--jobs 300] [--faults 60] [--minutes 30] [--seed 0]
 
-Guests' photos go through a real inbox, producer, broker, bucket, workers and display. Between them something is killed,
-stopped, cut off, wiped or bent, healed, and the next thing is.
+Guests' photos go through a real inbox, producer, broker, bucket, workers and display, in turns with those of a batch,
+which is dreamt in company and steps aside for guests. Between them something is killed, stopped, cut off, wiped or
+bent, healed, and the next thing is.
 """
 
 import argparse
@@ -16,20 +17,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 import psutil
 
-from benchmarks.table import publish
 from producer.convert import convert
+from producer.intake import Away, Intake
 from producer.menu import Menu
 from shared.events import Completed, Failed
 from shared.jobs import Job, Lane, State
 from shared.names import dream_name, sidecar_name
 from shared.queue import DREAM_TASK, lists
 from tests.fault import wire
+from tests.fault.report import Hurt, Report, told
 from tests.fault.site import Site, Worker
 from tests.fault.wire import Wire
 from tests.pictures import colours, jpeg
@@ -41,26 +41,6 @@ UNDERWAY = 6
 
 #: Seconds in which the installation must be as it was after a fault.
 HEALED = 150
-
-
-@dataclass
-class Hurt:
-    """A fault, and how long nothing was dreamt after it."""
-
-    name: str
-    seconds: float
-
-
-@dataclass
-class Report:
-    """What was counted."""
-
-    jobs: int = 0
-    dreamt: int = 0
-    failed: int = 0
-    lost: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
-    hurts: list[Hurt] = field(default_factory=list)
 
 
 class Chaos:
@@ -78,8 +58,14 @@ class Chaos:
         # A photo's content chooses one: every second dream is long enough to be met in the middle.
         recipes = f"{folder}/site/short.toml, {folder}/site/long.toml"
         self.site = Site(
-            folder / "site", store_url=self.server.url, inbox=folder / "inbox", recipe=recipes, grace_seconds=1.0
+            folder / "site",
+            store_url=self.server.url,
+            inbox=folder / "inbox",
+            recipe=recipes,
+            grace_seconds=1.0,
+            together=2,
         )
+        self.batch = Intake(self.site.settings.model_copy(update={"data": folder / "batch"}))
         self.menu = Menu(self.site.settings, self.site.client)
         self.worker_wire, self.producer_wire = Wire(self.site.port), Wire(self.site.port)
         self.producer = self._start("watch")
@@ -135,6 +121,7 @@ class Chaos:
         for process in (self.producer, self.display):
             process.kill()
             process.wait()
+        self.batch.close()
         self.site.close()
         for one in (self.worker_wire, self.producer_wire, self.store_wire):
             one.close()
@@ -158,21 +145,36 @@ class Chaos:
             self.producer = self._start("watch")
         if self.display.poll() is not None:
             self.display = self._start("display", "--port", str(free_port()))
+        self._insist(self.batch.recall)  # as the same `artdream send` once more
         for worker in [one for one in self.site.workers if one.process.poll() is not None]:
             self.site.workers.remove(worker)
             self._start_worker()
 
     def _feed(self, wanted: int = UNDERWAY) -> int:
-        """Let guests' photos come, until enough are on their way; return how many are."""
+        """Let photos of guests and of a batch come, in turns, until enough are on their way; return how many are."""
         self._look()
         while (count := len(self._open())) < wanted:
             number = len(self._dropped)
             data = jpeg(colours(number))
-            photo = convert(data).photo_id
-            job = Job(photo_id=photo, recipe=self.menu.recipe_of(photo))
+            photo = convert(data)
+            lane = Lane.BATCH if number % 2 else Lane.LIVE
+            job = Job(photo_id=photo.photo_id, recipe=self.menu.recipe_of(photo.photo_id), lane=lane)
             self._dropped[job.id] = job
-            (self.site.settings.inbox / f"{number}.jpg").write_bytes(data)
+            if lane is Lane.LIVE:
+                (self.site.settings.inbox / f"{number}.jpg").write_bytes(data)
+            else:
+                self._insist(lambda job=job, photo=photo: self.batch.take(job, photo.jpeg))
         return count
+
+    def _insist(self, action: Callable[[], object]) -> None:
+        """Do what `artdream send` does while store or broker is away."""
+        while True:
+            try:
+                action()
+            except Away:
+                time.sleep(0.2)
+            else:
+                return
 
     def _open(self) -> list[str]:
         ended = {job_id for _, job_id in self._ends}
@@ -298,28 +300,8 @@ class Chaos:
             self.site.app.send_task(DREAM_TASK, args=[job_id], task_id=job_id, queue=Lane.LIVE.value)
 
     def _lose(self) -> None:
-        for name in lists(Lane.LIVE):
+        for name in (name for lane in Lane for name in lists(lane)):
             self.site.client.rpop(name)
-
-
-def told(report: Report, seconds: float) -> None:
-    """Print the report, and write it beside the benchmarks'."""
-    rows = []
-    for name in dict.fromkeys(hurt.name for hurt in report.hurts):
-        times = [hurt.seconds for hurt in report.hurts if hurt.name == name]
-        rows.append((name, str(len(times)), f"{median(times):.1f}", f"{max(times):.1f}"))
-    sums = f"{report.jobs} jobs: {report.dreamt} dreamt, {report.failed} failed with a reason"
-    rows.append((f"{sums}, lost {len(report.lost)}, twice {len(report.twice)}", str(len(report.hurts)), "", ""))
-    facts = {
-        "seconds": seconds,
-        "jobs": report.jobs,
-        "dreamt": report.dreamt,
-        "failed": report.failed,
-        "lost": report.lost,
-        "twice": report.twice,
-        "faults": [(hurt.name, hurt.seconds) for hurt in report.hurts],
-    }
-    publish("chaos", ("fault", "times", "dreaming again after, s, median", "worst"), rows, facts)
 
 
 def main() -> None:

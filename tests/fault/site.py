@@ -25,22 +25,8 @@ from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, jpeg
+from tests.recipes import write_recipe
 from tests.servers import valkey
-
-#: Real dreams, as short as they can be: the promise is about what happens between them.
-TOML = """
-name = "{name}"
-version = 1
-title = "{name}"
-description = "A dream for tests."
-network = "lite"
-canvas = 256
-ascent = {{ octaves = 1, steps = {steps} }}
-
-[[objective]]
-kind = "layers"
-layers = {{ block4 = 1.0 }}
-"""
 
 
 class Worker:
@@ -80,9 +66,9 @@ class Site:
         """changed: settings."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.short = self._recipe("short", steps=2)
+        self.short = load_recipe(str(write_recipe(folder, "short")))
         #: Long enough to be met in the middle.
-        self.long = self._recipe("long", steps=400)
+        self.long = load_recipe(str(write_recipe(folder, "long", steps=400)))
         self.broker = self._broker()
         self.broker.start()
         self.port = self.broker.port
@@ -101,11 +87,6 @@ class Site:
         self.events: list[Event] = []
         self.jobs: dict[str, Job] = {}
         self._reader = EventReader(self.client, BEGINNING)
-
-    def _recipe(self, name: str, *, steps: int) -> Recipe:
-        path = self.folder / f"{name}.toml"
-        path.write_text(TOML.format(name=name, steps=steps))
-        return load_recipe(str(path))
 
     def _broker(self, port: int | None = None) -> ValkeyServer:
         kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
@@ -172,7 +153,7 @@ class Site:
         self.jobs[job.id] = job
         return job
 
-    def until(self, condition: Callable[[], bool], patience: float = 60) -> float:
+    def until(self, condition: Callable[[], bool], patience: float = 180) -> float:
         """Wait for a condition, following the events; return the seconds that took."""
         started = time.monotonic()
         while not self._holds(condition):
