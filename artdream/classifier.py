@@ -46,9 +46,9 @@ def train(
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
     from artdream.home import Home
-    from worker.silence import silence
+    from worker.importing import importing
 
-    with silence():
+    with importing():
         from worker.training.keeping import keep
         from worker.training.plan import Plan
         from worker.training.trainer import Step
@@ -120,9 +120,9 @@ def evaluate(
     installation: InstallationOption = None,
 ) -> None:
     """Say how well a network tells artists apart, on pictures of your own."""
-    from worker.silence import silence
+    from worker.importing import importing
 
-    with silence():
+    with importing():
         from worker.training.evaluation import evaluate as measure
     from worker.training.dataset import PARTS, Dataset
     from worker.training.figures import confusion_matrix
@@ -172,9 +172,9 @@ def embed(
     import numpy as np
 
     from artdream.home import Home
-    from worker.silence import silence
+    from worker.importing import importing
 
-    with silence():
+    with importing():
         from worker.training.evaluation import told_artists
         from worker.training.representation import seen_in
     from worker.training.cartography import draw, quality

@@ -20,7 +20,7 @@ from shared.errors import ArtDreamError
 from shared.recipe import Recipe, load_recipe, painter_recipe
 from shared.settings import Settings
 from shared.store import Store
-from worker.silence import silence
+from worker.importing import importing
 
 if TYPE_CHECKING:
     from worker.engine import Engine
@@ -147,7 +147,7 @@ def _whole_layer(network: str, layer: str) -> Recipe:
 
 
 def _engine(settings: Settings) -> Engine:
-    with silence():
+    with importing():
         from worker.engine import Engine
 
     # The installation's own artworks and networks count here too, where there is an installation.

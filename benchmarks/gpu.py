@@ -15,7 +15,7 @@ from typing import Any, Literal
 from benchmarks.table import publish
 from shared.errors import ArtDreamError
 from shared.recipe import load_recipe, recipe_names
-from worker.silence import silence
+from worker.importing import importing
 
 Precision = Literal["bfloat16", "float32"]
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--no-networks", action="store_true", help="recipes only")
     chosen = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    with silence():
+    with importing():
         from benchmarks.subjects import make_weights
     print(device())
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:

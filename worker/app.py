@@ -27,10 +27,10 @@ from worker.appetite import Appetite
 from worker.cards import pin
 from worker.gate import guard
 from worker.hold import HandedBack
+from worker.importing import importing
 from worker.names import name_of
 from worker.pulse import Pulse
 from worker.reconciler import Reconciler
-from worker.silence import silence
 from worker.stopping import Stopping
 from worker.voice import one_voice
 from worker.watchdog import Watchdog
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 def engine(settings: Settings) -> "Dreamer":
     """Make the dreamer of an installation. Imports TensorFlow or JAX, so never in a parent (tensorflow #57877)."""
-    with silence():
+    with importing():
         from worker.engine import Engine
 
         return Engine.of(settings, Store(settings.store))

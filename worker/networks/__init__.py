@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from shared.errors import ArtDreamError, did_you_mean
 from shared.names import map_name
 from shared.store import Store
+from worker.importing import importing
 from worker.networks.card import Card, read_card
 from worker.networks.catalogue import (
     ARTIST,
@@ -23,7 +24,6 @@ from worker.networks.catalogue import (
     stored_artists,
 )
 from worker.networks.weights import PUBLISHED, fetch
-from worker.silence import silence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ class Networks:
         published = self._published.get(name)
         path, digest = published.read(self._folder) if published else (None, "")
         content, card = (b"", Card()) if path or name == "lite" else self._file(name)
-        with silence():
+        with importing():
             from worker.networks.applications import APPLICATIONS
             from worker.networks.kerasfile import load_keras
             from worker.networks.lite import load_lite

@@ -49,13 +49,17 @@ class FrozenConvolution(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, seen: Any) -> Any:
         """Convolve (batch, height, width, in)."""
-        seen = ops.cast(seen, self.compute_dtype)  # does nothing but where Keras only asks for shapes
         if self._own_gradient:
             out = _halving(seen, self._kernel, self._geometry["padding"])
         else:
             convolve = ops.depthwise_conv if self._depthwise else ops.conv
             out = convolve(seen, ops.convert_to_tensor(self._kernel), **self._geometry)
         return self._activation(ops.add(out, ops.convert_to_tensor(self._bias)))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Return what Keras would otherwise trace `call` for, layer by layer: a third of the time of building lite."""
+        convolve = ops.depthwise_conv if self._depthwise else ops.conv
+        return convolve(keras.KerasTensor(shape), keras.KerasTensor(self._kernel.shape), **self._geometry).shape
 
     def _cast(self, numbers: NDArray[np.float32]) -> NDArray[Any]:
         cast: NDArray[Any] = np.asarray(ops.cast(numbers, self.compute_dtype))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ArtDreamError
-from worker.silence import silence
+from worker.importing import importing
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def fetch(weights: Weights, folder: Path) -> Path:
 
     Raises ArtDreamError where it cannot be fetched or kept, or is not the file that was published.
     """
-    with silence():
+    with importing():
         import keras
 
     path = weights.path(folder)

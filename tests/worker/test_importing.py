@@ -1,0 +1,35 @@
+"""TensorFlow is imported without a word, and without what it would take along for nobody."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from worker.importing import PASSENGERS, importing
+
+
+def test_the_engine_comes_alone_and_in_silence_and_the_rest_can_be_imported_afterwards() -> None:
+    program = f"""
+import sys
+from worker.importing import importing
+with importing():
+    import worker.engine
+print("tensorflow" in sys.modules, [name for name in {PASSENGERS} if name in sys.modules])
+import sklearn
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "True []\n", "")
+    assert all(find_spec(name) for name in PASSENGERS), "here they are installed"
+
+
+def test_where_the_import_fails_what_native_code_said_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    with importing():
+        os.write(2, b"a driver is missing")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError), importing():
+        os.write(2, b"a library is damaged")
+        raise ImportError
+    assert capfd.readouterr().err == "a library is damaged"

@@ -1,0 +1,55 @@
+"""The import of TensorFlow or JAX: nobody hears it, and it takes nothing along that nobody here needs."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: What TensorFlow and Keras import wherever it is installed, to talk to it: for that a display's pandas and a
+#: training's scikit-learn double the time until a worker is warm. See docs/benchmarks.md.
+PASSENGERS = ("pandas", "sklearn", "jax")
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Surround the first import of what computes: silent, unless it fails, and no longer than it must be.
+
+    What is left out may be imported afterwards.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and quiet after the import
+    with _silence(), _without(*(name for name in PASSENGERS if name != os.environ.get("KERAS_BACKEND"))):
+        yield
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what native code writes to stderr from the operator; where the block fails, it is shown after all.
+
+    TensorFlow announces its instruction sets and missing GPU drivers at import, before it reads its own log level.
+    """
+    sys.stderr.flush()
+    visible = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(visible, kept.read())
+            raise
+        finally:
+            os.dup2(visible, 2)
+            os.close(visible)
+
+
+@contextmanager
+def _without(*packages: str) -> Iterator[None]:
+    """Let packages that are not imported yet seem not to be installed."""
+    left_out = [name for name in packages if name not in sys.modules]
+    sys.modules |= dict.fromkeys(left_out)  # type: ignore[arg-type]  # None: what an import takes for a missing module
+    try:
+        yield
+    finally:
+        for name in left_out:
+            del sys.modules[name]
