@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from shared.broker import AWAY
+from shared.errors import ArtDreamError
 from shared.jobtable import Claim, JobTable
 from shared.transitions import RENEW_EVERY
 
@@ -16,8 +17,11 @@ class Void(Exception):
     """The claim holds no longer: the job was called off, or is another worker's by now."""
 
 
-class HandedBack(Exception):
+class HandedBack(ArtDreamError):
     """The worker has to stop: the job waits for another, and its message must go back to its lane."""
+
+    def __init__(self) -> None:
+        super().__init__("the worker has to stop, and its job waits for another")
 
 
 class Hold:

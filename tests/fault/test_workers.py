@@ -97,7 +97,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(p
 def test_a_worker_that_must_stop_hands_back_what_it_cannot_finish_in_its_grace(pair: Site) -> None:
     """Seen failing without `Stopping`: the worker went on for as long as the dream took."""
     job = pair.submit(8, pair.long.model_copy(update={"ascent": pair.long.ascent.model_copy(update={"steps": 2000})}))
-    stopped = dreamer(pair, job)
+    stopped, before = dreamer(pair, job), len(pair.log.read_text())
     stopped.process.send_signal(signal.SIGTERM)
     told = time.monotonic()
     pair.until(lambda: stopped.process.poll() is not None)
@@ -107,6 +107,9 @@ def test_a_worker_that_must_stop_hands_back_what_it_cannot_finish_in_its_grace(p
     assert pair.client.hget(f"artdream:job:{job.id}", "tries") == "1"
     assert pair.table.cancel(job.id)
     del pair.jobs[job.id]
+    told_of = pair.log.read_text()[before:]
+    assert "the worker has to stop" in told_of
+    assert "Traceback" not in told_of
 
 
 def test_one_job_that_two_workers_get_is_dreamt_by_one(pair: Site) -> None:
