@@ -33,7 +33,7 @@ def until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> No
     while not true():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {patience} s")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def valkey(

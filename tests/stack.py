@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 #: Seconds for whatever takes some on two slow cores beside other tests.
-PATIENCE = 280
+PATIENCE = 600
 
 
 def artdream(
@@ -71,12 +71,14 @@ def drop(inbox: Path, name: str, data: bytes) -> float:
 class Up:
     """One `artdream up` on a folder; may be started again, and has ended when its context has."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, clips: bool = False) -> None:
+        """clips: whether its worker makes them, which keeps a processor busy for long after the dreams."""
         self.folder = folder
         self.inbox = folder / "inbox"
         self.data = folder / "artdream-data"
         self.port = free_port()
         self._arguments = arguments
+        self._clips = {} if clips else {"ARTDREAM_CLIPS": "false"}
         self._process: subprocess.Popen[bytes] | None = None
         self.out, self.err = folder / "up.out", folder / "up.err"
         self._family: list[psutil.Process] = []
@@ -103,7 +105,7 @@ class Up:
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env=operators_environment() | {"COLUMNS": "200"},
+                env=operators_environment() | {"COLUMNS": "200"} | self._clips,
             )
         self._reader: EventReader | None = None
         self.events: list[Event] = []
@@ -135,7 +137,7 @@ class Up:
             assert time.monotonic() < deadline, f"{self.printed()}\n{self.err.read_text()}\n{self._logs()}"
             assert self.running, f"up ended:\n{self.printed()}\n{self.err.read_text()}"
             self._read()
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def interrupt(self) -> int:
         """Press Ctrl-C and wait for the end; return the exit code."""

@@ -26,6 +26,7 @@ from tests.deploy.compose import TLS, Service, instruction, project, variables
 from tests.deploy.sandbox import confined, possible
 from tests.deploy.test_compose import PARTS, seconds
 from tests.pictures import colours, jpeg
+from tests.recipes import write_recipe
 from tests.redisserver import Authority, require_redis
 from tests.stack import free_port
 
@@ -146,7 +147,7 @@ def containers(folder: Path) -> Iterator[Containers]:
         ":8080": f"127.0.0.1:{store}",
     }
     changed |= {f"/{name}": f"{folder}/{name}" for name in ("inbox", "weights")}
-    services = project(ARTDREAM_RECIPE="lines")["services"]
+    services = project(ARTDREAM_RECIPE=str(write_recipe(folder)))["services"]
     services["store"]["command"] = [f"{folder}/store" if w == "/data" else w for w in services["store"]["command"]]
     containers = Containers(folder, needs_valkey_cli(folder, server), services, changed)
     try:

@@ -32,7 +32,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     while not true():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {PATIENCE} s")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Valkey:

@@ -76,6 +76,8 @@ class Evening:
             passcode=SECRETS["passcode"],
             links_secret=SECRETS["links"],
             port=self.ports["wall"],
+            recipe=str(write_recipe(self.folder)),
+            clips=False,
             _env_file=None,
         )
         self._client = connect(self.settings.broker)
@@ -129,7 +131,7 @@ class Evening:
         while not condition():
             assert time.monotonic() < deadline, f"{what}\n" + "\n".join(self.log(part)[-2500:] for part in PARTS)
             with suppress(*AWAY):
-                self.events += [recorded.event for recorded in self._reader.read(wait=0.05)]
+                self.events += [recorded.event for recorded in self._reader.read(wait=0.25)]
             self._look_at_processes()
 
     def note_calls(self) -> None:

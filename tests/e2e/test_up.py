@@ -19,7 +19,7 @@ REAL_PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "heic" / "
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One that was started with nothing said."""
-    with Up(tmp_path_factory.mktemp("plain")) as up:
+    with Up(tmp_path_factory.mktemp("plain"), clips=True) as up:
         up.start()
         yield up
 

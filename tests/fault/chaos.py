@@ -64,6 +64,7 @@ class Chaos:
             recipe=recipes,
             grace_seconds=1.0,
             together=2,
+            clips=True,
         )
         self.batch = Intake(self.site.settings.model_copy(update={"data": folder / "batch"}))
         self.menu = Menu(self.site.settings, self.site.client)

@@ -76,6 +76,7 @@ class Site:
             "data": folder / "data",
             "broker_url": f"{self.broker.connection_url}/0",
             "recipe": folder / "short.toml",
+            "clips": False,
         }
         self.settings = Settings(**{name: str(value) for name, value in (given | changed).items()}, _env_file=None)
         self.store = Store(self.settings.store)
@@ -153,7 +154,7 @@ class Site:
         self.jobs[job.id] = job
         return job
 
-    def until(self, condition: Callable[[], bool], patience: float = 180) -> float:
+    def until(self, condition: Callable[[], bool], patience: float = 400) -> float:
         """Wait for a condition, following the events; return the seconds that took."""
         started = time.monotonic()
         while not self._holds(condition):
@@ -162,7 +163,7 @@ class Site:
 
     def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
-            self.events += [recorded.event for recorded in self._reader.read(count=1000, wait=0.02)]
+            self.events += [recorded.event for recorded in self._reader.read(count=1000, wait=0.1)]
             return condition()
         except (ArtDreamError, *AWAY):  # the broker is away
             time.sleep(0.05)

@@ -165,7 +165,7 @@ class Venue:
 
     def _holds(self, true: Callable[[], bool]) -> bool:
         assert self._reader
-        self.recorded += self._reader.read(wait=0.02, count=1000)
+        self.recorded += self._reader.read(wait=0.1, count=1000)
         return true()
 
     def verify(self, photos: int) -> None:

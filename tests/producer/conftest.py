@@ -21,7 +21,7 @@ def until(condition: Callable[[], object], patience: float = 120) -> None:
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 class Watching:

@@ -21,6 +21,7 @@ from shared.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.store import Store
 from tests.pictures import colours, jpeg
+from tests.recipes import write_recipe
 from tests.servers import until
 from worker.dreamer import Dreamt, Frame, Pixels
 from worker.engine import Engine
@@ -73,7 +74,8 @@ class House:
     """A broker, a store, and a studio that dreams up to four photos together."""
 
     def __init__(self, settings: Settings, client: redis.Redis, engine: Engine) -> None:
-        self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": "lines"})
+        recipe = str(write_recipe(settings.data.parent))
+        self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": recipe})
         self.client, self.table = client, JobTable(client)
         self.app, self.store = celery_app(settings), Store(settings.store)
         self.dreamer = Watched(engine)

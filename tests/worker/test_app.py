@@ -32,6 +32,7 @@ from shared.settings import Settings
 from shared.sidecar import Sidecar, Standing
 from shared.steering import steer
 from shared.store import Store
+from tests.recipes import write_recipe
 from tests.servers import valkey
 
 ANIMALS = load_recipe("animals")
@@ -46,7 +47,9 @@ class Installation:
     """A broker, a store and one worker process."""
 
     def __init__(self, url: str, data: Path, *, clips: bool) -> None:
-        self.settings = Settings(data=data, broker_url=url, clips=clips, recipe="lines", _env_file=None)
+        self.settings = Settings(
+            data=data, broker_url=url, clips=clips, recipe=str(write_recipe(data.parent)), _env_file=None
+        )
         self.client = connect(url)
         self.table = JobTable(self.client)
         self.store = Store(self.settings.store)

@@ -29,7 +29,8 @@ def test_where_the_import_fails_what_native_code_said_is_shown(capfd: pytest.Cap
     with importing():
         os.write(2, b"a driver is missing")
     assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), importing():
-        os.write(2, b"a library is damaged")
-        raise ImportError
+    with pytest.raises(ImportError):  # noqa: PT012, SIM117
+        with importing():
+            os.write(2, b"a library is damaged")
+            raise ImportError
     assert capfd.readouterr().err == "a library is damaged"
