@@ -90,7 +90,9 @@ def spend(
     tally, now = cluster.tally, env.now
     return Outcome(
         live=tuple(tally.waits[Lane.LIVE]),
-        batch=(max(0.0, tally.finished[Lane.BATCH] - evening.batch_begins) / HOUR) if cluster.idle else float("inf"),
+        batch=(max(0.0, tally.finished.get(Lane.BATCH, 0.0) - evening.batch_begins) / HOUR)
+        if cluster.idle
+        else float("inf"),
         workers=(tally.worked + sum(now - worker.since for worker in cluster.workers)) / HOUR,
         nodes=cluster.paid(now) / HOUR,
         started=tally.started,

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import redis
 
@@ -104,7 +105,8 @@ async def _follow(client: redis.Redis, url: str, readers: int) -> tuple[list[flo
         async with connect_async(url) as own:
             at, seen = "0-0", 0
             while seen < total:
-                for _, entries in await own.xread({STREAM: at}, count=500, block=5000) or []:
+                answer = await own.xread({STREAM: at}, count=500, block=5000)
+                for _, entries in cast("list[tuple[str, list[tuple[str, object]]]]", answer or []):
                     now = time.time()  # the broker's clock is this machine's
                     late.extend(now - int(entry_id.partition("-")[0]) / 1000 for entry_id, _ in entries)
                     at, seen = entries[-1][0], seen + len(entries)

@@ -61,7 +61,7 @@ class Tally:
     #: Seconds from arrival to the beginning of the dream, by lane.
     waits: dict[Lane, list[float]] = field(default_factory=lambda: {lane: [] for lane in Lane})
     #: When the last job of a lane was finished.
-    finished: Counter[Lane] = field(default_factory=Counter)
+    finished: dict[Lane, float] = field(default_factory=dict)
     #: Seconds that workers were there, starting ones included.
     worked: float = 0.0
     #: Workers that were started, that were told to end while they dreamt, and that had to hand a dream back.

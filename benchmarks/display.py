@@ -18,6 +18,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psutil
@@ -26,7 +27,7 @@ from playwright.sync_api import Browser
 from benchmarks.table import percentile, publish
 from display.archive import Archive, Dream
 from shared.broker import connect
-from shared.events import Completed, parse
+from shared.events import STREAM, Completed, parse
 from shared.settings import Settings
 from shared.store import Store
 from tests.browser import chromium
@@ -56,6 +57,7 @@ class House:
         """The display's process."""
         process = self.display._process
         assert process is not None
+        assert process.pid is not None
         return process.pid
 
     def close(self) -> None:
@@ -74,7 +76,7 @@ def viewers(house: House, browser: Browser, count: int) -> tuple[dict[str, str],
     crowd = _Crowd(house.display.settings.port, VIEWERS - 1)
     for number in range(count):
         job = house.studio.dream((number % 250, number * 7 % 250, 90), thumb=True)
-        stamp = house.client.xrevrange("artdream:events", count=1)[0][0]
+        stamp = _entries(house.client.xrevrange(STREAM, count=1))[0][0]
         at = int(stamp.partition("-")[0]) / 1000
         shown = page.wait_for_selector(f'.strip img[data-job-id="{job.id}"][data-shown-at]', state="attached")
         assert shown is not None
@@ -183,9 +185,14 @@ def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[
     return told, {"points": points, "slope": slope, "error": error, "archive": archive}
 
 
+def _entries(answer: object) -> list[tuple[str, dict[str, str]]]:
+    """Say of what a read of the stream gives what redis-py does not."""
+    return cast("list[tuple[str, dict[str, str]]]", answer)
+
+
 def _remembered(house: House, dreams: int) -> float:
     """Return the bytes that the archive takes for one dream, measured by filling another one with the same events."""
-    entries = house.client.xrange("artdream:events")
+    entries = _entries(house.client.xrange(STREAM))
     archive = Archive()
     tracemalloc.start()
     for entry_id, fields in entries:

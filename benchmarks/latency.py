@@ -9,6 +9,7 @@ import io
 import shutil
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -39,9 +40,9 @@ def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.goto(up.url)
         for number, data in enumerate(files):
-            seen = len(up.completed())
+            dreamt = _more(up)
             dropped = drop(up.inbox, f"{number}.heic", data)
-            up.until(lambda seen=seen: len(up.completed()) > seen)
+            up.until(dreamt)
             event: Completed = up.completed()[-1]
             shown = page.wait_for_selector(
                 f'.strip img[data-dream][data-job-id="{event.job_id}"][data-shown-at]', state="attached"
@@ -53,6 +54,12 @@ def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
     return rows
 
 
+def _more(up: Up) -> Callable[[], bool]:
+    """Return what tells whether there are more dreams than now."""
+    seen = len(up.completed())
+    return lambda: len(up.completed()) > seen
+
+
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,7 +69,7 @@ def main() -> None:
     files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else photos(chosen.count)
     folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
     try:
-        with Up(folder) as up:
+        with Up(folder, clips=True) as up:
             up.start()
             rows = measure(up, files)
     finally:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def measure(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, 
     for data in guests(files):
         photo_id = hashlib.sha256(data).hexdigest()
         dropped = drop(venue.inbox, f"{photo_id}.heic", data)
-        venue.until(lambda photo_id=photo_id: photo_id in {one.photo_id for one in venue.completed()}, "the dream")
+        venue.until(partial(_dreamt, venue, photo_id), "the dream")
         event: Completed = venue.completed()[-1]
         shown = _painted(page, f'.dream img[data-dream][data-job-id="{event.job_id}"][data-shown-at]')
         stages = {str(stage): event.stages[stage] for stage in Stage}
@@ -96,6 +97,10 @@ def _painted(page: Page, selector: str) -> float:
     shown = page.wait_for_selector(selector, timeout=PATIENCE)
     assert shown is not None
     return float(shown.get_attribute("data-shown-at") or "nan") / 1000
+
+
+def _dreamt(venue: Venue, photo_id: str) -> bool:
+    return photo_id in {event.photo_id for event in venue.completed()}
 
 
 def break_link(venue: Venue, page: Page, files: Sequence[bytes], seconds: float) -> dict[str, float]:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
@@ -39,7 +40,7 @@ def installation() -> None:
     """Run the stack on the sample, and keep what hangs on the wall, and where the dream lies on the art map."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
     try:
-        with Up(folder, "--demo") as up, chromium() as browser:
+        with Up(folder, "--demo", clips=True) as up, chromium() as browser:
             up.start()
             page = browser.new_page(viewport={"width": 1600, "height": 900})
             page.goto(up.url)
@@ -85,7 +86,7 @@ def _sample() -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
 
 
-def _example(name: str, pixels: np.ndarray) -> None:
+def _example(name: str, pixels: NDArray[np.uint8]) -> None:
     example = Image.fromarray(pixels).resize(SIZE, Image.Resampling.LANCZOS)
     example.save(EXAMPLES / f"{name}.jpg", quality=78, optimize=True)
 
@@ -95,7 +96,8 @@ def recipes() -> None:
     cells = cells_of(_sample(), recipe_names(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
-        _example(cell.note, cell.pixels)
+        if cell.pixels is not None:
+            _example(cell.note, cell.pixels)
     pixels = sheet(dreamt)
     Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
 

@@ -94,7 +94,7 @@ def _drawn(path: str, shape: tuple[int, ...], chance: np.random.Generator) -> ND
     kind = path.rpartition("/")[2]
     if kind == "kernel":
         fan_in = np.prod(shape[:-1])
-        return chance.standard_normal(shape, np.float32) * np.sqrt(2 / fan_in, dtype=np.float32)
+        return chance.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
     if kind == "moving_variance":
         return chance.uniform(0.5, 1.5, shape).astype(np.float32)
     return chance.normal(0, 0.1, shape).astype(np.float32)
