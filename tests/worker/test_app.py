@@ -48,7 +48,12 @@ class Installation:
 
     def __init__(self, url: str, data: Path, *, clips: bool) -> None:
         self.settings = Settings(
-            data=data, broker_url=url, clips=clips, recipe=str(write_recipe(data.parent)), _env_file=None
+            data=data,
+            broker_url=url,
+            clips=clips,
+            recipe=str(write_recipe(data.parent)),
+            grace_seconds=180,
+            _env_file=None,
         )
         self.client = connect(url)
         self.table = JobTable(self.client)

@@ -86,7 +86,7 @@ from worker.appetite import Appetite
 class Finder:
     def find_spec(self, name, *_):
         if name.partition(".")[0] in ("keras", "tensorflow", "jax"):
-            os.write(1, os.environ.get("CUDA_VISIBLE_DEVICES", "none").encode() + b"\n")  # whole, beside the other's
+            os.write(1, os.environ.get("CUDA_VISIBLE_DEVICES", "none").encode() + b"\\n")  # whole, beside the other's
             time.sleep(60)
 
 sys.meta_path.insert(0, Finder())

@@ -87,11 +87,9 @@ def test_being_watched_does_not_change_the_dream() -> None:
 
 @functools.cache
 def emerging(name: str) -> list[Frame]:
-    """The frames of a bundled recipe's dream on the smallest canvas, the dream being the last."""
-    recipe = load_recipe(name).model_copy(update={"canvas": 256})
-    if recipe.start == "noise":
-        recipe = short(name, steps=15)
-    return frames_of(recipe, landscape())[0]
+    """The frames of a bundled recipe's dream, the dream being the last: small, and of fewer and so coarser steps."""
+    recipe = load_recipe(name)
+    return frames_of(short(name, octaves=recipe.ascent.octaves, steps=8), landscape())[0]
 
 
 def test_no_two_recipes_dream_alike() -> None:
