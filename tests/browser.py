@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.missing import missing
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -25,10 +26,7 @@ def chromium(door: Sequence[str] = ()) -> Iterator[Browser]:
     """Start Chromium, without a window. door: what its command is begun with, to run on another machine."""
     path = os.environ.get("ARTDREAM_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        message = "no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM")
     with sync_playwright() as playwright, TemporaryDirectory() as folder:
         if door:
             script = Path(folder, "chromium")

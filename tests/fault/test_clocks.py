@@ -1,6 +1,5 @@
 """Clocks of machines differ by minutes, and nothing depends on them."""
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ import pytest
 
 from shared.events import Completed, Started
 from tests.fault.site import Site, Worker
+from tests.missing import missing
 
 WORKER = (sys.executable, "-m", "artdream", "worker")
 
@@ -17,7 +17,7 @@ WORKER = (sys.executable, "-m", "artdream", "worker")
 def skewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Worker, Worker]]:
     """An installation with a worker that is five minutes late and one that is five minutes early."""
     if shutil.which("faketime") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("faketime is not installed (Debian's package faketime)")
+        missing("faketime is not installed (Debian's package faketime)")
     site = Site(tmp_path_factory.mktemp("skewed"))
     late, early = (
         site.start_worker(wait=False, command=("faketime", "--exclude-monotonic", "-f", shift, *WORKER))
