@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -80,6 +81,12 @@ class Machine:
         text = answer.read().decode(errors="replace").strip()
         return text if answer.channel.recv_exit_status() == 0 else None
 
+    @cached_property
+    def listening(self) -> list[tuple[bytes, int]] | None:
+        """The addresses and ports that somebody listens on there; None where it is no Linux."""
+        table = self.ask("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true")
+        return None if table is None else list(_listening(table))
+
 
 def _python(machine: Machine) -> str:
     program = "import platform; print(platform.python_version(), platform.system(), platform.machine())"
@@ -131,10 +138,9 @@ def _memory(machine: Machine) -> str:
 
 
 def _ports(machine: Machine) -> str:
-    told = machine.ask("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true")
-    if told is None:
+    if machine.listening is None:
         raise ArtDreamError("Which ports are open cannot be told: this is no Linux.")
-    open_ports = {port for address, port in _listening(told) if not _loopback(address)}
+    open_ports = {port for address, port in machine.listening if not _loopback(address)}
     if wrong := sorted(open_ports - MEANT - {machine.account.port, 22}):
         which = "port " + str(wrong[0]) if len(wrong) == 1 else "ports " + ", ".join(map(str, wrong))
         raise ArtDreamError(
@@ -168,8 +174,7 @@ def _broker(machine: Machine) -> str:
             f"Whether its broker is right cannot be told: set {PREFIX}BROKER_URL as the machine's parts have it."
         )
     port = urlsplit(settings.broker_address).port or 6379
-    table = machine.ask("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true") or ""
-    places = [address for address, number in _listening(table) if number == port]
+    places = [address for address, number in machine.listening or () if number == port]
     if not places:
         raise ArtDreamError(f"Nothing listens on port {port}, where {PREFIX}BROKER_URL says the broker is.")
     with ExitStack() as stack:
