@@ -56,8 +56,10 @@ def drawn_with(page: Page) -> dict[tuple[str, bool], str]:
     while True:
         try:
             look(devtools.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"])
-        except Error:  # the page has drawn itself anew meanwhile
-            found.clear()
+        except Error as error:
+            if "Could not find node" not in str(error):
+                raise
+            found.clear()  # the page has drawn itself anew meanwhile
         else:
             return found
 
