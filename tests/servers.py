@@ -28,7 +28,7 @@ SSHD = Path("/usr/sbin/sshd")
 RCLONE = Path(sys.executable).with_name("rclone")
 
 
-def until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+def until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
     """Wait for a condition; fail in its words."""
     deadline = time.monotonic() + patience
     while not true():

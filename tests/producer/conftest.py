@@ -14,14 +14,12 @@ from shared.events import Accepted, Event, EventReader, Queued, Refused
 from shared.jobs import Lane
 from shared.queue import waiting
 from shared.settings import Settings
+from tests import servers
 
 
-def until(condition: Callable[[], object], patience: float = 120) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
+    servers.until(condition, "it never came true")
 
 
 class Watching:
