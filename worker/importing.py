@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What TensorFlow and Keras import wherever it is installed, to talk to it: for that a display's pandas and a
-#: training's scikit-learn double the time until a worker is warm. See docs/benchmarks.md.
+#: What TensorFlow and Keras import wherever it is installed, to talk to it: nearly half of the time that importing them
+#: takes. See docs/benchmarks.md.
 PASSENGERS = ("pandas", "sklearn", "jax")
 
 
