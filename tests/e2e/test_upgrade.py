@@ -1,0 +1,84 @@
+"""A broker and a store that an earlier version filled go on working with this one.
+
+`recorded/` is the data folder of an `artdream up` of commit 3af2557 that was killed while its worker was stopped: one
+dream that may be seen, one hidden, one deleted, one job whose worker was killed amid it, two guests' jobs and two of a
+batch that wait, and one job that was cancelled while it waited. Its append-only file was rewritten as plain commands,
+and its jobs were made to be remembered for ever, so that the record does not age.
+"""
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.broker import connect
+from shared.jobs import State
+from shared.jobtable import JobTable
+from shared.settings import BROKER_FILE, Settings
+from shared.sidecar import Standing, read_sidecar
+from shared.store import Store
+from tests.recipes import write_recipe
+from tests.stack import Up, artdream
+
+RECORDED = Path(__file__).with_name("recorded")
+
+SHOWN = "f8ecec57af9486e419389305b6404347"
+HIDDEN = "e31485a39920d7f5918267dd03bbd97e"
+DELETED = "bc49479f7908563073171dd4d8172cde"
+CANCELLED = "0747b501e4beaa797b871403aa224dd6"
+INTERRUPTED = "0879ee4ca8c542afcab813167469862b"
+WAITING = (
+    "f2c28995540c1d87b942115092d0ffb6",
+    "cbe164b66b25441a6782537ebcab6ebc",
+    "8ab0c3d9767fb43b1ab0ef4e500baab9",
+    "211db78acec54cc94516b4e05824bbc9",
+)
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """This version, started on what the earlier one left, until nothing waits any more."""
+    folder = tmp_path_factory.mktemp("upgraded")
+    shutil.copytree(RECORDED, folder / "artdream-data")
+    with Up(folder, "--recipe", str(write_recipe(folder))) as up:
+        up.start()
+        up.until(lambda: {event.job_id for event in up.completed()} >= {INTERRUPTED, *WAITING})
+        yield up
+
+
+def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: Up) -> None:
+    table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
+    assert table.states([INTERRUPTED, *WAITING]) == [State.COMPLETED] * 5
+    store = Store(Settings(data=upgraded.data, _env_file=None).store)
+    assert all(read_sidecar(store, job_id) for job_id in (INTERRUPTED, *WAITING))
+
+
+def test_what_had_ended_stays_as_it_was(upgraded: Up) -> None:
+    table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
+    ended = {SHOWN: State.COMPLETED, HIDDEN: State.COMPLETED, DELETED: State.DELETED, CANCELLED: State.CANCELLED}
+    assert dict(zip(ended, table.states(list(ended)), strict=True)) == ended
+    store = Store(Settings(data=upgraded.data, _env_file=None).store)
+    hidden = read_sidecar(store, HIDDEN)
+    assert hidden is not None
+    assert hidden.standing is Standing.HIDDEN
+    assert store.get(f"tombstones/{DELETED}") is not None
+    assert read_sidecar(store, DELETED) is None
+
+
+def test_the_gallery_shows_old_dreams_and_new_ones_but_none_that_was_hidden_or_deleted(upgraded: Up) -> None:
+    def shown() -> set[str]:
+        with urllib.request.urlopen(f"{upgraded.url}/gallery/dreams", timeout=10) as answer:
+            return {dream["job_id"] for dream in json.load(answer)["dreams"]}
+
+    upgraded.until(lambda: shown() >= {SHOWN, INTERRUPTED, *WAITING})
+    assert shown() == {SHOWN, INTERRUPTED, *WAITING}
+
+
+def test_the_ledger_knows_the_batches_that_were_sent(upgraded: Up) -> None:
+    """A batch is collected by the name that the earlier version gave it."""
+    collected = artdream("collect", "1128-936b", "--out", "out", folder=upgraded.folder)
+    assert collected.returncode == 0, collected.stderr
+    assert len(list((upgraded.folder / "out").iterdir())) == 1
