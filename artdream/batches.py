@@ -14,7 +14,7 @@ from producer.ledger import Ledger
 from producer.selection import selected
 from producer.send import submit
 from shared.errors import ArtDreamError
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 from shared.settings import Settings
 
 #: Jobs of a batch that are told one by one.

@@ -30,15 +30,15 @@ from artdream.options import (
 )
 from artdream.rebuild import rebuild
 from artdream.recipes import recipes
-from shared.broker import AWAY, BARRED, refusal
-from shared.canvas import LONG_SIDES
+from shared.broker.client import AWAY, BARRED, refusal
+from shared.broker.preflight import admitted
 from shared.errors import ArtDreamError
-from shared.exporter import counted_together, exported
-from shared.jobs import Lane
-from shared.login import admitted
-from shared.logs import configure, in_json
-from shared.painters import NETWORK as MASTERS
-from shared.recipe import load_recipe, painter_recipe
+from shared.jobs.job import Lane
+from shared.monitoring.exporter import counted_together, exported
+from shared.monitoring.logs import configure, in_json
+from shared.recipe.canvas import LONG_SIDES
+from shared.recipe.painters import NETWORK as MASTERS
+from shared.recipe.recipe import load_recipe, painter_recipe
 from shared.settings import Settings
 
 app = typer.Typer(

@@ -15,16 +15,16 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from artdream.report import phones_told
-from shared.broker import AWAY, BARRED, connect, refusal, require_memory
+from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
+from shared.broker.preflight import require_login
 from shared.errors import ArtDreamError
-from shared.login import require_login
-from shared.names import dream_name
-from shared.presence import Part, Register
-from shared.recipe import load_recipe
-from shared.rejections import REJECTED, rejections, told
+from shared.jobs.rejected_messages import REJECTED, rejections, told
+from shared.monitoring.heartbeat import Part, Register
+from shared.recipe.recipe import load_recipe
 from shared.settings import PREFIX, Settings
-from shared.store import Store
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
+from shared.storage.object_names import dream_name
+from shared.storage.store import Store
 
 #: Dreams, frames and photos of an evening with a thousand guests fit in this many bytes.
 ROOM = 2 * 1024**3
@@ -79,7 +79,7 @@ def _heic(_settings: Settings) -> str:
 
 
 def _ssh(settings: Settings) -> str:
-    from shared.ssh import Account, log_in
+    from shared.ssh.connection import Account, log_in
 
     account = Account.parse(settings.ssh or "", settings.ssh_key, settings.ssh_known_hosts)
     try:

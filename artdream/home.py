@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from shared.errors import ArtDreamError
-from shared.names import NETWORKS, REFERENCES, reference_name
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import NETWORKS, REFERENCES, reference_name
+from shared.storage.store import Store
 from worker.networks import NAME
 from worker.networks.catalogue import ARTIST
 

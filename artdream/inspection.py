@@ -18,11 +18,11 @@ from paramiko.ssh_exception import SSHException
 from rich.console import Console
 
 from artdream.doctor import SKEW
-from shared.broker import AWAY, BARRED, connect, refusal, require_memory
+from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
 from shared.errors import ArtDreamError
 from shared.settings import PREFIX, Settings
-from shared.ssh import PATIENCE, Account, log_in
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
+from shared.ssh.connection import PATIENCE, Account, log_in
 
 #: Gigabytes that the parts, the weights of networks and an evening's pictures want; and those that a worker dreams in.
 DISK, MEMORY = 10.0, 4.0

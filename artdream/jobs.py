@@ -8,14 +8,14 @@ import typer
 from rich.table import Table
 
 from artdream.options import DataOption, chosen_settings, group, out, reached_settings
-from shared.broker import connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.jobs import State
-from shared.jobtable import Entry, JobTable
-from shared.queue import celery_app, submit
+from shared.jobs.job import State
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import Entry, JobTable
+from shared.runtime_settings import settle
 from shared.settings import PREFIX
-from shared.steering import settle
-from shared.store import Store
+from shared.storage.store import Store
 
 jobs = group("The jobs: list, show, cancel, retry, link.")
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from artdream.options import DataOption, chosen_settings, group, out
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.store import Store
 
 if TYPE_CHECKING:
     from worker.networks import Networks

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from artdream.sheet import Cell, sheet
 from producer.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe, load_recipe, painter_recipe
+from shared.recipe.recipe import Recipe, load_recipe, painter_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.store import Store
 from worker.importing import importing
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError
-from shared.recipe import load_recipe
+from shared.recipe.canvas import LONG_SIDES
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
 
 out = Console(highlight=False)
 

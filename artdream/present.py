@@ -9,10 +9,10 @@ import time
 from http.client import HTTPException
 from urllib.request import urlopen
 
-from shared.broker import AWAY, BARRED, connect
+from shared.broker.client import AWAY, BARRED, connect
 from shared.errors import ArtDreamError
-from shared.jobs import Lane
-from shared.presence import Part, Register
+from shared.jobs.job import Lane
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
 
 #: Seconds for which a warm worker may leave jobs waiting. Its own watchdog starts it anew after half of that.
@@ -37,7 +37,7 @@ def require_work(settings: Settings, part: Part) -> None:
         if not warm:
             raise ArtDreamError(f"No worker of this machine is warm: {', '.join(one.state for one in ours)}.")
         if all(one.state == "ready" and time.time() - one.since > HUNGER for one in warm):
-            from shared.queue import waiting  # with Celery, which takes as long as all the rest
+            from shared.jobs.queue import waiting  # with Celery, which takes as long as all the rest
 
             served = {lane for one in warm for lane in one.lanes or tuple(Lane)}
             if any(waiting(client, Lane(lane)) for lane in served):

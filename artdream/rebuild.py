@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from artdream.options import DataOption, out, reached_settings
-from shared.broker import connect
-from shared.jobs import Job
-from shared.jobtable import JobTable
-from shared.names import DREAMS, TOMBSTONES, sidecar_name
+from shared.broker.client import connect
+from shared.jobs.job import Job
+from shared.jobs.table import JobTable
+from shared.runtime_settings import settle
 from shared.settings import Settings
-from shared.sidecar import Standing, read_sidecar
-from shared.steering import settle
-from shared.store import Store
+from shared.storage.object_names import DREAMS, TOMBSTONES, sidecar_name
+from shared.storage.sidecar import Standing, read_sidecar
+from shared.storage.store import Store
 
 #: Objects that are read at once; a store far away answers each after tens of milliseconds.
 AT_ONCE = 16

@@ -9,8 +9,8 @@ from rich.table import Table
 from artdream.networks import networks_of
 from artdream.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
 from shared.errors import ArtDreamError
-from shared.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
-from shared.recipe import load_recipe, recipe_names
+from shared.recipe.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
+from shared.recipe.recipe import load_recipe, recipe_names
 
 recipes = group("The ways to dream: list, sheet, painters.")
 

@@ -6,8 +6,8 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.markup import escape
 
-from shared.address import public_url
-from shared.events import Cancelled, Completed, Failed, Recorded, Refused, Stage
+from shared.jobs.events import Cancelled, Completed, Failed, Recorded, Refused, Stage
+from shared.public_url import public_url
 from shared.settings import PREFIX, Settings
 
 

@@ -18,10 +18,10 @@ import redis
 from artdream.process import Process
 from artdream.report import Report
 from artdream.sample import read_sample
-from shared.broker import AWAY, connect
+from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError
-from shared.events import EventLog, EventReader
-from shared.presence import Part, Register
+from shared.jobs.events import EventLog, EventReader
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import BROKER_FILE, Settings
 
 #: Seconds that a worker has to finish the dream it is in.

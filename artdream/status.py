@@ -6,12 +6,12 @@ from collections import Counter
 from rich.console import Console
 
 from producer.ledger import FILE, Ledger
-from shared.broker import connect
-from shared.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
-from shared.jobs import Lane
-from shared.presence import Register
-from shared.queue import waiting
-from shared.rejections import rejections, told
+from shared.broker.client import connect
+from shared.jobs.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
+from shared.jobs.rejected_messages import rejections, told
+from shared.monitoring.heartbeat import Register
 from shared.settings import Settings
 
 #: How many faults are listed.

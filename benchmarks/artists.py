@@ -19,8 +19,8 @@ from artdream.networks import networks_of
 from artdream.sheet import Cell, sheet
 from benchmarks.table import ARTEFACTS, publish
 from producer.convert import convert
-from shared.painters import PAINTERS, slug
-from shared.recipe import load_recipe
+from shared.recipe.painters import PAINTERS, slug
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from worker.engine import Engine
 from worker.networks.network import Network

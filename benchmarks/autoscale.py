@@ -20,7 +20,7 @@ from benchmarks.cluster import Cluster, Delays, Steps
 from benchmarks.evening import HOUR, Arrival, Evening
 from benchmarks.scaler import SCRAPE, Policy, Prometheus, Scaler, shipped
 from benchmarks.table import percentile, publish
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 
 BOTH = tuple(Lane)
 

@@ -11,8 +11,8 @@ from keras import ops
 from benchmarks.clock import best
 from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
 from benchmarks.table import publish
-from shared.canvas import canvas_for
-from shared.recipe import Ascent
+from shared.recipe.canvas import canvas_for
+from shared.recipe.recipe import Ascent
 from worker.ascent import Octave, octaves
 from worker.backend import compiled, traces, value_and_gradient
 from worker.networks.network import Network, to_picture

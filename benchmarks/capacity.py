@@ -20,15 +20,15 @@ import redis
 from benchmarks.requests import counted
 from benchmarks.table import percentile, publish
 from producer.convert import convert
-from shared.broker import connect, connect_async
-from shared.events import STREAM, Completed, EventLog, Progress
-from shared.jobs import Job, Lane
-from shared.jobtable import JobTable
-from shared.names import clip_name, dream_name, frame_name, photo_name, zoom_name
-from shared.queue import celery_app, lists, submit
-from shared.recipe import load_recipe
+from shared.broker.client import connect, connect_async
+from shared.jobs.events import STREAM, Completed, EventLog, Progress
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import celery_app, lists, submit
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, zoom_name
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.servers import S3Server, valkey
 from tests.stack import free_port

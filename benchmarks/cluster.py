@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from benchmarks.evening import Arrival
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 
 Steps = Generator[simpy.Event, Any, None]
 

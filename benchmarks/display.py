@@ -26,10 +26,10 @@ from playwright.sync_api import Browser
 
 from benchmarks.table import percentile, publish
 from display.archive import Archive, Dream
-from shared.broker import connect
-from shared.events import STREAM, Completed, parse
+from shared.broker.client import connect
+from shared.jobs.events import STREAM, Completed, parse
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.store import Store
 from tests.browser import chromium
 from tests.display.conftest import Display, Valkey
 from tests.display.studio import RECIPE, Studio

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from shared.recipe import recipe_names
+from shared.recipe.recipe import recipe_names
 from worker.importing import importing
 
 SECTIONS = ("tutorial", "peak", "lite", "recipes")

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 
 HOUR = 3600.0
 

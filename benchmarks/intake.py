@@ -29,9 +29,9 @@ from benchmarks.table import publish
 from producer.convert import Photo, convert
 from producer.decoders import Decoders
 from producer.limits import Limits
-from shared.broker import connect
-from shared.jobs import Lane
-from shared.queue import waiting
+from shared.broker.client import connect
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
 from tests.producer.profiles import display_p3
 
 #: A phone's 12 megapixels.

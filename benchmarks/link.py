@@ -24,7 +24,7 @@ from playwright.sync_api import Page
 from benchmarks.latency import photos
 from benchmarks.sleeper import DREAM, Sleeper
 from benchmarks.table import percentile, publish
-from shared.events import Completed, Stage
+from shared.jobs.events import Completed, Stage
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.network.link import Line

@@ -15,8 +15,8 @@ from artdream.offline import cells_of, compare_file
 from artdream.sample import read_sample
 from artdream.sheet import Cell, sheet
 from producer.convert import convert
-from shared.painters import NETWORK, ROTATION, slug
-from shared.recipe import load_recipe, recipe_names
+from shared.recipe.painters import NETWORK, ROTATION, slug
+from shared.recipe.recipe import load_recipe, recipe_names
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up

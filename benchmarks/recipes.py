@@ -13,13 +13,13 @@ from typing import Any
 
 from benchmarks.table import publish
 from shared.errors import ArtDreamError
-from shared.recipe import load_recipe
+from shared.recipe.recipe import load_recipe
 from worker.importing import importing
 
 #: A print: its canvas, the size of the photo, the recipe that is dreamt and its steps, few as each is as the next.
 PRINT, PRINT_SIZE, PRINT_RECIPE, PRINT_STEPS = 4096, (4096, 3072), "animals", 2
 
-#: Width and height of a photo as a worker gets it (shared.canvas.LARGEST).
+#: Width and height of a photo as a worker gets it (shared.recipe.canvas.LARGEST).
 SIZE = (1536, 1152)
 
 

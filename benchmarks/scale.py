@@ -20,16 +20,16 @@ from typing import Any
 from benchmarks.sleeper import DREAM, FRAMES, Sleeper
 from benchmarks.table import percentile, publish
 from producer.convert import convert
-from shared.broker import connect
-from shared.events import Completed, EventReader, Failed, Started
-from shared.jobs import Job, Lane
-from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.presence import Part, Register
-from shared.queue import celery_app, submit
-from shared.recipe import load_recipe
+from shared.broker.client import connect
+from shared.jobs.events import Completed, EventReader, Failed, Started
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.servers import valkey
 

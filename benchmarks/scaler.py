@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.cluster import Cluster, Steps, Worker
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 
 #: What is shipped.
 MANIFEST = Path(__file__).parents[1] / "deploy" / "kubernetes" / "base" / "scaling.yaml"

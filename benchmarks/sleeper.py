@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from shared.recipe import Recipe
+from shared.recipe.recipe import Recipe
 from worker.dreamer import Dreamt, Frame, Pixels
 
 #: Seconds of a dream on a GPU (what the original took), and frames that come meanwhile.

@@ -16,7 +16,7 @@ from PIL import Image
 
 from artdream.sample import read_sample
 from producer.convert import convert
-from shared.recipe import Ascent, Recipe
+from shared.recipe.recipe import Ascent, Recipe
 from worker.engine import Engine
 from worker.networks import Networks
 from worker.networks.weights import Weights

@@ -9,8 +9,8 @@ from benchmarks.clock import best
 from benchmarks.reference.tutorial import Tutorial
 from benchmarks.subjects import LAYERS, application, engine, networks, photo, recipe_on
 from benchmarks.table import publish
-from shared.canvas import canvas_for
-from shared.recipe import Ascent
+from shared.recipe.canvas import canvas_for
+from shared.recipe.recipe import Ascent
 from worker.ascent import octaves
 from worker.networks.network import to_picture
 

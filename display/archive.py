@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from shared.artmap import Place
-from shared.events import Completed
-from shared.names import DREAMS, TOMBSTONES, clip_name, preview_name, thumb_name
-from shared.sidecar import Sidecar, Standing, read_sidecar
-from shared.store import Store
+from shared.art_map import Place
+from shared.jobs.events import Completed
+from shared.storage.object_names import DREAMS, TOMBSTONES, clip_name, preview_name, thumb_name
+from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.store import Store
 
 #: Dreams of one page.
 PAGE = 48

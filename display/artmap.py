@@ -17,10 +17,10 @@ from display.archive import Archive
 from display.aside import aside
 from display.headers import PLAIN, policy
 from display.words import words
-from shared.artmap import ArtMap
-from shared.names import NETWORKS
+from shared.art_map import ArtMap
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.object_names import NETWORKS
+from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 

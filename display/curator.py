@@ -10,19 +10,19 @@ from typing import cast
 import redis
 
 from display.archive import Archive, Dream
-from shared.broker import AWAY, PREFIX, connect
-from shared.erasure import bury, erase
+from shared.broker.client import AWAY, PREFIX, connect
 from shared.errors import ArtDreamError
-from shared.events import Hidden, Shown
-from shared.jobs import Job, Lane
-from shared.jobtable import JobTable
-from shared.names import photo_name, sidecar_name
-from shared.queue import celery_app, submit
-from shared.recipe import load_recipe
+from shared.jobs.events import Hidden, Shown
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import Steering, note, read_steering, settle, steer
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing, read_sidecar
-from shared.steering import Steering, note, read_steering, settle, steer
-from shared.store import Store, StoreError
+from shared.storage.deletion import bury, erase
+from shared.storage.object_names import photo_name, sidecar_name
+from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from display.export import zipped
 from display.guard import COOKIE, SESSION
 from display.headers import policy
 from display.words import console_words
-from shared.names import dream_name, thumb_name
-from shared.store import Store, StoreError
+from shared.storage.object_names import dream_name, thumb_name
+from shared.storage.store import Store, StoreError
 
 _HEADERS = policy(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 

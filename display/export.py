@@ -6,8 +6,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 
 from display.archive import Dream
-from shared.names import sidecar_name
-from shared.store import Store
+from shared.storage.object_names import sidecar_name
+from shared.storage.store import Store
 
 #: Bytes that are sent at a time.
 _PIECE = 256 * 1024

@@ -18,16 +18,16 @@ from display.gauge import Gauge
 from display.pictures import Pictures
 from display.scene import Change, Scene
 from display.viewer import Message, Viewer
-from shared import metrics
-from shared.broker import AWAY, connect, connect_async
+from shared.broker.client import AWAY, connect, connect_async
 from shared.errors import ArtDreamError
-from shared.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
-from shared.jobtable import JobTable
-from shared.presence import Part, Register
+from shared.jobs.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
+from shared.jobs.table import JobTable
+from shared.monitoring import metrics
+from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.stage_timer import tell
 from shared.settings import Settings
-from shared.sidecar import Standing
-from shared.stopwatch import tell
-from shared.store import Store, StoreError
+from shared.storage.sidecar import Standing
+from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from display.archive import Archive
 from display.aside import aside
 from display.headers import PLAIN, policy
 from display.words import words
-from shared.objective import Classes
+from shared.recipe.objective import Classes
 from shared.settings import Settings
-from shared.sidecar import Sidecar, read_sidecar
-from shared.store import Store, StoreError
+from shared.storage.sidecar import Sidecar, read_sidecar
+from shared.storage.store import Store, StoreError
 
 _HEADERS = policy(**PLAIN) | {"Cache-Control": "no-cache"}
 

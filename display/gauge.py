@@ -4,8 +4,8 @@ import statistics
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from shared.events import Accepted, Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
-from shared.presence import Part, Presence
+from shared.jobs.events import Accepted, Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
+from shared.monitoring.heartbeat import Part, Presence
 
 #: Dreams and faults that are remembered.
 DREAMS, FAULTS = 500, 200

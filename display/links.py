@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.address import public_url
 from shared.errors import ArtDreamError
+from shared.public_url import public_url
 from shared.settings import PREFIX, Settings
 
 #: Name of the file in the data folder that holds the key where no setting does.

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 from display.aside import aside
 from display.cache import FOLDER, Cache
-from shared.events import Completed
-from shared.names import clip_name, dream_name, is_frame, photo_name, preview_name, thumb_name, zoom_name
+from shared.jobs.events import Completed
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.object_names import clip_name, dream_name, is_frame, photo_name, preview_name, thumb_name, zoom_name
+from shared.storage.store import Store, StoreError
 
 #: Seconds after which a picture that is not there yet, as a clip that is being made, is asked for again.
 LATER = (5.0, 15.0, 60.0, 300.0)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from display.feed import Feed
 from display.headers import NOTHING
 from display.pictures import Pictures
-from shared.store import StoreError
+from shared.storage.store import StoreError
 
 #: The object names that anyone may see. Whatever does not match is not there.
 _SHOWN = re.compile(

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from display.forecast import Forecast
-from shared.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
-from shared.guests import whose
-from shared.jobs import Lane
-from shared.names import photo_name
+from shared.guest_uploads import whose
+from shared.jobs.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
+from shared.jobs.job import Lane
+from shared.storage.object_names import photo_name
 
 #: Jobs that are remembered while they wait; a batch may be larger, and then its count stops here.
 WAITING = 10_000

@@ -20,8 +20,8 @@ from display.links import Links
 from display.phone import HEADERS, asset, nothing, page
 from display.upload import Reception, Refused
 from display.words import words
-from shared.address import public_url
-from shared.recipe import Recipe, load_recipe
+from shared.public_url import public_url
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
 _LOG = logging.getLogger(__name__)

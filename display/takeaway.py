@@ -13,9 +13,9 @@ from display.phone import HEADERS, asset, nothing, page
 from display.pictures import Pictures
 from display.routes import given
 from display.words import words
-from shared.names import clip_name, dream_name, frame_name, thumb_name
 from shared.settings import Settings
-from shared.sidecar import Standing
+from shared.storage.object_names import clip_name, dream_name, frame_name, thumb_name
+from shared.storage.sidecar import Standing
 
 _FRAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
 

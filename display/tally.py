@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from display.aside import aside
-from shared.store import Store, StoreError
+from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from display.aside import aside
-from shared.guests import FOLDER, Sent, file_name, whose
-from shared.jobs import Job
-from shared.recipe import Recipe
+from shared.guest_uploads import FOLDER, Sent, file_name, whose
+from shared.jobs.job import Job
+from shared.recipe.recipe import Recipe
 
 #: First bytes of a picture, and the ending that its file gets; a name that came with it is never used.
 _BEGINNINGS = {

@@ -12,13 +12,13 @@ from pathlib import Path
 from producer.intake import Away
 from producer.ledger import Ledger
 from producer.send import Sent
-from shared.broker import AWAY, connect
+from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError, did_you_mean
-from shared.jobs import State
-from shared.jobtable import JobTable
-from shared.names import dream_name, sidecar_name
+from shared.jobs.job import State
+from shared.jobs.table import JobTable
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.object_names import dream_name, sidecar_name
+from shared.storage.store import Store, StoreError
 
 #: Seconds between two looks at the jobs that are waited for.
 LOOK_EVERY = 0.5

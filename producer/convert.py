@@ -11,7 +11,7 @@ from PIL.ExifTags import Base
 from producer.formats import Cut, Decoded, Unreadable, decoded
 from producer.hdr import BT2020, TRANSFERS, toned
 from producer.limits import STANDARD, Limits
-from shared.signature import SIGNATURE
+from shared.jpeg_marker import SIGNATURE
 
 #: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.
 QUALITY, SAMPLING = 85, "4:2:0"

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from producer.convert import CAMERA, Photo, convert, photo_id
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
-from shared.canvas import LARGEST
+from shared.recipe.canvas import LARGEST
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.
 ALONE = 10

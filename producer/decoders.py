@@ -20,10 +20,10 @@ from producer.convert import Photo
 from producer.decoder import PHOTO_ID, photo_of
 from producer.formats import Cut, Unreadable
 from producer.limits import Limits
-from shared.canvas import LARGEST
-from shared.quarantine import shown
-from shared.recipe import Recipe
+from shared.recipe.canvas import LARGEST
+from shared.recipe.recipe import Recipe
 from shared.settings import Settings
+from shared.storage.quarantine import shown
 
 logger = logging.getLogger(__name__)
 

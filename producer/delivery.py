@@ -11,8 +11,8 @@ from producer.intake import Away, Intake
 from producer.ledger import LedgerError
 from producer.menu import Menu
 from producer.spool import Foreign, Item, Spool
-from shared import metrics
-from shared.presence import Part, Register
+from shared.monitoring import metrics
+from shared.monitoring.heartbeat import Part, Register
 
 logger = logging.getLogger(__name__)
 

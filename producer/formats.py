@@ -13,8 +13,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
 from producer.limits import Limits
-from shared.canvas import fitted
 from shared.errors import ArtDreamError
+from shared.recipe.canvas import fitted
 
 #: Major brands of files that libheif reads, and of AVIF.
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from producer.folder import Folder
 from producer.ledger import Ledger, LedgerError, Mark
 from shared.errors import ArtDreamError
-from shared.guests import FOLDER, whose
-from shared.recipe import Recipe, load_recipe, recipe_names
+from shared.guest_uploads import FOLDER, whose
+from shared.recipe.recipe import Recipe, load_recipe, recipe_names
 
 
 class Sending(NamedTuple):

@@ -10,18 +10,18 @@ from typing import Self
 import redis
 
 from producer.ledger import Ledger
-from shared import metrics
-from shared.broker import connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.events import EventLog, Refused, Stage
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.names import STEERING_NOTE, photo_name
-from shared.queue import celery_app, submit, warm
+from shared.jobs.events import EventLog, Refused, Stage
+from shared.jobs.job import Job, State
+from shared.jobs.queue import celery_app, submit, warm
+from shared.jobs.table import JobTable
+from shared.monitoring import metrics
+from shared.monitoring.stage_timer import tell
+from shared.runtime_settings import settle
 from shared.settings import Settings
-from shared.steering import settle
-from shared.stopwatch import tell
-from shared.store import Store, StoreError
+from shared.storage.object_names import STEERING_NOTE, photo_name
+from shared.storage.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
 _OPEN = (None, State.ACCEPTED, State.FAILED, State.CANCELLED)

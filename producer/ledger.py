@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from shared.errors import ArtDreamError
-from shared.jobs import Job
+from shared.jobs.job import Job
 
 #: Name of the ledger in the data folder.
 FILE = "ledger.sqlite3"

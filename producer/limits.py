@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from shared.canvas import LARGEST
+from shared.recipe.canvas import LARGEST
 
 
 class Limits(NamedTuple):

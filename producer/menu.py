@@ -6,9 +6,9 @@ import time
 import redis
 
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe, load_recipe
+from shared.recipe.recipe import Recipe, load_recipe
+from shared.runtime_settings import steered
 from shared.settings import Settings
-from shared.steering import steered
 
 logger = logging.getLogger(__name__)
 

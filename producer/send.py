@@ -12,11 +12,11 @@ from producer.decoders import Attempt, Decoders, settings_limits
 from producer.intake import Away, Intake, Outcome
 from producer.ledger import File
 from producer.settling import mark_of
-from shared.events import Stage
-from shared.jobs import Job, Lane
-from shared.recipe import Recipe, load_recipe
+from shared.jobs.events import Stage
+from shared.jobs.job import Job, Lane
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from producer.convert import Photo
 from producer.decoders import Attempt, Decoders
 from producer.formats import Cut, Unreadable
 from producer.ledger import File, Mark
-from shared.events import Stage, Stages
+from shared.jobs.events import Stage, Stages
 
 #: Seconds of stillness after which decoding is worth a try.
 EAGERNESS = 0.05

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from producer.ledger import File, Ledger, LedgerError, mark_file, mark_photo
 from shared.errors import ArtDreamError
-from shared.jobs import Job
-from shared.quarantine import set_aside, shown
+from shared.jobs.job import Job
+from shared.storage.quarantine import set_aside, shown
 
 #: Name of the spool in the data folder.
 FOLDER = "spool"

@@ -21,9 +21,9 @@ from producer.ledger import File, Mark
 from producer.menu import Menu
 from producer.settling import Settled, Settling
 from producer.spool import Full, Spool
-from shared.jobs import Job
-from shared.quarantine import shown
+from shared.jobs.job import Job
 from shared.settings import Settings
+from shared.storage.quarantine import shown
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from shared.canvas import LARGEST
+from shared.broker.policy import own_secret, protected
 from shared.errors import ArtDreamError
-from shared.keyfiles import hand_over, key_folder
-from shared.painters import ROTATION
-from shared.protection import own_secret, protected
-from shared.recipe import DEFAULT_RECIPE
+from shared.recipe.canvas import LARGEST
+from shared.recipe.painters import ROTATION
+from shared.recipe.recipe import DEFAULT_RECIPE
+from shared.secret_files import hand_over, key_folder
 
 PREFIX = "ARTDREAM_"
 

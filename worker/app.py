@@ -14,14 +14,14 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from shared.broker import AWAY, connect, require_memory
-from shared.jobs import Lane
-from shared.logs import about
-from shared.presence import LIFETIME, Part, Register
-from shared.queue import DREAM_TASK, celery_app
-from shared.recipe import load_recipe
+from shared.broker.client import AWAY, connect, require_memory
+from shared.jobs.job import Lane
+from shared.jobs.queue import DREAM_TASK, celery_app
+from shared.monitoring.heartbeat import LIFETIME, Part, Register
+from shared.monitoring.logs import about
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.store import Store, StoreError
 from worker.admission import Admission
 from worker.appetite import Appetite
 from worker.cards import pin

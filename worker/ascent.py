@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shared.recipe import Ascent
+from shared.recipe.recipe import Ascent
 from worker.backend import Tensor, resized
 from worker.medium import Medium
 from worker.optimisers import Look, Optimiser

@@ -10,17 +10,17 @@ import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
-from shared import metrics
-from shared.broker import AWAY
-from shared.erasure import buried, erase
+from shared.broker.client import AWAY
 from shared.errors import ArtDreamError
-from shared.events import Stage, Stages
-from shared.jobs import State
-from shared.jobtable import Claim, JobTable
-from shared.names import dream_name, photo_name, sidecar_name, thumb_name
-from shared.sidecar import Sidecar, Standing, read_sidecar
-from shared.stopwatch import Lap, tell, timed
-from shared.store import Store, StoreError
+from shared.jobs.events import Stage, Stages
+from shared.jobs.job import State
+from shared.jobs.table import Claim, JobTable
+from shared.monitoring import metrics
+from shared.monitoring.stage_timer import Lap, tell, timed
+from shared.storage.deletion import buried, erase
+from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
+from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.store import Store, StoreError
 from worker.dreamer import Dreamt, Frame, Pixels
 from worker.frames import FramePublisher, jpeg, thumbnail
 from worker.hold import Hold, Void

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.canvas import Canvas, fitted
-from shared.erasure import buried, erase
 from shared.errors import ArtDreamError
-from shared.names import clip_name, frames_folder, preview_name, sidecar_name, zoom_name
-from shared.sidecar import Sidecar
-from shared.store import Store
+from shared.recipe.canvas import Canvas, fitted
+from shared.storage.deletion import buried, erase
+from shared.storage.object_names import clip_name, frames_folder, preview_name, sidecar_name, zoom_name
+from shared.storage.sidecar import Sidecar
+from shared.storage.store import Store
 from worker.clips import Morph, Zoom
 from worker.film import Film, mp4, webp
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.canvas import Canvas, fitted
+from shared.recipe.canvas import Canvas, fitted
 
 #: Sharp, and without the ringing that would pump when a texture slowly changes its scale.
 _KERNEL = Image.Resampling.BICUBIC

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.artmap import Place
-from shared.events import Verdict
-from shared.recipe import Recipe
+from shared.art_map import Place
+from shared.jobs.events import Verdict
+from shared.recipe.recipe import Recipe
 
 Pixels = NDArray[np.uint8]
 

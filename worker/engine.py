@@ -11,14 +11,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.artmap import Place
-from shared.canvas import LONG_SIDES, canvases
+from shared.art_map import Place
 from shared.errors import ArtDreamError
-from shared.events import Verdict
-from shared.objective import Classes
-from shared.recipe import Recipe
+from shared.jobs.events import Verdict
+from shared.recipe.canvas import LONG_SIDES, canvases
+from shared.recipe.objective import Classes
+from shared.recipe.recipe import Recipe
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.store import Store, StoreError
 from worker.ascent import Moment, Octave, ascend, octaves
 from worker.backend import ran_out
 from worker.dreamer import Dreamt, Frame, Pixels

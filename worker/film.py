@@ -9,8 +9,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from shared.canvas import Canvas
 from shared.errors import ArtDreamError
+from shared.recipe.canvas import Canvas
 
 #: Bytes that no file exceeds.
 LARGEST_FILE = 8_000_000

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.broker import AWAY
-from shared.names import frame_name
-from shared.signature import SIGNATURE
-from shared.store import Store, StoreError
+from shared.broker.client import AWAY
+from shared.jpeg_marker import SIGNATURE
+from shared.storage.object_names import frame_name
+from shared.storage.store import Store, StoreError
 from worker.dreamer import Frame
 
 log = logging.getLogger(__name__)

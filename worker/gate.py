@@ -13,9 +13,9 @@ import redis
 from kombu.transport import redis as transport
 from kombu.utils.json import loads
 
-from shared import metrics
-from shared.broker import connect
-from shared.rejections import Rejection, count_rejection
+from shared.broker.client import connect
+from shared.jobs.rejected_messages import Rejection, count_rejection
+from shared.monitoring import metrics
 from shared.settings import Settings
 from worker.message import fault
 

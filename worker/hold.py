@@ -5,10 +5,10 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from shared.broker import AWAY
+from shared.broker.client import AWAY
 from shared.errors import ArtDreamError
-from shared.jobtable import Claim, JobTable
-from shared.transitions import RENEW_EVERY
+from shared.jobs.state_machine import RENEW_EVERY
+from shared.jobs.table import Claim, JobTable
 
 log = logging.getLogger(__name__)
 

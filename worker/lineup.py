@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from shared.broker import connect
-from shared.jobs import Job, Lane
-from shared.jobtable import Claim, Held, JobTable
-from shared.queue import BATCH, job_of, lists
+from shared.broker.client import connect
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import BATCH, job_of, lists
+from shared.jobs.table import Claim, Held, JobTable
 from shared.settings import Settings
 from worker.admission import Admission
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shared.queue import DREAM_TASK
-from shared.rejections import Rejection
+from shared.jobs.queue import DREAM_TASK
+from shared.jobs.rejected_messages import Rejection
 
 #: Letters of the longest body; one of ours has 152.
 LONGEST = 1000

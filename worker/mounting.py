@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.canvas import Canvas, canvas_for, fitted
-from shared.recipe import Ellipse, Recipe, Stencil
+from shared.recipe.canvas import Canvas, canvas_for, fitted
+from shared.recipe.recipe import Ellipse, Recipe, Stencil
 from worker.ascent import Moment, Octave
 from worker.backend import resized
 from worker.dreamer import Pixels

@@ -15,7 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
-from shared.objective import Channels, Classes, Content, Guide, Layers, Style, Term, Variation
+from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, Style, Term, Variation
 from worker.backend import Tensor
 from worker.networks.network import Network
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared import metrics
-from shared.broker import AWAY
-from shared.store import StoreError
+from shared.broker.client import AWAY
+from shared.monitoring import metrics
+from shared.storage.store import StoreError
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ import threading
 import redis
 from redis.exceptions import RedisError
 
-from shared import metrics
-from shared.broker import PREFIX
+from shared.broker.client import PREFIX
 from shared.errors import ArtDreamError
-from shared.jobs import Job
-from shared.jobtable import JobTable
-from shared.queue import celery_app, messages, submit, waiting_everywhere
+from shared.jobs.job import Job
+from shared.jobs.queue import celery_app, messages, submit, waiting_everywhere
+from shared.jobs.table import JobTable
+from shared.monitoring import metrics
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ArtDreamError, did_you_mean
-from shared.names import REFERENCES, reference_name
-from shared.store import Store
+from shared.storage.object_names import REFERENCES, reference_name
+from shared.storage.store import Store
 from worker.artworks import ARTIST, artworks, read_artwork
 
 

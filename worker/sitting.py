@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared.broker import AWAY
-from shared.canvas import Canvas, fitted
-from shared.store import StoreError
+from shared.broker.client import AWAY
+from shared.recipe.canvas import Canvas, fitted
+from shared.storage.store import StoreError
 from worker.attempt import Attempt
 from worker.dreamer import Dreamer, Dreamt, Frame, Pixels
 from worker.hold import Void

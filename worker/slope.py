@@ -8,7 +8,7 @@ from keras import ops
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.canvas import fitted
+from shared.recipe.canvas import fitted
 from worker.backend import Shape, Tensor, compiled, rolled, value_and_gradient
 from worker.laplacian import normalised
 from worker.medium import MEDIA, Medium

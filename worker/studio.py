@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared.broker import AWAY, connect
-from shared.jobs import Job, Lane
-from shared.jobtable import Claim, Held, JobTable
-from shared.logs import about
+from shared.broker.client import AWAY, connect
+from shared.jobs.job import Job, Lane
+from shared.jobs.table import Claim, Held, JobTable
+from shared.monitoring.logs import about
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.store import Store, StoreError
 from worker.attempt import Attempt
 from worker.clipmaker import ClipMaker
 from worker.dreamer import Dreamer

@@ -4,7 +4,7 @@ import logging
 
 from celery.apps import worker
 
-from shared.logs import in_json
+from shared.monitoring.logs import in_json
 
 
 def one_voice() -> None:

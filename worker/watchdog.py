@@ -14,8 +14,8 @@ from celery.signals import worker_shutting_down
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from shared.jobs import Lane
-from shared.queue import waiting
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
 from worker.appetite import Appetite
 from worker.pulse import Pulse
 

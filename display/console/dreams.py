@@ -7,9 +7,9 @@ import streamlit as st
 from display.archive import Dream
 from display.console.act import act
 from display.desk import Desk
-from shared.painters import painter_recipes
-from shared.recipe import recipe_names
-from shared.sidecar import Standing
+from shared.recipe.painters import painter_recipes
+from shared.recipe.recipe import recipe_names
+from shared.storage.sidecar import Standing
 
 #: Dreams of one page of the console.
 PAGE = 24

@@ -9,7 +9,7 @@ import streamlit as st
 from display.console.act import act
 from display.desk import Desk
 from shared.errors import ArtDreamError
-from shared.quarantine import kept, take_back
+from shared.storage.quarantine import kept, take_back
 
 
 @st.fragment

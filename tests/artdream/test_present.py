@@ -12,7 +12,7 @@ import redis
 
 from artdream.present import HUNGER, _here, require_work
 from shared.errors import ArtDreamError
-from shared.presence import Part, Register
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
 from tests.stack import free_port
 from worker.names import name_of

@@ -3,15 +3,15 @@
 import redis
 
 from producer.intake import Intake
-from shared.erasure import bury
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.names import sidecar_name
-from shared.recipe import load_recipe
+from shared.jobs.job import Job, State
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import note, read_steering, steer
 from shared.settings import Settings
-from shared.sidecar import Standing
-from shared.steering import note, read_steering, steer
-from shared.store import Store
+from shared.storage.deletion import bury
+from shared.storage.object_names import sidecar_name
+from shared.storage.sidecar import Standing
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.sidecars import sidecar
 from tests.stack import artdream

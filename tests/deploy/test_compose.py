@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared.permissions import acl
+from shared.broker.acl import acl
 from shared.settings import PREFIX, Settings
 from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
 from tests.redisserver import DEFAULT_USER

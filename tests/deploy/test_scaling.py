@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.autoscale import EVENINGS, Outcome, fixed, spend
 from benchmarks.scaler import Policy, shipped
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 
 SEEDS = range(3)
 

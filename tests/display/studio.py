@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import redis
 from PIL import Image, ImageDraw
 
-from shared.artmap import Place
-from shared.events import Verdict
-from shared.jobs import Job, Lane
-from shared.jobtable import Claim, JobTable
-from shared.names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
-from shared.recipe import DEFAULT_RECIPE, Recipe, load_recipe
-from shared.steering import settle
-from shared.store import Store
+from shared.art_map import Place
+from shared.jobs.events import Verdict
+from shared.jobs.job import Job, Lane
+from shared.jobs.table import Claim, JobTable
+from shared.recipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
+from shared.runtime_settings import settle
+from shared.storage.object_names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
+from shared.storage.store import Store
 from tests.sidecars import sidecar
 
 Colour = tuple[int, int, int]

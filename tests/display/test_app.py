@@ -9,7 +9,7 @@ import pytest
 from display.app import serve
 from display.feed import ANNOUNCE
 from shared.errors import ArtDreamError
-from shared.presence import Part, Register
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
 from tests.display.conftest import Display, Valkey, until
 from tests.display.studio import Studio

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from display.archive import CHUNK, Archive, Dream
-from shared.erasure import bury
-from shared.jobs import Job
-from shared.names import dream_name, photo_name, sidecar_name
-from shared.recipe import DEFAULT_RECIPE, load_recipe
-from shared.sidecar import Sidecar, Standing
-from shared.store import Store
+from shared.jobs.job import Job
+from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe
+from shared.storage.deletion import bury
+from shared.storage.object_names import dream_name, photo_name, sidecar_name
+from shared.storage.sidecar import Sidecar, Standing
+from shared.storage.store import Store
 
 PHOTO = photo_name("a" * 64)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shared.artmap import ArtMap, Place
-from shared.names import map_name, reference_name
+from shared.art_map import ArtMap, Place
+from shared.storage.object_names import map_name, reference_name
 from tests.display.conftest import PATIENCE, Display
 from tests.display.studio import Studio, picture
 from tests.display.test_routes import ask

@@ -9,7 +9,7 @@ import pytest
 from display.archive import Archive
 from display.curator import Curator
 from display.feed import AT_ONCE
-from shared.events import STREAM
+from shared.jobs.events import STREAM
 from shared.settings import Settings
 from tests.display.conftest import Display, until
 from tests.display.studio import Studio

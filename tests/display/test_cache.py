@@ -7,10 +7,10 @@ import pytest
 
 from display.cache import FOLDER, Cache
 from display.pictures import Pictures
-from shared.events import Completed
-from shared.names import clip_name, dream_name, frame_name, photo_name, thumb_name
+from shared.jobs.events import Completed
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, thumb_name
+from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
 
 

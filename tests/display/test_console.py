@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shared.events import STREAM
-from shared.jobs import State
-from shared.jobtable import JobTable
-from shared.names import dream_name, sidecar_name
-from shared.presence import Part, Register
+from shared.jobs.events import STREAM
+from shared.jobs.job import State
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
+from shared.runtime_settings import read_steering, steer
 from shared.settings import Settings
-from shared.steering import read_steering, steer
+from shared.storage.object_names import dream_name, sidecar_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.studio import Studio
 from tests.display.test_routes import ask

@@ -9,10 +9,13 @@ import pytest
 from display.archive import Archive, Dream
 from display.curator import ERASING, Curator
 from shared.errors import ArtDreamError
-from shared.events import Deleted, EventReader, Hidden, Shown
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.names import (
+from shared.jobs.events import Deleted, EventReader, Hidden, Shown
+from shared.jobs.job import Job, State
+from shared.jobs.queue import waiting
+from shared.jobs.table import JobTable
+from shared.runtime_settings import read_steering, steer
+from shared.settings import Settings
+from shared.storage.object_names import (
     STEERING_NOTE,
     clip_name,
     dream_name,
@@ -22,10 +25,7 @@ from shared.names import (
     thumb_name,
     tombstone_name,
 )
-from shared.queue import waiting
-from shared.settings import Settings
-from shared.sidecar import Standing, read_sidecar
-from shared.steering import read_steering, steer
+from shared.storage.sidecar import Standing, read_sidecar
 from tests.display.studio import RECIPE, Studio
 
 

@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from display.archive import PAGE, Archive, Dream
-from shared.broker import connect
-from shared.names import clip_name, sidecar_name
-from shared.recipe import load_recipe
+from shared.broker.client import connect
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import clip_name, sidecar_name
+from shared.storage.store import Store
 from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.display.studio import Studio
 from tests.display.test_routes import dreamt

@@ -3,8 +3,8 @@
 import pytest
 
 from display.gauge import IDLE, Gauge
-from shared.events import Accepted, Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
-from shared.presence import Part, Presence
+from shared.jobs.events import Accepted, Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
+from shared.monitoring.heartbeat import Part, Presence
 
 PHOTO = "a" * 64
 

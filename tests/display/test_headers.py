@@ -4,10 +4,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from display.links import Links
-from shared.artmap import Place
-from shared.names import map_name
+from shared.art_map import Place
+from shared.runtime_settings import steer
 from shared.settings import Settings
-from shared.steering import steer
+from shared.storage.object_names import map_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.studio import Studio
 from tests.display.test_artmap import art_map

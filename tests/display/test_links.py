@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from display.links import FILE, Links
-from shared.address import public_url
 from shared.errors import ArtDreamError
+from shared.public_url import public_url
 from shared.settings import Settings
 
 JOB = "0123456789abcdef0123456789abcdef"

@@ -9,8 +9,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from shared.jobs import Job
-from shared.names import (
+from shared.jobs.job import Job
+from shared.runtime_settings import steer
+from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
@@ -20,7 +21,6 @@ from shared.names import (
     thumb_name,
     zoom_name,
 )
-from shared.steering import steer
 from tests.display.conftest import Display, until
 from tests.display.studio import Colour, Studio
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from display.scene import SILENCE, Scene
 from display.viewer import BACKLOG, Message, Viewer
-from shared.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
-from shared.names import dream_name, photo_name
+from shared.jobs.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
+from shared.storage.object_names import dream_name, photo_name
 
 PHOTO = "a" * 64
 

@@ -19,13 +19,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from display.links import Links
 from display.upload import Reception, ending
-from shared.events import STREAM
-from shared.guests import FOLDER
-from shared.jobs import Job
-from shared.jobtable import JobTable
-from shared.names import dream_name
-from shared.recipe import load_recipe
+from shared.guest_uploads import FOLDER
+from shared.jobs.events import STREAM
+from shared.jobs.job import Job
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
+from shared.storage.object_names import dream_name
 from tests.display.conftest import PATIENCE, Display, Valkey, until
 from tests.display.studio import Studio
 from tests.display.test_routes import ask

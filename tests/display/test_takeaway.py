@@ -14,11 +14,11 @@ from playwright.sync_api import Browser, Page, expect
 from display.archive import Archive
 from display.curator import Curator
 from display.links import Links
-from shared.broker import connect
-from shared.names import clip_name, dream_name
+from shared.broker.client import connect
+from shared.runtime_settings import steer
 from shared.settings import Settings
-from shared.steering import steer
-from shared.store import Store
+from shared.storage.object_names import clip_name, dream_name
+from shared.storage.store import Store
 from tests.display.conftest import PATIENCE, Display, Valkey, until
 from tests.display.studio import Studio, picture
 from tests.display.test_routes import ask

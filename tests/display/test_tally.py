@@ -6,9 +6,17 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from display.tally import Held, Tally
-from shared.names import clip_name, dream_name, frame_name, photo_name, reference_name, sidecar_name, tombstone_name
 from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.object_names import (
+    clip_name,
+    dream_name,
+    frame_name,
+    photo_name,
+    reference_name,
+    sidecar_name,
+    tombstone_name,
+)
+from shared.storage.store import Store, StoreError
 from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.servers import S3Server
 from tests.stack import free_port

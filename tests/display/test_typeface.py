@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Error, Page
 
 from display.links import Links
 from display.typeface import FAMILY
-from shared.artmap import Place
-from shared.names import map_name
+from shared.art_map import Place
 from shared.settings import Settings
+from shared.storage.object_names import map_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.studio import Studio
 from tests.display.test_artmap import art_map

@@ -8,11 +8,11 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from shared.broker import AWAY
-from shared.events import STREAM
-from shared.jobs import Job, Lane
-from shared.names import photo_name
-from shared.recipe import load_recipe
+from shared.broker.client import AWAY
+from shared.jobs.events import STREAM
+from shared.jobs.job import Job, Lane
+from shared.recipe.recipe import load_recipe
+from shared.storage.object_names import photo_name
 from tests.display.conftest import PATIENCE, Display, Valkey
 from tests.display.studio import Studio
 

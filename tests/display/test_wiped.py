@@ -7,10 +7,10 @@ from playwright.sync_api import Page
 
 from display.archive import Archive
 from display.curator import Curator
-from shared.names import STEERING_NOTE, dream_name, frame_name, photo_name
+from shared.runtime_settings import read_steering, steer
 from shared.settings import Settings
-from shared.steering import read_steering, steer
-from shared.store import Store
+from shared.storage.object_names import STEERING_NOTE, dream_name, frame_name, photo_name
+from shared.storage.store import Store
 from tests.display.conftest import Display, Valkey, until
 from tests.display.studio import Studio
 from tests.display.test_routes import ask

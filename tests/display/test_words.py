@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from display.words import CATALOGUE, DEFAULT, console_words, words
-from shared.events import Stage
-from shared.presence import Part
-from shared.sidecar import Standing
+from shared.jobs.events import Stage
+from shared.monitoring.heartbeat import Part
+from shared.storage.sidecar import Standing
 
 #: Spoken the same in both languages, so that there is nothing to translate.
 SAME = {"name", "percent", "seconds", "language"}

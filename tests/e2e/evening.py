@@ -21,15 +21,15 @@ from pydantic import SecretStr
 
 from display.archive import Archive, Dream
 from display.curator import Curator
-from shared.broker import AWAY, connect
-from shared.events import Completed, Event, EventReader, Failed, Progress, Refused
-from shared.jobs import Job, Lane
-from shared.jobtable import JobTable
-from shared.permissions import acl
-from shared.queue import celery_app, submit
-from shared.recipe import load_recipe
+from shared.broker.acl import acl
+from shared.broker.client import AWAY, connect
+from shared.jobs.events import Completed, Event, EventReader, Failed, Progress, Refused
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.sidecar import Standing
+from shared.storage.sidecar import Standing
 from tests.pictures import colours
 from tests.recipes import write_recipe
 from tests.redisserver import RedisServer

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.broker import connect
-from shared.events import Accepted
-from shared.jobs import State
-from shared.jobtable import JobTable
+from shared.broker.client import connect
+from shared.jobs.events import Accepted
+from shared.jobs.job import State
+from shared.jobs.table import JobTable
 from shared.settings import BROKER_FILE
 from tests.recipes import write_recipe
 from tests.stack import Up, artdream

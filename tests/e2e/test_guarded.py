@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.events import Completed, Stage
-from shared.names import sidecar_name
-from shared.permissions import COMMANDS
-from shared.store import Store
+from shared.broker.acl import COMMANDS
+from shared.jobs.events import Completed, Stage
+from shared.storage.object_names import sidecar_name
+from shared.storage.store import Store
 from tests.e2e.evening import MARKS, PARTS, Evening, evening_in
 from tests.redisserver import require_redis
 
@@ -32,7 +32,7 @@ def test_the_least_user_there_can_be_sees_photos_become_dreams_over_tls(evening:
 
 
 def test_that_user_has_no_permission_that_is_not_used(evening: Evening) -> None:
-    """Fails with one command more in shared/permissions.py."""
+    """Fails with one command more in shared/broker/acl.py."""
     assert {rule.removeprefix("+") for rule in COMMANDS} - evening.called == set()
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker import connect
-from shared.jobs import State
-from shared.jobtable import JobTable
+from shared.broker.client import connect
+from shared.jobs.job import State
+from shared.jobs.table import JobTable
 from shared.settings import BROKER_FILE, Settings
-from shared.sidecar import Standing, read_sidecar
-from shared.store import Store
+from shared.storage.sidecar import Standing, read_sidecar
+from shared.storage.store import Store
 from tests.recipes import write_recipe
 from tests.stack import Up, artdream
 

@@ -24,10 +24,10 @@ import psutil
 from producer.convert import convert
 from producer.intake import Away, Intake
 from producer.menu import Menu
-from shared.events import Completed, Failed
-from shared.jobs import Job, Lane, State
-from shared.names import dream_name, sidecar_name
-from shared.queue import DREAM_TASK, lists
+from shared.jobs.events import Completed, Failed
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import DREAM_TASK, lists
+from shared.storage.object_names import dream_name, sidecar_name
 from tests.fault import wire
 from tests.fault.report import Hurt, Report, told
 from tests.fault.site import Site, Worker

@@ -14,10 +14,10 @@ from typing import Self
 import psutil
 
 from producer.ledger import FILE, Ledger
-from shared.broker import connect
-from shared.events import EventReader, Refused
-from shared.jobtable import JobTable
-from shared.quarantine import shown
+from shared.broker.client import connect
+from shared.jobs.events import EventReader, Refused
+from shared.jobs.table import JobTable
+from shared.storage.quarantine import shown
 from tests.pictures import colours, jpeg
 
 #: Seconds in which a producer that does anything at all has dealt with another file.

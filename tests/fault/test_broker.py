@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from producer.intake import Intake
-from shared.events import Completed, Progress
-from shared.jobs import Job
+from shared.jobs.events import Completed, Progress
+from shared.jobs.job import Job
 from tests.fault.site import Site
 from tests.fault.wire import State, Wire
 

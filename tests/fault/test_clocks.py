@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.events import Completed, Started
+from shared.jobs.events import Completed, Started
 from tests.fault.site import Site, Worker
 from tests.missing import missing
 

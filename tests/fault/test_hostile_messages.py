@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.events import Completed, Failed, Started
-from shared.jobs import Job, Lane, State
-from shared.queue import lists, submit
-from shared.rejections import Rejection, rejections
+from shared.jobs.events import Completed, Failed, Started
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import lists, submit
+from shared.jobs.rejected_messages import Rejection, rejections
 from tests.worker.test_app import SHORT, Installation, installed
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.events import Completed, Progress
-from shared.names import dream_name, photo_name
-from shared.store import Store, StoreError
+from shared.jobs.events import Completed, Progress
+from shared.storage.object_names import dream_name, photo_name
+from shared.storage.store import Store, StoreError
 from tests.fault.site import Site
 from tests.fault.wire import State, Wire
 from tests.pictures import colours, jpeg

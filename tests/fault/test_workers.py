@@ -6,11 +6,11 @@ import time
 
 import psutil
 
-from shared.events import Completed, Failed, Progress, Started
-from shared.jobs import Job, Lane, State
-from shared.jobtable import WORN
-from shared.queue import DREAM_TASK, lists, waiting
-from shared.transitions import TRIES
+from shared.jobs.events import Completed, Failed, Progress, Started
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import DREAM_TASK, lists, waiting
+from shared.jobs.state_machine import TRIES
+from shared.jobs.table import WORN
 from tests.fault.site import Site, Worker
 
 #: A worker that can be told to stop eating, as no real one can.

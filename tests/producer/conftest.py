@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from producer.watch import run
-from shared.events import Accepted, Event, EventReader, Queued, Refused
-from shared.jobs import Lane
-from shared.queue import waiting
+from shared.jobs.events import Accepted, Event, EventReader, Queued, Refused
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
 from shared.settings import Settings
 from tests import servers
 

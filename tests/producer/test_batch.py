@@ -10,9 +10,9 @@ from producer.intake import Outcome
 from producer.ledger import Ledger
 from producer.send import Sent
 from shared.errors import ArtDreamError
-from shared.names import dream_name, sidecar_name
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import dream_name, sidecar_name
+from shared.storage.store import Store
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from producer.decoders import settings_limits
 from producer.formats import Unreadable
 from producer.hdr import HLG, PQ
 from producer.limits import STANDARD
-from shared.canvas import LARGEST
-from shared.recipe import load_recipe
+from shared.recipe.canvas import LARGEST
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, heic, jpeg
 from tests.producer.profiles import display_p3, p3_in_srgb

@@ -10,12 +10,12 @@ import pytest
 from producer.ledger import FILE, File, Ledger
 from producer.settling import mark_of
 from producer.spool import Spool
-from shared.guests import FOLDER, Sent, file_name
-from shared.jobs import Job
-from shared.jobtable import JobTable
-from shared.recipe import load_recipe
+from shared.guest_uploads import FOLDER, Sent, file_name
+from shared.jobs.job import Job
+from shared.jobs.table import JobTable
+from shared.jpeg_marker import SIGNATURE
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.signature import SIGNATURE
 from tests.pictures import colours, heic
 from tests.producer.conftest import Watching, until
 

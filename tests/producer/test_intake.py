@@ -13,14 +13,14 @@ from producer.ledger import File, Ledger
 from producer.menu import Menu
 from producer.settling import mark_of
 from producer.spool import Spool
-from shared.broker import connect
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.queue import waiting
-from shared.recipe import load_recipe
+from shared.broker.client import connect
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import waiting
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
 from tests.servers import Sshd, valkey

@@ -9,10 +9,10 @@ import pytest
 from producer.ledger import Ledger
 from producer.menu import LOOK_EVERY, Menu
 from producer.spool import Spool
-from shared.jobtable import JobTable
-from shared.painters import ROTATION
-from shared.presence import Register
-from shared.steering import steer
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Register
+from shared.recipe.painters import ROTATION
+from shared.runtime_settings import steer
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
 

@@ -5,12 +5,12 @@ import redis
 
 from producer import delivery
 from producer.intake import Intake
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.recipe import load_recipe
+from shared.jobs.job import Job, State
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
 

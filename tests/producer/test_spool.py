@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from producer.ledger import File, Ledger, Mark
 from producer.spool import ABANDONED, Item, Spool
-from shared.broker import connect
-from shared.events import Accepted
-from shared.jobs import Job
-from shared.names import photo_name
-from shared.recipe import load_recipe
+from shared.broker.client import connect
+from shared.jobs.events import Accepted
+from shared.jobs.job import Job
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.fault.oddities import FATES
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until

@@ -13,13 +13,13 @@ from producer.convert import convert
 from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
-from shared.events import Refused
-from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.presence import Part, Register
+from shared.jobs.events import Refused
+from shared.jobs.table import JobTable
+from shared.jpeg_marker import SIGNATURE
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
-from shared.signature import SIGNATURE
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import Watching, until
 

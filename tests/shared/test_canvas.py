@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.canvas import GRAIN, LONG_SIDES, canvas_for, canvases, fitted
+from shared.recipe.canvas import GRAIN, LONG_SIDES, canvas_for, canvases, fitted
 
 
 @pytest.mark.parametrize("long_side", LONG_SIDES)

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from shared.events import STREAM, EventLog, EventReader, Refused, parse
+from shared.jobs.events import STREAM, EventLog, EventReader, Refused, parse
 
 
 def refused(name: str) -> Refused:

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.events import STREAM, Completed, EventReader, Hidden, Shown, Stage, Steered
-from shared.jobs import Job, Lane, State
-from shared.jobtable import WORN, Held, JobTable
-from shared.recipe import load_recipe
-from shared.sidecar import Standing
-from shared.steering import steer
-from shared.transitions import LEASES, LOOKED, REMEMBERED, TRIES, UNDERWAY, key_of
+from shared.jobs.events import STREAM, Completed, EventReader, Hidden, Shown, Stage, Steered
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.state_machine import LEASES, LOOKED, REMEMBERED, TRIES, UNDERWAY, key_of
+from shared.jobs.table import WORN, Held, JobTable
+from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import steer
+from shared.storage.sidecar import Standing
 
 PHOTO = "ab" * 32
 

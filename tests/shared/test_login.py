@@ -13,13 +13,13 @@ import redis
 from kombu import Connection
 from pydantic import SecretStr
 
-from shared.broker import connect, connect_async
+from shared.broker.acl import COMMANDS, KEYS, acl, missing
+from shared.broker.client import connect, connect_async
+from shared.broker.preflight import require_login
 from shared.errors import ArtDreamError
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.login import require_login
-from shared.permissions import COMMANDS, KEYS, acl, missing
-from shared.recipe import load_recipe
+from shared.jobs.job import Job, State
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.redisserver import DEFAULT_USER, Authority, RedisServer, require_redis
 

@@ -11,7 +11,7 @@ SETUP = """
 import logging, warnings
 from redis.exceptions import ConnectionError
 from shared.errors import ArtDreamError
-from shared.logs import about, configure
+from shared.monitoring.logs import about, configure
 from shared.settings import Settings
 settings = Settings.read()
 configure(settings, "worker")

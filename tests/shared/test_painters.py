@@ -3,9 +3,9 @@
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.objective import Classes, Style
-from shared.painters import KINDS, PAINTERS, ROTATION, painter_recipes, slug, written
-from shared.recipe import load_recipe, painter_recipe, parse_recipe
+from shared.recipe.objective import Classes, Style
+from shared.recipe.painters import KINDS, PAINTERS, ROTATION, painter_recipes, slug, written
+from shared.recipe.recipe import load_recipe, painter_recipe, parse_recipe
 from shared.settings import Settings
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.broker.policy import placeholder, protected
 from shared.errors import ArtDreamError
-from shared.protection import placeholder, protected
 
 ROOT = Path(__file__).parents[2]
 

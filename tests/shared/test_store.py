@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.names import (
+from shared.settings import Settings
+from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
@@ -16,8 +17,7 @@ from shared.names import (
     sidecar_name,
     zoom_name,
 )
-from shared.settings import Settings
-from shared.store import Store, StoreError
+from shared.storage.store import Store, StoreError
 
 
 def test_what_is_put_is_got(store: Store) -> None:

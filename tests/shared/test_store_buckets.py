@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.names import dream_name, photo_name
-from shared.place import PIECE, Bucket
-from shared.store import Store, StoreError
+from shared.storage.backends import PIECE, Bucket
+from shared.storage.object_names import dream_name, photo_name
+from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
 from tests.stack import free_port
 

@@ -15,12 +15,12 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from shared.broker import AWAY, connect
+from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError
-from shared.forward import Forward
 from shared.settings import BROKER_FILE, Settings
-from shared.ssh import Account
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
+from shared.ssh.connection import Account
+from shared.ssh.port_forward import Forward
 from tests.servers import Sshd, forked, until
 from tests.stack import free_port
 

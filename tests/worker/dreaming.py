@@ -15,7 +15,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe import Recipe
+from shared.recipe.recipe import Recipe
 from worker.backend import compiled, value_and_gradient
 from worker.engine import Engine
 from worker.networks import Networks

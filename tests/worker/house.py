@@ -11,15 +11,15 @@ import psutil
 import redis
 
 from producer.convert import convert
-from shared.events import Completed, EventReader, Failed
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
-from shared.names import photo_name
-from shared.presence import Part, Register
-from shared.queue import celery_app, lists, submit
-from shared.recipe import Recipe, load_recipe
+from shared.jobs.events import Completed, EventReader, Failed
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import celery_app, lists, submit
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
 from tests.servers import until

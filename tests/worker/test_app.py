@@ -19,19 +19,27 @@ import pytest
 from celery import Celery
 from PIL import Image
 
-from shared.broker import connect
-from shared.erasure import bury, erase
-from shared.events import Cancelled, Completed, Deleted, Event, EventReader, Failed, Progress, Stage, Started
-from shared.jobs import Job, Lane, State
-from shared.jobtable import JobTable
-from shared.names import clip_name, dream_name, photo_name, preview_name, sidecar_name, thumb_name, zoom_name
-from shared.presence import Register
-from shared.queue import celery_app, lists, submit, waiting
-from shared.recipe import Recipe, load_recipe
+from shared.broker.client import connect
+from shared.jobs.events import Cancelled, Completed, Deleted, Event, EventReader, Failed, Progress, Stage, Started
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import celery_app, lists, submit, waiting
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Register
+from shared.recipe.recipe import Recipe, load_recipe
+from shared.runtime_settings import steer
 from shared.settings import Settings
-from shared.sidecar import Sidecar, Standing
-from shared.steering import steer
-from shared.store import Store
+from shared.storage.deletion import bury, erase
+from shared.storage.object_names import (
+    clip_name,
+    dream_name,
+    photo_name,
+    preview_name,
+    sidecar_name,
+    thumb_name,
+    zoom_name,
+)
+from shared.storage.sidecar import Sidecar, Standing
+from shared.storage.store import Store
 from tests.recipes import write_recipe
 from tests.servers import valkey
 

@@ -78,7 +78,7 @@ def test_a_pool_process_has_its_card_before_it_imports_what_computes(two_cards: 
     program = """
 import os, sys, time
 from billiard.pool import Pool
-from shared.jobs import Lane
+from shared.jobs.job import Lane
 from shared.settings import Settings
 from worker.app import PoolProcess, engine
 from worker.appetite import Appetite

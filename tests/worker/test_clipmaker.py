@@ -14,10 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.names import clip_name, dream_name, frame_name, photo_name, preview_name, sidecar_name, zoom_name
-from shared.recipe import load_recipe
-from shared.sidecar import Sidecar
-from shared.store import Store
+from shared.recipe.recipe import load_recipe
+from shared.storage.object_names import (
+    clip_name,
+    dream_name,
+    frame_name,
+    photo_name,
+    preview_name,
+    sidecar_name,
+    zoom_name,
+)
+from shared.storage.sidecar import Sidecar
+from shared.storage.store import Store
 from tests import pictures
 from tests.worker.moving import Picture, apart, dreamt, played
 from worker import clipmaker

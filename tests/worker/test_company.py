@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared.events import Completed, EventReader, Failed, Progress
-from shared.jobs import Lane, State
-from shared.names import dream_name, photo_name
-from shared.queue import waiting
-from shared.sidecar import read_sidecar
+from shared.jobs.events import Completed, EventReader, Failed, Progress
+from shared.jobs.job import Lane, State
+from shared.jobs.queue import waiting
+from shared.storage.object_names import dream_name, photo_name
+from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.house import LONG, House
 from worker.hold import HandedBack

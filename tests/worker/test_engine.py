@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
-from shared.recipe import Recipe, load_recipe, recipe_names
+from shared.recipe.recipe import Recipe, load_recipe, recipe_names
 from worker.backend import traces
 from worker.dreamer import Frame
 from worker.engine import Engine

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.canvas import Canvas
 from shared.errors import ArtDreamError
+from shared.recipe.canvas import Canvas
 from tests.worker.moving import Picture, apart, dreamt, played
 from worker.film import Film, mp4, webp
 

@@ -8,10 +8,10 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
-from shared.jobs import Job, Lane, State
-from shared.names import dream_name, photo_name
-from shared.queue import waiting
-from shared.sidecar import read_sidecar
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import waiting
+from shared.storage.object_names import dream_name, photo_name
+from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.house import LONG, House
 from worker.frames import jpeg

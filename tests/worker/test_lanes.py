@@ -10,10 +10,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from shared.exporter import CONSUMES
-from shared.jobs import Lane
-from shared.presence import Register
-from shared.queue import waiting
+from shared.jobs.job import Lane
+from shared.jobs.queue import waiting
+from shared.monitoring.exporter import CONSUMES
+from shared.monitoring.heartbeat import Register
 from tests.fault.site import Site, Worker
 from tests.stack import free_port
 from worker.pulse import Pulse

@@ -13,7 +13,7 @@ SCRIPT = """
     import numpy as np
     import psutil
     from shared.errors import ArtDreamError
-    from shared.recipe import load_recipe
+    from shared.recipe.recipe import load_recipe
     from worker.engine import Engine
     from worker.networks import Networks
     from worker.references import References

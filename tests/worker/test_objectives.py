@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from shared.errors import ArtDreamError
-from shared.objective import Term
+from shared.recipe.objective import Term
 from worker.networks import Networks
 from worker.objectives import Objective, View, channels, content, gram, guide, layer, objective_of, style, variation
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from shared.names import reference_name
-from shared.store import Store
+from shared.storage.object_names import reference_name
+from shared.storage.store import Store
 from tests.worker.test_engine import (
     BLOCK10,
     ENGINE,

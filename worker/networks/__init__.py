@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import ArtDreamError, did_you_mean
-from shared.names import map_name
-from shared.store import Store
+from shared.storage.object_names import map_name
+from shared.storage.store import Store
 from worker.importing import importing
 from worker.networks.card import Card, read_card
 from worker.networks.catalogue import (

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.artmap import ArtMap
+from shared.art_map import ArtMap
 from shared.errors import ArtDreamError
 
 Floats = NDArray[np.float32]

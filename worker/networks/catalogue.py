@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import ArtDreamError
-from shared.store import Store
+from shared.storage.store import Store
 from worker.networks.card import Card, read_card
 from worker.networks.weights import PUBLISHED
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from keras.applications import inception_v3, vgg19
 
-from shared.canvas import LONG_SIDES, canvases
 from shared.errors import ArtDreamError
-from shared.recipe import Ascent
+from shared.recipe.canvas import LONG_SIDES, canvases
+from shared.recipe.recipe import Ascent
 from tests.worker.networks.originals import pictures, published, randomised, saved
 from worker.ascent import octaves
 from worker.networks import Networks

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.artmap import ArtMap
+from shared.art_map import ArtMap
 from shared.errors import ArtDreamError
-from shared.painters import NETWORK, PAINTERS
-from shared.recipe import Recipe, load_recipe
-from shared.store import Store
+from shared.recipe.painters import NETWORK, PAINTERS
+from shared.recipe.recipe import Recipe, load_recipe
+from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.worker.test_engine import landscape
 from worker import networks

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.store import Store
+from shared.storage.store import Store
 from tests.worker.networks.originals import saved
 from tests.worker.networks.test_kerasfile import classifier
 from worker.networks import Networks

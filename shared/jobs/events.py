@@ -7,9 +7,9 @@ from typing import Annotated, Literal, cast
 import redis
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from shared.artmap import Place
-from shared.broker import PREFIX
-from shared.names import is_object_name
+from shared.art_map import Place
+from shared.broker.client import PREFIX
+from shared.storage.object_names import is_object_name
 
 STREAM = f"{PREFIX}events"
 

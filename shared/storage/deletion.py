@@ -3,8 +3,8 @@
 import json
 import time
 
-from shared.names import dream_folder, sidecar_name, tombstone_name
-from shared.store import Store
+from shared.storage.object_names import dream_folder, sidecar_name, tombstone_name
+from shared.storage.store import Store
 
 
 def bury(store: Store, job_id: str) -> None:

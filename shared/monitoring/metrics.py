@@ -1,6 +1,6 @@
 """Metrics: what a process counts of its own work, for Prometheus.
 
-Counting costs a microsecond and nothing is served unless a port is set: see shared/exporter.py.
+Counting costs a microsecond and nothing is served unless a port is set: see shared/monitoring/exporter.py.
 """
 
 from prometheus_client import Counter, Histogram

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.artmap import Place
-from shared.events import Completed, Stages, Verdict
-from shared.names import sidecar_name
-from shared.objective import Classes
-from shared.recipe import Recipe
-from shared.store import Store
+from shared.art_map import Place
+from shared.jobs.events import Completed, Stages, Verdict
+from shared.recipe.objective import Classes
+from shared.recipe.recipe import Recipe
+from shared.storage.object_names import sidecar_name
+from shared.storage.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from shared.broker import kombu_address
+from shared.broker.client import kombu_address
 from shared.errors import ArtDreamError
-from shared.jobs import Job, Lane
-from shared.jobtable import JobTable, Reserved
+from shared.jobs.job import Job, Lane
+from shared.jobs.table import JobTable, Reserved
 from shared.settings import Settings
 
 #: The one task. Its message carries a job id; everything else is in the job table.

@@ -11,7 +11,7 @@ import paramiko
 from paramiko.ssh_exception import ChannelException, SSHException
 
 from shared.errors import ArtDreamError
-from shared.ssh import Account, log_in
+from shared.ssh.connection import Account, log_in
 
 #: Seconds between two questions to the host, and those after which one that was not answered means a dead connection.
 BEAT, SILENCE = 5.0, 10.0

@@ -7,14 +7,14 @@ import redis
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from shared.broker import AWAY, BARRED, connect
+from shared.broker.client import AWAY, BARRED, connect
 from shared.errors import ArtDreamError
-from shared.jobs import Lane
-from shared.jobtable import JobTable
-from shared.presence import Part, Register
-from shared.queue import job_of, lists
+from shared.jobs.job import Lane
+from shared.jobs.queue import job_of, lists
+from shared.jobs.state_machine import key_of
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
-from shared.transitions import key_of
 
 #: Seconds that the broker has for an answer: whoever scrapes does not wait long.
 PATIENCE = 2

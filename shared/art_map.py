@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from shared.names import REFERENCES
+from shared.storage.object_names import REFERENCES
 
 #: Paintings of the largest map: what a browser still moves smoothly, several times over.
 LARGEST = 100_000

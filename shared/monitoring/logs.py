@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 from pythonjsonlogger.json import JsonFormatter
 
-from shared.broker import AWAY, BARRED
+from shared.broker.client import AWAY, BARRED
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 

@@ -8,11 +8,11 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.broker import PREFIX
-from shared.events import STREAM, STREAM_LENGTH, Steered
-from shared.names import STEERING_NOTE
+from shared.broker.client import PREFIX
+from shared.jobs.events import STREAM, STREAM_LENGTH, Steered
 from shared.settings import Settings
-from shared.store import Store
+from shared.storage.object_names import STEERING_NOTE
+from shared.storage.store import Store
 
 _LOG = logging.getLogger(__name__)
 

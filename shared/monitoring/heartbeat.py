@@ -8,7 +8,7 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.broker import PREFIX
+from shared.broker.client import PREFIX
 
 #: Seconds after which a part that was not heard of counts as gone. Announce at least three times as often.
 LIFETIME = 15

@@ -89,5 +89,5 @@ def slug(painter: str) -> str:
 
 def written(kind: str, painter: str, network: str = NETWORK) -> str:
     """Return the recipe of a painter as TOML. kind: `more` or `hybrid`. network: one that knows the painter."""
-    template = Template(files("shared").joinpath("templates", f"{kind}.toml").read_text(encoding="utf-8"))
+    template = Template(files("shared.recipe").joinpath("templates", f"{kind}.toml").read_text(encoding="utf-8"))
     return template.substitute(slug=f"{kind}-{slug(painter)}"[:41], painter=painter, network=network)

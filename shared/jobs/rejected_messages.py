@@ -5,7 +5,7 @@ from typing import cast
 
 import redis
 
-from shared.broker import PREFIX
+from shared.broker.client import PREFIX
 
 #: Reason → how often. Holds no other fields than the reasons below, so it never grows.
 REJECTED = f"{PREFIX}rejected"

@@ -183,7 +183,7 @@ class Folder(Bucket):
 def open_place(url: str) -> Place:
     """Open a place; nothing is asked of it yet. Raises FAULTS or ValueError where the URL is not one."""
     if url.startswith("ssh+sftp:"):
-        from shared.sftp import SftpFolder
+        from shared.ssh.sftp_store import SftpFolder
 
         return SftpFolder(url)
     if url.startswith("memory:"):

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
-from shared.names import is_object_name
-from shared.place import FAULTS, Place, open_place
+from shared.storage.backends import FAULTS, Place, open_place
+from shared.storage.object_names import is_object_name
 
 _CONTENT_TYPES = {
     ".jpg": "image/jpeg",

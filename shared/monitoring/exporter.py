@@ -86,10 +86,10 @@ def _serve(settings: Settings, port: int, collectors: "Iterable[Collector]") -> 
     from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    import shared.metrics
-    from shared.census import Census
+    import shared.monitoring.metrics
+    from shared.monitoring.queue_metrics import Census
 
-    del shared.metrics  # imported so that everything is there before it is counted
+    del shared.monitoring.metrics  # imported so that everything is there before it is counted
     if _FOLDER in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

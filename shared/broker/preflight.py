@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.broker import AWAY, BARRED, connect, refusal
+from shared.broker.acl import missing
+from shared.broker.client import AWAY, BARRED, connect, refusal
 from shared.errors import ArtDreamError
-from shared.permissions import missing
 from shared.settings import Settings
-from shared.tunnel import reached
+from shared.ssh.broker_tunnel import reached
 
 #: Seconds that a part waits for the answer before it starts without.
 PATIENCE = 3

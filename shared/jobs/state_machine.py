@@ -7,11 +7,11 @@ from typing import NamedTuple, cast
 
 import redis
 
-from shared.broker import PREFIX
-from shared.events import STREAM, STREAM_LENGTH, Event
-from shared.jobs import State
-from shared.sidecar import Standing
-from shared.steering import STEERING
+from shared.broker.client import PREFIX
+from shared.jobs.events import STREAM, STREAM_LENGTH, Event
+from shared.jobs.job import State
+from shared.runtime_settings import STEERING
+from shared.storage.sidecar import Standing
 
 #: The states that each state may follow. A new job has none.
 LEGAL: dict[State, tuple[str, ...]] = {
@@ -82,7 +82,7 @@ class Transitions:
         """approval: whether dreams wait for the operator where nobody has steered that yet."""
         self._client = client
         self._approval = "true" if approval else "false"
-        scripts = ("move", "stand", "lapsed", "remember")
+        scripts = ("transition", "set_visibility", "expired_leases", "restore")
         self._move, self._stand, self._lapsed, self._remember = (client.register_script(_lua(name)) for name in scripts)
 
     def take(
@@ -90,7 +90,7 @@ class Transitions:
     ) -> Answer:
         """Take one step, if it is legal; None keeps a started job in its state. Raises RedisError.
 
-        since: the states before, where they are not those of LEGAL. asked: what `move.lua` knows besides; None is
+        since: the states before, where they are not those of LEGAL. asked: what `transition.lua` knows besides; None is
         nothing asked.
         """
         ask = {
@@ -130,4 +130,4 @@ def key_of(job_id: str) -> str:
 
 
 def _lua(name: str) -> str:
-    return files("shared").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return files("shared.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

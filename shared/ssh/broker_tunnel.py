@@ -6,8 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
+from shared.broker.policy import protected
 from shared.errors import ArtDreamError
-from shared.protection import protected
 from shared.settings import BROKER_FILE, PREFIX, Settings
 
 
@@ -22,8 +22,8 @@ def reached(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     # It takes half a second to import, which those without an SSH host need not wait for.
-    from shared.forward import Forward
-    from shared.ssh import Account
+    from shared.ssh.connection import Account
+    from shared.ssh.port_forward import Forward
 
     account = Account.parse(settings.ssh, settings.ssh_key, settings.ssh_known_hosts)
     parts = urlsplit(protected(settings.broker_address, insecure=True))  # nobody reads along in the tunnel

@@ -9,10 +9,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from shared.canvas import LONG_SIDES
 from shared.errors import ArtDreamError, did_you_mean
-from shared.objective import TERMS, Frozen, Reference, Term
-from shared.painters import painter_recipes, written
+from shared.recipe.canvas import LONG_SIDES
+from shared.recipe.objective import TERMS, Frozen, Reference, Term
+from shared.recipe.painters import painter_recipes, written
 
 DEFAULT_RECIPE = "animals"
 
@@ -112,7 +112,7 @@ class Recipe(Frozen):
 @cache
 def recipe_names() -> tuple[str, ...]:
     """List the bundled recipes, the default first, then by name. The painters' are not among them."""
-    names = {file.name.removesuffix(".toml") for file in files("shared").joinpath("recipes").iterdir()}
+    names = {file.name.removesuffix(".toml") for file in files("shared.recipe").joinpath("bundled").iterdir()}
     return (DEFAULT_RECIPE, *sorted(names - {DEFAULT_RECIPE}))
 
 
@@ -132,7 +132,7 @@ def load_recipe(name: str) -> Recipe:
     if name not in recipe_names():
         near = did_you_mean(name, (*recipe_names(), *painter_recipes()))
         raise ArtDreamError(f"There is no recipe “{name}”. {near} `artdream recipes` lists all.")
-    text = files("shared").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
+    text = files("shared.recipe").joinpath("bundled", f"{name}.toml").read_text(encoding="utf-8")
     return parse_recipe(text, source=f"{name}.toml")
 
 

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import paramiko
 from paramiko.ssh_exception import SSHException
 
-from shared.ssh import Account, log_in
-from shared.upload import CHUNK, upload
+from shared.ssh.connection import Account, log_in
+from shared.ssh.sftp_upload import CHUNK, upload
 
 #: Where uploads grow until they are whole. Its name begins with a dot, so no object's does.
 PARTS = ".parts"

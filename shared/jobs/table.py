@@ -7,7 +7,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from shared.events import (
+from shared.jobs.events import (
     Accepted,
     Cancelled,
     Completed,
@@ -20,9 +20,9 @@ from shared.events import (
     Shown,
     Started,
 )
-from shared.jobs import Job, State
-from shared.sidecar import Standing
-from shared.transitions import LEASES, TRIES, UNHELD, Answer, Outcome, Transitions, key_of
+from shared.jobs.job import Job, State
+from shared.jobs.state_machine import LEASES, TRIES, UNHELD, Answer, Outcome, Transitions, key_of
+from shared.storage.sidecar import Standing
 
 #: Seconds after which a producer that wanted to queue a job and did not counts as dead.
 RESERVED = 5

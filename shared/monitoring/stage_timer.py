@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from shared import metrics
-from shared.events import Stage, Stages
+from shared.jobs.events import Stage, Stages
+from shared.monitoring import metrics
 
 log = logging.getLogger(__name__)
 
