@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from producer.api import submit
 from producer.batch import Batch, Collected, collect
-from producer.intake import Away, Outcome
-from producer.ledger import Ledger
-from producer.selection import selected
-from producer.send import submit
+from producer.outbox.ledger import Ledger
+from producer.outbox.submission import Away, Outcome
+from producer.path_arguments import selected
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.settings import Settings

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from artdream.sheet import Cell, sheet
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, load_recipe, painter_recipe
 from shared.settings import Settings

@@ -55,7 +55,7 @@ def _job_id(name: str) -> str:
 
 
 def _recalled(settings: Settings) -> int:
-    from producer.intake import Intake
+    from producer.outbox.submission import Intake
 
     with Intake(settings) as intake:
         return intake.recall()

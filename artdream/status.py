@@ -5,7 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from producer.ledger import FILE, Ledger
+from producer.outbox.ledger import FILE, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
 from shared.jobs.job import Lane

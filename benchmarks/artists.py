@@ -18,7 +18,7 @@ from PIL import Image
 from artdream.networks import networks_of
 from artdream.sheet import Cell, sheet
 from benchmarks.table import ARTEFACTS, publish
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slug
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings

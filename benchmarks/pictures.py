@@ -14,7 +14,7 @@ from rich.console import Console
 from artdream.offline import cells_of, compare_file
 from artdream.sample import read_sample
 from artdream.sheet import Cell, sheet
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.recipe.painters import NETWORK, ROTATION, slug
 from shared.recipe.recipe import load_recipe, recipe_names
 from shared.settings import Settings

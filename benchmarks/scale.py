@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.sleeper import DREAM, FRAMES, Sleeper
 from benchmarks.table import percentile, publish
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.broker.client import connect
 from shared.jobs.events import Completed, EventReader, Failed, Started
 from shared.jobs.job import Job, Lane

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artdream.sample import read_sample
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.recipe.recipe import Ascent, Recipe
 from worker.engine import Engine
 from worker.networks import Networks

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.intake import Away
-from producer.ledger import Ledger
-from producer.send import Sent
+from producer.api import Sent
+from producer.outbox.ledger import Ledger
+from producer.outbox.submission import Away
 from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError, did_you_mean
 from shared.jobs.job import State

@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from producer.convert import DREAMER, Photo
-from producer.decoders import Decoders, settings_limits
-from producer.delivery import Delivery
-from producer.folder import Folder
-from producer.formats import Unreadable
-from producer.guests import Guests
-from producer.intake import Intake
-from producer.ledger import File, Mark
-from producer.menu import Menu
-from producer.settling import Settled, Settling
-from producer.spool import Full, Spool
+from producer.decoding.convert import DREAMER, Photo
+from producer.decoding.formats import Unreadable
+from producer.decoding.pool import Decoders, settings_limits
+from producer.detection.guest_uploads import Guests
+from producer.detection.stability import Settled, Settling
+from producer.detection.watched_folder import Folder
+from producer.outbox.ledger import File, Mark
+from producer.outbox.outbox import Full, Spool
+from producer.outbox.relay import Delivery
+from producer.outbox.submission import Intake
+from producer.recipe_choice import Menu
 from shared.jobs.job import Job
 from shared.settings import Settings
 from shared.storage.quarantine import shown

@@ -23,7 +23,7 @@ def test_the_import_rules_hold() -> None:
     "module",
     [
         "producer.watch",
-        "producer.send",
+        "producer.api",
         "display.app",
         "artdream.cli",
         "shared.jobs.queue",
@@ -39,7 +39,7 @@ def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -
 
 def test_the_producer_imports_nothing_of_celery_s_worker() -> None:
     program = (
-        "import producer.watch, producer.send, sys; print([m for m in sys.modules if m.startswith('celery.worker')])"
+        "import producer.watch, producer.api, sys; print([m for m in sys.modules if m.startswith('celery.worker')])"
     )
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

@@ -2,7 +2,7 @@
 
 import redis
 
-from producer.intake import Intake
+from producer.outbox.submission import Intake
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe

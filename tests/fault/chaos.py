@@ -21,9 +21,9 @@ from pathlib import Path
 
 import psutil
 
-from producer.convert import convert
-from producer.intake import Away, Intake
-from producer.menu import Menu
+from producer.decoding.convert import convert
+from producer.outbox.submission import Away, Intake
+from producer.recipe_choice import Menu
 from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import DREAM_TASK, lists

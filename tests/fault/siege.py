@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from producer.ledger import FILE, Ledger
+from producer.outbox.ledger import FILE, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import EventReader, Refused
 from shared.jobs.table import JobTable

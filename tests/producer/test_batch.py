@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from producer.api import Sent
 from producer.batch import Batch, Collected, collect
-from producer.intake import Outcome
-from producer.ledger import Ledger
-from producer.send import Sent
+from producer.outbox.ledger import Ledger
+from producer.outbox.submission import Outcome
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
-from producer.convert import NEUTRAL, Photo, convert
-from producer.decoders import settings_limits
-from producer.formats import Unreadable
-from producer.hdr import HLG, PQ
-from producer.limits import STANDARD
+from producer.decoding.convert import NEUTRAL, Photo, convert
+from producer.decoding.formats import Unreadable
+from producer.decoding.hdr import HLG, PQ
+from producer.decoding.limits import STANDARD
+from producer.decoding.pool import settings_limits
 from shared.recipe.canvas import LARGEST
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from producer import decoders as module
-from producer.convert import Photo, convert
-from producer.decoders import Decoders
-from producer.formats import Unreadable
-from producer.limits import Limits
+from producer.decoding import pool as module
+from producer.decoding.convert import Photo, convert
+from producer.decoding.formats import Unreadable
+from producer.decoding.limits import Limits
+from producer.decoding.pool import Decoders
 from tests.fault.oddities import FATES
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
@@ -133,7 +133,7 @@ def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow: 
             futures = [decoders.submit(slow) for _ in range(4)]
             until(lambda: decoders.pids() != first)  # noqa: B023
         assert all(future.done() for future in futures)
-        assert not [child for child in psutil.Process().children() if "producer.decoder" in child.cmdline()]
+        assert not [child for child in psutil.Process().children() if "producer.decoding.process" in child.cmdline()]
 
 
 def test_a_worn_decoder_is_replaced_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +151,7 @@ def test_a_worn_decoder_is_replaced_before_it_is_needed(tmp_path: Path, monkeypa
 def test_what_a_library_prints_is_no_answer() -> None:
     program = """
 import os
-from producer import decoder
+from producer.decoding import process as decoder
 def decode(*_, **__):
     os.write(1, b"libtiff: a warning\\n")
     return {"gone": True}, b""
@@ -233,7 +233,7 @@ def test_a_bomb_is_refused_at_once(decoders: Decoders, tmp_path: Path) -> None:
 
 def test_no_decoder_outlives_a_producer_that_was_killed(tmp_path: Path) -> None:
     program = (
-        "import sys; from producer.decoders import Decoders; from producer.limits import Limits\n"
+        "import sys; from producer.decoding.pool import Decoders; from producer.decoding.limits import Limits\n"
         "with Decoders(2, Limits()) as decoders: print(*decoders.pids(), flush=True); sys.stdin.read()"
     )
     producer = subprocess.Popen(
@@ -266,6 +266,6 @@ def test_a_module_that_a_guest_drops_where_the_producer_runs_is_not_imported(
 
 
 def test_a_decoder_imports_nothing_but_what_decodes() -> None:
-    program = "import sys, producer.decoder; print(*sorted(sys.modules))"
+    program = "import sys, producer.decoding.process; print(*sorted(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"celery", "redis", "obstore", "pydantic", "tensorflow", "keras"} & set(ran.stdout.split())

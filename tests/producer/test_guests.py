@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.ledger import FILE, File, Ledger
-from producer.settling import mark_of
-from producer.spool import Spool
+from producer.detection.stability import mark_of
+from producer.outbox.ledger import FILE, File, Ledger
+from producer.outbox.outbox import Spool
 from shared.guest_uploads import FOLDER, Sent, file_name
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
@@ -77,7 +77,7 @@ def test_what_was_spooled_before_a_crash_is_removed_and_not_taken_again(watching
 
 def test_a_guest_s_file_stays_until_it_is_spooled(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     from producer import watch
-    from producer.spool import Full
+    from producer.outbox.outbox import Full
 
     full = [True]
 

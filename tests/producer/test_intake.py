@@ -7,12 +7,12 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from producer.convert import convert
-from producer.intake import Intake, Outcome
-from producer.ledger import File, Ledger
-from producer.menu import Menu
-from producer.settling import mark_of
-from producer.spool import Spool
+from producer.decoding.convert import convert
+from producer.detection.stability import mark_of
+from producer.outbox.ledger import File, Ledger
+from producer.outbox.outbox import Spool
+from producer.outbox.submission import Intake, Outcome
+from producer.recipe_choice import Menu
 from shared.broker.client import connect
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import waiting

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.ledger import Ledger
-from producer.menu import LOOK_EVERY, Menu
-from producer.spool import Spool
+from producer.outbox.ledger import Ledger
+from producer.outbox.outbox import Spool
+from producer.recipe_choice import LOOK_EVERY, Menu
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Register
 from shared.recipe.painters import ROTATION

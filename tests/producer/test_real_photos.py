@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.convert import convert
-from producer.formats import Unreadable
+from producer.decoding.convert import convert
+from producer.decoding.formats import Unreadable
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 HEIC = DATA / "heic"

@@ -3,8 +3,8 @@
 import pytest
 import redis
 
-from producer import delivery
-from producer.intake import Intake
+from producer.outbox import relay as delivery
+from producer.outbox.submission import Intake
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe

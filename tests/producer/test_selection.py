@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.selection import selected
+from producer.path_arguments import selected
 from shared.errors import ArtDreamError
 
 

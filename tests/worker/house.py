@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from producer.convert import convert
+from producer.decoding.convert import convert
 from shared.jobs.events import Completed, EventReader, Failed
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import celery_app, lists, submit

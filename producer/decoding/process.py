@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from producer.convert import CAMERA, Photo, convert, photo_id
-from producer.formats import Cut, Unreadable
-from producer.limits import Limits
+from producer.decoding.convert import CAMERA, Photo, convert, photo_id
+from producer.decoding.formats import Cut, Unreadable
+from producer.decoding.limits import Limits
 from shared.recipe.canvas import LARGEST
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.

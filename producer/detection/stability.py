@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.convert import Photo
-from producer.decoders import Attempt, Decoders
-from producer.formats import Cut, Unreadable
-from producer.ledger import File, Mark
+from producer.decoding.convert import Photo
+from producer.decoding.formats import Cut, Unreadable
+from producer.decoding.pool import Attempt, Decoders
+from producer.outbox.ledger import File, Mark
 from shared.jobs.events import Stage, Stages
 
 #: Seconds of stillness after which decoding is worth a try.

@@ -11,7 +11,7 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from producer.ledger import Mark
+from producer.outbox.ledger import Mark
 from shared.errors import ArtDreamError
 
 logger = logging.getLogger(__name__)

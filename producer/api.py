@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from producer.convert import Photo
-from producer.decoders import Attempt, Decoders, settings_limits
-from producer.intake import Away, Intake, Outcome
-from producer.ledger import File
-from producer.settling import mark_of
+from producer.decoding.convert import Photo
+from producer.decoding.pool import Attempt, Decoders, settings_limits
+from producer.detection.stability import mark_of
+from producer.outbox.ledger import File
+from producer.outbox.submission import Away, Intake, Outcome
 from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import Recipe, load_recipe

@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from producer.folder import Folder
-from producer.ledger import Ledger, LedgerError, Mark
+from producer.detection.watched_folder import Folder
+from producer.outbox.ledger import Ledger, LedgerError, Mark
 from shared.errors import ArtDreamError
 from shared.guest_uploads import FOLDER, whose
 from shared.recipe.recipe import Recipe, load_recipe, recipe_names

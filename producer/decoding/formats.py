@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
-from producer.limits import Limits
+from producer.decoding.limits import Limits
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import fitted
 

@@ -8,9 +8,9 @@ from functools import lru_cache
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
-from producer.formats import Cut, Decoded, Unreadable, decoded
-from producer.hdr import BT2020, TRANSFERS, toned
-from producer.limits import STANDARD, Limits
+from producer.decoding.formats import Cut, Decoded, Unreadable, decoded
+from producer.decoding.hdr import BT2020, TRANSFERS, toned
+from producer.decoding.limits import STANDARD, Limits
 from shared.jpeg_marker import SIGNATURE
 
 #: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.

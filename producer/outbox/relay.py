@@ -7,10 +7,10 @@ import time
 
 import redis
 
-from producer.intake import Away, Intake
-from producer.ledger import LedgerError
-from producer.menu import Menu
-from producer.spool import Foreign, Item, Spool
+from producer.outbox.ledger import LedgerError
+from producer.outbox.outbox import Foreign, Item, Spool
+from producer.outbox.submission import Away, Intake
+from producer.recipe_choice import Menu
 from shared.monitoring import metrics
 from shared.monitoring.heartbeat import Part, Register
 

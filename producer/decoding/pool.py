@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from producer.convert import Photo
-from producer.decoder import PHOTO_ID, photo_of
-from producer.formats import Cut, Unreadable
-from producer.limits import Limits
+from producer.decoding.convert import Photo
+from producer.decoding.formats import Cut, Unreadable
+from producer.decoding.limits import Limits
+from producer.decoding.process import PHOTO_ID, photo_of
 from shared.recipe.canvas import LARGEST
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
@@ -193,7 +193,7 @@ class _Decoder:
         # Nothing is imported (-P) from the folder that this runs in, where guests may put files. A session of its own:
         # Ctrl-C is the parent's. One malloc arena: what is freed is free for all.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "producer.decoder"],
+            [sys.executable, "-P", "-m", "producer.decoding.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

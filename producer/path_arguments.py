@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from producer.folder import ignored
+from producer.detection.watched_folder import ignored
 from shared.errors import ArtDreamError
 
 #: Reads the paths from standard input.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from producer.ledger import File, Ledger, LedgerError, mark_file, mark_photo
+from producer.outbox.ledger import File, Ledger, LedgerError, mark_file, mark_photo
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.storage.quarantine import set_aside, shown
