@@ -46,11 +46,11 @@ def train(
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
     from artdream.home import Home
-    from worker.importing import importing
+    from worker.quiet_import import importing
 
     with importing():
-        from worker.training.keeping import keep
-        from worker.training.plan import Plan
+        from worker.training.config import Plan
+        from worker.training.export import keep
         from worker.training.trainer import Step
         from worker.training.trainer import train as learn
     from worker.training.dataset import Dataset
@@ -120,12 +120,12 @@ def evaluate(
     installation: InstallationOption = None,
 ) -> None:
     """Say how well a network tells artists apart, on pictures of your own."""
-    from worker.importing import importing
+    from worker.quiet_import import importing
 
     with importing():
         from worker.training.evaluation import evaluate as measure
     from worker.training.dataset import PARTS, Dataset
-    from worker.training.figures import confusion_matrix
+    from worker.training.plots import confusion_matrix
 
     if part not in PARTS:
         raise ArtDreamError(f"There is no part “{part}”: take one of {', '.join(PARTS)}.")
@@ -172,14 +172,14 @@ def embed(
     import numpy as np
 
     from artdream.home import Home
-    from worker.importing import importing
+    from worker.quiet_import import importing
 
     with importing():
         from worker.training.evaluation import told_artists
-        from worker.training.representation import seen_in
-    from worker.training.cartography import draw, quality
+        from worker.training.feature_extraction import seen_in
     from worker.training.dataset import Dataset
-    from worker.training.figures import map_of
+    from worker.training.plots import map_of
+    from worker.training.tsne import draw, quality
 
     settings = chosen_settings(data=installation)
     home = Home.of(target or network, settings)
@@ -207,7 +207,7 @@ def embed(
 
 def _drawn(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
     """Save a figure as page and picture, and tell where."""
-    from worker.training.figures import save_page, save_picture
+    from worker.training.plots import save_page, save_picture
 
     _told(save_page(figure, stem.with_suffix(".html"), pictures=pictures))
     if picture := save_picture(figure, stem.with_suffix(".png")):

@@ -165,8 +165,8 @@ def worker(
     configure(settings, "worker")
     with admitted(settings) as settings, counted_together(settings):
         from worker.app import run
-        from worker.cards import Cards
-        from worker.pulse import Pulse
+        from worker.consumer.gpus import Cards
+        from worker.consumer.liveness import Pulse
 
         pulse = Pulse()
         with exported(settings, settings.worker_metrics_port, [Cards()], consumes=pulse.beats):

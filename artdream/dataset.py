@@ -37,8 +37,8 @@ def select(
     until: UntilOption = None,
 ) -> None:
     """List artists by number of works, in a table whose columns keep and note are yours."""
-    from worker.training.dataset import breakdown
-    from worker.training.dataset.table import Wanted, count
+    from worker.training.dataset import artist_selection as breakdown
+    from worker.training.dataset.painter_by_numbers import Wanted, count
 
     works = count(table, Wanted(tuple(style or ()), tuple(genre or ()), since, until))
     before = breakdown.read(target) if target.exists() else []
@@ -66,7 +66,7 @@ def fetch(
     target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
 ) -> None:
     """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
-    from worker.training.dataset.fetching import fetch as download
+    from worker.training.dataset.download import fetch as download
 
     path = download(name, target, broken=lambda why: out.print(f"It broke off ({why}), and goes on.", markup=False))
     out.print(str(path), soft_wrap=True, markup=False)
@@ -95,11 +95,11 @@ def organise(
     ] = None,
 ) -> None:
     """Convert paintings, and split them into train, val and test. Killed and called again, it goes on."""
-    from worker.training.dataset import breakdown as annotated
-    from worker.training.dataset.organise import SIDE
-    from worker.training.dataset.organise import organise as make
+    from worker.training.dataset import artist_selection as annotated
+    from worker.training.dataset.build import SIDE
+    from worker.training.dataset.build import organise as make
+    from worker.training.dataset.painter_by_numbers import Wanted
     from worker.training.dataset.sources import find, read_names
-    from worker.training.dataset.table import Wanted
 
     keep = annotated.kept(breakdown) if breakdown else None
     wanted = Wanted(tuple(style or ()), tuple(genre or ()), since, until)

@@ -20,10 +20,10 @@ from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, load_recipe, painter_recipe
 from shared.settings import Settings
 from shared.storage.store import Store
-from worker.importing import importing
+from worker.quiet_import import importing
 
 if TYPE_CHECKING:
-    from worker.engine import Engine
+    from worker.dreaming.engine import Engine
 
 #: Painters whose hands are shown beside what two networks see: one from each corner of the map.
 COMPARED = (
@@ -148,7 +148,7 @@ def _whole_layer(network: str, layer: str) -> Recipe:
 
 def _engine(settings: Settings) -> Engine:
     with importing():
-        from worker.engine import Engine
+        from worker.dreaming.engine import Engine
 
     # The installation's own artworks and networks count here too, where there is an installation.
     store = Store(settings.store) if settings.store_url or settings.data.exists() else None
@@ -172,7 +172,7 @@ def _require_jpeg(target: Path) -> None:
 
 
 def _write(target: Path, pixels: NDArray[np.uint8]) -> None:
-    from worker.frames import jpeg
+    from worker.jobs.frames import jpeg
 
     try:
         target.write_bytes(jpeg(pixels))

@@ -22,9 +22,9 @@ from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slug
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import References
 from worker.networks.network import Network
-from worker.references import References
 
 #: Artists of those that the bundled network knows: every so many in the order of their names.
 ARTISTS, EVERY = 20, len(PAINTERS) / 20

@@ -13,8 +13,8 @@ from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
 from benchmarks.table import publish
 from shared.recipe.canvas import canvas_for
 from shared.recipe.recipe import Ascent
-from worker.ascent import Octave, octaves
 from worker.backend import compiled, traces, value_and_gradient
+from worker.dreaming.octaves import Octave, octaves
 from worker.networks.network import Network, to_picture
 
 #: Long side of the canvas, and a photo for it.

@@ -140,7 +140,7 @@ def measure_store(folder: Path) -> Figures:
 
 def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
     from worker.app import engine
-    from worker.studio import Studio
+    from worker.jobs.processor import Studio
 
     store, app, recipe = Store(settings.store), celery_app(settings), load_recipe("animals")
     client = connect(settings.broker)

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from shared.recipe.recipe import recipe_names
-from worker.importing import importing
+from worker.quiet_import import importing
 
 SECTIONS = ("tutorial", "peak", "lite", "recipes")
 

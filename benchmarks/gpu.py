@@ -15,7 +15,7 @@ from typing import Any, Literal
 from benchmarks.table import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import load_recipe, recipe_names
-from worker.importing import importing
+from worker.quiet_import import importing
 
 Precision = Literal["bfloat16", "float32"]
 

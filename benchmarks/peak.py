@@ -14,11 +14,11 @@ from benchmarks.clock import seconds
 from benchmarks.subjects import LAYERS, networks, photo
 from benchmarks.table import publish
 from worker.backend import compiled
+from worker.backend.precision import Precision
+from worker.dreaming.gradient import Slope
+from worker.dreaming.objectives import layer
+from worker.dreaming.optimizers import Gradient
 from worker.networks.network import Network, to_picture
-from worker.objectives import layer
-from worker.optimisers import Gradient
-from worker.precision import Precision
-from worker.slope import Slope
 
 #: Width and height of the pictures.
 SIZE = (640, 480)

@@ -20,7 +20,7 @@ from shared.recipe.recipe import load_recipe, recipe_names
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
 
 PICTURES = Path("docs/pictures")
 

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.table import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import load_recipe
-from worker.importing import importing
+from worker.quiet_import import importing
 
 #: A print: its canvas, the size of the photo, the recipe that is dreamt and its steps, few as each is as the next.
 PRINT, PRINT_SIZE, PRINT_RECIPE, PRINT_STEPS = 4096, (4096, 3072), "animals", 2

@@ -17,11 +17,11 @@ from PIL import Image
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
 from shared.recipe.recipe import Ascent, Recipe
-from worker.engine import Engine
+from worker.backend.precision import Precision
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import References
 from worker.networks import Networks
-from worker.networks.weights import Weights
-from worker.precision import Precision
-from worker.references import References
+from worker.networks.loaders.downloads import Weights
 
 #: The layers that are dreamt on where networks are compared: those of TensorFlow's tutorial, and their like.
 LAYERS = {"inception_v3": ("mixed3", "mixed5"), "vgg19": ("block5_conv3",), "lite": ("block10",)}

@@ -11,7 +11,7 @@ from benchmarks.subjects import LAYERS, application, engine, networks, photo, re
 from benchmarks.table import publish
 from shared.recipe.canvas import canvas_for
 from shared.recipe.recipe import Ascent
-from worker.ascent import octaves
+from worker.dreaming.octaves import octaves
 from worker.networks.network import to_picture
 
 #: The tutorial's photo: 500 pixels wide, at 4:3.

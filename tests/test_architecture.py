@@ -28,7 +28,7 @@ def test_the_import_rules_hold() -> None:
         "artdream.cli",
         "shared.jobs.queue",
         "worker.training.dataset",
-        "worker.training.dataset.organise",
+        "worker.training.dataset.build",
     ],
 )
 def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -> None:

@@ -22,18 +22,18 @@ from shared.monitoring.logs import about
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
-from worker.admission import Admission
-from worker.appetite import Appetite
-from worker.cards import pin
-from worker.gate import guard
-from worker.hold import HandedBack
-from worker.importing import importing
-from worker.names import name_of
-from worker.pulse import Pulse
-from worker.reconciler import Reconciler
-from worker.stopping import Stopping
-from worker.voice import one_voice
-from worker.watchdog import Watchdog
+from worker.consumer.flow_control import Appetite
+from worker.consumer.gpus import pin
+from worker.consumer.liveness import Pulse
+from worker.consumer.log_routing import one_voice
+from worker.consumer.message_filter import guard
+from worker.consumer.shutdown import Stopping
+from worker.consumer.watchdog import Watchdog
+from worker.jobs.lease import HandedBack
+from worker.jobs.process_id import name_of
+from worker.jobs.reconciler import Reconciler
+from worker.jobs.validation import Admission
+from worker.quiet_import import importing
 
 if TYPE_CHECKING:
     from worker.dreamer import Dreamer
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 def engine(settings: Settings) -> "Dreamer":
     """Make the dreamer of an installation. Imports TensorFlow or JAX, so never in a parent (tensorflow #57877)."""
     with importing():
-        from worker.engine import Engine
+        from worker.dreaming.engine import Engine
 
         return Engine.of(settings, Store(settings.store))
 
@@ -145,7 +145,7 @@ class PoolProcess:
         if card := pin(current_process().index):  # a pool process that takes another's place takes its card, too
             log.info("worker %s has card %s to itself", self._name, card)
         dreamer = self._dreamer(self._settings)
-        from worker.studio import Studio
+        from worker.jobs.processor import Studio
 
         self._admission = Admission(self._settings)
         self._studio = Studio(self._settings, self._name, dreamer, self._hosts)

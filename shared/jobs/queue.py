@@ -46,7 +46,7 @@ def celery_app(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,  # and worker.appetite says when
+        worker_disable_prefetch=True,  # and worker.consumer.flow_control says when
         task_soft_time_limit=settings.time_limit_seconds,
         task_time_limit=settings.time_limit_seconds + 10,
         broker_connection_retry_on_startup=True,

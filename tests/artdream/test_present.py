@@ -15,7 +15,7 @@ from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
 from tests.stack import free_port
-from worker.names import name_of
+from worker.jobs.process_id import name_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from shared.broker.acl import acl
 from shared.settings import PREFIX, Settings
 from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
 from tests.redisserver import DEFAULT_USER
-from worker.stopping import HANDING_BACK
+from worker.consumer.shutdown import HANDING_BACK
 
 OVERRIDES = [(), (GPU,), (TLS,), (GPU, TLS)]
 PARTS = ("worker", "display", "producer")

@@ -27,7 +27,7 @@ from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, containers
 from tests.servers import answers, until
 from tests.stack import free_port
-from worker.stopping import HANDING_BACK
+from worker.consumer.shutdown import HANDING_BACK
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("base", "gpu")

@@ -15,7 +15,7 @@ import shared.monitoring.metrics
 from shared.monitoring.queue_metrics import Census
 from shared.settings import Settings
 from tests.deploy.compose import ROOT, services
-from worker import cards
+from worker.consumer import gpus as cards
 
 DEPLOY = ROOT / "deploy"
 BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/artdream.json").read_text())

@@ -14,7 +14,7 @@ from artdream.inspection import DRIVER, UNIT, VENV
 from shared.settings import PREFIX, Settings
 from tests.missing import missing
 from tests.stack import free_port
-from worker.stopping import HANDING_BACK
+from worker.consumer.shutdown import HANDING_BACK
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "vm"

@@ -15,7 +15,7 @@ from shared.monitoring.logs import about, configure
 from shared.settings import Settings
 settings = Settings.read()
 configure(settings, "worker")
-log = logging.getLogger("worker.studio")
+log = logging.getLogger("worker.jobs.processor")
 """
 
 SECRETS = {
@@ -43,7 +43,7 @@ def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
     assert str(line.pop("time")).endswith("+00:00")
     assert line == {
         "level": "INFO",
-        "logger": "worker.studio",
+        "logger": "worker.jobs.processor",
         "message": "it “dreams”\nstill",
         "part": "worker",
         "job": "42",
@@ -89,7 +89,7 @@ def test_a_fault_that_can_be_expected_has_no_traceback() -> None:
     for error in ("ArtDreamError('away')", "ConnectionError('away')"):
         told = logged(FAULT.format(error=error), "text")
         assert told.count("\n") == 1
-        assert told.endswith("ERROR   worker.studio: it failed: why\n")
+        assert told.endswith("ERROR   worker.jobs.processor: it failed: why\n")
 
 
 def test_a_bug_keeps_its_traceback() -> None:

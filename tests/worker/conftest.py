@@ -5,7 +5,7 @@ import redis
 
 from shared.settings import Settings
 from tests.worker.house import House
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
 
 
 @pytest.fixture(scope="package")

@@ -17,10 +17,10 @@ from PIL import Image
 
 from shared.recipe.recipe import Recipe
 from worker.backend import compiled, value_and_gradient
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import Artwork, References
 from worker.networks import Networks
 from worker.networks.network import to_picture
-from worker.references import Artwork, References
 
 ADAM = {"octaves": 2, "steps": 2, "optimiser": "adam", "step": 0.05}
 STYLE = {"kind": "style", "layers": {"block2": 1, "block4": 1}, "reference": "any/one"}

@@ -24,8 +24,8 @@ from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
 from tests.servers import until
 from worker.dreamer import Dreamt, Frame, Pixels
-from worker.engine import Engine
-from worker.studio import Studio
+from worker.dreaming.engine import Engine
+from worker.jobs.processor import Studio
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(

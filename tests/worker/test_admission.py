@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.admission import within
+from worker.jobs.validation import within
 
 S3 = "s3://bucket/evening/"
 

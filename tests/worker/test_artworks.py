@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from worker.artworks import artworks, read_artwork
-from worker.artworks.__main__ import PAINTERS, save
+from tools.house_artworks.__main__ import PAINTERS, save
+from worker.dreaming.artworks import artworks, read_artwork
 
 NAMES = artworks()
 PAIRS = list(itertools.combinations(NAMES, 2))
@@ -63,8 +63,8 @@ def test_an_unknown_work_is_refused_with_near_names() -> None:
 
 def test_reading_a_work_loads_no_painter() -> None:
     program = (
-        "import sys; from worker.artworks import artworks, read_artwork; read_artwork(artworks()[0]);"
-        "print([m for m in ('numpy', 'PIL', 'keras', 'worker.artworks.canvas') if m in sys.modules])"
+        "import sys; from worker.dreaming.artworks import artworks, read_artwork; read_artwork(artworks()[0]);"
+        "print([m for m in ('numpy', 'PIL', 'keras', 'tools.house_artworks.canvas') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
@@ -80,7 +80,7 @@ def test_a_work_can_be_painted_again(name: str) -> None:
     save(PAINTERS[name](), out)
     again, shipped = pixels(out.getvalue()), pixels(read_artwork(f"{name}.jpg"))
     assert again.shape == shipped.shape
-    assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m worker.artworks"
+    assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"
 
 
 @pytest.mark.parametrize("name", NAMES)

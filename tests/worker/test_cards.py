@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker.cards import PROGRAM, Cards, pin
+from worker.consumer.gpus import PROGRAM, Cards, pin
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ from billiard.pool import Pool
 from shared.jobs.job import Lane
 from shared.settings import Settings
 from worker.app import PoolProcess, engine
-from worker.appetite import Appetite
+from worker.consumer.flow_control import Appetite
 
 class Finder:
     def find_spec(self, name, *_):

@@ -28,10 +28,10 @@ from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from tests import pictures
 from tests.worker.moving import Picture, apart, dreamt, played
-from worker import clipmaker
-from worker.clipmaker import ClipMaker
-from worker.clips import Morph
-from worker.film import mp4
+from worker.clips import generator as clipmaker
+from worker.clips.animations import Morph
+from worker.clips.generator import ClipMaker
+from worker.clips.video_encoder import mp4
 
 KINDS = (clip_name, preview_name, zoom_name)
 PICTURES = dreamt(5, (96, 64))

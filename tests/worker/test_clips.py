@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.worker.moving import Picture, apart, dreamt, scaled
-from worker.clips import Morph, Zoom, even
+from worker.clips.animations import Morph, Zoom, even
 
 
 def middle(picture: Picture, share: float) -> Picture:

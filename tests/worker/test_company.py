@@ -12,7 +12,7 @@ from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.house import LONG, House
-from worker.hold import HandedBack
+from worker.jobs.lease import HandedBack
 
 
 def test_what_waits_is_dreamt_with_the_first_in_one_ascent_and_each_is_completed_for_itself(house: House) -> None:

@@ -13,10 +13,10 @@ from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, load_recipe, recipe_names
 from worker.backend import traces
 from worker.dreamer import Frame
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import References
 from worker.networks import Networks
 from worker.networks.network import to_picture
-from worker.references import References
 
 Pixels = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
 from tests.worker.moving import Picture, apart, dreamt, played
-from worker.film import Film, mp4, webp
+from worker.clips.video_encoder import Film, mp4, webp
 
 
 class Reel:

@@ -14,9 +14,9 @@ from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.house import LONG, House
-from worker.frames import jpeg
-from worker.hold import HandedBack
-from worker.studio import Studio
+from worker.jobs.frames import jpeg
+from worker.jobs.lease import HandedBack
+from worker.jobs.processor import Studio
 
 
 def with_guests(house: House, count: int) -> tuple[Job, list[Job]]:

@@ -7,15 +7,15 @@ from importlib.util import find_spec
 
 import pytest
 
-from worker.importing import PASSENGERS, importing
+from worker.quiet_import import PASSENGERS, importing
 
 
 def test_the_engine_comes_alone_and_in_silence_and_the_rest_can_be_imported_afterwards() -> None:
     program = f"""
 import sys
-from worker.importing import importing
+from worker.quiet_import import importing
 with importing():
-    import worker.engine
+    import worker.dreaming.engine
 print("tensorflow" in sys.modules, [name for name in {PASSENGERS} if name in sys.modules])
 import sklearn
 """

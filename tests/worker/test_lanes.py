@@ -16,7 +16,7 @@ from shared.monitoring.exporter import CONSUMES
 from shared.monitoring.heartbeat import Register
 from tests.fault.site import Site, Worker
 from tests.stack import free_port
-from worker.pulse import Pulse
+from worker.consumer.liveness import Pulse
 
 WORKER = (sys.executable, "-m", "artdream", "worker")
 
@@ -25,7 +25,8 @@ OBEDIENT = """
 import signal, sys
 from celery.signals import worker_ready
 from artdream.cli import main
-from worker import pulse, watchdog
+from worker.consumer import liveness as pulse
+from worker.consumer import watchdog
 
 watchdog.EVERY, pulse.SILENCE = 0.2, 2.0
 
@@ -43,7 +44,7 @@ HUNGER = 4.0
 IMPATIENT = f"""
 import sys
 from artdream.cli import main
-from worker import watchdog
+from worker.consumer import watchdog
 
 watchdog.EVERY, watchdog.HUNGER = 0.2, {HUNGER}
 sys.argv = ["artdream", "worker", "--lane", "batch"]

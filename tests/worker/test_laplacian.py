@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.laplacian import normalised
+from worker.dreaming.laplacian import normalised
 
 
 def rms(values: NDArray[np.float32]) -> float:

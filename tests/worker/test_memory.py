@@ -14,9 +14,9 @@ SCRIPT = """
     import psutil
     from shared.errors import ArtDreamError
     from shared.recipe.recipe import load_recipe
-    from worker.engine import Engine
+    from worker.dreaming.engine import Engine
     from worker.networks import Networks
-    from worker.references import References
+    from worker.dreaming.reference_images import References
 
     class Relief(logging.Handler):
         def emit(self, record):

@@ -9,8 +9,19 @@ from pydantic import TypeAdapter
 
 from shared.errors import ArtDreamError
 from shared.recipe.objective import Term
+from worker.dreaming.objectives import (
+    Objective,
+    View,
+    channels,
+    content,
+    gram,
+    guide,
+    layer,
+    objective_of,
+    style,
+    variation,
+)
 from worker.networks import Networks
-from worker.objectives import Objective, View, channels, content, gram, guide, layer, objective_of, style, variation
 
 SEEN = {"a": np.full((2, 3, 4, 5), [[[[2.0]]], [[[3.0]]]], np.float32), "b": np.full((2, 1, 1, 7), -1, np.float32)}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.precision import chosen_precision
+from worker.backend.precision import chosen_precision
 
 
 @pytest.mark.parametrize(

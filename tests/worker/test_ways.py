@@ -22,13 +22,14 @@ from tests.worker.test_engine import (
     recipe_of,
     seen,
 )
-from worker import ascent, slope
-from worker.engine import Engine
-from worker.frames import jpeg
+from worker.dreaming import gradient as slope
+from worker.dreaming import octaves as ascent
+from worker.dreaming.engine import Engine
+from worker.dreaming.objectives import content, gram
+from worker.dreaming.reference_images import References
+from worker.jobs.frames import jpeg
 from worker.networks import Networks
 from worker.networks.network import to_picture
-from worker.objectives import content, gram
-from worker.references import References
 
 ADAM = {"optimiser": "adam", "jitter": 0, "step": 0.05, "octaves": 2, "steps": 12}
 STYLE = {"kind": "style", "layers": {"block1": 1, "block4": 1}, "reference": "house/night.jpg"}

@@ -12,7 +12,14 @@ from worker.backend.tracing import Shape, Tensor, traces
 
 match keras.backend.backend():
     case "tensorflow":
-        from worker.backend.tensorflow import compiled, on_all_devices, ran_out, resized, rolled, value_and_gradient
+        from worker.backend.tensorflow import (
+            compiled,
+            on_all_devices,
+            ran_out,
+            resized,
+            rolled,
+            value_and_gradient,
+        )
     case "jax":
         from worker.backend.jax import compiled, on_all_devices, ran_out, resized, rolled, value_and_gradient
     case other:

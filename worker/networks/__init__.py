@@ -10,8 +10,6 @@ from urllib.parse import unquote, urlsplit
 from shared.errors import ArtDreamError, did_you_mean
 from shared.storage.object_names import map_name
 from shared.storage.store import Store
-from worker.importing import importing
-from worker.networks.card import Card, read_card
 from worker.networks.catalogue import (
     ARTIST,
     ARTISTS,
@@ -23,14 +21,16 @@ from worker.networks.catalogue import (
     network_name,
     stored_artists,
 )
-from worker.networks.weights import PUBLISHED, fetch
+from worker.networks.loaders.downloads import PUBLISHED, fetch
+from worker.networks.metadata import Card, read_card
+from worker.quiet_import import importing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.networks.atlas import Atlas
+    from worker.networks.embedding_map import Atlas
+    from worker.networks.loaders.downloads import Weights
     from worker.networks.network import Network
-    from worker.networks.weights import Weights
 
 SUFFIX = ".keras"
 
@@ -101,10 +101,10 @@ class Networks:
         path, digest = published.read(self._folder) if published else (None, "")
         content, card = (b"", Card()) if path or name == "lite" else self._file(name)
         with importing():
-            from worker.networks.applications import APPLICATIONS
-            from worker.networks.kerasfile import load_keras
-            from worker.networks.lite import load_lite
-            from worker.precision import chosen_precision
+            from worker.backend.precision import chosen_precision
+            from worker.networks.loaders.efficientnet_lite import load_lite
+            from worker.networks.loaders.keras_applications import APPLICATIONS
+            from worker.networks.loaders.keras_file import load_keras
 
         precision = chosen_precision(self._precision)
         if name == "lite":
@@ -142,7 +142,7 @@ class Networks:
         return content, read_card(self._store.get(card_name(artist)), card_name(artist))
 
     def _atlas(self, artist: str) -> Atlas | None:
-        from worker.networks.atlas import Atlas
+        from worker.networks.embedding_map import Atlas
 
         bundled = ARTISTS / artist / "atlas.npz"
         if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
-from worker.networks.card import Card, read_card
-from worker.networks.weights import PUBLISHED
+from worker.networks.loaders.downloads import PUBLISHED
+from worker.networks.metadata import Card, read_card
 
 #: Artists' networks that come with ArtDream.
 ARTISTS = Path(__file__).parent / "artists"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from shared.errors import ArtDreamError, did_you_mean
 from worker.backend import Shape, Tensor, compiled
-from worker.networks import classes as class_names
+from worker.networks import class_names
 
 
 class Seen(NamedTuple):

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from worker.networks.applications import VGG_OFFSET, VGG_SCALE, inception, vgg
-from worker.networks.flattening import copied
-from worker.networks.lite import lite_body
-from worker.networks.weights import PUBLISHED, Weights
-from worker.training.plan import Backbone
+from worker.networks.loaders.downloads import PUBLISHED, Weights
+from worker.networks.loaders.efficientnet_lite import lite_body
+from worker.networks.loaders.keras_applications import VGG_OFFSET, VGG_SCALE, inception, vgg
+from worker.networks.transform.flatten import copied
+from worker.training.config import Backbone
 
 #: The layer that names the artist.
 HEAD = "artists"
@@ -48,7 +48,7 @@ def with_head(body: keras.Model, artists: int, dropout: float) -> keras.Model:
     """Return the body with a head on it: pictures → logits (batch, artists).
 
     The head is the mean of the last feature map and one dense layer, both linear, so that it can be taken at each
-    position as well (`worker.networks.classmap`): a class map of any size, for dreams.
+    position as well (`worker.networks.transform.class_map`): a class map of any size, for dreams.
     """
     x = layers.GlobalAveragePooling2D(name="mean")(body.output)
     x = layers.Dropout(dropout, name="dropout")(x)

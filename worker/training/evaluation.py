@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import ArtDreamError, did_you_mean
-from worker.networks.classes import plain
+from worker.networks.class_names import plain
 from worker.networks.network import Network, Seen
 from worker.training.dataset import Painting
-from worker.training.representation import seen_in
+from worker.training.feature_extraction import seen_in
 
 #: Bins of the calibration error (Guo et al., “On Calibration of Modern Neural Networks”, arXiv 1706.04599).
 BINS = 15

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from worker.training.backbones import HEAD
+from worker.training.config import Plan
 from worker.training.dataset import Painting
-from worker.training.lessons import weights, whole
-from worker.training.plan import Plan
+from worker.training.input_pipeline import weights, whole
 
 #: The rate at which it learns, and how many features make one step.
 RATE, BATCH = 2e-3, 64

@@ -12,12 +12,12 @@ import keras
 from shared.errors import ArtDreamError
 from worker.backend import on_all_devices
 from worker.training.backbones import body_of, with_head
+from worker.training.checkpoints import Diary, Epoch, Progress
+from worker.training.config import Plan
 from worker.training.dataset import Dataset, Painting
 from worker.training.head import train_head
-from worker.training.lessons import Checks, Lessons
-from worker.training.optimiser import optimiser
-from worker.training.plan import Plan
-from worker.training.progress import Diary, Epoch, Progress
+from worker.training.input_pipeline import Checks, Lessons
+from worker.training.optimizer import optimiser
 
 
 class Step(NamedTuple):

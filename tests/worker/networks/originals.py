@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from worker.networks.weights import Weights
+from worker.networks.loaders.downloads import Weights
 
 
 def randomised(model: keras.Model) -> keras.Model:

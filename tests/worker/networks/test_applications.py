@@ -11,9 +11,9 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import LONG_SIDES, canvases
 from shared.recipe.recipe import Ascent
 from tests.worker.networks.originals import pictures, published, randomised, saved
-from worker.ascent import octaves
+from worker.dreaming.octaves import octaves
 from worker.networks import Networks
-from worker.networks.weights import Weights
+from worker.networks.loaders.downloads import Weights
 
 #: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.smallest`).
 SIZES = [(96, 128), (139, 107)]

@@ -15,9 +15,9 @@ from keras import layers
 
 from shared.errors import ArtDreamError
 from tests.worker.networks.originals import saved
-from worker.networks.card import Card
-from worker.networks.inspection import inspect
-from worker.networks.kerasfile import load_keras
+from worker.networks.loaders.keras_file import load_keras
+from worker.networks.loaders.keras_file_validation import inspect
+from worker.networks.metadata import Card
 
 
 @pytest.fixture(scope="module")

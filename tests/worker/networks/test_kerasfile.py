@@ -12,8 +12,8 @@ from shared.errors import ArtDreamError
 from tests.worker.networks.originals import pictures, randomised, saved
 from worker.backend import value_and_gradient
 from worker.networks import Networks
-from worker.networks.card import Card
-from worker.networks.kerasfile import load_keras
+from worker.networks.loaders.keras_file import load_keras
+from worker.networks.metadata import Card
 
 
 def body(picture: keras.KerasTensor) -> keras.KerasTensor:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from shared.errors import ArtDreamError
 from worker.networks import Networks
-from worker.networks.lite import FILE, PACKAGE, load_lite_from
+from worker.networks.loaders.efficientnet_lite import FILE, PACKAGE, load_lite_from
 from worker.networks.network import to_picture
 
 NETWORKS = Networks(Path("/nowhere"), precision="float32")

@@ -15,12 +15,12 @@ from tests.pictures import colours, jpeg
 from tests.worker.test_engine import landscape
 from worker import networks
 from worker.backend import traces
-from worker.engine import Engine
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import References
 from worker.networks import Networks, catalogue
-from worker.networks.atlas import Atlas
-from worker.networks.card import read_card
 from worker.networks.catalogue import ARTISTS, SUMS, genuine
-from worker.references import References
+from worker.networks.embedding_map import Atlas
+from worker.networks.metadata import read_card
 
 FOLDER = ARTISTS / "masters"
 NETWORKS = Networks(Path("nowhere"))

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from shared.errors import ArtDreamError
-from worker.networks.classes import imagenet_classes
+from worker.networks.class_names import imagenet_classes
 from worker.networks.network import Network, to_picture, to_pixels
 
 

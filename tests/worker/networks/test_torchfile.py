@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.networks.lite import load_lite_from
-from worker.networks.torchfile import MAGIC, PROTOCOL, parse_tensors
+from worker.networks.loaders.efficientnet_lite import load_lite_from
+from worker.networks.loaders.torch_file import MAGIC, PROTOCOL, parse_tensors
 
 ORDERED = b"ccollections\nOrderedDict\n)R"
 

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import ArtDreamError
 from tests.worker.networks.originals import published
 from worker.networks import Networks
-from worker.networks.weights import Weights
+from worker.networks.loaders.downloads import Weights
 
 CONTENT = bytes(range(256)) * 400
 

@@ -9,16 +9,16 @@ import pytest
 from shared.errors import ArtDreamError
 from tests.worker.networks.originals import pictures, published, randomised, saved
 from tests.worker.training.paintings import HANDS, paint_folders
-from worker.networks.applications import MEANS
-from worker.networks.card import Card
-from worker.networks.kerasfile import load_keras
+from worker.networks.loaders.keras_applications import MEANS
+from worker.networks.loaders.keras_file import load_keras
+from worker.networks.metadata import Card
 from worker.training.backbones import body_of, with_head
+from worker.training.config import Plan
 from worker.training.dataset import Dataset
-from worker.training.dataset.organise import organise
+from worker.training.dataset.build import organise
 from worker.training.dataset.sources import find
-from worker.training.keeping import network_file
-from worker.training.optimiser import factors
-from worker.training.plan import Plan
+from worker.training.export import network_file
+from worker.training.optimizer import factors
 from worker.training.trainer import train
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.training.plan import Plan
-from worker.training.progress import Epoch, Progress
+from worker.training.checkpoints import Epoch, Progress
+from worker.training.config import Plan
 
 PLAN = Plan.of("lite", epochs=9, patience=2)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import ArtDreamError
+from worker.training.dataset.artist_names import plain_name
 from worker.training.dataset.dataset import SUFFIXES
-from worker.training.dataset.names import plain_name
-from worker.training.dataset.table import Wanted, read
+from worker.training.dataset.painter_by_numbers import Wanted, read
 
 #: `Artist_Name_12.jpg`.
 _NUMBERED = re.compile(r"(?P<artist>.*\D)_\d+")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.training.dataset.breakdown import Line, kept, merged, read, write
+from worker.training.dataset.artist_selection import Line, kept, merged, read, write
 
 
 def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:

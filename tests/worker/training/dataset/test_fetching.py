@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ArtDreamError
 from tests.worker.training.dataset.kaggle import Kaggle
-from worker.training.dataset.fetching import fetch
+from worker.training.dataset.download import fetch
 
 ARTWORKS = "best-artworks-of-all-time"
 

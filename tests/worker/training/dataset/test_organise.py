@@ -14,8 +14,8 @@ from shared.errors import ArtDreamError
 from tests.pictures import colours
 from tests.worker.training.paintings import HANDS, paint_folders, painting
 from worker.training.dataset import PARTS, Dataset
+from worker.training.dataset.build import Organised, organise
 from worker.training.dataset.manifest import Manifest
-from worker.training.dataset.organise import Organised, organise
 from worker.training.dataset.sources import Found, find
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from shared.errors import ArtDreamError
 from tests.worker.training.paintings import painting
+from worker.training.dataset.painter_by_numbers import Wanted
 from worker.training.dataset.sources import find, read_names
-from worker.training.dataset.table import Wanted
 
 TABLE = """artist,date,genre,pixelsx,pixelsy,size_bytes,source,style,title,artist_group,in_train,new_filename
 Anna Rot,c.1912,landscape,96,96,1,wikiart,Cubism,One,train_only,True,1.jpg

@@ -1,0 +1,124 @@
+"""A gold mosaic: spirals, discs like eyes and a mantle of rectangles in black, ivory and colours on gold leaf."""
+
+import numpy as np
+from PIL import Image
+
+from tools.house_artworks.canvas import Canvas
+from tools.house_artworks.mantle import mantle
+from tools.house_artworks.noise import blur, clouds, mix, ramp, step
+from tools.house_artworks.stones import BLACK, GOLD, IVORY, JEWELS, UMBER, box, ngon, piece
+
+WIDTH, HEIGHT, SEED = 600, 768, 9
+# Spirals: middle (shares of the width), reach, turns (their sign is the sense), where the arm begins.
+SPIRALS = (
+    (0.27, 0.307, 0.207, 3.3, 1.4),
+    (0.7, 0.243, 0.162, -2.9, 2.2),
+    (0.515, 0.563, 0.106, 2.4, 4.4),
+    (0.1, 0.666, 0.095, -2.3, 5.6),
+    (0.91, 0.525, 0.095, 2.3, 2.7),
+    (0.475, 0.083, 0.067, -2.0, 0.3),
+    (0.935, 0.096, 0.067, 2.0, 3.0),
+    (0.05, 0.058, 0.056, 2.0, 1.0),
+)
+EYES = (
+    (0.475, 0.301, 0.044),
+    (0.3, 0.608, 0.04),
+    (0.72, 0.493, 0.042),
+    (0.06, 0.474, 0.029),
+    (0.86, 0.333, 0.031),
+    (0.57, 0.384, 0.026),
+)
+
+
+def paint() -> Image.Image:
+    """The finished picture: sRGB, 600 x 768."""
+    canvas = Canvas(WIDTH, HEIGHT, UMBER, SEED)
+    ground(canvas)
+    for spiral in SPIRALS:
+        arm(canvas, *spiral)
+    mantle(canvas)
+    for x, y, reach in EYES:
+        eye(canvas, x, y, reach)
+    leaf = clouds(canvas.rng, canvas.shape, 9, 2)
+    canvas.colour *= (1 + 0.03 * leaf + 0.06 * clouds(canvas.rng, canvas.shape, 220, 2))[..., None]
+    canvas.thickness += 0.12 * leaf
+    return canvas.finish(0.22)
+
+
+def ground(canvas: Canvas) -> None:
+    """Small gold stones in rings around every spiral, each tilted its own way, some of them bare or coloured."""
+    rng, size, pitch = canvas.rng, canvas.width, 24.0
+    x, y = canvas.x + 5 * clouds(rng, canvas.shape, 90), canvas.y + 5 * clouds(rng, canvas.shape, 90)
+    best, label = np.full(canvas.shape, np.inf, np.float32), np.zeros(canvas.shape, np.int64)
+    for k, (cx, cy, reach, _, _) in enumerate(SPIRALS):
+        dx, dy = x - cx * size, y - cy * size
+        far = np.hypot(dx, dy)
+        ring = np.floor(far / pitch)
+        slot = np.floor((np.arctan2(dy, dx) / (2 * np.pi) + 0.5) * np.round(4.6 * ring + 3) + 0.5 * (ring % 2))
+        mine, share = far < best * (reach + 0.05), far / (reach + 0.05)
+        label = np.where(mine, 20000 * k + 200 * ring + slot, label).astype(np.int64)
+        best = np.where(mine, share, best)
+    chance = rng.random((5, 200000)).astype(np.float32)
+    tone, kind = chance[0][label], chance[1][label]
+    warm = step(-0.6, 1.6, clouds(rng, canvas.shape, 150, 2))  # rosy leaf here, pale leaf there
+    tint = ramp(GOLD, 0.36 + 0.38 * tone + 0.07 * clouds(rng, canvas.shape, 120, 2))
+    tint = mix(tint, tint * np.array([1.06, 0.80, 0.62], np.float32), warm)
+    tint = np.where((kind < 0.035)[..., None], UMBER * 1.4, tint)
+    tint = np.where((kind > 0.965)[..., None], IVORY * 0.96, tint)
+    tint = np.where((kind > 0.985)[..., None], JEWELS[1], tint)
+    seam = np.zeros(canvas.shape, np.float32)
+    seam[1:] = label[1:] != label[:-1]
+    seam[:, 1:] = np.maximum(seam[:, 1:], label[:, 1:] != label[:, :-1])
+    gap = blur(seam, 1.5) * 3.7
+    stone = 1 - step(0.5, 0.95, gap)
+    gleam = np.tanh(2 * (chance[2][label] - 0.5) * clouds(rng, canvas.shape, 24))  # each stone takes the light its way
+    shine = 1 + 0.24 * gleam + 0.28 * (chance[3][label] - 0.5) + 0.4 * (chance[4][label] > 0.93)
+    canvas.colour = mix(canvas.colour * 0.8, tint * shine[..., None], stone)
+    canvas.thickness = 6 * stone
+
+
+def arm(canvas: Canvas, cx: float, cy: float, reach: float, turns: float, begin: float) -> None:
+    """A spiral band of stones on black, many with a darker one inside, and ivory dots along its outer rim."""
+    rng, size = canvas.rng, canvas.width
+    t = np.linspace(0.02, 1, 400)
+    a = begin + 2 * np.pi * turns * (1 - t)
+    path = np.stack([cx + reach * t**0.85 * np.cos(a), cy + reach * t**0.85 * np.sin(a)], -1) * size
+    wide = 0.16 * reach / abs(turns) * 3 * size / 2
+    canvas.stroke(path, 2 * wide + 12, BLACK, dry=0, body=0.4)
+    legs = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
+    pitch = 0.9 * wide + 5
+    for k, s in enumerate(np.arange(pitch, legs[-1] - pitch, pitch)):
+        i = min(int(np.searchsorted(legs, s)), 398)
+        along = (path[i + 1] - path[i]) / np.hypot(*(path[i + 1] - path[i]))
+        across = np.array([-along[1], along[0]])
+        tint = ramp(GOLD, rng.uniform(0.45, 1.0))
+        if k % 7 == 3:
+            tint = (IVORY, JEWELS[0], JEWELS[1], BLACK)[rng.integers(4)]
+        piece(canvas, box(path[i], along, (0.42 * pitch, 0.80 * wide), rng), tint, 8)
+        if k % 7 != 3 and k % 2:
+            dark = BLACK if k % 4 == 1 else UMBER * 1.6
+            piece(canvas, box(path[i], along, (0.16 * pitch, 0.34 * wide), rng), dark, 9)
+        side = path[i] + across * np.sign(turns) * (1.42 * wide + 8)
+        if k % 3 == 0 and reach > 0.07:
+            piece(canvas, ngon(side, 6.0, 10), IVORY, 7)
+
+
+def eye(canvas: Canvas, x: float, y: float, reach: float) -> None:
+    """A disc like an eye: a black rim, rings of ivory, colour and gold stones, and a black pupil with a light in it."""
+    rng, middle, r = canvas.rng, np.array([x, y]) * canvas.width, reach * canvas.width
+    iris = JEWELS[rng.integers(1, 4)]
+    piece(canvas, ngon(middle, r * 1.12, 28), BLACK, 6)
+    for ring, wide, tints in (
+        (0.92, 0.13, (IVORY,)),
+        (0.66, 0.12, (iris, iris * 1.3)),
+        (0.44, 0.09, (GOLD[3], GOLD[4])),
+    ):
+        count = int(2 * np.pi * ring / wide / 2.1)
+        for k in range(count):
+            a = 2 * np.pi * k / count
+            out = np.array([np.cos(a), np.sin(a)])
+            tint = BLACK if ring > 0.9 and k % 4 == 0 else tints[k % len(tints)]
+            stone = box(middle + out * ring * r, np.array([-out[1], out[0]]), (0.90 * wide * r, wide * r), rng)
+            piece(canvas, stone, tint, 9)
+    piece(canvas, ngon(middle, 0.27 * r, 18), BLACK, 12)
+    piece(canvas, ngon(middle - 0.09 * r, 0.08 * r, 10), IVORY, 13)

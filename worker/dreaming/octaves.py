@@ -1,0 +1,147 @@
+"""The ascent over octaves: what makes a picture into a dream.
+
+DeepDream: A. Mordvintsev, C. Olah and M. Tyka, "Inceptionism" (2015). The ascent starts small, where a network's
+features are large against the picture, and carries what it changed up to the next octave, where the photo's own detail
+comes back.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from shared.recipe.recipe import Ascent
+from worker.backend import Tensor, resized
+from worker.dreaming.gradient import TILE, WHOLE, ShiftedLook, Slope
+from worker.dreaming.optimizers import Look, Optimiser
+from worker.dreaming.parameterization import Medium
+
+#: Octaves are multiples of this, so that their Laplacian levels halve without remainder.
+GRAIN = 16
+
+
+@dataclass(frozen=True)
+class Octave:
+    """One scale of the pyramid, in pixels."""
+
+    height: int
+    width: int
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where an ascent is after one of its steps."""
+
+    #: The share of the work that is done, above 0, up to 1, counted in pixels.
+    fraction: float
+    #: Whether the octave's steps are used up.
+    ends_octave: bool
+    #: The photos, at the size of the octave: (batch, height, width, 3) in [-1, 1].
+    photos: Tensor
+    #: The objective's values before the step: (batch,).
+    values: Tensor
+    medium: Medium
+    parameters: Tensor
+
+    @property
+    def pictures(self) -> Tensor:
+        """What has become of the photos: (batch, height, width, 3) in [-1, 1]."""
+        return self.medium.paint(self.parameters)
+
+    @property
+    def change(self) -> Tensor:
+        """What was added to the photos: (batch, height, width, 3)."""
+        return self.pictures - self.photos
+
+
+class Subject(Protocol):
+    """What is dreamt of."""
+
+    def at(self, octave: Octave) -> NDArray[np.float32]:
+        """Return the photos at the size of an octave, (batch, height, width, 3) in [-1, 1]."""
+
+    def mask_at(self, octave: Octave) -> NDArray[np.float32]:
+        """Return where they may change, (1, 1, 1, 1) or (1, height, width, 1) in [0, 1]."""
+
+
+def octaves(height: int, width: int, ascent: Ascent, smallest: int) -> list[Octave]:
+    """List the octaves of a canvas, smallest first; the last is the canvas itself.
+
+    smallest: pixels; an octave with a shorter side is left out.
+    """
+    sizes = [Octave(height, width)]
+    for exponent in range(1, ascent.octaves):
+        scale = ascent.octave_scale**-exponent
+        smaller = Octave(*(max(GRAIN, round(side * scale / GRAIN) * GRAIN) for side in (height, width)))
+        if min(smaller.height, smaller.width) >= smallest and smaller != sizes[0]:
+            sizes.insert(0, smaller)
+    return sizes
+
+
+def ascend(
+    slope: Slope,
+    optimiser: Optimiser,
+    medium: Medium,
+    subject: Subject,
+    sizes: Sequence[Octave],
+    ascent: Ascent,
+    *,
+    artworks: Mapping[str, NDArray[np.uint8]],
+    givens: Mapping[str, NDArray[np.float32]],
+    seeds: Sequence[int],
+    watch: Callable[[Moment], None],
+) -> None:
+    """Climb octave after octave, and tell after every step where the pictures are.
+
+    artworks: reference → pixels (height, width, 3), for each that the slope's objective names. givens: key →
+    numbers, for each of its aims that is given. seeds: one for each
+    picture; it draws the shifts. What `watch` raises ends the ascent.
+    """
+    chances = [np.random.default_rng(seed) for seed in seeds]
+    lengths = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
+    work, done = ascent.steps * sum(size.area for size in sizes), 0
+    change: Tensor = np.zeros((1, 1, 1, 3), np.float32)
+
+    def climb(size: Octave) -> Tensor:
+        photos = ops.convert_to_tensor(subject.at(size))
+        taken = itertools.count(1)
+
+        def step(parameters: Tensor, values: Tensor) -> None:
+            count = next(taken)
+            fraction = (done + count * size.area) / work
+            watch(Moment(fraction, count == ascent.steps, photos, values, medium, parameters))
+
+        look = _shifting(slope.over(photos, artworks, givens), size, ascent.jitter, chances)
+        # The start has no name here: of a large picture it would be one more copy until the octave ends.
+        reached = optimiser.climb(
+            medium.begin(ops.clip(photos + resized(change, size.height, size.width), -1, 1), seeds),
+            look,
+            subject.mask_at(size),
+            lengths,
+            step,
+        )
+        return medium.paint(reached) - photos
+
+    for size in sizes:
+        change = climb(size)
+        done += ascent.steps * size.area
+
+
+def _shifting(look: ShiftedLook, size: Octave, jitter: int, chances: Sequence[np.random.Generator]) -> Look:
+    """Shift each picture at random whenever it is looked at; far enough to hide tiles, where there are any."""
+    furthest = max(jitter, TILE if max(size.height, size.width) > WHOLE else 0)
+
+    def shifted(parameters: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = [chance.integers(-furthest, furthest, 2, dtype=np.int32, endpoint=True) for chance in chances]
+        return look(parameters, np.stack(drawn))
+
+    return shifted

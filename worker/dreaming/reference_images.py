@@ -1,0 +1,70 @@
+"""Artworks that dreams refer to: those of the installation's store, and those that came with the project."""
+
+import io
+import random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.errors import ArtDreamError, did_you_mean
+from shared.storage.object_names import REFERENCES, reference_name
+from shared.storage.store import Store
+from worker.dreaming.artworks import ARTIST, artworks, read_artwork
+
+
+class Artwork(NamedTuple):
+    """A picture to refer to."""
+
+    #: `artist/file`.
+    name: str
+    #: (height, width, 3).
+    pixels: NDArray[np.uint8]
+
+
+class References:
+    """The artworks of an installation, by artist."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        """Look into a store's `references/`, and into what came with the project."""
+        self._store = store
+
+    def draw(self, reference: str, seed: int) -> Artwork:
+        """Return the artwork `artist/file`, or of an `artist` the one that the seed draws.
+
+        Raises ArtDreamError for an unknown artist or file, naming near ones, and for a file that is no picture.
+        """
+        artist, _, file = reference.partition("/")
+        if not file:
+            files = self._files(artist)
+            if not files:
+                raise ArtDreamError(
+                    f"There are no artworks of “{artist}”. {did_you_mean(artist, self._artists())} "
+                    f"An installation's own lie in its store as references/<artist>/<file>."
+                )
+            file = random.Random(f"{artist}/{seed}").choice(files)  # noqa: S311 - a draw, not a secret
+        name = f"{artist}/{file}"
+        try:
+            with Image.open(io.BytesIO(self._read(artist, file)), formats=["JPEG", "PNG", "WEBP"]) as image:
+                return Artwork(name, np.asarray(image.convert("RGB")))
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ArtDreamError(f"The artwork {name} is no JPEG, PNG or WebP that can be decoded.") from error
+
+    def _read(self, artist: str, file: str) -> bytes:
+        found = self._store.get(reference_name(artist, file)) if self._store else None
+        if found is not None:
+            return found
+        if artist == ARTIST and file in artworks():
+            return read_artwork(file)
+        raise ArtDreamError(f"There is no artwork {artist}/{file}. {did_you_mean(file, self._files(artist))}")
+
+    def _files(self, artist: str) -> list[str]:
+        owned = self._listed(reference_name(artist, ""))
+        return sorted(owned | set(artworks() if artist == ARTIST else ()))
+
+    def _artists(self) -> list[str]:
+        return sorted({ARTIST} | {name.partition("/")[0] for name in self._listed(REFERENCES)})
+
+    def _listed(self, prefix: str) -> set[str]:
+        return {entry.name.removeprefix(prefix) for entry in self._store.entries(prefix)} if self._store else set()

