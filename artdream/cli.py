@@ -176,7 +176,7 @@ def worker(
 @app.command()
 def display(data: DataOption = None, port: PortOption = None) -> None:
     """Show the wall in a browser."""
-    from display.app import serve
+    from display.server import serve
 
     settings = chosen_settings(data=data, port=port)
     configure(settings, "display")

@@ -101,7 +101,7 @@ def link_job(
     data: DataOption = None,
 ) -> None:
     """Print a link that takes a dream home; the way to renew one that has expired."""
-    from display.links import Links
+    from display.pages.share_links import Links
 
     settings = chosen_settings(data=data)
     links = Links(settings)

@@ -25,7 +25,7 @@ import psutil
 from playwright.sync_api import Browser
 
 from benchmarks.table import percentile, publish
-from display.archive import Archive, Dream
+from display.state.dream_index import Archive, Dream
 from shared.broker.client import connect
 from shared.jobs.events import STREAM, Completed, parse
 from shared.settings import Settings

@@ -24,7 +24,7 @@ def test_the_import_rules_hold() -> None:
     [
         "producer.watch",
         "producer.api",
-        "display.app",
+        "display.server",
         "artdream.cli",
         "shared.jobs.queue",
         "worker.training.dataset",

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from display.console.dreams import show_dreams
-from display.console.faults import show_faults
-from display.console.health import show_health
-from display.console.helm import show_helm
-from display.desk import desk_of
-from display.words import console_words
+from display.console.context import desk_of
+from display.console.dreams_tab import show_dreams
+from display.console.errors_tab import show_faults
+from display.console.settings_tab import show_helm
+from display.console.status_tab import show_health
+from display.i18n import console_words
 from shared.settings import Settings
 
 #: Streamlit writes white on the accent, which nobody can read there.

@@ -7,7 +7,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["display.app", __name__])
+_FORKS.set_forkserver_preload(["display.server", __name__])
 
 
 def fork(environment: Mapping[str, str], said: Path) -> BaseProcess:
@@ -18,7 +18,7 @@ def fork(environment: Mapping[str, str], said: Path) -> BaseProcess:
 
 
 def _serve(environment: dict[str, str], said: Path) -> None:
-    from display.app import serve
+    from display.server import serve
     from shared.settings import Settings
 
     with said.open("ab") as file:

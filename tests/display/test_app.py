@@ -6,8 +6,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from display.app import serve
-from display.feed import ANNOUNCE
+from display.server import serve
+from display.state.event_hub import ANNOUNCE
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings

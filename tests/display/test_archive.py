@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from display.archive import CHUNK, Archive, Dream
+from display.state.dream_index import CHUNK, Archive, Dream
 from shared.jobs.job import Job
 from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe
 from shared.storage.deletion import bury

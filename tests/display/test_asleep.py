@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from display.archive import Archive
-from display.curator import Curator
-from display.feed import AT_ONCE
+from display.console.moderation import Curator
+from display.state.dream_index import Archive
+from display.state.event_hub import AT_ONCE
 from shared.jobs.events import STREAM
 from shared.settings import Settings
 from tests.display.conftest import Display, until

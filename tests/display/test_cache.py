@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from display.cache import FOLDER, Cache
-from display.pictures import Pictures
+from display.media.disk_cache import FOLDER, Cache
+from display.media.pictures import Pictures
 from shared.jobs.events import Completed
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, thumb_name
@@ -83,7 +83,7 @@ def elsewhere(tmp_path: Path, s3: S3Server) -> Settings:
 def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_made(
     elsewhere: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("display.pictures.LATER", (0.3,) * 20)
+    monkeypatch.setattr("display.media.pictures.LATER", (0.3,) * 20)
     job, photo, store = "a" * 32, photo_name("b" * 64), Store(elsewhere.store)
     at_once = [dream_name(job), thumb_name(job), photo]
     for name in at_once:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from display.archive import Archive, Dream
-from display.curator import ERASING, Curator
+from display.console.moderation import ERASING, Curator
+from display.state.dream_index import Archive, Dream
 from shared.errors import ArtDreamError
 from shared.jobs.events import Deleted, EventReader, Hidden, Shown
 from shared.jobs.job import Job, State

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from display.forecast import GONE, REMEMBERED, Forecast
+from display.state.eta import GONE, REMEMBERED, Forecast
 
 
 def evening(seed: int, workers: int) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from display.archive import PAGE, Archive, Dream
+from display.state.dream_index import PAGE, Archive, Dream
 from shared.broker.client import connect
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings

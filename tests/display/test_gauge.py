@@ -2,7 +2,7 @@
 
 import pytest
 
-from display.gauge import IDLE, Gauge
+from display.state.statistics import IDLE, Gauge
 from shared.jobs.events import Accepted, Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
 from shared.monitoring.heartbeat import Part, Presence
 

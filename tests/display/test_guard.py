@@ -2,7 +2,7 @@
 
 import pytest
 
-from display.guard import FIRST_LOCK, LAST_LOCK, SESSION, TRIES, TRIES_OF_ALL, Guard
+from display.console.sessions import FIRST_LOCK, LAST_LOCK, SESSION, TRIES, TRIES_OF_ALL, Guard
 
 RIGHT = "open sesame"
 

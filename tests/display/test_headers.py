@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser
 
-from display.links import Links
+from display.pages.share_links import Links
 from shared.art_map import Place
 from shared.runtime_settings import steer
 from shared.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from display.links import FILE, Links
+from display.pages.share_links import FILE, Links
 from shared.errors import ArtDreamError
 from shared.public_url import public_url
 from shared.settings import Settings

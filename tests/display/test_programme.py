@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-PROGRAMME = files("display").joinpath("components", "wall", "programme.js").read_text(encoding="utf-8")
+PROGRAMME = files("display").joinpath("components", "wall", "playlist.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture

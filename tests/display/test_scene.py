@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from display.scene import SILENCE, Scene
-from display.viewer import BACKLOG, Message, Viewer
+from display.state.live_state import SILENCE, Scene
+from display.web.sse import BACKLOG, Message, Viewer
 from shared.jobs.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
 from shared.storage.object_names import dream_name, photo_name
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from display.links import Links
+from display.pages.share_links import Links
 from shared.art_map import Place
 from shared.settings import Settings
 from shared.storage.object_names import map_name

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.links import Links
-from display.upload import Reception, ending
+from display.pages.multipart import Reception, ending
+from display.pages.share_links import Links
 from shared.guest_uploads import FOLDER
 from shared.jobs.events import STREAM
 from shared.jobs.job import Job
@@ -227,7 +227,7 @@ def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], studio: Studi
 def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser) -> None:
     closed = Display(display_settings.model_copy(update={"send": False}))
     closed.start()
-    for path in ("/send", "/send/", "/send/send.js", "/send/examples/curls.jpg", "/qr/send.svg"):
+    for path in ("/send", "/send/", "/send/upload.js", "/send/examples/curls.jpg", "/qr/send.svg"):
         assert ask(closed, path).status == 404, path
     assert send(closed, JPEG)[0] == 404
     wall = browser.new_page()

@@ -11,9 +11,9 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.archive import Archive
-from display.curator import Curator
-from display.links import Links
+from display.console.moderation import Curator
+from display.pages.share_links import Links
+from display.state.dream_index import Archive
 from shared.broker.client import connect
 from shared.runtime_settings import steer
 from shared.settings import Settings
@@ -263,7 +263,7 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
     assert ask(display, f"{path}/dream.jpg", If_None_Match=picture.getheader("ETag") or "").status == 304
     part = ask(display, f"{path}/clip.mp4", Range="bytes=2-3")
     assert (part.status, part.body) == (206, b"23")  # type: ignore[attr-defined]
-    assert ask(display, "/takeaway/takeaway.py").status == 404
+    assert ask(display, "/share/share.py").status == 404
 
 
 def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(

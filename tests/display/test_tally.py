@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from display.tally import Held, Tally
+from display.state.storage_usage import Held, Tally
 from shared.settings import Settings
 from shared.storage.object_names import (
     clip_name,

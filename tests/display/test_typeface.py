@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page
 
-from display.links import Links
-from display.typeface import FAMILY
+from display.pages.share_links import Links
+from display.web.fonts import FAMILY
 from shared.art_map import Place
 from shared.settings import Settings
 from shared.storage.object_names import map_name

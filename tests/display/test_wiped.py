@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from display.archive import Archive
-from display.curator import Curator
+from display.console.moderation import Curator
+from display.state.dream_index import Archive
 from shared.runtime_settings import read_steering, steer
 from shared.settings import Settings
 from shared.storage.object_names import STEERING_NOTE, dream_name, frame_name, photo_name

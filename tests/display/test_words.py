@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from display.words import CATALOGUE, DEFAULT, console_words, words
+from display.i18n import CATALOGUE, DEFAULT, console_words, words
 from shared.jobs.events import Stage
 from shared.monitoring.heartbeat import Part
 from shared.storage.sidecar import Standing

@@ -19,8 +19,8 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from display.archive import Archive, Dream
-from display.curator import Curator
+from display.console.moderation import Curator
+from display.state.dream_index import Archive, Dream
 from shared.broker.acl import acl
 from shared.broker.client import AWAY, connect
 from shared.jobs.events import Completed, Event, EventReader, Failed, Progress, Refused

@@ -1,0 +1,210 @@
+"""The curator: who may see a dream, what is dreamt again, and what has to go."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import cast
+
+import redis
+
+from display.state.dream_index import Archive, Dream
+from shared.broker.client import AWAY, PREFIX, connect
+from shared.errors import ArtDreamError
+from shared.jobs.events import Hidden, Shown
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import celery_app, submit
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import Steering, note, read_steering, settle, steer
+from shared.settings import Settings
+from shared.storage.deletion import bury, erase
+from shared.storage.object_names import photo_name, sidecar_name
+from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.store import Store, StoreError
+
+_LOG = logging.getLogger(__name__)
+
+#: Deleted jobs of which something may still lie in the store, as `job_id photo_id`.
+ERASING = f"{PREFIX}erasing"
+
+_DAY = 86_400
+
+
+class Curator:
+    """Acts on the dreams of an installation. May be used from several threads; each call connects for itself."""
+
+    def __init__(self, settings: Settings, archive: Archive) -> None:
+        """Raises StoreError where the store cannot be opened."""
+        self._settings = settings
+        self._archive = archive
+        self._store = Store(settings.store)
+        self._noted = ""
+
+    def show(self, job_id: str) -> None:
+        """Let everybody see a dream that was held or hidden. Raises ArtDreamError."""
+        with self._table() as table:
+            sidecar = self._stand(job_id, Standing.SHOWN)
+            photo_id, at = sidecar.photo_id, sidecar.completed_at
+            shown = Shown(job_id=job_id, photo_id=photo_id, completed=sidecar.completion(), dreamt_at=at)
+            if not table.show(shown):
+                raise ArtDreamError(f"Dream {job_id[:8]} was deleted.")
+
+    def hide(self, job_id: str) -> None:
+        """Let nobody see a dream any longer, at once; it can be shown again. Raises ArtDreamError."""
+        with self._table() as table:
+            dream = self._found(job_id)
+            table.hide(Hidden(job_id=job_id, photo_id=_photo_id(dream)))
+            self._stand(job_id, Standing.HIDDEN)
+
+    def delete(self, job_id: str) -> None:
+        """Delete everything of a dream for good, its photo too where no other dream is of it.
+
+        Nobody sees it from the moment this begins. What cannot be reached in the store goes later, by `tidy`. Raises
+        ArtDreamError.
+        """
+        dream = self._archive.find(job_id)
+        if dream is None and self._archive.deleted(job_id):
+            return
+        self._delete(job_id, _photo_id(self._found(job_id)))
+
+    def dream_again(self, job_id: str, recipe: str) -> str:
+        """Submit the photo of a dream with another recipe, and return the new job's id. Raises ArtDreamError."""
+        dream = self._found(job_id)
+        if self._store.get(dream.photo) is None:
+            raise ArtDreamError(f"The photo of dream {job_id[:8]} is no longer in the store.")
+        job = Job(photo_id=_photo_id(dream), recipe=load_recipe(recipe), lane=Lane.LIVE, submitter="console")
+        self._submit(job)
+        return job.id
+
+    def try_again(self, job_id: str) -> None:
+        """Take up a job again that failed. Raises ArtDreamError."""
+        with self._table() as table:
+            job = table.job(job_id)
+        if job is None:
+            raise ArtDreamError(f"Job {job_id[:8]} is not known to the broker any longer: send its photo again.")
+        self._submit(job)
+
+    def open_event(self) -> None:
+        """Begin with empty walls; what was dreamt before stays in the store. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            seconds, _ = cast("tuple[int, int]", client.time())
+        self.steer(opened_at=seconds)
+
+    def steer(self, **decided: object) -> None:
+        """Decide how the installation runs, and write that down in the store. Raises ArtDreamError.
+
+        Where the store is away it is decided all the same, and written down as soon as it is back.
+        """
+        with self._reaching(), connect(self._settings.broker) as client:
+            steer(client, **decided)
+        try:
+            self.note()
+        except StoreError as error:
+            raise ArtDreamError(
+                f"It is decided, and noted in the store as soon as that can be reached: {error}"
+            ) from error
+
+    def steering(self) -> Steering:
+        """Return how the installation is steered; a broker that lost its memory is told first. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            if settle(client, self._store):
+                self._remind(client)
+            return read_steering(client, self._settings)
+
+    def remind(self) -> None:
+        """Tell the broker of dreams that nobody may see, should it have lost its memory. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            self._remind(client)
+
+    def note(self) -> None:
+        """Write down in the store how the installation is steered, where that has changed. Raises ArtDreamError."""
+        with self._reaching(), connect(self._settings.broker) as client:
+            settle(client, self._store)
+            self._noted = note(client, self._store, self._noted)
+
+    def tidy(self) -> int:
+        """Finish what deletions left, and delete what is older than it may become; return how many dreams went.
+
+        Raises ArtDreamError where store or broker is away: the next call goes on.
+        """
+        with self._reaching(), connect(self._settings.broker) as client:
+            for entry in cast("set[str]", client.smembers(ERASING)):
+                self._erase(*entry.split(" "))
+            days = read_steering(client, self._settings).retention_days
+        if not days:
+            return 0
+        oldest = time.time() - days * _DAY
+        old = [dream for dream in self._archive.everything() if dream.at < oldest]
+        for dream in old:
+            self._delete(dream.job_id, _photo_id(dream))
+        if self._archive.complete:  # photos of jobs that never had a dream
+            kept = {dream.photo for dream in self._archive.everything()}
+            for found in list(self._store.entries("photos/")):
+                if found.modified.timestamp() < oldest and found.name not in kept:
+                    self._store.delete(found.name)
+        if old:
+            _LOG.info("%d dreams were older than %d days, and were deleted", len(old), days)
+        return len(old)
+
+    def _delete(self, job_id: str, photo_id: str) -> None:
+        with self._reaching(), connect(self._settings.broker) as client:
+            client.sadd(ERASING, f"{job_id} {photo_id}")
+            JobTable(client).delete(job_id, photo_id)
+        self._archive.delete(job_id)  # the event says so too, a moment later
+        try:
+            self._erase(job_id, photo_id)
+        except StoreError as error:
+            raise ArtDreamError(
+                f"Dream {job_id[:8]} is no longer shown, but its files are still in the store: {error} "
+                "They are deleted as soon as it can be reached."
+            ) from error
+
+    def _erase(self, job_id: str, photo_id: str) -> None:
+        bury(self._store, job_id)
+        erase(self._store, job_id)
+        photo = photo_name(photo_id)
+        if not any(dream.photo == photo for dream in self._archive.everything()):
+            self._store.delete(photo)
+        with self._reaching(), connect(self._settings.broker) as client:
+            client.srem(ERASING, f"{job_id} {photo_id}")
+
+    def _remind(self, client: redis.Redis) -> None:
+        everything = self._archive.everything()
+        JobTable(client).remind([dream.job_id for dream in everything if dream.standing is not Standing.SHOWN])
+
+    def _submit(self, job: Job) -> None:
+        with self._table() as table, celery_app(self._settings) as app:
+            if not submit(app, table, job):
+                raise ArtDreamError(f"There is nothing to dream again: the job is {table.state(job.id)}.")
+
+    def _stand(self, job_id: str, standing: Standing) -> Sidecar:
+        """Write down in the store who may see a dream, so that a lost broker changes nothing."""
+        sidecar = read_sidecar(self._store, job_id)
+        if sidecar is None:
+            raise ArtDreamError(f"Dream {job_id[:8]} is not in the store, or its sidecar is damaged.")
+        changed = sidecar.model_copy(update={"standing": standing})
+        self._store.put(sidecar_name(job_id), changed.model_dump_json(indent=1).encode())
+        return changed
+
+    def _found(self, job_id: str) -> Dream:
+        if dream := self._archive.find(job_id):
+            return dream
+        raise ArtDreamError(f"There is no dream {job_id[:8]}.")
+
+    @contextmanager
+    def _table(self) -> Iterator[JobTable]:
+        with self._reaching(), connect(self._settings.broker) as client:
+            yield JobTable(client, approval=self._settings.approval, settle=lambda: settle(client, self._store))
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except AWAY as error:
+            raise ArtDreamError(f"The broker is away: {error}. Try again when it is back.") from error
+
+
+def _photo_id(dream: Dream) -> str:
+    return PurePosixPath(dream.photo).stem

@@ -1,0 +1,169 @@
+"""The scene: what goes on, made from events. It holds no connection and reads no clock."""
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from display.state.eta import Forecast
+from shared.guest_uploads import whose
+from shared.jobs.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
+from shared.jobs.job import Lane
+from shared.storage.object_names import photo_name
+
+#: Jobs that are remembered while they wait; a batch may be larger, and then its count stops here.
+WAITING = 10_000
+
+#: Jobs that are remembered while a worker dreams them.
+RUNNING = 100
+
+#: Jobs that ended without a dream, or that nobody may see, remembered for those who wait for them.
+ENDED = 1_000
+
+#: Seconds without an event after which a running job is taken for lost and no longer shown.
+SILENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job that a worker dreams. `frame` is the newest frame's object name, `heard` the time of the last event."""
+
+    job_id: str
+    title: str
+    photo: str
+    frame: str | None
+    fraction: float
+    heard: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """What viewers are told: a kind, and a body that becomes JSON."""
+
+    kind: str
+    body: dict[str, object]
+
+
+class Scene:
+    """The jobs being dreamt and the number of those that wait. Jobs that are held are counted, and nothing else."""
+
+    def __init__(self) -> None:
+        self._running: OrderedDict[str, Running] = OrderedDict()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._fates: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
+        self._ended: OrderedDict[str, str] = OrderedDict()  # job → how
+        self._forecast = Forecast()
+
+    def apply(self, recorded: Recorded) -> Change | None:
+        """Take in one event; return what viewers must be told, None where nothing they see has changed."""
+        match recorded.event:
+            case Accepted() as event:
+                # A batch is the operator's; guests wait for guests. Of a dream that is there it is an echo.
+                waits = event.lane == Lane.LIVE and self._ended.get(event.job_id) != "dreamt"
+                return self._wait(event.job_id, recorded.at) if waits else None
+            case Started() as event:
+                self._forecast.start(event.job_id, event.worker, recorded.at)
+                if recorded.held:
+                    self._remember(event.job_id, "held")
+                    return self._withdraw(event.job_id, recorded.at)
+                job = Running(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.at)
+                return self._run("started", job)
+            case Progress() as event:
+                known = self._running.get(event.job_id)
+                if known is None and event.job_id in self._ended:  # late, or a second time
+                    return None
+                if recorded.held:
+                    return self._withdraw(event.job_id, recorded.at) if known else None
+                job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.at)
+                return self._run("frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.at))
+            case Completed() as event:
+                self._fates.pop(event.job_id, None)
+                self._forecast.end(event.job_id, recorded.at, dreamt=True)
+                self._end(event.job_id, "dreamt")
+                return self._withdraw(event.job_id, recorded.at)
+            case Failed() | Cancelled() | Deleted() as event:
+                self._forecast.end(event.job_id, recorded.at, dreamt=False)
+                self._end(event.job_id, event.type)
+                if not isinstance(event, Deleted):
+                    self._remember(event.job_id, "failed")
+                return self._withdraw(event.job_id, recorded.at)
+            case Refused() as event:  # told to the guest who sent the file by hand, and to nobody else
+                if sent := whose(event.file):
+                    self._remember(sent.job_id, "refused", event.reason)
+                return None
+            case _:
+                return None
+
+    def whereabouts(self, job_id: str, now: float) -> dict[str, object] | None:
+        """Tell whoever waits for one job where it is; None where nothing is known of it. `now` as in snapshot."""
+        if job := self._running.get(job_id):
+            shown = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
+            return {"state": "emerging", **shown}
+        if job_id in self._waiting:
+            place = list(self._waiting).index(job_id)
+            seconds = self._forecast.seconds(place + 1, now)
+            return {"state": "waiting", "ahead": place + len(self._running), "seconds": seconds}
+        if fate := self._fates.get(job_id):
+            return {"state": fate[0], "reason": fate[1]}
+        return None
+
+    def shows(self, job_id: str) -> bool:
+        """Tell whether a job is being dreamt before everybody's eyes."""
+        return job_id in self._running
+
+    def shows_photo(self, photo: str) -> bool:
+        """Tell whether a photo is being dreamt before everybody's eyes."""
+        return any(job.photo == photo for job in self._running.values())
+
+    def snapshot(self, now: float) -> dict[str, object]:
+        """Return the jobs being dreamt, in the order in which they were started, and how many wait.
+
+        `now` is in epoch seconds of the broker's clock; `silent` tells how long ago a job was heard of.
+        """
+        return {
+            "running": [
+                {**asdict(job), "silent": max(0.0, now - job.heard)}
+                for job in self._running.values()
+                if now - job.heard < SILENCE
+            ],
+        } | self.queue(now)
+
+    def queue(self, now: float) -> dict[str, object]:
+        """Tell how many photos wait, and in how many seconds the last of them will have its dream, None if unknown."""
+        return {"waiting": len(self._waiting), "seconds": self._forecast.seconds(len(self._waiting), now)}
+
+    def _end(self, job_id: str, how: str) -> None:
+        self._ended[job_id] = how
+        _keep_newest(self._ended, ENDED)
+
+    def _remember(self, job_id: str, fate: str, reason: str = "") -> None:
+        self._fates[job_id] = fate, reason
+        _keep_newest(self._fates, ENDED)
+
+    def _wait(self, job_id: str, now: float) -> Change | None:
+        before = len(self._waiting)
+        self._fates.pop(job_id, None)
+        if job_id not in self._running:
+            self._waiting[job_id] = None
+        _keep_newest(self._waiting, WAITING)
+        return Change("waiting", self.queue(now)) if len(self._waiting) != before else None
+
+    def _run(self, kind: str, job: Running) -> Change:
+        self._waiting.pop(job.job_id, None)
+        self._fates.pop(job.job_id, None)
+        self._ended.pop(job.job_id, None)
+        self._running[job.job_id] = job
+        if kind == "started":
+            self._running.move_to_end(job.job_id)
+        _keep_newest(self._running, RUNNING)
+        return Change(kind, asdict(job) | self.queue(job.heard))
+
+    def _withdraw(self, job_id: str, now: float) -> Change:
+        """Neither count nor show a job any longer."""
+        self._waiting.pop(job_id, None)
+        self._running.pop(job_id, None)
+        return Change("ended", {"job_id": job_id} | self.queue(now))
+
+
+def _keep_newest(jobs: OrderedDict[str, Any], most: int) -> None:
+    while len(jobs) > most:
+        jobs.popitem(last=False)

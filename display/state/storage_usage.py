@@ -1,0 +1,100 @@
+"""The tally: how much lies in the store, counted beside everything else, so that looking at it costs nothing."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from display.web.threads import aside
+from shared.storage.store import Store, StoreError
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds between two counts. A bucket answers a listing with a thousand names at a time, and charges for each answer:
+#: 2,000 dreams are some forty.
+EVERY = 60.0
+
+#: So many times what the last count took is waited at least: a store that is slow to list is listed less often.
+REST = 100
+
+#: Seconds after which a store that was away is asked again.
+AWAY = 30.0
+
+#: What a name begins with → what it is; the first that fits.
+_KINDS = {
+    "photos": re.compile("photos/"),
+    "frames": re.compile("dreams/[^/]+/frames/"),
+    "clips": re.compile(r"dreams/[^/]+/[^/]+\.(mp4|webp)$"),
+    "dreams": re.compile("dreams/"),
+    "references": re.compile("references/"),
+    "networks": re.compile("networks/"),
+    "other": re.compile(""),
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """How much there is of something. size: bytes."""
+
+    size: int = 0
+    objects: int = 0
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a store held, by kind, at a time in epoch seconds."""
+
+    at: float
+    kinds: dict[str, Held]
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything."""
+        return sum(held.size for held in self.kinds.values())
+
+    @property
+    def objects(self) -> int:
+        """Objects of every kind."""
+        return sum(held.objects for held in self.kinds.values())
+
+
+class Tally:
+    """Counts now and then."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        #: The last count; None before the first.
+        self.latest: Count | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Count while the context lasts."""
+        task = asyncio.create_task(self._work())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def count(self) -> None:
+        """Go through the names of everything once, in the memory of one page of them. Raises StoreError."""
+        kinds: dict[str, Held] = {}
+        for entry in self._store.entries(""):
+            kind = next(kind for kind, fitting in _KINDS.items() if fitting.match(entry.name))
+            held = kinds.get(kind, Held())
+            kinds[kind] = Held(held.size + entry.size, held.objects + 1)
+        self.latest = Count(time.time(), dict(sorted(kinds.items(), key=lambda item: -item[1].size)))
+
+    async def _work(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await aside(self.count)
+                pause = max(EVERY, REST * (time.monotonic() - began))
+            except StoreError as error:
+                _LOG.debug("the store was not counted: %s", error)
+                pause = AWAY
+            await asyncio.sleep(pause)
