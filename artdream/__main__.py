@@ -1,6 +1,6 @@
 """`python -m artdream`: the command line."""
 
-from artdream.cli import main
+from artdream.cli.main import main
 
 if __name__ == "__main__":
     main()

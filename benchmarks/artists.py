@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artdream.networks import networks_of
-from artdream.sheet import Cell, sheet
+from artdream.cli.contact_sheet import Cell, sheet
+from artdream.cli.networks import networks_of
 from benchmarks.table import ARTEFACTS, publish
 from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slug

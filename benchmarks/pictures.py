@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from artdream.offline import cells_of, compare_file
+from artdream.cli.contact_sheet import Cell, sheet
+from artdream.cli.dream import cells_of, compare_file
 from artdream.sample import read_sample
-from artdream.sheet import Cell, sheet
 from producer.decoding.convert import convert
 from shared.recipe.painters import NETWORK, ROTATION, slug
 from shared.recipe.recipe import load_recipe, recipe_names

@@ -17,7 +17,7 @@ from typing import Self
 import psutil
 import pytest
 
-from artdream.cli import main
+from artdream.cli.main import main
 from shared.broker.client import AWAY, connect
 from shared.jobs.events import BEGINNING, Completed, Event, EventReader
 from shared.settings import BROKER_FILE

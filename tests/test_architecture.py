@@ -25,7 +25,7 @@ def test_the_import_rules_hold() -> None:
         "producer.watch",
         "producer.api",
         "display.server",
-        "artdream.cli",
+        "artdream.cli.main",
         "shared.jobs.queue",
         "worker.training.dataset",
         "worker.training.dataset.build",

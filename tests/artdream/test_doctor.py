@@ -8,7 +8,7 @@ import pytest
 import redis
 from rich.console import Console
 
-from artdream import doctor, status
+from artdream.cli import doctor, status
 from shared.jobs.rejected_messages import REJECTED, Rejection, count_rejection
 from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from artdream.present import HUNGER, _here, require_work
+from artdream.stack.healthcheck import HUNGER, _here, require_work
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Part, Register
 from shared.settings import Settings
@@ -83,7 +83,7 @@ def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() 
 
 def test_a_broker_that_is_away_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "artdream.present", "worker"],
+        [sys.executable, "-m", "artdream.stack.healthcheck", "worker"],
         cwd=Path(__file__).parents[2],
         env={"ARTDREAM_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "ARTDREAM_DATA": str(tmp_path)},
         capture_output=True,

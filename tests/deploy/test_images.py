@@ -52,7 +52,7 @@ def test_images_run_as_nobody_special_and_hear_signals(part: str) -> None:
     assert [line for line in made(part) if line.startswith("USER ")] == ["USER 10001:10001"]
     assert instruction(part, "ENTRYPOINT") == ["artdream"]
     assert instruction(part, "CMD")
-    assert instruction(part, "HEALTHCHECK")[:3] == ["python", "-m", "artdream.present"]
+    assert instruction(part, "HEALTHCHECK")[:3] == ["python", "-m", "artdream.stack.healthcheck"]
 
 
 def test_hadolint_finds_nothing() -> None:

@@ -16,7 +16,7 @@ import redis
 import typer
 import yaml
 
-from artdream.cli import app
+from artdream.cli.main import app
 from shared.jobs.job import Lane
 from shared.jobs.queue import celery_app
 from shared.monitoring.exporter import CONSUMES

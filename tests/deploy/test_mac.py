@@ -14,7 +14,7 @@ import psutil
 import pytest
 import typer
 
-from artdream.cli import app
+from artdream.cli.main import app
 from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import waiting

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artdream.inspection import DRIVER, UNIT, VENV
+from artdream.cli.remote_check import DRIVER, UNIT, VENV
 from shared.settings import PREFIX, Settings
 from tests.missing import missing
 from tests.stack import free_port

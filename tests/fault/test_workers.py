@@ -17,7 +17,7 @@ from tests.fault.site import Site, Worker
 OBEDIENT = """
 import signal, sys
 from celery.signals import worker_ready
-from artdream.cli import main
+from artdream.cli.main import main
 
 @worker_ready.connect(weak=False)
 def obey(sender, **_):

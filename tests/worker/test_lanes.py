@@ -24,7 +24,7 @@ WORKER = (sys.executable, "-m", "artdream", "worker")
 OBEDIENT = """
 import signal, sys
 from celery.signals import worker_ready
-from artdream.cli import main
+from artdream.cli.main import main
 from worker.consumer import liveness as pulse
 from worker.consumer import watchdog
 
@@ -43,7 +43,7 @@ main()
 HUNGER = 4.0
 IMPATIENT = f"""
 import sys
-from artdream.cli import main
+from artdream.cli.main import main
 from worker.consumer import watchdog
 
 watchdog.EVERY, watchdog.HUNGER = 0.2, {HUNGER}

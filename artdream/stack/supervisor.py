@@ -15,9 +15,9 @@ from types import FrameType
 
 import redis
 
-from artdream.process import Process
-from artdream.report import Report
 from artdream.sample import read_sample
+from artdream.stack.process import Process
+from artdream.stack.report import Report
 from shared.broker.client import AWAY, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, EventReader

@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from artdream.classifier import embed, evaluate, train
-from artdream.dataset import dataset
-from artdream.deploy import deploy
-from artdream.jobs import jobs
-from artdream.networks import networks
-from artdream.options import (
+from artdream.cli.dataset import dataset
+from artdream.cli.deploy import deploy
+from artdream.cli.jobs import jobs
+from artdream.cli.networks import networks
+from artdream.cli.options import (
     DataOption,
     InboxOption,
     OutOption,
@@ -28,8 +27,9 @@ from artdream.options import (
     out,
     reached_settings,
 )
-from artdream.rebuild import rebuild
-from artdream.recipes import recipes
+from artdream.cli.rebuild import rebuild
+from artdream.cli.recipes import recipes
+from artdream.cli.training import embed, evaluate, train
 from shared.broker.client import AWAY, BARRED, refusal
 from shared.broker.preflight import admitted
 from shared.errors import ArtDreamError
@@ -80,8 +80,8 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Drop the sample photo into the inbox once warm.")] = False,
 ) -> None:
     """Run everything on this machine: broker, worker, producer and display. Ctrl-C drains and stops it."""
-    from artdream.report import Report
-    from artdream.stack import Stack
+    from artdream.stack.report import Report
+    from artdream.stack.supervisor import Stack
 
     settings = chosen_settings(inbox=inbox, data=data, port=port, recipe=recipe)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
@@ -127,7 +127,7 @@ def send(
     data: DataOption = None,
 ) -> None:
     """Send photos to be dreamt, any number of them. The same again dreams nothing twice."""
-    from artdream.batches import send_batch
+    from artdream.cli.send import send_batch
 
     for name in recipe or ():
         load_recipe(name)
@@ -145,7 +145,7 @@ def collect(
     data: DataOption = None,
 ) -> None:
     """Collect the dreams of a batch that was sent from this data folder."""
-    from artdream.batches import collect_batch
+    from artdream.cli.send import collect_batch
 
     with reached_settings(data=data) as settings:
         collect_batch(batch, settings, out, wait=wait, out=target)
@@ -197,7 +197,7 @@ def dream(
     ] = None,
 ) -> None:
     """Dream one photo here and now, with no broker at all."""
-    from artdream.offline import dream_file
+    from artdream.cli.dream import dream_file
 
     settings = chosen_settings(recipe=recipe)
     chosen = load_recipe(settings.recipes[0]) if artist is None else painter_recipe(artist, network)
@@ -220,7 +220,7 @@ def look(
     seed: SeedOption = 0,
 ) -> None:
     """Look into a network: paint from noise what makes a layer, a channel or a class fire."""
-    from artdream.offline import look_file
+    from artdream.cli.dream import look_file
 
     if (layer is None) == (class_name is None) or (channel is not None and layer is None):
         raise ArtDreamError("Say what to look at: either --layer, with or without --channel, or --class.")
@@ -243,7 +243,7 @@ def compare(
     canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
 ) -> None:
     """Dream one photo through the same layers of two networks, and as eight painters."""
-    from artdream.offline import compare_file
+    from artdream.cli.dream import compare_file
 
     layers = layer or ["block5", "block8", "block10", "block12", "head"]
     compare_file(source, target, (network, against), layers, known_canvas(canvas), chosen_settings(), out)
@@ -258,7 +258,7 @@ app.command()(rebuild)
 @app.command()
 def status(data: DataOption = None) -> None:
     """Say what is running, what waits, and what went wrong lately."""
-    from artdream.status import show
+    from artdream.cli.status import show
 
     with reached_settings(data=data) as settings:
         show(settings, out)
@@ -267,7 +267,7 @@ def status(data: DataOption = None) -> None:
 @app.command()
 def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
     """Check this machine and installation, one line each, with what to do."""
-    from artdream.doctor import examine
+    from artdream.cli.doctor import examine
 
     if not examine(chosen_settings(inbox=inbox, data=data), out):
         raise typer.Exit(1)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.bars import bar
-from artdream.options import out
+from artdream.cli.options import out
+from artdream.cli.progress import bar
 
 #: Refused files that are named one by one.
 TOLD = 20
@@ -131,7 +131,7 @@ def report(
     import numpy as np
     from PIL import Image, ImageOps
 
-    from artdream.sheet import CELL, Cell, sheet
+    from artdream.cli.contact_sheet import CELL, Cell, sheet
     from worker.training.dataset import PARTS, Dataset
 
     opened = Dataset.open(folder)

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
-from artdream.report import phones_told
+from artdream.stack.report import phones_told
 from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
 from shared.broker.preflight import require_login
 from shared.errors import ArtDreamError

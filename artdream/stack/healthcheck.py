@@ -1,4 +1,6 @@
-"""Whether a part of this machine is at work: `python -m artdream.present worker` ends with 0, or with 1 and why not.
+"""Check whether a part of this machine is at work: `python -m artdream.stack.healthcheck worker`.
+
+It exits with 0, or with 1 and the reason.
 
 For the health checks of containers, which ask twice a minute: it loads half of what the command line does.
 """

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from artdream.bars import bar, progress
-from artdream.networks import networks_of
-from artdream.options import chosen_settings, out
+from artdream.cli.networks import networks_of
+from artdream.cli.options import chosen_settings, out
+from artdream.cli.progress import bar, progress
 from shared.errors import ArtDreamError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def train(
     installation: InstallationOption = None,
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
-    from artdream.home import Home
+    from artdream.cli.network_output import Home
     from worker.quiet_import import importing
 
     with importing():
@@ -171,7 +171,7 @@ def embed(
     """Draw the map of what a network learned: paintings near those that it takes for alike."""
     import numpy as np
 
-    from artdream.home import Home
+    from artdream.cli.network_output import Home
     from worker.quiet_import import importing
 
     with importing():
@@ -221,7 +221,7 @@ def _confused_sheet(evaluation: "Evaluation", target: Path) -> Path:
     import numpy as np
     from PIL import Image, ImageOps
 
-    from artdream.sheet import CELL, Cell, sheet
+    from artdream.cli.contact_sheet import CELL, Cell, sheet
 
     cells = []
     for pair in evaluation.confused:

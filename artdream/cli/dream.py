@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from artdream.sheet import Cell, sheet
+from artdream.cli.contact_sheet import Cell, sheet
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, load_recipe, painter_recipe

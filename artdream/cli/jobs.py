@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.options import DataOption, chosen_settings, group, out, reached_settings
+from artdream.cli.options import DataOption, chosen_settings, group, out, reached_settings
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import State

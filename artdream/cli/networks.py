@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from artdream.options import DataOption, chosen_settings, group, out
+from artdream.cli.options import DataOption, chosen_settings, group, out
 from shared.settings import Settings
 from shared.storage.store import Store
 

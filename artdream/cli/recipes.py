@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.networks import networks_of
-from artdream.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
+from artdream.cli.networks import networks_of
+from artdream.cli.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
 from shared.errors import ArtDreamError
 from shared.recipe.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
 from shared.recipe.recipe import load_recipe, recipe_names
@@ -45,7 +45,7 @@ def sheet(
     recipe: RecipeOption = None,
 ) -> None:
     """Dream one photo in every way, or in those that are chosen, side by side."""
-    from artdream.offline import sheet_file
+    from artdream.cli.dream import sheet_file
 
     settings = chosen_settings(recipe=recipe)
     sheet_file(

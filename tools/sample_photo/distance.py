@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from artdream.sample.field import (
+from tools.sample_photo.field import (
     EYE,
     FAR,
     FOCAL,

@@ -4,7 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from artdream.options import DataOption, out, reached_settings
+from artdream.cli.options import DataOption, out, reached_settings
 from shared.broker.client import connect
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable

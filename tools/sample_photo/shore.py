@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from artdream.sample.distance import linear
-from artdream.sample.field import (
+from tools.sample_photo.distance import linear
+from tools.sample_photo.field import (
     EYE,
     FOCAL,
     HEIGHT,

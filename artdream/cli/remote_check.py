@@ -17,7 +17,7 @@ import redis
 from paramiko.ssh_exception import SSHException
 from rich.console import Console
 
-from artdream.doctor import SKEW
+from artdream.cli.doctor import SKEW
 from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
 from shared.errors import ArtDreamError
 from shared.settings import PREFIX, Settings

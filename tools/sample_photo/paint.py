@@ -1,7 +1,7 @@
 """Paint the project's own sample photo: a mountain lake at golden hour, computed from noise and nothing else.
 
-`python -m artdream.sample.paint [OUT]` writes it as the HEIC that a phone would have made: 2016 x 1512, upright, with
-EXIF and without a position. The same seed gives the same picture.
+`python -m tools.sample_photo.paint [OUT]` writes it as the HEIC that a phone would have made: 2016 x 1512, upright,
+with EXIF and without a position. The same seed gives the same picture.
 
 The scene is a small ray tracer over height fields: `trace` finds the point of the ground that each pixel sees, and
 everything else (light, shadow, snow, haze) is computed there. World coordinates are metres: x to the right, y up with
@@ -16,9 +16,10 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image
 
-from artdream.sample.distance import far_view, forest, mountains, sky
-from artdream.sample.field import EYE, FAR, FOCAL, HEIGHT, HORIZON, QUALITY, SIDE, TAKEN, WIDTH, Array, blur, over
-from artdream.sample.shore import meadow, near_view
+from artdream import sample
+from tools.sample_photo.distance import far_view, forest, mountains, sky
+from tools.sample_photo.field import EYE, FAR, FOCAL, HEIGHT, HORIZON, QUALITY, SIDE, TAKEN, WIDTH, Array, blur, over
+from tools.sample_photo.shore import meadow, near_view
 
 
 def compose() -> Array:
@@ -73,5 +74,5 @@ def save(picture: Image.Image, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("lake.heic")
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sample.__file__).with_name("lake.heic")
     save(paint(), target)
