@@ -17,7 +17,7 @@ from PIL import Image
 
 from artdream.cli.contact_sheet import Cell, sheet
 from artdream.cli.networks import networks_of
-from benchmarks.table import ARTEFACTS, publish
+from benchmarks.report import ARTEFACTS, publish
 from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slug
 from shared.recipe.recipe import load_recipe

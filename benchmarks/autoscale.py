@@ -16,10 +16,10 @@ from typing import Any
 
 import simpy
 
+from benchmarks.autoscaler import SCRAPE, Policy, Prometheus, Scaler, shipped
 from benchmarks.cluster import Cluster, Delays, Steps
 from benchmarks.evening import HOUR, Arrival, Evening
-from benchmarks.scaler import SCRAPE, Policy, Prometheus, Scaler, shipped
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
 from shared.jobs.job import Lane
 
 BOTH = tuple(Lane)

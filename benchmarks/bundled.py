@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from benchmarks.clock import best
+from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
-from benchmarks.table import publish
+from benchmarks.timing import best
 from shared.recipe.canvas import canvas_for
 from shared.recipe.recipe import Ascent
 from worker.backend import compiled, traces, value_and_gradient

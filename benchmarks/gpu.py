@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.table import publish
+from benchmarks.report import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import load_recipe, recipe_names
 from worker.quiet_import import importing
@@ -61,8 +61,8 @@ def measure_recipes(
     rounds: int,
 ) -> None:
     """Measure and publish how long recipes take, one photo at a time and several together."""
-    from benchmarks.clock import best
     from benchmarks.subjects import engine, photo
+    from benchmarks.timing import best
 
     photos = [photo(canvas, round(canvas / ASPECT), number) for number in range(max(batches))]
     rows, found = [], []

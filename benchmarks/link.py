@@ -22,13 +22,13 @@ from typing import Any
 from playwright.sync_api import Page
 
 from benchmarks.latency import photos
-from benchmarks.sleeper import DREAM, Sleeper
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
+from benchmarks.sleeping_dreamer import DREAM, Sleeper
 from shared.jobs.events import Completed, Stage
 from shared.settings import Settings
 from tests.browser import chromium
-from tests.network.link import Line
-from tests.network.venue import WALL, Venue
+from tests.network.emulated_link import Line
+from tests.network.remote_installation import WALL, Venue
 from tests.stack import drop
 
 #: Seconds between a dream and the next guest: never the same, or everything that polls would always be met in step.

@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from benchmarks.clock import seconds
+from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, networks, photo
-from benchmarks.table import publish
+from benchmarks.timing import seconds
 from worker.backend import compiled
 from worker.backend.precision import Precision
 from worker.dreaming.gradient import Slope

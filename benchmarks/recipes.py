@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import publish
+from benchmarks.report import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import load_recipe
 from worker.quiet_import import importing

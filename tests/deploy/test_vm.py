@@ -12,7 +12,7 @@ import pytest
 
 from artdream.cli.remote_check import DRIVER, UNIT, VENV
 from shared.settings import PREFIX, Settings
-from tests.missing import missing
+from tests.skip import missing
 from tests.stack import free_port
 from worker.consumer.shutdown import HANDING_BACK
 

@@ -19,8 +19,8 @@ from shared.settings import Settings
 from shared.storage.store import Store
 from tests import servers
 from tests.browser import chromium
-from tests.display.fork import fork
-from tests.display.studio import Studio
+from tests.display.fake_pipeline import Studio
+from tests.display.forkserver import fork
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.

@@ -12,9 +12,9 @@ from shared.art_map import Place
 from shared.settings import Settings
 from shared.storage.object_names import map_name
 from tests.display.conftest import PATIENCE, Display, until
-from tests.display.studio import Studio
-from tests.display.test_artmap import art_map
-from tests.display.test_routes import ask
+from tests.display.fake_pipeline import Studio
+from tests.display.media.test_routes import ask
+from tests.display.pages.test_art_map import art_map
 
 SCREENS = Path("artefacts/screens")
 

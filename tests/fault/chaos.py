@@ -28,10 +28,10 @@ from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import DREAM_TASK, lists
 from shared.storage.object_names import dream_name, sidecar_name
-from tests.fault import wire
-from tests.fault.report import Hurt, Report, told
-from tests.fault.site import Site, Worker
-from tests.fault.wire import Wire
+from tests.fault import faulty_proxy as wire
+from tests.fault.chaos_report import Hurt, Report, told
+from tests.fault.faulty_proxy import Wire
+from tests.fault.installation import Site, Worker
 from tests.pictures import colours, jpeg
 from tests.servers import S3Server
 from tests.stack import free_port

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault.site import Site
+from tests.fault.installation import Site
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pillow_heif
 from tests.fault.bombs import bombs
 from tests.fault.mutations import mutations
 from tests.pictures import colours, heic
-from tests.producer.profiles import display_p3
+from tests.producer.icc_profiles import display_p3
 
 #: Bytes of the largest real picture that is changed: many small ones tell more than a few large ones.
 LARGEST = 3_000_000

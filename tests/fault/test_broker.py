@@ -11,8 +11,8 @@ import pytest
 from producer.outbox.submission import Intake
 from shared.jobs.events import Completed, Progress
 from shared.jobs.job import Job
-from tests.fault.site import Site
-from tests.fault.wire import State, Wire
+from tests.fault.faulty_proxy import State, Wire
+from tests.fault.installation import Site
 
 
 @pytest.fixture(scope="module")

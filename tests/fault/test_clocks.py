@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from shared.jobs.events import Completed, Started
-from tests.fault.site import Site, Worker
-from tests.missing import missing
+from tests.fault.installation import Site, Worker
+from tests.skip import missing
 
 WORKER = (sys.executable, "-m", "artdream", "worker")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault import oddities
+from tests.fault import special_files as oddities
 from tests.fault.corpus import corpus
-from tests.fault.siege import Siege
+from tests.fault.producer_harness import Siege
 from tests.pictures import colours, jpeg
 
 #: A folder of real pictures, which are damaged as well.

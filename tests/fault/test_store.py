@@ -7,8 +7,8 @@ import pytest
 from shared.jobs.events import Completed, Progress
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.store import Store, StoreError
-from tests.fault.site import Site
-from tests.fault.wire import State, Wire
+from tests.fault.faulty_proxy import State, Wire
+from tests.fault.installation import Site
 from tests.pictures import colours, jpeg
 from tests.servers import S3Server
 

@@ -11,7 +11,7 @@ from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import DREAM_TASK, lists, waiting
 from shared.jobs.state_machine import TRIES
 from shared.jobs.table import WORN
-from tests.fault.site import Site, Worker
+from tests.fault.installation import Site, Worker
 
 #: A worker that can be told to stop eating, as no real one can.
 OBEDIENT = """

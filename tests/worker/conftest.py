@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from shared.settings import Settings
-from tests.worker.house import House
+from tests.worker.jobs.processor_harness import House
 from worker.dreaming.engine import Engine
 
 

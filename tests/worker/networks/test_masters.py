@@ -12,7 +12,7 @@ from shared.recipe.painters import NETWORK, PAINTERS
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.store import Store
 from tests.pictures import colours, jpeg
-from tests.worker.test_engine import landscape
+from tests.worker.dreaming.test_engine import landscape
 from worker import networks
 from worker.backend import traces
 from worker.dreaming.engine import Engine

@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
-from tests.worker.networks.originals import saved
-from tests.worker.networks.test_kerasfile import classifier
+from tests.worker.networks.keras_models import saved
+from tests.worker.networks.loaders.test_keras_file import classifier
 from worker.networks import Networks
 
 CARD = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "source": "trained here"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import ArtDreamError
-from tests.worker.networks.originals import pictures, published, randomised, saved
+from tests.worker.networks.keras_models import pictures, published, randomised, saved
 from tests.worker.training.paintings import HANDS, paint_folders
 from worker.networks.loaders.keras_applications import MEANS
 from worker.networks.loaders.keras_file import load_keras

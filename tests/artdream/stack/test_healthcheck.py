@@ -1,0 +1,93 @@
+"""What a container's health check is told: a part counts as well only where it does its work."""
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from artdream.stack.healthcheck import HUNGER, _here, require_work
+from shared.errors import ArtDreamError
+from shared.monitoring.heartbeat import Part, Register
+from shared.settings import Settings
+from tests.stack import free_port
+from worker.jobs.process_id import name_of
+
+
+@pytest.fixture
+def register(client: redis.Redis) -> Register:
+    return Register(client)
+
+
+def wrong(settings: Settings, part: Part = Part.WORKER) -> str:
+    with pytest.raises(ArtDreamError) as raised:
+        require_work(settings, part)
+    return str(raised.value)
+
+
+def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: Register) -> None:
+    assert "No worker of this machine has been heard of" in wrong(settings)
+    register.announce(Part.WORKER, name_of(7), "warming up")
+    assert "No worker of this machine is warm: warming up" in wrong(settings)
+    register.announce(Part.WORKER, name_of(7), "ready")
+    require_work(settings, Part.WORKER)
+
+
+def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: Register) -> None:
+    register.announce(Part.WORKER, "elsewhere-7", "ready")
+    assert "No worker of this machine" in wrong(settings)
+    assert not _here(f"{name_of(7)}".replace("-7", "0-7"))
+
+
+def test_a_worker_that_leaves_jobs_waiting_is_not_well(
+    settings: Settings, register: Register, client: redis.Redis
+) -> None:
+    """It announces itself all the while."""
+    register.announce(Part.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1)
+    require_work(settings, Part.WORKER)
+    client.lpush("live", "{}")
+    assert "Jobs wait" in wrong(settings)
+    register.announce(Part.WORKER, name_of(8), "dreaming", since=time.time() - HUNGER - 1)
+    require_work(settings, Part.WORKER)
+
+
+def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
+    settings: Settings, register: Register, client: redis.Redis
+) -> None:
+    register.announce(Part.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
+    client.lpush("live", "{}")
+    require_work(settings, Part.WORKER)
+    client.lpush("batch", "{}")
+    assert "Jobs wait" in wrong(settings)
+
+
+def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: Register) -> None:
+    assert "No producer of this machine" in wrong(settings, Part.PRODUCER)
+    register.announce(Part.PRODUCER, name_of(7), "watching")
+    require_work(settings, Part.PRODUCER)
+
+
+def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() -> None:
+    port = free_port()
+    settings = Settings(broker_url="redis://127.0.0.1:1/0", port=port, _env_file=None)
+    assert f"The display does not answer at http://127.0.0.1:{port}/" in wrong(settings, Part.DISPLAY)
+    with http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        require_work(settings, Part.DISPLAY)
+        server.shutdown()
+
+
+def test_a_broker_that_is_away_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "artdream.stack.healthcheck", "worker"],
+        cwd=Path(__file__).parents[3],
+        env={"ARTDREAM_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "ARTDREAM_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1

@@ -1,0 +1,255 @@
+"""The operator's console, in a real browser."""
+
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from shared.jobs.events import STREAM
+from shared.jobs.job import State
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Part, Register
+from shared.runtime_settings import read_steering, steer
+from shared.settings import Settings
+from shared.storage.object_names import dream_name, sidecar_name
+from tests.display.conftest import PATIENCE, Display, until
+from tests.display.fake_pipeline import Studio
+from tests.display.media.test_routes import ask
+
+PASSCODE = "open sesame"
+
+
+@pytest.fixture
+def display_settings(display_settings: Settings) -> Settings:
+    inbox = display_settings.data.parent / "inbox"
+    inbox.mkdir()
+    return display_settings.model_copy(update={"passcode": Settings(passcode=PASSCODE).passcode, "inbox": inbox})
+
+
+@pytest.fixture
+def open_page(browser: Browser, display: Display) -> Iterator[Callable[..., Page]]:
+    contexts = []
+
+    def open_page(path: str, width: int = 1440, height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(display.url + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def enter(page: Page) -> Page:
+    page.get_by_label("passcode").fill(PASSCODE)
+    page.get_by_role("button").click()
+    page.get_by_role("tab", name="Dreams").wait_for()
+    return page
+
+
+@pytest.fixture
+def console(open_page: Callable[..., Page]) -> Page:
+    return enter(open_page("/console"))
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def test_who_does_not_know_the_passcode_sees_nothing(
+    open_page: Callable[..., Page], display: Display, studio: Studio
+) -> None:
+    job = studio.dream((1, 2, 3))
+    page = open_page("/console")
+    page.get_by_label("passcode").fill("a wrong guess")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("This is not the passcode.")
+    assert ask(display, "/console/export.zip").status == 303
+    assert ask(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
+    # Nor does who goes around the entrance, straight to Streamlit's page.
+    page.goto(display.url + "/console/")
+    page.wait_for_timeout(1500)
+    assert page.get_by_role("tab").count() == 0
+
+
+def test_who_guesses_is_told_to_wait(open_page: Callable[..., Page]) -> None:
+    page = open_page("/console")
+    for _ in range(6):
+        page.get_by_label("passcode").fill("a wrong guess")
+        page.get_by_role("button").click()
+        page.wait_for_load_state()
+    expect(page.get_by_role("status")).to_contain_text("Too many wrong passcodes")
+
+
+def test_a_form_of_another_page_opens_nothing(display: Display) -> None:
+    assert ask(display, "/console/enter", method="POST", Origin="http://elsewhere.example").status == 403
+
+
+def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -> None:
+    console.reload()
+    console.get_by_role("tab", name="Dreams").wait_for()
+    console.get_by_role("link", name="Lock").click()
+    expect(console.get_by_label("passcode")).to_be_visible()
+
+
+def test_the_operator_sees_who_works_and_who_only_breathes(console: Page, studio: Studio) -> None:
+    register = Register(studio.client)
+    register.announce(Part.WORKER, "gpu-1", "ready", since=time.time() - 100)
+    studio.photo((1, 2, 3))
+
+    def said() -> bool:
+        register.announce(Part.WORKER, "gpu-1", "ready", since=time.time() - 100)
+        return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
+
+    until(said, "the worker is said not to consume")
+
+
+def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, studio: Studio) -> None:
+    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    studio.client.xadd(STREAM, {"event": "{"})
+    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(timeout=1000 * PATIENCE)
+
+
+def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
+    console: Page, open_page: Callable[..., Page], studio: Studio
+) -> None:
+    steer(studio.client, approval=True)
+    wall = open_page("/")
+    wall.wait_for_selector(".wall[data-scene=invitation]")
+    job = studio.dream((1, 2, 3))
+    tab(console, "Dreams")
+    console.get_by_role("button", name="Refresh").first.click()
+    button = console.get_by_role("button", name="Approve", exact=True)
+    expect(button).to_be_visible()
+    assert wall.locator(f"[data-job-id='{job.id}']").count() == 0
+    button.click()
+    wall.wait_for_selector(f".wall[data-scene=dream] img[data-dream='{dream_name(job.id)}']")
+
+
+def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
+    console: Page, open_page: Callable[..., Page], studio: Studio, display: Display
+) -> None:
+    job = studio.dream((1, 2, 3))
+    wall, gallery = open_page("/"), open_page("/gallery")
+    wall.wait_for_selector(f"img[data-dream='{dream_name(job.id)}']")
+    gallery.wait_for_selector(f"[data-job-id='{job.id}']")
+    tab(console, "Dreams")
+    console.get_by_role("button", name="Refresh").first.click()
+    console.get_by_role("button", name="Delete", exact=True).click()
+    console.get_by_role("button", name="Delete for good").click()
+    wall.wait_for_selector(".wall[data-scene=invitation]")
+    until(lambda: gallery.locator(f"[data-job-id='{job.id}']").count() == 0, "the dream leaves the gallery")
+    until(lambda: studio.store.get(sidecar_name(job.id)) is None, "the dream leaves the store")
+    assert wall.locator("img[src]").count() == 0
+    assert ask(display, f"/pictures/{dream_name(job.id)}").status == 404
+    display.stop()
+    display.start()  # nor does a display that starts find it
+    wall.reload()
+    wall.wait_for_selector(".wall[data-scene=invitation]")
+
+
+def test_a_failed_job_and_a_file_set_aside_are_tried_again(
+    console: Page, studio: Studio, display_settings: Settings
+) -> None:
+    job = studio.photo((4, 4, 4))
+    studio.fail(studio.start(job))
+    quarantine = display_settings.data / "quarantine"
+    quarantine.mkdir(parents=True)
+    (quarantine / "abcd1234-IMG_7.HEIC").write_bytes(b"cut")
+    (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
+    tab(console, "Faults")
+    console.get_by_role("button", name="Refresh").last.click()
+    expect(console.get_by_text("It cannot be dreamt.")).to_be_visible()
+    expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
+    console.get_by_role("button", name="Try again").first.click()
+    until(lambda: JobTable(studio.client).state(job.id) is State.QUEUED, "the job is in its lane again")
+    console.get_by_role("button", name="Try again").last.click()
+    until(lambda: [file.read_bytes() for file in display_settings.inbox.glob("*.HEIC")] == [b"cut"], "the file is back")
+    assert list(quarantine.iterdir()) == []
+
+
+def test_the_operator_steers_and_everybody_hears(console: Page, studio: Studio, display_settings: Settings) -> None:
+    tab(console, "Steering")
+    console.get_by_text("Pause the intake").click()
+    console.get_by_role("button", name="Apply").click()
+    until(lambda: read_steering(studio.client, display_settings).paused, "the intake is paused")
+    tab(console, "Now")
+    expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * PATIENCE)
+
+
+#: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
+CONTRAST = """(element) => {
+  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  let behind = element;
+  while ((rgb(getComputedStyle(behind).backgroundColor)[3] ?? 1) < 1) behind = behind.parentElement;
+  const [dark, bright] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor]
+    .map((text) => light(rgb(text))).sort((one, other) => one - other);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+
+
+def test_what_stands_on_the_accent_can_be_read(console: Page, studio: Studio) -> None:
+    steer(studio.client, recipes=("lines",))
+    tab(console, "Steering")
+    apply = console.get_by_role("button", name="Apply").locator("p")
+    assert apply.evaluate(CONTRAST) >= 4.5
+    console.reload()
+    tab(console, "Steering")
+    assert console.get_by_title("lines", exact=True).evaluate(CONTRAST) >= 4.5
+    for name in ("Now", "Steering"):
+        assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST) >= 4.5
+
+
+def test_all_dreams_are_saved_as_a_zip(console: Page, studio: Studio) -> None:
+    jobs = [studio.dream((10 * number, 0, 0)) for number in range(1, 4)]
+    tab(console, "Steering")
+    with console.expect_download() as download:
+        console.get_by_text("Save all dreams as a zip").click()
+    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as saved:
+        assert saved.testzip() is None
+        assert len(saved.namelist()) == 3 * len(jobs)
+        dreams = {saved.read(name) for name in saved.namelist() if name.endswith(f"{jobs[0].id[:8]}.jpg")}
+    assert dreams == {studio.store.get(dream_name(jobs[0].id))}
+
+
+def test_the_console_speaks_german_from_the_entrance_on(open_page: Callable[..., Page], studio: Studio) -> None:
+    studio.dream((1, 2, 3))
+    page = open_page("/console?lang=de")
+    page.get_by_label("Das Kennwort").fill("falsch geraten")
+    page.get_by_role("button", name="Konsole öffnen").click()
+    expect(page.get_by_role("status")).to_have_text("Das ist nicht das Kennwort.")
+    page.get_by_label("Das Kennwort").fill(PASSCODE)
+    page.get_by_role("button", name="Konsole öffnen").click()
+    expect(page.get_by_text("Kein Worker ist da")).to_be_visible()
+    for name, said in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
+        tab(page, name)
+        expect(page.get_by_role("button", name=said).last).to_be_visible()
+    page.get_by_role("link", name="Abschließen").click()
+    expect(page.get_by_label("Das Kennwort")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1920, 1440, 390])
+def test_the_console_needs_no_sideways_scroll(open_page: Callable[..., Page], studio: Studio, width: int) -> None:
+    studio.dream((1, 2, 3))
+    page = enter(open_page("/console", width, 844))
+    for name in ("Now", "Dreams", "Faults", "Steering"):
+        tab(page, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_a_passcode_there_is_no_console(browser: Browser, display_settings: Settings, studio: Studio) -> None:
+    display = Display(display_settings.model_copy(update={"passcode": None}))
+    display.start()
+    answer = ask(display, "/console")
+    assert answer.status == 404
+    assert b"set ARTDREAM_PASSCODE" in answer.body  # type: ignore[attr-defined]
+    display.stop()

@@ -1,0 +1,43 @@
+"""The display's web server."""
+
+import socket
+import time
+from urllib.request import urlopen
+
+import pytest
+
+from display.server import serve
+from display.state.event_hub import ANNOUNCE
+from shared.errors import ArtDreamError
+from shared.monitoring.heartbeat import Part, Register
+from shared.settings import Settings
+from tests.display.conftest import Display, Valkey, until
+from tests.display.fake_pipeline import Studio
+
+
+def test_a_taken_port_is_said_in_one_sentence(display_settings: Settings) -> None:
+    with (
+        socket.create_server(("127.0.0.1", display_settings.port)),
+        pytest.raises(ArtDreamError, match=f"port {display_settings.port}"),
+    ):
+        serve(display_settings)
+
+
+def test_the_page_is_dark_from_its_first_moment(display: Display) -> None:
+    with urlopen(display.url) as answer:
+        assert b"<head><style>html { background: #0b0a09 }</style>" in answer.read()
+
+
+def test_a_display_says_that_it_is_there(display: Display, studio: Studio) -> None:
+    register = Register(studio.client)
+    until(lambda: bool(register.present()), "the display announces itself")
+    (presence,) = register.present()
+    assert (presence.part, presence.state, presence.detail) == (Part.DISPLAY, "showing", display.url)
+
+
+def test_a_display_ends_quickly_also_where_the_broker_hangs(display: Display, valkey: Valkey, studio: Studio) -> None:
+    until(lambda: bool(Register(studio.client).present()), "the display announces itself")
+    valkey.hang()
+    time.sleep(ANNOUNCE)  # the next announcement hangs by now
+    _, _, seconds = display.stop()
+    assert seconds < 5

@@ -1,0 +1,112 @@
+"""Nothing runs with a broker that anybody reads along with, or a secret that everybody knows, unless it is told to."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.broker.policy import placeholder, protected
+from shared.errors import ArtDreamError
+
+ROOT = Path(__file__).parents[3]
+
+#: One of no example.
+OWN = "hunter-at-dusk"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://127.8.8.8/0",
+        "redis://[::1]:6379/0",
+        "redis://localhost/0",
+        "redis:///0",
+        "unix:///run/redis.sock",
+        f"redis://:{OWN}@localhost:6379/3",
+    ],
+)
+def test_a_broker_on_this_machine_needs_no_protection(address: str) -> None:
+    assert protected(address) == address
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "vm.example", "localhost.example", "[2001:db8::1]", "0.0.0.0"])
+def test_a_broker_elsewhere_is_not_spoken_to_in_the_clear(host: str) -> None:
+    """Fails where `_local` says True."""
+    address = f"redis://:{OWN}@{host}:6379/0"
+    with pytest.raises(ArtDreamError, match="in the clear") as told:
+        protected(address)
+    sentence = str(told.value)
+    assert OWN not in sentence
+    assert all(way in sentence for way in ("rediss://", "ARTDREAM_SSH", "ARTDREAM_INSECURE_BROKER=true"))
+    assert protected(address, insecure=True) == address
+
+
+def test_a_second_broker_cannot_hide_behind_the_first() -> None:
+    """kombu takes several addresses; fails without the look for a semicolon."""
+    with pytest.raises(ArtDreamError, match="semicolon"):
+        protected(f"redis://:{OWN}@127.0.0.1:6379/0;redis://:{OWN}@10.0.0.7/0")
+
+
+def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
+    """kombu alone would check nothing; fails without the options."""
+    address = protected(f"rediss://artdream:{OWN}@vm.example:6380/0")
+    assert "ssl_cert_reqs=required" in address
+    assert "ssl_check_hostname=true" in address
+
+
+@pytest.mark.parametrize(
+    "option", ["ssl_cert_reqs=none", "ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs=optional", "ssl_check_hostname=False"]
+)
+def test_a_certificate_that_nobody_checks_is_refused(option: str) -> None:
+    """Fails without the loop over the options."""
+    with pytest.raises(ArtDreamError, match="anybody may pretend to be the broker") as told:
+        protected(f"rediss://artdream:{OWN}@vm.example:6380/0?{option}", insecure=True)
+    assert OWN not in str(told.value)
+
+
+def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    address, missing, other = f"rediss://artdream:{OWN}@vm.example/0", tmp_path / "missing.crt", tmp_path / "other.crt"
+    with pytest.raises(ArtDreamError, match=r"missing\.crt cannot be read \(No such file"):
+        protected(address, authority=missing)
+    other.write_text("Dear diary")
+    with pytest.raises(ArtDreamError, match=r"other\.crt holds no certificate"):
+        protected(address, authority=other)
+
+
+def test_a_broker_elsewhere_has_a_password() -> None:
+    """Fails without the look for one."""
+    for address in ("rediss://vm.example/0", "rediss://artdream:@vm.example/0"):
+        with pytest.raises(ArtDreamError, match="has no password"):
+            protected(address)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("", "  ", "changeme", "change-me", "CHANGE_ME!", "password", "Password123!", "secret", "mysecretpassword"),
+        *("<password>", "<your secret here>", "${REDIS_PASSWORD}", "$PASSWORD", "xxxxxxxxxxxx", "********", "12345678"),
+        *("foobared", "artdream", "changemechangemechangeme"),
+    ],
+)
+def test_what_everybody_knows_is_no_secret(secret: str) -> None:
+    """Fails where `placeholder` says False."""
+    assert placeholder(secret)
+    if secret.strip() and not set(secret) & set("<>{}$ "):
+        with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows"):
+            protected(f"redis://:{secret}@localhost/0")
+
+
+@pytest.mark.parametrize(
+    "secret", [OWN, "open sesame", "9f1c2b7e5a", "theodora", "$3cr4mbl3d-eggs", "my-aunt-Emily-1931"]
+)
+def test_what_somebody_chose_is_one(secret: str) -> None:
+    assert not placeholder(secret)
+
+
+def test_no_password_of_our_own_papers_works() -> None:
+    """Whoever copies an example is told to choose; fails where a paper shows another password."""
+    papers = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / ".env.example"]
+    shown = [found for paper in papers for found in re.findall(r"rediss?://[^\s@/]*:([^\s@/]+)@", paper.read_text())]
+    assert shown
+    assert [one for one in shown if not placeholder(one)] == []

@@ -1,0 +1,109 @@
+"""The seam does on every computing library what can be said in numbers. Run by test_jax.py on JAX as well."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from numpy.typing import NDArray
+
+from worker.backend import compiled, resized, rolled, traces, value_and_gradient
+
+ROOT = Path(__file__).parents[3]
+
+PICTURES: tuple[tuple[int | None, ...], str] = ((None, None, None, 3), "float32")
+
+
+def noise(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def between(length: int, wanted: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+    """The two neighbours of each wanted position, its pixels half a pixel from the border, and the second's share."""
+    places = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
+    first = np.floor(places).astype(int)
+    return first, np.minimum(first + 1, length - 1), places - first
+
+
+def bilinear(pictures: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    top, bottom, down = between(pictures.shape[1], height)
+    left, right, across = between(pictures.shape[2], width)
+    rows = pictures[:, top] * (1 - down)[:, None, None] + pictures[:, bottom] * down[:, None, None]
+    return rows[:, :, left] * (1 - across)[:, None] + rows[:, :, right] * across[:, None]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 9), (24, 30), (13, 47), (31, 8)])
+def test_pictures_are_scaled_up_and_down_without_averaging(size: tuple[int, int]) -> None:
+    pictures = noise(2, 12, 15, 3)
+    np.testing.assert_allclose(np.asarray(resized(pictures, *size)), bilinear(pictures, *size), atol=1e-5)
+
+
+def test_each_picture_is_rolled_by_its_own_shift() -> None:
+    pictures, shifts = noise(3, 8, 10, 3), np.array([[2, -3], [0, 0], [-9, 25]], np.int32)
+    expected = [np.roll(one, shift, (0, 1)) for one, shift in zip(pictures, shifts, strict=True)]
+    assert np.array_equal(np.asarray(rolled(pictures, shifts)), np.stack(expected))
+
+
+def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling() -> None:
+    picture, shifts = noise(2, 6, 8, 3), np.array([[1, 2], [3, -4]], np.int32)
+
+    def score(x: Any) -> Any:
+        return ops.sum(ops.square(rolled(resized(x, 12, 16), shifts)), axis=(1, 2, 3))
+
+    value, gradient = value_and_gradient(score, ops.convert_to_tensor(picture))
+    nudge = 0.01 * noise(2, 6, 8, 3)
+    ahead, behind = (np.sum(np.asarray(score(picture + sign * nudge), np.float64)) for sign in (1, -1))
+    assert np.asarray(value).shape == (2,)
+    assert (ahead - behind) / 2 == pytest.approx(float(np.sum(np.asarray(gradient) * nudge)), rel=1e-3)
+
+
+def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
+    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(noise(1, 4, 4, 3)))  # noqa: ARG005
+    assert np.array_equal(np.asarray(gradient), np.zeros((1, 4, 4, 3)))
+
+
+def test_a_compiled_function_takes_any_shape_and_traces_none_twice() -> None:
+    double = compiled(lambda x: 2 * x, takes=[PICTURES])
+    shapes = [(1, 4, 6, 3), (2, 6, 4, 3)]
+    for shape in shapes:
+        assert np.array_equal(np.asarray(double(noise(*shape))), 2 * noise(*shape))
+    before = traces()
+    for shape in shapes:
+        double(noise(*shape))
+    assert traces() == before > 0
+
+
+def test_numbers_of_another_type_become_what_was_said() -> None:
+    root = compiled(lambda x: ops.sqrt(x), takes=[((), "float32")])
+    assert np.asarray(root(np.float64(2))).dtype == np.float32
+
+
+def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_compiled() -> None:
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
+    look = compiled(lambda x: model(x), takes=[PICTURES], reads=model)
+    first = np.asarray(look(noise(1, 8, 8, 3)))
+    before = traces()
+    model.set_weights([-weight for weight in model.get_weights()])
+    np.testing.assert_allclose(np.asarray(look(noise(1, 8, 8, 3))), -first, atol=1e-6)
+    assert traces() == before
+
+
+@pytest.mark.parametrize(
+    ("chosen", "missing", "sentence"),
+    [
+        ("torch", "", "KERAS_BACKEND=torch is not supported: say tensorflow, or jax."),
+        ("numpy", "", "KERAS_BACKEND=numpy is not supported: say tensorflow, or jax."),
+        ("jax", "jax", "KERAS_BACKEND=jax needs JAX, which is not installed here: install `artdream[jax]`."),
+    ],
+)
+def test_another_library_is_refused_in_one_sentence(chosen: str, missing: str, sentence: str) -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({missing.split()!r})); import worker.app"
+    environment = os.environ | {"KERAS_BACKEND": chosen}
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == f"shared.errors.ArtDreamError: {sentence}"

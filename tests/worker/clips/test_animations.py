@@ -1,0 +1,116 @@
+"""A clip shows the photo, how it dreams, and the dream; and it can be looked at for ever."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.worker.clips.videos import Picture, apart, dreamt, scaled
+from worker.clips.animations import Morph, Zoom, even
+
+
+def middle(picture: Picture, share: float) -> Picture:
+    """Return the part in the middle whose sides are a share of the picture's."""
+    height, width, _ = picture.shape
+    rows, columns = round(height * share / 2), round(width * share / 2)
+    return picture[height // 2 - rows : height // 2 + rows, width // 2 - columns : width // 2 + columns]
+
+
+def test_a_clip_begins_with_the_photo_and_reaches_the_dream() -> None:
+    pictures = dreamt()
+    clip = list(Morph(pictures))
+    np.testing.assert_array_equal(clip[0], pictures[0])
+    assert any(np.array_equal(shown, pictures[-1]) for shown in clip)
+    assert len(clip) / Morph(pictures).rate == pytest.approx(6)
+
+
+def test_a_clip_goes_through_the_frames() -> None:
+    photo, dream = dreamt(2)
+    frame = 255 - photo
+    assert min(apart(shown, frame) for shown in Morph([photo, frame, dream])) < 4
+    assert min(apart(shown, frame) for shown in Morph([photo, dream])) > 20
+
+
+def test_photo_and_dream_are_held_for_a_moment() -> None:
+    pictures = dreamt()
+    clip = list(Morph(pictures))
+    for held in (pictures[0], pictures[-1]):
+        assert sum(apart(shown, held) < 1 for shown in clip) > 12
+
+
+def test_a_clip_moves_evenly_however_uneven_the_frames_are() -> None:
+    photo, dream = dreamt(2)
+    early = np.clip(photo + 0.02 * (dream.astype(np.float32) - photo), 0, 255).astype(np.uint8)
+    uneven = [apart(*pair) for pair in pairwise(Morph([photo, early, early, early, dream]))]
+    even_ = [apart(*pair) for pair in pairwise(Morph([photo, dream]))]
+    assert max(uneven) < 1.5 * max(even_)
+
+
+def test_the_clip_loops_without_a_jump() -> None:
+    clip = list(Morph(dreamt()))
+    assert apart(clip[-1], clip[0]) <= max(apart(*pair) for pair in pairwise(clip))
+
+
+def test_the_photo_hangs_small_in_the_middle_of_its_dream() -> None:
+    pictures = dreamt(2, (320, 240))
+    photo, dream = pictures
+    first = next(iter(Zoom(pictures)))
+    hung = middle(first, Zoom.NESTED / 2)
+    assert apart(hung, scaled(middle(photo, 1 / 2), like=hung)) < 8
+    assert apart(hung, middle(dream, Zoom.NESTED / 2)) > 20
+    np.testing.assert_array_equal(first[:90], dream[:90])
+
+
+def test_the_zoom_ends_where_it_began() -> None:
+    for size in ((160, 120), (120, 160), (131, 131)):
+        clip = list(Zoom(dreamt(size=size)))
+        for share in (1, Zoom.NESTED, Zoom.NESTED / 2):
+            near = [middle(shown, share) for shown in (*clip[-5:], *clip[:5])]
+            steps = [apart(*pair) for pair in pairwise(near)]
+            assert steps[4] < 1.3 * max(steps[:4] + steps[5:])
+
+
+def test_the_zoom_goes_on_at_one_speed() -> None:
+    # On a picture with detail everywhere the change from one moment to the next is the speed.
+    rng = np.random.default_rng(0)
+    dream = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    clip = list(Zoom([dream, dream]))
+    steps = [apart(*pair) for pair in pairwise(clip)]
+    assert max(steps) < 3 * min(steps)
+    assert max(abs(after - before) for before, after in pairwise(steps)) < 0.15 * max(steps)
+
+
+def test_the_zoom_has_no_border_and_no_seam() -> None:
+    white = np.full((120, 160, 3), 255, np.uint8)
+    for shown in Zoom([white, white]):
+        assert shown.min() >= 254
+
+
+def test_the_photo_dreams_while_it_comes_near() -> None:
+    photo, dream = np.zeros((120, 160, 3), np.uint8), np.full((120, 160, 3), 200, np.uint8)
+    clip = list(Zoom([photo, dream]))
+    assert clip[0][60, 80, 0] < 5
+    # The photo grows over a point that was dream, and is dream there when it has come.
+    point = [int(shown[60, 66, 0]) for shown in clip]
+    assert point[0] == 200
+    assert min(point) < 30
+    assert point[-len(point) // 10] > 190
+
+
+def test_videos_keep_the_aspect_with_even_sides() -> None:
+    assert even(864, 1536, 1080) == (1080, 608)
+    assert even(1536, 1152, 1080) == (810, 1080)
+    assert even(372, 640, 1080) == (640, 372)
+    assert even(101, 99, 1080) == (98, 100)
+    assert even(3, 900, 1080) == (900, 16)
+
+
+def test_a_photo_that_is_a_mere_line_has_clips_too() -> None:
+    pictures = dreamt(2, (300, 3))
+    for film in (Morph(pictures), Zoom(pictures)):
+        assert next(iter(film)).shape == (16, 300, 3)
+
+
+def test_a_photo_without_a_dream_is_no_clip() -> None:
+    with pytest.raises(ValueError, match="1 picture cannot"):
+        Morph(dreamt(2)[:1])

@@ -1,0 +1,103 @@
+"""Each pool process has a GPU of its own; how much of its memory is taken is told, and nothing where there is none."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from worker.consumer.gpus import PROGRAM, Cards, pin
+
+ROOT = Path(__file__).parents[3]
+
+
+def told() -> dict[tuple[str, str], float]:
+    return {(s.labels["gpu"], s.labels["what"]): s.value for family in Cards().collect() for s in family.samples}
+
+
+def test_without_a_card_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert told() == {}
+
+
+@pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="needs a GPU of NVIDIA's and its driver")
+def test_the_memory_of_each_card_is_told_in_bytes() -> None:
+    memory = told()
+    assert {what for _, what in memory} == {"used", "total"}
+    for gpu, _ in memory:
+        assert 0 <= memory[gpu, "used"] <= memory[gpu, "total"]
+        assert memory[gpu, "total"] > 2**30
+
+
+def pinned(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> tuple[str | None, str | None]:
+    with monkeypatch.context() as patch:
+        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+            patch.setenv(name, "")  # or what `pin` sets would stay
+            patch.delenv(name)
+        if visible is not None:
+            patch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        pin(index)
+        return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
+
+
+@pytest.fixture
+def two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / PROGRAM
+    program.write_text("#!/bin/sh\necho '0, 10, 80000'\necho '1, 20, 80000'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_each_process_of_a_pool_sees_a_card_of_its_own(two_cards: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pinned(0, monkeypatch, None) == ("0", "PCI_BUS_ID")
+    assert pinned(1, monkeypatch, None) == ("1", "PCI_BUS_ID")
+    assert pinned(2, monkeypatch, None) == ("0", "PCI_BUS_ID")
+
+
+def test_a_machine_with_one_card_or_none_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pinned(0, monkeypatch, None) == (None, None)
+    (tmp_path / PROGRAM).write_text("#!/bin/sh\necho '0, 10, 80000'\n")
+    (tmp_path / PROGRAM).chmod(0o755)
+    assert pinned(0, monkeypatch, None) == (None, None)
+
+
+def test_cards_that_somebody_chose_are_shared_out_and_no_others(
+    two_cards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [pinned(index, monkeypatch, "GPU-aa, GPU-bb")[0] for index in (0, 1)] == ["GPU-aa", "GPU-bb"]
+    for one in ("1", "", "-1"):
+        assert pinned(0, monkeypatch, one) == (one, None)
+
+
+def test_a_pool_process_has_its_card_before_it_imports_what_computes(two_cards: None) -> None:
+    """Fails where `PoolProcess.begin` imports the studio first: CUDA reads the variable once."""
+    program = """
+import os, sys, time
+from billiard.pool import Pool
+from shared.jobs.job import Lane
+from shared.settings import Settings
+from worker.app import PoolProcess, engine
+from worker.consumer.flow_control import Appetite
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("keras", "tensorflow", "jax"):
+            os.write(1, os.environ.get("CUDA_VISIBLE_DEVICES", "none").encode() + b"\\n")  # whole, beside the other's
+            time.sleep(60)
+
+sys.meta_path.insert(0, Finder())
+settings = Settings(broker_url="redis://127.0.0.1:1/0", _env_file=None)
+pool = Pool(2, PoolProcess(settings, Appetite(2), list(Lane), engine).begin)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        try:
+            assert {parent.stdout.readline(), parent.stdout.readline()} == {"0\n", "1\n"}
+        finally:
+            for process in [*psutil.Process(parent.pid).children(recursive=True), parent]:
+                process.kill()

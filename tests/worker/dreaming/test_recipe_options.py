@@ -1,0 +1,278 @@
+"""Each way to dream does what it says, seen in the finished picture."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.errors import ArtDreamError
+from shared.storage.object_names import reference_name
+from shared.storage.store import Store
+from tests.worker.dreaming.test_engine import (
+    BLOCK10,
+    ENGINE,
+    NETWORKS,
+    Pixels,
+    difference,
+    dream,
+    fired,
+    landscape,
+    recipe_of,
+    seen,
+)
+from worker.dreaming import gradient as slope
+from worker.dreaming import octaves as ascent
+from worker.dreaming.engine import Engine
+from worker.dreaming.objectives import content, gram
+from worker.dreaming.reference_images import References
+from worker.jobs.frames import jpeg
+from worker.networks import Networks
+from worker.networks.network import to_picture
+
+ADAM = {"optimiser": "adam", "jitter": 0, "step": 0.05, "octaves": 2, "steps": 12}
+STYLE = {"kind": "style", "layers": {"block1": 1, "block4": 1}, "reference": "house/night.jpg"}
+
+
+def artwork(name: str) -> Pixels:
+    return References().draw(name, 0).pixels
+
+
+def style_distance(pixels: Pixels, name: str) -> float:
+    """How far a picture's Gram matrices are from an artwork's, relative to these."""
+    long_side = max(pixels.shape)
+    shrunk = Image.fromarray(artwork(name))
+    shrunk.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+    apart = []
+    for layer in STYLE["layers"]:
+        mine, its = (np.asarray(gram(seen(one, layer)[None])) for one in (pixels, np.asarray(shrunk)))
+        apart.append(((mine - its) ** 2).sum() / (its**2).sum())
+    return float(np.mean(apart))
+
+
+def test_a_channel_asked_for_fires_more_than_any_other_way_makes_it() -> None:
+    asked = dream(landscape(), recipe_of({"kind": "channels", "layer": "block10", "channels": [102]}), seed=1)
+    others = [landscape(), dream(landscape(), recipe_of(BLOCK10), seed=1)]
+    strength = [float(seen(pixels, "block10")[..., 102].mean()) for pixels in (asked, *others)]
+    assert strength[0] > max(strength[1:]) + 1
+
+
+def test_more_peacock_is_more_peacock_and_the_sidecar_can_prove_it() -> None:
+    dreamt = ENGINE.dream(landscape(), recipe_of({"kind": "classes", "classes": ["Peacock"]}), seed=1)
+    first, *others = dreamt.verdicts
+    assert first.name == "peacock"
+    assert first.photo < 0.05 < 0.5 < first.dream
+    assert len(others) >= 4
+    network = NETWORKS.load("lite")
+    assert first.dream == pytest.approx(float(network.probabilities(dreamt.pixels)[network.class_index("peacock")]))
+
+
+def test_a_recipe_without_a_class_claims_nothing() -> None:
+    assert ENGINE.dream(landscape(), recipe_of(BLOCK10), seed=1).verdicts == ()
+
+
+def test_a_style_moves_the_picture_towards_its_artwork_and_not_towards_another() -> None:
+    painted = dream(landscape(), recipe_of(STYLE, ascent=ADAM), seed=1)
+    assert style_distance(painted, "house/night.jpg") < 0.5 * style_distance(landscape(), "house/night.jpg")
+    assert style_distance(painted, "house/night.jpg") < style_distance(painted, "house/mosaic.jpg")
+
+
+def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
+    def apart(pixels: Pixels) -> float:
+        return float(np.square(seen(pixels, "block6") - seen(landscape(256, 192), "block6")).mean())
+
+    free = dream(landscape(256, 192), recipe_of(STYLE, ascent=ADAM), seed=1)
+    held = dream(
+        landscape(256, 192), recipe_of(STYLE, {"kind": "content", "layers": {"block6": 5}}, ascent=ADAM), seed=1
+    )
+    assert apart(held) < 0.7 * apart(free)
+
+
+def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
+    photo = np.asarray(to_picture(landscape(256, 192)))
+    network = Networks(Path("/nowhere"), precision="float32").load("lite")
+    look = slope.Slope(network, content("block6")).over(photo, {}, {})
+    values = [float(look(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
+    assert max(np.abs(values)) < 1e-6
+    assert float(look(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1
+
+
+def test_variation_calms_a_picture_down() -> None:
+    def roughness(pixels: Pixels) -> float:
+        return float(np.abs(np.diff(pixels.astype(float), axis=1)).mean())
+
+    calm = {"kind": "variation", "weight": 30000}
+    smooth = dream(landscape(), recipe_of(BLOCK10, calm, ascent={"levels": 0}), seed=1)
+    assert roughness(smooth) < 0.6 * roughness(dream(landscape(), recipe_of(BLOCK10, ascent={"levels": 0}), seed=1))
+
+
+def _places(map_: np.ndarray) -> np.ndarray:
+    return map_.reshape(-1, map_.shape[-1])
+
+
+def test_a_guide_leads_to_what_is_in_it() -> None:
+    def resemblance(pixels: Pixels, name: str) -> float:
+        shrunk = Image.fromarray(artwork(name))
+        shrunk.thumbnail((256, 256), Image.Resampling.LANCZOS)
+        here, there = (_places(seen(one, "block8")) for one in (pixels, np.asarray(shrunk)))
+        return float((here @ there.T).max(axis=1).mean())
+
+    guided = dream(
+        landscape(), recipe_of({"kind": "guide", "layers": {"block8": 1}, "reference": "house/night.jpg"}), seed=1
+    )
+    elsewhere = dream(
+        landscape(), recipe_of({"kind": "guide", "layers": {"block8": 1}, "reference": "house/window.jpg"}), seed=1
+    )
+    assert resemblance(guided, "house/night.jpg") > 1.5 * resemblance(landscape(), "house/night.jpg")
+    assert difference(guided, elsewhere) > 2
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Store:
+    """A store that owns two artworks of one artist."""
+    store = Store((tmp_path / "store").as_uri())
+    for name, colour in (("red.jpg", (230, 30, 20)), ("blue.jpg", (20, 40, 220))):
+        stripes = np.where(np.indices((96, 96)).sum(0)[..., None] % 16 < 8, colour, 128).astype(np.uint8)
+        store.put(reference_name("ada", name), jpeg(stripes))
+    return store
+
+
+def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> None:
+    engine = Engine(NETWORKS, References(gallery))
+    hybrid = recipe_of(
+        {**BLOCK10, "weight": 0.02}, {**STYLE, "reference": "ada"}, ascent={"optimiser": "adam", "step": 0.05}
+    )
+    dreams = {seed: engine.dream(landscape(), hybrid, seed=seed) for seed in range(6)}
+    drawn = {dreamt.artworks for dreamt in dreams.values()}
+    assert drawn == {("ada/red.jpg",), ("ada/blue.jpg",)}
+
+    def redness(dreamt_pixels: Pixels) -> float:
+        return float(dreamt_pixels[..., 0].mean() - dreamt_pixels[..., 2].mean())
+
+    red = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/red.jpg",)]
+    blue = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/blue.jpg",)]
+    assert min(red) > max(blue)
+    assert np.array_equal(engine.dream(landscape(), hybrid, seed=3).pixels, dreams[3].pixels)
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("adda", r"no artworks of “adda”\. Did you mean ada"),
+        ("ada/read.jpg", r"no artwork ada/read\.jpg\. Did you mean red\.jpg"),
+    ],
+)
+def test_an_unknown_artwork_is_named_with_near_ones(reference: str, told: str, gallery: Store) -> None:
+    with pytest.raises(ArtDreamError, match=told):
+        References(gallery).draw(reference, 0)
+
+
+def test_an_artwork_that_is_no_picture_is_named(gallery: Store) -> None:
+    gallery.put(reference_name("ada", "note.jpg"), b"not a picture")
+    with pytest.raises(ArtDreamError, match=r"The artwork ada/note\.jpg is no JPEG"):
+        References(gallery).draw("ada/note.jpg", 0)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_outside_the_mask_not_a_single_pixel_changes(outside: bool) -> None:
+    photo = landscape(256, 192)
+    mask = {"kind": "ellipse", "x": 0.3, "y": 0.6, "width": 0.4, "height": 0.5, "outside": outside}
+    result = dream(photo, recipe_of(BLOCK10, mask=mask), seed=1)
+    y, x = (np.mgrid[0:192, 0:256] + 0.5) / np.array([192, 256])[:, None, None]
+    inside = np.hypot((x - 0.3) / 0.2, (y - 0.6) / 0.25) < 1
+    kept = inside if outside else ~inside
+    assert np.array_equal(result[kept], photo[kept])
+    assert np.abs(result.astype(int) - photo)[~kept].mean() > 2
+
+
+def test_a_stencil_says_where_to_dream(gallery: Store) -> None:
+    half = np.zeros((10, 10, 3), np.uint8)
+    half[:, 5:] = 255
+    gallery.put(reference_name("masks", "right.png"), _png(half))
+    photo = landscape(256, 192)
+    engine = Engine(NETWORKS, References(gallery))
+    result = engine.dream(photo, recipe_of(BLOCK10, mask={"kind": "stencil", "reference": "masks/right.png"}), seed=1)
+    assert np.array_equal(result.pixels[:, :90], photo[:, :90])
+    assert difference(result.pixels[:, 160:], photo[:, 160:]) > 2
+
+
+def _png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_kept_colours_are_the_photos_own() -> None:
+    def chroma(pixels: Pixels) -> np.ndarray:
+        return np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 1:].astype(int)
+
+    photo = np.clip(landscape(256, 192), 60, 190)  # nothing near white or black, where colours have no room
+    kept = dream(photo, recipe_of(BLOCK10, keep_colours=True), seed=1)
+    assert (
+        np.abs(chroma(kept) - chroma(photo)).mean()
+        < 1
+        < np.abs(chroma(dream(photo, recipe_of(BLOCK10), seed=1)) - chroma(photo)).mean()
+    )
+    assert difference(kept, photo) > 2
+
+
+def test_steps_that_decay_go_less_far() -> None:
+    photo = landscape(256, 192)
+    full, faded = (
+        difference(dream(photo, recipe_of(BLOCK10, ascent={"decay": decay}), seed=1), photo) for decay in (1, 0.1)
+    )
+    assert faded < 0.8 * full
+
+
+def test_from_noise_the_photo_gives_only_its_shape() -> None:
+    look = recipe_of(
+        {"kind": "channels", "layer": "block10", "channels": [102]},
+        start="noise",
+        ascent={"optimiser": "adam", "steps": 12, "step": 0.05},
+    )
+    one = dream(landscape(), look, seed=1)
+    assert one.shape == (192, 256, 3)
+    assert np.array_equal(one, dream(255 - landscape(), look, seed=1))
+    assert difference(one, dream(landscape(), look, seed=2)) > 5
+    blank = dream(landscape(), look.model_copy(update={"ascent": look.ascent.model_copy(update={"steps": 1})}), seed=1)
+    channel = [float(seen(pixels, "block10")[..., 102].mean()) for pixels in (one, blank)]
+    assert channel[0] > channel[1] + 1
+
+
+def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of(BLOCK10, {"kind": "content", "layers": {"block4": 0.01}}, ascent={"octaves": 1, "steps": 10})
+    photo = landscape(256, 192)
+    whole = dream(photo, recipe, seed=1)
+    for module in (slope, ascent):
+        monkeypatch.setattr(module, "TILE", 96)
+        monkeypatch.setattr(module, "WHOLE", 128)
+    tiled = dream(photo, recipe, seed=1)
+    assert fired(tiled) > 0.6 * fired(whole) > fired(photo)
+    steps = np.abs(np.diff(tiled.astype(float) - photo, axis=1)).mean(axis=(0, 2))
+    seams = [steps[column] for column in (79, 80, 95, 96, 159, 160)]
+    assert max(seams) < np.median(steps) * 1.6
+
+
+def test_photos_dreamt_together_are_the_dreams_of_each() -> None:
+    photos = [landscape(), np.ascontiguousarray(landscape()[::-1]), 255 - landscape()]
+    engine = Engine(Networks(Path("/nowhere"), precision="float32"), References())
+    for recipe in (recipe_of(BLOCK10), recipe_of(STYLE, ascent=ADAM)):
+        together = engine.dream_together(photos, recipe, seeds=[5, 6, 7])
+        for photo, seed, dreamt in zip(photos, (5, 6, 7), together, strict=True):
+            # A batch is summed in another order, and an ascent magnifies what rounding begins.
+            assert difference(dreamt.pixels, engine.dream(photo, recipe, seed=seed).pixels) < 1.2
+
+
+def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(gallery: Store) -> None:
+    engine = Engine(NETWORKS, References(gallery))
+    recipe = recipe_of({**STYLE, "reference": "ada"}, ascent=ADAM | {"steps": 2})
+    together = engine.dream_together([landscape()] * 6, recipe, seeds=range(6))
+    assert [dreamt.artworks for dreamt in together] == [
+        engine.dream(landscape(), recipe, seed=seed).artworks for seed in range(6)
+    ]
+
+
+def test_photos_of_different_shapes_cannot_dream_together() -> None:
+    with pytest.raises(ValueError, match="one size"):
+        ENGINE.dream_together([landscape(), landscape(240, 320)], recipe_of(BLOCK10), seeds=[1, 2])

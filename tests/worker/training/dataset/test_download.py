@@ -1,0 +1,115 @@
+"""Data sets come through Kaggle's real client, here from a server that stands in for Kaggle and breaks off."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import ArtDreamError
+from tests.worker.training.dataset.fake_kaggle import Kaggle
+from worker.training.dataset.download import fetch
+
+ARTWORKS = "best-artworks-of-all-time"
+
+#: Bytes of a picture that does not compress: a few of the client's chunks of 1 MiB.
+SIZE = 5_000_000
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+PICTURE = np.random.default_rng(0).bytes(SIZE)
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
+    """A Kaggle, and a home without credentials; sets them aside as the client keeps them."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLEHUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    with Kaggle(zipped({"images/Ada_Blau/1.jpg": PICTURE})) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def test_a_download_that_breaks_off_goes_on_and_arrives_whole(kaggle: Kaggle, tmp_path: Path) -> None:
+    kaggle.breaks = [2_000_000, 1_500_000]
+    told: list[str] = []
+    path = fetch(ARTWORKS, tmp_path / "sets", broken=told.append, pause=0)
+    assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE
+    assert len(told) == 2
+    assert path.is_relative_to(tmp_path / "sets")
+    assert max(kaggle.begun) == 2 * 1024**2
+    begun = len(kaggle.begun)
+    assert fetch(ARTWORKS, tmp_path / "sets") == path
+    assert len(kaggle.begun) == begun
+
+
+def test_one_that_broke_off_for_good_goes_on_with_the_next_command(kaggle: Kaggle, tmp_path: Path) -> None:
+    kaggle.breaks = [3_000_000, *[0] * 4]
+    with pytest.raises(ArtDreamError, match=r"Kaggle is away, or breaks off .*: the same command goes on where it was"):
+        fetch(ARTWORKS, tmp_path, pause=0)
+    kaggle.breaks, kaggle.begun = [], []
+    path = fetch(ARTWORKS, tmp_path)
+    assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE
+    assert max(kaggle.begun) == 2 * 1024**2
+
+
+def test_archives_of_a_competition_are_unpacked(
+    kaggle: Kaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
+    kaggle.archive = zipped(
+        {
+            "train_1.zip": zipped({"1.jpg": b"one", "2.jpg": b"two"}),
+            "all_data_info.csv.zip": zipped({"all_data_info.csv": b"artist,new_filename\n"}),
+        }
+    )
+    path = fetch("painter-by-numbers", tmp_path)
+    assert (path / "train_1" / "2.jpg").read_bytes() == b"two"
+    assert (path / "all_data_info.csv").read_bytes() == b"artist,new_filename\n"
+    assert kaggle.authorised[0] == "Bearer a-token"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "sentence"),
+    [
+        ("painter-by-numbers", 0, r"Kaggle wants to know who you are: make a token at kaggle\.com/settings and say it"),
+        (ARTWORKS, 401, "Kaggle does not accept your credentials, or wants some: make a token"),
+        (ARTWORKS, 403, r"Kaggle refuses ikarus777/best-artworks-of-all-time: see kaggle\.com/datasets/ikarus777/"),
+        (ARTWORKS, 404, "Kaggle has no ikarus777/best-artworks-of-all-time: see"),
+        (ARTWORKS, 500, "Kaggle answers 500 for ikarus777/best-artworks-of-all-time: try again later"),
+        ("painter", 0, r"There is nothing to fetch for “painter”\. Did you mean painter-by-numbers"),
+    ],
+)
+def test_a_refusal_says_what_to_do(kaggle: Kaggle, tmp_path: Path, name: str, status: int, sentence: str) -> None:
+    kaggle.refusal = status
+    with pytest.raises(ArtDreamError, match=sentence):
+        fetch(name, tmp_path)
+
+
+def test_rules_that_were_not_accepted_are_named(
+    kaggle: Kaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "key")
+    kaggle.refusal = 403
+    with pytest.raises(ArtDreamError, match=r"accept its rules once, at kaggle\.com/.*painter-by-numbers/rules\.$"):
+        fetch("painter-by-numbers", tmp_path)
+
+
+def test_a_credentials_file_that_is_broken_is_named(kaggle: Kaggle, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "kaggle.json").write_text("{")
+    with pytest.raises(ArtDreamError, match=r"cannot go on: Invalid Kaggle credentials file at .*kaggle\.json"):
+        fetch("painter-by-numbers", tmp_path)
