@@ -19,7 +19,7 @@ from artdream.cli.contact_sheet import Cell, sheet
 from artdream.cli.networks import networks_of
 from benchmarks.report import ARTEFACTS, publish
 from producer.decoding.convert import convert
-from shared.recipe.painters import PAINTERS, slug
+from shared.recipe.painters import PAINTERS, slugify_painter
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from worker.dreaming.engine import Engine
@@ -55,7 +55,7 @@ def main() -> None:
         if number == 0:
             cells.append(Cell("The photo", "", photo))
         for artist in artists:
-            recipe = load_recipe(f"{chosen.kind}-{slug(artist)}")
+            recipe = load_recipe(f"{chosen.kind}-{slugify_painter(artist)}")
             started = time.perf_counter()
             dreamt = engine.dream(photo, recipe, seed=0)
             seconds.append(time.perf_counter() - started)

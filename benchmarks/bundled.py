@@ -11,8 +11,8 @@ from keras import ops
 from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
 from benchmarks.timing import best
-from shared.recipe.canvas import canvas_for
-from shared.recipe.recipe import Ascent
+from shared.recipe.canvas import choose_canvas
+from shared.recipe.recipe import AscentConfig
 from worker.backend import compiled, traces, value_and_gradient
 from worker.dreaming.octaves import Octave, octaves
 from worker.networks.network import Network, to_picture
@@ -46,8 +46,8 @@ def bare(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None
 def measure(folder: Path, *, rounds: int) -> None:
     """Measure and publish. folder: where the weights are."""
     load = os.getloadavg()[0]
-    ascent = Ascent()
-    canvas = canvas_for(*SIZE, CANVAS)
+    ascent = AscentConfig()
+    canvas = choose_canvas(*SIZE, CANVAS)
     ours, loaded = engine(folder), networks(folder)
     picture = photo(*SIZE)
     candidates: dict[str, Callable[[], object]] = {}

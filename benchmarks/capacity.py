@@ -23,7 +23,7 @@ from producer.decoding.convert import convert
 from shared.broker.client import connect, connect_async
 from shared.jobs.events import STREAM, Completed, EventLog, Progress
 from shared.jobs.job import Job, Lane
-from shared.jobs.queue import celery_app, lists, submit
+from shared.jobs.queue import create_celery_app, queue_keys, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -49,7 +49,7 @@ def measure_broker(_: Path) -> Figures:
     """Send jobs through their whole lives, and look at the broker's memory and processor in between."""
     with valkey() as server:
         settings = Settings(broker_url=f"{server.connection_url}/0", _env_file=None)
-        client, app, recipe = connect(settings.broker), celery_app(settings), load_recipe("animals")
+        client, app, recipe = connect(settings.broker), create_celery_app(settings), load_recipe("animals")
         table = JobTable(client)
         before = _memory(client)
         jobs = [Job(photo_id=f"{number:064x}", recipe=recipe, lane=Lane.BATCH) for number in range(JOBS)]
@@ -57,13 +57,13 @@ def measure_broker(_: Path) -> Figures:
         for job in jobs:
             submit(app, table, job)
         waiting, submitted = _memory(client) - before, _processor(client) - started
-        client.delete(*lists(Lane.BATCH))
+        client.delete(*queue_keys(Lane.BATCH))
         started = _processor(client)
         for job in jobs:
             claim = table.claim(job, "worker")
             assert claim
             for number in range(FRAMES):
-                table.progress(claim, frame_name(job.id, number), number / FRAMES)
+                table.record_progress(claim, frame_name(job.id, number), number / FRAMES)
             done = {"job_id": job.id, "photo_id": job.photo_id, "photo": photo_name(job.photo_id)}
             stages = dict.fromkeys(("settle", "convert", "upload", "queue", "fetch", "dream", "publish"), 1.234567)
             told = {"recipe": recipe.name, "title": recipe.title, "dream": dream_name(job.id), "stages": stages}
@@ -142,7 +142,7 @@ def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
     from worker.app import engine
     from worker.jobs.processor import Studio
 
-    store, app, recipe = Store(settings.store), celery_app(settings), load_recipe("animals")
+    store, app, recipe = Store(settings.store), create_celery_app(settings), load_recipe("animals")
     client = connect(settings.broker)
     table, dreamer = JobTable(client), engine(settings)
     studio = Studio(settings, "worker", dreamer)

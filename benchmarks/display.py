@@ -27,7 +27,7 @@ from playwright.sync_api import Browser
 from benchmarks.report import percentile, publish
 from display.state.dream_index import Archive, Dream
 from shared.broker.client import connect
-from shared.jobs.events import STREAM, Completed, parse
+from shared.jobs.events import STREAM, Completed, parse_entry
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.browser import chromium
@@ -196,9 +196,9 @@ def _remembered(house: House, dreams: int) -> float:
     archive = Archive()
     tracemalloc.start()
     for entry_id, fields in entries:
-        recorded = parse(entry_id, fields)
+        recorded = parse_entry(entry_id, fields)
         if recorded and isinstance(recorded.event, Completed):
-            archive.put(Dream.announced(recorded.event, recorded.at))
+            archive.put(Dream.announced(recorded.event, recorded.recorded_at))
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return taken / dreams

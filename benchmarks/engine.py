@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from shared.recipe.recipe import recipe_names
+from shared.recipe.recipe import list_recipe_names
 from worker.quiet_import import importing
 
 SECTIONS = ("tutorial", "peak", "lite", "recipes")
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of which each candidate's best counts")
     parser.add_argument("--steps", type=int, default=50, help="tutorial: steps at each octave")
     parser.add_argument("--canvas", type=int, nargs="+", default=[640], help="recipes: long sides in pixels")
-    parser.add_argument("--recipe", nargs="+", default=recipe_names(), help="recipes: which")
+    parser.add_argument("--recipe", nargs="+", default=list_recipe_names(), help="recipes: which")
     parser.add_argument("--no-print", action="store_true", help="recipes: leave out the dream of 4096 × 3072")
     chosen = parser.parse_args()
     if unknown := set(chosen.sections) - set(SECTIONS):

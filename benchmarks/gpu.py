@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from benchmarks.report import publish
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import load_recipe, recipe_names
+from shared.recipe.recipe import list_recipe_names, load_recipe
 from worker.quiet_import import importing
 
 Precision = Literal["bfloat16", "float32"]
@@ -91,7 +91,7 @@ def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--canvas", type=int, default=640, help="long side in pixels")
-    parser.add_argument("--recipe", nargs="+", default=recipe_names(), help="which recipes")
+    parser.add_argument("--recipe", nargs="+", default=list_recipe_names(), help="which recipes")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16], help="photos dreamt together, 16 at most")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--steps", type=int, help="at each octave, instead of the recipe's own")

@@ -31,7 +31,7 @@ from producer.decoding.limits import Limits
 from producer.decoding.pool import Decoders
 from shared.broker.client import connect
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from tests.producer.icc_profiles import display_p3
 
 #: A phone's 12 megapixels.
@@ -91,9 +91,9 @@ def hold(files: list[bytes], photos: int, folder: Path) -> dict[str, float]:
                 # The same pixels in another file: bytes after its last box change nothing but its hash.
                 (inbox / f".{number}").write_bytes(files[number % len(files)] + _free_box(number))
                 (inbox / f".{number}").rename(inbox / f"{number}.heic")
-                while waiting(client, Lane.LIVE) < number - 8:
+                while count_queued(client, Lane.LIVE) < number - 8:
                     time.sleep(0.01)
-            while waiting(client, Lane.LIVE) < photos:
+            while count_queued(client, Lane.LIVE) < photos:
                 time.sleep(0.01)
             seconds = time.perf_counter() - began
         process.terminate()

@@ -61,7 +61,7 @@ def measure(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, 
         shown = _painted(page, f'.dream img[data-dream][data-job-id="{event.job_id}"][data-shown-at]')
         stages = {str(stage): event.stages[stage] for stage in Stage}
         # One clock: both machines are this one.
-        done = next(one.at for one in venue.recorded if one.event is event)
+        done = next(one.recorded_at for one in venue.recorded if one.event is event)
         told = {"ask and announce": done - dropped - sum(stages.values()), "show": shown - done}
         total = shown - dropped
         rows.append({**stages, **told, "total": total, "all but dreaming": total - stages[Stage.DREAM]})

@@ -15,8 +15,8 @@ from artdream.cli.contact_sheet import Cell, sheet
 from artdream.cli.dream import cells_of, compare_file
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
-from shared.recipe.painters import NETWORK, ROTATION, slug
-from shared.recipe.recipe import load_recipe, recipe_names
+from shared.recipe.painters import BUNDLED_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
+from shared.recipe.recipe import list_recipe_names, load_recipe
 from shared.settings import Settings
 from tests.browser import chromium
 from tests.stack import Up
@@ -65,9 +65,11 @@ def painters() -> None:
     photo, engine = _sample(), Engine.of(Settings(_env_file=None), None)
     cells = [Cell("The photo", "", photo)]
     for painter in SHOWN:
-        cells.append(Cell(painter, "", engine.dream(photo, load_recipe(f"more-{slug(painter)}"), seed=0).pixels))
+        cells.append(
+            Cell(painter, "", engine.dream(photo, load_recipe(f"more-{slugify_painter(painter)}"), seed=0).pixels)
+        )
     Image.fromarray(sheet(cells)).save(PICTURES / "painters.jpg", quality=85)
-    for name in ROTATION:
+    for name in DEFAULT_PAINTER_RECIPES:
         _example(name, engine.dream(photo, load_recipe(name), seed=0).pixels)
 
 
@@ -78,7 +80,13 @@ def compared() -> None:
         source.write_bytes(read_sample())
         layers = ["block5", "block8", "block10", "block12", "head"]
         compare_file(
-            source, PICTURES / "compared.jpg", (NETWORK, "lite"), layers, 512, Settings(_env_file=None), Console()
+            source,
+            PICTURES / "compared.jpg",
+            (BUNDLED_NETWORK, "lite"),
+            layers,
+            512,
+            Settings(_env_file=None),
+            Console(),
         )
 
 
@@ -93,7 +101,7 @@ def _example(name: str, pixels: NDArray[np.uint8]) -> None:
 
 def recipes() -> None:
     """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
-    cells = cells_of(_sample(), recipe_names(), 512, 0, Settings(_env_file=None), Console())
+    cells = cells_of(_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
         if cell.pixels is not None:

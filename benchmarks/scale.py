@@ -23,9 +23,9 @@ from producer.decoding.convert import convert
 from shared.broker.client import connect
 from shared.jobs.events import Completed, EventReader, Failed, Started
 from shared.jobs.job import Job, Lane
-from shared.jobs.queue import celery_app, submit
+from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
@@ -53,7 +53,7 @@ class Hall:
         self.settings = Settings(data=folder, broker_url=url, clips=False, recipe="lines", _env_file=None)
         self.client = connect(url)
         self.table = JobTable(self.client)
-        self.app = celery_app(self.settings)
+        self.app = create_celery_app(self.settings)
         self.store = Store(self.settings.store)
         self.recipe = load_recipe("lines")
         data = convert(jpeg(colours(0, (640, 480))))
@@ -66,7 +66,7 @@ class Hall:
         """Have so many workers. guests: how many of them serve the live lane alone, and the others the batch lane."""
         command = [sys.executable, "-m", "benchmarks.scale", "--work", str(seconds), "--frames", str(frames)]
         lanes = [[] if not guests else ["--lane", "live" if n < guests else "batch"] for n in range(count)]
-        environment = {**os.environ, **self.settings.environment()}
+        environment = {**os.environ, **self.settings.to_environment()}
         with (self.settings.data / "workers.log").open("ab") as log:
             processes = [subprocess.Popen([*command, *lane], env=environment, stdout=log, stderr=log) for lane in lanes]
         try:
@@ -90,12 +90,12 @@ class Hall:
         wanted, started, ended = {job.id for job in jobs}, float("inf"), dict[str, float]()
         reader = EventReader(self.client)
         while len(ended) < len(wanted):
-            for recorded in reader.read(count=1000, wait=0.5):
+            for recorded in reader.read(max_events=1000, wait_seconds=0.5):
                 event = recorded.event
                 if isinstance(event, Started) and event.job_id in wanted:
-                    started = min(started, recorded.at)
+                    started = min(started, recorded.recorded_at)
                 elif isinstance(event, (Completed, Failed)) and event.job_id in wanted:
-                    ended[event.job_id] = recorded.at
+                    ended[event.job_id] = recorded.recorded_at
         return started, ended
 
     def now(self) -> float:
@@ -108,7 +108,10 @@ class Hall:
         self.client.flushall()
 
     def _ready(self) -> int:
-        return sum(one.part is Part.WORKER and one.state == "ready" for one in Register(self.client).present())
+        return sum(
+            one.part is Component.WORKER and one.state == "ready"
+            for one in HeartbeatRegistry(self.client).list_heartbeats()
+        )
 
 
 def measure_workers(hall: Hall, most: int) -> Iterator[tuple[str, dict[str, Any]]]:

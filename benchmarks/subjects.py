@@ -16,7 +16,7 @@ from PIL import Image
 
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
-from shared.recipe.recipe import Ascent, Recipe
+from shared.recipe.recipe import AscentConfig, Recipe
 from worker.backend.precision import Precision
 from worker.dreaming.engine import Engine
 from worker.dreaming.reference_images import References
@@ -74,7 +74,7 @@ def application(name: str, folder: Path) -> keras.Model:
     return bare
 
 
-def recipe_on(network: str, canvas: int, ascent: Ascent, measure: str = "mean-square") -> Recipe:
+def recipe_on(network: str, canvas: int, ascent: AscentConfig, measure: str = "mean-square") -> Recipe:
     """Return the recipe that climbs the layers of a network that are compared, on a canvas of any long side."""
     recipe = Recipe.model_validate(
         {

@@ -9,8 +9,8 @@ from benchmarks.reference.tutorial import Tutorial
 from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, application, engine, networks, photo, recipe_on
 from benchmarks.timing import best
-from shared.recipe.canvas import canvas_for
-from shared.recipe.recipe import Ascent
+from shared.recipe.canvas import choose_canvas
+from shared.recipe.recipe import AscentConfig
 from worker.dreaming.octaves import octaves
 from worker.networks.network import to_picture
 
@@ -30,10 +30,10 @@ TOLERANCE = 1e-3
 def measure(folder: Path, *, steps: int, rounds: int) -> None:
     """Measure and publish. folder: where the weights are. steps: at each octave; the tutorial's are 50."""
     load = os.getloadavg()[0]
-    ascent = Ascent(octaves=5, octave_scale=1.3, steps=steps, step=Tutorial.STEP, jitter=256, levels=0)
+    ascent = AscentConfig(octaves=5, octave_scale=1.3, steps=steps, step=Tutorial.STEP, jitter=256, levels=0)
     recipe = recipe_on(NETWORK, CANVAS, ascent, measure="mean")
     picture = photo(*SIZE)
-    canvas = canvas_for(*SIZE, CANVAS)
+    canvas = choose_canvas(*SIZE, CANVAS)
     smallest = networks(folder).load(NETWORK).smallest
     sizes = [(size.height, size.width) for size in octaves(canvas.height, canvas.width, ascent, smallest)]
 

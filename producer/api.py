@@ -16,7 +16,7 @@ from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.ssh.broker_tunnel import reached
+from shared.ssh.broker_tunnel import open_broker_tunnel
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def submit(
     settings = settings or Settings.read()
     chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or settings.recipes[:1]]
     with (
-        reached(settings) as settings,
+        open_broker_tunnel(settings) as settings,
         Intake(settings) as intake,
         Decoders(DECODERS, settings_limits(settings, chosen)) as decoders,
     ):

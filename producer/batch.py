@@ -12,7 +12,7 @@ from pathlib import Path
 from producer.api import Sent
 from producer.outbox.ledger import Ledger
 from producer.outbox.submission import Away
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError, did_you_mean
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
@@ -104,11 +104,11 @@ def collect(
             yield Collected(piece, None, piece.reason)
     while waiting:
         try:
-            for job_id, state in zip(list(waiting), table.states(list(waiting)), strict=True):
+            for job_id, state in zip(list(waiting), table.get_states(list(waiting)), strict=True):
                 if (ended := _ended(job_id, state, table, store)) is not None:
                     for piece in waiting.pop(job_id):
                         yield _fetched(piece, ended, store, out and out / names[piece])
-        except (StoreError, *AWAY) as error:
+        except (StoreError, *BROKER_UNAVAILABLE) as error:
             away = Away(str(error) if isinstance(error, StoreError) else f"The broker is away: {error}.")
             if on_away is None:
                 raise away from error
@@ -126,7 +126,7 @@ def _ended(job_id: str, state: State | None, table: JobTable, store: Store) -> s
         case State.COMPLETED:
             return ""
         case State.FAILED:
-            entry = table.entry(job_id)
+            entry = table.get_record(job_id)
             return entry.reason if entry else "failed"
         case State.CANCELLED:
             return "was cancelled"

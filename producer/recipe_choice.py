@@ -7,7 +7,7 @@ import redis
 
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, load_recipe
-from shared.runtime_settings import steered
+from shared.runtime_settings import find_runtime_settings
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Menu:
             return
         self._looked = time.monotonic()
         try:
-            steering = steered(self._client, self._settings)
+            steering = find_runtime_settings(self._client, self._settings)
         except redis.RedisError:  # the last word holds
             return
         if steering is None:  # the broker has lost its memory, and is told again in a moment

@@ -23,7 +23,7 @@ from producer.outbox.submission import Intake
 from producer.recipe_choice import Menu
 from shared.jobs.job import Job
 from shared.settings import Settings
-from shared.storage.quarantine import shown
+from shared.storage.quarantine import make_printable
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class _Acceptance:
             photo = Unreadable("is a dream already")
         if isinstance(photo, Photo) and photo.camera == DREAMER:
             self._spool.ignore(file, photo.photo_id)
-            logger.info("%s is a dream already, and is left alone.", shown(file.path))
+            logger.info("%s is a dream already, and is left alone.", make_printable(file.path))
         elif isinstance(photo, Photo):
             # AirDrop does not tell who sent it; a camera is the next best thing.
             recipe, submitter = sending or (self._menu.recipe_of(photo.photo_id), photo.camera)
@@ -137,7 +137,7 @@ class _Acceptance:
             self._spool.add(job, photo.jpeg, file)
         else:
             note = self._spool.refuse(file, settled.photo_id, str(photo))
-            logger.warning("%s %s. It was set aside: %s", shown(file.path), photo, note)
+            logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, note)
         self._delivery.call()
 
 

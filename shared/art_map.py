@@ -4,15 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from shared.storage.object_names import REFERENCES
+from shared.storage.object_names import REFERENCES_PREFIX
 
 #: Paintings of the largest map: what a browser still moves smoothly, several times over.
-LARGEST = 100_000
+MAX_PAINTINGS = 100_000
 
-_Column = Field(max_length=LARGEST)
+_Column = Field(max_length=MAX_PAINTINGS)
 
 
-class Place(BaseModel):
+class MapPoint(BaseModel):
     """Where a photo and its dream lie on the map of a network, as (x, y)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,11 +38,11 @@ class ArtMap(BaseModel):
     picture: Annotated[tuple[str, ...], _Column]
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _validate_columns(self) -> Self:
         if len({len(column) for column in (self.x, self.y, self.artist, self.picture)}) > 1:
             raise ValueError("the columns x, y, artist and picture differ in length")
         if any(not 0 <= index < len(self.artists) for index in self.artist):
             raise ValueError("a painting is by an artist that the list of artists does not have")
-        if any(name and (not name.startswith(REFERENCES) or ".." in name) for name in self.picture):
-            raise ValueError(f"a picture lies outside {REFERENCES}")
+        if any(name and (not name.startswith(REFERENCES_PREFIX) or ".." in name) for name in self.picture):
+            raise ValueError(f"a picture lies outside {REFERENCES_PREFIX}")
         return self

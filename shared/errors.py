@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 #: Names that are listed where none is near.
-LISTED = 20
+MAX_LISTED_NAMES = 20
 
 
 class ArtDreamError(Exception):
@@ -17,4 +17,5 @@ class ArtDreamError(Exception):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question that names what is near among the known, or the first of them where nothing is."""
     names = list(known)
-    return f"Did you mean {', '.join(difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:LISTED])}?"
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:MAX_LISTED_NAMES]
+    return f"Did you mean {', '.join(near)}?"

@@ -1,4 +1,4 @@
 """The signature: what every dream bears, so that no producer takes one that somebody saved for a photo."""
 
 #: The comment of a dream's JPEG.
-SIGNATURE = b"Dreamt by ArtDream"
+JPEG_MARKER = b"Dreamt by ArtDream"

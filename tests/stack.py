@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from artdream.cli.main import main
-from shared.broker.client import AWAY, connect
-from shared.jobs.events import BEGINNING, Completed, Event, EventReader
+from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader
 from shared.settings import BROKER_FILE
 
 
@@ -197,9 +197,9 @@ class Up:
         try:
             if self._reader is None:
                 url = (self.data / BROKER_FILE).read_text()
-                self._reader = EventReader(connect(url), BEGINNING)
+                self._reader = EventReader(connect(url), STREAM_START_ID)
             self.events += [recorded.event for recorded in self._reader.read()]
-        except (OSError, *AWAY):
+        except (OSError, *BROKER_UNAVAILABLE):
             self._reader = None
             self.events = []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import example
+from shared.settings import render_env_example
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,4 +82,4 @@ def test_the_worker_has_what_it_needs() -> None:
 
 
 def test_the_example_settings_are_those_of_the_code() -> None:
-    assert (ROOT / ".env.example").read_text() == example(), "run `make settings`"
+    assert (ROOT / ".env.example").read_text() == render_env_example(), "run `make settings`"

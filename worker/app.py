@@ -14,11 +14,11 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from shared.broker.client import AWAY, connect, require_memory
+from shared.broker.client import BROKER_UNAVAILABLE, connect, require_noeviction
 from shared.jobs.job import Lane
-from shared.jobs.queue import DREAM_TASK, celery_app
-from shared.monitoring.heartbeat import LIFETIME, Part, Register
-from shared.monitoring.logs import about
+from shared.jobs.queue import DREAM_TASK, create_celery_app
+from shared.monitoring.heartbeat import HEARTBEAT_TTL_SECONDS, Component, HeartbeatRegistry
+from shared.monitoring.logs import bind_job_id
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
@@ -64,11 +64,11 @@ def run(
     broker may drop what it keeps.
     """
     client = connect(settings.broker)
-    with contextlib.suppress(*AWAY):  # it is waited for
-        require_memory(client)
+    with contextlib.suppress(*BROKER_UNAVAILABLE):  # it is waited for
+        require_noeviction(client)
     guard(settings)
     served = [lane for lane in Lane if lane in lanes]
-    app = celery_app(settings)
+    app = create_celery_app(settings)
     appetite = Appetite(concurrency)
     app.steps["consumer"].add(appetite.step())
     process = PoolProcess(settings, appetite, served, dreamer)
@@ -125,10 +125,10 @@ class PoolProcess:
         def dream(job_id: str) -> None:
             self._turn("dreaming")
             try:
-                with about(job_id):
+                with bind_job_id(job_id):
                     if job := self._admission.admit(job_id):
                         self._studio.work(job)
-            except (HandedBack, StoreError, *AWAY) as error:
+            except (HandedBack, StoreError, *BROKER_UNAVAILABLE) as error:
                 # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error
             finally:
@@ -139,7 +139,7 @@ class PoolProcess:
     def begin(self, **_: object) -> None:
         """Import TensorFlow, load the network, warm the canvases, and say so."""
         self._name = name_of(os.getpid())
-        self._register = Register(connect(self._settings.broker))
+        self._register = HeartbeatRegistry(connect(self._settings.broker))
         threading.Thread(target=self._announce, name="presence", daemon=True).start()
         started = time.perf_counter()
         if card := pin(current_process().index):  # a pool process that takes another's place takes its card, too
@@ -159,8 +159,8 @@ class PoolProcess:
     def end(self, **_: object) -> None:
         """Leave the register, and the clips that are not made."""
         self._gone.set()
-        with contextlib.suppress(*AWAY):  # the entry expires by itself
-            self._register.leave(Part.WORKER, self._name)
+        with contextlib.suppress(*BROKER_UNAVAILABLE):  # the entry expires by itself
+            self._register.remove(Component.WORKER, self._name)
         self._opened.close()
 
     def _hosts(self) -> bool:
@@ -173,12 +173,12 @@ class PoolProcess:
     def _announce(self) -> None:
         while not self._gone.is_set():
             self._announce_once()
-            self._gone.wait(LIFETIME / 4)
+            self._gone.wait(HEARTBEAT_TTL_SECONDS / 4)
 
     def _announce_once(self) -> None:
         try:
             self._register.announce(
-                Part.WORKER, self._name, self._state, self._settings.recipe, since=self._since, lanes=self._lanes
+                Component.WORKER, self._name, self._state, self._settings.recipe, since=self._since, lanes=self._lanes
             )
-        except AWAY as error:
+        except BROKER_UNAVAILABLE as error:
             log.debug("presence could not be announced: %s", error)

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.art_map import Place
-from shared.jobs.events import Verdict
+from shared.art_map import MapPoint
+from shared.jobs.events import ClassProbability
 from shared.recipe.recipe import Recipe
 
 Pixels = NDArray[np.uint8]
@@ -39,9 +39,9 @@ class Dreamt:
     #: The artworks it took after, as `artist/file`.
     artworks: tuple[str, ...] = ()
     #: For a recipe that asks for classes, how much of them the network sees; else ().
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[ClassProbability, ...] = ()
     #: Where photo and dream lie on the map of a network that has one.
-    place: Place | None = None
+    place: MapPoint | None = None
 
 
 class Dreamer(Protocol):

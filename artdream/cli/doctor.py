@@ -15,14 +15,20 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from artdream.stack.report import phones_told
-from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
-from shared.broker.preflight import require_login
+from shared.broker.client import (
+    BROKER_ACCESS_DENIED,
+    BROKER_UNAVAILABLE,
+    connect,
+    explain_permanent_error,
+    require_noeviction,
+)
+from shared.broker.preflight import require_broker_access
 from shared.errors import ArtDreamError
-from shared.jobs.rejected_messages import REJECTED, rejections, told
-from shared.monitoring.heartbeat import Part, Register
+from shared.jobs.rejected_messages import REJECTED_KEY, format_rejection_counts, read_rejection_counts
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
-from shared.settings import PREFIX, Settings
-from shared.ssh.broker_tunnel import reached
+from shared.settings import ENV_PREFIX, Settings
+from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
 
@@ -43,10 +49,10 @@ def examine(settings: Settings, console: Console) -> bool:
                 continue
             try:
                 if name == "broker":
-                    settings = stack.enter_context(reached(settings))
+                    settings = stack.enter_context(open_broker_tunnel(settings))
                 mark, finding = "✓", check(settings)
-            except (ArtDreamError, *AWAY, *BARRED) as error:
-                mark, finding, well = "✗", refusal(error) or str(error), False
+            except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
+                mark, finding, well = "✗", explain_permanent_error(error) or str(error), False
                 vain |= _VAIN.get(name, set())
             console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
     return well
@@ -85,25 +91,26 @@ def _ssh(settings: Settings) -> str:
     try:
         log_in(account).close()
     except ConnectionError as error:
-        raise ArtDreamError(f"No way there: {error}; is it on, and is {PREFIX}SSH right?") from error
+        raise ArtDreamError(f"No way there: {error}; is it on, and is {ENV_PREFIX}SSH right?") from error
     return f"{account} is known and lets this machine in"
 
 
 def _broker(settings: Settings) -> str:
-    require_login(settings)
+    require_broker_access(settings)
     client = connect(settings.broker)
     client.ping()
-    require_memory(client)
+    require_noeviction(client)
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
         raise ArtDreamError("The broker keeps no append-only file: set appendonly yes, or a restart loses what waits.")
     return "answers, evicts nothing, keeps an append-only file"
 
 
 def _lanes(settings: Settings) -> str:
-    if counts := rejections(connect(settings.broker)):
+    if counts := read_rejection_counts(connect(settings.broker)):
         raise ArtDreamError(
-            f"What was no job was turned away: {told(counts)}. Does something else write to this broker, or another "
-            f"version of ArtDream? Once that is settled, DEL {REJECTED} forgets the counts."
+            f"What was no job was turned away: {format_rejection_counts(counts)}. Does something else write to this "
+            "broker, or another "
+            f"version of ArtDream? Once that is settled, DEL {REJECTED_KEY} forgets the counts."
         )
     return "nothing was turned away"
 
@@ -135,7 +142,7 @@ def _store(settings: Settings) -> str:
 
 
 def _links(store: Store, name: str, probe: bytes) -> str:
-    if (link := store.link(name, seconds=60)) is None:
+    if (link := store.presign_url(name, seconds=60)) is None:
         return "this kind of store has no links"
     try:
         with urlopen(link, timeout=10) as answer:  # noqa: S310  the store's own
@@ -150,7 +157,7 @@ def _links(store: Store, name: str, probe: bytes) -> str:
 
 
 def _worker(settings: Settings) -> str:
-    workers = [p for p in Register(connect(settings.broker)).present() if p.part == Part.WORKER]
+    workers = [p for p in HeartbeatRegistry(connect(settings.broker)).list_heartbeats() if p.part == Component.WORKER]
     if not workers:
         raise ArtDreamError("No worker is present: start one with `artdream worker`.")
     return ", ".join(f"{worker.name} is {worker.state}" for worker in workers)

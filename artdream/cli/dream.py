@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from artdream.cli.contact_sheet import Cell, sheet
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import Recipe, load_recipe, painter_recipe
+from shared.recipe.recipe import Recipe, build_painter_recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store
 from worker.quiet_import import importing
@@ -99,7 +99,7 @@ def compare_file(
     _require_jpeg(target)
     photo, engine = _photo(source), _engine(settings)
     plans = [(Cell(network, layer, None), _whole_layer(network, layer)) for layer in layers for network in networks]
-    plans += [(Cell(painter, networks[0], None), painter_recipe(painter, networks[0])) for painter in COMPARED]
+    plans += [(Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED]
     cells = [Cell("The photo", "", photo)] * len(networks)
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(plans))

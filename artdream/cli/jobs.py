@@ -11,10 +11,10 @@ from artdream.cli.options import DataOption, chosen_settings, group, out, reache
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import State
-from shared.jobs.queue import celery_app, submit
-from shared.jobs.table import Entry, JobTable
-from shared.runtime_settings import settle
-from shared.settings import PREFIX
+from shared.jobs.queue import create_celery_app, submit
+from shared.jobs.table import JobRecord, JobTable
+from shared.runtime_settings import initialize_runtime_settings
+from shared.settings import ENV_PREFIX
 from shared.storage.store import Store
 
 jobs = group("The jobs: list, show, cancel, retry, link.")
@@ -38,11 +38,19 @@ def list_jobs(
 ) -> None:
     """List the jobs, newest first."""
     with reached_settings(data=data) as settings:
-        entries = [one for one in JobTable(connect(settings.broker)).entries() if not state or one.state in state]
+        entries = [one for one in JobTable(connect(settings.broker)).iter_records() if not state or one.state in state]
     table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
-    for entry in sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]:
+    for entry in sorted(entries, key=lambda entry: entry.state_since, reverse=True)[:limit]:
         job = entry.job
-        row = (job.id[:12], entry.state, _clock(entry.at), job.lane, job.recipe.name, str(job.seed), job.photo_id[:8])
+        row = (
+            job.id[:12],
+            entry.state,
+            _clock(entry.state_since),
+            job.lane,
+            job.recipe.name,
+            str(job.seed),
+            job.photo_id[:8],
+        )
         table.add_row(*row, entry.reason)
     out.print(table)
     if len(entries) > limit:
@@ -57,7 +65,7 @@ def show_job(job: JobArgument, data: DataOption = None) -> None:
     found, recipe = entry.job, entry.job.recipe
     facts = {
         "job": found.id,
-        "state": f"{entry.state} since {_clock(entry.at)}",
+        "state": f"{entry.state} since {_clock(entry.state_since)}",
         "reason": entry.reason,
         "photo": found.photo_id,
         "recipe": f"{recipe.name}, version {recipe.version}, {recipe.canvas} px, {recipe.network}",
@@ -86,8 +94,10 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
 def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Take up jobs again that failed or were cancelled."""
     with reached_settings(data=data) as settings:
-        client, store, app = connect(settings.broker), Store(settings.store), celery_app(settings)
-        table = JobTable(client, approval=settings.approval, settle=lambda: settle(client, store))
+        client, store, app = connect(settings.broker), Store(settings.store), create_celery_app(settings)
+        table = JobTable(
+            client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
+        )
         for prefix in jobs:
             entry = _find(table, prefix)
             if not submit(app, table, entry.job):
@@ -114,14 +124,15 @@ def link_job(
     url = links.url(job_id)
     if url is None:
         raise ArtDreamError(
-            f"Phones cannot reach {settings.host}: set {PREFIX}HOST=0.0.0.0, or {PREFIX}PUBLIC_URL to where they can."
+            f"Phones cannot reach {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0, or {ENV_PREFIX}PUBLIC_URL to where "
+            "they can."
         )
     out.print(url, soft_wrap=True, markup=False)
 
 
-def _find(table: JobTable, prefix: str) -> Entry:
+def _find(table: JobTable, prefix: str) -> JobRecord:
     """Return the one job whose id begins so. Raises ArtDreamError where there is none, or more than one."""
-    found = [entry for entry in table.entries() if entry.job.id.startswith(prefix.lower())] if prefix else []
+    found = [entry for entry in table.iter_records() if entry.job.id.startswith(prefix.lower())] if prefix else []
     if len(found) != 1:
         problem = f"{len(found)} jobs begin" if found else "No job begins"
         raise ArtDreamError(f"{problem} with “{prefix}”: `artdream jobs` lists them.")

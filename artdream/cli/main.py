@@ -30,15 +30,15 @@ from artdream.cli.options import (
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
 from artdream.cli.training import embed, evaluate, train
-from shared.broker.client import AWAY, BARRED, refusal
-from shared.broker.preflight import admitted
+from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, explain_permanent_error
+from shared.broker.preflight import open_checked_broker_tunnel
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
-from shared.monitoring.exporter import counted_together, exported
-from shared.monitoring.logs import configure, in_json
+from shared.monitoring.exporter import enable_multiprocess_metrics, serve_metrics
+from shared.monitoring.logs import configure_logging, is_json_logging
 from shared.recipe.canvas import LONG_SIDES
-from shared.recipe.painters import NETWORK as MASTERS
-from shared.recipe.recipe import load_recipe, painter_recipe
+from shared.recipe.painters import BUNDLED_NETWORK as MASTERS
+from shared.recipe.recipe import build_painter_recipe, load_recipe
 from shared.settings import Settings
 
 app = typer.Typer(
@@ -108,8 +108,8 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    configure(settings, "producer")
-    with admitted(settings) as settings, exported(settings, settings.producer_metrics_port):
+    configure_logging(settings, "producer")
+    with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.producer_metrics_port):
         run(settings, stop, folders=folders or ())
 
 
@@ -162,14 +162,14 @@ def worker(
 ) -> None:
     """Dream what waits in the lanes."""
     settings = chosen_settings(data=data, recipe=recipe)
-    configure(settings, "worker")
-    with admitted(settings) as settings, counted_together(settings):
+    configure_logging(settings, "worker")
+    with open_checked_broker_tunnel(settings) as settings, enable_multiprocess_metrics(settings):
         from worker.app import run
         from worker.consumer.gpus import Cards
         from worker.consumer.liveness import Pulse
 
         pulse = Pulse()
-        with exported(settings, settings.worker_metrics_port, [Cards()], consumes=pulse.beats):
+        with serve_metrics(settings, settings.worker_metrics_port, [Cards()], is_consuming=pulse.beats):
             run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), pulse=pulse)
 
 
@@ -179,8 +179,8 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
     from display.server import serve
 
     settings = chosen_settings(data=data, port=port)
-    configure(settings, "display")
-    with admitted(settings) as settings, exported(settings, settings.display_metrics_port):
+    configure_logging(settings, "display")
+    with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.display_metrics_port):
         serve(settings)
 
 
@@ -200,7 +200,7 @@ def dream(
     from artdream.cli.dream import dream_file
 
     settings = chosen_settings(recipe=recipe)
-    chosen = load_recipe(settings.recipes[0]) if artist is None else painter_recipe(artist, network)
+    chosen = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
     if canvas is not None:
         chosen = chosen.model_copy(update={"canvas": known_canvas(canvas)})
     dream_file(source, target, chosen, seed, settings, out)
@@ -279,9 +279,10 @@ def main() -> None:
         app()
     except ArtDreamError as error:
         _end(str(error))
-    except (*AWAY, *BARRED) as error:
+    except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
         _end(
-            refusal(error) or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
+            explain_permanent_error(error)
+            or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
         )
 
 
@@ -291,7 +292,7 @@ def _require_inbox(settings: Settings) -> None:
 
 
 def _end(sentence: str) -> None:
-    if in_json():
+    if is_json_logging():
         logging.getLogger("artdream").error("%s", sentence)
     else:
         Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ from typing import Self
 
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from shared.storage.object_names import NETWORKS, REFERENCES, reference_name
+from shared.storage.object_names import NETWORKS_PREFIX, REFERENCES_PREFIX, reference_name
 from shared.storage.store import Store
 from worker.networks import NAME
 from worker.networks.catalogue import ARTIST
@@ -42,13 +42,13 @@ class Home:
             if not os.access(self._place, os.W_OK):
                 raise ArtDreamError(f"The folder {self._place} may not be written: name another with --out.")
         else:
-            self._place.entries(NETWORKS)
+            self._place.list_objects(NETWORKS_PREFIX)
 
     def put(self, files: dict[str, bytes]) -> None:
         """Put files there by their names. Raises ArtDreamError where that fails."""
         for name, content in files.items():
             if isinstance(self._place, Store):
-                self._place.put(f"{NETWORKS}{self.name.removeprefix(ARTIST)}/{name}", content)
+                self._place.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST)}/{name}", content)
                 continue
             try:
                 (self._place / name).write_bytes(content)
@@ -62,7 +62,7 @@ class Home:
 
     @cached_property
     def _owned(self) -> frozenset[str]:
-        entries = self._place.entries(REFERENCES) if isinstance(self._place, Store) else ()
+        entries = self._place.list_objects(REFERENCES_PREFIX) if isinstance(self._place, Store) else ()
         return frozenset(entry.name for entry in entries)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.ssh.broker_tunnel import reached
+from shared.ssh.broker_tunnel import open_broker_tunnel
 
 out = Console(highlight=False)
 
@@ -37,7 +37,7 @@ def chosen_settings(**chosen: object) -> Settings:
 
 def reached_settings(**chosen: object) -> AbstractContextManager[Settings]:
     """Enter a context in which the broker can be reached, through SSH where the settings say so."""
-    return reached(chosen_settings(**chosen))
+    return open_broker_tunnel(chosen_settings(**chosen))
 
 
 def known_canvas(side: int) -> int:

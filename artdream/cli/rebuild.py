@@ -8,10 +8,10 @@ from artdream.cli.options import DataOption, out, reached_settings
 from shared.broker.client import connect
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
-from shared.runtime_settings import settle
+from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import DREAMS, TOMBSTONES, sidecar_name
-from shared.storage.sidecar import Standing, read_sidecar
+from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, sidecar_name
+from shared.storage.sidecar import Visibility, read_sidecar
 from shared.storage.store import Store
 
 #: Objects that are read at once; a store far away answers each after tens of milliseconds.
@@ -35,23 +35,23 @@ def remembered(settings: Settings) -> Counter[str]:
     """Enter what the store knows into the job table, and count it. Raises StoreError and RedisError."""
     client, store = connect(settings.broker), Store(settings.store)
     table = JobTable(client)
-    settle(client, store)
+    initialize_runtime_settings(client, store)
     counts = Counter({"dreams": 0, "hidden dreams": 0, "deletions": 0})
-    for entry in store.entries(TOMBSTONES):  # first: whatever else is left of them
-        counts["deletions"] += table.remember_deleted(entry.name.removeprefix(TOMBSTONES))
-    names = (entry.name for entry in store.entries(DREAMS))
+    for entry in store.list_objects(TOMBSTONES_PREFIX):  # first: whatever else is left of them
+        counts["deletions"] += table.restore_deleted(entry.name.removeprefix(TOMBSTONES_PREFIX))
+    names = (entry.name for entry in store.list_objects(DREAMS_PREFIX))
     jobs = (job_id for name in names if name == sidecar_name(job_id := _job_id(name)))
     with ThreadPoolExecutor(AT_ONCE) as readers:
         for sidecar in filter(None, readers.map(partial(read_sidecar, store), jobs)):
             job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
-            hidden = sidecar.standing is not Standing.SHOWN
-            if job.id == sidecar.job_id and table.remember(job, held=hidden):
+            hidden = sidecar.standing is not Visibility.SHOWN
+            if job.id == sidecar.job_id and table.restore_completed(job, held=hidden):
                 counts["hidden dreams" if hidden else "dreams"] += 1
     return counts
 
 
 def _job_id(name: str) -> str:
-    return name.removeprefix(DREAMS).partition("/")[0]
+    return name.removeprefix(DREAMS_PREFIX).partition("/")[0]
 
 
 def _recalled(settings: Settings) -> int:

@@ -9,8 +9,15 @@ from rich.table import Table
 from artdream.cli.networks import networks_of
 from artdream.cli.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
 from shared.errors import ArtDreamError
-from shared.recipe.painters import KINDS, NETWORK, PAINTERS, painter_recipes, slug, written
-from shared.recipe.recipe import load_recipe, recipe_names
+from shared.recipe.painters import (
+    BUNDLED_NETWORK,
+    PAINTERS,
+    RECIPE_KINDS,
+    painters_by_recipe,
+    render_painter_recipe,
+    slugify_painter,
+)
+from shared.recipe.recipe import list_recipe_names, load_recipe
 
 recipes = group("The ways to dream: list, sheet, painters.")
 
@@ -26,7 +33,7 @@ def recipes_or_list(context: typer.Context) -> None:
 def list_recipes() -> None:
     """List the ways to dream."""
     table = Table("Recipe", "Title", "Network", "Canvas", "What it does", box=None, header_style="dim")
-    for name in recipe_names():
+    for name in list_recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
     out.print(table)
@@ -49,18 +56,18 @@ def sheet(
 
     settings = chosen_settings(recipe=recipe)
     sheet_file(
-        source, target, settings.recipes if recipe else recipe_names(), known_canvas(canvas), seed, settings, out
+        source, target, settings.recipes if recipe else list_recipe_names(), known_canvas(canvas), seed, settings, out
     )
 
 
 @recipes.command("painters")
 def painters(
-    network: Annotated[str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")] = NETWORK,
+    network: Annotated[str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")] = BUNDLED_NETWORK,
     target: Annotated[Path | None, typer.Option("--out", help="Folder for a recipe file of each.")] = None,
 ) -> None:
     """List the recipes of a network's painters, or write them as files to use and change."""
-    if target is None and network == NETWORK:
-        for name, painter in painter_recipes().items():
+    if target is None and network == BUNDLED_NETWORK:
+        for name, painter in painters_by_recipe().items():
             out.print(f"{name:36} {painter}", markup=False)
         return
     if target is None:
@@ -71,8 +78,10 @@ def painters(
     try:
         target.mkdir(parents=True, exist_ok=True)
         for painter in classes:
-            for kind in KINDS:
-                (target / f"{kind}-{slug(painter)}.toml").write_text(written(kind, painter, network), encoding="utf-8")
+            for kind in RECIPE_KINDS:
+                (target / f"{kind}-{slugify_painter(painter)}.toml").write_text(
+                    render_painter_recipe(kind, painter, network), encoding="utf-8"
+                )
     except OSError as error:
         raise ArtDreamError(f"The recipes cannot be written into {target}: {error.strerror}.") from error
-    out.print(f"{target}: {len(classes) * len(KINDS)} recipes of {len(classes)} painters.", markup=False)
+    out.print(f"{target}: {len(classes) * len(RECIPE_KINDS)} recipes of {len(classes)} painters.", markup=False)

@@ -18,11 +18,17 @@ from paramiko.ssh_exception import SSHException
 from rich.console import Console
 
 from artdream.cli.doctor import SKEW
-from shared.broker.client import AWAY, BARRED, connect, refusal, require_memory
+from shared.broker.client import (
+    BROKER_ACCESS_DENIED,
+    BROKER_UNAVAILABLE,
+    connect,
+    explain_permanent_error,
+    require_noeviction,
+)
 from shared.errors import ArtDreamError
-from shared.settings import PREFIX, Settings
-from shared.ssh.broker_tunnel import reached
-from shared.ssh.connection import PATIENCE, Account, log_in
+from shared.settings import ENV_PREFIX, Settings
+from shared.ssh.broker_tunnel import open_broker_tunnel
+from shared.ssh.connection import SSH_TIMEOUT_SECONDS, Account, log_in
 
 #: Gigabytes that the parts, the weights of networks and an evening's pictures want; and those that a worker dreams in.
 DISK, MEMORY = 10.0, 4.0
@@ -59,8 +65,8 @@ def inspect(settings: Settings, console: Console) -> bool:
         for name, look in _LOOKS.items():
             try:
                 mark, finding = "✓", look(machine)
-            except (ArtDreamError, *AWAY, *BARRED) as error:
-                mark, finding, well = "✗", refusal(error) or str(error), False
+            except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
+                mark, finding, well = "✗", explain_permanent_error(error) or str(error), False
             except (SSHException, OSError, EOFError) as error:
                 raise ArtDreamError(f"The SSH host {account} hung up ({error or type(error).__name__}).") from error
             console.print(f"{mark} {name:7} {finding}", soft_wrap=True, markup=False)
@@ -77,7 +83,7 @@ class Machine:
 
     def ask(self, command: str) -> str | None:
         """Return what a command prints there; None where it fails or is not there."""
-        _, answer, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=PATIENCE)
+        _, answer, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
         text = answer.read().decode(errors="replace").strip()
         return text if answer.channel.recv_exit_status() == 0 else None
 
@@ -171,14 +177,14 @@ def _broker(machine: Machine) -> str:
     settings = machine.settings
     if settings.broker_url is None:
         raise ArtDreamError(
-            f"Whether its broker is right cannot be told: set {PREFIX}BROKER_URL as the machine's parts have it."
+            f"Whether its broker is right cannot be told: set {ENV_PREFIX}BROKER_URL as the machine's parts have it."
         )
-    port = urlsplit(settings.broker_address).port or 6379
+    port = urlsplit(settings.configured_broker_url).port or 6379
     places = [address for address, number in machine.listening or () if number == port]
     if not places:
-        raise ArtDreamError(f"Nothing listens on port {port}, where {PREFIX}BROKER_URL says the broker is.")
+        raise ArtDreamError(f"Nothing listens on port {port}, where {ENV_PREFIX}BROKER_URL says the broker is.")
     with ExitStack() as stack:
-        client = connect(stack.enter_context(reached(settings)).broker, patience=PATIENCE)
+        client = connect(stack.enter_context(open_broker_tunnel(settings)).broker, timeout=SSH_TIMEOUT_SECONDS)
         stack.callback(client.close)
         faults = _faults(client)
     if not all(map(_loopback, places)):
@@ -192,7 +198,7 @@ def _faults(client: redis.Redis) -> list[str]:
     client.ping()
     faults = []
     try:
-        require_memory(client)
+        require_noeviction(client)
     except ArtDreamError:
         faults.append("it may drop what it keeps: set maxmemory-policy noeviction")
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:

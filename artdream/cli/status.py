@@ -7,11 +7,11 @@ from rich.console import Console
 
 from producer.outbox.ledger import FILE, Ledger
 from shared.broker.client import connect
-from shared.jobs.events import BEGINNING, Completed, EventReader, Failed, Recorded, Refused
+from shared.jobs.events import STREAM_START_ID, Completed, EventReader, Failed, FileRejected, RecordedEvent
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
-from shared.jobs.rejected_messages import rejections, told
-from shared.monitoring.heartbeat import Register
+from shared.jobs.queue import count_queued
+from shared.jobs.rejected_messages import format_rejection_counts, read_rejection_counts
+from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.settings import Settings
 
 #: How many faults are listed.
@@ -23,24 +23,24 @@ def show(settings: Settings, console: Console) -> None:
     _show_spool(settings, console)
     client = connect(settings.broker)
     client.ping()
-    for presence in Register(client).present():
+    for presence in HeartbeatRegistry(client).list_heartbeats():
         age = _age(time.time() - presence.since)
         console.print(
             f"{presence.part:9} {presence.name:24} {presence.state} for {age}  {presence.detail}", markup=False
         )
-    lanes = ", ".join(f"{waiting(client, lane)} {lane}" for lane in Lane)
+    lanes = ", ".join(f"{count_queued(client, lane)} {lane}" for lane in Lane)
     console.print(f"waiting   {lanes}")
-    if counts := rejections(client):
-        console.print(f"rejected  {told(counts)}", soft_wrap=True)
+    if counts := read_rejection_counts(client):
+        console.print(f"rejected  {format_rejection_counts(counts)}", soft_wrap=True)
     events = _all(EventReader(client))
     count = Counter(type(recorded.event) for recorded in events)
-    console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[Refused]} files set aside")
-    for recorded in [r for r in events if isinstance(r.event, Failed | Refused)][-FAULTS:]:
-        clock = time.strftime("%a %H:%M:%S", time.localtime(recorded.at))
+    console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[FileRejected]} files set aside")
+    for recorded in [r for r in events if isinstance(r.event, Failed | FileRejected)][-FAULTS:]:
+        clock = time.strftime("%a %H:%M:%S", time.localtime(recorded.recorded_at))
         match recorded.event:
             case Failed() as failed:
                 console.print(f"{clock}  job {failed.job_id[:8]} failed: {failed.reason}", markup=False, soft_wrap=True)
-            case Refused() as refused:
+            case FileRejected() as refused:
                 console.print(f"{clock}  Set aside: {refused.file} {refused.reason}.", markup=False, soft_wrap=True)
 
 
@@ -55,8 +55,8 @@ def _show_spool(settings: Settings, console: Console) -> None:
         console.print(f"spool     {count} photos wait here until store and broker can be reached")
 
 
-def _all(reader: EventReader) -> list[Recorded]:
-    events, before = reader.read(), BEGINNING
+def _all(reader: EventReader) -> list[RecordedEvent]:
+    events, before = reader.read(), STREAM_START_ID
     while reader.position != before:
         before = reader.position
         events += reader.read()

@@ -11,10 +11,10 @@ import time
 from http.client import HTTPException
 from urllib.request import urlopen
 
-from shared.broker.client import AWAY, BARRED, connect
+from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 
 #: Seconds for which a warm worker may leave jobs waiting. Its own watchdog starts it anew after half of that.
@@ -24,25 +24,25 @@ HUNGER = 60
 PATIENCE = 4
 
 
-def require_work(settings: Settings, part: Part) -> None:
+def require_work(settings: Settings, part: Component) -> None:
     """Raise ArtDreamError where no process of a part on this machine does its work, in words that say what is wrong."""
-    if part is Part.DISPLAY:  # it goes on showing while the broker is away
+    if part is Component.DISPLAY:  # it goes on showing while the broker is away
         _require_answer(settings)
         return
-    with connect(settings.broker, patience=PATIENCE) as client:
-        ours = [one for one in Register(client).present() if one.part == part and _here(one.name)]
+    with connect(settings.broker, timeout=PATIENCE) as client:
+        ours = [one for one in HeartbeatRegistry(client).list_heartbeats() if one.part == part and _here(one.name)]
         if not ours:
             raise ArtDreamError(f"No {part} of this machine has been heard of lately.")
-        if part is not Part.WORKER:
+        if part is not Component.WORKER:
             return
         warm = [one for one in ours if one.state in ("ready", "dreaming")]
         if not warm:
             raise ArtDreamError(f"No worker of this machine is warm: {', '.join(one.state for one in ours)}.")
         if all(one.state == "ready" and time.time() - one.since > HUNGER for one in warm):
-            from shared.jobs.queue import waiting  # with Celery, which takes as long as all the rest
+            from shared.jobs.queue import count_queued  # with Celery, which takes as long as all the rest
 
             served = {lane for one in warm for lane in one.lanes or tuple(Lane)}
-            if any(waiting(client, Lane(lane)) for lane in served):
+            if any(count_queued(client, Lane(lane)) for lane in served):
                 raise ArtDreamError(f"Jobs wait, and no worker of this machine has taken one for {HUNGER} s.")
 
 
@@ -64,8 +64,8 @@ def _require_answer(settings: Settings) -> None:
 def main(part: str) -> None:
     """Exit with 0 or 1."""
     try:
-        require_work(Settings.read(), Part(part))
-    except (ArtDreamError, *AWAY, *BARRED) as error:
+        require_work(Settings.read(), Component(part))
+    except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
         sys.exit(str(error))
 
 

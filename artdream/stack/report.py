@@ -6,9 +6,9 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.markup import escape
 
-from shared.jobs.events import Cancelled, Completed, Failed, Recorded, Refused, Stage
-from shared.public_url import public_url
-from shared.settings import PREFIX, Settings
+from shared.jobs.events import Cancelled, Completed, Failed, FileRejected, RecordedEvent, Stage
+from shared.public_url import resolve_public_url
+from shared.settings import ENV_PREFIX, Settings
 
 
 class Report:
@@ -43,7 +43,7 @@ class Report:
         """Tell something that the operator may want to look into."""
         self._line("[yellow]![/]", sentence)
 
-    def tell(self, recorded: Recorded) -> None:
+    def tell(self, recorded: RecordedEvent) -> None:
         """Tell an event, where it is one that ends something."""
         match recorded.event:
             case Completed() as done:
@@ -52,14 +52,14 @@ class Report:
                 self._line(
                     "[green]✓[/]",
                     f"{done.title} dreamt in {total:.1f} s  ({stages})  job {done.job_id[:8]}",
-                    recorded.at,
+                    recorded.recorded_at,
                 )
             case Failed() as failed:
-                self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.at)
+                self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.recorded_at)
             case Cancelled() as cancelled:
-                self._line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.at)
-            case Refused() as refused:
-                self._line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.at)
+                self._line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.recorded_at)
+            case FileRejected() as refused:
+                self._line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.recorded_at)
 
     def _line(self, mark: str, text: str, at: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))
@@ -68,6 +68,6 @@ class Report:
 
 def phones_told(settings: Settings) -> str:
     """Say where the QR codes lead, or why there are none."""
-    if url := public_url(settings):
+    if url := resolve_public_url(settings):
         return f"{url}/t/… takes a dream home; QR codes lead there"
-    return f"no QR codes, as no phone reaches {settings.host}: set {PREFIX}HOST=0.0.0.0 or {PREFIX}PUBLIC_URL"
+    return f"no QR codes, as no phone reaches {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0 or {ENV_PREFIX}PUBLIC_URL"

@@ -18,10 +18,10 @@ import redis
 from artdream.sample import read_sample
 from artdream.stack.process import Process
 from artdream.stack.report import Report
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, EventReader
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import BROKER_FILE, Settings
 
 #: Seconds that a worker has to finish the dream it is in.
@@ -42,7 +42,7 @@ class Stack:
         self._settings = settings
         password, self._port = secrets.token_urlsafe(24), _free_port()
         self._url = f"redis://:{password}@127.0.0.1:{self._port}/0"
-        environment = {**settings.environment(), "ARTDREAM_BROKER_URL": self._url, "PYTHONUNBUFFERED": "1"}
+        environment = {**settings.to_environment(), "ARTDREAM_BROKER_URL": self._url, "PYTHONUNBUFFERED": "1"}
         if sys.platform == "darwin":
             # Celery's pool forks; Apple's libraries otherwise abort a child that was forked beside a running thread.
             environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
@@ -85,7 +85,7 @@ class Stack:
     def _watch(self) -> None:
         """Restart what ends, tell what happens."""
         client = connect(self._url)
-        register, events = Register(client), EventReader(client, EventLog(client).last_id())
+        register, events = HeartbeatRegistry(client), EventReader(client, EventLog(client).last_id())
         warm, began = False, time.time()
         while not self._stopping.is_set():
             for process in (self._broker, *self._parts):
@@ -93,15 +93,17 @@ class Stack:
                     self._report.warn(sentence)
             try:
                 if not warm:
-                    workers = [p for p in register.present() if p.part == Part.WORKER and p.state != "warming up"]
+                    workers = [
+                        p for p in register.list_heartbeats() if p.part == Component.WORKER and p.state != "warming up"
+                    ]
                     # After a power cut the register still holds the workers of before.
                     if warm := sum(worker.since >= began for worker in workers) >= self._workers:
                         self._report.warm(time.time() - began)
                         if self._demo:
                             self._drop_sample()
-                for recorded in events.read(wait=0.5):
+                for recorded in events.read(wait_seconds=0.5):
                     self._report.tell(recorded)
-            except AWAY:
+            except BROKER_UNAVAILABLE:
                 self._stopping.wait(0.2)
 
     def _drop_sample(self) -> None:
@@ -219,7 +221,7 @@ def _await_broker(client: redis.Redis, broker: Process, patience: float = 20.0) 
         try:
             client.ping()
             return
-        except AWAY:
+        except BROKER_UNAVAILABLE:
             if time.monotonic() > deadline:
                 raise ArtDreamError(f"The broker did not start; see {broker.log}.") from None
             time.sleep(0.05)

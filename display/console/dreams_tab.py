@@ -7,9 +7,9 @@ import streamlit as st
 from display.console.actions import act
 from display.console.context import Desk
 from display.state.dream_index import Dream
-from shared.recipe.painters import painter_recipes
-from shared.recipe.recipe import recipe_names
-from shared.storage.sidecar import Standing
+from shared.recipe.painters import painters_by_recipe
+from shared.recipe.recipe import list_recipe_names
+from shared.storage.sidecar import Visibility
 
 #: Dreams of one page of the console.
 PAGE = 24
@@ -23,7 +23,7 @@ _ALL = "all"
 def show_dreams(desk: Desk, spoken: Mapping[str, str]) -> None:
     """Draw the dreams of a standing, newest first, each with its buttons."""
     everything = desk.feed.archive.everything()
-    standings = (Standing.HELD, Standing.SHOWN, Standing.HIDDEN)
+    standings = (Visibility.HELD, Visibility.SHOWN, Visibility.HIDDEN)
     count = {standing.value: sum(dream.standing is standing for dream in everything) for standing in standings}
     labels = {name: spoken[f"which_{name}"].format(count=number) for name, number in count.items()}
     labels |= {_ALL: spoken["which_all"].format(count=len(everything))}
@@ -65,11 +65,11 @@ def _show(desk: Desk, dream: Dream, spoken: Mapping[str, str]) -> None:
     )
     st.caption(f"{dream.title} · {dream.day} · {spoken[f'standing_{dream.standing}']} · {job_id[:8]}")
     with st.container(horizontal=True, gap="small"):
-        if dream.standing is Standing.SHOWN:
+        if dream.standing is Visibility.SHOWN:
             if st.button(spoken["hide"], key=f"hide-{job_id}"):
                 act(lambda: curator.hide(job_id), spoken["is_hidden"])
         else:
-            name = spoken["approve" if dream.standing is Standing.HELD else "show"]
+            name = spoken["approve" if dream.standing is Visibility.HELD else "show"]
             if st.button(name, key=f"show-{job_id}", type="primary"):
                 act(lambda: curator.show(job_id), spoken["is_shown"])
         with st.popover(spoken["delete"]):
@@ -77,6 +77,8 @@ def _show(desk: Desk, dream: Dream, spoken: Mapping[str, str]) -> None:
             if st.button(spoken["delete_sure"], key=f"delete-{job_id}", type="primary"):
                 act(lambda: curator.delete(job_id), spoken["is_deleted"])
         with st.popover(spoken["again"]):
-            recipe = st.selectbox(spoken["recipe"], [*recipe_names(), *painter_recipes()], key=f"recipe-{job_id}")
+            recipe = st.selectbox(
+                spoken["recipe"], [*list_recipe_names(), *painters_by_recipe()], key=f"recipe-{job_id}"
+            )
             if st.button(spoken["dream_again"], key=f"again-{job_id}"):
                 act(lambda: curator.dream_again(job_id, recipe), spoken["waits_again"])

@@ -9,7 +9,7 @@ import streamlit as st
 from display.console.actions import act
 from display.console.context import Desk
 from shared.errors import ArtDreamError
-from shared.storage.quarantine import kept, take_back
+from shared.storage.quarantine import list_quarantined, restore_to_inbox
 
 
 @st.fragment
@@ -25,7 +25,7 @@ def show_faults(desk: Desk, spoken: Mapping[str, str]) -> None:
         text.text(fault.reason)
         if button.button(spoken["try_again"], key=f"retry-{fault.job_id}", width="stretch"):
             act(lambda fault=fault: desk.feed.curator.try_again(fault.job_id), spoken["in_lane"])  # type: ignore[misc]
-    files = kept(desk.settings.data)
+    files = list_quarantined(desk.settings.data)
     st.markdown(f"#### {spoken['set_aside'].format(count=len(files))}")
     for note, reason in files:
         text, button = st.columns([6, 1], vertical_alignment="center")
@@ -43,7 +43,7 @@ def show_faults(desk: Desk, spoken: Mapping[str, str]) -> None:
 
 def _take_back(desk: Desk, note: Path, spoken: Mapping[str, str]) -> None:
     try:
-        take_back(note, desk.settings.inbox)
+        restore_to_inbox(note, desk.settings.inbox)
     except OSError as error:
         raise ArtDreamError(spoken["no_inbox"].format(error=error.strerror or error)) from error
 

@@ -10,24 +10,30 @@ from typing import cast
 import redis
 
 from display.state.dream_index import Archive, Dream
-from shared.broker.client import AWAY, PREFIX, connect
+from shared.broker.client import BROKER_UNAVAILABLE, KEY_PREFIX, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
 from shared.jobs.job import Job, Lane
-from shared.jobs.queue import celery_app, submit
+from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
-from shared.runtime_settings import Steering, note, read_steering, settle, steer
+from shared.runtime_settings import (
+    RuntimeSettings,
+    initialize_runtime_settings,
+    persist_runtime_settings,
+    read_runtime_settings,
+    update_runtime_settings,
+)
 from shared.settings import Settings
-from shared.storage.deletion import bury, erase
+from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import photo_name, sidecar_name
-from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 
 #: Deleted jobs of which something may still lie in the store, as `job_id photo_id`.
-ERASING = f"{PREFIX}erasing"
+ERASING = f"{KEY_PREFIX}erasing"
 
 _DAY = 86_400
 
@@ -45,9 +51,9 @@ class Curator:
     def show(self, job_id: str) -> None:
         """Let everybody see a dream that was held or hidden. Raises ArtDreamError."""
         with self._table() as table:
-            sidecar = self._stand(job_id, Standing.SHOWN)
+            sidecar = self._stand(job_id, Visibility.SHOWN)
             photo_id, at = sidecar.photo_id, sidecar.completed_at
-            shown = Shown(job_id=job_id, photo_id=photo_id, completed=sidecar.completion(), dreamt_at=at)
+            shown = Shown(job_id=job_id, photo_id=photo_id, completed=sidecar.to_completed_event(), dreamt_at=at)
             if not table.show(shown):
                 raise ArtDreamError(f"Dream {job_id[:8]} was deleted.")
 
@@ -56,7 +62,7 @@ class Curator:
         with self._table() as table:
             dream = self._found(job_id)
             table.hide(Hidden(job_id=job_id, photo_id=_photo_id(dream)))
-            self._stand(job_id, Standing.HIDDEN)
+            self._stand(job_id, Visibility.HIDDEN)
 
     def delete(self, job_id: str) -> None:
         """Delete everything of a dream for good, its photo too where no other dream is of it.
@@ -81,7 +87,7 @@ class Curator:
     def try_again(self, job_id: str) -> None:
         """Take up a job again that failed. Raises ArtDreamError."""
         with self._table() as table:
-            job = table.job(job_id)
+            job = table.get_job(job_id)
         if job is None:
             raise ArtDreamError(f"Job {job_id[:8]} is not known to the broker any longer: send its photo again.")
         self._submit(job)
@@ -98,7 +104,7 @@ class Curator:
         Where the store is away it is decided all the same, and written down as soon as it is back.
         """
         with self._reaching(), connect(self._settings.broker) as client:
-            steer(client, **decided)
+            update_runtime_settings(client, **decided)
         try:
             self.note()
         except StoreError as error:
@@ -106,12 +112,12 @@ class Curator:
                 f"It is decided, and noted in the store as soon as that can be reached: {error}"
             ) from error
 
-    def steering(self) -> Steering:
+    def steering(self) -> RuntimeSettings:
         """Return how the installation is steered; a broker that lost its memory is told first. Raises ArtDreamError."""
         with self._reaching(), connect(self._settings.broker) as client:
-            if settle(client, self._store):
+            if initialize_runtime_settings(client, self._store):
                 self._remind(client)
-            return read_steering(client, self._settings)
+            return read_runtime_settings(client, self._settings)
 
     def remind(self) -> None:
         """Tell the broker of dreams that nobody may see, should it have lost its memory. Raises ArtDreamError."""
@@ -121,8 +127,8 @@ class Curator:
     def note(self) -> None:
         """Write down in the store how the installation is steered, where that has changed. Raises ArtDreamError."""
         with self._reaching(), connect(self._settings.broker) as client:
-            settle(client, self._store)
-            self._noted = note(client, self._store, self._noted)
+            initialize_runtime_settings(client, self._store)
+            self._noted = persist_runtime_settings(client, self._store, self._noted)
 
     def tidy(self) -> int:
         """Finish what deletions left, and delete what is older than it may become; return how many dreams went.
@@ -132,7 +138,7 @@ class Curator:
         with self._reaching(), connect(self._settings.broker) as client:
             for entry in cast("set[str]", client.smembers(ERASING)):
                 self._erase(*entry.split(" "))
-            days = read_steering(client, self._settings).retention_days
+            days = read_runtime_settings(client, self._settings).retention_days
         if not days:
             return 0
         oldest = time.time() - days * _DAY
@@ -141,7 +147,7 @@ class Curator:
             self._delete(dream.job_id, _photo_id(dream))
         if self._archive.complete:  # photos of jobs that never had a dream
             kept = {dream.photo for dream in self._archive.everything()}
-            for found in list(self._store.entries("photos/")):
+            for found in list(self._store.list_objects("photos/")):
                 if found.modified.timestamp() < oldest and found.name not in kept:
                     self._store.delete(found.name)
         if old:
@@ -162,8 +168,8 @@ class Curator:
             ) from error
 
     def _erase(self, job_id: str, photo_id: str) -> None:
-        bury(self._store, job_id)
-        erase(self._store, job_id)
+        write_tombstone(self._store, job_id)
+        delete_dream_objects(self._store, job_id)
         photo = photo_name(photo_id)
         if not any(dream.photo == photo for dream in self._archive.everything()):
             self._store.delete(photo)
@@ -172,14 +178,14 @@ class Curator:
 
     def _remind(self, client: redis.Redis) -> None:
         everything = self._archive.everything()
-        JobTable(client).remind([dream.job_id for dream in everything if dream.standing is not Standing.SHOWN])
+        JobTable(client).restore_holds([dream.job_id for dream in everything if dream.standing is not Visibility.SHOWN])
 
     def _submit(self, job: Job) -> None:
-        with self._table() as table, celery_app(self._settings) as app:
+        with self._table() as table, create_celery_app(self._settings) as app:
             if not submit(app, table, job):
-                raise ArtDreamError(f"There is nothing to dream again: the job is {table.state(job.id)}.")
+                raise ArtDreamError(f"There is nothing to dream again: the job is {table.get_state(job.id)}.")
 
-    def _stand(self, job_id: str, standing: Standing) -> Sidecar:
+    def _stand(self, job_id: str, standing: Visibility) -> Sidecar:
         """Write down in the store who may see a dream, so that a lost broker changes nothing."""
         sidecar = read_sidecar(self._store, job_id)
         if sidecar is None:
@@ -196,13 +202,17 @@ class Curator:
     @contextmanager
     def _table(self) -> Iterator[JobTable]:
         with self._reaching(), connect(self._settings.broker) as client:
-            yield JobTable(client, approval=self._settings.approval, settle=lambda: settle(client, self._store))
+            yield JobTable(
+                client,
+                approval=self._settings.approval,
+                initialize=lambda: initialize_runtime_settings(client, self._store),
+            )
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except AWAY as error:
+        except BROKER_UNAVAILABLE as error:
             raise ArtDreamError(f"The broker is away: {error}. Try again when it is back.") from error
 
 

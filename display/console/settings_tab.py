@@ -8,10 +8,10 @@ import streamlit as st
 
 from display.console.actions import act
 from display.console.context import Desk
-from shared.broker.client import AWAY, connect
-from shared.recipe.painters import painter_recipes
-from shared.recipe.recipe import recipe_names
-from shared.runtime_settings import read_steering
+from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.recipe.painters import painters_by_recipe
+from shared.recipe.recipe import list_recipe_names
+from shared.runtime_settings import read_runtime_settings
 
 
 @st.fragment
@@ -19,8 +19,8 @@ def show_helm(desk: Desk, spoken: Mapping[str, str]) -> None:
     """Draw the switches, as they stand."""
     try:
         with connect(desk.settings.broker) as client:
-            steering = read_steering(client, desk.settings)
-    except AWAY:
+            steering = read_runtime_settings(client, desk.settings)
+    except BROKER_UNAVAILABLE:
         st.caption(spoken["helm_away"])
         return
     with st.form("steering", border=False):
@@ -28,7 +28,7 @@ def show_helm(desk: Desk, spoken: Mapping[str, str]) -> None:
         paused = st.toggle(spoken["paused"], steering.paused)
         recipes = st.multiselect(
             spoken["recipes"].format(recipe=desk.settings.recipe),
-            [*recipe_names(), *painter_recipes()],
+            [*list_recipe_names(), *painters_by_recipe()],
             list(steering.recipes),
             placeholder=spoken["recipes_none"],
         )

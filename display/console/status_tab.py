@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.context import Desk
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
-from shared.jobs.rejected_messages import rejections
-from shared.monitoring.heartbeat import Part, Presence, Register
-from shared.runtime_settings import read_steering
+from shared.jobs.queue import count_queued
+from shared.jobs.rejected_messages import read_rejection_counts
+from shared.monitoring.heartbeat import Component, Heartbeat, HeartbeatRegistry
+from shared.runtime_settings import read_runtime_settings
 from shared.storage.store import Store, StoreError
 
 
@@ -20,11 +20,11 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
     gauge, now = desk.feed.gauge, desk.feed.now
     try:
         with connect(desk.settings.broker) as client:
-            present = Register(client).present()
-            lanes = {lane: waiting(client, lane) for lane in Lane}
-            steering = read_steering(client, desk.settings)
-            rejected = sum(rejections(client).values())
-    except AWAY as error:
+            present = HeartbeatRegistry(client).list_heartbeats()
+            lanes = {lane: count_queued(client, lane) for lane in Lane}
+            steering = read_runtime_settings(client, desk.settings)
+            rejected = sum(read_rejection_counts(client).values())
+    except BROKER_UNAVAILABLE as error:
         st.error(spoken["broker_away"].format(error=error))
         return
     try:
@@ -40,7 +40,7 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
         st.warning(spoken["unread"].format(count=gauge.unread))
     if rejected:
         st.warning(spoken["rejected"].format(count=rejected))
-    workers = [one for one in present if one.part is Part.WORKER]
+    workers = [one for one in present if one.part is Component.WORKER]
     if not workers:
         st.error(spoken["no_worker"])
     figures: dict[str, int | str] = {
@@ -85,11 +85,11 @@ def show_health(desk: Desk, spoken: Mapping[str, str]) -> None:
         st.caption(spoken["no_stages"])
 
 
-def _state(one: Presence, spoken: Mapping[str, str]) -> str:
+def _state(one: Heartbeat, spoken: Mapping[str, str]) -> str:
     return spoken.get(f"state_{one.state}", one.state)
 
 
-def _mark(one: Presence, *, healthy: bool) -> str:
+def _mark(one: Heartbeat, *, healthy: bool) -> str:
     if not healthy:
         return "✗"
     return "…" if one.state == "warming up" else "✓"

@@ -19,7 +19,7 @@ from display.web.security_headers import PLAIN, policy
 from display.web.threads import aside
 from shared.art_map import ArtMap
 from shared.settings import Settings
-from shared.storage.object_names import NETWORKS
+from shared.storage.object_names import NETWORKS_PREFIX
 from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +57,9 @@ class Atlas:
         if time.monotonic() - self._looked < LOOK_EVERY:
             return
         found = [
-            entry for entry in self._store.entries(NETWORKS) if re.fullmatch(r"networks/[^/]+/map\.json", entry.name)
+            entry
+            for entry in self._store.list_objects(NETWORKS_PREFIX)
+            if re.fullmatch(r"networks/[^/]+/map\.json", entry.name)
         ]
         newest = max(found, key=lambda entry: entry.modified, default=None)
         if newest is None:

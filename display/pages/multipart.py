@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from display.web.threads import aside
-from shared.guest_uploads import FOLDER, Sent, file_name, whose
+from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name, parse_file_name
 from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
 
@@ -53,7 +53,7 @@ class Reception:
 
     def __init__(self, data: Path, *, largest: int, most: int) -> None:
         """largest: bytes of a file. most: files that may wait for the producer."""
-        self._folder, self._largest, self._most = data / FOLDER, largest, most
+        self._folder, self._largest, self._most = data / GUEST_UPLOADS_FOLDER, largest, most
 
     def sweep(self) -> None:
         """Remove what a killed display left half done."""
@@ -64,7 +64,7 @@ class Reception:
 
     def waiting(self) -> list[str]:
         """List the jobs whose files wait for the producer."""
-        return [sent.job_id for path in self._folder.glob("*/*") if (sent := whose(path.name))]
+        return [sent.job_id for path in self._folder.glob("*/*") if (sent := parse_file_name(path.name))]
 
     @property
     def full(self) -> bool:
@@ -96,7 +96,7 @@ class Reception:
                     raise Refused("send_no_picture", 415)
                 job_id = Job(photo_id=digest.hexdigest(), recipe=recipe).id
                 await aside(lambda: _harden(file.fileno()))
-            target = self._folder / recipe.name / file_name(Sent(guest, job_id), kind)
+            target = self._folder / recipe.name / make_file_name(GuestUpload(guest, job_id), kind)
             target.parent.mkdir(mode=0o700, exist_ok=True)
             draft.replace(target)  # from here on it is the producer's
             await aside(lambda: _harden_folder(target.parent))

@@ -15,7 +15,7 @@ from display.state.event_hub import Feed
 from display.web.html import HEADERS, asset, nothing, page
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, thumb_name
-from shared.storage.sidecar import Standing
+from shared.storage.sidecar import Visibility
 
 _FRAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
 
@@ -87,7 +87,7 @@ def _told_of(feed: Feed, job_id: str, received: Callable[[str], bool]) -> dict[s
         shown = {"recipe": dream.recipe, "title": dream.title, "photo": dream.photo}
         return {"state": "done", "job": job_id[:8], **shown}
     if dream is not None:
-        return {"state": "held" if dream.standing is Standing.HELD else "gone"}
+        return {"state": "held" if dream.standing is Visibility.HELD else "gone"}
     if feed.archive.deleted(job_id):
         return {"state": "gone"}
     if where := feed.whereabouts(job_id):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ArtDreamError
-from shared.public_url import public_url
-from shared.settings import PREFIX, Settings
+from shared.public_url import resolve_public_url
+from shared.settings import ENV_PREFIX, Settings
 
 #: Name of the file in the data folder that holds the key where no setting does.
 FILE = "links.key"
@@ -69,7 +69,7 @@ class Links:
 
     def url(self, job_id: str) -> str | None:
         """Return the address of a job's page for phones; None where phones cannot reach this display."""
-        begin = public_url(self._settings)
+        begin = resolve_public_url(self._settings)
         return begin and f"{begin}/t/{self.token(job_id)}"
 
     def _seal(self, payload: bytes) -> bytes:
@@ -86,7 +86,7 @@ def _kept(data: Path) -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise ArtDreamError(
-            f"The key of the links, {path}, cannot be used ({error.strerror}): set {PREFIX}LINKS_SECRET instead."
+            f"The key of the links, {path}, cannot be used ({error.strerror}): set {ENV_PREFIX}LINKS_SECRET instead."
         ) from error
     if len(key) < _SHORTEST_KEY:
         raise ArtDreamError(f"The key of the links, {path}, is cut short: remove it, and earlier links end.")

@@ -20,7 +20,7 @@ from display.web.html import HEADERS, asset, nothing, page
 from display.web.qr import drawn
 from display.web.rate_limit import Limit
 from display.web.threads import aside
-from shared.public_url import public_url
+from shared.public_url import resolve_public_url
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
@@ -139,7 +139,7 @@ def send_routes(counter: Counter, links: Links, settings: Settings) -> list[Rout
         return asset("upload", f"{name}.jpg") if known else nothing()
 
     async def code(_: Request) -> Response:
-        begin = public_url(settings)
+        begin = resolve_public_url(settings)
         return drawn(begin and f"{begin}/send")
 
     async def off(_: Request) -> Response:
@@ -181,7 +181,7 @@ def _own(request: Request, settings: Settings) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site not in (None, "same-origin"):
         return False
-    return origin.partition("//")[2] == request.headers.get("host") or origin == public_url(settings)
+    return origin.partition("//")[2] == request.headers.get("host") or origin == resolve_public_url(settings)
 
 
 async def _drain(request: Request, most: int) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from shared.art_map import Place
+from shared.art_map import MapPoint
 from shared.jobs.events import Completed
-from shared.storage.object_names import DREAMS, TOMBSTONES, clip_name, preview_name, thumb_name
-from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, clip_name, preview_name, thumb_name
+from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store
 
 #: Dreams of one page.
@@ -40,16 +40,16 @@ class Dream:
     dream: str
     #: What the recipe asked for, as (class, probability in the photo, probability in the dream).
     verdicts: tuple[tuple[str, float, float], ...] = ()
-    standing: Standing = Standing.SHOWN
-    place: Place | None = field(default=None, compare=False)
+    standing: Visibility = Visibility.SHOWN
+    place: MapPoint | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, sidecar: Sidecar) -> "Dream":
         """Read what the display needs from a sidecar."""
-        return cls.announced(sidecar.completion(), sidecar.completed_at, sidecar.standing)
+        return cls.announced(sidecar.to_completed_event(), sidecar.completed_at, sidecar.standing)
 
     @classmethod
-    def announced(cls, event: Completed, at: float, standing: Standing = Standing.SHOWN) -> "Dream":
+    def announced(cls, event: Completed, at: float, standing: Visibility = Visibility.SHOWN) -> "Dream":
         """Read what the display needs from a completion."""
         verdicts = tuple((one.name, one.photo, one.dream) for one in event.verdicts)
         recipe, title = sys.intern(event.recipe), sys.intern(event.title)  # there are thousands of each
@@ -109,7 +109,7 @@ class Archive:
         """Show a dream no longer."""
         with self._lock:
             if dream := self._known.get(job_id):
-                self.put(replace(dream, standing=Standing.HIDDEN))
+                self.put(replace(dream, standing=Visibility.HIDDEN))
 
     def delete(self, job_id: str) -> None:
         """Forget a dream for good: nothing brings it back."""
@@ -124,7 +124,7 @@ class Archive:
     def shows(self, job_id: str) -> bool:
         """Tell whether a dream may be seen."""
         dream = self._known.get(job_id)
-        return dream is not None and dream.standing is Standing.SHOWN
+        return dream is not None and dream.standing is Visibility.SHOWN
 
     def shows_photo(self, photo: str) -> bool:
         """Tell whether a photo belongs to a dream that may be seen."""
@@ -141,13 +141,13 @@ class Archive:
         whatever their sidecars say. told: called whenever some have been added.
         Raises StoreError, and whatever `held` raises.
         """
-        buried = {entry.name.rpartition("/")[2] for entry in store.entries(TOMBSTONES)}
-        entries = [entry for entry in store.entries(DREAMS) if entry.name.endswith("/dream.json")]
+        buried = {entry.name.rpartition("/")[2] for entry in store.list_objects(TOMBSTONES_PREFIX)}
+        entries = [entry for entry in store.list_objects(DREAMS_PREFIX) if entry.name.endswith("/dream.json")]
         entries.sort(key=lambda entry: entry.modified, reverse=True)
         job_ids = [job_id for entry in entries if (job_id := entry.name.split("/")[1]) not in self._known]
         for job_id in buried:
             self.delete(job_id)
-        seen = [dream.job_id for dream in self.everything() if dream.standing is Standing.SHOWN]
+        seen = [dream.job_id for dream in self.everything() if dream.standing is Visibility.SHOWN]
         for job_id in itertools.compress(seen, held(seen)):
             self.hide(job_id)
         with ThreadPoolExecutor(READERS, "recall") as readers:
@@ -158,8 +158,8 @@ class Archive:
                 for sidecar, is_held in zip(sidecars, held(chunk), strict=True):
                     if sidecar is not None:
                         dream = Dream.of(sidecar)
-                        held_back = is_held and dream.standing is Standing.SHOWN
-                        self.add(replace(dream, standing=Standing.HELD) if held_back else dream)
+                        held_back = is_held and dream.standing is Visibility.SHOWN
+                        self.add(replace(dream, standing=Visibility.HELD) if held_back else dream)
                 told()
         self.complete = True
 
@@ -197,16 +197,16 @@ class Archive:
             end = len(self._sorted) if before is None else bisect.bisect_left(self._sorted, before, key=_place)
             begin = bisect.bisect_left(self._sorted, (self.opened_at, ""), key=_place)
             dreams = self._sorted[begin:end]
-        return (dream for dream in reversed(dreams) if dream.standing is Standing.SHOWN)
+        return (dream for dream in reversed(dreams) if dream.standing is Visibility.SHOWN)
 
     def _keep(self, dream: Dream) -> None:
         self._known[dream.job_id] = dream
-        self._shown_by_photo[dream.photo] += dream.standing is Standing.SHOWN
+        self._shown_by_photo[dream.photo] += dream.standing is Visibility.SHOWN
 
     def _take_out(self, job_id: str) -> None:
         if dream := self._known.pop(job_id, None):
             del self._sorted[bisect.bisect_left(self._sorted, _place(dream), key=_place)]
-            self._shown_by_photo[dream.photo] -= dream.standing is Standing.SHOWN
+            self._shown_by_photo[dream.photo] -= dream.standing is Visibility.SHOWN
 
 
 def _place(dream: Dream) -> tuple[float, str]:

@@ -18,15 +18,25 @@ from display.state.live_state import Change, Scene
 from display.state.statistics import Gauge
 from display.web.sse import Message, Viewer
 from display.web.threads import aside
-from shared.broker.client import AWAY, connect, connect_async
+from shared.broker.client import BROKER_UNAVAILABLE, connect, connect_async
 from shared.errors import ArtDreamError
-from shared.jobs.events import BEGINNING, STREAM, Completed, Deleted, Hidden, Recorded, Shown, Steered, parse
+from shared.jobs.events import (
+    STREAM,
+    STREAM_START_ID,
+    Completed,
+    Deleted,
+    Hidden,
+    RecordedEvent,
+    RuntimeSettingsChanged,
+    Shown,
+    parse_entry,
+)
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
-from shared.monitoring.heartbeat import Part, Register
-from shared.monitoring.stage_timer import tell
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.monitoring.stage_timer import record_stage
 from shared.settings import Settings
-from shared.storage.sidecar import Standing
+from shared.storage.sidecar import Visibility
 from shared.storage.store import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -147,7 +157,7 @@ class Feed:
             except _AWAY as error:
                 _LOG.debug("the broker is away: %s", error)
                 if self._connected is not False:
-                    metrics.fault("away")
+                    metrics.count_fault("away")
                 self._say_connected(False)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -158,13 +168,13 @@ class Feed:
         if self._last_id is None:
             past = cast("_Entries", await client.xrevrange(STREAM, count=PAST))
             self._take(past[::-1])
-            self._last_id = past[0][0] if past else BEGINNING
+            self._last_id = past[0][0] if past else STREAM_START_ID
         else:
             await self._look_back(client)
         await self._steer()
 
     async def _read(self, client: redis.asyncio.Redis) -> None:
-        answer = await client.xread({STREAM: self._last_id or BEGINNING}, count=AT_ONCE, block=_BLOCK)
+        answer = await client.xread({STREAM: self._last_id or STREAM_START_ID}, count=AT_ONCE, block=_BLOCK)
         for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
             if len(entries) == AT_ONCE:
                 await self._look_back(client)
@@ -175,55 +185,55 @@ class Feed:
 
     async def _look_back(self, client: redis.asyncio.Redis) -> None:
         """Ask the store where the stream may have dropped something that was not read yet."""
-        answer = await client.xread({STREAM: BEGINNING}, count=1)
+        answer = await client.xread({STREAM: STREAM_START_ID}, count=1)
         for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
-            if _order(entries[0][0]) > _order(self._last_id or BEGINNING):
+            if _order(entries[0][0]) > _order(self._last_id or STREAM_START_ID):
                 self._missed.set()
 
     def _take(self, entries: _Entries) -> None:
         for entry_id, fields in entries:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
-            recorded: Recorded | None = parse(entry_id, fields or {})
+            recorded: RecordedEvent | None = parse_entry(entry_id, fields or {})
             if recorded is None:
                 if fields:
                     self.gauge.unread += 1
-                    metrics.unreadable("event")
+                    metrics.count_unreadable("event")
                 continue
             self.gauge.apply(recorded)
             change = self._scene.apply(recorded)
             if change := self._file(recorded) or change:
                 self._tell(Message.of(change, entry_id))
-            self._steered |= isinstance(recorded.event, Steered)
+            self._steered |= isinstance(recorded.event, RuntimeSettingsChanged)
 
-    def _file(self, recorded: Recorded) -> Change | None:
+    def _file(self, recorded: RecordedEvent) -> Change | None:
         """Bring the archive up to date; return what viewers must be told."""
         match recorded.event:
             case Completed() as event:
                 self._pictures.expect(event)
-                dream = Dream.announced(event, recorded.at, self._standing(event.job_id, held=recorded.held))
+                dream = Dream.announced(event, recorded.recorded_at, self._standing(event.job_id, held=recorded.held))
             case Shown() as event:
                 dream = Dream.announced(event.completed, event.dreamt_at)
             case Hidden() as event:
                 self.archive.hide(event.job_id)
-                return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
+                return self._told_of("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case Deleted() as event:
                 self.archive.delete(event.job_id)
                 self._pictures.forget(event.job_id, event.photo_id)
-                return self._told_of("gone", {"job_id": event.job_id}, recorded.at)
+                return self._told_of("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case _:
                 return None
         self.archive.put(dream)
         seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
         if seen and self._connected:  # what is read before is the past
-            tell(dream.job_id, "show", max(0.0, self.now - recorded.at))
-        return self._told_of("dream", dream.told(), recorded.at) if seen else None
+            record_stage(dream.job_id, "show", max(0.0, self.now - recorded.recorded_at))
+        return self._told_of("dream", dream.told(), recorded.recorded_at) if seen else None
 
-    def _standing(self, job_id: str, *, held: bool) -> Standing:
+    def _standing(self, job_id: str, *, held: bool) -> Visibility:
         """Return who may see a dream that is announced: only the operator's word shows what was held or hidden."""
         before = self.archive.find(job_id)
-        if before is not None and before.standing is not Standing.SHOWN:
+        if before is not None and before.standing is not Visibility.SHOWN:
             return before.standing
-        return Standing.HELD if held else Standing.SHOWN
+        return Visibility.HELD if held else Visibility.SHOWN
 
     def _told_of(self, kind: str, body: dict[str, object], at: float) -> Change:
         return Change(kind, body | self._scene.queue(at))
@@ -282,8 +292,8 @@ class Feed:
         """Ask the broker which jobs nobody may see; while it is away the sidecars have the word."""
         try:
             with connect(self._settings.broker) as client:
-                return JobTable(client).held(job_ids)
-        except (*AWAY, ArtDreamError):
+                return JobTable(client).are_not_visible(job_ids)
+        except (*BROKER_UNAVAILABLE, ArtDreamError):
             return [False] * len(job_ids)
 
     async def _announce(self) -> None:
@@ -293,7 +303,7 @@ class Feed:
 
         def say() -> None:
             with connect(self._settings.broker) as client:
-                Register(client).announce(Part.DISPLAY, name, "showing", url, since=since)
+                HeartbeatRegistry(client).announce(Component.DISPLAY, name, "showing", url, since=since)
 
         while True:
             with suppress(*_AWAY):

@@ -5,8 +5,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from display.state.eta import Forecast
-from shared.guest_uploads import whose
-from shared.jobs.events import Accepted, Cancelled, Completed, Deleted, Failed, Progress, Recorded, Refused, Started
+from shared.guest_uploads import parse_file_name
+from shared.jobs.events import (
+    Accepted,
+    Cancelled,
+    Completed,
+    Deleted,
+    Failed,
+    FileRejected,
+    Progress,
+    RecordedEvent,
+    Started,
+)
 from shared.jobs.job import Lane
 from shared.storage.object_names import photo_name
 
@@ -53,41 +63,43 @@ class Scene:
         self._ended: OrderedDict[str, str] = OrderedDict()  # job → how
         self._forecast = Forecast()
 
-    def apply(self, recorded: Recorded) -> Change | None:
+    def apply(self, recorded: RecordedEvent) -> Change | None:
         """Take in one event; return what viewers must be told, None where nothing they see has changed."""
         match recorded.event:
             case Accepted() as event:
                 # A batch is the operator's; guests wait for guests. Of a dream that is there it is an echo.
                 waits = event.lane == Lane.LIVE and self._ended.get(event.job_id) != "dreamt"
-                return self._wait(event.job_id, recorded.at) if waits else None
+                return self._wait(event.job_id, recorded.recorded_at) if waits else None
             case Started() as event:
-                self._forecast.start(event.job_id, event.worker, recorded.at)
+                self._forecast.start(event.job_id, event.worker, recorded.recorded_at)
                 if recorded.held:
                     self._remember(event.job_id, "held")
-                    return self._withdraw(event.job_id, recorded.at)
-                job = Running(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.at)
+                    return self._withdraw(event.job_id, recorded.recorded_at)
+                job = Running(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
                 return self._run("started", job)
             case Progress() as event:
                 known = self._running.get(event.job_id)
                 if known is None and event.job_id in self._ended:  # late, or a second time
                     return None
                 if recorded.held:
-                    return self._withdraw(event.job_id, recorded.at) if known else None
-                job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.at)
-                return self._run("frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.at))
+                    return self._withdraw(event.job_id, recorded.recorded_at) if known else None
+                job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
+                return self._run(
+                    "frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.recorded_at)
+                )
             case Completed() as event:
                 self._fates.pop(event.job_id, None)
-                self._forecast.end(event.job_id, recorded.at, dreamt=True)
+                self._forecast.end(event.job_id, recorded.recorded_at, dreamt=True)
                 self._end(event.job_id, "dreamt")
-                return self._withdraw(event.job_id, recorded.at)
+                return self._withdraw(event.job_id, recorded.recorded_at)
             case Failed() | Cancelled() | Deleted() as event:
-                self._forecast.end(event.job_id, recorded.at, dreamt=False)
+                self._forecast.end(event.job_id, recorded.recorded_at, dreamt=False)
                 self._end(event.job_id, event.type)
                 if not isinstance(event, Deleted):
                     self._remember(event.job_id, "failed")
-                return self._withdraw(event.job_id, recorded.at)
-            case Refused() as event:  # told to the guest who sent the file by hand, and to nobody else
-                if sent := whose(event.file):
+                return self._withdraw(event.job_id, recorded.recorded_at)
+            case FileRejected() as event:  # told to the guest who sent the file by hand, and to nobody else
+                if sent := parse_file_name(event.file):
                     self._remember(sent.job_id, "refused", event.reason)
                 return None
             case _:

@@ -4,8 +4,18 @@ import statistics
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from shared.jobs.events import Accepted, Completed, Failed, Queued, Recorded, Refused, Stage, Stages, Steered
-from shared.monitoring.heartbeat import Part, Presence
+from shared.jobs.events import (
+    Accepted,
+    Completed,
+    Failed,
+    FileRejected,
+    Queued,
+    RecordedEvent,
+    RuntimeSettingsChanged,
+    Stage,
+    Stages,
+)
+from shared.monitoring.heartbeat import Component, Heartbeat
 
 #: Dreams and faults that are remembered.
 DREAMS, FAULTS = 500, 200
@@ -40,9 +50,9 @@ class Gauge:
         #: Entries of the stream that were no event of a version known here, and passed over.
         self.unread = 0
 
-    def apply(self, recorded: Recorded) -> None:
+    def apply(self, recorded: RecordedEvent) -> None:
         """Take in one event."""
-        event, at = recorded.event, recorded.at
+        event, at = recorded.event, recorded.recorded_at
         match event:
             case Accepted():
                 self._lanes[event.job_id] = event.lane
@@ -54,11 +64,11 @@ class Gauge:
                 self._dreams.append((at, event.stages))
             case Failed():
                 self._note(event.job_id, Fault(at, event.job_id, "", event.reason))
-            case Refused():
+            case FileRejected():
                 self._note(recorded.id, Fault(at, "", event.file, event.reason))
             case _:
                 pass
-        if not isinstance(event, Queued | Refused | Steered):
+        if not isinstance(event, Queued | FileRejected | RuntimeSettingsChanged):
             self._queued.pop(event.job_id, None)
             if not isinstance(event, Failed):
                 self._faults.pop(event.job_id, None)
@@ -88,9 +98,9 @@ class Gauge:
         """Return what went wrong and was not put right since, newest first."""
         return list(self._faults.values())[::-1]
 
-    def consumes(self, worker: Presence, now: float) -> bool:
+    def consumes(self, worker: Heartbeat, now: float) -> bool:
         """Tell whether a worker does its work: presence alone says that it breathes (celery #8030)."""
-        idle = worker.part is Part.WORKER and worker.state == "ready" and now - worker.since > IDLE
+        idle = worker.part is Component.WORKER and worker.state == "ready" and now - worker.since > IDLE
         return not (idle and self.oldest_wait(now, worker.lanes) > IDLE)
 
     def _note(self, key: str, fault: Fault) -> None:

@@ -82,7 +82,7 @@ class Tally:
     def count(self) -> None:
         """Go through the names of everything once, in the memory of one page of them. Raises StoreError."""
         kinds: dict[str, Held] = {}
-        for entry in self._store.entries(""):
+        for entry in self._store.list_objects(""):
             kind = next(kind for kind, fitting in _KINDS.items() if fitting.match(entry.name))
             held = kinds.get(kind, Held())
             kinds[kind] = Held(held.size + entry.size, held.objects + 1)

@@ -11,7 +11,7 @@ from PIL.ExifTags import Base
 from producer.decoding.formats import Cut, Decoded, Unreadable, decoded
 from producer.decoding.hdr import BT2020, TRANSFERS, toned
 from producer.decoding.limits import STANDARD, Limits
-from shared.jpeg_marker import SIGNATURE
+from shared.jpeg_marker import JPEG_MARKER
 
 #: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.
 QUALITY, SAMPLING = 85, "4:2:0"
@@ -121,7 +121,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _camera(picture: Image.Image) -> str:
-    if picture.info.get("comment") == SIGNATURE:
+    if picture.info.get("comment") == JPEG_MARKER:
         return DREAMER
     try:
         exif = picture.getexif()

@@ -14,7 +14,7 @@ from pillow_heif import HeifFile, open_heif
 
 from producer.decoding.limits import Limits
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import fitted
+from shared.recipe.canvas import scale_to_long_side
 
 #: Major brands of files that libheif reads, and of AVIF.
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -61,7 +61,7 @@ def decoded(data: bytes, limits: Limits, *, cut: bool = False) -> Decoded:
         width, height = picture.size
         if (megapixels := width * height / 1_000_000) > limits.megapixels:
             raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.megapixels} are taken")
-        size = fitted(width, height, min(max(width, height), limits.side))
+        size = scale_to_long_side(width, height, min(max(width, height), limits.side))
         if isinstance(picture, HeifFile):
             return _shrunk(picture, size)
         if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work

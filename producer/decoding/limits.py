@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from shared.recipe.canvas import LARGEST
+from shared.recipe.canvas import MAX_PHOTO_SIDE
 
 
 class Limits(NamedTuple):
@@ -16,7 +16,7 @@ class Limits(NamedTuple):
     #: What one file may take.
     seconds: float = 30.0
     #: The long side that a photo is shrunk to, in pixels; at most LARGEST.
-    side: int = LARGEST
+    side: int = MAX_PHOTO_SIDE
 
 
 #: Where an installation sets none.

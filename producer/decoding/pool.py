@@ -20,10 +20,10 @@ from producer.decoding.convert import Photo
 from producer.decoding.formats import Cut, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.process import PHOTO_ID, photo_of
-from shared.recipe.canvas import LARGEST
+from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
-from shared.storage.quarantine import shown
+from shared.storage.quarantine import make_printable
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ LIFETIME = 200
 CRASHES = 2
 
 #: Bytes of the longest answer: a photo without any compression, and a line.
-MOST = 3 * LARGEST**2 + (1 << 20)
+MOST = 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
 
 #: Letters of the longest reason.
 LONGEST_REASON = 200
@@ -55,7 +55,7 @@ class Attempt:
 def settings_limits(settings: Settings, recipes: Iterable[Recipe]) -> Limits:
     """Return the limits that an installation sets. recipes: those for which photos must have pixels enough."""
     size = settings.max_file_mb * 1_000_000
-    side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), LARGEST)
+    side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), MAX_PHOTO_SIDE)
     return Limits(size, settings.max_megapixels, settings.decode_seconds, side)
 
 
@@ -105,7 +105,7 @@ class Decoders:
                     reason = f"took longer than {self._limits.seconds:.0f} s to decode"
                     return Attempt("", Unreadable(reason), time.perf_counter() - started)
                 except EOFError:
-                    logger.info("A decoder ended over %s.", shown(path))
+                    logger.info("A decoder ended over %s.", make_printable(path))
             else:
                 return Attempt("", Unreadable("makes the decoder crash"), time.perf_counter() - started)
         finally:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from producer.decoding.convert import CAMERA, Photo, convert, photo_id
 from producer.decoding.formats import Cut, Unreadable
 from producer.decoding.limits import Limits
-from shared.recipe.canvas import LARGEST
+from shared.recipe.canvas import MAX_PHOTO_SIDE
 
 #: Seconds beyond its limit after which a process that nobody cut off ends by itself.
 ALONE = 10
@@ -86,7 +86,7 @@ def photo_of(facts: dict[str, Any], jpeg: bytes) -> Photo:
     if not (
         PHOTO_ID.fullmatch(photo.photo_id)
         and jpeg.startswith(b"\xff\xd8\xff")
-        and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+        and all(type(side) is int and 0 < side <= MAX_PHOTO_SIDE for side in sides)
         and photo.camera.isprintable()
         and len(photo.camera) <= CAMERA
     ):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from producer.detection.watched_folder import Folder
 from producer.outbox.ledger import Ledger, LedgerError, Mark
 from shared.errors import ArtDreamError
-from shared.guest_uploads import FOLDER, whose
-from shared.recipe.recipe import Recipe, load_recipe, recipe_names
+from shared.guest_uploads import GUEST_UPLOADS_FOLDER, parse_file_name
+from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
 class Sending(NamedTuple):
@@ -24,7 +24,7 @@ class Guests(Folder):
 
     def __init__(self, data: Path, changed: threading.Event) -> None:
         """Create the folder where it is missing. Raises ArtDreamError where that cannot be done."""
-        folder = data.absolute() / FOLDER
+        folder = data.absolute() / GUEST_UPLOADS_FOLDER
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -33,14 +33,14 @@ class Guests(Folder):
 
     def places(self) -> list[Path]:
         """List the folders of the recipes that are known here."""
-        return [folder for name in recipe_names() if (folder := self.path / name).is_dir()]
+        return [folder for name in list_recipe_names() if (folder := self.path / name).is_dir()]
 
     def sending(self, path: Path) -> Sending | None:
         """Return what a file of this folder asks for; None for any other file."""
-        sent = whose(path.name)
+        sent = parse_file_name(path.name)
         if path.parent.parent != self.path or sent is None:
             return None
-        return Sending(load_recipe(path.parent.name), sent.guest)
+        return Sending(load_recipe(path.parent.name), sent.guest_id)
 
     def empty(self, ledger: Ledger, done: dict[Path, Mark]) -> None:
         """Remove what was dealt with, which is in `done`, once a power cut can no longer make that forgotten."""

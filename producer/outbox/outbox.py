@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from producer.outbox.ledger import File, Ledger, LedgerError, mark_file, mark_photo
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
-from shared.storage.quarantine import set_aside, shown
+from shared.storage.quarantine import make_printable, quarantine_file
 
 #: Name of the spool in the data folder.
 FOLDER = "spool"
@@ -72,7 +72,7 @@ class Spool:
     def refuse(self, file: File, photo_id: str, reason: str) -> Path:
         """Set a file aside with a reason that has to be told. Returns where the reason is. Raises Full."""
         with _writing():
-            note = set_aside(file.path, photo_id, reason, self._ledger.folder)
+            note = quarantine_file(file.path, photo_id, reason, self._ledger.folder)
             self._enter(file, photo_id, "", reason)
         return note
 
@@ -111,7 +111,7 @@ class Spool:
 
     def _enter(self, file: File, photo_id: str, job: str, reason: str) -> None:
         with self._ledger.writing() as db:
-            row = (shown(file.path), photo_id, job, reason)
+            row = (make_printable(file.path), photo_id, job, reason)
             db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row)
             mark_file(db, file, photo_id)
 

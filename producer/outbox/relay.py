@@ -12,7 +12,7 @@ from producer.outbox.outbox import Foreign, Item, Spool
 from producer.outbox.submission import Away, Intake
 from producer.recipe_choice import Menu
 from shared.monitoring import metrics
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Delivery(threading.Thread):
         self._intake = intake
         self._spool = spool
         self._menu = menu
-        self._presence = (Part.PRODUCER, name)
+        self._presence = (Component.PRODUCER, name)
         self._detail = detail
-        self._register = Register(intake.client)
+        self._register = HeartbeatRegistry(intake.client)
         self._called = threading.Event()
         self._ending = threading.Event()
         self._since = time.time()
@@ -76,7 +76,7 @@ class Delivery(threading.Thread):
                 break
             self._announce()
         with contextlib.suppress(redis.RedisError):  # the announcement runs out by itself
-            self._register.leave(*self._presence)
+            self._register.remove(*self._presence)
 
     def _next(self) -> Item | None:
         self._called.clear()  # before the look, so that what happens meanwhile asks for another
@@ -101,7 +101,7 @@ class Delivery(threading.Thread):
                 self._hand_in(item)
             except (Away, LedgerError) as away:
                 if not self._away:
-                    metrics.fault("away")
+                    metrics.count_fault("away")
                     logger.warning("%s Photos wait in the spool and go out when it is back.", away)
                 self._away = True
                 if self._ending.wait(pause):
@@ -109,7 +109,7 @@ class Delivery(threading.Thread):
                 pause = min(2 * pause, LAST_PAUSE)
                 continue
             except Exception:  # a bug must not keep the next guest waiting; a restart tries this one again
-                metrics.fault("bug")
+                metrics.count_fault("bug")
                 logger.exception("%s was left out.", item.file)
                 self._left_out = item.number
             else:

@@ -12,15 +12,15 @@ import redis
 from producer.outbox.ledger import Ledger
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.jobs.events import EventLog, Refused, Stage
+from shared.jobs.events import EventLog, FileRejected, Stage
 from shared.jobs.job import Job, State
-from shared.jobs.queue import celery_app, submit, warm
+from shared.jobs.queue import connect_to_queues, create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
-from shared.monitoring.stage_timer import tell
-from shared.runtime_settings import settle
+from shared.monitoring.stage_timer import record_stage
+from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import STEERING_NOTE, photo_name
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name
 from shared.storage.store import Store, StoreError
 
 #: States of a job that still has to be submitted, or may be once more.
@@ -53,9 +53,9 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         """Raises ArtDreamError where the settings name no broker or the store cannot be opened."""
         self.client = connect(settings.broker)
-        self._table = JobTable(self.client, approval=settings.approval, settle=self._settle)
+        self._table = JobTable(self.client, approval=settings.approval, initialize=self._settle)
         self._events = EventLog(self.client)
-        self._app = celery_app(settings)
+        self._app = create_celery_app(settings)
         # After ten seconds without a guest it would ask first whether the broker is there: a round trip for nothing,
         # as whatever fails is tried again.
         self._app.conf.broker_transport_options |= {"health_check_interval": 0}
@@ -82,8 +82,8 @@ class Intake:
         """
         with _reaching():
             self.client.ping()  # kombu waits for a broker that is away
-            warm(self._app)
-            self._store.get(STEERING_NOTE)  # anything: it need not even be there
+            connect_to_queues(self._app)
+            self._store.get(RUNTIME_SETTINGS_NAME)  # anything: it need not even be there
 
     def take(self, job: Job, jpeg: bytes) -> Taken:
         """Put a photo in the store and submit its job, in this order. Raises Away, and LedgerError.
@@ -91,9 +91,9 @@ class Intake:
         A job that is on its way or done is left alone; one that failed or was cancelled is taken up again.
         """
         with _reaching():
-            state = self._table.state(job.id)
+            state = self._table.get_state(job.id)
             if state not in _OPEN:
-                metrics.ended(Outcome.KNOWN)
+                metrics.count_job(Outcome.KNOWN)
                 return Taken(Outcome.KNOWN, job)
             started = time.perf_counter()
             self._store.put(photo_name(job.photo_id), jpeg)
@@ -101,9 +101,9 @@ class Intake:
             self.ledger.mark_open(job)
             new = submit(self._app, self._table, job) or state is State.ACCEPTED
             for stage, seconds in job.stages.items() if new else ():
-                tell(job.id, stage, seconds)
+                record_stage(job.id, stage, seconds)
             outcome = Outcome.SUBMITTED if new else Outcome.KNOWN
-            metrics.ended(outcome)
+            metrics.count_job(outcome)
             return Taken(outcome, job)
 
     def recall(self) -> int:
@@ -115,7 +115,7 @@ class Intake:
         """
         with _reaching():
             jobs = self.ledger.open()
-            states = dict(zip(jobs, self._table.states(jobs), strict=True))
+            states = dict(zip(jobs, self._table.get_states(jobs), strict=True))
             lost = [job for job_id in jobs if states[job_id] is None and (job := self._unfinished(job_id))]
             for job in lost:
                 submit(self._app, self._table, job)
@@ -129,22 +129,22 @@ class Intake:
         return job if job and self._store.get(photo_name(job.photo_id)) is not None else None
 
     def _settle(self) -> None:
-        settle(self.client, self._store)
+        initialize_runtime_settings(self.client, self._store)
 
     def knows(self, job: Job) -> bool:
         """Tell whether a job is on its way or done. Raises Away."""
         with _reaching():
-            return self._table.state(job.id) not in _OPEN
+            return self._table.get_state(job.id) not in _OPEN
 
     def tell_refused(self, file: str, reason: str) -> None:
         """Tell everybody that a file was set aside. Raises Away."""
         with _reaching():
-            self._events.append(Refused(file=file, reason=reason))
-        metrics.refused()
+            self._events.append(FileRejected(file=file, reason=reason))
+        metrics.count_rejected_file()
 
 
 def _over(state: State | None) -> bool:
-    return state is None or state.ended
+    return state is None or state.is_final
 
 
 @contextmanager

@@ -14,21 +14,21 @@ from redis.retry import Retry
 from shared.errors import ArtDreamError
 
 #: Everything that ArtDream keeps in Redis begins with this.
-PREFIX = "artdream:"
+KEY_PREFIX = "artdream:"
 
 #: What a client raises while the broker is away; it may be tried again.
-AWAY = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
+BROKER_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
 
 #: What a client raises where the broker is there, and does not let it.
-BARRED = (AuthenticationError, NoPermissionError)
+BROKER_ACCESS_DENIED = (AuthenticationError, NoPermissionError)
 
 #: Seconds without an answer after which a connection counts as dead. Longer than any blocking read.
-SOCKET_TIMEOUT = 15
+SOCKET_TIMEOUT_SECONDS = 15
 
 #: Seconds that a connection may take to come about.
-CONNECT_TIMEOUT = 5
+CONNECT_TIMEOUT_SECONDS = 5
 
-_OPTIONS: dict[str, Any] = {
+_CONNECTION_OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     # Garbage in one entry must not stop a reader of the stream.
     "encoding_errors": "replace",
@@ -36,18 +36,20 @@ _OPTIONS: dict[str, Any] = {
     "health_check_interval": 10,
 }
 
-_OF_NETWORKS = ("socket_keepalive", "socket_connect_timeout")
+_NETWORK_ONLY_OPTIONS = ("socket_keepalive", "socket_connect_timeout")
 
 
-def connect(url: str, *, patience: float = SOCKET_TIMEOUT) -> "redis.Redis":
+def connect(url: str, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> "redis.Redis":
     """Return a client of the broker. It connects at the first command and retries once on a dropped connection.
 
     patience: seconds without an answer after which a connection counts as dead; longer than a read may block.
     """
-    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_options(url, patience))
+    return redis.Redis.from_url(
+        url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_build_connection_options(url, timeout)
+    )
 
 
-def require_memory(client: "redis.Redis") -> None:
+def require_noeviction(client: "redis.Redis") -> None:
     """Raise ArtDreamError where the broker may drop what it keeps, to make room. Raises RedisError."""
     policy = cast("dict[str, str]", client.info("memory"))["maxmemory_policy"]
     if policy != "noeviction":
@@ -58,22 +60,27 @@ def require_memory(client: "redis.Redis") -> None:
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
     """Return an asyncio client of the broker. It raises at once when the broker is away; its caller tries again."""
-    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(url, SOCKET_TIMEOUT))
+    return redis.asyncio.Redis.from_url(
+        url, retry=AsyncRetry(NoBackoff(), 0), **_build_connection_options(url, SOCKET_TIMEOUT_SECONDS)
+    )
 
 
-def _options(url: str, patience: float) -> dict[str, Any]:
+def _build_connection_options(url: str, timeout: float) -> dict[str, Any]:
     """Return the options for an address: what is about the network means nothing to a socket of this machine."""
-    without = _OF_NETWORKS if url.startswith("unix://") else ()
-    options = _OPTIONS | {"socket_timeout": patience, "socket_connect_timeout": min(CONNECT_TIMEOUT, patience)}
+    without = _NETWORK_ONLY_OPTIONS if url.startswith("unix://") else ()
+    options = _CONNECTION_OPTIONS | {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_SECONDS, timeout),
+    }
     return {name: value for name, value in options.items() if name not in without}
 
 
-def kombu_address(url: str) -> str:
+def to_kombu_url(url: str) -> str:
     """Return a broker's address as kombu writes it: it has a word of its own for a socket of this machine."""
     return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
 
 
-def refusal(error: Exception) -> str | None:
+def explain_permanent_error(error: Exception) -> str | None:
     """Return in one sentence why no further try would help, and what would; None where it may: the broker is away."""
     text = str(error)
     if isinstance(error, AuthenticationError):

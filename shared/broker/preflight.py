@@ -3,35 +3,35 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.broker.acl import missing
-from shared.broker.client import AWAY, BARRED, connect, refusal
+from shared.broker.acl import find_missing_rules
+from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, connect, explain_permanent_error
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from shared.ssh.broker_tunnel import reached
+from shared.ssh.broker_tunnel import open_broker_tunnel
 
 #: Seconds that a part waits for the answer before it starts without.
-PATIENCE = 3
+PREFLIGHT_TIMEOUT_SECONDS = 3
 
 
 @contextmanager
-def admitted(settings: Settings) -> Iterator[Settings]:
+def open_checked_broker_tunnel(settings: Settings) -> Iterator[Settings]:
     """Give settings whose broker is reached, as `reached` does, and lets this installation do what it does.
 
     A broker that is away is none of this module's business: parts wait for it. Raises ArtDreamError where waiting would
     not help: a certificate that is not trusted, a wrong password, a missing permission.
     """
-    with reached(settings) as settings:
-        require_login(settings)
+    with open_broker_tunnel(settings) as settings:
+        require_broker_access(settings)
         yield settings
 
 
-def require_login(settings: Settings) -> None:
+def require_broker_access(settings: Settings) -> None:
     """Return where the broker lets this installation in, or is away. Raises ArtDreamError where it never will."""
-    with connect(settings.broker, patience=PATIENCE) as client:
+    with connect(settings.broker, timeout=PREFLIGHT_TIMEOUT_SECONDS) as client:
         try:
-            lacking = missing(client)
-        except (*AWAY, *BARRED) as error:
-            if sentence := refusal(error):
+            lacking = find_missing_rules(client)
+        except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
+            if sentence := explain_permanent_error(error):
                 raise ArtDreamError(sentence) from error
             return
     if lacking:

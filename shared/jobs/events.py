@@ -7,20 +7,20 @@ from typing import Annotated, Literal, cast
 import redis
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from shared.art_map import Place
-from shared.broker.client import PREFIX
+from shared.art_map import MapPoint
+from shared.broker.client import KEY_PREFIX
 from shared.storage.object_names import is_object_name
 
-STREAM = f"{PREFIX}events"
+STREAM = f"{KEY_PREFIX}events"
 
 #: Events kept, roughly: some thousand dreams; older ones live on as sidecars in the store.
 STREAM_LENGTH = 50_000
 
 #: The field that marks an event of a job which waits for approval.
-HELD = "held"
+HELD_FIELD = "held"
 
 #: The id before the first event.
-BEGINNING = "0-0"
+STREAM_START_ID = "0-0"
 
 
 class Stage(StrEnum):
@@ -35,7 +35,7 @@ class Stage(StrEnum):
     PUBLISH = "publish"  # dream and sidecar put in the store
 
 
-class Verdict(BaseModel):
+class ClassProbability(BaseModel):
     """How sure a network is that it sees something, before and after."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,22 +57,22 @@ class _Event(BaseModel):
 
 
 #: What tells a job or a photo from others: a step of an object's name, and no way out of it.
-_Id = Annotated[str, Field(pattern=r"^[\w-]{0,64}$")]
+_PathSegment = Annotated[str, Field(pattern=r"^[\w-]{0,64}$")]
 
 
-def _inside(name: str) -> str:
+def _validate_object_name(name: str) -> str:
     if not is_object_name(name):
         raise ValueError("no object's name")
     return name
 
 
 #: The name of an object in the store.
-_Name = Annotated[str, AfterValidator(_inside)]
+_ObjectName = Annotated[str, AfterValidator(_validate_object_name)]
 
 
 class _JobEvent(_Event):
-    job_id: _Id
-    photo_id: _Id
+    job_id: _PathSegment
+    photo_id: _PathSegment
 
 
 class Accepted(_JobEvent):
@@ -101,7 +101,7 @@ class Progress(_JobEvent):
     """A frame of the dream is in the store."""
 
     type: Literal["progress"] = "progress"
-    frame: _Name
+    frame: _ObjectName
     #: Share of the work that is done, in (0, 1].
     fraction: float
 
@@ -112,12 +112,12 @@ class Completed(_JobEvent):
     type: Literal["completed"] = "completed"
     recipe: str
     title: str
-    photo: _Name
-    dream: _Name
+    photo: _ObjectName
+    dream: _ObjectName
     #: The classes that the recipe asked for.
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[ClassProbability, ...] = ()
     #: Where photo and dream lie on the map of a network that has one.
-    place: Place | None = None
+    place: MapPoint | None = None
     stages: Stages
 
 
@@ -155,13 +155,13 @@ class Deleted(_JobEvent):
     type: Literal["deleted"] = "deleted"
 
 
-class Steered(_Event):
+class RuntimeSettingsChanged(_Event):
     """The operator changed how the installation runs: who cares reads the steering again."""
 
     type: Literal["steered"] = "steered"
 
 
-class Refused(_Event):
+class FileRejected(_Event):
     """A file in the inbox was set aside: it never became a photo."""
 
     type: Literal["refused"] = "refused"
@@ -181,15 +181,15 @@ Event = (
     | Shown
     | Hidden
     | Deleted
-    | Steered
-    | Refused
+    | RuntimeSettingsChanged
+    | FileRejected
 )
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+_EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedEvent:
     """An event as the stream keeps it."""
 
     id: str
@@ -198,15 +198,15 @@ class Recorded:
     held: bool = False
 
     @property
-    def at(self) -> float:
+    def recorded_at(self) -> float:
         """When it was recorded, in epoch seconds of the broker's clock."""
         return int(self.id.partition("-")[0]) / 1000
 
 
-def parse(entry_id: str, fields: dict[str, str]) -> Recorded | None:
+def parse_entry(entry_id: str, fields: dict[str, str]) -> RecordedEvent | None:
     """Read one stream entry; None where it is not an event of a version known here, so that a reader can go on."""
     try:
-        return Recorded(entry_id, _ADAPTER.validate_json(fields.get("event", "")), HELD in fields)
+        return RecordedEvent(entry_id, _EVENT_ADAPTER.validate_json(fields.get("event", "")), HELD_FIELD in fields)
     except ValidationError:
         return None
 
@@ -224,27 +224,27 @@ class EventLog:
     def last_id(self) -> str:
         """Return the id of the newest event, BEGINNING where there is none."""
         newest = cast("list[tuple[str, dict[str, str]]]", self._client.xrevrange(STREAM, count=1))
-        return newest[0][0] if newest else BEGINNING
+        return newest[0][0] if newest else STREAM_START_ID
 
 
 class EventReader:
     """A place in the stream. Each reader has its own and misses nothing that happens after it."""
 
-    def __init__(self, client: redis.Redis, after: str = BEGINNING) -> None:
+    def __init__(self, client: redis.Redis, after_id: str = STREAM_START_ID) -> None:
         self._client = client
         #: The id of the last entry seen, valid or not.
-        self.position = after
+        self.position = after_id
 
-    def read(self, *, wait: float = 0, count: int = 500) -> list[Recorded]:
+    def read(self, *, wait_seconds: float = 0, max_events: int = 500) -> list[RecordedEvent]:
         """Return the next events, oldest first, at most count; where there are none, wait for some up to wait seconds.
 
         Entries that are no event of a known version are passed over, so an empty answer may still have moved on.
         """
-        block = max(1, round(wait * 1000)) if wait else None
-        answer = self._client.xread({STREAM: self.position}, count=count, block=block)
+        block = max(1, round(wait_seconds * 1000)) if wait_seconds else None
+        answer = self._client.xread({STREAM: self.position}, count=max_events, block=block)
         found = []
         for entry_id, fields in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer or [("", [])])[0][1]:
             self.position = entry_id
-            if recorded := parse(entry_id, fields):
+            if recorded := parse_entry(entry_id, fields):
                 found.append(recorded)
         return found

@@ -55,6 +55,6 @@ class State(StrEnum):
     DELETED = "deleted"
 
     @property
-    def ended(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing more happens to the job by itself."""
         return self in (State.COMPLETED, State.FAILED, State.CANCELLED, State.DELETED)

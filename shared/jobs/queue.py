@@ -10,10 +10,10 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from shared.broker.client import kombu_address
+from shared.broker.client import to_kombu_url
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane
-from shared.jobs.table import JobTable, Reserved
+from shared.jobs.table import AlreadyReserved, JobTable
 from shared.settings import Settings
 
 #: The one task. Its message carries a job id; everything else is in the job table.
@@ -21,18 +21,18 @@ DREAM_TASK = "artdream.dream"
 
 #: kombu keeps a list for each priority and asks the lists of the first for all lanes before those of the next. A live
 #: job is the further back the more jobs of the same guest are on their way, so guests take turns; a batch comes last.
-FIRST, LAST_LIVE, BATCH = 0, 8, 9
+FIRST_PRIORITY, LAST_LIVE_PRIORITY, BATCH_PRIORITY = 0, 8, 9
 
 #: Messages that are read in one round trip.
-CHUNK = 500
+MESSAGES_PER_ROUND_TRIP = 500
 
 #: Seconds after the hard time limit at which an unfinished delivery goes back to its lane.
-REDELIVERY_MARGIN = 30
+REDELIVERY_MARGIN_SECONDS = 30
 
 
-def celery_app(settings: Settings) -> Celery:
+def create_celery_app(settings: Settings) -> Celery:
     """Return the Celery application of an installation. Nothing is connected yet."""
-    app = Celery("artdream", broker=kombu_address(settings.broker), set_as_current=False)
+    app = Celery("artdream", broker=to_kombu_url(settings.broker), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -54,8 +54,8 @@ def celery_app(settings: Settings) -> Celery:
         broker_transport_options={
             # Lanes are asked in the order in which they are consumed from: live first, always.
             "queue_order_strategy": "priority",
-            "priority_steps": list(range(FIRST, BATCH + 1)),
-            "visibility_timeout": settings.time_limit_seconds + REDELIVERY_MARGIN,
+            "priority_steps": list(range(FIRST_PRIORITY, BATCH_PRIORITY + 1)),
+            "visibility_timeout": settings.time_limit_seconds + REDELIVERY_MARGIN_SECONDS,
             # kombu sweeps for lost deliveries every 100 s by default.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -81,15 +81,15 @@ def submit(app: Celery, table: JobTable, job: Job) -> bool:
     """
     try:
         accepted = table.accept(job)
-    except Reserved:
+    except AlreadyReserved:
         raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.") from None
-    if accepted.unqueued:
-        _send(app, job, accepted.underway)
-        table.queued(job)
-    return accepted.new
+    if accepted.needs_queueing:
+        _send_message(app, job, accepted.unfinished_jobs)
+        table.mark_queued(job)
+    return accepted.is_new
 
 
-def warm(app: Celery) -> None:
+def connect_to_queues(app: Celery) -> None:
     """Connect to the lanes, so that the first job need not. Waits for a broker that is away. Raises ArtDreamError."""
     try:
         with app.producer_pool.acquire(block=True) as producer:
@@ -99,44 +99,48 @@ def warm(app: Celery) -> None:
         raise ArtDreamError(f"The lanes cannot be reached: {error}.") from error
 
 
-def _send(app: Celery, job: Job, underway: int) -> None:
-    priority = BATCH if job.lane is Lane.BATCH else min(FIRST + max(underway - 1, 0), LAST_LIVE)
+def _send_message(app: Celery, job: Job, unfinished_jobs: int) -> None:
+    priority = (
+        BATCH_PRIORITY
+        if job.lane is Lane.BATCH
+        else min(FIRST_PRIORITY + max(unfinished_jobs - 1, 0), LAST_LIVE_PRIORITY)
+    )
     try:
         app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=job.lane.value, priority=priority, retry=False)
     except OperationalError as error:
         raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
 
 
-def waiting(client: redis.Redis, lane: Lane) -> int:
+def count_queued(client: redis.Redis, lane: Lane) -> int:
     """Return how many messages wait in a lane."""
     pipeline = client.pipeline(transaction=False)
-    for name in lists(lane):
+    for name in queue_keys(lane):
         pipeline.llen(name)
     return sum(pipeline.execute())
 
 
-def waiting_everywhere(client: redis.Redis) -> int:
+def count_all_queued(client: redis.Redis) -> int:
     """Return how many messages wait in all lanes."""
-    return sum(waiting(client, lane) for lane in Lane)
+    return sum(count_queued(client, lane) for lane in Lane)
 
 
-def messages(client: redis.Redis) -> Iterator[str]:
+def iter_queued_job_ids(client: redis.Redis) -> Iterator[str]:
     """Name the job of every message that waits, in any lane. What is moved meanwhile may be missing, or named twice."""
-    for name in (name for lane in Lane for name in lists(lane)):
-        for start in itertools.count(0, CHUNK):
-            texts = cast("list[str]", client.lrange(name, start, start + CHUNK - 1))
-            yield from filter(None, map(job_of, texts))
-            if len(texts) < CHUNK:
+    for name in (name for lane in Lane for name in queue_keys(lane)):
+        for start in itertools.count(0, MESSAGES_PER_ROUND_TRIP):
+            texts = cast("list[str]", client.lrange(name, start, start + MESSAGES_PER_ROUND_TRIP - 1))
+            yield from filter(None, map(parse_job_id, texts))
+            if len(texts) < MESSAGES_PER_ROUND_TRIP:
                 break
 
 
-def lists(lane: Lane) -> list[str]:
+def queue_keys(lane: Lane) -> list[str]:
     """Name the Redis lists that the messages of a lane wait in, the one that is served first first."""
     # As kombu names them; the first priority has no suffix.
-    return [lane.value, *(f"{lane.value}\x06\x16{step}" for step in range(FIRST + 1, BATCH + 1))]
+    return [lane.value, *(f"{lane.value}\x06\x16{step}" for step in range(FIRST_PRIORITY + 1, BATCH_PRIORITY + 1))]
 
 
-def job_of(message: str) -> str | None:
+def parse_job_id(message: str) -> str | None:
     """Return the id of the job that a waiting message tells of; None where it is not one of ours."""
     try:
         return str(json.loads(message)["headers"]["id"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
 from shared.errors import ArtDreamError
-from shared.settings import PREFIX, Settings
+from shared.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 #: Where a part that consumes says whether it does, by 200 or 503: what a probe asks, without a process of its own.
-CONSUMES = "/consumes"
+CONSUMING_PATH = "/consumes"
 
 #: The variable by which prometheus_client knows that several processes count.
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextmanager
-def counted_together(settings: Settings) -> Iterator[None]:
+def enable_multiprocess_metrics(settings: Settings) -> Iterator[None]:
     """Let this process and those that it forks count together. Enter it before anything imports prometheus_client.
 
     The pool process does a worker's work, and is replaced when it dies; its parent lives on and serves. So each counts
@@ -37,7 +37,7 @@ def counted_together(settings: Settings) -> Iterator[None]:
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before it could be told that several processes count")
     folder = tempfile.mkdtemp(prefix="artdream-metrics-")
-    os.environ[_FOLDER] = folder
+    os.environ[_MULTIPROC_DIR_VARIABLE] = folder
     try:
         yield
     finally:
@@ -45,12 +45,12 @@ def counted_together(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def exported(
+def serve_metrics(
     settings: Settings,
     port: int,
     collectors: "Iterable[Collector]" = (),
     *,
-    consumes: Callable[[], bool] | None = None,
+    is_consuming: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Serve `/metrics` while the block runs; port 0: do nothing. collectors: what this part tells besides.
 
@@ -59,9 +59,9 @@ def exported(
     if not port:
         yield
         return
-    server = _serve(settings, port, collectors)
-    if consumes is not None and (metrics := server.get_app()) is not None:
-        server.set_app(_probed(metrics, consumes))
+    server = _start_metrics_server(settings, port, collectors)
+    if is_consuming is not None and (metrics := server.get_app()) is not None:
+        server.set_app(_add_consuming_probe(metrics, is_consuming))
     # A pool process must not hold the port when its parent has died and another wants it.
     os.register_at_fork(after_in_child=server.socket.close)
     try:
@@ -71,37 +71,37 @@ def exported(
         server.server_close()
 
 
-def _probed(metrics: "WSGIApplication", consumes: Callable[[], bool]) -> "WSGIApplication":
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
-        if environ.get("PATH_INFO") != CONSUMES:
-            return metrics(environ, start_response)
-        well = consumes()
+def _add_consuming_probe(metrics_app: "WSGIApplication", is_consuming: Callable[[], bool]) -> "WSGIApplication":
+    def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if environ.get("PATH_INFO") != CONSUMING_PATH:
+            return metrics_app(environ, start_response)
+        well = is_consuming()
         start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
         return [b"it consumes\n" if well else b"it does not consume\n"]
 
-    return answer
+    return respond
 
 
-def _serve(settings: Settings, port: int, collectors: "Iterable[Collector]") -> WSGIServer:
+def _start_metrics_server(settings: Settings, port: int, collectors: "Iterable[Collector]") -> WSGIServer:
     from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
     import shared.monitoring.metrics
-    from shared.monitoring.queue_metrics import Census
+    from shared.monitoring.queue_metrics import QueueMetricsCollector
 
     del shared.monitoring.metrics  # imported so that everything is there before it is counted
-    if _FOLDER in os.environ:
+    if _MULTIPROC_DIR_VARIABLE in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry = REGISTRY
-    for collector in (Census(settings), *collectors):
+    for collector in (QueueMetricsCollector(settings), *collectors):
         registry.register(collector)
     try:
         server, _ = start_http_server(port, settings.metrics_host, registry)
     except OSError as error:
         raise ArtDreamError(
             f"Metrics cannot be served on {settings.metrics_host}, port {port} ({error.strerror}): "
-            f"choose another with {PREFIX}…_METRICS_PORT, or 0 for none."
+            f"choose another with {ENV_PREFIX}…_METRICS_PORT, or 0 for none."
         ) from error
     return server

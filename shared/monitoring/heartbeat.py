@@ -8,13 +8,13 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.broker.client import PREFIX
+from shared.broker.client import KEY_PREFIX
 
 #: Seconds after which a part that was not heard of counts as gone. Announce at least three times as often.
-LIFETIME = 15
+HEARTBEAT_TTL_SECONDS = 15
 
 
-class Part(StrEnum):
+class Component(StrEnum):
     """A kind of process."""
 
     PRODUCER = "producer"
@@ -22,12 +22,12 @@ class Part(StrEnum):
     DISPLAY = "display"
 
 
-class Presence(BaseModel):
+class Heartbeat(BaseModel):
     """What one process last said of itself."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    part: Part
+    part: Component
     name: str
     #: One word or two: “warming up”, “ready”, “dreaming”.
     state: str
@@ -37,7 +37,7 @@ class Presence(BaseModel):
     lanes: tuple[str, ...] = ()
 
 
-class Register:
+class HeartbeatRegistry:
     """The list of those present, in Redis; entries die with their processes."""
 
     def __init__(self, client: redis.Redis) -> None:
@@ -45,7 +45,7 @@ class Register:
 
     def announce(
         self,
-        part: Part,
+        component: Component,
         name: str,
         state: str,
         detail: str = "",
@@ -54,26 +54,26 @@ class Register:
         lanes: Sequence[str] = (),
     ) -> None:
         """Say that a process is there and what it does; holds for LIFETIME seconds."""
-        presence = Presence(
-            part=part, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
+        presence = Heartbeat(
+            part=component, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
         )
-        self._client.set(_key(part, name), presence.model_dump_json(), ex=LIFETIME)
+        self._client.set(_heartbeat_key(component, name), presence.model_dump_json(), ex=HEARTBEAT_TTL_SECONDS)
 
-    def leave(self, part: Part, name: str) -> None:
+    def remove(self, component: Component, name: str) -> None:
         """Take a process off the list."""
-        self._client.delete(_key(part, name))
+        self._client.delete(_heartbeat_key(component, name))
 
-    def present(self) -> list[Presence]:
+    def list_heartbeats(self) -> list[Heartbeat]:
         """List who is there, by part and name."""
-        keys = sorted(cast("list[str]", list(self._client.scan_iter(f"{PREFIX}present:*", count=1000))))
+        keys = sorted(cast("list[str]", list(self._client.scan_iter(f"{KEY_PREFIX}present:*", count=1000))))
         found = []
         for text in cast("list[str | None]", self._client.mget(keys)) if keys else []:
             try:
-                found.append(Presence.model_validate_json(text or ""))
+                found.append(Heartbeat.model_validate_json(text or ""))
             except ValidationError:  # it left between the two commands, or is of another version
                 continue
         return found
 
 
-def _key(part: Part, name: str) -> str:
-    return f"{PREFIX}present:{part}:{name}"
+def _heartbeat_key(component: Component, name: str) -> str:
+    return f"{KEY_PREFIX}present:{component}:{name}"

@@ -6,35 +6,37 @@ Counting costs a microsecond and nothing is served unless a port is set: see sha
 from prometheus_client import Counter, Histogram
 
 #: Seconds: what a stage of a live photo takes, from a cached read to a big canvas on a processor.
-_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 5, 8, 13, 30, 60, 120, 300, 600)
+_STAGE_BUCKETS_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 5, 8, 13, 30, 60, 120, 300, 600)
 
-_STAGES = Histogram("artdream_stage_seconds", "How long stages of jobs took.", ["stage"], buckets=_BUCKETS)
+_STAGE_SECONDS = Histogram(
+    "artdream_stage_seconds", "How long stages of jobs took.", ["stage"], buckets=_STAGE_BUCKETS_SECONDS
+)
 _JOBS = Counter("artdream_jobs", "Jobs by what became of them here.", ["outcome"])
 _FAULTS = Counter("artdream_faults", "What went wrong, by kind.", ["kind"])
-_REFUSED = Counter("artdream_refused_files", "Files that did not become photos.")
+_REJECTED_FILES = Counter("artdream_refused_files", "Files that did not become photos.")
 _UNREADABLE = Counter("artdream_unreadable", "What came over the broker and could not be read.", ["what"])
 
 
-def stage(name: str, seconds: float) -> None:
+def observe_stage(stage: str, seconds: float) -> None:
     """Note how long a stage took."""
-    _STAGES.labels(name).observe(seconds)
+    _STAGE_SECONDS.labels(stage).observe(seconds)
 
 
-def ended(outcome: str) -> None:
+def count_job(outcome: str) -> None:
     """Count a job: submitted, already known; completed, failed, called off."""
     _JOBS.labels(outcome).inc()
 
 
-def fault(kind: str) -> None:
+def count_fault(kind: str) -> None:
     """Count a fault: bug, expected, time limit, worker died, message lost; away."""
     _FAULTS.labels(kind).inc()
 
 
-def refused() -> None:
+def count_rejected_file() -> None:
     """Count a file that was set aside."""
-    _REFUSED.inc()
+    _REJECTED_FILES.inc()
 
 
-def unreadable(what: str) -> None:
+def count_unreadable(kind: str) -> None:
     """Count a message or an event that nobody here understands."""
-    _UNREADABLE.labels(what).inc()
+    _UNREADABLE.labels(kind).inc()

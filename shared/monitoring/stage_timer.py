@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from shared.jobs.events import Stage, Stages
 from shared.monitoring import metrics
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Lap:
+class StageTimer:
     """A stage that is being measured."""
 
     #: Seconds in the midst of it that were another job's.
-    aside: float = 0.0
+    excluded_seconds: float = 0.0
 
 
 @contextmanager
-def timed(job_id: str, stages: Stages, stage: Stage) -> Iterator[Lap]:
+def time_stage(job_id: str, stages: Stages, stage: Stage) -> Iterator[StageTimer]:
     """Measure a stage, add it to the job's and tell it; a stage that fails is not over."""
-    started, lap = time.perf_counter(), Lap()
+    started, lap = time.perf_counter(), StageTimer()
     yield lap
-    stages[stage] = time.perf_counter() - started - lap.aside
-    tell(job_id, stage, stages[stage])
+    stages[stage] = time.perf_counter() - started - lap.excluded_seconds
+    record_stage(job_id, stage, stages[stage])
 
 
-def tell(job_id: str, stage: str, seconds: float) -> None:
+def record_stage(job_id: str, stage: str, seconds: float) -> None:
     """Tell how long a stage took, to the log and to Prometheus."""
-    metrics.stage(str(stage), seconds)
+    metrics.observe_stage(str(stage), seconds)
     about = {"job": job_id, "stage": str(stage), "seconds": round(seconds, 4)}
-    log.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=about)
+    logger.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=about)

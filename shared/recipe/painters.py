@@ -6,10 +6,10 @@ from importlib.resources import files
 from string import Template
 
 #: The bundled network.
-NETWORK = "artist/masters"
+BUNDLED_NETWORK = "artist/masters"
 
 #: What begins a painter's recipes, and the template of each.
-KINDS = ("more", "hybrid")
+RECIPE_KINDS = ("more", "hybrid")
 
 PAINTERS = (
     "Albrecht Dürer",
@@ -66,7 +66,7 @@ PAINTERS = (
 
 
 #: What photos are dreamt with where nobody chose: painters that could not be taken for each other.
-ROTATION = (
+DEFAULT_PAINTER_RECIPES = (
     "more-vincent-van-gogh",
     "more-pablo-picasso",
     "more-paul-klee",
@@ -76,18 +76,18 @@ ROTATION = (
 
 
 @cache
-def painter_recipes() -> dict[str, str]:
+def painters_by_recipe() -> dict[str, str]:
     """Return the painters' recipes by name: `more-paul-klee` → Paul Klee."""
-    return {f"{kind}-{slug(painter)}": painter for kind in KINDS for painter in PAINTERS}
+    return {f"{kind}-{slugify_painter(painter)}": painter for kind in RECIPE_KINDS for painter in PAINTERS}
 
 
-def slug(painter: str) -> str:
+def slugify_painter(painter: str) -> str:
     """Return how a painter is called in the name of a recipe: Paul Klee → paul-klee."""
     letters = unicodedata.normalize("NFKD", painter).encode("ascii", "ignore").decode().casefold()
     return "-".join("".join(one if one.isalnum() else " " for one in letters).split())
 
 
-def written(kind: str, painter: str, network: str = NETWORK) -> str:
+def render_painter_recipe(kind: str, painter: str, network: str = BUNDLED_NETWORK) -> str:
     """Return the recipe of a painter as TOML. kind: `more` or `hybrid`. network: one that knows the painter."""
     template = Template(files("shared.recipe").joinpath("templates", f"{kind}.toml").read_text(encoding="utf-8"))
-    return template.substitute(slug=f"{kind}-{slug(painter)}"[:41], painter=painter, network=network)
+    return template.substitute(slug=f"{kind}-{slugify_painter(painter)}"[:41], painter=painter, network=network)

@@ -14,10 +14,10 @@ from paramiko.ssh_exception import AuthenticationException, BadHostKeyException,
 from shared.errors import ArtDreamError
 
 #: Seconds that a host has to answer, to show its key, and to let in.
-PATIENCE = 10.0
+SSH_TIMEOUT_SECONDS = 10.0
 
 #: Seconds after which a connection on which nothing is said says something, so that no router forgets it.
-KEEPALIVE = 15
+TRANSPORT_KEEPALIVE_SECONDS = 15
 
 # It logs what it then raises, with a traceback.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -58,11 +58,11 @@ def log_in(account: Account) -> paramiko.SSHClient:
     Raises ArtDreamError where trying again would not help, ConnectionError where it may.
     """
     client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_Refusal(account))
+    client.set_missing_host_key_policy(_RejectUnknownHostPolicy(account))
     try:
-        key = _key(account.key) if account.key else None
-        _read_known(client, account.known_hosts)
-        near = socket.create_connection((account.host, account.port), PATIENCE)
+        key = _load_key(account.key) if account.key else None
+        _load_known_hosts(client, account.known_hosts)
+        near = socket.create_connection((account.host, account.port), SSH_TIMEOUT_SECONDS)
         near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         client.connect(
@@ -73,35 +73,35 @@ def log_in(account: Account) -> paramiko.SSHClient:
             sock=near,
             allow_agent=key is None,
             look_for_keys=key is None,
-            timeout=PATIENCE,
-            banner_timeout=PATIENCE,
-            auth_timeout=PATIENCE,
-            channel_timeout=PATIENCE,
+            timeout=SSH_TIMEOUT_SECONDS,
+            banner_timeout=SSH_TIMEOUT_SECONDS,
+            auth_timeout=SSH_TIMEOUT_SECONDS,
+            channel_timeout=SSH_TIMEOUT_SECONDS,
         )
         transport = client.get_transport()
         if transport is None:
             raise ConnectionError("it hung up")
-        transport.set_keepalive(KEEPALIVE)
+        transport.set_keepalive(TRANSPORT_KEEPALIVE_SECONDS)
     except BaseException as error:
-        cut_off = isinstance(error, AuthenticationException) and not _up(client)
+        cut_off = isinstance(error, AuthenticationException) and not _is_connected(client)
         client.close()
         if isinstance(error, BadHostKeyException):
-            _changed(account, error)
+            _raise_host_key_changed(account, error)
         if isinstance(error, AuthenticationException) and not cut_off:
-            _not_let_in(account)
+            _raise_access_denied(account)
         if isinstance(error, SSHException) and "No authentication methods" in str(error):
-            _not_let_in(account)
+            _raise_access_denied(account)
         # On a Mac without a network no name is known.
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME and sys.platform != "darwin":
             raise ArtDreamError(f"There is no SSH host {account.host}: mend its name in {account}.") from error
         if isinstance(error, ArtDreamError) or not isinstance(error, Exception):
             raise
         # A host that talks nonsense makes it raise nearly anything.
-        raise ConnectionError(f"the SSH host {account} does not answer ({_why(error)})") from error
+        raise ConnectionError(f"the SSH host {account} does not answer ({_summarize_error(error)})") from error
     return client
 
 
-class _Refusal(paramiko.MissingHostKeyPolicy):
+class _RejectUnknownHostPolicy(paramiko.MissingHostKeyPolicy):
     """What becomes of a host that is not known."""
 
     def __init__(self, account: Account) -> None:
@@ -117,7 +117,7 @@ class _Refusal(paramiko.MissingHostKeyPolicy):
         )
 
 
-def _changed(account: Account, error: BadHostKeyException) -> NoReturn:
+def _raise_host_key_changed(account: Account, error: BadHostKeyException) -> NoReturn:
     name = account.host if account.port == 22 else f"[{account.host}]:{account.port}"
     raise ArtDreamError(
         f"THE KEY OF THE SSH HOST {account.host} HAS CHANGED: it shows {error.key.fingerprint}, and "
@@ -127,7 +127,7 @@ def _changed(account: Account, error: BadHostKeyException) -> NoReturn:
     ) from error
 
 
-def _not_let_in(account: Account) -> NoReturn:
+def _raise_access_denied(account: Account) -> NoReturn:
     what = f"the key {account.key}" if account.key else "any key of the agent or of ~/.ssh"
     raise ArtDreamError(
         f"The SSH host {account.host} does not let {account.user} in with {what}: "
@@ -135,29 +135,29 @@ def _not_let_in(account: Account) -> NoReturn:
     )
 
 
-def _key(path: Path) -> paramiko.PKey:
+def _load_key(path: Path) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(path)
     except Exception as error:  # every kind of key has its own ways to be unreadable
         raise ArtDreamError(
-            f"The SSH key {path} cannot be used ({_why(error)}): name a private key without a passphrase, "
+            f"The SSH key {path} cannot be used ({_summarize_error(error)}): name a private key without a passphrase, "
             f"or give it to the agent with `ssh-add {path}` and name none."
         ) from error
 
 
-def _read_known(client: paramiko.SSHClient, path: Path) -> None:
+def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
     try:
         client.load_system_host_keys(str(path))
     except FileNotFoundError:
         pass
     except (OSError, SSHException) as error:
-        raise ArtDreamError(f"The file of known SSH hosts {path} cannot be read: {_why(error)}.") from error
+        raise ArtDreamError(f"The file of known SSH hosts {path} cannot be read: {_summarize_error(error)}.") from error
 
 
-def _up(client: paramiko.SSHClient) -> bool:
+def _is_connected(client: paramiko.SSHClient) -> bool:
     transport = client.get_transport()
     return transport is not None and transport.is_active()
 
 
-def _why(error: Exception) -> str:
+def _summarize_error(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(".") or type(error).__name__

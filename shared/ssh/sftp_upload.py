@@ -8,55 +8,55 @@ from contextlib import suppress
 import paramiko
 
 #: Bytes that are sent or read at once.
-CHUNK = 2**18
+TRANSFER_CHUNK_BYTES = 2**18
 
 #: Bytes from which on it is worth looking for what a cut upload left behind.
-RESUMABLE = 2**20
+MIN_RESUMABLE_BYTES = 2**20
 
 #: How often an upload is begun while other processes upload the same.
-TRIES = 5
+UPLOAD_ATTEMPTS = 5
 
 #: The parts that this process is uploading.
-_under_way: set[str] = set()
+_active_uploads: set[str] = set()
 
 
 def upload(sftp: paramiko.SFTPClient, data: bytes, key: str, path: str) -> None:
     """Bring a part up to the whole, then give it the object's name. `key` is that part's path without its ending."""
-    for _ in range(TRIES):
+    for _ in range(UPLOAD_ATTEMPTS):
         part = f"{key}-{uuid.uuid4().hex}"
-        _under_way.add(part)
+        _active_uploads.add(part)
         try:
-            file, left = _begun(sftp, part, key, data)
+            file, left = _open_part(sftp, part, key, data)
             with file:
-                there = _agreed(file, data) if left else 0  # each question is a round trip
+                there = _count_uploaded_bytes(file, data) if left else 0  # each question is a round trip
                 file.seek(there)
                 file.set_pipelined(True)
-                for start in range(there, len(data), CHUNK):
-                    file.write(data[start : start + CHUNK])
+                for start in range(there, len(data), TRANSFER_CHUNK_BYTES):
+                    file.write(data[start : start + TRANSFER_CHUNK_BYTES])
             if sftp.stat(part).st_size != len(data):
                 raise OSError("it was not written whole")
-            _rename(sftp, part, path)
+            _move_into_place(sftp, part, path)
             return
         except FileNotFoundError:
             continue  # another process took it for left behind, and goes on with it
         finally:
-            _under_way.discard(part)
+            _active_uploads.discard(part)
     raise OSError("others are writing the same")
 
 
-def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> tuple[paramiko.SFTPFile, bool]:
+def _open_part(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> tuple[paramiko.SFTPFile, bool]:
     """Open a part of one's own, and tell whether it is what a cut upload of the same left behind; else it is new.
 
     Who renames what was left has it, and nobody else. Its earlier owner, should he live, writes the same bytes.
     """
     folder = posixpath.dirname(key)
     try:
-        left = sftp.listdir_attr(folder) if len(data) >= RESUMABLE else []
+        left = sftp.listdir_attr(folder) if len(data) >= MIN_RESUMABLE_BYTES else []
     except FileNotFoundError:
         left = []
     for one in sorted(left, key=lambda one: -(one.st_size or 0)):
         old = posixpath.join(folder, one.filename)
-        if old.startswith(key) and old not in _under_way:
+        if old.startswith(key) and old not in _active_uploads:
             with suppress(FileNotFoundError):
                 sftp.posix_rename(old, part)
                 return sftp.open(part, "r+"), True
@@ -67,7 +67,7 @@ def _begun(sftp: paramiko.SFTPClient, part: str, key: str, data: bytes) -> tuple
         return sftp.open(part, "x+"), False
 
 
-def _agreed(file: paramiko.SFTPFile, data: bytes) -> int:
+def _count_uploaded_bytes(file: paramiko.SFTPFile, data: bytes) -> int:
     """Return how many bytes are there already; 0 where they are not how the data begins."""
     size = file.stat().st_size or 0
     if size > len(data):
@@ -76,12 +76,12 @@ def _agreed(file: paramiko.SFTPFile, data: bytes) -> int:
         return 0
     file.prefetch(size)
     there = hashlib.sha256()
-    for start in range(0, size, CHUNK):
-        there.update(file.read(min(CHUNK, size - start)))
+    for start in range(0, size, TRANSFER_CHUNK_BYTES):
+        there.update(file.read(min(TRANSFER_CHUNK_BYTES, size - start)))
     return size if there.digest() == hashlib.sha256(data[:size]).digest() else 0
 
 
-def _rename(sftp: paramiko.SFTPClient, part: str, path: str) -> None:
+def _move_into_place(sftp: paramiko.SFTPClient, part: str, path: str) -> None:
     try:
         sftp.posix_rename(part, path)
     except FileNotFoundError:

@@ -3,19 +3,21 @@
 import re
 
 #: Where dreams lie, each in a folder of its own, and the marks of those that were deleted.
-DREAMS, TOMBSTONES = "dreams/", "tombstones/"
+DREAMS_PREFIX, TOMBSTONES_PREFIX = "dreams/", "tombstones/"
 
 #: Bytes of the longest name that every kind of store takes.
-LONGEST = 1024
+MAX_NAME_BYTES = 1024
 
 #: No control character, nor half of a pair (of a file name that is not Unicode).
-_LETTERS = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]+")
+_ALLOWED_CHARACTERS = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 def is_object_name(name: str) -> bool:
     """Tell whether a name stays inside its store: no step of it leads up, or nowhere, and any store can keep it."""
     return bool(
-        _LETTERS.fullmatch(name) and len(name.encode()) <= LONGEST and not {"", ".", ".."} & set(name.split("/"))
+        _ALLOWED_CHARACTERS.fullmatch(name)
+        and len(name.encode()) <= MAX_NAME_BYTES
+        and not {"", ".", ".."} & set(name.split("/"))
     )
 
 
@@ -41,17 +43,17 @@ def sidecar_name(job_id: str) -> str:
 
 def frame_name(job_id: str, index: int) -> str:
     """Return the object name of one intermediate picture, counted from 0."""
-    return f"{frames_folder(job_id)}{index:02d}.jpg"
+    return f"{frames_prefix(job_id)}{index:02d}.jpg"
 
 
-def frames_folder(job_id: str) -> str:
+def frames_prefix(job_id: str) -> str:
     """Return what the names of a dream's frames begin with."""
     return f"dreams/{job_id}/frames/"
 
 
 def is_frame(name: str) -> bool:
     """Tell whether an object is an intermediate picture."""
-    return name.startswith(DREAMS) and "/frames/" in name
+    return name.startswith(DREAMS_PREFIX) and "/frames/" in name
 
 
 def clip_name(job_id: str) -> str:
@@ -70,31 +72,31 @@ def zoom_name(job_id: str) -> str:
 
 
 #: Where the artworks lie that an installation owns.
-REFERENCES = "references/"
+REFERENCES_PREFIX = "references/"
 
 
 def reference_name(artist: str, file: str) -> str:
     """Return the object name of an artwork."""
-    return f"{REFERENCES}{artist}/{file}"
+    return f"{REFERENCES_PREFIX}{artist}/{file}"
 
 
 def tombstone_name(job_id: str) -> str:
     """Return the object name of what tells that a dream was deleted, and is not to be dreamt again."""
-    return f"{TOMBSTONES}{job_id}"
+    return f"{TOMBSTONES_PREFIX}{job_id}"
 
 
-def dream_folder(job_id: str) -> str:
+def dream_prefix(job_id: str) -> str:
     """Return what the names of everything of a dream begin with, its photo apart."""
-    return f"{DREAMS}{job_id}/"
+    return f"{DREAMS_PREFIX}{job_id}/"
 
 
 #: The object name of what the operator decided, for a broker that has lost it.
-STEERING_NOTE = "steering.json"
+RUNTIME_SETTINGS_NAME = "steering.json"
 
 #: Where the networks lie that an installation trained.
-NETWORKS = "networks/"
+NETWORKS_PREFIX = "networks/"
 
 
-def map_name(network: str) -> str:
+def art_map_name(network: str) -> str:
     """Return the object name of a network's art map."""
-    return f"{NETWORKS}{network}/map.json"
+    return f"{NETWORKS_PREFIX}{network}/map.json"

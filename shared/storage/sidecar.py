@@ -6,17 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.art_map import Place
-from shared.jobs.events import Completed, Stages, Verdict
+from shared.art_map import MapPoint
+from shared.jobs.events import ClassProbability, Completed, Stages
 from shared.recipe.objective import Classes
 from shared.recipe.recipe import Recipe
 from shared.storage.object_names import sidecar_name
 from shared.storage.store import Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Standing(StrEnum):
+class Visibility(StrEnum):
     """Whether a dream may be seen."""
 
     SHOWN = "shown"
@@ -45,17 +45,17 @@ class Sidecar(BaseModel):
     #: The artworks that the dream took after, as `artist/file`.
     artworks: tuple[str, ...] = ()
     #: Proof of effect: the classes that the recipe asked for, then those that the network sees most in the dream.
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[ClassProbability, ...] = ()
     #: Where photo and dream lie on the map of a network that has one.
-    place: Place | None = None
+    place: MapPoint | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages
     #: Epoch seconds, by the worker's clock.
     completed_at: float
-    standing: Standing = Standing.SHOWN
+    standing: Visibility = Visibility.SHOWN
 
-    def completion(self) -> Completed:
+    def to_completed_event(self) -> Completed:
         """Return the event that announces this dream."""
         wanted = {name for term in self.recipe.objective if isinstance(term, Classes) for name in term.classes}
         return Completed(
@@ -79,5 +79,5 @@ def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
     try:
         return Sidecar.model_validate_json(text)
     except ValidationError as error:
-        log.info("the sidecar of %s is not one known here: %s", job_id, error.errors()[0]["msg"])
+        logger.info("the sidecar of %s is not one known here: %s", job_id, error.errors()[0]["msg"])
         return None

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
-from shared.storage.backends import FAULTS, Place, open_place
+from shared.storage.backends import BACKEND_ERRORS, StoreBackend, open_backend
 from shared.storage.object_names import is_object_name
 
 _CONTENT_TYPES = {
@@ -28,7 +28,7 @@ class StoreError(ArtDreamError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredObject:
     """What a listing tells of one object."""
 
     name: str
@@ -42,28 +42,28 @@ class Store:
 
     def __init__(self, url: str) -> None:
         #: Where it is, without what a URL may hold of secrets.
-        self.url = _shown(url)
-        self._place = _open(url, self.url)
+        self.url = _redact_url(url)
+        self._backend = _open_backend(url, self.url)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object, whole or not at all. Raises StoreError."""
         content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        with self._faults(name, "could not be written to"):
-            self._place.put(name, data, content_type)
+        with self._translate_errors(name, "could not be written to"):
+            self._backend.put(name, data, content_type)
 
     def get(self, name: str) -> bytes | None:
         """Read an object; None where there is none. Raises StoreError."""
-        with self._faults(name, "could not be read from"):
+        with self._translate_errors(name, "could not be read from"):
             try:
-                return self._place.get(name)
+                return self._backend.get(name)
             except FileNotFoundError:
                 return None
 
     async def get_async(self, name: str) -> bytes | None:
         """Read an object without blocking the event loop; None where there is none. Raises StoreError."""
-        with self._faults(name, "could not be read from"):
+        with self._translate_errors(name, "could not be read from"):
             try:
-                return await self._place.get_async(name)
+                return await self._backend.get_async(name)
             except FileNotFoundError:
                 return None
 
@@ -72,7 +72,7 @@ class Store:
 
         Raises StoreError, and ArtDreamError where the file cannot be written.
         """
-        pieces = self._pieces(name)
+        pieces = self._stream_object(name)
         try:
             first = next(pieces, b"")
         except FileNotFoundError:
@@ -91,62 +91,65 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none. Raises StoreError."""
-        with self._faults(name, "could not be removed from"), contextlib.suppress(FileNotFoundError):
-            self._place.delete(name)
+        with self._translate_errors(name, "could not be removed from"), contextlib.suppress(FileNotFoundError):
+            self._backend.delete(name)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """List the objects whose names begin with a folder prefix, in no order. Raises StoreError."""
-        with self._faults(prefix or "everything", "could not be listed in"):
-            for name, modified, size in self._place.entries(prefix):
-                yield Entry(name, modified, size)
+        with self._translate_errors(prefix or "everything", "could not be listed in"):
+            for name, modified, size in self._backend.list_objects(prefix):
+                yield StoredObject(name, modified, size)
 
-    def link(self, name: str, seconds: float) -> str | None:
+    def presign_url(self, name: str, seconds: float) -> str | None:
         """Return an address at which anyone can read an object for so long, at most 7 days; None where there are none.
 
         Buckets have them, folders do not. Nobody looks whether there is such an object. Raises StoreError.
         """
-        with self._faults(name, "got no link from"):
-            return self._place.link(name, seconds)
+        with self._translate_errors(name, "got no link from"):
+            return self._backend.presign_url(name, seconds)
 
-    def _pieces(self, name: str) -> Iterator[bytes]:
-        with self._faults(name, "could not be read from", missing=True):
-            yield from self._place.stream(name)
+    def _stream_object(self, name: str) -> Iterator[bytes]:
+        with self._translate_errors(name, "could not be read from", raise_missing=True):
+            yield from self._backend.stream(name)
 
     @contextlib.contextmanager
-    def _faults(self, name: str, what: str, *, missing: bool = False) -> Iterator[None]:
+    def _translate_errors(self, name: str, failure: str, *, raise_missing: bool = False) -> Iterator[None]:
         if not is_object_name(name.removesuffix("/")):
             raise ArtDreamError(f"{name[:80]!r} is no object's name.")
         try:
             yield
-        except FAULTS as error:
-            if missing and isinstance(error, FileNotFoundError):
+        except BACKEND_ERRORS as error:
+            if raise_missing and isinstance(error, FileNotFoundError):
                 raise
-            raise StoreError(f"{name} {what} the store {self.url}: {_reason(error)}.") from error
+            raise StoreError(f"{name} {failure} the store {self.url}: {_summarize_error(error)}.") from error
 
 
-def _open(url: str, shown: str) -> Place:
+def _open_backend(url: str, redacted_url: str) -> StoreBackend:
     parts = urlsplit(url)
     if parts.password or (parts.username and parts.scheme != "ssh+sftp"):
         raise ArtDreamError(
-            f"The store's URL {shown} came with a secret, and URLs get shown: take it out, and set AWS_ACCESS_KEY_ID, "
+            f"The store's URL {redacted_url} came with a secret, and URLs get shown: take it out, and set "
+            "AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY or what else the store asks for in the environment."
         )
     try:
-        return open_place(url)
-    except (*FAULTS, ValueError) as error:
+        return open_backend(url)
+    except (*BACKEND_ERRORS, ValueError) as error:
         if parts.scheme == "file":
-            raise StoreError(f"The store's folder {parts.path} cannot be used: {_reason(error)}.") from error
-        raise ArtDreamError(f"The store's URL {shown} is not one that can be opened: {_reason(error)}.") from error
+            raise StoreError(f"The store's folder {parts.path} cannot be used: {_summarize_error(error)}.") from error
+        raise ArtDreamError(
+            f"The store's URL {redacted_url} is not one that can be opened: {_summarize_error(error)}."
+        ) from error
 
 
-def _shown(url: str) -> str:
+def _redact_url(url: str) -> str:
     """Return a URL without what it may hold of secrets."""
     parts = urlsplit(url)
     place = parts.netloc if parts.scheme == "ssh+sftp" and not parts.password else parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, place, parts.path, "", "")) if parts.netloc else url.partition("?")[0]
 
 
-def _reason(error: Exception) -> str:
+def _summarize_error(error: Exception) -> str:
     """Return what went wrong in a few words: obstore tells it with the whole answer and its own insides."""
     text = str(error)
     told = re.search(r'<Message>(.*?)[\n<]|"message": *"(.*?)"', text)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from shared.broker.acl import acl
-from shared.settings import PREFIX, Settings
+from shared.broker.acl import build_acl_rules
+from shared.settings import ENV_PREFIX, Settings
 from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
 from tests.redis_server import DEFAULT_USER
 from worker.consumer.shutdown import HANDING_BACK
@@ -94,10 +94,10 @@ def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, 
 
 @every
 def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for name in PARTS:
         given = services(*overrides)[name]["environment"] | variables(name)
-        assert {one for one in given if one.startswith(PREFIX)} <= known
+        assert {one for one in given if one.startswith(ENV_PREFIX)} <= known
 
 
 @every
@@ -124,7 +124,7 @@ def test_in_the_clear_is_spoken_on_the_inner_network_only() -> None:
 def test_the_broker_s_users_are_those_of_the_security_page() -> None:
     [script] = services()["valkey"]["command"]
     assert DEFAULT_USER in script
-    assert f"user artdream on >$REDISCLI_AUTH {acl()}" in script
+    assert f"user artdream on >$REDISCLI_AUTH {build_acl_rules()}" in script
     for option in ("--appendonly yes", "--maxmemory-policy noeviction"):
         assert option in script
 

@@ -18,11 +18,11 @@ import yaml
 
 from artdream.cli.main import app
 from shared.jobs.job import Lane
-from shared.jobs.queue import celery_app
-from shared.monitoring.exporter import CONSUMES
-from shared.monitoring.queue_metrics import Census
-from shared.secret_files import _STORES
-from shared.settings import PREFIX, Settings
+from shared.jobs.queue import create_celery_app
+from shared.monitoring.exporter import CONSUMING_PATH
+from shared.monitoring.queue_metrics import QueueMetricsCollector
+from shared.secret_files import _STORE_VARIABLE_PREFIXES
+from shared.settings import ENV_PREFIX, Settings
 from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, containers
 from tests.servers import answers, until
@@ -33,7 +33,7 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("base", "gpu")
 
 #: Seconds that Celery gives a pool process to become warm.
-WARMING = celery_app(Settings(broker_url="redis://127.0.0.1", _env_file=None)).conf.worker_proc_alive_timeout
+WARMING = create_celery_app(Settings(broker_url="redis://127.0.0.1", _env_file=None)).conf.worker_proc_alive_timeout
 
 #: Variables that others than ArtDream read.
 THEIRS = {"HOME", "KERAS_BACKEND"}
@@ -103,8 +103,8 @@ def test_every_setting_exists_and_is_well_chosen(manifests: list[Manifest]) -> N
     for pod in pods(manifests).values():
         told = environment(manifests, pod)
         for name in set(told) - THEIRS:
-            assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
-        changed = {name.removeprefix(PREFIX).lower(): text for name, text in told.items() if name not in THEIRS}
+            assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
+        changed = {name.removeprefix(ENV_PREFIX).lower(): text for name, text in told.items() if name not in THEIRS}
         Settings.model_validate(changed)
 
 
@@ -113,12 +113,12 @@ def test_secrets_are_files_that_the_code_reads_and_stand_in_no_manifest(manifest
     wanted = dict(re.findall(r"create secret generic (\S+)((?: |\\|\n|--from-file=\S+)+)", guide))
     made = {name: re.findall(r"--from-file=(\S+)", files) for name, files in wanted.items()}
     for file in (file for files in made.values() for file in files):
-        field = file.removeprefix(PREFIX.lower())
+        field = file.removeprefix(ENV_PREFIX.lower())
         if file == field:
-            assert file.upper().startswith(_STORES), file
+            assert file.upper().startswith(_STORE_VARIABLE_PREFIXES), file
         else:
             assert field in Settings.model_fields, file
-            assert Settings.secret(field), file
+            assert Settings.is_secret(field), file
     mounted = set()
     for pod in pods(manifests).values():
         volume = next(one for one in pod["volumes"] if one["name"] == "secrets")
@@ -130,7 +130,7 @@ def test_secrets_are_files_that_the_code_reads_and_stand_in_no_manifest(manifest
     assert not of(manifests, "Secret")
     for pod in pods(manifests).values():
         for name in environment(manifests, pod):
-            assert name in THEIRS or not Settings.secret(name.removeprefix(PREFIX).lower())
+            assert name in THEIRS or not Settings.is_secret(name.removeprefix(ENV_PREFIX).lower())
 
 
 def test_secrets_are_read_as_a_cluster_lays_them_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_secrets_are_read_as_a_cluster_lays_them_down(tmp_path: Path, monkeypatc
     monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert Settings.read().broker_address == held["artdream_broker_url"]
+    assert Settings.read().configured_broker_url == held["artdream_broker_url"]
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == held["aws_secret_access_key"]
 
 
@@ -173,7 +173,7 @@ def test_workers_that_dream_are_counted_like_those_that_are_waited_for(
     manifests: list[Manifest], settings: Settings, client: redis.Redis
 ) -> None:
     """Where what waits alone is counted, or two jobs ask for one worker, scaling down ends workers that dream."""
-    told = {s.name: s.labels.keys() for family in Census(settings).collect() for s in family.samples}
+    told = {s.name: s.labels.keys() for family in QueueMetricsCollector(settings).collect() for s in family.samples}
     for lane in Lane:
         name = f"artdream-worker-{lane}"
         [trigger] = named(manifests, "ScaledObject", name)["spec"]["triggers"]
@@ -264,7 +264,7 @@ def test_workers_are_asked_whether_they_consume(manifests: list[Manifest]) -> No
         [container] = pods(manifests)[name]["containers"]
         probes = {field: one for field, one in container.items() if field.endswith("Probe")}
         assert set(probes) == {"startupProbe", "readinessProbe", "livenessProbe"}
-        assert {one["httpGet"]["path"] for one in probes.values()} == {CONSUMES}
+        assert {one["httpGet"]["path"] for one in probes.values()} == {CONSUMING_PATH}
         patience = {field: one["periodSeconds"] * one["failureThreshold"] for field, one in probes.items()}
         assert patience["startupProbe"] >= WARMING
         assert patience["livenessProbe"] >= WARMING, "it may start itself anew"
@@ -273,7 +273,7 @@ def test_workers_are_asked_whether_they_consume(manifests: list[Manifest]) -> No
 def test_the_display_is_asked_where_a_real_one_answers(manifests: list[Manifest], settings: Settings) -> None:
     [container] = pods(manifests)["artdream-display"]["containers"]
     port = free_port()
-    changed = settings.model_copy(update={"port": port}).environment()
+    changed = settings.model_copy(update={"port": port}).to_environment()
     command = [sys.executable, "-m", *container["command"]]
     process = subprocess.Popen(command, env={**os.environ, **changed}, stderr=subprocess.DEVNULL)
     try:

@@ -17,8 +17,8 @@ import typer
 from artdream.cli.main import app
 from shared.broker.client import connect
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
-from shared.settings import PREFIX, Settings
+from shared.jobs.queue import count_queued
+from shared.settings import ENV_PREFIX, Settings
 from tests.pictures import colours, jpeg
 from tests.servers import until
 
@@ -134,12 +134,12 @@ def test_a_photo_in_downloads_is_sent_with_the_settings_of_the_user(
 ) -> None:
     (home / "Downloads" / "photo.jpg").write_bytes(jpeg(colours(1)))
     with connect(broker_url) as client:
-        until(lambda: waiting(client, Lane.LIVE) == 1, "the photo is sent")
+        until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is sent")
 
 
 def test_settings_that_the_guide_names_exist() -> None:
-    for name in re.findall(rf"{PREFIX}\w+", (FOLDER / "README.md").read_text()):
-        assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
+    for name in re.findall(rf"{ENV_PREFIX}\w+", (FOLDER / "README.md").read_text()):
+        assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
 
 
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 import shared.monitoring.metrics
-from shared.monitoring.queue_metrics import Census
+from shared.monitoring.queue_metrics import QueueMetricsCollector
 from shared.settings import Settings
 from tests.deploy.compose import ROOT, services
 from worker.consumer import gpus as cards
@@ -52,7 +52,7 @@ def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatc
             for name in names(family):
                 found[name] = set(metric._labelnames)
     registry = CollectorRegistry()
-    for collector in (Census(settings), cards.Cards()):
+    for collector in (QueueMetricsCollector(settings), cards.Cards()):
         registry.register(collector)
     for family in registry.collect():
         for sample in family.samples:

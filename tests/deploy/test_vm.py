@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from artdream.cli.remote_check import DRIVER, UNIT, VENV
-from shared.settings import PREFIX, Settings
+from shared.settings import ENV_PREFIX, Settings
 from tests.skip import missing
 from tests.stack import free_port
 from worker.consumer.shutdown import HANDING_BACK
@@ -173,9 +173,9 @@ def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
     assert unit.all("ExecStart") == [f"{VENV}/bin/artdream worker"]
     told = dict(line.split("=", 1) for line in unit.all("Environment"))
     example = [line.removeprefix("# ") for line in (FOLDER / "worker.env").read_text().splitlines()]
-    named = {line.partition("=")[0] for line in example if line.startswith(PREFIX)}
+    named = {line.partition("=")[0] for line in example if line.startswith(ENV_PREFIX)}
     for name in {*told, *named} - THEIRS:
-        assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
+        assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
     assert unit["Service"]["StateDirectory"] == Path(told["ARTDREAM_DATA"]).name
     grace = float(told["ARTDREAM_GRACE_SECONDS"]) + HANDING_BACK
     assert grace < float(unit["Service"]["TimeoutStopSec"]) <= grace + 10

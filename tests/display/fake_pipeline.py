@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import redis
 from PIL import Image, ImageDraw
 
-from shared.art_map import Place
-from shared.jobs.events import Verdict
+from shared.art_map import MapPoint
+from shared.jobs.events import ClassProbability
 from shared.jobs.job import Job, Lane
 from shared.jobs.table import Claim, JobTable
 from shared.recipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
-from shared.runtime_settings import settle
+from shared.runtime_settings import initialize_runtime_settings
 from shared.storage.object_names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.storage.store import Store
 from tests.sidecars import sidecar
@@ -38,7 +38,7 @@ class Studio:
     def __init__(self, client: redis.Redis, store: Store) -> None:
         self.client = client
         self.store = store
-        self._table = JobTable(client, settle=lambda: settle(client, store))
+        self._table = JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
     def photo(self, colour: Colour, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """A guest's photo: stored, accepted, queued."""
@@ -46,8 +46,8 @@ class Studio:
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)
-        assert self._table.accept(job).new
-        assert self._table.queued(job)
+        assert self._table.accept(job).is_new
+        assert self._table.mark_queued(job)
         return job
 
     def start(self, job: Job) -> Claim:
@@ -65,7 +65,7 @@ class Studio:
 
     def announce(self, claim: Claim, frame: str, fraction: float = 0.5) -> None:
         """A frame is said to be there."""
-        assert self._table.progress(claim, frame, fraction)
+        assert self._table.record_progress(claim, frame, fraction)
 
     def finish(
         self,
@@ -73,17 +73,17 @@ class Studio:
         *,
         verdicts: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
-        place: Place | None = None,
+        place: MapPoint | None = None,
     ) -> None:
         """The dream and its sidecar are stored, the job completed."""
         job = claim.job
         self.store.put(dream_name(job.id), picture((200, 60, 90)))
         if thumb:
             self.store.put(thumb_name(job.id), picture((200, 60, 90), (80, 60)))
-        seen = tuple(Verdict(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts)
+        seen = tuple(ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts)
         known = sidecar(job, verdicts=seen, place=place)
         self.store.put(sidecar_name(job.id), known.model_dump_json().encode())
-        assert self._table.complete(claim, known.completion())
+        assert self._table.complete(claim, known.to_completed_event())
 
     def fail(self, claim: Claim) -> None:
         """The job ends without a dream."""
@@ -96,7 +96,7 @@ class Studio:
         recipe: Recipe = RECIPE,
         verdicts: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
-        place: Place | None = None,
+        place: MapPoint | None = None,
     ) -> Job:
         """The whole way of a photo."""
         job = self.photo(colour, recipe=recipe)

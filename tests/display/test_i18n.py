@@ -7,8 +7,8 @@ import pytest
 
 from display.i18n import CATALOGUE, DEFAULT, console_words, words
 from shared.jobs.events import Stage
-from shared.monitoring.heartbeat import Part
-from shared.storage.sidecar import Standing
+from shared.monitoring.heartbeat import Component
+from shared.storage.sidecar import Visibility
 
 #: Spoken the same in both languages, so that there is nothing to translate.
 SAME = {"name", "percent", "seconds", "language"}
@@ -40,6 +40,6 @@ def test_a_translation_fills_in_what_the_original_does(part: int) -> None:
 
 
 def test_the_console_has_a_word_for_all_that_it_lists() -> None:
-    named = [f"part_{part}" for part in Part] + [f"stage_{stage}" for stage in Stage]
-    named += [f"standing_{standing}" for standing in Standing]
+    named = [f"part_{part}" for part in Component] + [f"stage_{stage}" for stage in Stage]
+    named += [f"standing_{standing}" for standing in Visibility]
     assert set(named) <= console_words().keys()

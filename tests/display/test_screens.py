@@ -8,9 +8,9 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from display.pages.share_links import Links
-from shared.art_map import Place
+from shared.art_map import MapPoint
 from shared.settings import Settings
-from shared.storage.object_names import map_name
+from shared.storage.object_names import art_map_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.fake_pipeline import Studio
 from tests.display.media.test_routes import ask
@@ -43,9 +43,9 @@ def display_settings(display_settings: Settings) -> Settings:
 def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
     browser: Browser, display: Display, studio: Studio, size: str
 ) -> None:
-    place = Place(network="artists", photo=(-20, 0), dream=(30, 10))
+    place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     jobs = [studio.dream((40 * number, 90, 160), thumb=True, place=place) for number in range(5)]
-    studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
+    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
     until(lambda: ask(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
     token = Links(display.settings).token(jobs[-1].id)
     paths = {

@@ -9,7 +9,7 @@ import pytest
 from display.server import serve
 from display.state.event_hub import ANNOUNCE
 from shared.errors import ArtDreamError
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.display.conftest import Display, Valkey, until
 from tests.display.fake_pipeline import Studio
@@ -29,14 +29,14 @@ def test_the_page_is_dark_from_its_first_moment(display: Display) -> None:
 
 
 def test_a_display_says_that_it_is_there(display: Display, studio: Studio) -> None:
-    register = Register(studio.client)
-    until(lambda: bool(register.present()), "the display announces itself")
-    (presence,) = register.present()
-    assert (presence.part, presence.state, presence.detail) == (Part.DISPLAY, "showing", display.url)
+    register = HeartbeatRegistry(studio.client)
+    until(lambda: bool(register.list_heartbeats()), "the display announces itself")
+    (presence,) = register.list_heartbeats()
+    assert (presence.part, presence.state, presence.detail) == (Component.DISPLAY, "showing", display.url)
 
 
 def test_a_display_ends_quickly_also_where_the_broker_hangs(display: Display, valkey: Valkey, studio: Studio) -> None:
-    until(lambda: bool(Register(studio.client).present()), "the display announces itself")
+    until(lambda: bool(HeartbeatRegistry(studio.client).list_heartbeats()), "the display announces itself")
     valkey.hang()
     time.sleep(ANNOUNCE)  # the next announcement hangs by now
     _, _, seconds = display.stop()

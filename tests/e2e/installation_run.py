@@ -21,15 +21,15 @@ from pydantic import SecretStr
 
 from display.console.moderation import Curator
 from display.state.dream_index import Archive, Dream
-from shared.broker.acl import acl
-from shared.broker.client import AWAY, connect
-from shared.jobs.events import Completed, Event, EventReader, Failed, Progress, Refused
+from shared.broker.acl import build_acl_rules
+from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.jobs.events import Completed, Event, EventReader, Failed, FileRejected, Progress
 from shared.jobs.job import Job, Lane
-from shared.jobs.queue import celery_app, submit
+from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from shared.storage.sidecar import Standing
+from shared.storage.sidecar import Visibility
 from tests.pictures import colours
 from tests.recipes import write_recipe
 from tests.redis_server import RedisServer
@@ -130,8 +130,8 @@ class Evening:
         deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, f"{what}\n" + "\n".join(self.log(part)[-2500:] for part in PARTS)
-            with suppress(*AWAY):
-                self.events += [recorded.event for recorded in self._reader.read(wait=0.25)]
+            with suppress(*BROKER_UNAVAILABLE):
+                self.events += [recorded.event for recorded in self._reader.read(wait_seconds=0.25)]
             self._look_at_processes()
 
     def note_calls(self) -> None:
@@ -173,7 +173,7 @@ def lose_a_delivery(evening: Evening, job_id: str) -> None:
     """Leave behind what a worker does that dies with all its processes; kombu gives it back to its lane."""
     # Sent to a database where no worker looks.
     elsewhere = SecretStr(evening.redis.admin_url(1))
-    with celery_app(evening.settings.model_copy(update={"broker_url": elsewhere})) as app:
+    with create_celery_app(evening.settings.model_copy(update={"broker_url": elsewhere})) as app:
         app.send_task("artdream.dream", args=[job_id], queue=Lane.LIVE.value)
     with evening.redis.admin(1) as admin:
         message = json.loads(admin.rpop("live"))
@@ -190,7 +190,7 @@ def run_evening(evening: Evening) -> None:
     evening.until(lambda: "is warm after" in evening.log("worker"), "the worker is warm")
     evening.photo(1)
     (evening.folder / "inbox" / "diary.heic").write_text("Dear diary")
-    evening.until(lambda: evening.of(Completed) and evening.of(Refused), "a photo is dreamt, a file refused")
+    evening.until(lambda: evening.of(Completed) and evening.of(FileRejected), "a photo is dreamt, a file refused")
 
     # A pool process dies over its dream.
     before = len(evening.of(Progress))
@@ -201,7 +201,7 @@ def run_evening(evening: Evening) -> None:
     evening.until(lambda: len(evening.of(Completed)) == 2, "it is dreamt again")
 
     # What nobody understands, and a job whose photo is gone, and whose producer died before it was queued.
-    with redis.admin() as admin, connect(evening.settings.broker) as client, celery_app(evening.settings) as app:
+    with redis.admin() as admin, connect(evening.settings.broker) as client, create_celery_app(evening.settings) as app:
         lost = Job(photo_id="0" * 64, recipe=load_recipe(evening.environment["ARTDREAM_RECIPE"]))
         JobTable(client).accept(lost)
         app.send_task("artdream.unheard_of", queue=Lane.LIVE.value)
@@ -216,7 +216,7 @@ def run_evening(evening: Evening) -> None:
     evening.until(lambda: evening.of(Failed), "the job without a photo is found, and fails")
 
     # A batch, of which the worker takes company.
-    with connect(evening.settings.broker) as client, celery_app(evening.settings) as app:
+    with connect(evening.settings.broker) as client, create_celery_app(evening.settings) as app:
         for seed in (1, 2, 3):
             photo_id = evening.of(Completed)[0].photo_id
             submit(app, JobTable(client), Job(photo_id=photo_id, recipe=lost.recipe, seed=seed, lane=Lane.BATCH))
@@ -228,10 +228,10 @@ def run_evening(evening: Evening) -> None:
     done = evening.of(Completed)[0]
     assert isinstance(done, Completed)
     archive = Archive()
-    archive.put(Dream.announced(done, time.time(), Standing.SHOWN))
+    archive.put(Dream.announced(done, time.time(), Visibility.SHOWN))
     curator = Curator(evening.settings, archive)
     with connect(evening.settings.broker) as client:
-        JobTable(client).remind(["f" * 32])
+        JobTable(client).restore_holds(["f" * 32])
     curator.steer(approval=False)
     curator.tidy()
     lose_a_delivery(evening, done.job_id)
@@ -268,7 +268,7 @@ def evening_in(folder: Path) -> Iterator[Evening]:
     keys.mkdir()
     redis, s3 = RedisServer(folder / "redis", SECRETS["broker"]), S3Server(folder / "s3")
     redis.start()
-    redis.permit(acl())
+    redis.permit(build_acl_rules())
     s3.start()
     for name, secret in {
         "artdream_broker_url": redis.url(),

@@ -67,7 +67,7 @@ def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_an
     dreamt = Counter(event.job_id for event in up.completed())
     assert len(dreamt) == BATCH + DROPPED
     assert set(dreamt.values()) == {1}
-    assert {entry.state for entry in table(up).entries()} == {State.COMPLETED}
+    assert {entry.state for entry in table(up).iter_records()} == {State.COMPLETED}
     again = artdream(*send, folder=up.folder)
     assert f"{BATCH} already known" in again.stdout
     assert len(up.completed()) == BATCH + DROPPED

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.broker.acl import COMMANDS
+from shared.broker.acl import COMMAND_RULES
 from shared.jobs.events import Completed, Stage
 from shared.storage.object_names import sidecar_name
 from shared.storage.store import Store
@@ -33,7 +33,7 @@ def test_the_least_user_there_can_be_sees_photos_become_dreams_over_tls(evening:
 
 def test_that_user_has_no_permission_that_is_not_used(evening: Evening) -> None:
     """Fails with one command more in shared/broker/acl.py."""
-    assert {rule.removeprefix("+") for rule in COMMANDS} - evening.called == set()
+    assert {rule.removeprefix("+") for rule in COMMAND_RULES} - evening.called == set()
 
 
 def test_no_secret_is_in_a_log_an_event_a_sidecar_a_command_line_or_on_the_terminal(evening: Evening) -> None:

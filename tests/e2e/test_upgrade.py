@@ -18,7 +18,7 @@ from shared.broker.client import connect
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
 from shared.settings import BROKER_FILE, Settings
-from shared.storage.sidecar import Standing, read_sidecar
+from shared.storage.sidecar import Visibility, read_sidecar
 from shared.storage.store import Store
 from tests.recipes import write_recipe
 from tests.stack import Up, artdream
@@ -51,7 +51,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: Up) -> None:
     table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
-    assert table.states([INTERRUPTED, *WAITING]) == [State.COMPLETED] * 5
+    assert table.get_states([INTERRUPTED, *WAITING]) == [State.COMPLETED] * 5
     store = Store(Settings(data=upgraded.data, _env_file=None).store)
     assert all(read_sidecar(store, job_id) for job_id in (INTERRUPTED, *WAITING))
 
@@ -59,11 +59,11 @@ def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: Up) -> None:
 def test_what_had_ended_stays_as_it_was(upgraded: Up) -> None:
     table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
     ended = {SHOWN: State.COMPLETED, HIDDEN: State.COMPLETED, DELETED: State.DELETED, CANCELLED: State.CANCELLED}
-    assert dict(zip(ended, table.states(list(ended)), strict=True)) == ended
+    assert dict(zip(ended, table.get_states(list(ended)), strict=True)) == ended
     store = Store(Settings(data=upgraded.data, _env_file=None).store)
     hidden = read_sidecar(store, HIDDEN)
     assert hidden is not None
-    assert hidden.standing is Standing.HIDDEN
+    assert hidden.standing is Visibility.HIDDEN
     assert store.get(f"tombstones/{DELETED}") is not None
     assert read_sidecar(store, DELETED) is None
 

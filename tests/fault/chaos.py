@@ -26,7 +26,7 @@ from producer.outbox.submission import Away, Intake
 from producer.recipe_choice import Menu
 from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import DREAM_TASK, lists
+from shared.jobs.queue import DREAM_TASK, queue_keys
 from shared.storage.object_names import dream_name, sidecar_name
 from tests.fault import faulty_proxy as wire
 from tests.fault.chaos_report import Hurt, Report, told
@@ -192,7 +192,7 @@ class Chaos:
         report, table, store = self.report, self.site.table, self.site.store
         report.jobs = len(self._dropped)
         for job_id in self._dropped:
-            state = table.state(job_id)
+            state = table.get_state(job_id)
             whole = store.get(dream_name(job_id)) is not None and store.get(sidecar_name(job_id)) is not None
             if state is State.FAILED and not whole:
                 report.failed += 1
@@ -203,7 +203,7 @@ class Chaos:
         report.twice = [job_id for (_, job_id), count in self._ends.items() if count > 1]
 
     def _start(self, *command: str) -> "subprocess.Popen[bytes]":
-        settings = self.site.settings.environment()
+        settings = self.site.settings.to_environment()
         if command[0] == "watch":
             near = f":{self.producer_wire.port}/"
             settings["ARTDREAM_BROKER_URL"] = self.site.settings.broker.replace(f":{self.site.port}/", near)
@@ -301,7 +301,7 @@ class Chaos:
             self.site.app.send_task(DREAM_TASK, args=[job_id], task_id=job_id, queue=Lane.LIVE.value)
 
     def _lose(self) -> None:
-        for name in (name for lane in Lane for name in lists(lane)):
+        for name in (name for lane in Lane for name in queue_keys(lane)):
             self.site.client.rpop(name)
 
 

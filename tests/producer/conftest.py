@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from producer.watch import run
-from shared.jobs.events import Accepted, Event, EventReader, Queued, Refused
+from shared.jobs.events import Accepted, Event, EventReader, FileRejected, Queued
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.settings import Settings
 from tests import servers
 
@@ -59,11 +59,11 @@ class Watching:
 
     def waiting(self, lane: Lane = Lane.LIVE) -> int:
         """Return how many messages wait in a lane."""
-        return waiting(self.client, lane)
+        return count_queued(self.client, lane)
 
     def refused(self) -> dict[str, str]:
         """Return what was refused, and why, by file name."""
-        return {event.file: event.reason for event in self.events() if isinstance(event, Refused)}
+        return {event.file: event.reason for event in self.events() if isinstance(event, FileRejected)}
 
     def dealt_with(self, count: int) -> bool:
         """Tell whether so many files are in the lane or refused."""

@@ -13,7 +13,7 @@ from producer.outbox.submission import Away, Outcome
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -42,8 +42,8 @@ def test_each_file_and_recipe_is_one_job_in_its_lane(
     assert sorted(set(refused)) == sorted(
         [("letter.txt", "is not a picture"), ("nothing.heic", "does not exist"), (tmp_path.name, "is no file")]
     )
-    assert waiting(client, Lane.BATCH) == 12
-    job = JobTable(client).job(sent[0].job_id or "")
+    assert count_queued(client, Lane.BATCH) == 12
+    job = JobTable(client).get_job(sent[0].job_id or "")
     assert job is not None
     assert (job.seed, job.lane) == (7, Lane.BATCH)
     assert not (settings.data / "quarantine").exists()
@@ -60,7 +60,7 @@ def test_what_was_sent_before_is_known_and_not_even_read(
     again = list(submit(pictures, ["lines"], settings=settings))
     assert [one.outcome for one in again] == [Outcome.KNOWN] * 6
     assert [one.job_id for one in again] == [one.job_id for one in first]
-    assert waiting(client, Lane.BATCH) == 6
+    assert count_queued(client, Lane.BATCH) == 6
 
 
 def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings, pictures: list[Path]) -> None:
@@ -90,7 +90,7 @@ def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: li
         away = settings.model_copy(update={"broker_url": SecretStr(url)})
         sent = list(submit(pictures, settings=away, on_away=wait))
         with connect(url) as client:
-            assert waiting(client, Lane.BATCH) == len(sent) == 6
+            assert count_queued(client, Lane.BATCH) == len(sent) == 6
     finally:
         for server in servers:
             server.stop()
@@ -110,4 +110,4 @@ def test_a_program_reaches_the_broker_behind_an_ssh_host_too(
     assert next(sendings).outcome is Outcome.SUBMITTED
     assert sshd.sessions()
     assert list(sendings) == []
-    assert waiting(client, Lane.BATCH) == 1
+    assert count_queued(client, Lane.BATCH) == 1

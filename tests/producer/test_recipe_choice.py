@@ -10,9 +10,9 @@ from producer.outbox.ledger import Ledger
 from producer.outbox.outbox import Spool
 from producer.recipe_choice import LOOK_EVERY, Menu
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Register
-from shared.recipe.painters import ROTATION
-from shared.runtime_settings import steer
+from shared.monitoring.heartbeat import HeartbeatRegistry
+from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
+from shared.runtime_settings import update_runtime_settings
 from tests.pictures import colours, jpeg
 from tests.producer.conftest import Watching, until
 
@@ -25,26 +25,26 @@ def spooled(data: Path) -> int:
 
 
 def test_a_paused_intake_keeps_photos_and_sends_them_when_it_is_opened(watching: Watching) -> None:
-    steer(watching.client, paused=True)
+    update_runtime_settings(watching.client, paused=True)
     watching.start()
-    until(lambda: [one.state for one in Register(watching.client).present()] == ["paused"])
+    until(lambda: [one.state for one in HeartbeatRegistry(watching.client).list_heartbeats()] == ["paused"])
     (watching.inbox / "one.jpg").write_bytes(jpeg(colours(1)))
     until(lambda: spooled(watching.settings.data) == 1)
     watching._thread.join(2 * LOOK_EVERY)  # time passes; nothing may happen
     assert watching.waiting() == 0
-    steer(watching.client, paused=False)
+    update_runtime_settings(watching.client, paused=False)
     until(lambda: watching.waiting() == 1)
 
 
 def dreamt_as(watching: Watching) -> dict[str, str]:
     """Return the recipe of each photo that is on its way, by its id."""
     table = JobTable(watching.client)
-    jobs = [table.job(job_id) for job_id in watching.jobs()]
+    jobs = [table.get_job(job_id) for job_id in watching.jobs()]
     return {job.photo_id: job.recipe.name for job in jobs if job}
 
 
 def test_every_recipe_that_the_operator_chose_has_its_photos(watching: Watching) -> None:
-    steer(watching.client, recipes=("lines", "peacock"))
+    update_runtime_settings(watching.client, recipes=("lines", "peacock"))
     watching.start()
     for number in range(12):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
@@ -57,7 +57,7 @@ def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_phot
     menu = Menu(watching.settings, watching.client)
     photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
     shares = Counter(menu.recipe_of(photo).name for photo in photos)
-    assert set(shares) == set(ROTATION)
+    assert set(shares) == set(DEFAULT_PAINTER_RECIPES)
     assert min(shares.values()) > 20  # of 40, were they equal
 
 
@@ -79,7 +79,7 @@ def test_a_photo_has_the_same_recipe_whenever_it_comes(watching: Watching) -> No
 def test_a_recipe_that_this_producer_does_not_know_is_left_out(
     watching: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
-    steer(watching.client, recipes=("of a later version",))
+    update_runtime_settings(watching.client, recipes=("of a later version",))
     watching.start()
     (watching.inbox / "one.jpg").write_bytes(jpeg(colours(1)))
     until(lambda: watching.waiting() == 1)

@@ -31,7 +31,7 @@ class Remote:
                 "store_url": f"ssh+sftp://{sshd.address}{self.store}",
             }
         )
-        self._environment = {**os.environ, **far.environment()}
+        self._environment = {**os.environ, **far.to_environment()}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -87,6 +87,6 @@ def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
     sshd.start()
     arrived(12)
     assert set(queued(client).values()) == {1}
-    photos = {entry.job.photo_id for entry in JobTable(client).entries()}
+    photos = {entry.job.photo_id for entry in JobTable(client).iter_records()}
     assert all((remote.store / photo_name(photo)).stat().st_size > 0 for photo in photos)
     assert not remote.told("Traceback")

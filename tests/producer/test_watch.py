@@ -13,10 +13,10 @@ from producer.decoding.convert import convert
 from producer.outbox.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
-from shared.jobs.events import Refused
+from shared.jobs.events import FileRejected
 from shared.jobs.table import JobTable
-from shared.jpeg_marker import SIGNATURE
-from shared.monitoring.heartbeat import Part, Register
+from shared.jpeg_marker import JPEG_MARKER
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
@@ -33,7 +33,7 @@ def test_a_dropped_heic_becomes_one_job_with_its_photo_in_the_store(watching: Wa
     until(lambda: watching.waiting() == 1)
     watching.stop()
     (job_id,) = watching.jobs()
-    job = JobTable(watching.client).job(job_id)
+    job = JobTable(watching.client).get_job(job_id)
     assert job is not None
     assert job.id == job_id
     assert job.recipe.name in watching.settings.recipes
@@ -177,7 +177,7 @@ def test_names_need_not_be_text(watching: Watching) -> None:
     until(lambda: watching.dealt_with(2))
     watching.stop()
     watching.start()
-    until(lambda: Register(watching.client).present())
+    until(lambda: HeartbeatRegistry(watching.client).list_heartbeats())
     watching.stop()
     assert list(watching.jobs().values()) == [1]
     assert list(watching.refused()) == ["caf? 🎨.heic!"]
@@ -231,7 +231,7 @@ def test_several_folders_are_watched_at_once(watching: Watching, tmp_path: Path)
 def test_a_dream_that_somebody_saved_in_the_folder_is_left_alone(watching: Watching) -> None:
     watching.start()
     dream = io.BytesIO()
-    colours(1).save(dream, "JPEG", comment=SIGNATURE)
+    colours(1).save(dream, "JPEG", comment=JPEG_MARKER)
     (watching.inbox / "IMG_1-animals.jpg").write_bytes(dream.getvalue())
     until(lambda: in_ledger(watching.settings, watching.inbox) == 1)
     (watching.inbox / "IMG_2.jpg").write_bytes(OTHER)
@@ -243,7 +243,7 @@ def test_a_dream_that_somebody_saved_in_the_folder_is_left_alone(watching: Watch
 
 def test_a_lost_folder_is_waited_for(watching: Watching, caplog: pytest.LogCaptureFixture) -> None:
     watching.start()
-    until(lambda: Register(watching.client).present())
+    until(lambda: HeartbeatRegistry(watching.client).list_heartbeats())
     watching.inbox.rename(watching.inbox.with_name("unplugged"))
     until(lambda: "is away" in caplog.text)
     watching.inbox.mkdir()
@@ -254,11 +254,11 @@ def test_a_lost_folder_is_waited_for(watching: Watching, caplog: pytest.LogCaptu
 
 def test_the_operator_sees_that_it_watches_and_that_it_has_left(watching: Watching) -> None:
     watching.start()
-    until(lambda: Register(watching.client).present())
-    (presence,) = Register(watching.client).present()
-    assert (presence.part, presence.state, presence.detail) == (Part.PRODUCER, "watching", str(watching.inbox))
+    until(lambda: HeartbeatRegistry(watching.client).list_heartbeats())
+    (presence,) = HeartbeatRegistry(watching.client).list_heartbeats()
+    assert (presence.part, presence.state, presence.detail) == (Component.PRODUCER, "watching", str(watching.inbox))
     assert watching.stop() < 2
-    assert Register(watching.client).present() == []
+    assert HeartbeatRegistry(watching.client).list_heartbeats() == []
 
 
 def test_a_missing_inbox_is_one_clear_sentence(settings: Settings) -> None:
@@ -285,4 +285,4 @@ def test_a_photo_of_an_impossible_date_is_a_photo_and_a_restart_repeats_nothing(
     until(lambda: watching.waiting() == 2)
     watching.stop()
     assert sorted(watching.jobs().values()) == [1, 1]
-    assert len([event for event in watching.events() if isinstance(event, Refused)]) == 1
+    assert len([event for event in watching.events() if isinstance(event, FileRejected)]) == 1

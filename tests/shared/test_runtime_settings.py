@@ -8,19 +8,24 @@ import pytest
 import redis
 
 from shared.broker.client import connect
-from shared.jobs.events import EventReader, Steered
+from shared.jobs.events import EventReader, RuntimeSettingsChanged
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
-from shared.runtime_settings import note, read_steering, settle, steer
+from shared.runtime_settings import (
+    initialize_runtime_settings,
+    persist_runtime_settings,
+    read_runtime_settings,
+    update_runtime_settings,
+)
 from shared.settings import Settings
-from shared.storage.object_names import STEERING_NOTE
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME
 from shared.storage.store import Store, StoreError
 
 
 @pytest.fixture
 def table(client: redis.Redis, store: Store) -> JobTable:
-    return JobTable(client, settle=lambda: settle(client, store))
+    return JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
 
 def job(seed: int = 0) -> Job:
@@ -28,22 +33,22 @@ def job(seed: int = 0) -> Job:
 
 
 def decide(client: redis.Redis, store: Store, **decided: object) -> None:
-    settle(client, store)
-    steer(client, **decided)
-    note(client, store)
+    initialize_runtime_settings(client, store)
+    update_runtime_settings(client, **decided)
+    persist_runtime_settings(client, store)
 
 
 def test_a_wiped_broker_is_told_everything_that_was_decided(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
     decide(client, store, approval=True, retention_days=7, opened_at=123.5, recipes=("lines", "night"), paused=True)
-    before = read_steering(client, settings)
+    before = read_runtime_settings(client, settings)
     client.flushall()
-    assert read_steering(client, settings) != before
-    assert settle(client, store)
-    assert read_steering(client, settings) == before
-    assert [type(one.event) for one in EventReader(client).read()] == [Steered]
-    assert not settle(client, store)
+    assert read_runtime_settings(client, settings) != before
+    assert initialize_runtime_settings(client, store)
+    assert read_runtime_settings(client, settings) == before
+    assert [type(one.event) for one in EventReader(client).read()] == [RuntimeSettingsChanged]
+    assert not initialize_runtime_settings(client, store)
 
 
 def test_what_was_never_decided_stays_as_the_settings_say(
@@ -51,10 +56,10 @@ def test_what_was_never_decided_stays_as_the_settings_say(
 ) -> None:
     decide(client, store, retention_days=7)
     client.flushall()
-    settle(client, store)
+    initialize_runtime_settings(client, store)
     asking = settings.model_copy(update={"approval": True})
-    assert read_steering(client, asking).approval
-    assert read_steering(client, asking).retention_days == 7
+    assert read_runtime_settings(client, asking).approval
+    assert read_runtime_settings(client, asking).retention_days == 7
 
 
 def test_what_was_decided_after_the_loss_is_the_newer_word(
@@ -62,28 +67,28 @@ def test_what_was_decided_after_the_loss_is_the_newer_word(
 ) -> None:
     decide(client, store, retention_days=7, paused=True)
     client.flushall()
-    steer(client, retention_days=3)
-    settle(client, store)
-    note(client, store)
-    steering = read_steering(client, settings)
+    update_runtime_settings(client, retention_days=3)
+    initialize_runtime_settings(client, store)
+    persist_runtime_settings(client, store)
+    steering = read_runtime_settings(client, settings)
     assert (steering.retention_days, steering.paused) == (3, True)
 
 
 def test_a_wiped_broker_does_not_wipe_the_note(client: redis.Redis, store: Store) -> None:
     decide(client, store, approval=True)
-    kept = store.get(STEERING_NOTE)
+    kept = store.get(RUNTIME_SETTINGS_NAME)
     client.flushall()
-    note(client, store)
-    assert store.get(STEERING_NOTE) == kept
+    persist_runtime_settings(client, store)
+    assert store.get(RUNTIME_SETTINGS_NAME) == kept
 
 
 @pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"approval": "perhaps"}', b"\xff\xfe"])
 def test_a_note_that_cannot_be_read_asks_for_approval(
     client: redis.Redis, store: Store, settings: Settings, damaged: bytes
 ) -> None:
-    store.put(STEERING_NOTE, damaged)
-    settle(client, store)
-    assert read_steering(client, settings).approval
+    store.put(RUNTIME_SETTINGS_NAME, damaged)
+    initialize_runtime_settings(client, store)
+    assert read_runtime_settings(client, settings).approval
 
 
 def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
@@ -96,12 +101,14 @@ def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
     folder.touch()
     with pytest.raises(StoreError):
         table.accept(job())
-    assert table.state(job().id) is None
+    assert table.get_state(job().id) is None
     assert EventReader(client).read() == []
     folder.unlink()
     away.rename(folder)
-    assert table.accept(job()).new
-    assert [one.held for one in EventReader(client).read() if not isinstance(one.event, Steered)] == [True]
+    assert table.accept(job()).is_new
+    assert [one.held for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)] == [
+        True
+    ]
 
 
 def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
@@ -111,7 +118,7 @@ def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
 
     def send(first: int) -> None:
         with connect(broker_url) as mine:
-            table = JobTable(mine, settle=lambda: settle(mine, store))
+            table = JobTable(mine, initialize=lambda: initialize_runtime_settings(mine, store))
             for seed in range(first, first + 150):
                 table.accept(job(seed))
 
@@ -133,23 +140,23 @@ def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
 
 def test_a_dream_that_nobody_may_see_stays_so_when_its_photo_comes_again(client: redis.Redis, table: JobTable) -> None:
     client.flushall()
-    table.remind([job().id])
-    assert table.state(job().id) is None
-    assert list(table.entries()) == []
-    assert table.accept(job()).new
+    table.restore_holds([job().id])
+    assert table.get_state(job().id) is None
+    assert list(table.iter_records()) == []
+    assert table.accept(job()).is_new
     assert EventReader(client).read()[-1].held
-    assert table.state(job().id) is State.ACCEPTED
+    assert table.get_state(job().id) is State.ACCEPTED
 
 
 def test_a_note_is_written_when_something_changed_and_only_then(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
-    settle(client, store)
-    noted = note(client, store)
-    assert store.get(STEERING_NOTE) is None  # nobody has decided anything
-    steer(client, paused=True)
-    noted = note(client, store, noted)
-    assert store.get(STEERING_NOTE)
+    initialize_runtime_settings(client, store)
+    noted = persist_runtime_settings(client, store)
+    assert store.get(RUNTIME_SETTINGS_NAME) is None  # nobody has decided anything
+    update_runtime_settings(client, paused=True)
+    noted = persist_runtime_settings(client, store, noted)
+    assert store.get(RUNTIME_SETTINGS_NAME)
     shutil.rmtree(Path(settings.data / "store"))
-    assert note(client, store, noted) == noted
-    assert store.get(STEERING_NOTE) is None
+    assert persist_runtime_settings(client, store, noted) == noted
+    assert store.get(RUNTIME_SETTINGS_NAME) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.settings import BROKER_FILE, Settings, example
+from shared.settings import BROKER_FILE, Settings, render_env_example
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_child_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.read(data=Path("d"), port=9001, broker_url="rediss://:hunter-at-dusk@h/0")
-    for name, value in settings.environment().items():
+    for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings.read() == settings
 
@@ -78,10 +78,10 @@ def test_secrets_come_from_files_of_one_folder_and_those_of_the_store_too(
     monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(folder))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")  # to be taken back at the end
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert Settings.read().broker_address == "rediss://artdream:hunter-at-dusk@h/0"
+    assert Settings.read().configured_broker_url == "rediss://artdream:hunter-at-dusk@h/0"
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "fisher-at-dawn"
     monkeypatch.setenv("ARTDREAM_BROKER_URL", "rediss://artdream:from-the-environment@h/0")
-    assert "from-the-environment" in Settings.read().broker_address
+    assert "from-the-environment" in Settings.read().configured_broker_url
     monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(ArtDreamError, match=r"ARTDREAM_SECRETS_DIR: there is no folder .*/nowhere\.$"):
         Settings.read()
@@ -97,7 +97,7 @@ def test_the_broker_of_a_running_stack_is_found_in_its_data_folder(tmp_path: Pat
 
 def test_the_example_names_every_setting_and_changes_none(tmp_path: Path) -> None:
     before = Settings.read()
-    (tmp_path / ".env").write_text(example().replace("# ARTDREAM_", "ARTDREAM_"))
+    (tmp_path / ".env").write_text(render_env_example().replace("# ARTDREAM_", "ARTDREAM_"))
     assert Settings.read() == before
     for name in Settings.model_fields:
-        assert f"ARTDREAM_{name.upper()}=" in example()
+        assert f"ARTDREAM_{name.upper()}=" in render_env_example()

@@ -22,13 +22,13 @@ from PIL import Image
 from shared.broker.client import connect
 from shared.jobs.events import Cancelled, Completed, Deleted, Event, EventReader, Failed, Progress, Stage, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import celery_app, lists, submit, waiting
+from shared.jobs.queue import count_queued, create_celery_app, queue_keys, submit
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Register
+from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.recipe import Recipe, load_recipe
-from shared.runtime_settings import steer
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.deletion import bury, erase
+from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import (
     clip_name,
     dream_name,
@@ -38,7 +38,7 @@ from shared.storage.object_names import (
     thumb_name,
     zoom_name,
 )
-from shared.storage.sidecar import Sidecar, Standing
+from shared.storage.sidecar import Sidecar, Visibility
 from shared.storage.store import Store
 from tests.recipes import write_recipe
 from tests.servers import valkey
@@ -66,7 +66,7 @@ class Installation:
         self.client = connect(url)
         self.table = JobTable(self.client)
         self.store = Store(self.settings.store)
-        self.app: Celery = celery_app(self.settings)
+        self.app: Celery = create_celery_app(self.settings)
         self.events: list[Event] = []
         self._reader = EventReader(self.client)
         self.log = data.parent / "worker.log"
@@ -75,11 +75,11 @@ class Installation:
         with self.log.open("ab") as log:
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "artdream", "worker"],
-                env={**os.environ, **self.settings.environment()},
+                env={**os.environ, **self.settings.to_environment()},
                 stdout=log,
                 stderr=log,
             )
-        self.until(lambda: any(p.state == "ready" for p in Register(self.client).present()))
+        self.until(lambda: any(p.state == "ready" for p in HeartbeatRegistry(self.client).list_heartbeats()))
 
     def photo(self, seed: int) -> str:
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -98,7 +98,7 @@ class Installation:
         deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            self.events += [recorded.event for recorded in self._reader.read(wait=0.05)]
+            self.events += [recorded.event for recorded in self._reader.read(wait_seconds=0.05)]
 
     def of(self, job: Job, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
@@ -177,8 +177,8 @@ def test_a_live_photo_overtakes_a_waiting_batch_and_nothing_more_is_reserved(her
     here.until(lambda: bool(here.of(running, Started)))
     batch = [here.submit(seed, lane=Lane.BATCH) for seed in (11, 12, 13)]
     live = here.submit(14)
-    assert waiting(here.client, Lane.BATCH) == 3
-    assert waiting(here.client, Lane.LIVE) == 1
+    assert count_queued(here.client, Lane.BATCH) == 3
+    assert count_queued(here.client, Lane.LIVE) == 1
     assert here.client.hlen("unacked") == 1
     here.until(lambda: all(here.of(job, Completed) for job in batch))
     order = [event.job_id for event in here.events if isinstance(event, Started)]
@@ -200,19 +200,19 @@ def test_a_job_that_is_called_off_while_it_dreams_is_broken_off(here: Installati
 def test_a_dream_that_is_deleted_while_it_is_dreamt_leaves_nothing(here: Installation) -> None:
     running = here.submit(17, LONG)
     here.until(lambda: bool(here.of(running, Progress)))
-    bury(here.store, running.id)
+    write_tombstone(here.store, running.id)
     assert here.table.delete(running.id, running.photo_id)
     following = here.submit(18)
     here.until(lambda: bool(here.of(following, Completed)))
     assert here.of(running, Completed) == []
-    assert list(here.store.entries(f"dreams/{running.id}/")) == []
+    assert list(here.store.list_objects(f"dreams/{running.id}/")) == []
 
 
 def test_a_deleted_dream_is_not_dreamt_again_where_the_broker_has_forgotten_it(here: Installation) -> None:
     job = here.submit(19)
     here.until(lambda: bool(here.of(job, Completed)))
-    bury(here.store, job.id)
-    erase(here.store, job.id)
+    write_tombstone(here.store, job.id)
+    delete_dream_objects(here.store, job.id)
     here.client.delete(f"artdream:job:{job.id}")
     here.events.clear()
     assert submit(here.app, here.table, job)
@@ -220,22 +220,22 @@ def test_a_deleted_dream_is_not_dreamt_again_where_the_broker_has_forgotten_it(h
     following = here.submit(21)
     here.until(lambda: bool(here.of(following, Completed)))
     assert here.of(job, Completed) == []
-    assert list(here.store.entries(f"dreams/{job.id}/")) == []
-    assert here.table.state(job.id) is State.DELETED
+    assert list(here.store.list_objects(f"dreams/{job.id}/")) == []
+    assert here.table.get_state(job.id) is State.DELETED
 
 
 def test_with_approval_the_sidecar_says_that_its_dream_is_held(here: Installation) -> None:
     running = here.submit(22, LONG)
     here.until(lambda: bool(here.of(running, Progress)))
-    steer(here.client, approval=True)  # while it is dreamt already
+    update_runtime_settings(here.client, approval=True)  # while it is dreamt already
     following = here.submit(23)
     here.until(lambda: bool(here.of(following, Completed)))
-    steer(here.client, approval=False)
+    update_runtime_settings(here.client, approval=False)
 
-    def standing(job: Job) -> Standing:
+    def standing(job: Job) -> Visibility:
         return Sidecar.model_validate_json(here.store.get(sidecar_name(job.id)) or "").standing
 
-    here.until(lambda: standing(running) is standing(following) is Standing.HELD)
+    here.until(lambda: standing(running) is standing(following) is Visibility.HELD)
 
 
 def test_a_photo_that_is_gone_fails_with_a_reason_and_the_next_one_is_dreamt(here: Installation) -> None:
@@ -246,7 +246,7 @@ def test_a_photo_that_is_gone_fails_with_a_reason_and_the_next_one_is_dreamt(her
     [failed] = here.of(lost, Failed)
     assert isinstance(failed, Failed)
     assert failed.reason == f"The photo photos/{'0' * 64}.jpg is no longer in the store."
-    assert here.table.state(lost.id) == State.FAILED
+    assert here.table.get_state(lost.id) == State.FAILED
 
 
 def test_a_dream_that_was_published_but_not_announced_is_announced_without_dreaming_again(here: Installation) -> None:
@@ -293,8 +293,8 @@ def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(here
     here.until(lambda: here.worker.poll() is not None)
     here.until(lambda: bool(here.of(running, Completed)), patience=1)
     assert here.worker.returncode == 0
-    assert here.table.state(waiting.id) == State.QUEUED
-    assert Register(here.client).present() == []
+    assert here.table.get_state(waiting.id) == State.QUEUED
+    assert HeartbeatRegistry(here.client).list_heartbeats() == []
     here.start()
     here.until(lambda: bool(here.of(waiting, Completed)))
 
@@ -302,7 +302,7 @@ def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(here
 def test_messages_carry_a_reference_and_nothing_else(here: Installation) -> None:
     here.submit(70, LONG)
     batch = here.submit(71, lane=Lane.BATCH)
-    message = json.loads(here.client.lindex(lists(Lane.BATCH)[-1], 0) or "{}")
+    message = json.loads(here.client.lindex(queue_keys(Lane.BATCH)[-1], 0) or "{}")
     assert message["content-type"] == "application/json"
     assert message["headers"]["argsrepr"] == f"['{batch.id}']"
     assert len(json.dumps(message)) < 2000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe.canvas import Canvas, fitted
+from shared.recipe.canvas import Canvas, scale_to_long_side
 
 #: Sharp, and without the ringing that would pump when a texture slowly changes its scale.
 _KERNEL = Image.Resampling.BICUBIC
@@ -19,7 +19,7 @@ def even(height: int, width: int, long_side: int) -> Canvas:
 
     The aspect is kept within a pixel. Sides are at least 16, below which players show nothing.
     """
-    size = fitted(width, height, min(long_side, max(height, width)))
+    size = scale_to_long_side(width, height, min(long_side, max(height, width)))
     return Canvas(*(max(16, side // 2 * 2) for side in size))
 
 
@@ -81,7 +81,7 @@ class Zoom:
         self.rate = rate
         self.size = even(height, width, long_side)
         finest = round(self.FINER * max(self.size))
-        self._strip = _Strip(pictures, fitted(width, height, min(finest, max(width, height))))
+        self._strip = _Strip(pictures, scale_to_long_side(width, height, min(finest, max(width, height))))
 
     def __len__(self) -> int:
         """Return the number of pictures."""

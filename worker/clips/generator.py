@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import Canvas, fitted
-from shared.storage.deletion import buried, erase
-from shared.storage.object_names import clip_name, frames_folder, preview_name, sidecar_name, zoom_name
+from shared.recipe.canvas import Canvas, scale_to_long_side
+from shared.storage.deletion import delete_dream_objects, has_tombstone
+from shared.storage.object_names import clip_name, frames_prefix, preview_name, sidecar_name, zoom_name
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from worker.clips.animations import Morph, Zoom
@@ -123,11 +123,11 @@ class ClipMaker:
             (zoom_name(job_id), mp4, Zoom(pictures)),
         ):
             data = encode(_Paced(film, self._pace()))
-            if buried(self._store, job_id):
+            if has_tombstone(self._store, job_id):
                 break
             self._store.put(name, data)
-        if buried(self._store, job_id):  # perhaps since the last look
-            erase(self._store, job_id)
+        if has_tombstone(self._store, job_id):  # perhaps since the last look
+            delete_dream_objects(self._store, job_id)
             return
         log.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started)
 
@@ -138,8 +138,8 @@ class ClipMaker:
             sidecar = Sidecar.model_validate_json(self._got(sidecar_name(job_id)))
         except ValueError as error:
             raise ArtDreamError(f"{sidecar_name(job_id)} in the store is damaged.") from error
-        size = fitted(*sidecar.size, min(LONG_SIDE, max(sidecar.size)))
-        frames = [entry.name for entry in self._store.entries(frames_folder(job_id))]
+        size = scale_to_long_side(*sidecar.size, min(LONG_SIDE, max(sidecar.size)))
+        frames = [entry.name for entry in self._store.list_objects(frames_prefix(job_id))]
         names = [sidecar.photo, *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
         pictures = []
         for index in np.linspace(0, len(names) - 1, min(PICTURES, len(names))).round().astype(int):

@@ -4,13 +4,13 @@ import logging
 
 from celery.apps import worker
 
-from shared.monitoring.logs import in_json
+from shared.monitoring.logs import is_json_logging
 
 
 def one_voice() -> None:
     """Let everything that this process says be a line of the log."""
     # billiard keeps its logger to itself, and Celery would give it a form of its own.
     logging.getLogger("multiprocessing").handlers[:] = logging.root.handlers
-    if in_json():
+    if is_json_logging():
         # Said out of a signal handler, where nothing can be logged.
         worker.safe_say = lambda *_: None

@@ -14,7 +14,7 @@ from kombu.transport import redis as transport
 from kombu.utils.json import loads
 
 from shared.broker.client import connect
-from shared.jobs.rejected_messages import Rejection, count_rejection
+from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.monitoring import metrics
 from shared.settings import Settings
 from worker.consumer.message_schema import fault
@@ -29,9 +29,9 @@ def guard(settings: Settings) -> None:
     """Let through only messages that ask for a dream, in every connection that this process makes to a queue."""
     client = connect(settings.broker)
 
-    def reject(reason: Rejection) -> None:
+    def reject(reason: RejectionReason) -> None:
         log.warning("a message was rejected: it %s", reason)
-        metrics.unreadable("message")
+        metrics.count_unreadable("message")
         with suppress(redis.RedisError):
             count_rejection(client, reason)
 
@@ -45,7 +45,7 @@ def guard(settings: Settings) -> None:
             if kept is None or _delivered(kept):
                 super().restore_by_tag(tag, client, leftmost)
                 return
-            reject(Rejection.DELIVERY)
+            reject(RejectionReason.UNREADABLE_DELIVERY)
             with self.pipe_or_acquire() as pipe:
                 self._remove_from_indices(tag, pipe).execute()
 
@@ -77,7 +77,7 @@ def guard(settings: Settings) -> None:
             except Exception:
                 if self._read:  # it was a message, and this is a fault of another kind
                     raise
-                reject(Rejection.NO_JSON)
+                reject(RejectionReason.NOT_JSON)
                 return True
 
     transport.Transport.Channel = Channel

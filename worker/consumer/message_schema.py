@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.jobs.queue import DREAM_TASK
-from shared.jobs.rejected_messages import Rejection
+from shared.jobs.rejected_messages import RejectionReason
 
 #: Letters of the longest body; one of ours has 152.
 LONGEST = 1000
@@ -71,27 +71,37 @@ _BODY = TypeAdapter(tuple[tuple[JobId], _Nothing, _Embedded])
 
 #: Where the fault is → what is said of it.
 _REASONS = {
-    "body": Rejection.LARGE,
-    "content-type": Rejection.TYPE,
-    "content-encoding": Rejection.TYPE,
-    "task": Rejection.TASK,
-    "compression": Rejection.TYPE,
-    **dict.fromkeys(("eta", "expires", "group", "timelimit"), Rejection.EXTRAS),
+    "body": RejectionReason.TOO_LARGE,
+    "content-type": RejectionReason.WRONG_CONTENT_TYPE,
+    "content-encoding": RejectionReason.WRONG_CONTENT_TYPE,
+    "task": RejectionReason.WRONG_TASK,
+    "compression": RejectionReason.WRONG_CONTENT_TYPE,
+    **dict.fromkeys(("eta", "expires", "group", "timelimit"), RejectionReason.UNSUPPORTED_OPTIONS),
 }
 
 
-def fault(raw: Any) -> Rejection | None:
+def fault(raw: Any) -> RejectionReason | None:
     """Return why a message of the queue, as it was parsed, does not ask for a dream; None where it does."""
     try:
         message = _Message.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        found = next((_REASONS[str(step)] for step in first["loc"] if str(step) in _REASONS), Rejection.SHAPE)
-        return Rejection.SHAPE if found is Rejection.LARGE and first["type"] != "string_too_long" else found
+        found = next(
+            (_REASONS[str(step)] for step in first["loc"] if str(step) in _REASONS), RejectionReason.MALFORMED_MESSAGE
+        )
+        return (
+            RejectionReason.MALFORMED_MESSAGE
+            if found is RejectionReason.TOO_LARGE and first["type"] != "string_too_long"
+            else found
+        )
     try:
         _BODY.validate_json(base64.b64decode(message.body, validate=True))
     except ValidationError as error:
-        return Rejection.EXTRAS if error.errors(include_url=False)[0]["loc"][:1] == (2,) else Rejection.ARGUMENTS
+        return (
+            RejectionReason.UNSUPPORTED_OPTIONS
+            if error.errors(include_url=False)[0]["loc"][:1] == (2,)
+            else RejectionReason.WRONG_ARGUMENTS
+        )
     except ValueError:
-        return Rejection.SHAPE
+        return RejectionReason.MALFORMED_MESSAGE
     return None

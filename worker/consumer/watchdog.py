@@ -15,7 +15,7 @@ from celery.worker import state
 from redis.exceptions import RedisError
 
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from worker.consumer.flow_control import Appetite
 from worker.consumer.liveness import Pulse
 
@@ -61,7 +61,7 @@ class Watchdog(threading.Thread):
 
     def _leaves_waiting(self) -> bool:
         try:
-            return self._appetite.idle() and any(waiting(self._client, lane) for lane in self._lanes)
+            return self._appetite.idle() and any(count_queued(self._client, lane) for lane in self._lanes)
         except RedisError:  # nobody can take anything
             return False
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe.canvas import Canvas, canvas_for, fitted
+from shared.recipe.canvas import Canvas, choose_canvas, scale_to_long_side
 from shared.recipe.recipe import Ellipse, Recipe, Stencil
 from worker.backend import resized
 from worker.dreamer import Pixels
@@ -30,10 +30,10 @@ class Mounting:
         Raises ValueError where they differ in size on the canvas, and ArtDreamError for a mask that is no picture.
         """
         height, width, _ = photos[0].shape
-        if len({fitted(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
+        if len({scale_to_long_side(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
             raise ValueError("Photos that dream together are of one size on their canvas.")
-        self.canvas: Canvas = canvas_for(width, height, recipe.canvas)
-        size = fitted(width, height, recipe.canvas)
+        self.canvas: Canvas = choose_canvas(width, height, recipe.canvas)
+        size = scale_to_long_side(width, height, recipe.canvas)
         top, left = (self.canvas.height - size.height) // 2, (self.canvas.width - size.width) // 2
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         part = (slice(top, top + size.height), slice(left, left + size.width))

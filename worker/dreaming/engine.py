@@ -11,10 +11,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.art_map import Place
+from shared.art_map import MapPoint
 from shared.errors import ArtDreamError
-from shared.jobs.events import Verdict
-from shared.recipe.canvas import LONG_SIDES, canvases
+from shared.jobs.events import ClassProbability
+from shared.recipe.canvas import LONG_SIDES, list_canvases
 from shared.recipe.objective import Classes
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
@@ -129,7 +129,7 @@ class Engine:
         key = json.dumps([self._key(short), short.canvas, short.ascent.model_dump()])
         if key in self._warm:  # another painter of the same network
             return
-        for canvas in canvases(recipe.canvas):
+        for canvas in list_canvases(recipe.canvas):
             self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short, seed=0)
         self._warm.add(key)
         try:
@@ -241,7 +241,7 @@ def _dreamt(
     wanted = [
         network.class_index(name) for term in recipe.objective if isinstance(term, Classes) for name in term.classes
     ]
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[ClassProbability, ...] = ()
     place = None
     if wanted or atlas:
         seen = network.look([photo, dream])
@@ -249,13 +249,14 @@ def _dreamt(
             verdicts = _verdicts(network, wanted, *seen.probabilities)
         if atlas:
             before, after = atlas.place(seen.features).tolist()
-            place = Place(network=recipe.network, photo=before, dream=after)
+            place = MapPoint(network=recipe.network, photo=before, dream=after)
     return Dreamt(dream, network.digest, network.precision, artworks, verdicts, place)
 
 
-def _verdicts(network: Network, wanted: list[int], before: Floats, after: Floats) -> tuple[Verdict, ...]:
+def _verdicts(network: Network, wanted: list[int], before: Floats, after: Floats) -> tuple[ClassProbability, ...]:
     """Tell of the classes that a recipe asks for, then of those that the network sees most in the dream."""
     order = dict.fromkeys([*wanted, *np.argsort(-after)[:VERDICTS].tolist()])
     return tuple(
-        Verdict(name=network.classes[index], photo=float(before[index]), dream=float(after[index])) for index in order
+        ClassProbability(name=network.classes[index], photo=float(before[index]), dream=float(after[index]))
+        for index in order
     )

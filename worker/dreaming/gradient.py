@@ -8,7 +8,7 @@ from keras import ops
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe.canvas import fitted
+from shared.recipe.canvas import scale_to_long_side
 from worker.backend import Shape, Tensor, compiled, rolled, value_and_gradient
 from worker.dreaming.laplacian import normalised
 from worker.dreaming.objectives import GIVEN, PHOTO, Aim, Objective, View
@@ -148,7 +148,7 @@ class _Aims:
 def _shown(artwork: NDArray[np.uint8], long_side: int) -> NDArray[np.float32]:
     """Scale an artwork to a long side, as a picture of the engine."""
     height, width, _ = artwork.shape
-    size = fitted(width, height, long_side)
+    size = scale_to_long_side(width, height, long_side)
     return to_picture(np.asarray(Image.fromarray(artwork).resize(size, Image.Resampling.LANCZOS)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shared.recipe.recipe import Ascent
+from shared.recipe.recipe import AscentConfig
 from worker.backend import Tensor, resized
 from worker.dreaming.gradient import TILE, WHOLE, ShiftedLook, Slope
 from worker.dreaming.optimizers import Look, Optimiser
@@ -73,7 +73,7 @@ class Subject(Protocol):
         """Return where they may change, (1, 1, 1, 1) or (1, height, width, 1) in [0, 1]."""
 
 
-def octaves(height: int, width: int, ascent: Ascent, smallest: int) -> list[Octave]:
+def octaves(height: int, width: int, ascent: AscentConfig, smallest: int) -> list[Octave]:
     """List the octaves of a canvas, smallest first; the last is the canvas itself.
 
     smallest: pixels; an octave with a shorter side is left out.
@@ -93,7 +93,7 @@ def ascend(
     medium: Medium,
     subject: Subject,
     sizes: Sequence[Octave],
-    ascent: Ascent,
+    ascent: AscentConfig,
     *,
     artworks: Mapping[str, NDArray[np.uint8]],
     givens: Mapping[str, NDArray[np.float32]],

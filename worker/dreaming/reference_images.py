@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ArtDreamError, did_you_mean
-from shared.storage.object_names import REFERENCES, reference_name
+from shared.storage.object_names import REFERENCES_PREFIX, reference_name
 from shared.storage.store import Store
 from worker.dreaming.artworks import ARTIST, artworks, read_artwork
 
@@ -64,7 +64,7 @@ class References:
         return sorted(owned | set(artworks() if artist == ARTIST else ()))
 
     def _artists(self) -> list[str]:
-        return sorted({ARTIST} | {name.partition("/")[0] for name in self._listed(REFERENCES)})
+        return sorted({ARTIST} | {name.partition("/")[0] for name in self._listed(REFERENCES_PREFIX)})
 
     def _listed(self, prefix: str) -> set[str]:
-        return {entry.name.removeprefix(prefix) for entry in self._store.entries(prefix)} if self._store else set()
+        return {entry.name.removeprefix(prefix) for entry in self._store.list_objects(prefix)} if self._store else set()

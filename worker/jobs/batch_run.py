@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared.broker.client import AWAY
-from shared.recipe.canvas import Canvas, fitted
+from shared.broker.client import BROKER_UNAVAILABLE
+from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.store import StoreError
 from worker.dreamer import Dreamer, Dreamt, Frame, Pixels
 from worker.jobs.execution import Attempt
@@ -34,7 +34,7 @@ class Sitting:
         for attempt in attempts:
             with attempt.ending():
                 if (photo := attempt.photo()) is not None:
-                    size = fitted(photo.shape[1], photo.shape[0], attempt.job.recipe.canvas)
+                    size = scale_to_long_side(photo.shape[1], photo.shape[0], attempt.job.recipe.canvas)
                     sizes.setdefault(size, []).append((attempt, photo))
         for those in sizes.values():
             while those:
@@ -54,7 +54,7 @@ class Sitting:
                 with attempt.ending():
                     raise
             return
-        except (SoftTimeLimitExceeded, StoreError, *AWAY):
+        except (SoftTimeLimitExceeded, StoreError, *BROKER_UNAVAILABLE):
             raise
         except Exception as error:  # for which one of them may be the reason, or memory
             log.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(those), error)

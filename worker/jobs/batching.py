@@ -5,13 +5,13 @@ from itertools import islice
 
 from shared.broker.client import connect
 from shared.jobs.job import Job, Lane
-from shared.jobs.queue import BATCH, job_of, lists
-from shared.jobs.table import Claim, Held, JobTable
+from shared.jobs.queue import BATCH_PRIORITY, parse_job_id, queue_keys
+from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.settings import Settings
 from worker.jobs.validation import Admission
 
 #: The list in which the messages of batches wait; the next is the last of it.
-BATCHES = lists(Lane.BATCH)[BATCH]
+BATCHES = queue_keys(Lane.BATCH)[BATCH_PRIORITY]
 
 #: So many times the jobs that are wanted are looked at: a batch of two recipes may alternate between them.
 FARTHER = 4
@@ -42,7 +42,7 @@ class Lineup:
         None where the worker takes none, and for a job that is no batch's or was started before.
         """
         self._messages = {}
-        if not self._wanted or first.lane is not Lane.BATCH or self._table.starts([first.id]) != [1]:
+        if not self._wanted or first.lane is not Lane.BATCH or self._table.count_attempts([first.id]) != [1]:
             return []
         like = first.recipe, first.lane
         claims = self._claims([BATCHES], FARTHER * self._wanted, lambda job: (job.recipe, job.lane) == like)
@@ -50,7 +50,7 @@ class Lineup:
 
     def guest(self) -> Claim | None:
         """Claim the guest's job that is the next; None where none waits. Raises RedisError."""
-        return next(self._claims(lists(Lane.LIVE), FARTHER, lambda job: job.lane is Lane.LIVE), None)
+        return next(self._claims(queue_keys(Lane.LIVE), FARTHER, lambda job: job.lane is Lane.LIVE), None)
 
     def put_back(self, job: Job) -> None:
         """Let the message of a job that was handed back be the next one. Raises RedisError."""
@@ -66,9 +66,9 @@ class Lineup:
             job_id: (name, message)
             for name, messages in zip(names, pipeline.execute(), strict=True)
             for message in reversed(messages)
-            if (job_id := job_of(message))
+            if (job_id := parse_job_id(message))
         }
-        starts = self._table.starts([*waiting]) if waiting else []
+        starts = self._table.count_attempts([*waiting]) if waiting else []
         for (job_id, (name, message)), started in zip(waiting.items(), starts, strict=True):
             if not started and (claim := self._claimed(job_id, fits)):
                 self._messages[job_id] = name, message
@@ -81,5 +81,5 @@ class Lineup:
             return None
         try:
             return self._table.claim(job, self._worker)
-        except Held:
+        except AlreadyClaimed:
             return None

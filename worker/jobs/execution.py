@@ -10,16 +10,16 @@ import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
-from shared.broker.client import AWAY
+from shared.broker.client import BROKER_UNAVAILABLE
 from shared.errors import ArtDreamError
 from shared.jobs.events import Stage, Stages
 from shared.jobs.job import State
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
-from shared.monitoring.stage_timer import Lap, tell, timed
-from shared.storage.deletion import buried, erase
+from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
+from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
-from shared.storage.sidecar import Sidecar, Standing, read_sidecar
+from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 from worker.dreamer import Dreamt, Frame, Pixels
 from worker.jobs.frames import FramePublisher, jpeg, thumbnail
@@ -46,7 +46,7 @@ class Attempt:
         self._insist = patience.insist
         self._stages: dict[Stage, float] = dict(claim.job.stages)
         self._frames: FramePublisher | None = None
-        self._lap: Lap | None = None
+        self._lap: StageTimer | None = None
 
     @property
     def lost(self) -> bool:
@@ -61,7 +61,7 @@ class Attempt:
         """
         try:
             yield
-        except (StoreError, SoftTimeLimitExceeded, *AWAY):
+        except (StoreError, SoftTimeLimitExceeded, *BROKER_UNAVAILABLE):
             raise
         except Void:
             log.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
@@ -77,22 +77,22 @@ class Attempt:
 
         Raises Void and ArtDreamError.
         """
-        if self._insist(lambda: buried(self._store, self.job.id)):  # and the broker has forgotten it
+        if self._insist(lambda: has_tombstone(self._store, self.job.id)):  # and the broker has forgotten it
             self._insist(lambda: self._table.delete(self.job.id, self.job.photo_id))
             raise Void
         if sidecar := self._published():
             self._complete(sidecar)
             return None
-        self._stages[Stage.QUEUE] = self._claim.waited
-        tell(self.job.id, Stage.QUEUE, self._claim.waited)
-        with timed(self.job.id, self._stages, Stage.FETCH):
+        self._stages[Stage.QUEUE] = self._claim.queued_seconds
+        record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
+        with time_stage(self.job.id, self._stages, Stage.FETCH):
             return self._fetched()
 
     @contextmanager
     def dreaming(self) -> Iterator[None]:
         """Publish frames and take the time while the block dreams."""
         publisher = FramePublisher(self._store, self.hold.announce, self.job.id)
-        with timed(self.job.id, self._stages, Stage.DREAM) as self._lap, publisher as self._frames:
+        with time_stage(self.job.id, self._stages, Stage.DREAM) as self._lap, publisher as self._frames:
             yield
 
     def offer(self, frame: Frame) -> None:
@@ -105,11 +105,11 @@ class Attempt:
     def stood_aside(self, seconds: float) -> None:
         """Say that so much of the time of dreaming was another job's."""
         if self._lap:
-            self._lap.aside += seconds
+            self._lap.excluded_seconds += seconds
 
     def publish(self, dreamt: Dreamt) -> None:
         """Put a dream into the store, and complete the job with it. Raises Void."""
-        with timed(self.job.id, self._stages, Stage.PUBLISH):
+        with time_stage(self.job.id, self._stages, Stage.PUBLISH):
             data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
             self._insist(self.hold.insist)  # one that was stopped meanwhile must not write over its successor's
             self._insist(lambda: self._store.put(dream_name(self.job.id), data))
@@ -130,7 +130,7 @@ class Attempt:
             size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),
-            standing=self._claim.standing,
+            standing=self._claim.visibility,
         )
         self._put(sidecar)
         self._complete(sidecar)
@@ -138,42 +138,42 @@ class Attempt:
     def fail(self, reason: str, kind: str) -> None:
         """End the job with a reason. kind: of fault, for the count of them."""
         self.ended = True
-        metrics.fault(kind)
+        metrics.count_fault(kind)
         if self._insist(lambda: self._table.fail(self._claim, reason)):
-            metrics.ended("failed")
+            metrics.count_job("failed")
             log.warning("job %s failed: %s", self.job.id, reason)
 
     def hand_back(self) -> bool:
         """Let another worker have the job; False where this one has lost it. Raises RedisError."""
-        handed = self._table.hand_back(self._claim)
+        handed = self._table.release(self._claim)
         self.ended = True
         return handed
 
     def _complete(self, sidecar: Sidecar) -> None:
         self.ended = True
-        standing = self._insist(lambda: self._table.complete(self._claim, sidecar.completion()))
+        standing = self._insist(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
         if standing is None:
             log.info("job %s was called off or taken over by another worker; its dream is not announced", self.job.id)
             self._called_off()
             return
         self.completed = True
-        metrics.ended("completed")
+        metrics.count_job("completed")
         log.info("job %s completed: %s", self.job.id, _told(sidecar.stages))
-        if standing is Standing.HELD and sidecar.standing is Standing.SHOWN:  # approval was asked for meanwhile
+        if standing is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was asked for meanwhile
             self._put(sidecar.model_copy(update={"standing": standing}))
 
     def _called_off(self) -> None:
         """Take back what was published of a job that was deleted meanwhile."""
         self.ended = True
-        metrics.ended("called off")
-        if self._insist(lambda: self._table.state(self.job.id)) is State.DELETED:
-            self._insist(lambda: erase(self._store, self.job.id))
+        metrics.count_job("called off")
+        if self._insist(lambda: self._table.get_state(self.job.id)) is State.DELETED:
+            self._insist(lambda: delete_dream_objects(self._store, self.job.id))
 
     def _published(self) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
         sidecar = self._insist(lambda: read_sidecar(self._store, self.job.id))
-        if sidecar and sidecar.standing is not Standing.SHOWN:  # a broker that lost its memory would show it
-            self._insist(lambda: self._table.remind([self.job.id]))
+        if sidecar and sidecar.standing is not Visibility.SHOWN:  # a broker that lost its memory would show it
+            self._insist(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 
     def _fetched(self) -> Pixels:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.broker.client import AWAY
-from shared.jpeg_marker import SIGNATURE
+from shared.broker.client import BROKER_UNAVAILABLE
+from shared.jpeg_marker import JPEG_MARKER
 from shared.storage.object_names import frame_name
 from shared.storage.store import Store, StoreError
 from worker.dreamer import Frame
@@ -33,7 +33,7 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
     """Encode (height, width, 3) sRGB pixels."""
     buffer = io.BytesIO()
     subsampling = 0 if quality >= DREAM_QUALITY else 2
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, comment=SIGNATURE)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, comment=JPEG_MARKER)
     return buffer.getvalue()
 
 
@@ -84,5 +84,5 @@ class FramePublisher:
                 name = frame_name(self._job_id, frame.index)
                 self._store.put(name, jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)
-            except (StoreError, *AWAY) as error:  # a frame is a pleasure, not a promise
+            except (StoreError, *BROKER_UNAVAILABLE) as error:  # a frame is a pleasure, not a promise
                 log.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)

@@ -5,9 +5,9 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from shared.broker.client import AWAY
+from shared.broker.client import BROKER_UNAVAILABLE
 from shared.errors import ArtDreamError
-from shared.jobs.state_machine import RENEW_EVERY
+from shared.jobs.state_machine import RENEW_INTERVAL_SECONDS
 from shared.jobs.table import Claim, JobTable
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Hold:
 
     def announce(self, frame: str, fraction: float) -> None:
         """Announce a frame. Raises RedisError."""
-        if not self._table.progress(self._claim, frame, fraction):
+        if not self._table.record_progress(self._claim, frame, fraction):
             self._void.set()
 
     @property
@@ -57,14 +57,14 @@ class Hold:
 
     def insist(self) -> None:
         """Ask the broker whether the job is still this worker's. Raises Void where it is not, and RedisError."""
-        if not self._table.renew(self._claim):
+        if not self._table.renew_lease(self._claim):
             raise Void
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW_EVERY):
+        while not self._ended.wait(RENEW_INTERVAL_SECONDS):
             try:
-                if not self._table.renew(self._claim) and not self._ended.is_set():
+                if not self._table.renew_lease(self._claim) and not self._ended.is_set():
                     self._void.set()
                     return
-            except AWAY as error:
+            except BROKER_UNAVAILABLE as error:
                 log.debug("job %s could not be held: %s", self._claim.job.id, error)

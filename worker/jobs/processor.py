@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.job import Job, Lane
-from shared.jobs.table import Claim, Held, JobTable
-from shared.monitoring.logs import about
+from shared.jobs.table import AlreadyClaimed, Claim, JobTable
+from shared.monitoring.logs import bind_job_id
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 from worker.clips.generator import ClipMaker
@@ -53,7 +53,7 @@ class Studio:
         started = time.monotonic()
         try:
             claim = self._patience.insist(lambda: self._claimed(job))
-        except Held as held:
+        except AlreadyClaimed as held:
             log.info("job %s is held: %s; this delivery is dropped", job.id, held)
             return
         if claim is None:
@@ -66,8 +66,8 @@ class Studio:
                     attempts.append(Attempt(one, self._table, self._store, self._patience))
                     holds.enter_context(attempts[-1].hold)
                 Sitting(self._dreamer, lambda: self._host(job, attempts, started)).dream(attempts[:])
-        except (StoreError, *AWAY):
-            with contextlib.suppress(*AWAY):  # then the claims run out
+        except (StoreError, *BROKER_UNAVAILABLE):
+            with contextlib.suppress(*BROKER_UNAVAILABLE):  # then the claims run out
                 self._hand_back(attempts)
             raise
         except SoftTimeLimitExceeded:
@@ -97,14 +97,14 @@ class Studio:
         while job.lane is Lane.BATCH and self._hosts() and time.monotonic() - started < self._patience.seconds / 2:
             try:
                 guest = self._lineup.guest()
-            except AWAY as error:  # then guests wait
+            except BROKER_UNAVAILABLE as error:  # then guests wait
                 log.info("job %s did not step aside: %s", job.id, error)
                 return
             if guest is None:
                 return
             attempt = Attempt(guest, self._table, self._store, self._patience)
             attempts.append(attempt)
-            with about(guest.job.id), attempt.hold:
+            with bind_job_id(guest.job.id), attempt.hold:
                 log.info("job %s steps aside for this guest's", job.id)
                 Sitting(self._dreamer, lambda: None).dream([attempt])
 
@@ -115,17 +115,17 @@ class Studio:
     def _claimed(self, job: Job) -> Claim | None:
         try:
             return self._table.claim(job, self._worker)
-        except Held as held:
+        except AlreadyClaimed as held:
             if not died_here(held.holder):
                 raise
-            self._table.take_back(job.id, holder=held.holder)
+            self._table.requeue(job.id, dead_worker=held.holder)
             return self._table.claim(job, self._worker)
 
     def _with_company(self, claim: Claim) -> Iterator[Claim]:
         yield claim
         try:
             yield from self._lineup.company(claim.job)
-        except AWAY as error:  # then alone
+        except BROKER_UNAVAILABLE as error:  # then alone
             log.info("job %s has no company: %s", claim.job.id, error)
 
     def _hand_back(self, attempts: list[Attempt]) -> None:

@@ -6,10 +6,10 @@ import threading
 import redis
 from redis.exceptions import RedisError
 
-from shared.broker.client import PREFIX
+from shared.broker.client import KEY_PREFIX
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
-from shared.jobs.queue import celery_app, messages, submit, waiting_everywhere
+from shared.jobs.queue import count_all_queued, create_celery_app, iter_queued_job_ids, submit
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.settings import Settings
@@ -25,7 +25,7 @@ BETWEEN = 20.0
 #: Every so many looks all messages are read, whatever their number says: those of jobs that were called off count too.
 THOROUGH = 150
 
-_TURN = f"{PREFIX}reconciling"
+_TURN = f"{KEY_PREFIX}reconciling"
 
 
 class Reconciler(threading.Thread):
@@ -35,7 +35,7 @@ class Reconciler(threading.Thread):
         super().__init__(name="reconciler", daemon=True)
         self._client = client
         # Not the worker's: one that knows the task puts its time limits into messages, which the gate lets nobody do.
-        self._app = celery_app(settings)
+        self._app = create_celery_app(settings)
         self._table = JobTable(client)
         self._ended = threading.Event()
         self._looks = 0
@@ -57,21 +57,21 @@ class Reconciler(threading.Thread):
 
     def look(self) -> None:
         """Look once. Raises RedisError, and ArtDreamError where a job cannot be queued now."""
-        for job_id in self._table.lapsed():
-            self._queue(self._table.take_back(job_id), "worker died")
+        for job_id in self._table.list_expired_leases():
+            self._queue(self._table.requeue(job_id), "worker died")
         self._looks += 1
-        count = self._table.count_unheld(BETWEEN)
-        if not count or (count <= waiting_everywhere(self._client) and self._looks % THOROUGH):
+        count = self._table.count_unclaimed(BETWEEN)
+        if not count or (count <= count_all_queued(self._client) and self._looks % THOROUGH):
             return
-        told = set(messages(self._client))
-        for job_id in self._table.unheld(BETWEEN):
+        told = set(iter_queued_job_ids(self._client))
+        for job_id in self._table.list_unclaimed(BETWEEN):
             if job_id not in told:
                 # An accepted one has no message by right; of a queued one it was lost with whoever had popped it.
-                job = self._table.take_back(job_id, idle=BETWEEN) or self._table.job(job_id)
+                job = self._table.requeue(job_id, min_age_seconds=BETWEEN) or self._table.get_job(job_id)
                 self._queue(job, "message lost")
 
     def _queue(self, job: Job | None, why: str) -> None:
         if job is not None:
             log.warning("job %s is put back into its lane: %s", job.id, why)
-            metrics.fault(why)
+            metrics.count_fault(why)
             submit(self._app, self._table, job)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.broker.client import AWAY
+from shared.broker.client import BROKER_UNAVAILABLE
 from shared.monitoring import metrics
 from shared.storage.store import StoreError
 
@@ -30,11 +30,11 @@ class Patience:
         while True:
             try:
                 return action()
-            except (StoreError, *AWAY) as error:
+            except (StoreError, *BROKER_UNAVAILABLE) as error:
                 if time.monotonic() - started > self.seconds:
                     raise
                 if tries == 0:
-                    metrics.fault("away")
+                    metrics.count_fault("away")
                     log.warning("waiting: %s", error)
                 time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1

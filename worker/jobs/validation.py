@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from shared.broker.client import connect
 from shared.jobs.job import Job
-from shared.jobs.rejected_messages import Rejection, count_rejection
+from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -40,7 +40,7 @@ class Admission:
 
         An unknown one is None, too.
         """
-        text = self._table.written(job_id, LONGEST)
+        text = self._table.read_raw_job(job_id, LONGEST)
         if text is None:
             return None
         job = self._judged(job_id, text)
@@ -51,18 +51,18 @@ class Admission:
         self._table.reject(job_id, f"The job {job}.")
         return None
 
-    def _judged(self, job_id: str, text: str) -> Job | Rejection:
+    def _judged(self, job_id: str, text: str) -> Job | RejectionReason:
         if len(text) >= LONGEST:
-            return Rejection.LARGE
+            return RejectionReason.TOO_LARGE
         try:
             job = Job.model_validate_json(text)
         except ValidationError:
-            return Rejection.UNREADABLE
+            return RejectionReason.UNREADABLE_JOB
         if job.id != job_id:
-            return Rejection.IMPOSTOR
+            return RejectionReason.ID_MISMATCH
         network = job.recipe.network
         known = _NAMED.fullmatch(network) or network in self._own or within(network, self._store)
-        return job if known else Rejection.NETWORK
+        return job if known else RejectionReason.NETWORK_NOT_ALLOWED
 
 
 def within(address: str, store: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import ArtDreamError, did_you_mean
-from shared.storage.object_names import map_name
+from shared.storage.object_names import art_map_name
 from shared.storage.store import Store
 from worker.networks.catalogue import (
     ARTIST,
@@ -78,7 +78,7 @@ class Networks:
     def offer_maps(self) -> None:
         """Put the maps that came with ArtDream into the store, for displays, where it has none. Raises StoreError."""
         for path in ARTISTS.glob("*/map.json"):
-            name = map_name(path.parent.name)
+            name = art_map_name(path.parent.name)
             if self._store and self._store.get(name) is None:
                 self._store.put(name, path.read_bytes())
 

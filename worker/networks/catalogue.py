@@ -103,7 +103,7 @@ def known_networks(folder: Path, store: Store | None) -> list[Known]:
 
 def stored_artists(store: Store) -> list[str]:
     """Name the artists whose networks lie in a store. Raises StoreError."""
-    parts = [entry.name.split("/") for entry in store.entries("networks")]
+    parts = [entry.name.split("/") for entry in store.list_objects("networks")]
     return sorted({part[1] for part in parts if len(part) == 3 and part[2] == "network.keras"})
 
 

@@ -1,5 +1,6 @@
--- Hold a dream back, or let it be seen. KEYS: job, event stream.
--- ARGV: event, "1" where it is held back, length of the stream, seconds that an ended job is remembered. Answers whether.
+-- Hide a dream or show it, and append the event. KEYS: job, event stream.
+-- ARGV: event, "1" to hide, length of the stream, seconds until the record of an ended job expires.
+-- Returns 1, or 0 for a deleted dream, which stays deleted.
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'deleted' then return 0 end
 redis.call('HSET', KEYS[1], 'held', ARGV[2])

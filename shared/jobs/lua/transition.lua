@@ -1,102 +1,114 @@
--- One atomic step of a job: check what it is, change it, keep the time, append one event, count what is on its way.
--- All times are the broker's own, so clocks of workers and producers do not matter.
+-- Apply one transition of a job atomically: check its state, write the new one, append one event, update the indexes.
+-- All times are the broker's own, so the clocks of workers and producers do not matter.
 --
--- KEYS: job, event stream, jobs on their way by submitter, steering, jobs that nobody holds, jobs that somebody holds
--- ARGV: 1 what is asked, as JSON; 2 the event, "" for none
---   id, from (the states it may be in, "" for none), length (of the stream), approval (where the steering is silent)
--- and where they matter:
---   to        the new state; without it the state stays, and the hold is renewed
---   token     the step is a worker's, and its hold must be the last one
---   free      a started job must have been let go: its lease ran out, or this is its dead holder
---   idle      seconds since its last step, at least
---   lease     seconds for which a worker's hold lasts unless it is renewed
---   tries     a job that was started as often is not started again
---   reserve   an accepted job is to be queued by whoever asks, for so many seconds, unless somebody else is about to
---   spare     the try does not count: whoever held it gave it back in good order
---   holder, job, submitter, reason, keep (seconds that an ended job is remembered), settled (steering comes first)
+-- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases
+-- ARGV: 1 the request, as JSON; 2 the event, as JSON, "" for none
+-- The request always has:
+--   id, allowed_from (states that the job may be in, "" for an unknown job), stream_length, lease_seconds,
+--   ended_ttl_seconds, default_approval (used while the runtime settings have none)
+-- and, where needed:
+--   new_state            without it the state stays, and the lease is renewed
+--   token                fencing token of the worker's claim; it must be the latest
+--   previous_holder      a started job may be taken only if its lease has expired or it is held by this dead worker
+--   min_age_seconds      seconds since the last transition, at least
+--   max_attempts         a job that was started as often is not started again
+--   reservation_seconds  an accepted job is to be queued by the caller, unless another caller reserved it this recently
+--   do_not_count         do not count the attempt: its worker released the job in good order
+--   require_initialized  refuse while the runtime settings are not initialised
+--   holder, job, submitter, reason
 --
--- Answers {word, token, seconds since the step before, held back from eyes, holder, the submitter's jobs on their way};
--- word is "moved", or why not: "illegal", "held" (by somebody who lives), "worn" (tried often enough), "unsettled",
--- "unqueued" (accepted before, and to be queued by whoever asks), "reserved" (so, but by somebody else).
-local ask, event = cjson.decode(ARGV[1]), ARGV[2]
-local job, stream, underway, steering, unheld, leases = unpack(KEYS)
-local state, token, at, hidden, tries, holder =
-  unpack(redis.call('HMGET', job, 'state', 'token', 'at', 'held', 'tries', 'holder'))
-state, token, tries, holder = state or '', token or '0', tonumber(tries or '0'), holder or ''
-local clock = redis.call('TIME')
-local now = clock[1] + clock[2] / 1000000
-local since = now - (at or now)
+-- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, the
+-- submitter's unfinished jobs}. The outcome is "moved", or why nothing changed: "illegal" (state, token or age), "held"
+-- (claimed by a live worker), "worn" (max_attempts reached), "unsettled" (runtime settings not initialised), "unqueued"
+-- (accepted before, the caller must queue it), "reserved" (accepted before, another caller is queueing it).
+local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
+local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key = unpack(KEYS)
+local state, token, state_since, held, attempts, holder =
+  unpack(redis.call('HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder'))
+state, token, attempts, holder = state or '', token or '0', tonumber(attempts or '0'), holder or ''
+local broker_time = redis.call('TIME')
+local now = broker_time[1] + broker_time[2] / 1000000
+local seconds_since_transition = now - (state_since or now)
 
-local function answer(word)
-  local count = ask.submitter and redis.call('HGET', underway, ask.submitter) or '0'
-  return {word, tonumber(token), tostring(since), hidden == '1' and 1 or 0, holder, tonumber(count)}
-end
-
-if ask.settled and redis.call('HEXISTS', steering, 'settled') == 0 then return answer('unsettled') end
-local legal = false
-for _, from in ipairs(ask.from) do legal = legal or from == state end
-if ask.reserve and (legal or state == 'accepted') then
-  local last = redis.call('HGET', job, 'reserved')
-  if not legal and last and tonumber(last) + ask.reserve > now then return answer('reserved') end
-  redis.call('HSET', job, 'reserved', string.format('%.6f', now))
-  if not legal then return answer('unqueued') end
-end
-if not legal or (ask.token and ask.token ~= tonumber(token)) then return answer('illegal') end
-if ask.idle and since < ask.idle then return answer('illegal') end
-if ask.free and state == 'started' and ask.free ~= holder then
-  local ends = redis.call('ZSCORE', leases, ask.id)
-  if ends and tonumber(ends) > now then return answer('held') end
-end
-if ask.tries and tries >= ask.tries then return answer('worn') end
-
-local to = ask.to or state
-local ended = to == 'completed' or to == 'failed' or to == 'cancelled' or to == 'deleted'
-if ask.job then redis.call('HSET', job, 'job', ask.job) end
-if ask.to then
-  redis.call('HSET', job, 'state', to, 'at', string.format('%.6f', now), 'reason', ask.reason or '')
-  redis.call('HDEL', job, 'holder')
-  if to ~= 'accepted' then redis.call('HDEL', job, 'reserved') end
-end
-if ask.to == 'started' then
-  token = redis.call('HINCRBY', job, 'token', 1)
-  redis.call('HINCRBY', job, 'tries', 1)
-  redis.call('HSET', job, 'holder', ask.holder)
-end
-if ask.spare then redis.call('HINCRBY', job, 'tries', -1) end
-if to == 'started' then
-  redis.call('ZADD', leases, string.format('%.6f', now + ask.lease), ask.id)
-  redis.call('ZREM', unheld, ask.id)
-elseif ended then
-  redis.call('ZREM', leases, ask.id)
-  redis.call('ZREM', unheld, ask.id)
-elseif ask.to then
-  redis.call('ZREM', leases, ask.id)
-  redis.call('ZADD', unheld, string.format('%.6f', now), ask.id)
+local function result(outcome)
+  local unfinished = request.submitter and redis.call('HGET', unfinished_key, request.submitter) or '0'
+  local hidden = held == '1' and 1 or 0
+  return {outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(unfinished)}
 end
 
-if ask.job then
-  redis.call('HSET', job, 'submitter', ask.submitter, 'tries', 0)
-  redis.call('PERSIST', job)
-  redis.call('HINCRBY', underway, ask.submitter, 1)
-elseif ended then
-  local submitter = redis.call('HGET', job, 'submitter')
-  if submitter and redis.call('HINCRBY', underway, submitter, -1) <= 0 then redis.call('HDEL', underway, submitter) end
-  redis.call('HDEL', job, 'submitter')
+if request.require_initialized and redis.call('HEXISTS', runtime_settings_key, 'settled') == 0 then
+  return result('unsettled')
 end
-if to == 'deleted' then redis.call('HDEL', job, 'job', 'held') end
+local allowed = false
+for _, allowed_state in ipairs(request.allowed_from) do allowed = allowed or allowed_state == state end
+if request.reservation_seconds and (allowed or state == 'accepted') then
+  local reserved_at = redis.call('HGET', job_key, 'reserved')
+  if not allowed and reserved_at and tonumber(reserved_at) + request.reservation_seconds > now then
+    return result('reserved')
+  end
+  redis.call('HSET', job_key, 'reserved', string.format('%.6f', now))
+  if not allowed then return result('unqueued') end
+end
+if not allowed or (request.token and request.token ~= tonumber(token)) then return result('illegal') end
+if request.min_age_seconds and seconds_since_transition < request.min_age_seconds then return result('illegal') end
+if request.previous_holder and state == 'started' and request.previous_holder ~= holder then
+  local lease_expires_at = redis.call('ZSCORE', leases_key, request.id)
+  if lease_expires_at and tonumber(lease_expires_at) > now then return result('held') end
+end
+if request.max_attempts and attempts >= request.max_attempts then return result('worn') end
 
--- Where the operator approves each dream, the job is marked, and so is its event: no picture of it can slip past a
--- switch that was turned before.
-local approval = redis.call('HGET', steering, 'approval') or ask.approval
-if approval == 'true' and not hidden and to ~= 'deleted' then
-  redis.call('HSET', job, 'held', '1')
-  hidden = '1'
+local new_state = request.new_state or state
+local is_final = new_state == 'completed' or new_state == 'failed' or new_state == 'cancelled' or new_state == 'deleted'
+if request.job then redis.call('HSET', job_key, 'job', request.job) end
+if request.new_state then
+  redis.call('HSET', job_key, 'state', new_state, 'at', string.format('%.6f', now), 'reason', request.reason or '')
+  redis.call('HDEL', job_key, 'holder')
+  if new_state ~= 'accepted' then redis.call('HDEL', job_key, 'reserved') end
 end
--- What may not be seen is remembered until somebody decides.
-if ended and ask.to and (hidden ~= '1' or to == 'deleted') then redis.call('EXPIRE', job, ask.keep) end
-if event ~= '' then
-  local entry = {'event', event}
-  if hidden == '1' then entry = {'event', event, 'held', '1'} end
-  redis.call('XADD', stream, 'MAXLEN', '~', ask.length, '*', unpack(entry))
+if request.new_state == 'started' then
+  token = redis.call('HINCRBY', job_key, 'token', 1)
+  redis.call('HINCRBY', job_key, 'tries', 1)
+  redis.call('HSET', job_key, 'holder', request.holder)
 end
-return answer('moved')
+if request.do_not_count then redis.call('HINCRBY', job_key, 'tries', -1) end
+if new_state == 'started' then
+  redis.call('ZADD', leases_key, string.format('%.6f', now + request.lease_seconds), request.id)
+  redis.call('ZREM', unclaimed_key, request.id)
+elseif is_final then
+  redis.call('ZREM', leases_key, request.id)
+  redis.call('ZREM', unclaimed_key, request.id)
+elseif request.new_state then
+  redis.call('ZREM', leases_key, request.id)
+  redis.call('ZADD', unclaimed_key, string.format('%.6f', now), request.id)
+end
+
+if request.job then
+  redis.call('HSET', job_key, 'submitter', request.submitter, 'tries', 0)
+  redis.call('PERSIST', job_key)
+  redis.call('HINCRBY', unfinished_key, request.submitter, 1)
+elseif is_final then
+  local submitter = redis.call('HGET', job_key, 'submitter')
+  if submitter and redis.call('HINCRBY', unfinished_key, submitter, -1) <= 0 then
+    redis.call('HDEL', unfinished_key, submitter)
+  end
+  redis.call('HDEL', job_key, 'submitter')
+end
+if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held') end
+
+-- While each dream needs approval, the job and its event are marked in the same step, so that no picture of it is seen
+-- once approval has been switched on.
+local approval_required = redis.call('HGET', runtime_settings_key, 'approval') or request.default_approval
+if approval_required == 'true' and not held and new_state ~= 'deleted' then
+  redis.call('HSET', job_key, 'held', '1')
+  held = '1'
+end
+-- The record of a dream that is not visible stays until somebody decides.
+if is_final and request.new_state and (held ~= '1' or new_state == 'deleted') then
+  redis.call('EXPIRE', job_key, request.ended_ttl_seconds)
+end
+if event_json ~= '' then
+  local fields = {'event', event_json}
+  if held == '1' then fields = {'event', event_json, 'held', '1'} end
+  redis.call('XADD', stream_key, 'MAXLEN', '~', request.stream_length, '*', unpack(fields))
+end
+return result('moved')

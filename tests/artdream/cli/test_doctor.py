@@ -9,8 +9,8 @@ import redis
 from rich.console import Console
 
 from artdream.cli import doctor, status
-from shared.jobs.rejected_messages import REJECTED, Rejection, count_rejection
-from shared.monitoring.heartbeat import Part, Register
+from shared.jobs.rejected_messages import REJECTED_KEY, RejectionReason, count_rejection
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.servers import S3Server, Sshd
 from tests.stack import free_port
@@ -27,7 +27,7 @@ def _lines(settings: Settings) -> dict[str, str]:
 def well(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
     """Settings of an installation in which all is well."""
     client.config_set("appendonly", "yes")
-    Register(client).announce(Part.WORKER, "w1", "ready")
+    HeartbeatRegistry(client).announce(Component.WORKER, "w1", "ready")
     settings.data.mkdir()
     yield settings
     client.config_set("appendonly", "no")
@@ -80,10 +80,10 @@ def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(well: Settings
 
 
 def test_what_was_turned_away_is_told_by_reason(well: Settings, client: redis.Redis) -> None:
-    count_rejection(client, Rejection.NO_JSON)
-    count_rejection(client, Rejection.NO_JSON)
-    count_rejection(client, Rejection.IMPOSTOR)
-    client.hset(REJECTED, "a reason that nobody knows", 9)
+    count_rejection(client, RejectionReason.NOT_JSON)
+    count_rejection(client, RejectionReason.NOT_JSON)
+    count_rejection(client, RejectionReason.ID_MISMATCH)
+    client.hset(REJECTED_KEY, "a reason that nobody knows", 9)
     line = _lines(well)["lanes"]
     assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
     assert "nobody" not in line

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.recipe.recipe import load_recipe, recipe_names
+from shared.recipe.recipe import list_recipe_names, load_recipe
 from tests.pictures import colours, heic, jpeg
 from tests.recipes import write_recipe
 from tests.stack import artdream, command_line
@@ -30,7 +30,7 @@ def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> No
 
 def test_recipes_are_listed(tmp_path: Path) -> None:
     listed = command_line("recipes", folder=tmp_path)
-    for name in recipe_names():
+    for name in list_recipe_names():
         assert name in listed.stdout
 
 

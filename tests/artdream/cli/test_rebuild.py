@@ -6,11 +6,11 @@ from producer.outbox.submission import Intake
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
-from shared.runtime_settings import note, read_steering, steer
+from shared.runtime_settings import persist_runtime_settings, read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
-from shared.storage.deletion import bury
+from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import sidecar_name
-from shared.storage.sidecar import Standing
+from shared.storage.sidecar import Visibility
 from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.sidecars import sidecar
@@ -23,14 +23,14 @@ def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
     settings: Settings, client: redis.Redis, store: Store
 ) -> None:
     shown, hidden, deleted, waiting = (Job(photo_id=f"{n:064x}", recipe=RECIPE) for n in range(4))
-    for job, standing in ((shown, Standing.SHOWN), (hidden, Standing.HIDDEN)):
+    for job, standing in ((shown, Visibility.SHOWN), (hidden, Visibility.HIDDEN)):
         store.put(sidecar_name(job.id), sidecar(job, standing=standing).model_dump_json().encode())
     store.put(sidecar_name("0" * 32), b"of a later version")
-    bury(store, deleted.id)
+    write_tombstone(store, deleted.id)
     with Intake(settings) as intake:
         intake.take(waiting, jpeg(colours(1)))
-    steer(client, approval=True, recipes=("lines",))
-    note(client, store)
+    update_runtime_settings(client, approval=True, recipes=("lines",))
+    persist_runtime_settings(client, store)
     client.flushall()
     environment = {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
     told = artdream("rebuild", folder=settings.data, environment=environment)
@@ -38,9 +38,9 @@ def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
     assert "dreams 1, hidden dreams 1, deletions 1, unfinished jobs 1" in told.stdout
     table = JobTable(client)
     ids = [job.id for job in (shown, hidden, deleted, waiting)]
-    assert table.states(ids) == [State.COMPLETED, State.COMPLETED, State.DELETED, State.QUEUED]
-    assert table.held(ids[:3]) == [False, True, True]
-    steering = read_steering(client, settings)
+    assert table.get_states(ids) == [State.COMPLETED, State.COMPLETED, State.DELETED, State.QUEUED]
+    assert table.are_not_visible(ids[:3]) == [False, True, True]
+    steering = read_runtime_settings(client, settings)
     assert (steering.approval, steering.recipes) == (True, ("lines",))
     again = artdream("rebuild", folder=settings.data, environment=environment)
     assert "dreams 0, hidden dreams 0, deletions 0, unfinished jobs 0" in again.stdout

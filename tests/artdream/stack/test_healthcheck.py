@@ -12,72 +12,72 @@ import redis
 
 from artdream.stack.healthcheck import HUNGER, _here, require_work
 from shared.errors import ArtDreamError
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.stack import free_port
 from worker.jobs.process_id import name_of
 
 
 @pytest.fixture
-def register(client: redis.Redis) -> Register:
-    return Register(client)
+def register(client: redis.Redis) -> HeartbeatRegistry:
+    return HeartbeatRegistry(client)
 
 
-def wrong(settings: Settings, part: Part = Part.WORKER) -> str:
+def wrong(settings: Settings, part: Component = Component.WORKER) -> str:
     with pytest.raises(ArtDreamError) as raised:
         require_work(settings, part)
     return str(raised.value)
 
 
-def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: Register) -> None:
+def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: HeartbeatRegistry) -> None:
     assert "No worker of this machine has been heard of" in wrong(settings)
-    register.announce(Part.WORKER, name_of(7), "warming up")
+    register.announce(Component.WORKER, name_of(7), "warming up")
     assert "No worker of this machine is warm: warming up" in wrong(settings)
-    register.announce(Part.WORKER, name_of(7), "ready")
-    require_work(settings, Part.WORKER)
+    register.announce(Component.WORKER, name_of(7), "ready")
+    require_work(settings, Component.WORKER)
 
 
-def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: Register) -> None:
-    register.announce(Part.WORKER, "elsewhere-7", "ready")
+def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: HeartbeatRegistry) -> None:
+    register.announce(Component.WORKER, "elsewhere-7", "ready")
     assert "No worker of this machine" in wrong(settings)
     assert not _here(f"{name_of(7)}".replace("-7", "0-7"))
 
 
 def test_a_worker_that_leaves_jobs_waiting_is_not_well(
-    settings: Settings, register: Register, client: redis.Redis
+    settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
     """It announces itself all the while."""
-    register.announce(Part.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1)
-    require_work(settings, Part.WORKER)
+    register.announce(Component.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1)
+    require_work(settings, Component.WORKER)
     client.lpush("live", "{}")
     assert "Jobs wait" in wrong(settings)
-    register.announce(Part.WORKER, name_of(8), "dreaming", since=time.time() - HUNGER - 1)
-    require_work(settings, Part.WORKER)
+    register.announce(Component.WORKER, name_of(8), "dreaming", since=time.time() - HUNGER - 1)
+    require_work(settings, Component.WORKER)
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
-    settings: Settings, register: Register, client: redis.Redis
+    settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
-    register.announce(Part.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
+    register.announce(Component.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
     client.lpush("live", "{}")
-    require_work(settings, Part.WORKER)
+    require_work(settings, Component.WORKER)
     client.lpush("batch", "{}")
     assert "Jobs wait" in wrong(settings)
 
 
-def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: Register) -> None:
-    assert "No producer of this machine" in wrong(settings, Part.PRODUCER)
-    register.announce(Part.PRODUCER, name_of(7), "watching")
-    require_work(settings, Part.PRODUCER)
+def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: HeartbeatRegistry) -> None:
+    assert "No producer of this machine" in wrong(settings, Component.PRODUCER)
+    register.announce(Component.PRODUCER, name_of(7), "watching")
+    require_work(settings, Component.PRODUCER)
 
 
 def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() -> None:
     port = free_port()
     settings = Settings(broker_url="redis://127.0.0.1:1/0", port=port, _env_file=None)
-    assert f"The display does not answer at http://127.0.0.1:{port}/" in wrong(settings, Part.DISPLAY)
+    assert f"The display does not answer at http://127.0.0.1:{port}/" in wrong(settings, Component.DISPLAY)
     with http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        require_work(settings, Part.DISPLAY)
+        require_work(settings, Component.DISPLAY)
         server.shutdown()
 
 

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from shared.jobs.events import STREAM
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Part, Register
-from shared.runtime_settings import read_steering, steer
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
 from tests.display.conftest import PATIENCE, Display, until
@@ -99,12 +99,12 @@ def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -
 
 
 def test_the_operator_sees_who_works_and_who_only_breathes(console: Page, studio: Studio) -> None:
-    register = Register(studio.client)
-    register.announce(Part.WORKER, "gpu-1", "ready", since=time.time() - 100)
+    register = HeartbeatRegistry(studio.client)
+    register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
     studio.photo((1, 2, 3))
 
     def said() -> bool:
-        register.announce(Part.WORKER, "gpu-1", "ready", since=time.time() - 100)
+        register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
         return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
 
     until(said, "the worker is said not to consume")
@@ -119,7 +119,7 @@ def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, studio:
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
     console: Page, open_page: Callable[..., Page], studio: Studio
 ) -> None:
-    steer(studio.client, approval=True)
+    update_runtime_settings(studio.client, approval=True)
     wall = open_page("/")
     wall.wait_for_selector(".wall[data-scene=invitation]")
     job = studio.dream((1, 2, 3))
@@ -168,7 +168,7 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
     expect(console.get_by_text("It cannot be dreamt.")).to_be_visible()
     expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
     console.get_by_role("button", name="Try again").first.click()
-    until(lambda: JobTable(studio.client).state(job.id) is State.QUEUED, "the job is in its lane again")
+    until(lambda: JobTable(studio.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")
     console.get_by_role("button", name="Try again").last.click()
     until(lambda: [file.read_bytes() for file in display_settings.inbox.glob("*.HEIC")] == [b"cut"], "the file is back")
     assert list(quarantine.iterdir()) == []
@@ -178,7 +178,7 @@ def test_the_operator_steers_and_everybody_hears(console: Page, studio: Studio, 
     tab(console, "Steering")
     console.get_by_text("Pause the intake").click()
     console.get_by_role("button", name="Apply").click()
-    until(lambda: read_steering(studio.client, display_settings).paused, "the intake is paused")
+    until(lambda: read_runtime_settings(studio.client, display_settings).paused, "the intake is paused")
     tab(console, "Now")
     expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * PATIENCE)
 
@@ -198,7 +198,7 @@ CONTRAST = """(element) => {
 
 
 def test_what_stands_on_the_accent_can_be_read(console: Page, studio: Studio) -> None:
-    steer(studio.client, recipes=("lines",))
+    update_runtime_settings(studio.client, recipes=("lines",))
     tab(console, "Steering")
     apply = console.get_by_role("button", name="Apply").locator("p")
     assert apply.evaluate(CONTRAST) >= 4.5

@@ -11,12 +11,12 @@ from display.state.dream_index import Archive, Dream
 from shared.errors import ArtDreamError
 from shared.jobs.events import Deleted, EventReader, Hidden, Shown
 from shared.jobs.job import Job, State
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
-from shared.runtime_settings import read_steering, steer
+from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import (
-    STEERING_NOTE,
+    RUNTIME_SETTINGS_NAME,
     clip_name,
     dream_name,
     frame_name,
@@ -25,7 +25,7 @@ from shared.storage.object_names import (
     thumb_name,
     tombstone_name,
 )
-from shared.storage.sidecar import Standing, read_sidecar
+from shared.storage.sidecar import Visibility, read_sidecar
 from tests.display.fake_pipeline import RECIPE, Studio
 
 
@@ -50,7 +50,7 @@ def dreamt(studio: Studio, archive: Archive, colour: tuple[int, int, int] = (1, 
     return job
 
 
-def standing(studio: Studio, job: Job) -> Standing:
+def standing(studio: Studio, job: Job) -> Visibility:
     sidecar = read_sidecar(studio.store, job.id)
     assert sidecar
     return sidecar.standing
@@ -68,10 +68,10 @@ def test_a_deleted_dream_leaves_a_tombstone_and_nothing_else(
     curator.delete(job.id)
     assert [studio.store.get(name) for name in [*names_of(job), photo_name(job.photo_id)]] == [None] * 6
     assert studio.store.get(tombstone_name(job.id))
-    assert JobTable(studio.client).state(job.id) is State.DELETED
+    assert JobTable(studio.client).get_state(job.id) is State.DELETED
     assert isinstance(EventReader(studio.client).read()[-1].event, Deleted)
     curator.delete(job.id)  # once more changes nothing
-    assert not JobTable(studio.client).accept(job).new
+    assert not JobTable(studio.client).accept(job).is_new
 
 
 def test_a_photo_stays_as_long_as_another_dream_is_of_it(studio: Studio, archive: Archive, curator: Curator) -> None:
@@ -107,10 +107,10 @@ def test_hiding_is_undone_by_showing_and_the_store_remembers_both(
 ) -> None:
     job = dreamt(studio, archive)
     curator.hide(job.id)
-    assert standing(studio, job) is Standing.HIDDEN
+    assert standing(studio, job) is Visibility.HIDDEN
     assert isinstance(EventReader(studio.client).read()[-1].event, Hidden)
     curator.show(job.id)
-    assert standing(studio, job) is Standing.SHOWN
+    assert standing(studio, job) is Visibility.SHOWN
     shown = EventReader(studio.client).read()[-1].event
     assert isinstance(shown, Shown)
     assert shown.completed.dream == dream_name(job.id)
@@ -118,10 +118,10 @@ def test_hiding_is_undone_by_showing_and_the_store_remembers_both(
 
 def test_a_photo_is_dreamt_again_with_another_recipe(studio: Studio, archive: Archive, curator: Curator) -> None:
     job = dreamt(studio, archive)
-    again = JobTable(studio.client).job(curator.dream_again(job.id, "lines"))
+    again = JobTable(studio.client).get_job(curator.dream_again(job.id, "lines"))
     assert again
     assert (again.photo_id, again.recipe.name) == (job.photo_id, "lines")
-    assert waiting(studio.client, again.lane) == 1
+    assert count_queued(studio.client, again.lane) == 1
     with pytest.raises(ArtDreamError, match="nothing to dream again: the job is queued"):
         curator.dream_again(job.id, "lines")
 
@@ -130,7 +130,7 @@ def test_a_failed_job_is_tried_again(studio: Studio, curator: Curator) -> None:
     job = studio.photo((5, 5, 5))
     studio.fail(studio.start(job))
     curator.try_again(job.id)
-    assert JobTable(studio.client).state(job.id) is State.QUEUED
+    assert JobTable(studio.client).get_state(job.id) is State.QUEUED
 
 
 def test_what_is_older_than_it_may_become_is_deleted(studio: Studio, archive: Archive, curator: Curator) -> None:
@@ -139,7 +139,7 @@ def test_what_is_older_than_it_may_become_is_deleted(studio: Studio, archive: Ar
     assert dream
     archive.put(replace(dream, at=time.time() - 3 * 86_400))
     assert curator.tidy() == 0  # nothing said how long
-    steer(studio.client, retention_days=2)
+    update_runtime_settings(studio.client, retention_days=2)
     assert curator.tidy() == 1
     assert studio.store.get(dream_name(old.id)) is None
     assert studio.store.get(dream_name(new.id))
@@ -151,7 +151,7 @@ def test_a_new_event_begins_with_empty_walls_and_keeps_every_dream(
     job = dreamt(studio, archive)
     time.sleep(1.1)  # events are opened by the second
     curator.open_event()
-    archive.opened_at = read_steering(studio.client, display_settings).opened_at
+    archive.opened_at = read_runtime_settings(studio.client, display_settings).opened_at
     assert archive.newest(9) == []
     assert archive.shows(job.id)
 
@@ -178,11 +178,11 @@ def test_what_is_decided_while_the_store_is_away_holds_and_is_noted_later(
     folder.touch()
     with pytest.raises(ArtDreamError, match="It is decided, and noted in the store as soon as"):
         curator.steer(approval=True)
-    assert read_steering(studio.client, display_settings).approval
+    assert read_runtime_settings(studio.client, display_settings).approval
     folder.unlink()
     away.rename(folder)
     curator.note()
-    assert b'"approval": true' in (studio.store.get(STEERING_NOTE) or b"")
+    assert b'"approval": true' in (studio.store.get(RUNTIME_SETTINGS_NAME) or b"")
 
 
 def test_an_unknown_dream_is_said_to_be_unknown(curator: Curator) -> None:

@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from shared.jobs.job import Job
-from shared.runtime_settings import steer
+from shared.runtime_settings import update_runtime_settings
 from shared.storage.object_names import (
     clip_name,
     dream_name,
@@ -145,7 +145,7 @@ def test_a_store_that_is_away_is_said_to_be_away(display: Display, studio: Studi
 
 
 def test_nothing_that_is_not_shown_is_given_away(display: Display, studio: Studio) -> None:
-    steer(studio.client, approval=True)
+    update_runtime_settings(studio.client, approval=True)
     job = studio.dream((1, 2, 3))
     shown = dreamt_after(display, studio)
     for name in (dream_name(job.id), thumb_name(job.id), frame_name(job.id, 4), photo_name(job.photo_id)):
@@ -158,7 +158,7 @@ def test_nothing_that_is_not_shown_is_given_away(display: Display, studio: Studi
 
 def dreamt_after(display: Display, studio: Studio) -> Job:
     """A dream that is shown, so that the display has heard of all before it."""
-    steer(studio.client, approval=False)
+    update_runtime_settings(studio.client, approval=False)
     return dreamt(display, studio, (7, 8, 9))
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shared.art_map import ArtMap, Place
-from shared.storage.object_names import map_name, reference_name
+from shared.art_map import ArtMap, MapPoint
+from shared.storage.object_names import art_map_name, reference_name
 from tests.display.conftest import PATIENCE, Display
 from tests.display.fake_pipeline import Studio, picture
 from tests.display.media.test_routes import ask
@@ -38,7 +38,7 @@ def art_map() -> ArtMap:
 @pytest.fixture
 def hung(studio: Studio) -> ArtMap:
     found = art_map()
-    studio.store.put(map_name("artists"), found.model_dump_json().encode())
+    studio.store.put(art_map_name("artists"), found.model_dump_json().encode())
     studio.store.put(OWNED, picture((200, 30, 30)))
     return found
 
@@ -121,7 +121,7 @@ def test_the_map_is_zoomed_by_wheel_and_by_keyboard(hung: ArtMap, open_map: Call
 def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     hung: ArtMap, open_map: Callable[..., Page], studio: Studio
 ) -> None:
-    before = studio.dream((1, 2, 3), place=Place(network="artists", photo=(-20, 0), dream=(30, 10)), thumb=True)
+    before = studio.dream((1, 2, 3), place=MapPoint(network="artists", photo=(-20, 0), dream=(30, 10)), thumb=True)
     page = open_map()
     way = page.locator(f".ways > g[data-job-id='{before.id}']")
     expect(way).to_have_class("newest")
@@ -129,10 +129,10 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     begin, end = at(page, -20, 0), at(page, 30, 10)
     drawn = [float(line.get_attribute(name) or "nan") for name in ("x1", "y1", "x2", "y2")]
     assert drawn == pytest.approx([*begin, *end], abs=1)
-    after = studio.dream((9, 2, 3), place=Place(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True)
+    after = studio.dream((9, 2, 3), place=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True)
     expect(page.locator(f".ways > g[data-job-id='{after.id}']")).to_have_class("newest")
-    studio.dream((99, 2, 3), place=Place(network="another", photo=(0, 0), dream=(5, 5)))
-    last = studio.dream((100, 2, 3), place=Place(network="artists", photo=(0, 0), dream=(5, 5)))
+    studio.dream((99, 2, 3), place=MapPoint(network="another", photo=(0, 0), dream=(5, 5)))
+    last = studio.dream((100, 2, 3), place=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)))
     expect(page.locator(f".ways > g[data-job-id='{last.id}']")).to_have_class("newest")
     assert page.locator(".ways > g").count() == 3
     page = open_map(path=f"/map?job={before.id}")
@@ -144,7 +144,7 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
 ) -> None:
     page = open_map()
     expect(page.locator(".empty")).to_contain_text("Here every painting")
-    studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
+    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
     expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists", timeout=1000 * PATIENCE)
 
 
@@ -161,7 +161,7 @@ def test_a_map_that_cannot_be_read_is_said_to_be(
     written: dict[str, object], said: str, display: Display, studio: Studio
 ) -> None:
     text = json.dumps(art_map().model_dump() | written)
-    studio.store.put(map_name("artists"), text.encode())
+    studio.store.put(art_map_name("artists"), text.encode())
     answer = ask(display, "/map/paintings")
     assert answer.status == 404
     fault = json.loads(answer.body)["fault"]  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from display.console.moderation import Curator
 from display.pages.share_links import Links
 from display.state.dream_index import Archive
 from shared.broker.client import connect
-from shared.runtime_settings import steer
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name
 from shared.storage.store import Store
@@ -205,7 +205,7 @@ def test_the_operator_gives_a_new_link_for_an_expired_one(
 ) -> None:
     job = studio.dream((10, 90, 40))
     old = links.token(job.id, ends=time.time() - 7200)
-    for name, value in display_settings.environment().items():
+    for name, value in display_settings.to_environment().items():
         monkeypatch.setenv(name, value)
     for meant in (f"{PUBLIC}/t/{old}", job.id, job.id[:8]):
         printed = artdream("jobs", "link", meant, folder=tmp_path).stdout
@@ -269,7 +269,7 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
 def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
     open_phone: OpenPhone, studio: Studio, links: Links, display: Display, display_settings: Settings
 ) -> None:
-    steer(studio.client, approval=True)
+    update_runtime_settings(studio.client, approval=True)
     job = studio.dream((10, 90, 40))
     path = f"/t/{links.token(job.id)}"
     phone = open_phone(path)

@@ -9,7 +9,7 @@ import pytest
 
 from display.pages.share_links import FILE, Links
 from shared.errors import ArtDreamError
-from shared.public_url import public_url
+from shared.public_url import resolve_public_url
 from shared.settings import Settings
 
 JOB = "0123456789abcdef0123456789abcdef"
@@ -79,7 +79,7 @@ def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
 
 def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
     def led(**chosen: object) -> str | None:
-        return public_url(settings(tmp_path, **chosen))
+        return resolve_public_url(settings(tmp_path, **chosen))
 
     assert led(public_url="https://dream.example.org/") == "https://dream.example.org"
     assert led(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
@@ -104,4 +104,4 @@ def test_a_display_that_is_open_to_the_network_knows_its_address(
 
     monkeypatch.setattr(socket, "socket", Probe)
     for Probe.address, led in {"192.168.1.23": "http://192.168.1.23:8501", "127.0.0.1": None}.items():
-        assert public_url(settings(tmp_path, host="0.0.0.0")) == led
+        assert resolve_public_url(settings(tmp_path, host="0.0.0.0")) == led

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from display.pages.multipart import Reception, ending
 from display.pages.share_links import Links
-from shared.guest_uploads import FOLDER
+from shared.guest_uploads import GUEST_UPLOADS_FOLDER
 from shared.jobs.events import STREAM
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
@@ -64,7 +64,7 @@ def producer(display_settings: Settings) -> Iterator[None]:
 
 def start_producer(settings: Settings) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "artdream", "watch"]
-    return subprocess.Popen(command, env=os.environ | settings.environment(), stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=os.environ | settings.to_environment(), stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def send(
 
 
 def uploads(settings: Settings) -> list[Path]:
-    return list((settings.data / FOLDER).glob("*/*"))
+    return list((settings.data / GUEST_UPLOADS_FOLDER).glob("*/*"))
 
 
 @pytest.mark.parametrize(("data", "recipe", "title"), [(HEIC, "curls", "Curls"), (JPEG, "night", "Starry night")])
@@ -112,7 +112,7 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
     link = Links(display_settings).read(phone.url.rpartition("/")[2])
     assert link
-    job = JobTable(studio.client).job(link.job_id)
+    job = JobTable(studio.client).get_job(link.job_id)
     assert job
     assert job.recipe == load_recipe(recipe)
     assert re.fullmatch("[0-9a-f]{16}", job.submitter)
@@ -143,7 +143,7 @@ def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, dis
     phone.get_by_role("button", name="Send it").click()
     assert "/send" in phone.url
     assert uploads(display_settings) == []
-    assert list((display_settings.data / FOLDER).glob(".*")) == []
+    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*")) == []
 
 
 def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
@@ -272,7 +272,7 @@ def test_too_much_is_cut_off_while_it_comes(display: Display, display_settings: 
     assert answer.status == 413
     assert json.loads(answer.read())["reason"] == "This photo is too large: at most 1 MB are taken."
     connection.close()
-    assert list((display_settings.data / FOLDER).rglob("*.*")) == []
+    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).rglob("*.*")) == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(display: Display, display_settings: Settings) -> None:
@@ -281,7 +281,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(display: Display, display_sett
     connection.putheader("Origin", display.url)
     connection.putheader("Content-Length", str(len(JPEG)))
     connection.endheaders(JPEG[:2000])
-    folder = display_settings.data / FOLDER
+    folder = display_settings.data / GUEST_UPLOADS_FOLDER
     until(lambda: len(list(folder.glob(".*.part"))) == 1, "the upload begins")
     connection.close()
     until(lambda: list(folder.glob(".*.part")) == [], "what was half done is gone")
@@ -338,7 +338,7 @@ def test_a_producer_that_is_killed_between_upload_and_spool_loses_nothing_and_re
         producer.kill()
         producer.wait()
     producer = start_producer(display_settings)
-    until(lambda: {entry.job.id for entry in table.entries()} == jobs, "every photo has its job")
+    until(lambda: {entry.job.id for entry in table.iter_records()} == jobs, "every photo has its job")
     until(lambda: uploads(display_settings) == [], "nothing piles up")
     producer.terminate()
     producer.wait()
@@ -350,7 +350,7 @@ def test_a_producer_that_is_killed_between_upload_and_spool_loses_nothing_and_re
 
 def test_a_full_folder_takes_no_more(tmp_path: Path) -> None:
     reception = Reception(tmp_path, largest=10, most=1)
-    folder = tmp_path / FOLDER / "curls"
+    folder = tmp_path / GUEST_UPLOADS_FOLDER / "curls"
     folder.mkdir(parents=True)
     assert not reception.full
     (folder / f"{'0' * 16}-{'1' * 32}-{'2' * 8}.jpg").write_bytes(b"")

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from shared.broker.client import AWAY
+from shared.broker.client import BROKER_UNAVAILABLE
 from shared.jobs.events import STREAM
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
@@ -99,7 +99,7 @@ def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwh
     valkey.stop()
     expect(wall.get_by_text("reconnecting")).to_be_visible()
     expect(wall.locator(hero(before))).to_be_visible()
-    with suppress(*AWAY):  # drop the connection that died with the broker
+    with suppress(*BROKER_UNAVAILABLE):  # drop the connection that died with the broker
         studio.client.ping()
     valkey.start()
     meanwhile = studio.dream((190, 90, 90))

@@ -8,15 +8,15 @@ import pytest
 from display.state.dream_index import CHUNK, Archive, Dream
 from shared.jobs.job import Job
 from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe
-from shared.storage.deletion import bury
+from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name
-from shared.storage.sidecar import Sidecar, Standing
+from shared.storage.sidecar import Sidecar, Visibility
 from shared.storage.store import Store
 
 PHOTO = photo_name("a" * 64)
 
 
-def dream(number: int, standing: Standing = Standing.SHOWN) -> Dream:
+def dream(number: int, standing: Visibility = Visibility.SHOWN) -> Dream:
     return Dream(float(number), f"{number:032x}", "animals", "Animals", PHOTO, "d", standing=standing)
 
 
@@ -24,7 +24,7 @@ def names(dreams: list[Dream]) -> list[int]:
     return [int(one.job_id, 16) for one in dreams]
 
 
-def remembered(store: Store, number: int, standing: Standing = Standing.SHOWN) -> str:
+def remembered(store: Store, number: int, standing: Visibility = Visibility.SHOWN) -> str:
     job = Job(photo_id=f"{number:064x}", recipe=load_recipe(DEFAULT_RECIPE))
     sidecar = Sidecar(
         job_id=job.id,
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_held_dream_is_seen_by_nobody_until_it_is_shown() -> None:
     archive = Archive()
-    archive.put(dream(1, Standing.HELD))
+    archive.put(dream(1, Visibility.HELD))
     assert archive.newest(9) == archive.page(before=None) == []
     assert archive.choices()["count"] == 0
     assert not archive.shows(dream(1).job_id)
@@ -107,21 +107,25 @@ def test_a_recalled_dream_stands_as_sidecar_broker_and_tombstone_say(store: Stor
     shown, held, hidden, doubted, deleted = (
         remembered(store, number, standing)
         for number, standing in enumerate(
-            (Standing.SHOWN, Standing.HELD, Standing.HIDDEN, Standing.SHOWN, Standing.SHOWN)
+            (Visibility.SHOWN, Visibility.HELD, Visibility.HIDDEN, Visibility.SHOWN, Visibility.SHOWN)
         )
     )
-    bury(store, deleted)
+    write_tombstone(store, deleted)
     archive = Archive()
     archive.recall(store, lambda ids: [one == doubted for one in ids], lambda: None)
     assert [archive.shows(one) for one in (shown, held, hidden, doubted)] == [True, False, False, False]
     assert archive.find(deleted) is None
     # Hiding by the operator is not taken for waiting.
-    assert [archive.everything()[3 - n].standing for n in (1, 2, 3)] == [Standing.HELD, Standing.HIDDEN, Standing.HELD]
+    assert [archive.everything()[3 - n].standing for n in (1, 2, 3)] == [
+        Visibility.HELD,
+        Visibility.HIDDEN,
+        Visibility.HELD,
+    ]
 
 
 def test_news_are_not_overwritten_by_what_the_store_remembers(store: Store) -> None:
     job_id = remembered(store, 1)
     archive = Archive()
-    archive.put(replace(dream(7, Standing.HIDDEN), job_id=job_id))
+    archive.put(replace(dream(7, Visibility.HIDDEN), job_id=job_id))
     archive.recall(store, lambda ids: [False] * len(ids), lambda: None)
     assert not archive.shows(job_id)

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from display.state.live_state import SILENCE, Scene
 from display.web.sse import BACKLOG, Message, Viewer
-from shared.jobs.events import Accepted, Completed, Event, Failed, Progress, Recorded, Refused, Started
+from shared.jobs.events import Accepted, Completed, Event, Failed, FileRejected, Progress, RecordedEvent, Started
 from shared.storage.object_names import dream_name, photo_name
 
 PHOTO = "a" * 64
 
 
-def at(second: float, event: Event) -> Recorded:
-    return Recorded(f"{round(second * 1000)}-0", event)
+def at(second: float, event: Event) -> RecordedEvent:
+    return RecordedEvent(f"{round(second * 1000)}-0", event)
 
 
 def accepted(job: str) -> Accepted:
@@ -111,7 +111,7 @@ def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None
 
 
 def test_a_refused_file_is_not_the_guests_business() -> None:
-    assert Scene().apply(at(1, Refused(file="f", reason="r"))) is None
+    assert Scene().apply(at(1, FileRejected(file="f", reason="r"))) is None
 
 
 def test_a_slow_viewer_is_cut_off_and_keeps_nothing() -> None:

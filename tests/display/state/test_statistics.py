@@ -3,8 +3,19 @@
 import pytest
 
 from display.state.statistics import IDLE, Gauge
-from shared.jobs.events import Accepted, Cancelled, Completed, Event, Failed, Queued, Recorded, Refused, Stage, Started
-from shared.monitoring.heartbeat import Part, Presence
+from shared.jobs.events import (
+    Accepted,
+    Cancelled,
+    Completed,
+    Event,
+    Failed,
+    FileRejected,
+    Queued,
+    RecordedEvent,
+    Stage,
+    Started,
+)
+from shared.monitoring.heartbeat import Component, Heartbeat
 
 PHOTO = "a" * 64
 
@@ -15,7 +26,7 @@ def gauge() -> Gauge:
 
 
 def tell(gauge: Gauge, second: float, event: Event) -> None:
-    gauge.apply(Recorded(f"{round(1000 * second)}-0", event))
+    gauge.apply(RecordedEvent(f"{round(1000 * second)}-0", event))
 
 
 def completed(job: str, seconds: float) -> Completed:
@@ -23,8 +34,8 @@ def completed(job: str, seconds: float) -> Completed:
     return Completed(job_id=job, photo_id=PHOTO, recipe="r", title="t", photo="p", dream="d", stages=stages)
 
 
-def worker(state: str, since: float) -> Presence:
-    return Presence(part=Part.WORKER, name="w", state=state, since=since)
+def worker(state: str, since: float) -> Heartbeat:
+    return Heartbeat(part=Component.WORKER, name="w", state=state, since=since)
 
 
 def test_a_worker_that_is_ready_while_jobs_wait_does_not_consume(gauge: Gauge) -> None:
@@ -56,7 +67,7 @@ def test_stages_are_told_by_median_and_95th_percentile(gauge: Gauge) -> None:
 
 def test_a_fault_is_listed_until_it_is_put_right(gauge: Gauge) -> None:
     tell(gauge, 1, Failed(job_id="x", photo_id=PHOTO, reason="It cannot be dreamt."))
-    tell(gauge, 2, Refused(file="IMG_1.HEIC", reason="is damaged"))
+    tell(gauge, 2, FileRejected(file="IMG_1.HEIC", reason="is damaged"))
     assert [(fault.job_id, fault.file) for fault in gauge.faults()] == [("", "IMG_1.HEIC"), ("x", "")]
     tell(gauge, 3, completed("x", 1.0))
     assert [fault.file for fault in gauge.faults()] == ["IMG_1.HEIC"]

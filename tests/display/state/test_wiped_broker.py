@@ -7,9 +7,9 @@ from playwright.sync_api import Page
 
 from display.console.moderation import Curator
 from display.state.dream_index import Archive
-from shared.runtime_settings import read_steering, steer
+from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import STEERING_NOTE, dream_name, frame_name, photo_name
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME, dream_name, frame_name, photo_name
 from shared.storage.store import Store
 from tests.display.conftest import Display, Valkey, until
 from tests.display.fake_pipeline import Studio
@@ -52,9 +52,9 @@ def test_a_display_tells_a_wiped_broker_what_was_decided_before_anybody_comes(
     display: Display, studio: Studio, curator: Curator, display_settings: Settings
 ) -> None:
     curator.steer(approval=True, retention_days=30, recipes=("lines",), opened_at=1000.0)
-    before = read_steering(studio.client, display_settings)
+    before = read_runtime_settings(studio.client, display_settings)
     studio.client.flushall()
-    until(lambda: read_steering(studio.client, display_settings) == before, "everything is as it was")
+    until(lambda: read_runtime_settings(studio.client, display_settings) == before, "everything is as it was")
 
 
 def test_a_display_that_starts_with_a_new_broker_tells_it_too(
@@ -64,7 +64,7 @@ def test_a_display_that_starts_with_a_new_broker_tells_it_too(
     display.stop()
     studio.client.flushall()
     display.start()
-    until(lambda: read_steering(studio.client, display_settings).approval, "approval is asked for again")
+    until(lambda: read_runtime_settings(studio.client, display_settings).approval, "approval is asked for again")
 
 
 def test_a_hidden_dream_does_not_come_back_with_its_photo(
@@ -85,5 +85,5 @@ def test_a_hidden_dream_does_not_come_back_with_its_photo(
 
 def test_what_somebody_else_decided_is_noted_too(display: Display, studio: Studio) -> None:
     studio.dream((1, 2, 3))
-    steer(studio.client, retention_days=5)
-    until(lambda: b'"retention_days": 5' in (studio.store.get(STEERING_NOTE) or b""), "it is in the store")
+    update_runtime_settings(studio.client, retention_days=5)
+    until(lambda: b'"retention_days": 5' in (studio.store.get(RUNTIME_SETTINGS_NAME) or b""), "it is in the store")

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Error, Page
 
 from display.pages.share_links import Links
 from display.web.fonts import FAMILY
-from shared.art_map import Place
+from shared.art_map import MapPoint
 from shared.settings import Settings
-from shared.storage.object_names import map_name
+from shared.storage.object_names import art_map_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.fake_pipeline import Studio
 from tests.display.media.test_routes import ask
@@ -67,9 +67,9 @@ def drawn_with(page: Page) -> dict[tuple[str, bool], str]:
 def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
     page: Page, display: Display, studio: Studio
 ) -> None:
-    place = Place(network="artists", photo=(-20, 0), dream=(30, 10))
+    place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     job = studio.dream((10, 90, 160), thumb=True, place=place, verdicts=[("peacock", 0.03, 0.71)])
-    studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
+    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
     until(lambda: ask(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -4,10 +4,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from display.pages.share_links import Links
-from shared.art_map import Place
-from shared.runtime_settings import steer
+from shared.art_map import MapPoint
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import map_name
+from shared.storage.object_names import art_map_name
 from tests.display.conftest import PATIENCE, Display, until
 from tests.display.fake_pipeline import Studio
 from tests.display.media.test_routes import ask
@@ -28,9 +28,9 @@ def display_settings(display_settings: Settings) -> Settings:
 def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
     browser: Browser, display: Display, studio: Studio
 ) -> None:
-    place = Place(network="artists", photo=(-20, 0), dream=(30, 10))
+    place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     job = studio.dream((10, 90, 160), thumb=True, place=place)
-    studio.store.put(map_name("artists"), art_map().model_dump_json().encode())
+    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
     studio.fail(studio.start(studio.photo((4, 4, 4))))
     until(lambda: ask(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
     page = browser.new_page()
@@ -59,7 +59,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
     for tab in ("Dreams", "Faults", "Steering", "Now"):  # with every kind of widget that the console has
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
-    steer(studio.client, paused=True)
+    update_runtime_settings(studio.client, paused=True)
     page.get_by_text("The intake is paused").wait_for()
     page.close()
     missing = f"{display.url}/pictures/dreams/{job.id}/clip.mp4"  # as of every dream whose clip is not made yet

@@ -18,7 +18,7 @@ from producer.decoding.formats import Unreadable
 from producer.decoding.hdr import HLG, PQ
 from producer.decoding.limits import STANDARD
 from producer.decoding.pool import settings_limits
-from shared.recipe.canvas import LARGEST
+from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, heic, jpeg
@@ -92,8 +92,8 @@ def large(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
 def test_a_large_picture_is_shrunk_to_the_largest_canvas(kind: str) -> None:
     photo = convert(large(kind))
-    assert (photo.width, photo.height) == (LARGEST * 3 // 4, LARGEST)
-    assert near(photo, colours(3, (LARGEST * 3 // 4, LARGEST)))
+    assert (photo.width, photo.height) == (MAX_PHOTO_SIDE * 3 // 4, MAX_PHOTO_SIDE)
+    assert near(photo, colours(3, (MAX_PHOTO_SIDE * 3 // 4, MAX_PHOTO_SIDE)))
 
 
 @pytest.mark.parametrize(("wanted", "canvas", "side"), [(1024, 640, 1024), (768, 640, 768), (768, 1024, 1024)])
@@ -107,10 +107,12 @@ def test_a_picture_is_shrunk_as_the_operator_wishes_but_no_recipe_is_short_of_pi
     assert near(small, colours(3, (side * 3 // 4, side)))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (7, 5), (LARGEST, LARGEST), (LARGEST + 1, 1)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 3000), (3000, 2), (7, 5), (MAX_PHOTO_SIDE, MAX_PHOTO_SIDE), (MAX_PHOTO_SIDE + 1, 1)]
+)
 def test_no_size_is_odd_enough_to_fail_and_none_is_enlarged(size: tuple[int, int]) -> None:
     photo = convert(encode(colours(4, size), "PNG"))
-    assert max(photo.width, photo.height) == min(LARGEST, max(size))
+    assert max(photo.width, photo.height) == min(MAX_PHOTO_SIDE, max(size))
     assert seen(photo).size
 
 

@@ -10,10 +10,10 @@ import pytest
 from producer.detection.stability import mark_of
 from producer.outbox.ledger import FILE, File, Ledger
 from producer.outbox.outbox import Spool
-from shared.guest_uploads import FOLDER, Sent, file_name
+from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
-from shared.jpeg_marker import SIGNATURE
+from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import colours, heic
@@ -29,18 +29,18 @@ def job_of(data: bytes, recipe: str = "curls") -> Job:
 
 def sent(settings: Settings, data: bytes, recipe: str = "curls") -> Path:
     """What the display does with an upload."""
-    folder = settings.data / FOLDER / recipe
+    folder = settings.data / GUEST_UPLOADS_FOLDER / recipe
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / ".draft.part"
     draft.write_bytes(data)
-    return draft.rename(folder / file_name(Sent(GUEST, job_of(data).id), "heic"))
+    return draft.rename(folder / make_file_name(GuestUpload(GUEST, job_of(data).id), "heic"))
 
 
 def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(watching: Watching) -> None:
     watching.start()
     first = sent(watching.settings, HEIC)
     until(lambda: watching.waiting() == 1)
-    job = JobTable(watching.client).job(job_of(HEIC).id)
+    job = JobTable(watching.client).get_job(job_of(HEIC).id)
     assert job
     assert (job.recipe, job.submitter) == (load_recipe("curls"), GUEST)
     second = sent(watching.settings, HEIC, "night")
@@ -98,7 +98,7 @@ def test_a_guest_s_file_stays_until_it_is_spooled(watching: Watching, monkeypatc
 
 def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(watching: Watching) -> None:
     dream = io.BytesIO()
-    colours(32).save(dream, "JPEG", comment=SIGNATURE)
+    colours(32).save(dream, "JPEG", comment=JPEG_MARKER)
     damaged, again = sent(watching.settings, HEIC[:900]), sent(watching.settings, dream.getvalue())
     watching.start(patience_seconds=0.3)
     until(lambda: len(watching.refused()) == 2)
@@ -109,12 +109,12 @@ def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(watching:
 
 
 def test_what_else_lies_in_the_folder_is_left_alone(watching: Watching) -> None:
-    folder = watching.settings.data / FOLDER
+    folder = watching.settings.data / GUEST_UPLOADS_FOLDER
     others = [folder / "no-recipe" / "a.jpg", folder / "b.jpg", folder / ".half.part"]
     for path in others:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(HEIC)
-    inbox = watching.inbox / file_name(Sent(GUEST, "0" * 32), "heic")  # a name alone makes nobody a guest
+    inbox = watching.inbox / make_file_name(GuestUpload(GUEST, "0" * 32), "heic")  # a name alone makes nobody a guest
     inbox.write_bytes(HEIC)
     watching.start()
     until(lambda: watching.waiting() == 1)

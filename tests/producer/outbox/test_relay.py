@@ -34,7 +34,7 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
         store.delete(photo_name(without_photo.photo_id))
         client.flushall()
         assert intake.recall() == 1
-        assert table.states([job.id for job in (waiting, ended, without_photo)]) == [State.QUEUED, None, None]
+        assert table.get_states([job.id for job in (waiting, ended, without_photo)]) == [State.QUEUED, None, None]
         assert intake.ledger.open() == [waiting.id]
         claim = table.claim(waiting, "a worker")
         assert claim

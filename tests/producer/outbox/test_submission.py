@@ -15,7 +15,7 @@ from producer.outbox.submission import Intake, Outcome
 from producer.recipe_choice import Menu
 from shared.broker.client import connect
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -148,7 +148,7 @@ def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
     assert claim is not None
     table.fail(claim, "no reason")
     assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    assert table.state(taken.job.id) is State.QUEUED
+    assert table.get_state(taken.job.id) is State.QUEUED
     table.cancel(taken.job.id)
     assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
 
@@ -157,7 +157,7 @@ def test_another_recipe_or_seed_is_another_job(intake: Intake, client: redis.Red
     for recipe in ("animals", "lines"):
         for seed in (0, 1):
             assert intake.take(job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    assert waiting(client, Lane.LIVE) == 4
+    assert count_queued(client, Lane.LIVE) == 4
 
 
 def test_only_a_regular_file_has_a_state(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker.policy import placeholder, protected
+from shared.broker.policy import is_placeholder, require_secure_url
 from shared.errors import ArtDreamError
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ OWN = "hunter-at-dusk"
     ],
 )
 def test_a_broker_on_this_machine_needs_no_protection(address: str) -> None:
-    assert protected(address) == address
+    assert require_secure_url(address) == address
 
 
 @pytest.mark.parametrize("host", ["10.0.0.7", "vm.example", "localhost.example", "[2001:db8::1]", "0.0.0.0"])
@@ -35,22 +35,22 @@ def test_a_broker_elsewhere_is_not_spoken_to_in_the_clear(host: str) -> None:
     """Fails where `_local` says True."""
     address = f"redis://:{OWN}@{host}:6379/0"
     with pytest.raises(ArtDreamError, match="in the clear") as told:
-        protected(address)
+        require_secure_url(address)
     sentence = str(told.value)
     assert OWN not in sentence
     assert all(way in sentence for way in ("rediss://", "ARTDREAM_SSH", "ARTDREAM_INSECURE_BROKER=true"))
-    assert protected(address, insecure=True) == address
+    assert require_secure_url(address, allow_insecure=True) == address
 
 
 def test_a_second_broker_cannot_hide_behind_the_first() -> None:
     """kombu takes several addresses; fails without the look for a semicolon."""
     with pytest.raises(ArtDreamError, match="semicolon"):
-        protected(f"redis://:{OWN}@127.0.0.1:6379/0;redis://:{OWN}@10.0.0.7/0")
+        require_secure_url(f"redis://:{OWN}@127.0.0.1:6379/0;redis://:{OWN}@10.0.0.7/0")
 
 
 def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
     """kombu alone would check nothing; fails without the options."""
-    address = protected(f"rediss://artdream:{OWN}@vm.example:6380/0")
+    address = require_secure_url(f"rediss://artdream:{OWN}@vm.example:6380/0")
     assert "ssl_cert_reqs=required" in address
     assert "ssl_check_hostname=true" in address
 
@@ -61,24 +61,24 @@ def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
 def test_a_certificate_that_nobody_checks_is_refused(option: str) -> None:
     """Fails without the loop over the options."""
     with pytest.raises(ArtDreamError, match="anybody may pretend to be the broker") as told:
-        protected(f"rediss://artdream:{OWN}@vm.example:6380/0?{option}", insecure=True)
+        require_secure_url(f"rediss://artdream:{OWN}@vm.example:6380/0?{option}", allow_insecure=True)
     assert OWN not in str(told.value)
 
 
 def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     address, missing, other = f"rediss://artdream:{OWN}@vm.example/0", tmp_path / "missing.crt", tmp_path / "other.crt"
     with pytest.raises(ArtDreamError, match=r"missing\.crt cannot be read \(No such file"):
-        protected(address, authority=missing)
+        require_secure_url(address, ca_file=missing)
     other.write_text("Dear diary")
     with pytest.raises(ArtDreamError, match=r"other\.crt holds no certificate"):
-        protected(address, authority=other)
+        require_secure_url(address, ca_file=other)
 
 
 def test_a_broker_elsewhere_has_a_password() -> None:
     """Fails without the look for one."""
     for address in ("rediss://vm.example/0", "rediss://artdream:@vm.example/0"):
         with pytest.raises(ArtDreamError, match="has no password"):
-            protected(address)
+            require_secure_url(address)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_a_broker_elsewhere_has_a_password() -> None:
 )
 def test_what_everybody_knows_is_no_secret(secret: str) -> None:
     """Fails where `placeholder` says False."""
-    assert placeholder(secret)
+    assert is_placeholder(secret)
     if secret.strip() and not set(secret) & set("<>{}$ "):
         with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows"):
-            protected(f"redis://:{secret}@localhost/0")
+            require_secure_url(f"redis://:{secret}@localhost/0")
 
 
 @pytest.mark.parametrize(
     "secret", [OWN, "open sesame", "9f1c2b7e5a", "theodora", "$3cr4mbl3d-eggs", "my-aunt-Emily-1931"]
 )
 def test_what_somebody_chose_is_one(secret: str) -> None:
-    assert not placeholder(secret)
+    assert not is_placeholder(secret)
 
 
 def test_no_password_of_our_own_papers_works() -> None:
@@ -109,4 +109,4 @@ def test_no_password_of_our_own_papers_works() -> None:
     papers = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / ".env.example"]
     shown = [found for paper in papers for found in re.findall(r"rediss?://[^\s@/]*:([^\s@/]+)@", paper.read_text())]
     assert shown
-    assert [one for one in shown if not placeholder(one)] == []
+    assert [one for one in shown if not is_placeholder(one)] == []

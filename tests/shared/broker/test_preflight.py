@@ -13,9 +13,9 @@ import redis
 from kombu import Connection
 from pydantic import SecretStr
 
-from shared.broker.acl import COMMANDS, KEYS, acl, missing
+from shared.broker.acl import COMMAND_RULES, KEY_PATTERNS, build_acl_rules, find_missing_rules
 from shared.broker.client import connect, connect_async
-from shared.broker.preflight import require_login
+from shared.broker.preflight import require_broker_access
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def settings(guarded_redis: RedisServer, tmp_path: Path) -> Settings:
-    guarded_redis.permit(acl())
+    guarded_redis.permit(build_acl_rules())
     return Settings(
         data=tmp_path / "data",
         inbox=tmp_path,
@@ -50,7 +50,7 @@ def test_a_broker_far_away_is_asked_twice_for_the_permissions(
     with connect(settings.broker) as client:
         client.ping()  # connects
         monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
-        assert missing(client) == []
+        assert find_missing_rules(client) == []
     assert len(turns) == 2
 
 
@@ -66,12 +66,12 @@ def test_every_client_that_is_used_gets_in(settings: Settings) -> None:
     assert asyncio.run(asked())
     with Connection(settings.broker) as kombu:
         assert kombu.channel().client.ping()
-    require_login(settings)
+    require_broker_access(settings)
 
 
 def elsewhere(settings: Settings, **parts: str) -> Settings:
     """Return settings with another part in the broker's address."""
-    address = settings.broker_address
+    address = settings.configured_broker_url
     for old, new in parts.items():
         found = {"host": "localhost", "password": urlsplit(address).password or ""}[old]
         address = address.replace(found, new)
@@ -99,9 +99,9 @@ def spoiled(settings: Settings, server: RedisServer, folder: Path, how: str) -> 
         case "password":
             return elsewhere(settings, password="fisher-at-dawn")
         case "command":
-            server.permit(f"{acl()} -xadd -script|load")
+            server.permit(f"{build_acl_rules()} -xadd -script|load")
         case "key":
-            server.permit(f"{acl()} resetkeys ~artdream:* ~live* ~unacked* ~_kombu.*")
+            server.permit(f"{build_acl_rules()} resetkeys ~artdream:* ~live* ~unacked* ~_kombu.*")
     return settings
 
 
@@ -121,7 +121,7 @@ def test_whoever_is_not_let_in_is_told_what_to_do(
 ) -> None:
     """Each fails where its case in `refusal`, or `missing`, is left out."""
     with pytest.raises(ArtDreamError, match=f"^{FAULTS[how]}"):
-        require_login(spoiled(settings, guarded_redis, tmp_path, how))
+        require_broker_access(spoiled(settings, guarded_redis, tmp_path, how))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
     spoilt = spoiled(settings, guarded_redis, tmp_path, how)
     ended = subprocess.run(
         [sys.executable, "-m", "artdream", command],
-        env={**os.environ, **spoilt.environment()},
+        env={**os.environ, **spoilt.to_environment()},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -147,21 +147,25 @@ def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
 
 
 def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
-    require_login(
+    require_broker_access(
         elsewhere(settings, host="localhost").model_copy(
             update={"broker_url": SecretStr("rediss://:own-one-of@localhost:1/0")}
         )
     )
 
 
-@pytest.mark.parametrize("rule", [*COMMANDS, *(f"~{key}" for key in KEYS)])
+@pytest.mark.parametrize("rule", [*COMMAND_RULES, *(f"~{key}" for key in KEY_PATTERNS)])
 def test_each_rule_that_lacks_is_found_and_nothing_is_done_to_find_it(
     settings: Settings, guarded_redis: RedisServer, rule: str
 ) -> None:
-    without = f"-{rule[1:]}" if rule[0] == "+" else " ".join(["resetkeys", *(f"~{k}" for k in KEYS if f"~{k}" != rule)])
-    guarded_redis.permit(f"{acl()} {without}")
+    without = (
+        f"-{rule[1:]}"
+        if rule[0] == "+"
+        else " ".join(["resetkeys", *(f"~{k}" for k in KEY_PATTERNS if f"~{k}" != rule)])
+    )
+    guarded_redis.permit(f"{build_acl_rules()} {without}")
     with connect(settings.broker) as client, guarded_redis.admin() as admin:
-        assert missing(client) == [rule]
+        assert find_missing_rules(client) == [rule]
         assert admin.dbsize() == 0
 
 
@@ -173,13 +177,13 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
     job = Job(photo_id="0" * 64, recipe=load_recipe("animals"))
     server.start()
     try:
-        server.permit(acl())
+        server.permit(build_acl_rules())
         with connect(settings.broker) as client:
-            assert JobTable(client).accept(job).new
+            assert JobTable(client).accept(job).is_new
         server.end()
         server.start()
         with connect(settings.broker) as client:
-            assert JobTable(client).state(job.id) is State.ACCEPTED
+            assert JobTable(client).get_state(job.id) is State.ACCEPTED
     finally:
         server.stop()
 
@@ -187,4 +191,4 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
 def test_security_md_has_the_rules_of_the_code() -> None:
     text = " ".join((ROOT / "SECURITY.md").read_text().split())
     assert f" {DEFAULT_USER} " in text
-    assert f"user artdream on >YOUR-PASSWORD {acl()} Every part" in text
+    assert f"user artdream on >YOUR-PASSWORD {build_acl_rules()} Every part" in text

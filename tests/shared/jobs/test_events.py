@@ -3,15 +3,15 @@
 import pytest
 import redis
 
-from shared.jobs.events import STREAM, EventLog, EventReader, Refused, parse
+from shared.jobs.events import STREAM, EventLog, EventReader, FileRejected, parse_entry
 
 
-def refused(name: str) -> Refused:
-    return Refused(file=name, reason="is empty")
+def refused(name: str) -> FileRejected:
+    return FileRejected(file=name, reason="is empty")
 
 
 def names(reader: EventReader) -> list[str]:
-    return [recorded.event.file for recorded in reader.read() if isinstance(recorded.event, Refused)]
+    return [recorded.event.file for recorded in reader.read() if isinstance(recorded.event, FileRejected)]
 
 
 def test_a_reader_resumes_from_the_last_event_it_saw(client: redis.Redis) -> None:
@@ -45,14 +45,14 @@ def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis)
 
 
 def test_a_reader_waits_for_an_event_and_not_longer(client: redis.Redis) -> None:
-    assert EventReader(client).read(wait=0.05) == []
+    assert EventReader(client).read(wait_seconds=0.05) == []
 
 
 def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redis) -> None:
     before = client.time()[0]
     EventLog(client).append(refused("a"))
     [recorded] = EventReader(client).read()
-    assert before <= recorded.at <= client.time()[0] + 1
+    assert before <= recorded.recorded_at <= client.time()[0] + 1
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redi
 )
 def test_what_leads_out_of_the_store_or_is_no_event_is_passed_over(told: str) -> None:
     """Seen failing without the patterns: the display asked its store for what an event named."""
-    assert parse("1-1", {"event": told}) is None
+    assert parse_entry("1-1", {"event": told}) is None

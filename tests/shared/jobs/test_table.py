@@ -5,13 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.jobs.events import STREAM, Completed, EventReader, Hidden, Shown, Stage, Steered
+from shared.jobs.events import STREAM, Completed, EventReader, Hidden, RuntimeSettingsChanged, Shown, Stage
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.state_machine import LEASES, LOOKED, REMEMBERED, TRIES, UNDERWAY, key_of
-from shared.jobs.table import WORN, Held, JobTable
+from shared.jobs.state_machine import (
+    ENDED_JOB_TTL_SECONDS,
+    LAST_SWEEP,
+    LEASES,
+    MAX_ATTEMPTS,
+    UNFINISHED_BY_SUBMITTER,
+    job_key,
+)
+from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, AlreadyClaimed, JobTable
 from shared.recipe.recipe import load_recipe
-from shared.runtime_settings import steer
-from shared.storage.sidecar import Standing
+from shared.runtime_settings import update_runtime_settings
+from shared.storage.sidecar import Visibility
 
 PHOTO = "ab" * 32
 
@@ -60,28 +67,28 @@ def test_a_recipe_that_changes_a_pixel_makes_another_job_but_a_new_title_does_no
 
 
 def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, table: JobTable, job: Job) -> None:
-    assert table.accept(job).new
-    assert table.queued(job)
+    assert table.accept(job).is_new
+    assert table.mark_queued(job)
     claim = table.claim(job, "w1")
     assert claim is not None
     assert claim.job == job
-    assert table.progress(claim, "dreams/x/frames/00.jpg", 0.5)
+    assert table.record_progress(claim, "dreams/x/frames/00.jpg", 0.5)
     assert table.complete(claim, completed(job))
-    assert table.state(job.id) == State.COMPLETED
+    assert table.get_state(job.id) == State.COMPLETED
     assert types(client) == ["accepted", "queued", "started", "progress", "completed"]
 
 
 def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
-    table.queued(job)
+    table.mark_queued(job)
     claim = table.claim(job, "w1")
     assert claim is not None
     table.complete(claim, completed(job))
     told = types(client)
-    assert not table.accept(job).new
-    assert not table.queued(job)
+    assert not table.accept(job).is_new
+    assert not table.mark_queued(job)
     assert table.claim(job, "w2") is None
-    assert not table.progress(claim, "f", 0.9)
+    assert not table.record_progress(claim, "f", 0.9)
     assert not table.complete(claim, completed(job))
     assert not table.fail(claim, "late")
     assert types(client) == told
@@ -101,10 +108,10 @@ def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
     successor = table.claim(job, "w2")
     assert zombie is not None
     assert successor is not None
-    assert not table.progress(zombie, "f", 0.9)
+    assert not table.record_progress(zombie, "f", 0.9)
     assert not table.complete(zombie, completed(job))
-    assert not table.renew(zombie)
-    assert not table.hand_back(zombie)
+    assert not table.renew_lease(zombie)
+    assert not table.release(zombie)
     assert not table.fail(zombie, "late")
     assert table.complete(successor, completed(job))
     assert types(client).count("completed") == 1
@@ -117,37 +124,37 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
     table.accept(job)
     claim = table.claim(job, "w1")
     assert claim is not None
-    with pytest.raises(Held, match="w1 is dreaming it"):
+    with pytest.raises(AlreadyClaimed, match="w1 is dreaming it"):
         table.claim(job, "w2")
     lapse(client, job)
-    assert table.renew(claim)  # late, but nobody has taken it
-    with pytest.raises(Held):
+    assert table.renew_lease(claim)  # late, but nobody has taken it
+    with pytest.raises(AlreadyClaimed):
         table.claim(job, "w2")
-    assert table.take_back(job.id) is None
-    assert table.take_back(job.id, holder="w2") is None
+    assert table.requeue(job.id) is None
+    assert table.requeue(job.id, dead_worker="w2") is None
     assert table.complete(claim, completed(job))
 
 
 def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
-    table.queued(job)
+    table.mark_queued(job)
     table.claim(job, "w1")
     lapse(client, job)
-    assert table.lapsed() == []  # nobody has looked for long: its worker is given time
-    client.hdel(LOOKED, "patience")
-    assert table.lapsed() == [job.id]
-    assert table.take_back(job.id) == job
-    assert table.take_back(job.id) is None
-    assert table.state(job.id) is State.ACCEPTED
-    assert table.lapsed() == []
-    assert table.unheld(-1) == [job.id]
-    assert client.hget(UNDERWAY, job.submitter) == "1"
+    assert table.list_expired_leases() == []  # nobody has looked for long: its worker is given time
+    client.hdel(LAST_SWEEP, "patience")
+    assert table.list_expired_leases() == [job.id]
+    assert table.requeue(job.id) == job
+    assert table.requeue(job.id) is None
+    assert table.get_state(job.id) is State.ACCEPTED
+    assert table.list_expired_leases() == []
+    assert table.list_unclaimed(-1) == [job.id]
+    assert client.hget(UNFINISHED_BY_SUBMITTER, job.submitter) == "1"
 
 
 def test_a_dead_worker_s_job_is_taken_back_at_once(table: JobTable, job: Job) -> None:
     table.accept(job)
     table.claim(job, "w1")
-    assert table.take_back(job.id, holder="w1") == job
+    assert table.requeue(job.id, dead_worker="w1") == job
     assert table.claim(job, "w2") is not None
 
 
@@ -156,27 +163,27 @@ def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
 ) -> None:
     """Seen failing without `tries` in `claim` and `take_back`: it was started for ever."""
     table.accept(job)
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         assert table.claim(job, "w") is not None
         lapse(client, job)
-    assert table.take_back(job.id) is None
+    assert table.requeue(job.id) is None
     assert table.claim(job, "w") is None
-    entry = table.entry(job.id)
+    entry = table.get_record(job.id)
     assert entry
-    assert (entry.state, entry.reason) == (State.FAILED, WORN)
+    assert (entry.state, entry.reason) == (State.FAILED, ATTEMPTS_EXHAUSTED_REASON)
     assert types(client).count("failed") == 1
-    assert table.accept(job).new  # the operator's other try counts anew
+    assert table.accept(job).is_new  # the operator's other try counts anew
     assert table.claim(job, "w") is not None
 
 
 def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: JobTable, job: Job) -> None:
     table.accept(job)
-    for _ in range(2 * TRIES):
+    for _ in range(2 * MAX_ATTEMPTS):
         claim = table.claim(job, "w")
         assert claim
-        assert table.hand_back(claim)
-        assert table.state(job.id) is State.QUEUED
-        assert not table.progress(claim, "f", 0.5)
+        assert table.release(claim)
+        assert table.get_state(job.id) is State.QUEUED
+        assert not table.record_progress(claim, "f", 0.5)
     assert table.claim(job, "w")
 
 
@@ -184,22 +191,22 @@ def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
     others = [job.model_copy(update={"seed": seed}) for seed in range(1, 4)]
-    assert dreamt(table, job) is Standing.SHOWN
+    assert dreamt(table, job) is Visibility.SHOWN
     table.accept(others[0])
     table.cancel(others[0].id)
     table.delete(others[1].id, job.photo_id)
     for one in (job, *others[:2]):
-        assert 0 < client.ttl(key_of(one.id)) <= REMEMBERED
-    steer(client, approval=True)
-    assert dreamt(table, others[2]) is Standing.HELD
-    assert client.ttl(key_of(others[2].id)) == -1
+        assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
+    update_runtime_settings(client, approval=True)
+    assert dreamt(table, others[2]) is Visibility.HELD
+    assert client.ttl(job_key(others[2].id)) == -1
     for one, completion in ((others[2], completed(others[2])), (job, completed(job))):
         table.show(Shown(job_id=one.id, photo_id=one.photo_id, completed=completion, dreamt_at=1.0))
-        assert 0 < client.ttl(key_of(one.id)) <= REMEMBERED
+        assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
     table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
-    assert client.ttl(key_of(job.id)) == -1
-    assert table.accept(others[0]).new
-    assert client.ttl(key_of(others[0].id)) == -1
+    assert client.ttl(job_key(job.id)) == -1
+    assert table.accept(others[0]).is_new
+    assert client.ttl(job_key(others[0].id)) == -1
     assert client.exists(LEASES) == 0
 
 
@@ -207,14 +214,14 @@ def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
     hidden, deleted = job.model_copy(update={"seed": 1}), job.model_copy(update={"seed": 2})
-    assert table.remember(job, held=False)
-    assert table.remember(hidden, held=True)
-    assert table.remember_deleted(deleted.id)
-    assert not table.remember(deleted, held=False)
-    assert not table.remember_deleted(job.id)
-    assert table.states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
-    assert table.held([job.id, hidden.id, deleted.id]) == [False, True, True]
-    assert not any(table.accept(one).new for one in (job, hidden, deleted))
+    assert table.restore_completed(job, held=False)
+    assert table.restore_completed(hidden, held=True)
+    assert table.restore_deleted(deleted.id)
+    assert not table.restore_completed(deleted, held=False)
+    assert not table.restore_deleted(job.id)
+    assert table.get_states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
+    assert table.are_not_visible([job.id, hidden.id, deleted.id]) == [False, True, True]
+    assert not any(table.accept(one).is_new for one in (job, hidden, deleted))
     assert types(client) == []
 
 
@@ -223,25 +230,25 @@ def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
     claim = table.claim(job, "w1")
     assert claim is not None
     assert table.fail(claim, "out of memory")
-    assert table.state(job.id) == State.FAILED
-    assert table.accept(job).new
+    assert table.get_state(job.id) == State.FAILED
+    assert table.accept(job).is_new
     assert table.claim(job, "w1") is not None
 
 
 def test_an_unknown_job_is_nobodys(table: JobTable, job: Job) -> None:
     assert table.claim(job, "w1") is None
-    assert table.state("0" * 32) is None
+    assert table.get_state("0" * 32) is None
 
 
 def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
-    table.queued(job)
+    table.mark_queued(job)
     before = client.time()
     client.wait(0, 1)
     claim = table.claim(job, "w1")
     after = client.time()
     assert claim is not None
-    assert 0 <= claim.waited <= after[0] - before[0] + (after[1] - before[1]) / 1e6 + 1
+    assert 0 <= claim.queued_seconds <= after[0] - before[0] + (after[1] - before[1]) / 1e6 + 1
 
 
 def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis, table: JobTable, job: Job) -> None:
@@ -252,12 +259,12 @@ def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis,
     assert claim is not None
     assert table.cancel(job.id)
     assert not table.cancel(job.id)
-    assert not table.progress(claim, "f", 0.9)
+    assert not table.record_progress(claim, "f", 0.9)
     assert not table.complete(claim, completed(job))
     assert table.claim(job, "w2") is None
-    assert table.states([job.id, other.id, "0" * 32]) == [State.CANCELLED, State.ACCEPTED, None]
+    assert table.get_states([job.id, other.id, "0" * 32]) == [State.CANCELLED, State.ACCEPTED, None]
     assert types(client).count("cancelled") == 1
-    assert table.accept(job).new
+    assert table.accept(job).is_new
     assert not table.cancel("0" * 32)
 
 
@@ -268,18 +275,18 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
     claim = table.claim(job, "w1")
     assert claim is not None
     table.fail(claim, "out of memory")
-    assert {entry.job.id for entry in table.entries()} == {one.id for one in many}
-    entry = table.entry(job.id)
+    assert {entry.job.id for entry in table.iter_records()} == {one.id for one in many}
+    entry = table.get_record(job.id)
     assert entry is not None
     assert (entry.job, entry.state, entry.reason) == (job, State.FAILED, "out of memory")
-    assert table.entry("0" * 32) is None
+    assert table.get_record("0" * 32) is None
     table.accept(job)
-    assert table.entry(job.id).reason == ""  # type: ignore[union-attr]
+    assert table.get_record(job.id).reason == ""  # type: ignore[union-attr]
 
 
-def dreamt(table: JobTable, job: Job) -> Standing | None:
+def dreamt(table: JobTable, job: Job) -> Visibility | None:
     table.accept(job)
-    table.queued(job)
+    table.mark_queued(job)
     claim = table.claim(job, "w")
     assert claim
     return table.complete(claim, completed(job))
@@ -288,13 +295,13 @@ def dreamt(table: JobTable, job: Job) -> Standing | None:
 def test_with_approval_no_event_of_a_job_is_anybodys_until_it_is_shown(
     table: JobTable, client: redis.Redis, job: Job
 ) -> None:
-    steer(client, approval=True)
-    assert dreamt(table, job) is Standing.HELD
-    assert table.held([job.id]) == [True]
-    recorded = [one for one in EventReader(client).read() if not isinstance(one.event, Steered)]
+    update_runtime_settings(client, approval=True)
+    assert dreamt(table, job) is Visibility.HELD
+    assert table.are_not_visible([job.id]) == [True]
+    recorded = [one for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)]
     assert [one.held for one in recorded] == [True] * 4
     assert table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0))
-    assert table.held([job.id]) == [False]
+    assert table.are_not_visible([job.id]) == [False]
     assert not EventReader(client, recorded[-1].id).read()[-1].held
 
 
@@ -302,18 +309,18 @@ def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, cli
     table.accept(job)
     claim = table.claim(job, "w")
     assert claim
-    assert claim.standing is Standing.SHOWN
-    steer(client, approval=True)
-    assert table.complete(claim, completed(job)) is Standing.HELD
-    steer(client, approval=False)
-    assert table.held([job.id]) == [True]  # what was held waits for a word of its own
+    assert claim.visibility is Visibility.SHOWN
+    update_runtime_settings(client, approval=True)
+    assert table.complete(claim, completed(job)) is Visibility.HELD
+    update_runtime_settings(client, approval=False)
+    assert table.are_not_visible([job.id]) == [True]  # what was held waits for a word of its own
 
 
 def test_approval_is_as_the_settings_say_until_it_is_steered(client: redis.Redis, job: Job) -> None:
     table = JobTable(client, approval=True)
-    assert dreamt(table, job) is Standing.HELD
-    steer(client, approval=False)
-    assert dreamt(table, job.model_copy(update={"seed": 1})) is Standing.SHOWN
+    assert dreamt(table, job) is Visibility.HELD
+    update_runtime_settings(client, approval=False)
+    assert dreamt(table, job.model_copy(update={"seed": 1})) is Visibility.SHOWN
 
 
 @pytest.mark.parametrize("state", [None, State.ACCEPTED, State.STARTED, State.COMPLETED, State.CANCELLED])
@@ -330,16 +337,16 @@ def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, jo
         table.complete(claim, completed(job))
     assert table.delete(job.id, job.photo_id)
     assert not table.delete(job.id, job.photo_id)
-    assert not client.hexists(UNDERWAY, job.submitter)
-    assert not table.accept(job).new
+    assert not client.hexists(UNFINISHED_BY_SUBMITTER, job.submitter)
+    assert not table.accept(job).is_new
     assert table.claim(job, "w") is None
     if claim:
-        assert not table.progress(claim, "f", 0.5)
+        assert not table.record_progress(claim, "f", 0.5)
         assert table.complete(claim, completed(job)) is None
     shown = Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0)
     assert not table.show(shown)
-    assert table.state(job.id) is State.DELETED
-    assert table.entry(job.id) is None  # nothing tells any longer whose photo it was
+    assert table.get_state(job.id) is State.DELETED
+    assert table.get_record(job.id) is None  # nothing tells any longer whose photo it was
 
 
 def test_no_event_slips_past_approval_once_it_is_asked_for(table: JobTable, client: redis.Redis, job: Job) -> None:
@@ -349,12 +356,12 @@ def test_no_event_slips_past_approval_once_it_is_asked_for(table: JobTable, clie
         while client.xlen(STREAM) < 200:
             pass
         for approval in (True, False, True):
-            steer(client, approval=approval)
+            update_runtime_settings(client, approval=approval)
         list(done)
     approval, held_jobs, seen = False, set[str](), 0
     steered = iter((True, False, True))
-    for recorded in EventReader(client).read(count=10_000):
-        if isinstance(recorded.event, Steered):
+    for recorded in EventReader(client).read(max_events=10_000):
+        if isinstance(recorded.event, RuntimeSettingsChanged):
             approval = next(steered)
             continue
         job_id = recorded.event.job_id  # type: ignore[union-attr]

@@ -11,10 +11,10 @@ SETUP = """
 import logging, warnings
 from redis.exceptions import ConnectionError
 from shared.errors import ArtDreamError
-from shared.monitoring.logs import about, configure
+from shared.monitoring.logs import bind_job_id, configure_logging
 from shared.settings import Settings
 settings = Settings.read()
-configure(settings, "worker")
+configure_logging(settings, "worker")
 log = logging.getLogger("worker.jobs.processor")
 """
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe, parse_recipe, recipe_names
+from shared.recipe.recipe import DEFAULT_RECIPE, list_recipe_names, load_recipe, parse_recipe
 
 GOOD = """
 name = "mine"
@@ -17,9 +17,9 @@ layers = { block8 = 1.0 }
 
 
 def test_every_bundled_recipe_is_valid_and_named_as_its_file() -> None:
-    assert recipe_names()[0] == DEFAULT_RECIPE
-    assert len(recipe_names()) >= 12
-    for name in recipe_names():
+    assert list_recipe_names()[0] == DEFAULT_RECIPE
+    assert len(list_recipe_names()) >= 12
+    for name in list_recipe_names():
         assert load_recipe(name).name == name
 
 
@@ -75,7 +75,7 @@ def test_what_a_guest_cannot_see_in_the_picture_does_not_make_another_job() -> N
 
 
 def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
-    for name in recipe_names():
+    for name in list_recipe_names():
         recipe = load_recipe(name)
         if recipe.network != "lite":
             assert recipe.stand_in

@@ -15,12 +15,12 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from shared.broker.client import AWAY, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.settings import BROKER_FILE, Settings
-from shared.ssh.broker_tunnel import reached
+from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.ssh.connection import Account
-from shared.ssh.port_forward import Forward
+from shared.ssh.port_forward import PortForward
 from tests.servers import Sshd, forked, until
 from tests.stack import free_port
 
@@ -63,7 +63,7 @@ def echo() -> Iterator[int]:
 
 
 def test_a_broker_behind_the_ssh_host_is_reached(far: Settings, settings: Settings) -> None:
-    with reached(far) as near:
+    with open_broker_tunnel(far) as near:
         assert near.broker != far.broker
         assert near.ssh is None
         with connect(near.broker) as through, connect(settings.broker) as straight:
@@ -75,19 +75,21 @@ def test_a_broker_behind_the_ssh_host_is_reached(far: Settings, settings: Settin
 
 
 def test_without_an_ssh_host_nothing_changes(settings: Settings) -> None:
-    with reached(settings) as near:
+    with open_broker_tunnel(settings) as near:
         assert near is settings
 
 
 def test_the_broker_of_the_stack_on_this_machine_is_not_looked_for_elsewhere(far: Settings) -> None:
     far.data.mkdir()
     (far.data / BROKER_FILE).write_text(far.broker)
-    with reached(far) as near:
+    with open_broker_tunnel(far) as near:
         assert near is far
 
 
 def test_the_brokers_password_goes_along(far: Settings) -> None:
-    with reached(far.model_copy(update={"broker_url": SecretStr("redis://:hush%40hush@10.0.0.7/3")})) as near:
+    with open_broker_tunnel(
+        far.model_copy(update={"broker_url": SecretStr("redis://:hush%40hush@10.0.0.7/3")})
+    ) as near:
         assert near.broker.startswith("redis://:hush%40hush@127.0.0.1:")
         assert near.broker.endswith("/3")
 
@@ -99,7 +101,7 @@ def test_a_host_that_is_not_known_is_refused_with_the_command_that_accepts_it(fa
     assert not sshd.known_hosts.exists()
     command = str(told.value).split("`")[-2]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    with reached(far) as near, connect(near.broker) as client:
+    with open_broker_tunnel(far) as near, connect(near.broker) as client:
         assert client.ping()
 
 
@@ -140,20 +142,20 @@ def test_a_password_in_the_address_is_refused_and_not_shown(far: Settings) -> No
 
 def test_a_host_that_is_down_at_the_start_is_waited_for(far: Settings, sshd: Sshd) -> None:
     sshd.stop()
-    with reached(far) as near, connect(near.broker) as client:
-        with pytest.raises(AWAY):
+    with open_broker_tunnel(far) as near, connect(near.broker) as client:
+        with pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
         sshd.start()
         until(lambda: _answers(client), "the broker answers once the host is up")
 
 
 def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(far: Settings, sshd: Sshd) -> None:
-    with reached(far) as near, connect(near.broker) as client:
+    with open_broker_tunnel(far) as near, connect(near.broker) as client:
         client.set("word", "kept")
         sshd.cut()
         until(lambda: _answers(client), "the broker answers after a cut")
         sshd.stop()
-        with pytest.raises(AWAY):
+        with pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
         sshd.start()
         until(lambda: _answers(client), "the broker answers after a restart")
@@ -161,7 +163,7 @@ def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(far
 
 
 def test_a_host_that_falls_silent_is_given_up_in_time(sshd: Sshd, echo: int) -> None:
-    with Forward(_account(sshd), ("127.0.0.1", echo), beat=0.2, silence=0.8) as forward:
+    with PortForward(_account(sshd), ("127.0.0.1", echo), probe_interval=0.2, probe_timeout=0.8) as forward:
         with socket.create_connection(("127.0.0.1", forward.port), 10) as near:
             near.sendall(b"word")
             assert near.recv(4) == b"word"
@@ -169,14 +171,14 @@ def test_a_host_that_falls_silent_is_given_up_in_time(sshd: Sshd, echo: int) -> 
             before = time.monotonic()
             assert near.recv(4) == b""
             assert time.monotonic() - before < 3
-            assert not forward.up
+            assert not forward.is_connected
         sshd.resume()
-        until(lambda: forward.up, "the connection stands again")
+        until(lambda: forward.is_connected, "the connection stands again")
         assert _said_back(forward.port, b"word") == b"word"
 
 
 def test_much_goes_through_whole_on_many_channels_at_once(sshd: Sshd, echo: int) -> None:
-    with Forward(_account(sshd), ("127.0.0.1", echo)) as forward, ThreadPoolExecutor(20) as pool:
+    with PortForward(_account(sshd), ("127.0.0.1", echo)) as forward, ThreadPoolExecutor(20) as pool:
         loads = [os.urandom(LOAD // 20) for _ in range(20)]
         for load, heard in zip(loads, pool.map(lambda load: _said_back(forward.port, load), loads), strict=True):
             assert hashlib.sha256(heard).digest() == hashlib.sha256(load).digest()
@@ -185,7 +187,7 @@ def test_much_goes_through_whole_on_many_channels_at_once(sshd: Sshd, echo: int)
 
 def test_a_target_that_refuses_is_told_once_and_hung_up_on(sshd: Sshd, caplog: pytest.LogCaptureFixture) -> None:
     nowhere = free_port()
-    with Forward(_account(sshd), ("127.0.0.1", nowhere)) as forward:
+    with PortForward(_account(sshd), ("127.0.0.1", nowhere)) as forward:
         assert [_said_back(forward.port, b"") for _ in range(3)] == [b""] * 3
     assert [record.message for record in caplog.records] == [
         f"The SSH host {sshd.address} cannot reach 127.0.0.1:{nowhere} (Connect failed)"
@@ -193,14 +195,14 @@ def test_a_target_that_refuses_is_told_once_and_hung_up_on(sshd: Sshd, caplog: p
 
 
 def test_nothing_stays_behind(far: Settings, sshd: Sshd) -> None:
-    with reached(far) as near, connect(near.broker) as client:
+    with open_broker_tunnel(far) as near, connect(near.broker) as client:
         client.ping()
     until(lambda: not sshd.sessions(), "the host serves nobody")
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("forward")], "no thread is left")
 
 
 def test_clients_are_hung_up_on_although_a_forked_child_holds_all_open(far: Settings, sshd: Sshd) -> None:
-    with reached(far) as near:
+    with open_broker_tunnel(far) as near:
         port = int(near.broker.rpartition(":")[2].partition("/")[0])
         with socket.create_connection(("127.0.0.1", port), 10) as held:
             held.sendall(b"PING\r\n")
@@ -211,7 +213,7 @@ def test_clients_are_hung_up_on_although_a_forked_child_holds_all_open(far: Sett
 
 
 def _enter(settings: Settings) -> None:
-    with reached(settings):
+    with open_broker_tunnel(settings):
         pytest.fail("it was entered")
 
 
@@ -222,7 +224,7 @@ def _account(sshd: Sshd) -> Account:
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
-    except AWAY:
+    except BROKER_UNAVAILABLE:
         return False
 
 

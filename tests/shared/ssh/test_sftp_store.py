@@ -14,7 +14,7 @@ import pytest
 
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from shared.ssh.sftp_store import SftpFolder
+from shared.ssh.sftp_store import SftpBackend
 from shared.storage.object_names import dream_name, frame_name, photo_name
 from shared.storage.store import Store, StoreError
 from tests.servers import Sshd, until
@@ -40,16 +40,16 @@ def url(sshd: Sshd, folder: Path) -> str:
 def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) -> None:
     store = Store(url)
     assert store.get(photo_name("ab")) is None
-    assert list(store.entries("")) == []
+    assert list(store.list_objects("")) == []
     store.put(photo_name("ab"), b"pixels")
     store.put(photo_name("ab"), b"other pixels")
     store.put(frame_name("job", 1), b"")
     store.put(dream_name("job"), b"dream")
     assert Store(url).get(photo_name("ab")) == b"other pixels"
     assert asyncio.run(store.get_async(frame_name("job", 1))) == b""
-    assert {entry.name for entry in store.entries("dreams/")} == {dream_name("job"), frame_name("job", 1)}
-    assert len(list(store.entries(""))) == 3
-    assert store.link(photo_name("ab"), 60) is None
+    assert {entry.name for entry in store.list_objects("dreams/")} == {dream_name("job"), frame_name("job", 1)}
+    assert len(list(store.list_objects(""))) == 3
+    assert store.presign_url(photo_name("ab"), 60) is None
     for name in (photo_name("ab"), photo_name("ab"), dream_name("job"), frame_name("job", 1)):
         store.delete(name)
     assert [path.name for path in folder.iterdir()] == [".parts"]
@@ -143,7 +143,7 @@ def test_an_upload_that_was_cut_shows_nothing_and_goes_on_where_it_was(
 
     sshd.start()
     assert store.get(photo_name("ab")) is None
-    assert list(store.entries("")) == []
+    assert list(store.list_objects("")) == []
 
     sent = _count_what_is_sent(monkeypatch)
     store.put(photo_name("ab"), data)
@@ -175,7 +175,7 @@ def test_what_nobody_finished_is_swept_away_after_a_day(url: str, folder: Path) 
 
 
 def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: Sshd) -> None:
-    place = SftpFolder(url, silence=0.5)
+    place = SftpBackend(url, timeout=0.5)
     place.put(photo_name("ab"), b"pixels", "image/jpeg")
     sshd.hang()
     resume = threading.Timer(1.0, sshd.resume)

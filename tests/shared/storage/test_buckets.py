@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.storage.backends import PIECE, Bucket
+from shared.storage.backends import PART_SIZE_BYTES, ObstoreBackend
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
@@ -25,7 +25,7 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     store.put(photo_name("ab"), b"pixels")
     store.put(dream_name("job"), b"dream")
     assert store.get(photo_name("ab")) == asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
-    (entry,) = store.entries("dreams/")
+    (entry,) = store.list_objects("dreams/")
     assert entry.name == dream_name("job")
     assert entry.size == len(b"dream")
     assert abs(datetime.now(UTC) - entry.modified) < timedelta(seconds=60)
@@ -46,14 +46,14 @@ def test_a_large_object_goes_up_in_parts_and_comes_down_into_a_file(s3: S3Server
 def test_anyone_can_read_by_a_link_until_it_ends(s3: S3Server) -> None:
     store = Store(s3.url)
     store.put(photo_name("ab"), b"pixels")
-    link = store.link(photo_name("ab"), 600)
+    link = store.presign_url(photo_name("ab"), 600)
     assert link is not None
     with urllib.request.urlopen(link) as response:
         assert (response.read(), response.headers["Content-Type"]) == (b"pixels", "image/jpeg")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(link.replace("ab.jpg", "cd.jpg"))
     assert s3.secret not in link
-    longest = store.link(photo_name("ab"), 365 * 24 * 3600)
+    longest = store.presign_url(photo_name("ab"), 365 * 24 * 3600)
     assert longest is not None
     assert parse_qs(urlsplit(longest).query)["X-Amz-Expires"] == ["604800"]
 
@@ -82,7 +82,7 @@ def test_wrong_keys_are_told_without_the_keys(s3: S3Server, monkeypatch: pytest.
         lambda: store.put(photo_name("ab"), b"x"),
         lambda: store.get(photo_name("ab")),
         lambda: store.delete(photo_name("ab")),
-        lambda: list(store.entries("photos/")),
+        lambda: list(store.list_objects("photos/")),
     ):
         with pytest.raises(StoreError, match=r"403 Forbidden \(The request signature") as told:
             call()
@@ -96,7 +96,7 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server
     for call in (
         lambda: store.put(photo_name("ab"), b"x"),
         lambda: store.get(photo_name("ab")),
-        lambda: list(store.entries("photos/")),
+        lambda: list(store.list_objects("photos/")),
     ):
         with pytest.raises(
             StoreError, match=r"s3://another/prefix: 404 Not Found \(The specified bucket does not exist"
@@ -115,8 +115,8 @@ def test_what_is_damaged_on_its_way_is_not_taken_for_written(
 
 
 def test_what_arrived_whole_is_not_read_back(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Bucket, "get", lambda *_: pytest.fail("it was read back"))
-    for size in (0, 6, PIECE, PIECE + 1):
+    monkeypatch.setattr(ObstoreBackend, "get", lambda *_: pytest.fail("it was read back"))
+    for size in (0, 6, PART_SIZE_BYTES, PART_SIZE_BYTES + 1):
         Store(s3.url).put(photo_name("ab"), bytes(size))
 
 
@@ -130,7 +130,7 @@ def test_memory_is_the_same_for_all_of_a_process() -> None:
     Store("memory://here").put(photo_name("ab"), b"pixels")
     assert Store("memory://here").get(photo_name("ab")) == b"pixels"
     assert Store("memory://there").get(photo_name("ab")) is None
-    assert Store("memory://here").link(photo_name("ab"), 60) is None
+    assert Store("memory://here").presign_url(photo_name("ab"), 60) is None
 
 
 def test_google_and_azure_are_opened_and_sign_with_what_the_environment_says(
@@ -138,12 +138,12 @@ def test_google_and_azure_are_opened_and_sign_with_what_the_environment_says(
 ) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "wall")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "aHVzaGh1c2g=")
-    link = Store("az://container/prefix").link(photo_name("ab"), 60)
+    link = Store("az://container/prefix").presign_url(photo_name("ab"), 60)
     assert link is not None
     assert urlsplit(link)[:3] == ("https", "wall.blob.core.windows.net", "/container/prefix/photos/ab.jpg")
 
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(_google_account(tmp_path)))
-    link = Store("gs://bucket/prefix").link(photo_name("ab"), 60)
+    link = Store("gs://bucket/prefix").presign_url(photo_name("ab"), 60)
     assert link is not None
     assert urlsplit(link)[:3] == ("https", "storage.googleapis.com", "/bucket/prefix/photos/ab.jpg")
 

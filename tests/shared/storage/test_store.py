@@ -11,7 +11,7 @@ from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
-    frames_folder,
+    frames_prefix,
     photo_name,
     preview_name,
     sidecar_name,
@@ -42,18 +42,18 @@ def test_what_is_removed_leaves_nothing(store: Store, settings: Settings) -> Non
 def test_a_listing_names_what_was_put_under_a_folder(store: Store) -> None:
     for name in (dream_name("a"), sidecar_name("a"), frame_name("a", 3), photo_name("b")):
         store.put(name, b"x")
-    assert {entry.name for entry in store.entries("dreams/")} == {
+    assert {entry.name for entry in store.list_objects("dreams/")} == {
         "dreams/a/dream.jpg",
         "dreams/a/dream.json",
         "dreams/a/frames/03.jpg",
     }
-    assert list(store.entries("nothing/")) == []
+    assert list(store.list_objects("nothing/")) == []
 
 
 def test_the_frames_of_a_dream_are_found_in_their_folder_and_nothing_else_is(store: Store) -> None:
     for name in (frame_name("a", 0), frame_name("a", 12), dream_name("a"), frame_name("b", 0)):
         store.put(name, b"x")
-    assert {entry.name for entry in store.entries(frames_folder("a"))} == {frame_name("a", 0), frame_name("a", 12)}
+    assert {entry.name for entry in store.list_objects(frames_prefix("a"))} == {frame_name("a", 0), frame_name("a", 12)}
 
 
 def test_clips_can_be_kept(store: Store) -> None:
@@ -73,7 +73,7 @@ def test_an_object_is_copied_into_a_file_whole_or_not_at_all(store: Store, tmp_p
 
 def test_a_folder_has_no_links(store: Store) -> None:
     store.put(photo_name("ab"), b"pixels")
-    assert store.link(photo_name("ab"), 60) is None
+    assert store.presign_url(photo_name("ab"), 60) is None
 
 
 def test_a_store_outlives_its_process(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_a_link_leads_to_outside_is_not_in_the_store(store: Store, settings
     assert asyncio.run(store.get_async("references/mine/file.jpg")) is None
     assert not store.fetch("references/mine/file.jpg", tmp_path / "copy")
     assert store.get("references/mine/again.jpg") == b"own"
-    assert {entry.name for entry in store.entries("references/")} == {
+    assert {entry.name for entry in store.list_objects("references/")} == {
         "references/mine/a.jpg",
         "references/mine/again.jpg",
     }

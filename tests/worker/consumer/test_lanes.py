@@ -11,9 +11,9 @@ from urllib.request import urlopen
 import pytest
 
 from shared.jobs.job import Lane
-from shared.jobs.queue import waiting
-from shared.monitoring.exporter import CONSUMES
-from shared.monitoring.heartbeat import Register
+from shared.jobs.queue import count_queued
+from shared.monitoring.exporter import CONSUMING_PATH
+from shared.monitoring.heartbeat import HeartbeatRegistry
 from tests.fault.installation import Site, Worker
 from tests.stack import free_port
 from worker.consumer.liveness import Pulse
@@ -62,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def consumes(port: int) -> int:
     """Return what a probe would see."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}{CONSUMES}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}{CONSUMING_PATH}", timeout=5) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
@@ -79,10 +79,10 @@ def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(site: Site, tmp
     site.until(lambda: site.ended(batch))
     with pytest.raises(AssertionError):
         site.until(lambda: site.started(live), patience=2 * HUNGER)
-    assert waiting(site.client, Lane.LIVE) == 1
+    assert count_queued(site.client, Lane.LIVE) == 1
     assert (worker.pid, worker.child.pid) == (parent, child)
     assert consumes(port) == 200
-    assert [one.lanes for one in Register(site.client).present()] == [("batch",)]
+    assert [one.lanes for one in HeartbeatRegistry(site.client).list_heartbeats()] == [("batch",)]
     other = site.start_worker(command=(*WORKER, "--lane", "live"), wait=False)
     site.until(lambda: site.ended(live))
     site.verify()

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import Recipe, load_recipe, recipe_names
+from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 from worker.backend import traces
 from worker.dreamer import Frame
 from worker.dreaming.engine import Engine
@@ -21,7 +21,7 @@ from worker.networks.network import to_picture
 Pixels = NDArray[np.uint8]
 
 #: Recipes whose network's weights have to be fetched.
-FETCHED = {name for name in recipe_names() if load_recipe(name).network != "lite"}
+FETCHED = {name for name in list_recipe_names() if load_recipe(name).network != "lite"}
 
 NETWORKS = Networks(Path("/nowhere"))
 ENGINE = Engine(NETWORKS, References())
@@ -93,7 +93,7 @@ def emerging(name: str) -> list[Frame]:
 
 
 def test_no_two_recipes_dream_alike() -> None:
-    dreams = [emerging(name)[-1].pixels for name in recipe_names() if name not in FETCHED]
+    dreams = [emerging(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED]
     apart = [difference(one, other) for index, one in enumerate(dreams) for other in dreams[:index]]
     assert len(dreams) >= 12
     assert min(apart) > 2
@@ -138,7 +138,7 @@ def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
     assert difference(frames[-1].pixels, photo) > difference(frames[0].pixels, photo) > 0
 
 
-@pytest.mark.parametrize("name", sorted(set(recipe_names()) - FETCHED))
+@pytest.mark.parametrize("name", sorted(set(list_recipe_names()) - FETCHED))
 def test_a_guest_sees_a_frame_for_every_octave_the_first_of_them_early(name: str) -> None:
     frames = emerging(name)
     assert len(frames) >= min(load_recipe(name).ascent.octaves, 3)

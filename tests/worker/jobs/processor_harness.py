@@ -13,9 +13,9 @@ import redis
 from producer.decoding.convert import convert
 from shared.jobs.events import Completed, EventReader, Failed
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import celery_app, lists, submit
+from shared.jobs.queue import create_celery_app, queue_keys, submit
 from shared.jobs.table import JobTable
-from shared.monitoring.heartbeat import Part, Register
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
@@ -77,7 +77,7 @@ class House:
         recipe = str(write_recipe(settings.data.parent))
         self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": recipe})
         self.client, self.table = client, JobTable(client)
-        self.app, self.store = celery_app(settings), Store(settings.store)
+        self.app, self.store = create_celery_app(settings), Store(settings.store)
         self.dreamer = Watched(engine)
         self.studio = Studio(self.settings, "w-1", self.dreamer)
 
@@ -92,7 +92,7 @@ class House:
 
     def deliver(self, job: Job) -> None:
         """Work at a job of a batch whose message was the next, as Celery does."""
-        self.client.rpop(lists(job.lane)[-1])
+        self.client.rpop(queue_keys(job.lane)[-1])
         self.studio.work(job)
 
     @contextmanager
@@ -101,11 +101,15 @@ class House:
         command = [sys.executable, "-m", "artdream", "worker", *options]
         with (folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                command, env={**os.environ, **self.settings.environment()}, stdout=log, stderr=log
+                command, env={**os.environ, **self.settings.to_environment()}, stdout=log, stderr=log
             )
         try:
-            register = Register(self.client)
-            until(lambda: any(p.state == "ready" for p in register.present() if p.part is Part.WORKER), "warm", 120)
+            register = HeartbeatRegistry(self.client)
+            until(
+                lambda: any(p.state == "ready" for p in register.list_heartbeats() if p.part is Component.WORKER),
+                "warm",
+                120,
+            )
             yield psutil.Process(worker.pid)
         finally:
             worker.terminate()
@@ -113,8 +117,8 @@ class House:
 
     def ends(self) -> list[str]:
         """Name the jobs that ended, in their order."""
-        events = [recorded.event for recorded in EventReader(self.client).read(count=10_000)]
+        events = [recorded.event for recorded in EventReader(self.client).read(max_events=10_000)]
         return [event.job_id for event in events if isinstance(event, (Completed, Failed))]
 
     def states(self, jobs: list[Job]) -> list[State | None]:
-        return self.table.states([job.id for job in jobs])
+        return self.table.get_states([job.id for job in jobs])

@@ -7,7 +7,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from shared.jobs.events import Completed, EventReader, Failed, Progress
 from shared.jobs.job import Lane, State
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
@@ -20,9 +20,9 @@ def test_what_waits_is_dreamt_with_the_first_in_one_ascent_and_each_is_completed
     house.deliver(jobs[0])
     assert house.dreamer.ascents == [4]
     assert house.states(jobs) == [State.COMPLETED] * 4 + [State.QUEUED] * 2
-    assert waiting(house.client, Lane.BATCH) == 2
+    assert count_queued(house.client, Lane.BATCH) == 2
     assert len({house.store.get(dream_name(job.id)) for job in jobs[:4]}) == 4
-    events = [recorded.event for recorded in EventReader(house.client).read(count=1000)]
+    events = [recorded.event for recorded in EventReader(house.client).read(max_events=1000)]
     for job in jobs[:4]:
         sidecar = read_sidecar(house.store, job.id)
         assert sidecar
@@ -68,7 +68,7 @@ def test_a_photo_that_is_gone_fails_alone(house: House) -> None:
     house.store.delete(photo_name(jobs[1].photo_id))
     house.deliver(jobs[0])
     assert house.states(jobs) == [State.COMPLETED, State.FAILED, State.COMPLETED]
-    failed = [r.event for r in EventReader(house.client).read(count=1000) if isinstance(r.event, Failed)]
+    failed = [r.event for r in EventReader(house.client).read(max_events=1000) if isinstance(r.event, Failed)]
     assert [event.job_id for event in failed] == [jobs[1].id]
 
 
@@ -96,7 +96,7 @@ def test_a_job_that_a_worker_died_of_takes_nobody_with_it(house: House) -> None:
     jobs = [house.submit(number) for number in range(4)]
     for dangerous in (jobs[0], jobs[2]):
         assert house.table.claim(dangerous, "w-9")
-        house.table.take_back(dangerous.id, holder="w-9")
+        house.table.requeue(dangerous.id, dead_worker="w-9")
     house.deliver(jobs[1])
     assert house.dreamer.ascents == [2]
     assert house.states(jobs) == [State.ACCEPTED, State.COMPLETED, State.ACCEPTED, State.COMPLETED]
@@ -114,8 +114,8 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(house: House) -> None:
     with pytest.raises(HandedBack):  # upon which Celery puts the first one's message back
         house.deliver(jobs[0])
     assert house.states(jobs) == [State.QUEUED] * 4
-    assert waiting(house.client, Lane.BATCH) == 3
-    assert house.table.starts([job.id for job in jobs]) == [0] * 4
+    assert count_queued(house.client, Lane.BATCH) == 3
+    assert house.table.count_attempts([job.id for job in jobs]) == [0] * 4
 
 
 def test_a_killed_worker_s_company_is_dreamt_once_by_the_next(house: House, tmp_path: Path) -> None:

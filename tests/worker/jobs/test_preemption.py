@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import waiting
+from shared.jobs.queue import count_queued
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
@@ -36,7 +36,7 @@ def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_
     batch, guests = with_guests(house, 2)
     assert house.ends() == [*(guest.id for guest in guests), batch.id]
     assert house.dreamer.ascents == [1, 1, 1]
-    assert waiting(house.client, Lane.LIVE) == 0
+    assert count_queued(house.client, Lane.LIVE) == 0
     with Image.open(io.BytesIO(house.store.get(photo_name(batch.photo_id)) or b"")) as photo:
         undisturbed = house.dreamer.dream(np.asarray(photo), batch.recipe, seed=batch.seed)
     assert house.store.get(dream_name(batch.id)) == jpeg(undisturbed.pixels)
@@ -89,13 +89,13 @@ def test_a_photo_that_a_worker_died_of_is_not_let_in_between(house: House) -> No
     def come() -> None:
         guests.append(house.submit(1, lane=Lane.LIVE))
         assert house.table.claim(guests[0], "w-9")
-        house.table.take_back(guests[0].id, holder="w-9")
+        house.table.requeue(guests[0].id, dead_worker="w-9")
 
     guests: list[Job] = []
     house.dreamer.amid = come
     house.deliver(batch := house.submit(0))
     assert house.states([batch, *guests]) == [State.COMPLETED, State.ACCEPTED]
-    assert waiting(house.client, Lane.LIVE) == 1
+    assert count_queued(house.client, Lane.LIVE) == 1
 
 
 def test_a_guest_s_photo_that_is_gone_ends_alone(house: House) -> None:
@@ -127,8 +127,8 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(house: H
     with pytest.raises(HandedBack):  # upon which Celery puts the batch's message back
         house.deliver(batch)
     assert house.states([batch, *guests]) == [State.QUEUED] * 2
-    assert (waiting(house.client, Lane.LIVE), waiting(house.client, Lane.BATCH)) == (1, 0)
-    assert house.table.starts([batch.id, guests[0].id]) == [0, 0]
+    assert (count_queued(house.client, Lane.LIVE), count_queued(house.client, Lane.BATCH)) == (1, 0)
+    assert house.table.count_attempts([batch.id, guests[0].id]) == [0, 0]
 
 
 def test_guests_do_not_take_the_time_that_a_batch_s_dream_needs(house: House) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.art_map import ArtMap
 from shared.errors import ArtDreamError
-from shared.recipe.painters import NETWORK, PAINTERS
+from shared.recipe.painters import BUNDLED_NETWORK, PAINTERS
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.store import Store
 from tests.pictures import colours, jpeg
@@ -38,7 +38,7 @@ def test_it_is_small_and_knows_the_painters_that_have_recipes() -> None:
     assert card.score.top1 >= 0.78
     assert (FOLDER / "network.keras").stat().st_size <= 12e6
     told = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert NETWORKS.load(NETWORK).digest in told
+    assert NETWORKS.load(BUNDLED_NETWORK).digest in told
     assert card.lesson is not None
     assert card.lesson.command in told
 
@@ -51,7 +51,7 @@ def test_a_dream_of_a_painter_is_more_of_that_painter_and_comes_nearer_on_the_ma
     assert verdict.dream > 0.5
     assert verdict.photo < 0.1
     assert dreamt.place is not None
-    atlas = NETWORKS.atlas(NETWORK)
+    atlas = NETWORKS.atlas(BUNDLED_NETWORK)
     assert atlas is not None
     home = np.median(atlas.places[atlas.artist == PAINTERS.index(verdict.name)], axis=0)
     before, after = (np.linalg.norm(np.array(place) - home) for place in (dreamt.place.photo, dreamt.place.dream))
@@ -72,7 +72,7 @@ def test_the_map_is_put_into_a_store_that_has_none(tmp_path: Path) -> None:
     assert content is not None
     shown = ArtMap.model_validate_json(content)
     assert shown.artists == PAINTERS
-    assert shown.network == NETWORK
+    assert shown.network == BUNDLED_NETWORK
     assert set(shown.picture) == {""}
     store.put("networks/masters/map.json", b"{}")  # somebody's own
     Networks(tmp_path, store).offer_maps()

@@ -8,8 +8,8 @@ import pytest
 from keras.applications import inception_v3, vgg19
 
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import LONG_SIDES, canvases
-from shared.recipe.recipe import Ascent
+from shared.recipe.canvas import LONG_SIDES, list_canvases
+from shared.recipe.recipe import AscentConfig
 from tests.worker.networks.keras_models import pictures, published, randomised, saved
 from worker.dreaming.octaves import octaves
 from worker.networks import Networks
@@ -107,9 +107,9 @@ def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(shelf: Shelf) -> N
     assert {name: networks.load(name).smallest for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
     inception = networks.load("inception_v3")
     assert inception.smallest == 112
-    ascent = Ascent(octaves=8, octave_scale=1.2)
+    ascent = AscentConfig(octaves=8, octave_scale=1.2)
     for side in LONG_SIDES:
-        for canvas in canvases(side):
+        for canvas in list_canvases(side):
             for octave in octaves(canvas.height, canvas.width, ascent, inception.smallest):
                 assert min(octave.height, octave.width) >= 107
 
