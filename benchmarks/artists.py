@@ -23,7 +23,7 @@ from shared.recipe.painters import PAINTERS, slugify_painter
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from worker.dreaming.engine import Engine
-from worker.dreaming.reference_images import References
+from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import Network
 
 #: Artists of those that the bundled network knows: every so many in the order of their names.
@@ -32,7 +32,7 @@ ARTISTS, EVERY = 20, len(PAINTERS) / 20
 
 def rank(judge: Network, pixels: np.ndarray, artist: str) -> int:
     """Return at which place a judge names an artist for a picture, from 1."""
-    seen = judge.probabilities(pixels)
+    seen = judge.predict_probabilities(pixels)
     return 1 + int(np.sum(seen > seen[judge.class_index(artist)]))
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     chosen = parser.parse_args()
     settings = Settings.read()
     networks = networks_of(settings)
-    judge, engine = networks.load(chosen.judge), Engine(networks, References())
+    judge, engine = networks.load(chosen.judge), Engine(networks, ReferenceImages())
     artists = [PAINTERS[int(index * EVERY)] for index in range(ARTISTS)]
     files = sorted(path for path in chosen.photos.iterdir() if path.suffix.lower() in (".jpg", ".heic"))[: chosen.count]
     before, after, own, seconds, cells = [], [], [], [], []
@@ -61,7 +61,7 @@ def main() -> None:
             seconds.append(time.perf_counter() - started)
             before.append(rank(judge, photo, artist))
             after.append(rank(judge, dreamt.pixels, artist))
-            own.append(dreamt.verdicts[0].dream)
+            own.append(dreamt.class_probabilities[0].dream)
             if number == 0:
                 cells.append(Cell(artist, f"the judge’s number {after[-1]}", dreamt.pixels))
     found = {

@@ -13,8 +13,8 @@ from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
 from benchmarks.timing import best
 from shared.recipe.canvas import choose_canvas
 from shared.recipe.recipe import AscentConfig
-from worker.backend import compiled, traces, value_and_gradient
-from worker.dreaming.octaves import Octave, octaves
+from worker.backend import compile_function, count_traces, value_and_gradient
+from worker.dreaming.octaves import Octave, list_octaves
 from worker.networks.network import Network, to_picture
 
 #: Long side of the canvas, and a photo for it.
@@ -23,7 +23,7 @@ CANVAS, SIZE = 640, (1024, 768)
 
 def bare(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None]:
     """Return what asks a network as often as a dream does, for value and gradient at each octave, and nothing else."""
-    features = network.features(LAYERS[network.name])
+    features = network.feature_extractor(LAYERS[network.name])
 
     def score(picture: Any) -> Any:
         return sum(ops.mean(ops.square(seen)) for seen in features(picture).values())
@@ -31,7 +31,7 @@ def bare(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None
     def look(picture: Any) -> tuple[Any, Any]:
         return value_and_gradient(score, picture)
 
-    call = compiled(look, takes=[((None, None, None, 3), "float32")], reads=features)
+    call = compile_function(look, input_specs=[((None, None, None, 3), "float32")], model=features)
     pictures = [ops.convert_to_tensor(to_picture(photo(size.width, size.height))) for size in sizes]
 
     def run() -> None:
@@ -59,12 +59,12 @@ def measure(folder: Path, *, rounds: int) -> None:
 
         candidates[f"{name} dream"] = dream
         network = loaded.load(name)
-        sizes = octaves(canvas.height, canvas.width, ascent, network.smallest)
+        sizes = list_octaves(canvas.height, canvas.width, ascent, network.min_side)
         candidates[f"{name} bare"] = bare(network, sizes, ascent.steps)
     taken = best(candidates, rounds)
-    traced = traces()
+    traced = count_traces()
     ours.dream(np.flip(picture, 1), recipe_on("lite", CANVAS, ascent), seed=1)
-    compiled_again = traces() - traced
+    compiled_again = count_traces() - traced
 
     rows = []
     for name in ("lite", "inception_v3"):

@@ -139,14 +139,14 @@ def measure_store(folder: Path) -> Figures:
 
 
 def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
-    from worker.app import engine
-    from worker.jobs.processor import Studio
+    from worker.app import make_engine
+    from worker.jobs.processor import JobProcessor
 
     store, app, recipe = Store(settings.store), create_celery_app(settings), load_recipe("animals")
     client = connect(settings.broker)
-    table, dreamer = JobTable(client), engine(settings)
-    studio = Studio(settings, "worker", dreamer)
-    dreamer.warm(recipe)
+    table, dreamer = JobTable(client), make_engine(settings)
+    studio = JobProcessor(settings, "worker", dreamer)
+    dreamer.warm_up(recipe)
     asked.clear()  # the maps, once for each worker
     photos = [convert(jpeg(colours(number, (1600, 1200)))) for number in range(DREAMS)]
     for photo in photos:
@@ -154,7 +154,7 @@ def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
     producer, jobs = Counter(asked), [Job(photo_id=photo.photo_id, recipe=recipe) for photo in photos]
     for job in jobs:
         submit(app, table, job)
-        studio.work(job)
+        studio.process(job)
     deadline = time.monotonic() + CLIPS
     while not all((folder / zoom_name(job.id)).exists() for job in jobs):
         if time.monotonic() > deadline:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from shared.recipe.recipe import list_recipe_names
-from worker.quiet_import import importing
+from worker.quiet_import import quiet_import
 
 SECTIONS = ("tutorial", "peak", "lite", "recipes")
 
@@ -23,7 +23,7 @@ def main() -> None:
     if unknown := set(chosen.sections) - set(SECTIONS):
         parser.error(f"there is no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
     sections = chosen.sections or SECTIONS
-    with importing():
+    with quiet_import():
         from benchmarks import bundled, peak, recipes, tutorial
         from benchmarks.subjects import make_weights
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:

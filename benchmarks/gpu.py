@@ -15,7 +15,7 @@ from typing import Any, Literal
 from benchmarks.report import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import list_recipe_names, load_recipe
-from worker.quiet_import import importing
+from worker.quiet_import import quiet_import
 
 Precision = Literal["bfloat16", "float32"]
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--no-networks", action="store_true", help="recipes only")
     chosen = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    with importing():
+    with quiet_import():
         from benchmarks.subjects import make_weights
     print(device())
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:

@@ -136,7 +136,7 @@ def main() -> None:
     if chosen.work:
         from worker.app import run
 
-        run(Settings.read(), dreamer=lambda _: Sleeper())
+        run(Settings.read(), make_dreamer=lambda _: Sleeper())
         return
     line = Line(loss=chosen.loss)
     facts: dict[str, Any] = {"line": vars(line), "store": chosen.store, "dream": DREAM}

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from benchmarks.report import publish
 from benchmarks.subjects import LAYERS, networks, photo
 from benchmarks.timing import seconds
-from worker.backend import compiled
+from worker.backend import compile_function
 from worker.backend.precision import Precision
-from worker.dreaming.gradient import Slope
+from worker.dreaming.gradient import ObjectiveGradient
 from worker.dreaming.objectives import layer
-from worker.dreaming.optimizers import Gradient
+from worker.dreaming.optimizers import GradientAscent
 from worker.networks.network import Network, to_picture
 
 #: Width and height of the pictures.
@@ -64,7 +64,7 @@ def convolving(precision: Precision, batch: int = 1) -> list[tuple[int, Callable
         def convolve(seen: Any, kernel: Any = kernel) -> Any:
             return ops.conv(seen, ops.convert_to_tensor(kernel), padding="same")
 
-        call = compiled(convolve, takes=[((None, None, None, channels), precision)])
+        call = compile_function(convolve, input_specs=[((None, None, None, channels), precision)])
 
         def run(call: Callable[[Any], Any] = call, seen: Any = seen) -> None:
             for _ in range(CALLS):
@@ -78,17 +78,17 @@ def convolving(precision: Precision, batch: int = 1) -> list[tuple[int, Callable
 def climbing(network: Network, pictures: NDArray[np.float32]) -> Callable[[], None]:
     """Return what takes CALLS whole steps of an ascent: jitter, network and back, normalisation, and the move."""
     first, *others = (layer(name) for name in LAYERS[network.name])
-    slope = Slope(network, sum(others, start=first), levels=3)
-    optimiser, mask = Gradient(), np.ones((1, 1, 1, 1), np.float32)
+    slope = ObjectiveGradient(network, sum(others, start=first), levels=3)
+    optimiser, mask = GradientAscent(), np.ones((1, 1, 1, 1), np.float32)
     chance = np.random.default_rng(0)
-    look = slope.over(ops.convert_to_tensor(pictures), {}, {})
+    look = slope.make_gradient_fn(ops.convert_to_tensor(pictures), {}, {})
 
     def shifted(seen: Any) -> tuple[Any, Any]:
         return look(seen, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
 
     def run() -> None:
         last: list[Any] = []
-        optimiser.climb(
+        optimiser.ascend(
             ops.convert_to_tensor(pictures), shifted, mask, [0.02] * CALLS, lambda x, _: last.__setitem__(slice(0), [x])
         )
         ops.convert_to_numpy(last[0][0, 0, 0])

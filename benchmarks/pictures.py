@@ -62,7 +62,7 @@ def _keep(screenshot: bytes, name: str) -> None:
 
 def painters() -> None:
     """Dream the sample as some painters, side by side, and as those of the rotation, for guests to choose from."""
-    photo, engine = _sample(), Engine.of(Settings(_env_file=None), None)
+    photo, engine = _sample(), Engine.from_settings(Settings(_env_file=None), None)
     cells = [Cell("The photo", "", photo)]
     for painter in SHOWN:
         cells.append(

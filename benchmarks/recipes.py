@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.report import publish
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import load_recipe
-from worker.quiet_import import importing
+from worker.quiet_import import quiet_import
 
 #: A print: its canvas, the size of the photo, the recipe that is dreamt and its steps, few as each is as the next.
 PRINT, PRINT_SIZE, PRINT_RECIPE, PRINT_STEPS = 4096, (4096, 3072), "animals", 2
@@ -41,7 +41,7 @@ def dreamt(
 
     steps: other than the recipe's own. rounds: dreams of which the fastest counts, after a short one that warms.
     """
-    with importing():
+    with quiet_import():
         from benchmarks.subjects import engine, photo
     recipe = load_recipe(name)
     steps = recipe.ascent.steps if steps is None else steps

@@ -189,7 +189,11 @@ def main() -> None:
     if chosen.work is not None:
         from worker.app import run
 
-        run(Settings.read(), lanes=chosen.lane or tuple(Lane), dreamer=lambda _: Sleeper(chosen.work, chosen.frames))
+        run(
+            Settings.read(),
+            lanes=chosen.lane or tuple(Lane),
+            make_dreamer=lambda _: Sleeper(chosen.work, chosen.frames),
+        )
         return
     figures: dict[str, Any] = {}
     with valkey() as server, tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from shared.recipe.recipe import Recipe
-from worker.dreamer import Dreamt, Frame, Pixels
+from worker.dreamer import DreamResult, Frame, Pixels
 
 #: Seconds of a dream on a GPU (what the original took), and frames that come meanwhile.
 DREAM, FRAMES = 2.5, 14
@@ -20,7 +20,7 @@ class Sleeper:
         self._seconds = seconds
         self._frames = frames
 
-    def warm(self, recipe: Recipe) -> None:
+    def warm_up(self, recipe: Recipe) -> None:
         """Nothing needs to be warm."""
 
     def dream(
@@ -30,19 +30,19 @@ class Sleeper:
         *,
         seed: int,
         on_frame: Callable[[Frame], None] | None = None,
-    ) -> Dreamt:
+    ) -> DreamResult:
         """Take as long as a GPU."""
         tell = (lambda _, frame: on_frame(frame)) if on_frame else None
-        return self.dream_together([photo], recipe, seeds=[seed], on_frame=tell)[0]
+        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=tell)[0]
 
-    def dream_together(
+    def dream_batch(
         self,
         photos: Sequence[Pixels],
         recipe: Recipe,
         *,
         seeds: Sequence[int],  # noqa: ARG002
         on_frame: Callable[[int, Frame], None] | None = None,
-    ) -> list[Dreamt]:
+    ) -> list[DreamResult]:
         """Take as long as for one."""
         pictures = [_fitted(photo, recipe.canvas) for photo in photos]
         time.sleep(self._seconds / (self._frames + 1))
@@ -51,7 +51,7 @@ class Sleeper:
                 if on_frame:
                     on_frame(index, Frame(number, (number + 1) / (self._frames + 1), pixels))
             time.sleep(self._seconds / (self._frames + 1))
-        return [Dreamt(pixels, "0" * 64, "float32") for pixels in pictures]
+        return [DreamResult(pixels, "0" * 64, "float32") for pixels in pictures]
 
 
 def _fitted(photo: Pixels, side: int) -> Pixels:

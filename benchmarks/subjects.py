@@ -19,9 +19,9 @@ from producer.decoding.convert import convert
 from shared.recipe.recipe import AscentConfig, Recipe
 from worker.backend.precision import Precision
 from worker.dreaming.engine import Engine
-from worker.dreaming.reference_images import References
+from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
-from worker.networks.loaders.downloads import Weights
+from worker.networks.loaders.downloads import WeightsFile
 
 #: The layers that are dreamt on where networks are compared: those of TensorFlow's tutorial, and their like.
 LAYERS = {"inception_v3": ("mixed3", "mixed5"), "vgg19": ("block5_conv3",), "lite": ("block10",)}
@@ -60,7 +60,7 @@ def networks(folder: Path, precision: Precision | None = None) -> Networks:
 
 def engine(folder: Path, precision: Precision | None = None) -> Engine:
     """Return an engine with these networks."""
-    return Engine(networks(folder, precision), References())
+    return Engine(networks(folder, precision), ReferenceImages())
 
 
 def application(name: str, folder: Path) -> keras.Model:
@@ -104,7 +104,7 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.weights.h5"
 
 
-def _published(name: str, file: Path) -> Weights:
+def _published(name: str, file: Path) -> WeightsFile:
     with file.open("rb") as content:
         md5 = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return Weights(name, file.as_uri(), md5, file.stat().st_size, "made up for the benchmark")
+    return WeightsFile(name, file.as_uri(), md5, file.stat().st_size, "made up for the benchmark")

@@ -11,7 +11,7 @@ from benchmarks.subjects import LAYERS, application, engine, networks, photo, re
 from benchmarks.timing import best
 from shared.recipe.canvas import choose_canvas
 from shared.recipe.recipe import AscentConfig
-from worker.dreaming.octaves import octaves
+from worker.dreaming.octaves import list_octaves
 from worker.networks.network import to_picture
 
 #: The tutorial's photo: 500 pixels wide, at 4:3.
@@ -34,8 +34,8 @@ def measure(folder: Path, *, steps: int, rounds: int) -> None:
     recipe = recipe_on(NETWORK, CANVAS, ascent, measure="mean")
     picture = photo(*SIZE)
     canvas = choose_canvas(*SIZE, CANVAS)
-    smallest = networks(folder).load(NETWORK).smallest
-    sizes = [(size.height, size.width) for size in octaves(canvas.height, canvas.width, ascent, smallest)]
+    smallest = networks(folder).load(NETWORK).min_side
+    sizes = [(size.height, size.width) for size in list_octaves(canvas.height, canvas.width, ascent, smallest)]
 
     tutorial = Tutorial(application(NETWORK, folder), LAYERS[NETWORK])
     difference = _difference(tutorial, folder)
@@ -60,6 +60,6 @@ def _difference(tutorial: Tutorial, folder: Path) -> float:
     """Return how far apart the activations of both sides are for the photo, relative to the largest."""
     picture = to_picture(photo(*SIZE))
     names = LAYERS[NETWORK]
-    ours = networks(folder, "float32").load(NETWORK).features(names)(picture, training=False)
+    ours = networks(folder, "float32").load(NETWORK).feature_extractor(names)(picture, training=False)
     pairs = zip(tutorial.activations(picture), (np.asarray(ours[name]) for name in names), strict=True)
     return max(float(np.abs(theirs - own).max() / np.abs(theirs).max()) for theirs, own in pairs)

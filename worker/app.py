@@ -22,18 +22,18 @@ from shared.monitoring.logs import bind_job_id
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
-from worker.consumer.flow_control import Appetite
-from worker.consumer.gpus import pin
-from worker.consumer.liveness import Pulse
-from worker.consumer.log_routing import one_voice
-from worker.consumer.message_filter import guard
-from worker.consumer.shutdown import Stopping
+from worker.consumer.flow_control import FlowControl
+from worker.consumer.gpus import pin_gpu
+from worker.consumer.liveness import Liveness
+from worker.consumer.log_routing import route_logs
+from worker.consumer.message_filter import install_message_filter
+from worker.consumer.shutdown import GracefulShutdown
 from worker.consumer.watchdog import Watchdog
-from worker.jobs.lease import HandedBack
-from worker.jobs.process_id import name_of
+from worker.jobs.lease import Released
+from worker.jobs.process_id import make_process_id
 from worker.jobs.reconciler import Reconciler
-from worker.jobs.validation import Admission
-from worker.quiet_import import importing
+from worker.jobs.validation import JobValidation
+from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
     from worker.dreamer import Dreamer
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def engine(settings: Settings) -> "Dreamer":
+def make_engine(settings: Settings) -> "Dreamer":
     """Make the dreamer of an installation. Imports TensorFlow or JAX, so never in a parent (tensorflow #57877)."""
-    with importing():
+    with quiet_import():
         from worker.dreaming.engine import Engine
 
-        return Engine.of(settings, Store(settings.store))
+        return Engine.from_settings(settings, Store(settings.store))
 
 
 def run(
@@ -54,8 +54,8 @@ def run(
     *,
     concurrency: int = 1,
     lanes: Sequence[Lane] = tuple(Lane),
-    pulse: Pulse | None = None,
-    dreamer: "Callable[[Settings], Dreamer]" = engine,
+    liveness: Liveness | None = None,
+    make_dreamer: "Callable[[Settings], Dreamer]" = make_engine,
 ) -> None:
     """Work until SIGTERM: then finish what is being dreamt, or hand it back when the grace is over, and return.
 
@@ -66,17 +66,17 @@ def run(
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_UNAVAILABLE):  # it is waited for
         require_noeviction(client)
-    guard(settings)
+    install_message_filter(settings)
     served = [lane for lane in Lane if lane in lanes]
     app = create_celery_app(settings)
-    appetite = Appetite(concurrency)
-    app.steps["consumer"].add(appetite.step())
-    process = PoolProcess(settings, appetite, served, dreamer)
+    appetite = FlowControl(concurrency)
+    app.steps["consumer"].add(appetite.make_bootstep())
+    process = PoolProcess(settings, appetite, served, make_dreamer)
     process.register_task(app)
-    one_voice()
-    worker_process_init.connect(process.begin, weak=False)
-    worker_process_shutdown.connect(process.end, weak=False)
-    worker_shutting_down.connect(appetite.lose, weak=False)
+    route_logs()
+    worker_process_init.connect(process.start, weak=False)
+    worker_process_shutdown.connect(process.stop, weak=False)
+    worker_shutting_down.connect(appetite.mark_stopping, weak=False)
     worker = app.Worker(
         hostname=f"artdream@{platform.node()}-{os.getpid()}",
         concurrency=concurrency,
@@ -88,16 +88,16 @@ def run(
         quiet=True,
         loglevel=logging.getLogger().getEffectiveLevel(),
     )
-    beside: list[Reconciler | Watchdog | Stopping] = [
+    beside: list[Reconciler | Watchdog | GracefulShutdown] = [
         Reconciler(client, settings),
-        Watchdog(client, appetite, served, pulse or Pulse()),
-        Stopping(settings.grace_seconds),
+        Watchdog(client, appetite, served, liveness or Liveness()),
+        GracefulShutdown(settings.grace_seconds),
     ]
     for thread in beside:
         thread.start()
     worker.start()
     for thread in beside:
-        thread.end()
+        thread.stop()
 
 
 class PoolProcess:
@@ -106,79 +106,84 @@ class PoolProcess:
     def __init__(
         self,
         settings: Settings,
-        appetite: Appetite,
+        flow_control: FlowControl,
         lanes: Sequence[Lane],
-        dreamer: "Callable[[Settings], Dreamer]",
+        make_dreamer: "Callable[[Settings], Dreamer]",
     ) -> None:
         self._settings = settings
         self._lanes = lanes
-        self._appetite = appetite
-        self._dreamer = dreamer
-        self._name = ""
-        self._state, self._since = "warming up", time.time()
-        self._gone = threading.Event()
-        self._opened = contextlib.ExitStack()
+        self._flow_control = flow_control
+        self._make_dreamer = make_dreamer
+        self._process_id = ""
+        self._state, self._state_since = "warming up", time.time()
+        self._stop_requested = threading.Event()
+        self._resources = contextlib.ExitStack()
 
     def register_task(self, app: Celery) -> None:
         """Make the application answer to the dream task."""
 
         def dream(job_id: str) -> None:
-            self._turn("dreaming")
+            self._set_state("dreaming")
             try:
                 with bind_job_id(job_id):
-                    if job := self._admission.admit(job_id):
-                        self._studio.work(job)
-            except (HandedBack, StoreError, *BROKER_UNAVAILABLE) as error:
+                    if job := self._validation.validate(job_id):
+                        self._processor.process(job)
+            except (Released, StoreError, *BROKER_UNAVAILABLE) as error:
                 # Back to its lane: another worker may do better.
                 raise Reject(str(error), requeue=True) from error
             finally:
-                self._turn("ready")
+                self._set_state("ready")
 
         app.task(dream, name=DREAM_TASK)
 
-    def begin(self, **_: object) -> None:
+    def start(self, **_: object) -> None:
         """Import TensorFlow, load the network, warm the canvases, and say so."""
-        self._name = name_of(os.getpid())
-        self._register = HeartbeatRegistry(connect(self._settings.broker))
-        threading.Thread(target=self._announce, name="presence", daemon=True).start()
+        self._process_id = make_process_id(os.getpid())
+        self._registry = HeartbeatRegistry(connect(self._settings.broker))
+        threading.Thread(target=self._run_heartbeat, name="presence", daemon=True).start()
         started = time.perf_counter()
-        if card := pin(current_process().index):  # a pool process that takes another's place takes its card, too
-            log.info("worker %s has card %s to itself", self._name, card)
-        dreamer = self._dreamer(self._settings)
-        from worker.jobs.processor import Studio
+        if card := pin_gpu(current_process().index):  # a pool process that takes another's place takes its card, too
+            log.info("worker %s has card %s to itself", self._process_id, card)
+        dreamer = self._make_dreamer(self._settings)
+        from worker.jobs.processor import JobProcessor
 
-        self._admission = Admission(self._settings)
-        self._studio = Studio(self._settings, self._name, dreamer, self._hosts)
-        self._opened.callback(self._studio.close)
+        self._validation = JobValidation(self._settings)
+        self._processor = JobProcessor(self._settings, self._process_id, dreamer, self._may_preempt)
+        self._resources.callback(self._processor.close)
         for name in self._settings.recipes:
-            dreamer.warm(load_recipe(name))
-        log.info("worker %s is warm after %.1f s", self._name, time.perf_counter() - started)
-        self._turn("ready")
-        self._appetite.tell_warm()
+            dreamer.warm_up(load_recipe(name))
+        log.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started)
+        self._set_state("ready")
+        self._flow_control.mark_warm()
 
-    def end(self, **_: object) -> None:
+    def stop(self, **_: object) -> None:
         """Leave the register, and the clips that are not made."""
-        self._gone.set()
+        self._stop_requested.set()
         with contextlib.suppress(*BROKER_UNAVAILABLE):  # the entry expires by itself
-            self._register.remove(Component.WORKER, self._name)
-        self._opened.close()
+            self._registry.remove(Component.WORKER, self._process_id)
+        self._resources.close()
 
-    def _hosts(self) -> bool:
-        return Lane.LIVE in self._lanes and not self._appetite.lost
+    def _may_preempt(self) -> bool:
+        return Lane.LIVE in self._lanes and not self._flow_control.is_stopping
 
-    def _turn(self, state: str) -> None:
-        self._state, self._since = state, time.time()
-        self._announce_once()
+    def _set_state(self, state: str) -> None:
+        self._state, self._state_since = state, time.time()
+        self._send_heartbeat()
 
-    def _announce(self) -> None:
-        while not self._gone.is_set():
-            self._announce_once()
-            self._gone.wait(HEARTBEAT_TTL_SECONDS / 4)
+    def _run_heartbeat(self) -> None:
+        while not self._stop_requested.is_set():
+            self._send_heartbeat()
+            self._stop_requested.wait(HEARTBEAT_TTL_SECONDS / 4)
 
-    def _announce_once(self) -> None:
+    def _send_heartbeat(self) -> None:
         try:
-            self._register.announce(
-                Component.WORKER, self._name, self._state, self._settings.recipe, since=self._since, lanes=self._lanes
+            self._registry.announce(
+                Component.WORKER,
+                self._process_id,
+                self._state,
+                self._settings.recipe,
+                since=self._state_since,
+                lanes=self._lanes,
             )
         except BROKER_UNAVAILABLE as error:
             log.debug("presence could not be announced: %s", error)

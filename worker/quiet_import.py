@@ -8,22 +8,25 @@ from contextlib import contextmanager
 
 #: What TensorFlow and Keras import wherever it is installed, to talk to it: nearly half of the time that importing them
 #: takes. See docs/benchmarks.md.
-PASSENGERS = ("pandas", "sklearn", "jax")
+SKIPPED_PACKAGES = ("pandas", "sklearn", "jax")
 
 
 @contextmanager
-def importing() -> Iterator[None]:
+def quiet_import() -> Iterator[None]:
     """Surround the first import of what computes: silent, unless it fails, and no longer than it must be.
 
     What is left out may be imported afterwards.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and quiet after the import
-    with _silence(), _without(*(name for name in PASSENGERS if name != os.environ.get("KERAS_BACKEND"))):
+    with (
+        _suppress_stderr(),
+        _hide_packages(*(name for name in SKIPPED_PACKAGES if name != os.environ.get("KERAS_BACKEND"))),
+    ):
         yield
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _suppress_stderr() -> Iterator[None]:
     """Keep what native code writes to stderr from the operator; where the block fails, it is shown after all.
 
     TensorFlow announces its instruction sets and missing GPU drivers at import, before it reads its own log level.
@@ -44,7 +47,7 @@ def _silence() -> Iterator[None]:
 
 
 @contextmanager
-def _without(*packages: str) -> Iterator[None]:
+def _hide_packages(*packages: str) -> Iterator[None]:
     """Let packages that are not imported yet seem not to be installed."""
     left_out = [name for name in packages if name not in sys.modules]
     sys.modules |= dict.fromkeys(left_out)  # type: ignore[arg-type]  # None: what an import takes for a missing module

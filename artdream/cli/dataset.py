@@ -38,12 +38,12 @@ def select(
 ) -> None:
     """List artists by number of works, in a table whose columns keep and note are yours."""
     from worker.training.dataset import artist_selection as breakdown
-    from worker.training.dataset.painter_by_numbers import Wanted, count
+    from worker.training.dataset.painter_by_numbers import WorkFilter, count_works
 
-    works = count(table, Wanted(tuple(style or ()), tuple(genre or ()), since, until))
-    before = breakdown.read(target) if target.exists() else []
-    lines = breakdown.merged(before, works, minimum)
-    breakdown.write(target, lines)
+    works = count_works(table, WorkFilter(tuple(style or ()), tuple(genre or ()), since, until))
+    before = breakdown.read_selection(target) if target.exists() else []
+    lines = breakdown.merge_selection(before, works, minimum)
+    breakdown.write_selection(target, lines)
     listed = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
     listed.columns[1].justify = "right"
     for line in lines[:SHOWN]:
@@ -66,9 +66,9 @@ def fetch(
     target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
 ) -> None:
     """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
-    from worker.training.dataset.download import fetch as download
+    from worker.training.dataset.download import download_dataset as download
 
-    path = download(name, target, broken=lambda why: out.print(f"It broke off ({why}), and goes on.", markup=False))
+    path = download(name, target, on_retry=lambda why: out.print(f"It broke off ({why}), and goes on.", markup=False))
     out.print(str(path), soft_wrap=True, markup=False)
 
 
@@ -96,26 +96,26 @@ def organise(
 ) -> None:
     """Convert paintings, and split them into train, val and test. Killed and called again, it goes on."""
     from worker.training.dataset import artist_selection as annotated
-    from worker.training.dataset.build import SIDE
-    from worker.training.dataset.build import organise as make
-    from worker.training.dataset.painter_by_numbers import Wanted
-    from worker.training.dataset.sources import find, read_names
+    from worker.training.dataset.build import MAX_SHORT_SIDE
+    from worker.training.dataset.build import build_dataset as make
+    from worker.training.dataset.painter_by_numbers import WorkFilter
+    from worker.training.dataset.sources import find_pictures, read_artist_names
 
-    keep = annotated.kept(breakdown) if breakdown else None
-    wanted = Wanted(tuple(style or ()), tuple(genre or ()), since, until)
-    found = find(source, table, wanted, keep, read_names(names) if names else None)
+    keep = annotated.read_kept_artists(breakdown) if breakdown else None
+    wanted = WorkFilter(tuple(style or ()), tuple(genre or ()), since, until)
+    found = find_pictures(source, table, wanted, keep, read_artist_names(names) if names else None)
     with bar("converting", out) as watch:
-        made = make(found, target, seed=seed, side=side or SIDE, watch=watch)
-    for refused in made.refused[:TOLD]:
+        made = make(found, target, seed=seed, side=side or MAX_SHORT_SIDE, on_progress=watch)
+    for refused in made.rejected[:TOLD]:
         out.print(f"{refused.path} {refused.reason}.", soft_wrap=True, markup=False)
-    if len(made.refused) > TOLD:
-        out.print(f"… and {len(made.refused) - TOLD} more.")
+    if len(made.rejected) > TOLD:
+        out.print(f"… and {len(made.rejected) - TOLD} more.")
     entries = made.manifest.entries
-    twice = len(found) - len(entries) - len(made.refused)
+    twice = len(found) - len(entries) - len(made.rejected)
     alike = len(entries) - len({entry.group for entry in entries})
     out.print(
         f"{target}: {len(entries)} paintings by {len({entry.artist for entry in entries})} artists, data set "
-        f"{made.manifest.digest}. {len(made.refused)} files were refused, {twice} "
+        f"{made.manifest.digest}. {len(made.rejected)} files were refused, {twice} "
         f"were there twice, {alike} are nearly the same as another and stay on its side.",
         soft_wrap=True,
         markup=False,
@@ -139,7 +139,8 @@ def report(
     for column in table.columns[1:]:
         column.justify = "right"
     counts = {
-        part: np.bincount([one.artist for one in opened.part(part)], minlength=len(opened.artists)) for part in PARTS
+        part: np.bincount([one.artist for one in opened.get_part(part)], minlength=len(opened.artists))
+        for part in PARTS
     }
     for index, artist in enumerate(opened.artists):
         own = [int(counts[part][index]) for part in PARTS]

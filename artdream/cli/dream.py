@@ -20,7 +20,7 @@ from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, build_painter_recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store
-from worker.quiet_import import importing
+from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
     from worker.dreaming.engine import Engine
@@ -48,7 +48,7 @@ def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: 
         dreamt = engine.dream(photo, recipe, seed=seed, on_frame=_advancing(progress, bar))
     _write(target, dreamt.pixels)
     _tell(target, dreamt.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
-    for verdict in dreamt.verdicts[:1]:
+    for verdict in dreamt.class_probabilities[:1]:
         console.print(f"{verdict.name}: {verdict.photo:.1%} → {verdict.dream:.1%}", markup=False)
 
 
@@ -147,12 +147,12 @@ def _whole_layer(network: str, layer: str) -> Recipe:
 
 
 def _engine(settings: Settings) -> Engine:
-    with importing():
+    with quiet_import():
         from worker.dreaming.engine import Engine
 
     # The installation's own artworks and networks count here too, where there is an installation.
     store = Store(settings.store) if settings.store_url or settings.data.exists() else None
-    return Engine.of(settings, store)
+    return Engine.from_settings(settings, store)
 
 
 def _photo(source: Path) -> NDArray[np.uint8]:
@@ -172,10 +172,10 @@ def _require_jpeg(target: Path) -> None:
 
 
 def _write(target: Path, pixels: NDArray[np.uint8]) -> None:
-    from worker.jobs.frames import jpeg
+    from worker.jobs.frames import encode_jpeg
 
     try:
-        target.write_bytes(jpeg(pixels))
+        target.write_bytes(encode_jpeg(pixels))
     except OSError as error:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
 

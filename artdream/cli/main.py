@@ -165,12 +165,12 @@ def worker(
     configure_logging(settings, "worker")
     with open_checked_broker_tunnel(settings) as settings, enable_multiprocess_metrics(settings):
         from worker.app import run
-        from worker.consumer.gpus import Cards
-        from worker.consumer.liveness import Pulse
+        from worker.consumer.gpus import GpuMemoryCollector
+        from worker.consumer.liveness import Liveness
 
-        pulse = Pulse()
-        with serve_metrics(settings, settings.worker_metrics_port, [Cards()], is_consuming=pulse.beats):
-            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), pulse=pulse)
+        pulse = Liveness()
+        with serve_metrics(settings, settings.worker_metrics_port, [GpuMemoryCollector()], is_consuming=pulse.is_alive):
+            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), liveness=pulse)
 
 
 @app.command()

@@ -10,8 +10,8 @@ from shared.errors import ArtDreamError
 from shared.settings import Settings
 from shared.storage.object_names import NETWORKS_PREFIX, REFERENCES_PREFIX, reference_name
 from shared.storage.store import Store
-from worker.networks import NAME
-from worker.networks.catalogue import ARTIST
+from worker.networks import ARTIST_NAME_PATTERN
+from worker.networks.catalogue import ARTIST_PREFIX
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Home:
     @classmethod
     def of(cls, target: str, settings: Settings) -> Self:
         """Return the home that a command line means. Raises ArtDreamError for a name that no network can have."""
-        if not target.startswith(ARTIST):
+        if not target.startswith(ARTIST_PREFIX):
             folder = Path(target).expanduser()
-            return cls(ARTIST + folder.absolute().name, folder)
-        if not NAME.fullmatch(target.removeprefix(ARTIST)):
+            return cls(ARTIST_PREFIX + folder.absolute().name, folder)
+        if not ARTIST_NAME_PATTERN.fullmatch(target.removeprefix(ARTIST_PREFIX)):
             raise ArtDreamError(f"No network can be called “{target}”: letters, digits, spaces, dots and - may follow.")
         return cls(target, Store(settings.store))
 
@@ -48,7 +48,7 @@ class Home:
         """Put files there by their names. Raises ArtDreamError where that fails."""
         for name, content in files.items():
             if isinstance(self._place, Store):
-                self._place.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST)}/{name}", content)
+                self._place.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST_PREFIX)}/{name}", content)
                 continue
             try:
                 (self._place / name).write_bytes(content)

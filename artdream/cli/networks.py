@@ -34,7 +34,7 @@ def list_networks(data: DataOption = None) -> None:
     """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
     table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    for known in networks_of(chosen_settings(data=data)).known():
+    for known in networks_of(chosen_settings(data=data)).list_all():
         table.add_row(
             known.name,
             known.source,
@@ -42,7 +42,7 @@ def list_networks(data: DataOption = None) -> None:
             known.licence.partition(",")[0],  # what follows are conditions, for the card
             str(known.layers or ""),
             str(known.classes),
-            "yes" if known.here else "no",
+            "yes" if known.is_available else "no",
         )
     out.print(table)
     out.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
@@ -77,7 +77,7 @@ def show_network(
 @networks.command("fetch")
 def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
     """Fetch the weights of a network, once."""
-    path = networks_of(chosen_settings()).fetch(name)
+    path = networks_of(chosen_settings()).download_weights(name)
     out.print(f"The weights of {name} are here: {path}", soft_wrap=True, markup=False)
 
 

@@ -46,12 +46,12 @@ def train(
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
     from artdream.cli.network_output import Home
-    from worker.quiet_import import importing
+    from worker.quiet_import import quiet_import
 
-    with importing():
-        from worker.training.config import Plan
-        from worker.training.export import keep
-        from worker.training.trainer import Step
+    with quiet_import():
+        from worker.training.config import TrainingConfig
+        from worker.training.export import export_network
+        from worker.training.trainer import TrainingStep
         from worker.training.trainer import train as learn
     from worker.training.dataset import Dataset
 
@@ -60,7 +60,7 @@ def train(
     settings = chosen_settings(data=installation)
     home = Home.of(target, settings)
     home.require_writable()
-    plan = Plan.of(
+    plan = TrainingConfig.for_backbone(
         backbone,  # type: ignore[arg-type]
         epochs=epochs,
         side=side,
@@ -73,7 +73,7 @@ def train(
     dataset = Dataset.open(data)
     state = settings.data / "training" / home.name.replace("/", "-")
     out.print(
-        f"{len(dataset.part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
+        f"{len(dataset.get_part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
         f"What is learned is kept in {state} after each epoch.",
         soft_wrap=True,
         markup=False,
@@ -81,24 +81,24 @@ def train(
     with progress(out) as bars:
         task = bars.add_task("head", total=1.0)
 
-        def watch(step: Step) -> None:
+        def watch(step: TrainingStep) -> None:
             bars.update(task, description=step.phase, completed=step.fraction)
-            if step.ended:
+            if step.epoch_result:
                 bars.console.print(
-                    f"{step.phase}: loss {step.ended.loss:.3f}, right on val {step.ended.accuracy:.1%}, "
-                    f"{step.ended.seconds:.0f} s",
+                    f"{step.phase}: loss {step.epoch_result.loss:.3f}, right on val {step.epoch_result.accuracy:.1%}, "
+                    f"{step.epoch_result.seconds:.0f} s",
                     highlight=False,
                 )
 
         trained = learn(dataset, plan, state, settings.weights, watch)
-    if not trained.knows:
+    if not trained.is_pretrained:
         out.print(
             f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
             f"`artdream networks fetch {backbone}` gets them.",
             soft_wrap=True,
         )
     command = shlex.join(["artdream", *sys.argv[1:]])
-    kept = keep(home.name, trained, dataset, command=command, licence=licence)
+    kept = export_network(home.name, trained, dataset, command=command, licence=licence)
     home.put(kept.files)
     score = kept.evaluation
     out.print(
@@ -120,18 +120,18 @@ def evaluate(
     installation: InstallationOption = None,
 ) -> None:
     """Say how well a network tells artists apart, on pictures of your own."""
-    from worker.quiet_import import importing
+    from worker.quiet_import import quiet_import
 
-    with importing():
+    with quiet_import():
         from worker.training.evaluation import evaluate as measure
     from worker.training.dataset import PARTS, Dataset
-    from worker.training.plots import confusion_matrix
+    from worker.training.plots import plot_confusion_matrix
 
     if part not in PARTS:
         raise ArtDreamError(f"There is no part “{part}”: take one of {', '.join(PARTS)}.")
     settings = chosen_settings(data=installation)
-    dataset = Dataset.any(data)
-    paintings = dataset.part(part) if dataset.in_parts else dataset.paintings
+    dataset = Dataset.open_any(data)
+    paintings = dataset.get_part(part) if dataset.is_split else dataset.paintings
     loaded = networks_of(settings).load(network)
     with bar("looking", out) as watch:
         result = measure(loaded, paintings, dataset.artists, watch)
@@ -154,7 +154,7 @@ def evaluate(
             markup=False,
         )
     if target is not None:
-        _drawn(confusion_matrix(result), target / "confusion")
+        _drawn(plot_confusion_matrix(result), target / "confusion")
         if result.confused:
             _told(_confused_sheet(result, target / "confused.png"))
 
@@ -172,33 +172,36 @@ def embed(
     import numpy as np
 
     from artdream.cli.network_output import Home
-    from worker.quiet_import import importing
+    from worker.quiet_import import quiet_import
 
-    with importing():
-        from worker.training.evaluation import told_artists
-        from worker.training.feature_extraction import seen_in
+    with quiet_import():
+        from worker.training.evaluation import label_paintings
+        from worker.training.feature_extraction import extract_features
     from worker.training.dataset import Dataset
-    from worker.training.plots import map_of
-    from worker.training.tsne import draw, quality
+    from worker.training.plots import plot_embedding_map
+    from worker.training.tsne import build_embedding_map, measure_quality
 
     settings = chosen_settings(data=installation)
     home = Home.of(target or network, settings)
     home.require_writable()
-    dataset, loaded = Dataset.any(data), networks_of(settings).load(network)
-    artist = told_artists(loaded, dataset.paintings, dataset.artists)
+    dataset, loaded = Dataset.open_any(data), networks_of(settings).load(network)
+    artist = label_paintings(loaded, dataset.paintings, dataset.artists)
     kept = settings.data / "training" / f"seen-{loaded.digest[:16]}-{dataset.digest}.npz"
     with bar("looking", out) as watch:
-        seen = seen_in(loaded, dataset.paintings, kept, watch)
-    atlas = draw(seen.features, artist, seed)
-    asked = np.array(dataset.unseen)
-    measured = quality(atlas, asked)
+        seen = extract_features(loaded, dataset.paintings, kept, watch)
+    atlas = build_embedding_map(seen.features, artist, seed)
+    asked = np.array(dataset.held_out_mask)
+    measured = measure_quality(atlas, asked)
     pictures = [home.picture(one.path) for one in dataset.paintings]
-    home.put({"atlas.npz": atlas.file(), "map.json": atlas.told(loaded.name, loaded.classes, pictures).encode()})
-    figure = map_of(atlas, loaded.classes, dataset.paintings)
+    home.put(
+        {"atlas.npz": atlas.to_npz(), "map.json": atlas.as_art_map_json(loaded.name, loaded.classes, pictures).encode()}
+    )
+    figure = plot_embedding_map(atlas, loaded.classes, dataset.paintings)
     _drawn(figure, kept.with_name(f"{home.name.replace('/', '-')}-map"), pictures=True)
     out.print(
         f"{home}: {len(dataset.paintings)} paintings. Of {int(asked.sum())} that were not learned from, the neighbours "
-        f"name the artist of {measured.neighbours_seen:.1%} in what the network saw, of {measured.neighbours_map:.1%} "
+        f"name the artist of {measured.knn_accuracy_features:.1%} in what the network saw, of "
+        f"{measured.knn_accuracy_map:.1%} "
         f"on the map; trustworthiness {measured.trustworthiness:.3f}.",
         soft_wrap=True,
         markup=False,
@@ -207,10 +210,10 @@ def embed(
 
 def _drawn(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
     """Save a figure as page and picture, and tell where."""
-    from worker.training.plots import save_page, save_picture
+    from worker.training.plots import save_html, save_png
 
-    _told(save_page(figure, stem.with_suffix(".html"), pictures=pictures))
-    if picture := save_picture(figure, stem.with_suffix(".png")):
+    _told(save_html(figure, stem.with_suffix(".html"), has_previews=pictures))
+    if picture := save_png(figure, stem.with_suffix(".png")):
         _told(picture)
     else:
         out.print("No PNG was drawn, for it takes a browser: install Chrome or Chromium.")

@@ -10,7 +10,7 @@ from shared.broker.acl import build_acl_rules
 from shared.settings import ENV_PREFIX, Settings
 from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
 from tests.redis_server import DEFAULT_USER
-from worker.consumer.shutdown import HANDING_BACK
+from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 OVERRIDES = [(), (GPU,), (TLS,), (GPU, TLS)]
 PARTS = ("worker", "display", "producer")
@@ -89,7 +89,7 @@ def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) 
 def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, ...]) -> None:
     worker = services(*overrides)["worker"]
     grace = float(worker["environment"]["ARTDREAM_GRACE_SECONDS"])
-    assert seconds(worker["stop_grace_period"]) >= grace + HANDING_BACK + 3
+    assert seconds(worker["stop_grace_period"]) >= grace + RELEASE_TIMEOUT_SECONDS + 3
 
 
 @every

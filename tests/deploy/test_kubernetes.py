@@ -27,7 +27,7 @@ from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, containers
 from tests.servers import answers, until
 from tests.stack import free_port
-from worker.consumer.shutdown import HANDING_BACK
+from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("base", "gpu")
@@ -151,7 +151,11 @@ def test_secrets_are_read_as_a_cluster_lays_them_down(tmp_path: Path, monkeypatc
 def test_a_worker_that_is_told_to_end_has_the_time_that_it_takes(manifests: list[Manifest]) -> None:
     for pod in (pod for name, pod in pods(manifests).items() if "worker" in name):
         grace = float(environment(manifests, pod)["ARTDREAM_GRACE_SECONDS"])
-        assert grace + HANDING_BACK < pod["terminationGracePeriodSeconds"] <= grace + HANDING_BACK + 10
+        assert (
+            grace + RELEASE_TIMEOUT_SECONDS
+            < pod["terminationGracePeriodSeconds"]
+            <= grace + RELEASE_TIMEOUT_SECONDS + 10
+        )
 
 
 def test_each_lane_has_its_workers_and_only_those_of_batches_go_to_sleep(manifests: list[Manifest]) -> None:

@@ -44,7 +44,7 @@ def parts(expression: Any) -> Iterator[Any]:
 @pytest.fixture
 def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """What the code tells, by the name that Prometheus knows it by, with its labels."""
-    monkeypatch.setattr(cards, "_asked", lambda: [["0", "1", "2"]])  # a machine with a GPU
+    monkeypatch.setattr(cards, "_query_gpus", lambda: [["0", "1", "2"]])  # a machine with a GPU
     found: dict[str, set[str]] = {}
     for metric in vars(shared.monitoring.metrics).values():
         if hasattr(metric, "_labelnames"):
@@ -52,7 +52,7 @@ def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatc
             for name in names(family):
                 found[name] = set(metric._labelnames)
     registry = CollectorRegistry()
-    for collector in (QueueMetricsCollector(settings), cards.Cards()):
+    for collector in (QueueMetricsCollector(settings), cards.GpuMemoryCollector()):
         registry.register(collector)
     for family in registry.collect():
         for sample in family.samples:

@@ -14,7 +14,7 @@ from artdream.cli.remote_check import DRIVER, UNIT, VENV
 from shared.settings import ENV_PREFIX, Settings
 from tests.skip import missing
 from tests.stack import free_port
-from worker.consumer.shutdown import HANDING_BACK
+from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "vm"
@@ -177,7 +177,7 @@ def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
     for name in {*told, *named} - THEIRS:
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
     assert unit["Service"]["StateDirectory"] == Path(told["ARTDREAM_DATA"]).name
-    grace = float(told["ARTDREAM_GRACE_SECONDS"]) + HANDING_BACK
+    grace = float(told["ARTDREAM_GRACE_SECONDS"]) + RELEASE_TIMEOUT_SECONDS
     assert grace < float(unit["Service"]["TimeoutStopSec"]) <= grace + 10
     assert unit["Service"]["KillMode"] == "mixed"
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from tools.house_artworks.__main__ import PAINTERS, save
-from worker.dreaming.artworks import artworks, read_artwork
+from tools.house_artworks.__main__ import PAINTERS, save_jpeg
+from worker.dreaming.artworks import list_artworks, read_artwork
 
-NAMES = artworks()
+NAMES = list_artworks()
 PAIRS = list(itertools.combinations(NAMES, 2))
 
 
@@ -63,7 +63,8 @@ def test_an_unknown_work_is_refused_with_near_names() -> None:
 
 def test_reading_a_work_loads_no_painter() -> None:
     program = (
-        "import sys; from worker.dreaming.artworks import artworks, read_artwork; read_artwork(artworks()[0]);"
+        "import sys; from worker.dreaming.artworks import list_artworks, read_artwork; "
+        "read_artwork(list_artworks()[0]);"
         "print([m for m in ('numpy', 'PIL', 'keras', 'tools.house_artworks.canvas') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -77,7 +78,7 @@ def test_together_the_works_stay_small() -> None:
 @pytest.mark.parametrize("name", ["mosaic", "wave"])  # the two that take seconds; the others take their means from them
 def test_a_work_can_be_painted_again(name: str) -> None:
     out = io.BytesIO()
-    save(PAINTERS[name](), out)
+    save_jpeg(PAINTERS[name](), out)
     again, shipped = pixels(out.getvalue()), pixels(read_artwork(f"{name}.jpg"))
     assert again.shape == shipped.shape
     assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"

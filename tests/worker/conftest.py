@@ -10,7 +10,7 @@ from worker.dreaming.engine import Engine
 
 @pytest.fixture(scope="package")
 def _engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine.of(Settings(data=tmp_path_factory.mktemp("engine"), _env_file=None), None)
+    return Engine.from_settings(Settings(data=tmp_path_factory.mktemp("engine"), _env_file=None), None)
 
 
 @pytest.fixture

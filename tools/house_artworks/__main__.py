@@ -17,15 +17,15 @@ PAINTERS = {
     "window": window.paint,
 }
 #: The highest at which all six stay within 1.2 MB; with full chroma, strokes of pure colour lose nothing to see.
-QUALITY = 81
+JPEG_QUALITY = 81
 
 
-def save(picture: Image.Image, out: Path) -> None:
+def save_jpeg(picture: Image.Image, out: Path) -> None:
     """Write a picture as the package ships it."""
-    picture.save(out, "JPEG", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
+    picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True, progressive=True)
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(artworks.__file__).with_name(artworks.ARTIST)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(artworks.__file__).with_name(artworks.HOUSE_ARTIST)
     for name, paint in PAINTERS.items():
-        save(paint(), folder / f"{name}.jpg")
+        save_jpeg(paint(), folder / f"{name}.jpg")

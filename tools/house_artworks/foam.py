@@ -2,36 +2,36 @@
 
 import numpy as np
 
-from tools.house_artworks.canvas import Canvas
+from tools.house_artworks.canvas import PaintCanvas
 from tools.house_artworks.noise import Array
 from tools.house_artworks.woodcut import BLUE, FOAM, INDIGO, PALE
 
 
-def claw(canvas: Canvas, root: Array, heading: float, reach: float) -> None:
+def paint_foam(canvas: PaintCanvas, start_point: Array, heading: float, size_share: float) -> None:
     """A hand of foam: a finger that hooks at its end and forks into smaller ones, white with a cut outline."""
     rng, size = canvas.rng, canvas.width
     fingers: list[tuple[Array, float]] = []
 
-    def grow(start: Array, way: float, long: float, forks: tuple[int, ...]) -> None:
+    def grow_finger(start: Array, direction: float, length: float, forks: tuple[int, ...]) -> None:
         t = np.linspace(0, 1, 16)
-        turn = way + 0.35 - rng.uniform(1.3, 2.2) * t**2
-        path = start + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1) * long / 15, axis=0)
-        fingers.append((path * size, 0.42 * long * size))
+        turn = direction + 0.35 - rng.uniform(1.3, 2.2) * t**2
+        path = start + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1) * length / 15, axis=0)
+        fingers.append((path * size, 0.42 * length * size))
         for k in forks:
-            grow(path[k], float(turn[k] + rng.uniform(0.35, 0.8)), long * rng.uniform(0.45, 0.6), forks[2:])
+            grow_finger(path[k], float(turn[k] + rng.uniform(0.35, 0.8)), length * rng.uniform(0.45, 0.6), forks[2:])
 
-    grow(root, heading, reach, (5, 9, 8))
+    grow_finger(start_point, heading, size_share, (5, 9, 8))
     for edge, ink in ((7.0, INDIGO), (0.0, FOAM)):  # all outlines first, so that the fingers of one hand join
         for path, width in fingers:
-            canvas.stroke(path, width + edge, ink, dry=0, body=0, pointed=True)
+            canvas.stroke(path, width + edge, ink, dryness=0, paint_thickness=0, is_pointed=True)
     path, width = fingers[0]
     side = np.stack([-np.gradient(path[:, 1]), np.gradient(path[:, 0])], -1)
     side /= np.hypot(*side.T)[:, None] + 1e-6
     for off, wide, ink in ((0.20, 0.20 * width, PALE), (0.02, 0.10 * width, BLUE), (-0.16, 0.07 * width, PALE)):
-        canvas.stroke((path + off * width * side)[1:9], wide, ink, dry=0, body=0, taper=0.9)
+        canvas.stroke((path + off * width * side)[1:9], wide, ink, dryness=0, paint_thickness=0, taper=0.9)
 
 
-def spray(canvas: Canvas, crest: Array) -> None:
+def paint_spray(canvas: PaintCanvas, crest: Array) -> None:
     """Drops thrown ahead of a crest (n, 2; shares of the width), each white with a dark rim."""
     rng, size = canvas.rng, canvas.width
     for _ in range(230):
@@ -40,5 +40,5 @@ def spray(canvas: Canvas, crest: Array) -> None:
         spot = (crest[int(along * len(crest))] + thrown) * size
         wide = rng.uniform(4, 11) * (1 - 3.5 * min(off, 0.2))
         path = np.array([spot, spot + rng.uniform(-1, 1, 2) + np.array([1, 0])])
-        canvas.stroke(path, wide + 5, INDIGO, dry=0, body=0)
-        canvas.stroke(path, wide, FOAM, dry=0, body=0)
+        canvas.stroke(path, wide + 5, INDIGO, dryness=0, paint_thickness=0)
+        canvas.stroke(path, wide, FOAM, dryness=0, paint_thickness=0)

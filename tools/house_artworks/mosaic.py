@@ -3,10 +3,10 @@
 import numpy as np
 from PIL import Image
 
-from tools.house_artworks.canvas import Canvas
-from tools.house_artworks.mantle import mantle
-from tools.house_artworks.noise import blur, clouds, mix, ramp, step
-from tools.house_artworks.stones import BLACK, GOLD, IVORY, JEWELS, UMBER, box, ngon, piece
+from tools.house_artworks.canvas import PaintCanvas
+from tools.house_artworks.mantle import paint_mantle
+from tools.house_artworks.noise import gaussian_blur, mix, random_field, sample_gradient, smoothstep
+from tools.house_artworks.stones import BLACK, GOLD, IVORY, JEWELS, UMBER, compute_polygon, compute_rectangle, set_stone
 
 WIDTH, HEIGHT, SEED = 600, 768, 9
 # Spirals: middle (shares of the width), reach, turns (their sign is the sense), where the arm begins.
@@ -32,23 +32,23 @@ EYES = (
 
 def paint() -> Image.Image:
     """The finished picture: sRGB, 600 x 768."""
-    canvas = Canvas(WIDTH, HEIGHT, UMBER, SEED)
-    ground(canvas)
+    canvas = PaintCanvas(WIDTH, HEIGHT, UMBER, SEED)
+    paint_background(canvas)
     for spiral in SPIRALS:
-        arm(canvas, *spiral)
-    mantle(canvas)
+        paint_spiral(canvas, *spiral)
+    paint_mantle(canvas)
     for x, y, reach in EYES:
-        eye(canvas, x, y, reach)
-    leaf = clouds(canvas.rng, canvas.shape, 9, 2)
-    canvas.colour *= (1 + 0.03 * leaf + 0.06 * clouds(canvas.rng, canvas.shape, 220, 2))[..., None]
+        paint_disc(canvas, x, y, reach)
+    leaf = random_field(canvas.rng, canvas.shape, 9, 2)
+    canvas.color *= (1 + 0.03 * leaf + 0.06 * random_field(canvas.rng, canvas.shape, 220, 2))[..., None]
     canvas.thickness += 0.12 * leaf
-    return canvas.finish(0.22)
+    return canvas.render(0.22)
 
 
-def ground(canvas: Canvas) -> None:
+def paint_background(canvas: PaintCanvas) -> None:
     """Small gold stones in rings around every spiral, each tilted its own way, some of them bare or coloured."""
     rng, size, pitch = canvas.rng, canvas.width, 24.0
-    x, y = canvas.x + 5 * clouds(rng, canvas.shape, 90), canvas.y + 5 * clouds(rng, canvas.shape, 90)
+    x, y = canvas.x + 5 * random_field(rng, canvas.shape, 90), canvas.y + 5 * random_field(rng, canvas.shape, 90)
     best, label = np.full(canvas.shape, np.inf, np.float32), np.zeros(canvas.shape, np.int64)
     for k, (cx, cy, reach, _, _) in enumerate(SPIRALS):
         dx, dy = x - cx * size, y - cy * size
@@ -60,8 +60,8 @@ def ground(canvas: Canvas) -> None:
         best = np.where(mine, share, best)
     chance = rng.random((5, 200000)).astype(np.float32)
     tone, kind = chance[0][label], chance[1][label]
-    warm = step(-0.6, 1.6, clouds(rng, canvas.shape, 150, 2))  # rosy leaf here, pale leaf there
-    tint = ramp(GOLD, 0.36 + 0.38 * tone + 0.07 * clouds(rng, canvas.shape, 120, 2))
+    warm = smoothstep(-0.6, 1.6, random_field(rng, canvas.shape, 150, 2))  # rosy leaf here, pale leaf there
+    tint = sample_gradient(GOLD, 0.36 + 0.38 * tone + 0.07 * random_field(rng, canvas.shape, 120, 2))
     tint = mix(tint, tint * np.array([1.06, 0.80, 0.62], np.float32), warm)
     tint = np.where((kind < 0.035)[..., None], UMBER * 1.4, tint)
     tint = np.where((kind > 0.965)[..., None], IVORY * 0.96, tint)
@@ -69,45 +69,47 @@ def ground(canvas: Canvas) -> None:
     seam = np.zeros(canvas.shape, np.float32)
     seam[1:] = label[1:] != label[:-1]
     seam[:, 1:] = np.maximum(seam[:, 1:], label[:, 1:] != label[:, :-1])
-    gap = blur(seam, 1.5) * 3.7
-    stone = 1 - step(0.5, 0.95, gap)
-    gleam = np.tanh(2 * (chance[2][label] - 0.5) * clouds(rng, canvas.shape, 24))  # each stone takes the light its way
+    gap = gaussian_blur(seam, 1.5) * 3.7
+    stone = 1 - smoothstep(0.5, 0.95, gap)
+    gleam = np.tanh(
+        2 * (chance[2][label] - 0.5) * random_field(rng, canvas.shape, 24)
+    )  # each stone takes the light its way
     shine = 1 + 0.24 * gleam + 0.28 * (chance[3][label] - 0.5) + 0.4 * (chance[4][label] > 0.93)
-    canvas.colour = mix(canvas.colour * 0.8, tint * shine[..., None], stone)
+    canvas.color = mix(canvas.color * 0.8, tint * shine[..., None], stone)
     canvas.thickness = 6 * stone
 
 
-def arm(canvas: Canvas, cx: float, cy: float, reach: float, turns: float, begin: float) -> None:
+def paint_spiral(canvas: PaintCanvas, cx: float, cy: float, radius: float, turns: float, start_angle: float) -> None:
     """A spiral band of stones on black, many with a darker one inside, and ivory dots along its outer rim."""
     rng, size = canvas.rng, canvas.width
     t = np.linspace(0.02, 1, 400)
-    a = begin + 2 * np.pi * turns * (1 - t)
-    path = np.stack([cx + reach * t**0.85 * np.cos(a), cy + reach * t**0.85 * np.sin(a)], -1) * size
-    wide = 0.16 * reach / abs(turns) * 3 * size / 2
-    canvas.stroke(path, 2 * wide + 12, BLACK, dry=0, body=0.4)
+    a = start_angle + 2 * np.pi * turns * (1 - t)
+    path = np.stack([cx + radius * t**0.85 * np.cos(a), cy + radius * t**0.85 * np.sin(a)], -1) * size
+    wide = 0.16 * radius / abs(turns) * 3 * size / 2
+    canvas.stroke(path, 2 * wide + 12, BLACK, dryness=0, paint_thickness=0.4)
     legs = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     pitch = 0.9 * wide + 5
     for k, s in enumerate(np.arange(pitch, legs[-1] - pitch, pitch)):
         i = min(int(np.searchsorted(legs, s)), 398)
         along = (path[i + 1] - path[i]) / np.hypot(*(path[i + 1] - path[i]))
         across = np.array([-along[1], along[0]])
-        tint = ramp(GOLD, rng.uniform(0.45, 1.0))
+        tint = sample_gradient(GOLD, rng.uniform(0.45, 1.0))
         if k % 7 == 3:
             tint = (IVORY, JEWELS[0], JEWELS[1], BLACK)[rng.integers(4)]
-        piece(canvas, box(path[i], along, (0.42 * pitch, 0.80 * wide), rng), tint, 8)
+        set_stone(canvas, compute_rectangle(path[i], along, (0.42 * pitch, 0.80 * wide), rng), tint, 8)
         if k % 7 != 3 and k % 2:
             dark = BLACK if k % 4 == 1 else UMBER * 1.6
-            piece(canvas, box(path[i], along, (0.16 * pitch, 0.34 * wide), rng), dark, 9)
+            set_stone(canvas, compute_rectangle(path[i], along, (0.16 * pitch, 0.34 * wide), rng), dark, 9)
         side = path[i] + across * np.sign(turns) * (1.42 * wide + 8)
-        if k % 3 == 0 and reach > 0.07:
-            piece(canvas, ngon(side, 6.0, 10), IVORY, 7)
+        if k % 3 == 0 and radius > 0.07:
+            set_stone(canvas, compute_polygon(side, 6.0, 10), IVORY, 7)
 
 
-def eye(canvas: Canvas, x: float, y: float, reach: float) -> None:
+def paint_disc(canvas: PaintCanvas, x: float, y: float, radius: float) -> None:
     """A disc like an eye: a black rim, rings of ivory, colour and gold stones, and a black pupil with a light in it."""
-    rng, middle, r = canvas.rng, np.array([x, y]) * canvas.width, reach * canvas.width
+    rng, middle, r = canvas.rng, np.array([x, y]) * canvas.width, radius * canvas.width
     iris = JEWELS[rng.integers(1, 4)]
-    piece(canvas, ngon(middle, r * 1.12, 28), BLACK, 6)
+    set_stone(canvas, compute_polygon(middle, r * 1.12, 28), BLACK, 6)
     for ring, wide, tints in (
         (0.92, 0.13, (IVORY,)),
         (0.66, 0.12, (iris, iris * 1.3)),
@@ -118,7 +120,9 @@ def eye(canvas: Canvas, x: float, y: float, reach: float) -> None:
             a = 2 * np.pi * k / count
             out = np.array([np.cos(a), np.sin(a)])
             tint = BLACK if ring > 0.9 and k % 4 == 0 else tints[k % len(tints)]
-            stone = box(middle + out * ring * r, np.array([-out[1], out[0]]), (0.90 * wide * r, wide * r), rng)
-            piece(canvas, stone, tint, 9)
-    piece(canvas, ngon(middle, 0.27 * r, 18), BLACK, 12)
-    piece(canvas, ngon(middle - 0.09 * r, 0.08 * r, 10), IVORY, 13)
+            stone = compute_rectangle(
+                middle + out * ring * r, np.array([-out[1], out[0]]), (0.90 * wide * r, wide * r), rng
+            )
+            set_stone(canvas, stone, tint, 9)
+    set_stone(canvas, compute_polygon(middle, 0.27 * r, 18), BLACK, 12)
+    set_stone(canvas, compute_polygon(middle - 0.09 * r, 0.08 * r, 10), IVORY, 13)

@@ -9,7 +9,7 @@ from PIL import Image
 Array = NDArray[np.floating[Any]]
 
 
-def step(low: float, high: float, value: Array) -> Array:
+def smoothstep(low: float, high: float, value: Array) -> Array:
     """A smooth ramp from 0 (value <= low) to 1 (value >= high)."""
     t: Array = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -20,23 +20,23 @@ def mix(a: Array, b: Array, amount: Array | float) -> Array:
     return a + (b - a) * np.asarray(amount, np.float32)[..., None]
 
 
-def rgb(*codes: str) -> Array:
+def hex_to_rgb(*codes: str) -> Array:
     """Colours (n, 3) in 0..1 from codes like "1f2a6b"."""
     return np.array([list(bytes.fromhex(code)) for code in codes], np.float32) / 255
 
 
-def ramp(colours: Array, value: Array | float) -> Array:
+def sample_gradient(colors: Array, value: Array | float) -> Array:
     """The colour at `value` (0..1, clipped) of a gradient through evenly spaced colours (n, 3)."""
-    at = np.clip(np.asarray(value, np.float32), 0, 1) * (len(colours) - 1)
-    low = np.minimum(at.astype(np.int32), len(colours) - 2)
-    return mix(colours[low], colours[low + 1], at - low)
+    at = np.clip(np.asarray(value, np.float32), 0, 1) * (len(colors) - 1)
+    low = np.minimum(at.astype(np.int32), len(colors) - 2)
+    return mix(colors[low], colors[low + 1], at - low)
 
 
-def clouds(
-    rng: np.random.Generator, shape: tuple[int, int], cell: float | tuple[float, float], octaves: int = 1
+def random_field(
+    rng: np.random.Generator, shape: tuple[int, int], feature_size: float | tuple[float, float], octaves: int = 1
 ) -> Array:
     """A random field (rows, columns), mean 0 and deviation 1, with features `cell` pixels (or rows, columns) wide."""
-    tall, wide = cell if isinstance(cell, tuple) else (cell, cell)
+    tall, wide = feature_size if isinstance(feature_size, tuple) else (feature_size, feature_size)
     total, weight = np.zeros(shape, np.float32), 1.0
     for _ in range(octaves):
         size = (int(shape[1] / wide) + 3, int(shape[0] / tall) + 3)
@@ -48,7 +48,7 @@ def clouds(
     return even
 
 
-def blur(field: Array, sigma: float) -> Array:
+def gaussian_blur(field: Array, sigma: float) -> Array:
     """The field (rows, columns) under a Gaussian of sigma pixels, with edges mirrored."""
     pad = int(3 * sigma) + 1
     wide = np.pad(field, pad, mode="reflect")

@@ -3,18 +3,31 @@
 import numpy as np
 from PIL import Image
 
-from tools.house_artworks.canvas import Canvas
-from tools.house_artworks.foam import claw, spray
+from tools.house_artworks.canvas import PaintCanvas
+from tools.house_artworks.foam import paint_foam, paint_spray
 from tools.house_artworks.noise import Array
-from tools.house_artworks.woodcut import BLUE, DUSK, FOAM, INDIGO, INKS, PALE, PAPER, SUN, curve, fill, line, printed
+from tools.house_artworks.woodcut import (
+    BLUE,
+    DUSK,
+    FOAM,
+    INDIGO,
+    LINE_INKS,
+    PALE,
+    PAPER,
+    SUN,
+    engrave_line,
+    fill_area,
+    interpolate_curve,
+    render_print,
+)
 
 WIDTH, HEIGHT, SEED = 768, 544, 4
 # The breaker's outlines from foot to tip, as shares of the width.
-BACK = (
+BREAKER_BACK = (
     (1.12, 0.66), (1.03, 0.4), (0.93, 0.21), (0.79, 0.09),
     (0.61, 0.055), (0.46, 0.1), (0.375, 0.2), (0.365, 0.29),
 )  # fmt: skip
-FACE = (
+BREAKER_FACE = (
     (0.06, 0.6), (0.38, 0.6), (0.59, 0.53), (0.69, 0.42),
     (0.7, 0.3), (0.62, 0.205), (0.5, 0.205), (0.425, 0.29),
 )  # fmt: skip
@@ -22,35 +35,37 @@ FACE = (
 
 def paint() -> Image.Image:
     """The finished picture: sRGB, 768 x 544."""
-    canvas = Canvas(WIDTH, HEIGHT, PAPER, SEED)
-    sky(canvas)
-    swell(canvas, 0.455, 0.020, 5.0, 0.9, 9, BLUE)
-    breaker(canvas)
+    canvas = PaintCanvas(WIDTH, HEIGHT, PAPER, SEED)
+    paint_sky(canvas)
+    paint_swell(canvas, 0.455, 0.020, 5.0, 0.9, 9, BLUE)
+    paint_breaker(canvas)
     for base, high, pace, phase, count, ink in (
         (0.560, 0.035, 6.2, 3.9, 10, PALE),
         (0.625, 0.050, 5.0, 0.6, 13, BLUE),
         (0.69, 0.04, 7.0, 2.2, 9, BLUE),
     ):
-        swell(canvas, base, high, pace, phase, count, ink)
-    spray(canvas, curve(BACK, 60)[34:])
-    return printed(canvas)
+        paint_swell(canvas, base, high, pace, phase, count, ink)
+    paint_spray(canvas, interpolate_curve(BREAKER_BACK, 60)[34:])
+    return render_print(canvas)
 
 
-def sky(canvas: Canvas) -> None:
+def paint_sky(canvas: PaintCanvas) -> None:
     """Evening: a red sun, and bands of cloud cut as long lines that thin out towards their ends."""
     rng, size = canvas.rng, canvas.width
     for k in range(21):  # the dark upper edge, wiped by hand in a print: here lines that grow finer and stand apart
         t = np.linspace(-0.02, 1.02, 30)
         y = 0.006 * k + 0.00022 * k * k + 0.0035 * np.sin(6 * t + 0.15 * k) + 0.002 * np.sin(23 * t + k)
-        line(canvas, np.stack([t, y], -1), 13 - 0.56 * k, BLUE, 0.0)
+        engrave_line(canvas, np.stack([t, y], -1), 13 - 0.56 * k, BLUE, 0.0)
     for k in range(34):  # and the pale air below it, cut as fine lines that waver
         t = np.linspace(-0.02, 1.02, 30)
         y = 0.225 + 0.0072 * k + 0.003 * np.sin(5 * t + 0.2 * k) + 0.0016 * np.sin(31 * t + 2 * k)
-        line(canvas, np.stack([t, y], -1), 2.6 + 0.8 * np.sin(k), DUSK if k % 3 else FOAM, 0.0)
-    fill(canvas, 0.088 * size - np.hypot(canvas.x - 0.175 * size, canvas.y - 0.265 * size), SUN)
+        engrave_line(canvas, np.stack([t, y], -1), 2.6 + 0.8 * np.sin(k), DUSK if k % 3 else FOAM, 0.0)
+    fill_area(canvas, 0.088 * size - np.hypot(canvas.x - 0.175 * size, canvas.y - 0.265 * size), SUN)
     for k in range(12):  # the sun's own grain, and mist across its foot
         t = np.linspace(0.06, 0.30, 20)
-        line(canvas, np.stack([t, 0.285 + 0.0085 * k + 0.002 * np.sin(30 * t + k)], -1), 1.5 + 0.75 * k, PAPER, 0.5)
+        engrave_line(
+            canvas, np.stack([t, 0.285 + 0.0085 * k + 0.002 * np.sin(30 * t + k)], -1), 1.5 + 0.75 * k, PAPER, 0.5
+        )
     for x, top, wide, count in (
         (0.10, 0.155, 0.16, 7),
         (0.30, 0.20, 0.12, 5),
@@ -61,49 +76,51 @@ def sky(canvas: Canvas) -> None:
             half = wide * rng.uniform(0.5, 1.0) * np.sin(np.pi * (k + 0.7) / (count + 0.4))
             t = np.linspace(-1, 1, 20)
             path = np.stack([x + rng.normal(0, 0.02) + half * t, top + 0.011 * k + 0.004 * np.sin(4 * t + k)], -1)
-            line(canvas, path, 9, FOAM if k < count - 1 else PALE, 1.0)
-            line(canvas, path + np.array([0.01, 0.006]), 3.2, INDIGO if k == count - 1 else BLUE, 1.0)
+            engrave_line(canvas, path, 9, FOAM if k < count - 1 else PALE, 1.0)
+            engrave_line(canvas, path + np.array([0.01, 0.006]), 3.2, INDIGO if k == count - 1 else BLUE, 1.0)
 
 
-def swell(canvas: Canvas, base: float, high: float, pace: float, phase: float, count: int, ink: Array) -> None:
+def paint_swell(
+    canvas: PaintCanvas, base: float, amplitude: float, frequency: float, phase: float, line_count: int, ink: Array
+) -> None:
     """One swell across the whole sheet: a foam-edged back, engraved with lines that follow it and gather in troughs."""
     size, t = canvas.width, np.linspace(-0.03, 1.03, 90)
 
-    def crest(x: Array) -> Array:
-        bend = np.sin(pace * x + phase) + 0.35 * np.sin(2.3 * pace * x + 2 * phase)
-        height: Array = base - high * bend
+    def crest_height(x: Array) -> Array:
+        bend = np.sin(frequency * x + phase) + 0.35 * np.sin(2.3 * frequency * x + 2 * phase)
+        height: Array = base - amplitude * bend
         return height
 
-    under = canvas.y - crest(canvas.x / size) * size
-    fill(canvas, under, INDIGO)
-    fill(canvas, under - 5, FOAM)
-    fill(canvas, under - 13 - 5 * np.sin(canvas.x / 19 + phase) * np.sin(canvas.x / 47), ink)
-    for k in range(count):
+    under = canvas.y - crest_height(canvas.x / size) * size
+    fill_area(canvas, under, INDIGO)
+    fill_area(canvas, under - 5, FOAM)
+    fill_area(canvas, under - 13 - 5 * np.sin(canvas.x / 19 + phase) * np.sin(canvas.x / 47), ink)
+    for k in range(line_count):
         deep = 0.014 + 0.0125 * k
-        path = np.stack([t, crest(t + 0.012 * k) + deep * (1 + 0.35 * np.sin(pace * t + phase + 0.5))], -1)
+        path = np.stack([t, crest_height(t + 0.012 * k) + deep * (1 + 0.35 * np.sin(frequency * t + phase + 0.5))], -1)
         for start in np.arange(0, 80, 22):
             a = start + int(canvas.rng.integers(0, 12))
             part = path[a : a + int(canvas.rng.integers(18, 40))]
             if len(part) > 4:
-                line(canvas, part, canvas.rng.uniform(5, 13), INKS[(k + start // 22) % 6], 0.95)
-        line(canvas, path + np.array([0, 0.006]), 4.0, INDIGO, 0.4)
+                engrave_line(canvas, part, canvas.rng.uniform(5, 13), LINE_INKS[(k + start // 22) % 6], 0.95)
+        engrave_line(canvas, path + np.array([0, 0.006]), 4.0, INDIGO, 0.4)
 
 
-def breaker(canvas: Canvas) -> None:
+def paint_breaker(canvas: PaintCanvas) -> None:
     """The wave itself: bundles of lines between its back and its face, then the foam that claws ahead of it."""
     rng, count = canvas.rng, 64
-    back, face = curve(BACK, 140), curve(FACE, 140)
+    back, face = interpolate_curve(BREAKER_BACK, 140), interpolate_curve(BREAKER_FACE, 140)
     for k in range(count):  # one solid body
-        line(canvas, back + (face - back) * (k / (count - 1)), 44, BLUE, 0.0)
+        engrave_line(canvas, back + (face - back) * (k / (count - 1)), 44, BLUE, 0.0)
     for k in range(count):
         share = (k + 0.5) / count
         bent = share + 0.03 * np.sin(np.linspace(0, 9, 140) + 9 * share)[:, None]
         path = back + (face - back) * bent
-        ink = INKS[(0, 3, 0, 1, 5, 0, 2, 4, 3, 1)[k % 10]]
+        ink = LINE_INKS[(0, 3, 0, 1, 5, 0, 2, 4, 3, 1)[k % 10]]
         first, last = int(rng.integers(0, 14)), int(rng.integers(112, 140))
-        line(canvas, path[first:last], rng.uniform(7, 14) * (1.25 - 0.5 * share), ink, 0.7)
-    line(canvas, face, 9, INDIGO, 0.2)
-    line(canvas, back, 9, INDIGO, 0.0)
+        engrave_line(canvas, path[first:last], rng.uniform(7, 14) * (1.25 - 0.5 * share), ink, 0.7)
+    engrave_line(canvas, face, 9, INDIGO, 0.2)
+    engrave_line(canvas, back, 9, INDIGO, 0.0)
     rows = (
         (0.84, 106, 0.060),
         (0.64, 92, 0.070),
@@ -117,4 +134,4 @@ def breaker(canvas: Canvas) -> None:
         for k in range(138, first, -5):
             ahead = path[k] - path[k - 1]
             heading = np.arctan2(ahead[1], ahead[0]) + rng.uniform(-0.7, 0.1) * (share > 0.1)
-            claw(canvas, path[k - 4] + rng.normal(0, 0.004, 2), heading, reach * rng.uniform(0.8, 1.2))
+            paint_foam(canvas, path[k - 4] + rng.normal(0, 0.004, 2), heading, reach * rng.uniform(0.8, 1.2))

@@ -3,14 +3,16 @@
 import numpy as np
 from PIL import Image
 
-from tools.house_artworks.canvas import Canvas
-from tools.house_artworks.noise import Array, clouds, mix, rgb, step
+from tools.house_artworks.canvas import PaintCanvas
+from tools.house_artworks.noise import Array, hex_to_rgb, mix, random_field, smoothstep
 
-PAPER, FOAM, INDIGO, BLUE, PALE, SUN, DUSK = rgb("e8dab6", "f8f2e0", "16264f", "3a6a9c", "9cc0c4", "cf4f34", "c9b795")
-INKS = (INDIGO, BLUE, INDIGO, PALE, BLUE, FOAM)  # of the lines in a bundle, in turn
+PAPER, FOAM, INDIGO, BLUE, PALE, SUN, DUSK = hex_to_rgb(
+    "e8dab6", "f8f2e0", "16264f", "3a6a9c", "9cc0c4", "cf4f34", "c9b795"
+)
+LINE_INKS = (INDIGO, BLUE, INDIGO, PALE, BLUE, FOAM)  # of the lines in a bundle, in turn
 
 
-def curve(points: tuple[tuple[float, float], ...], count: int) -> Array:
+def interpolate_curve(points: tuple[tuple[float, float], ...], count: int) -> Array:
     """A smooth line (count, 2) through points (Catmull-Rom)."""
     p = np.array(points)
     p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
@@ -21,25 +23,32 @@ def curve(points: tuple[tuple[float, float], ...], count: int) -> Array:
     return line
 
 
-def line(canvas: Canvas, path: Array, width: float, ink: Array, taper: float = 0.75) -> None:
+def engrave_line(canvas: PaintCanvas, path: Array, width: float, ink: Array, taper: float = 0.75) -> None:
     """One engraved line, its path given in shares of the width."""
-    canvas.stroke(path * canvas.width, width, ink, dry=0.04, body=0, taper=taper)
+    canvas.stroke(path * canvas.width, width, ink, dryness=0.04, paint_thickness=0, taper=taper)
 
 
-def fill(canvas: Canvas, under: Array, ink: Array) -> None:
+def fill_area(canvas: PaintCanvas, signed_distance: Array, ink: Array) -> None:
     """Print one ink where `under`, in pixels, is positive."""
-    canvas.colour = mix(canvas.colour, ink, step(-0.8, 0.8, under))
+    canvas.color = mix(canvas.color, ink, smoothstep(-0.8, 0.8, signed_distance))
 
 
-def printed(canvas: Canvas) -> Image.Image:
+def render_print(canvas: PaintCanvas) -> Image.Image:
     """The sheet as it leaves the press: the block's grain in every ink, fibres in the paper, ink worn at the edges."""
     rng, shape = canvas.rng, canvas.shape
-    bend = canvas.y + 26 * clouds(rng, shape, (260, 500), 2)
-    grain = np.sin(bend / 3.1 + 3.5 * clouds(rng, shape, (16, 420), 2)) + 0.8 * clouds(rng, shape, (3, 90), 2)
-    ink = np.clip(1.1 - 1.25 * canvas.colour.mean(-1), 0.06, 1)
-    wear = step(1.0, 2.8, clouds(rng, shape, (4, 9), 2) + 0.5 * grain + 0.8 * clouds(rng, shape, 190))
-    canvas.colour = mix(canvas.colour, PAPER, 0.30 * wear * ink)
-    tone = 1 + 0.065 * grain * ink + 0.035 * clouds(rng, shape, 130, 3) + 0.018 * clouds(rng, shape, (4, 14), 2)
-    canvas.colour = canvas.colour * tone[..., None]
-    canvas.thickness = 0.5 * clouds(rng, shape, 4, 2) + 1.2 * ink
-    return canvas.finish(0.12)
+    bend = canvas.y + 26 * random_field(rng, shape, (260, 500), 2)
+    grain = np.sin(bend / 3.1 + 3.5 * random_field(rng, shape, (16, 420), 2)) + 0.8 * random_field(
+        rng, shape, (3, 90), 2
+    )
+    ink = np.clip(1.1 - 1.25 * canvas.color.mean(-1), 0.06, 1)
+    wear = smoothstep(1.0, 2.8, random_field(rng, shape, (4, 9), 2) + 0.5 * grain + 0.8 * random_field(rng, shape, 190))
+    canvas.color = mix(canvas.color, PAPER, 0.30 * wear * ink)
+    tone = (
+        1
+        + 0.065 * grain * ink
+        + 0.035 * random_field(rng, shape, 130, 3)
+        + 0.018 * random_field(rng, shape, (4, 14), 2)
+    )
+    canvas.color = canvas.color * tone[..., None]
+    canvas.thickness = 0.5 * random_field(rng, shape, 4, 2) + 1.2 * ink
+    return canvas.render(0.12)

@@ -17,39 +17,52 @@ import pillow_heif
 from PIL import ExifTags, Image
 
 from artdream import sample
-from tools.sample_photo.distance import far_view, forest, mountains, sky
-from tools.sample_photo.field import EYE, FAR, FOCAL, HEIGHT, HORIZON, QUALITY, SIDE, TAKEN, WIDTH, Array, blur, over
-from tools.sample_photo.shore import meadow, near_view
+from tools.sample_photo.distance import compute_mountain_height, render_far_view, render_forest, render_sky
+from tools.sample_photo.field import (
+    COLUMN_SLOPES,
+    EXIF_DATETIME,
+    EYE_HEIGHT,
+    FAR_DEPTHS,
+    FOCAL_LENGTH,
+    HEIC_QUALITY,
+    HEIGHT,
+    HORIZON_ROW,
+    WIDTH,
+    Array,
+    gaussian_blur,
+    sample_columns,
+)
+from tools.sample_photo.shore import paint_meadow, render_near_view
 
 
-def compose() -> Array:
+def render_scene() -> Array:
     """The whole scene (rows, columns, 3) in linear light, from the far to the near."""
-    evening = sky()
-    ground = over(mountains, FAR)
-    image, depth = far_view(evening, ground, EYE)
-    image = forest(image, depth, EYE)
-    below, depth_below = far_view(evening, ground, -EYE)
-    below = forest(below, depth_below, -EYE)
+    evening = render_sky()
+    ground = sample_columns(compute_mountain_height, FAR_DEPTHS)
+    image, depth = render_far_view(evening, ground, EYE_HEIGHT)
+    image = render_forest(image, depth, EYE_HEIGHT)
+    below, depth_below = render_far_view(evening, ground, -EYE_HEIGHT)
+    below = render_forest(below, depth_below, -EYE_HEIGHT)
     # Between the mirrored shore and the horizon there is nothing to reflect: stretch the shore over it.
     shore = HEIGHT - 1 - np.argmax(np.isfinite(depth_below)[::-1], axis=0)
     below = below[np.minimum(np.arange(HEIGHT)[:, None], shore), np.arange(WIDTH)]
-    land = np.isfinite(depth) & (np.arange(HEIGHT) > HORIZON)[:, None]
-    lake = near_view(image, below)
+    land = np.isfinite(depth) & (np.arange(HEIGHT) > HORIZON_ROW)[:, None]
+    lake = render_near_view(image, below)
     image = np.where(land[..., None], image, lake)
-    image = meadow(image)
-    return finish(image)
+    image = paint_meadow(image)
+    return apply_camera_effects(image)
 
 
-def finish(image: Array) -> Array:
+def apply_camera_effects(image: Array) -> Array:
     """The image as a small lens and sensor would take it: a little soft, a little glow, darker corners, grain."""
     rng = np.random.default_rng(2)
-    image = 0.93 * blur(image, 0.6) + 0.07 * blur(np.clip(image, 0, 3), 22)
-    across, down = SIDE[None, :] * FOCAL / WIDTH, (np.arange(HEIGHT)[:, None] / HEIGHT - 0.5)
+    image = 0.93 * gaussian_blur(image, 0.6) + 0.07 * gaussian_blur(np.clip(image, 0, 3), 22)
+    across, down = COLUMN_SLOPES[None, :] * FOCAL_LENGTH / WIDTH, (np.arange(HEIGHT)[:, None] / HEIGHT - 0.5)
     image = image * (1 - 0.55 * (across**2 + down**2))[..., None]
-    return image * (1 + 0.035 * blur(rng.standard_normal(image.shape[:2]).astype(np.float32), 1.0))[..., None]
+    return image * (1 + 0.035 * gaussian_blur(rng.standard_normal(image.shape[:2]).astype(np.float32), 1.0))[..., None]
 
 
-def develop(image: Array) -> Image.Image:
+def tone_map(image: Array) -> Image.Image:
     """Linear light to an sRGB picture: a filmic curve, then the transfer curve."""
     grey = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     x = np.clip(grey[..., None] + 1.16 * (image - grey[..., None]), 0, None) * 0.84
@@ -60,19 +73,19 @@ def develop(image: Array) -> Image.Image:
 
 def paint() -> Image.Image:
     """The finished picture: sRGB, 2016 x 1512."""
-    return develop(compose())
+    return tone_map(render_scene())
 
 
-def save(picture: Image.Image, out: Path) -> None:
+def save_heic(picture: Image.Image, out: Path) -> None:
     """Write the picture as a phone would: HEVC in a HEIC, upright, with maker, model and time, without a position."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "ArtDream", "Painter"
     exif[ExifTags.Base.Orientation] = 1
-    exif[ExifTags.Base.DateTime] = TAKEN
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = TAKEN
-    pillow_heif.from_pillow(picture).save(out, quality=QUALITY, exif=exif.tobytes())
+    exif[ExifTags.Base.DateTime] = EXIF_DATETIME
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = EXIF_DATETIME
+    pillow_heif.from_pillow(picture).save(out, quality=HEIC_QUALITY, exif=exif.tobytes())
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sample.__file__).with_name("lake.heic")
-    save(paint(), target)
+    save_heic(paint(), target)

@@ -8,31 +8,38 @@ chosen is not imported.
 import keras
 
 from shared.errors import ArtDreamError
-from worker.backend.tracing import Shape, Tensor, traces
+from worker.backend.tracing import Shape, Tensor, count_traces
 
 match keras.backend.backend():
     case "tensorflow":
         from worker.backend.tensorflow import (
-            compiled,
-            on_all_devices,
-            ran_out,
-            resized,
-            rolled,
+            compile_function,
+            distribution_scope,
+            is_out_of_memory,
+            resize,
+            roll,
             value_and_gradient,
         )
     case "jax":
-        from worker.backend.jax import compiled, on_all_devices, ran_out, resized, rolled, value_and_gradient
+        from worker.backend.jax import (
+            compile_function,
+            distribution_scope,
+            is_out_of_memory,
+            resize,
+            roll,
+            value_and_gradient,
+        )
     case other:
         raise ArtDreamError(f"KERAS_BACKEND={other} is not supported: say tensorflow, or jax.")
 
 __all__ = [
     "Shape",
     "Tensor",
-    "compiled",
-    "on_all_devices",
-    "ran_out",
-    "resized",
-    "rolled",
-    "traces",
+    "compile_function",
+    "count_traces",
+    "distribution_scope",
+    "is_out_of_memory",
+    "resize",
+    "roll",
     "value_and_gradient",
 ]

@@ -10,21 +10,21 @@ Tensor = Any
 #: Sides of an array; None stands for any.
 Shape = tuple[int | None, ...]
 
-_traces = 0
+_trace_count = 0
 
 
-def traces() -> int:
+def count_traces() -> int:
     """Count the functions traced since the process began. While it stands still, nothing is compiled."""
-    return _traces
+    return _trace_count
 
 
-def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+def record_traces(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, counting its calls: a library calls what it compiles once for each trace."""
 
     @wraps(function)
-    def counting(*arguments: Any) -> Any:
-        global _traces
-        _traces += 1
+    def wrapper(*arguments: Any) -> Any:
+        global _trace_count
+        _trace_count += 1
         return function(*arguments)
 
-    return counting
+    return wrapper

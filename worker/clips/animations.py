@@ -11,10 +11,10 @@ from PIL import Image
 from shared.recipe.canvas import Canvas, scale_to_long_side
 
 #: Sharp, and without the ringing that would pump when a texture slowly changes its scale.
-_KERNEL = Image.Resampling.BICUBIC
+_RESAMPLING = Image.Resampling.BICUBIC
 
 
-def even(height: int, width: int, long_side: int) -> Canvas:
+def fit_video_size(height: int, width: int, long_side: int) -> Canvas:
     """Return the size of a video of a height × width picture: not enlarged, long_side at most, both sides even.
 
     The aspect is kept within a pixel. Sides are at least 16, below which players show nothing.
@@ -30,29 +30,29 @@ class Morph:
     """
 
     #: Seconds: the photo held, into the dream, the dream held, back.
-    PARTS = (0.7, 2.4, 1.3, 1.6)
+    PHASE_SECONDS = (0.7, 2.4, 1.3, 1.6)
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], *, rate: int = 25, long_side: int = 1080) -> None:
         height, width, _ = pictures[0].shape
         self.rate = rate
-        self.size = even(height, width, long_side)
-        self._strip = _Strip(pictures, self.size)
+        self.size = fit_video_size(height, width, long_side)
+        self._transition = _Transition(pictures, self.size)
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return round(sum(self.PARTS) * self.rate)
+        return round(sum(self.PHASE_SECONDS) * self.rate)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the clip's pictures, (height, width, 3)."""
         for number in range(len(self)):
-            yield self._strip.at(self._way(number / self.rate))
+            yield self._transition.interpolate(self._compute_progress(number / self.rate))
 
-    def _way(self, seconds: float) -> float:
+    def _compute_progress(self, seconds: float) -> float:
         """Return how far the dream has come, from 0 to 1."""
-        photo, there, dream, back = self.PARTS
+        photo, there, dream, back = self.PHASE_SECONDS
         if seconds < photo + there + dream:
-            return eased((seconds - photo) / there)
-        return 1 - eased((seconds - photo - there - dream) / back)
+            return smootherstep((seconds - photo) / there)
+        return 1 - smootherstep((seconds - photo - there - dream) / back)
 
 
 class Zoom:
@@ -62,84 +62,98 @@ class Zoom:
     """
 
     #: Seconds from one dream into the next.
-    SECONDS = 7.0
+    DURATION_SECONDS = 7.0
     #: Side of the photo that hangs in the dream, as a share of the dream's.
-    NESTED = 0.16
+    NESTED_SIDE_SHARE = 0.16
     #: Width of the nested picture's soft edge, far away and near, as a share of half its short side.
-    FEATHER = (0.25, 0.5)
+    FEATHER_SHARES = (0.25, 0.5)
     #: Radius of its corners when it is far away, in the same measure.
-    CORNER = 0.9
+    CORNER_RADIUS_SHARE = 0.9
     #: How much finer than the video the pictures are kept, where they are: what comes near is not blurred.
-    FINER = 1.25
+    SUPERSAMPLING = 1.25
     #: Between these shares of the way the nested photo dreams.
-    DREAMS = (0.1, 0.95)
+    DREAM_PROGRESS = (0.1, 0.95)
     #: Between these shares of the way the photo appears in its middle.
-    APPEARS = (0.4, 0.9)
+    PHOTO_PROGRESS = (0.4, 0.9)
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], *, rate: int = 25, long_side: int = 1080) -> None:
         height, width, _ = pictures[0].shape
         self.rate = rate
-        self.size = even(height, width, long_side)
-        finest = round(self.FINER * max(self.size))
-        self._strip = _Strip(pictures, scale_to_long_side(width, height, min(finest, max(width, height))))
+        self.size = fit_video_size(height, width, long_side)
+        finest = round(self.SUPERSAMPLING * max(self.size))
+        self._transition = _Transition(pictures, scale_to_long_side(width, height, min(finest, max(width, height))))
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return round(self.SECONDS * self.rate)
+        return round(self.DURATION_SECONDS * self.rate)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the clip's pictures, (height, width, 3)."""
         for number in range(len(self)):
-            yield self._at(number / len(self))
+            yield self._render(number / len(self))
 
-    def _at(self, way: float) -> NDArray[np.uint8]:
+    def _render(self, progress: float) -> NDArray[np.uint8]:
         """Return the picture at a share of the way, from 0 to 1. Equal steps enlarge by equal factors."""
-        scale = self.NESTED**-way
-        screen = Image.fromarray(self._strip.at(1)).resize(self.size, _KERNEL, box=self._window(scale))
-        self._hang(screen, self._strip.at(eased(_share(way, *self.DREAMS))), scale * self.NESTED, eased(way), 1.0)
-        if opacity := eased(_share(way, *self.APPEARS)):
-            self._hang(screen, self._strip.at(0), scale * self.NESTED**2, 0.0, opacity)
+        scale = self.NESTED_SIDE_SHARE**-progress
+        screen = Image.fromarray(self._transition.interpolate(1)).resize(
+            self.size, _RESAMPLING, box=self._compute_crop_box(scale)
+        )
+        self._paste_centered(
+            screen,
+            self._transition.interpolate(smootherstep(_rescale(progress, *self.DREAM_PROGRESS))),
+            scale * self.NESTED_SIDE_SHARE,
+            smootherstep(progress),
+            1.0,
+        )
+        if opacity := smootherstep(_rescale(progress, *self.PHOTO_PROGRESS)):
+            self._paste_centered(
+                screen, self._transition.interpolate(0), scale * self.NESTED_SIDE_SHARE**2, 0.0, opacity
+            )
         return np.asarray(screen)
 
-    def _window(self, scale: float) -> tuple[float, float, float, float]:
+    def _compute_crop_box(self, scale: float) -> tuple[float, float, float, float]:
         """Return the part of a picture that fills the screen when it is enlarged by a scale of 1 or more."""
-        width, height = self._strip.size
+        width, height = self._transition.size
         margin = (1 - 1 / scale) / 2
         return margin * width, margin * height, (1 - margin) * width, (1 - margin) * height
 
-    def _hang(self, screen: Image.Image, picture: NDArray[np.uint8], scale: float, near: float, opacity: float) -> None:
+    def _paste_centered(
+        self, screen: Image.Image, picture: NDArray[np.uint8], scale: float, nearness: float, opacity: float
+    ) -> None:
         """Draw a picture in the middle of the screen, with a soft edge.
 
         scale: its side ÷ the screen's. near: from 0, where the edge lies inside the picture and is round, to 1, where
         the edge lies outside and the picture is whole, so that nothing changes when it becomes the screen.
         """
         # The picture's own reflection is what fades outside its borders.
-        rim = math.ceil(self.FEATHER[1] * min(self._strip.size) / 2) if near else 0
+        rim = math.ceil(self.FEATHER_SHARES[1] * min(self._transition.size) / 2) if nearness else 0
         if rim:
             picture = np.pad(picture, ((rim, rim), (rim, rim), (0, 0)), mode="symmetric")
-        across = _Span(self._strip.size.width, rim, self.size.width, scale)
-        down = _Span(self._strip.size.height, rim, self.size.height, scale)
+        across = _Span(self._transition.size.width, rim, self.size.width, scale)
+        down = _Span(self._transition.size.height, rim, self.size.height, scale)
         size = (across.last - across.first, down.last - down.first)
         if min(size) < 1:
             return
-        shown = Image.fromarray(picture).resize(size, _KERNEL, box=(across.begin, down.begin, across.end, down.end))
-        mask = self._mask(across.from_middle(), down.from_middle(), scale, near)
+        shown = Image.fromarray(picture).resize(size, _RESAMPLING, box=(across.begin, down.begin, across.end, down.end))
+        mask = self._render_mask(across.compute_center_offsets(), down.compute_center_offsets(), scale, nearness)
         alpha = Image.fromarray((255 * opacity * mask + 0.5).astype(np.uint8))
         screen.paste(shown, (across.first, down.first), alpha)
 
-    def _mask(self, x: NDArray[np.float32], y: NDArray[np.float32], scale: float, near: float) -> NDArray[np.float32]:
+    def _render_mask(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], scale: float, nearness: float
+    ) -> NDArray[np.float32]:
         """Return the opacity, (len(y), len(x)) in [0, 1], of a rounded rectangle around the middle.
 
         Its edge is the signed distance to a rounded box (iquilezles.org/articles/distfunctions2d), softened.
         """
         half_width, half_height = scale * self.size.width / 2, scale * self.size.height / 2
         unit = min(half_width, half_height)
-        radius = self.CORNER * unit * (1 - near)
+        radius = self.CORNER_RADIUS_SHARE * unit * (1 - nearness)
         right, below = np.abs(x) - (half_width - radius), np.abs(y)[:, None] - (half_height - radius)
         distance = np.hypot(np.maximum(right, 0), np.maximum(below, 0)) - radius
         distance += np.minimum(np.maximum(right, below), 0)
-        feather = unit * (self.FEATHER[0] + near * (self.FEATHER[1] - self.FEATHER[0]))
-        inside = np.clip(near - distance / feather, 0, 1)
+        feather = unit * (self.FEATHER_SHARES[0] + nearness * (self.FEATHER_SHARES[1] - self.FEATHER_SHARES[0]))
+        inside = np.clip(nearness - distance / feather, 0, 1)
         return np.asarray(inside * inside * (3 - 2 * inside))
 
 
@@ -149,37 +163,40 @@ class _Span:
     first, last: pixels of the screen; begin, end: the same borders in pixels of the picture and its rim.
     """
 
-    def __init__(self, side: int, rim: int, screen: int, scale: float) -> None:
-        pixel = scale * screen / side  # of the picture, on the screen
+    def __init__(self, side: int, rim: int, screen_side: int, scale: float) -> None:
+        pixel = scale * screen_side / side  # of the picture, on the screen
         half = pixel * (side / 2 + rim)
-        self.first, self.last = max(0, math.ceil(screen / 2 - half)), min(screen, math.floor(screen / 2 + half))
-        self._middle = screen / 2
-        self.begin = max(0.0, (self.first - self._middle + half) / pixel)
-        self.end = min(float(side + 2 * rim), (self.last - self._middle + half) / pixel)
+        self.first, self.last = (
+            max(0, math.ceil(screen_side / 2 - half)),
+            min(screen_side, math.floor(screen_side / 2 + half)),
+        )
+        self._center = screen_side / 2
+        self.begin = max(0.0, (self.first - self._center + half) / pixel)
+        self.end = min(float(side + 2 * rim), (self.last - self._center + half) / pixel)
 
-    def from_middle(self) -> NDArray[np.float32]:
+    def compute_center_offsets(self) -> NDArray[np.float32]:
         """Return the distances of the pixels' centres from the middle of the screen, in pixels."""
-        return np.arange(self.first, self.last, dtype=np.float32) + np.float32(0.5 - self._middle)
+        return np.arange(self.first, self.last, dtype=np.float32) + np.float32(0.5 - self._center)
 
 
-class _Strip:
+class _Transition:
     """The photo, the frames and the dream as one continuous change."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], size: Canvas) -> None:
         if len(pictures) < 2:
             raise ValueError(f"A clip goes from a photo to its dream; {len(pictures)} picture cannot be gone through.")
         self.size = size
-        self._pictures = [_sized(picture, size) for picture in pictures]
+        self._pictures = [_resize(picture, size) for picture in pictures]
         # Early octaves change much, late ones little: equal times make equal changes, not equal numbers of frames.
         coarse = [picture[::3, ::3].astype(np.int16) for picture in self._pictures]
         changes = np.array([np.abs(after - before).mean() for before, after in pairwise(coarse)])
         # A frame that is like the one before it still has its moment.
         changes += max(0.05 * changes.mean(), 1e-6)
-        self._marks = np.concatenate([[0.0], np.cumsum(changes) / changes.sum()])
+        self._positions = np.concatenate([[0.0], np.cumsum(changes) / changes.sum()])
 
-    def at(self, way: float) -> NDArray[np.uint8]:
+    def interpolate(self, progress: float) -> NDArray[np.uint8]:
         """Return the picture, (height, width, 3), at a share of the way from the photo, 0, to the dream, 1."""
-        place = float(np.interp(way, self._marks, np.arange(len(self._marks))))
+        place = float(np.interp(progress, self._positions, np.arange(len(self._positions))))
         before = int(place)
         weight = np.uint16(round((place - before) * 256))
         if not weight:
@@ -189,17 +206,17 @@ class _Strip:
         return ((blend + np.uint16(128)) >> np.uint16(8)).astype(np.uint8)
 
 
-def _sized(picture: NDArray[np.uint8], size: Canvas) -> NDArray[np.uint8]:
+def _resize(picture: NDArray[np.uint8], size: Canvas) -> NDArray[np.uint8]:
     if picture.shape[1::-1] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
-def eased(share: float) -> float:
+def smootherstep(fraction: float) -> float:
     """Return a share of a way, begun and ended gently: 0 below 0, 1 above 1 (Perlin's smootherstep)."""
-    share = min(max(share, 0.0), 1.0)
-    return share * share * share * (share * (share * 6 - 15) + 10)
+    fraction = min(max(fraction, 0.0), 1.0)
+    return fraction * fraction * fraction * (fraction * (fraction * 6 - 15) + 10)
 
 
-def _share(way: float, first: float, last: float) -> float:
-    return (way - first) / (last - first)
+def _rescale(progress: float, start: float, end: float) -> float:
+    return (progress - start) / (end - start)

@@ -13,22 +13,22 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
 
 #: Bytes that no file exceeds.
-LARGEST_FILE = 8_000_000
+MAX_FILE_BYTES = 8_000_000
 
 #: (constant rate factor of x264, share of LARGEST_FILE that its rate control is told), tried until the file is small.
-_VIDEO = ((20, 0.92), (26, 0.7), (34, 0.4), (45, 0.2))
+_MP4_QUALITIES = ((20, 0.92), (26, 0.7), (34, 0.4), (45, 0.2))
 
 #: Qualities of WebP, tried until the file is small.
-_WEBP = (72, 50, 25, 5)
+_WEBP_QUALITIES = (72, 50, 25, 5)
 
 #: ITU-T H.273's number of BT.709, for matrix, primaries and transfer: what players take a video for that says nothing.
 _BT709 = 1
 
 #: Chroma from all pixels, rounded and not cut: a flat photo keeps its colour.
-_CAREFUL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_ACCURATE_CHROMA = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
-class Film(Protocol):
+class Animation(Protocol):
     """Pictures that follow each other; may be gone through again, and then they are the same."""
 
     #: Of every picture; the sides are even, as yuv420p wants them.
@@ -43,53 +43,53 @@ class Film(Protocol):
         """Yield (height, width, 3) sRGB pictures one by one."""
 
 
-def mp4(film: Film, largest: int = LARGEST_FILE) -> bytes:
+def encode_mp4(animation: Animation, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Encode as H.264 (yuv420p, BT.709) in an MP4 that starts to play before it is whole.
 
     One picture is held at a time. largest: bytes that the file does not exceed. Raises ArtDreamError where even the
     lowest quality does.
     """
-    for factor, share in _VIDEO:
+    for factor, share in _MP4_QUALITIES:
         # x264's buffer holds a second, which it may fill once beyond the rate.
-        kilobits = int(share * largest * 8 / 1000 / (len(film) / film.rate + 1))
+        kilobits = int(share * max_bytes * 8 / 1000 / (len(animation) / animation.rate + 1))
         quality = {"crf": f"{factor}", "maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"}
         # Without room kept for it, the index of the pictures comes last, and playing waits for the whole file.
-        room = {"moov_size": f"{4096 + 32 * len(film)}"}
-        data = _encoded(film, "mp4", "libx264", room, {"preset": "medium", **quality})
-        if len(data) <= largest:
+        room = {"moov_size": f"{4096 + 32 * len(animation)}"}
+        data = _encode(animation, "mp4", "libx264", room, {"preset": "medium", **quality})
+        if len(data) <= max_bytes:
             return data
-    raise ArtDreamError(f"{_told(film)} could not be made smaller than {largest / 1e6:g} MB as MP4.")
+    raise ArtDreamError(f"{_describe(animation)} could not be made smaller than {max_bytes / 1e6:g} MB as MP4.")
 
 
-def webp(film: Film, largest: int = LARGEST_FILE) -> bytes:
+def encode_webp(animation: Animation, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Encode as an animated WebP that repeats for ever; otherwise like `mp4`."""
-    for quality in _WEBP:
-        data = _encoded(film, "webp", "libwebp_anim", {"loop": "0"}, {"quality": f"{quality}"})
-        if len(data) <= largest:
+    for quality in _WEBP_QUALITIES:
+        data = _encode(animation, "webp", "libwebp_anim", {"loop": "0"}, {"quality": f"{quality}"})
+        if len(data) <= max_bytes:
             return data
-    raise ArtDreamError(f"{_told(film)} could not be made smaller than {largest / 1e6:g} MB as WebP.")
+    raise ArtDreamError(f"{_describe(animation)} could not be made smaller than {max_bytes / 1e6:g} MB as WebP.")
 
 
-def _encoded(
-    film: Film, container: str, codec: str, container_options: dict[str, str], options: dict[str, str]
+def _encode(
+    animation: Animation, container: str, codec: str, container_options: dict[str, str], options: dict[str, str]
 ) -> bytes:
     matrix = Colorspace.ITU709 if container == "mp4" else Colorspace.ITU601  # the WebP container knows only BT.601
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=container_options) as output:
-        stream = output.add_stream(codec, rate=film.rate, options=options)
+        stream = output.add_stream(codec, rate=animation.rate, options=options)
         assert isinstance(stream, av.VideoStream)  # noqa: S101  what add_stream returns for these codecs
-        stream.width, stream.height, stream.pix_fmt = film.size.width, film.size.height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = animation.size.width, animation.size.height, "yuv420p"
         context = stream.codec_context
         context.thread_count = 1  # the other cores belong to the next dream
         context.color_range = ColorRange.MPEG
         if container == "mp4":
             context.colorspace = context.color_primaries = context.color_trc = _BT709
-        for picture in film:
+        for picture in animation:
             frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
                 format="yuv420p",
                 dst_colorspace=matrix,
                 dst_color_range=ColorRange.MPEG,
-                interpolation=_CAREFUL,
+                interpolation=_ACCURATE_CHROMA,
                 threads=1,
             )
             output.mux(stream.encode(frame))
@@ -97,5 +97,5 @@ def _encoded(
     return file.getvalue()
 
 
-def _told(film: Film) -> str:
-    return f"A film of {len(film)} pictures of {film.size.width} × {film.size.height}"
+def _describe(animation: Animation) -> str:
+    return f"A film of {len(animation)} pictures of {animation.size.width} × {animation.size.height}"

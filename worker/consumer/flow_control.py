@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 
-class Appetite:
+class FlowControl:
     """What the parent and its pool processes know together, in memory that they share since the fork.
 
     Celery counts processes, warm or not: a message that it takes for one which only starts waits for that one, while
@@ -20,43 +20,43 @@ class Appetite:
     """
 
     def __init__(self, concurrency: int) -> None:
-        self._warm = RawArray("i", concurrency)
-        self._lost = RawValue("b", False)
+        self._warm_pids = RawArray("i", concurrency)
+        self._stopping = RawValue("b", False)
         self._pool: Any = None
 
-    def tell_warm(self) -> None:
+    def mark_warm(self) -> None:
         """Say, in a pool process, that it is warm."""
-        self._warm[current_process().index] = os.getpid()
+        self._warm_pids[current_process().index] = os.getpid()
 
-    def lose(self, **_: object) -> None:
+    def mark_stopping(self, **_: object) -> None:
         """Say, in the parent, that the worker is to stop."""
-        self._lost.value = True
+        self._stopping.value = True
 
     @property
-    def lost(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether the worker is to stop, in any process."""
-        return bool(self._lost.value)
+        return bool(self._stopping.value)
 
-    def warm(self) -> int:
+    def count_warm(self) -> int:
         """Return, in the parent, how many of its processes are warm."""
         if self._pool is None:
             return 0
-        return len({process.pid for process in self._pool._pool} & set(self._warm))
+        return len({process.pid for process in self._pool._pool} & set(self._warm_pids))
 
-    def idle(self) -> bool:
+    def has_idle_process(self) -> bool:
         """Tell, in the parent, whether a warm process has nothing to do."""
-        return len(state.reserved_requests) < self.warm()
+        return len(state.reserved_requests) < self.count_warm()
 
-    def step(self) -> type[bootsteps.StartStopStep]:
+    def make_bootstep(self) -> type[bootsteps.StartStopStep]:
         """Return what makes a Celery consumer heed it."""
         appetite = self
 
-        class Heeding(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+        class FlowControlStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
             requires = (Tasks,)
 
             def start(self, consumer: Consumer) -> None:
                 appetite._pool = consumer.pool._pool
                 qos = consumer.task_consumer.channel.qos
-                qos.can_consume = MethodType(lambda _: appetite.idle(), qos)
+                qos.can_consume = MethodType(lambda _: appetite.has_idle_process(), qos)
 
-        return Heeding
+        return FlowControlStep

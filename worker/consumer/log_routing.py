@@ -7,7 +7,7 @@ from celery.apps import worker
 from shared.monitoring.logs import is_json_logging
 
 
-def one_voice() -> None:
+def route_logs() -> None:
     """Let everything that this process says be a line of the log."""
     # billiard keeps its logger to itself, and Celery would give it a form of its own.
     logging.getLogger("multiprocessing").handlers[:] = logging.root.handlers

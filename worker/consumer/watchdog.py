@@ -16,13 +16,13 @@ from redis.exceptions import RedisError
 
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
-from worker.consumer.flow_control import Appetite
-from worker.consumer.liveness import Pulse
+from worker.consumer.flow_control import FlowControl
+from worker.consumer.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks, and seconds for which an idle worker may leave messages waiting.
-EVERY, HUNGER = 3.0, 30.0
+CHECK_INTERVAL_SECONDS, STUCK_TIMEOUT_SECONDS = 3.0, 30.0
 
 
 class Watchdog(threading.Thread):
@@ -33,45 +33,52 @@ class Watchdog(threading.Thread):
     stuck, whatever the reason.
     """
 
-    def __init__(self, client: redis.Redis, appetite: Appetite, lanes: Sequence[Lane], pulse: Pulse) -> None:
+    def __init__(
+        self, client: redis.Redis, flow_control: FlowControl, lanes: Sequence[Lane], liveness: Liveness
+    ) -> None:
         """lanes: those that the worker serves; in the others messages may wait. pulse: beats while all is well."""
         super().__init__(name="watchdog", daemon=True)
         self._client = client
-        self._appetite = appetite
+        self._flow_control = flow_control
         self._lanes = lanes
-        self._pulse = pulse
-        self._ended = threading.Event()
-        worker_shutting_down.connect(lambda **_: self.end(), weak=False)  # from then on it takes nothing by right
+        self._liveness = liveness
+        self._stop_requested = threading.Event()
+        worker_shutting_down.connect(lambda **_: self.stop(), weak=False)  # from then on it takes nothing by right
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Let it end."""
-        self._ended.set()
+        self._stop_requested.set()
 
     def run(self) -> None:
         """Watch until told to end; where the worker is stuck, replace the process by a new one of itself."""
-        content, taken = time.monotonic(), _taken()
-        while not self._ended.wait(EVERY):
-            if _taken() != taken or not self._leaves_waiting():
-                content, taken = time.monotonic(), _taken()
-                if self._appetite.warm():
-                    self._pulse.beat()
-            elif time.monotonic() - content > HUNGER:
-                log.warning("messages wait and this idle worker has taken none for %.0f s: it starts anew", HUNGER)
-                start_anew()
+        content, taken = time.monotonic(), _count_deliveries()
+        while not self._stop_requested.wait(CHECK_INTERVAL_SECONDS):
+            if _count_deliveries() != taken or not self._is_ignoring_messages():
+                content, taken = time.monotonic(), _count_deliveries()
+                if self._flow_control.count_warm():
+                    self._liveness.mark_alive()
+            elif time.monotonic() - content > STUCK_TIMEOUT_SECONDS:
+                log.warning(
+                    "messages wait and this idle worker has taken none for %.0f s: it starts anew",
+                    STUCK_TIMEOUT_SECONDS,
+                )
+                restart_process()
 
-    def _leaves_waiting(self) -> bool:
+    def _is_ignoring_messages(self) -> bool:
         try:
-            return self._appetite.idle() and any(count_queued(self._client, lane) for lane in self._lanes)
+            return self._flow_control.has_idle_process() and any(
+                count_queued(self._client, lane) for lane in self._lanes
+            )
         except RedisError:  # nobody can take anything
             return False
 
 
-def _taken() -> int:
+def _count_deliveries() -> int:
     """Return how many deliveries this worker took since it started."""
     return int(state.all_total_count[0])
 
 
-def start_anew() -> NoReturn:
+def restart_process() -> NoReturn:
     """Replace this process by a new one of the same command. Its children die, and what they dream is given back."""
     family = psutil.Process().children(recursive=True)
     for process in family:

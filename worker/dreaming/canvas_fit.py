@@ -8,23 +8,23 @@ from PIL import Image
 
 from shared.recipe.canvas import Canvas, choose_canvas, scale_to_long_side
 from shared.recipe.recipe import Ellipse, Recipe, Stencil
-from worker.backend import resized
+from worker.backend import resize
 from worker.dreamer import Pixels
-from worker.dreaming.octaves import Moment, Octave
-from worker.dreaming.reference_images import References
+from worker.dreaming.octaves import AscentState, Octave
+from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import to_picture, to_pixels
 
 #: The weight of red, green and blue in lightness (ITU-R BT.601).
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 #: Rows that are developed at once, so that a large dream is never here several times as floats.
-BAND = 256
+BAND_ROWS = 256
 
 
-class Mounting:
+class CanvasFit:
     """Photos that share a canvas and a size on it."""
 
-    def __init__(self, photos: Sequence[Pixels], recipe: Recipe, references: References) -> None:
+    def __init__(self, photos: Sequence[Pixels], recipe: Recipe, reference_images: ReferenceImages) -> None:
         """Mount photos, (height, width, 3) each.
 
         Raises ValueError where they differ in size on the canvas, and ArtDreamError for a mask that is no picture.
@@ -39,65 +39,65 @@ class Mounting:
         part = (slice(top, top + size.height), slice(left, left + size.width))
 
         #: The photos at the size of their dreams.
-        self.photos = [_scaled(photo, size) for photo in photos]
-        self._wholes = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.photos]
-        self._part = (slice(None), *part)
+        self.photos = [_resize(photo, size) for photo in photos]
+        self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.photos]
+        self._crop = (slice(None), *part)
         self._from_noise = recipe.start == "noise"
-        self._keep_colours = recipe.keep_colours
+        self._keep_colors = recipe.keep_colours
         self._mask: NDArray[np.float32] | None = None
         if recipe.mask is not None:
-            mask = _drawn(recipe.mask, size, references)
+            mask = _render_mask(recipe.mask, size, reference_images)
             self._mask = np.pad(mask, margins, mode="symmetric")
 
-    def at(self, octave: Octave) -> NDArray[np.float32]:
+    def resize_photos(self, octave: Octave) -> NDArray[np.float32]:
         """Return the photos at the size of an octave: (batch, height, width, 3) in [-1, 1]."""
         size = Canvas(octave.width, octave.height)
-        return np.concatenate([to_picture(_scaled(whole, size)) for whole in self._wholes])
+        return np.concatenate([to_picture(_resize(whole, size)) for whole in self._padded_photos])
 
-    def mask_at(self, octave: Octave) -> NDArray[np.float32]:
+    def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
         """Return where the photos may change: (1, 1, 1, 1), or (1, height, width, 1), in [0, 1]."""
         if self._mask is None:
             return np.ones((1, 1, 1, 1), np.float32)
-        return np.asarray(resized(self._mask[None, :, :, None], octave.height, octave.width))
+        return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
 
-    def developed(self, moment: Moment) -> list[Pixels] | None:
+    def composite(self, state: AscentState) -> list[Pixels] | None:
         """Return the dreams as they are at a moment, in full size; None where they are no numbers that can be shown."""
-        shown = moment.pictures if self._from_noise else moment.change
-        changes = np.asarray(resized(shown, self.canvas.height, self.canvas.width))[self._part]
+        shown = state.pictures if self._from_noise else state.change
+        changes = np.asarray(resize(shown, self.canvas.height, self.canvas.width))[self._crop]
         dreams = [np.empty_like(photo) for photo in self.photos]
         for photo, change, dream in zip(self.photos, changes, dreams, strict=True):
-            for start in range(0, len(photo), BAND):
-                rows = slice(start, start + BAND)
+            for start in range(0, len(photo), BAND_ROWS):
+                rows = slice(start, start + BAND_ROWS)
                 if not np.isfinite(change[rows]).all():
                     return None
-                dream[rows] = self._developed(photo[rows], change[rows], rows)
+                dream[rows] = self._composite_band(photo[rows], change[rows], rows)
         return dreams
 
-    def _developed(self, photo: Pixels, change: NDArray[np.float32], rows: slice) -> Pixels:
+    def _composite_band(self, photo: Pixels, change: NDArray[np.float32], rows: slice) -> Pixels:
         """Return a band of a dream, from the same band of its photo and of what is shown of the moment."""
         if self._from_noise:
             return to_pixels(change[None])
-        if self._keep_colours:
-            change = (change @ LUMA)[..., None]
+        if self._keep_colors:
+            change = (change @ LUMA_WEIGHTS)[..., None]
         if self._mask is not None:
-            change = change * self._mask[self._part[1:]][rows, :, None]
+            change = change * self._mask[self._crop[1:]][rows, :, None]
         return to_pixels(to_picture(photo) + change)
 
 
-def _scaled(pixels: Pixels, size: Canvas) -> Pixels:
+def _resize(pixels: Pixels, size: Canvas) -> Pixels:
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _drawn(mask: Ellipse | Stencil, size: Canvas, references: References) -> NDArray[np.float32]:
+def _render_mask(mask: Ellipse | Stencil, size: Canvas, reference_images: ReferenceImages) -> NDArray[np.float32]:
     if isinstance(mask, Ellipse):
-        return _ellipse(mask, size)
-    drawn = Image.fromarray(references.draw(mask.reference, 0).pixels).convert("L").resize(size)
+        return _render_ellipse(mask, size)
+    drawn = Image.fromarray(reference_images.load_artwork(mask.reference, 0).pixels).convert("L").resize(size)
     return np.asarray(drawn, np.float32) / np.float32(255)
 
 
-def _ellipse(spec: Ellipse, size: Canvas) -> NDArray[np.float32]:
+def _render_ellipse(spec: Ellipse, size: Canvas) -> NDArray[np.float32]:
     """Draw an ellipse: 1 where the dream is, 0 from the rim on, smooth in between."""
     y, x = np.mgrid[0 : size.height, 0 : size.width].astype(np.float32) + np.float32(0.5)
     radius = np.hypot((x / size.width - spec.x) / (spec.width / 2), (y / size.height - spec.y) / (spec.height / 2))

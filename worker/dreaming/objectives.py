@@ -20,29 +20,29 @@ from worker.backend import Tensor
 from worker.networks.network import Network
 
 #: What an aim is taken from where it is not an artwork: the photo, or numbers that are given for each dream.
-PHOTO, GIVEN = "photo", "given"
+PHOTO_SOURCE, RUNTIME_SOURCE = "photo", "given"
 
 #: Longest side in pixels at which a guide is looked at: each place of the picture is compared with each of the guide.
-GUIDE_SIDE = 256
+MAX_GUIDE_SIDE = 256
 
 #: Keeps a division by what nothing excited finite.
-TINY = 1e-12
+ACTIVATION_EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
-class View:
+class ObjectiveInputs:
     """A batch of pictures, seen by a network."""
 
     #: (batch, height, width, 3) float32 in [-1, 1].
     picture: Tensor
     #: Layer → its activations, (batch, rows, columns, channels) float32.
-    seen: Mapping[str, Tensor]
+    activations: Mapping[str, Tensor]
     #: Key of an aim → its target; (batch, …), or (1, …) for all of them.
-    targets: Mapping[str, Tensor]
+    target_values: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Aim:
+class Target:
     """Something that the picture is compared with."""
 
     key: str
@@ -50,11 +50,11 @@ class Aim:
     source: str
     layer: str
     #: From the activations of the layer for the source, (batch, rows, columns, channels), to the target.
-    target: Callable[[Tensor], Tensor]
+    compute: Callable[[Tensor], Tensor]
     #: Dimensions of the target.
     rank: int
     #: An artwork is shown with its long side no longer than this, nor than the picture's.
-    side: int = 1 << 16
+    max_side: int = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ class Objective:
     #: The layers of the picture that it looks at.
     layers: tuple[str, ...]
     #: One value for each picture: (batch,) float32.
-    score: Callable[[View], Tensor]
-    aims: tuple[Aim, ...] = ()
+    score: Callable[[ObjectiveInputs], Tensor]
+    targets: tuple[Target, ...] = ()
 
     def __add__(self, other: Objective) -> Objective:
         layers = tuple(dict.fromkeys(self.layers + other.layers))
-        aims = tuple({aim.key: aim for aim in self.aims + other.aims}.values())
+        aims = tuple({aim.key: aim for aim in self.targets + other.targets}.values())
         return Objective(layers, lambda view: self.score(view) + other.score(view), aims)
 
     def __mul__(self, factor: float) -> Objective:
-        return Objective(self.layers, lambda view: factor * self.score(view), self.aims)
+        return Objective(self.layers, lambda view: factor * self.score(view), self.targets)
 
     __rmul__ = __mul__
 
@@ -81,13 +81,13 @@ class Objective:
 def layer(name: str, measure: str = "mean-square") -> Objective:
     """Make a whole layer fire: the mean square, or the mean, of its activations."""
     power = {"mean-square": ops.square, "mean": ops.convert_to_tensor}[measure]
-    return Objective((name,), lambda view: ops.mean(power(view.seen[name]), axis=(1, 2, 3)))
+    return Objective((name,), lambda view: ops.mean(power(view.activations[name]), axis=(1, 2, 3)))
 
 
 def channels(name: str, indices: Sequence[int]) -> Objective:
     """Make some channels of a layer fire: the mean of their activations."""
     chosen = list(indices)
-    return Objective((name,), lambda view: ops.mean(ops.take(view.seen[name], chosen, axis=-1), axis=(1, 2, 3)))
+    return Objective((name,), lambda view: ops.mean(ops.take(view.activations[name], chosen, axis=-1), axis=(1, 2, 3)))
 
 
 def classes(name: str, key: str) -> Objective:
@@ -95,10 +95,10 @@ def classes(name: str, key: str) -> Objective:
 
     key: of the vector, (1, classes). It is no part of what is compiled, so that all painters share one program.
     """
-    aim = Aim(key, GIVEN, name, lambda seen: seen, 2)
+    aim = Target(key, RUNTIME_SOURCE, name, lambda seen: seen, 2)
 
-    def score(view: View) -> Tensor:
-        return ops.sum(ops.mean(view.seen[name], axis=(1, 2)) * view.targets[key], axis=-1)
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        return ops.sum(ops.mean(inputs.activations[name], axis=(1, 2)) * inputs.target_values[key], axis=-1)
 
     return Objective((name,), score, (aim,))
 
@@ -108,11 +108,18 @@ def guide(name: str, reference: str) -> Objective:
 
     After the guided objective of “Inceptionism” (2015). Divided by the mean square of the artwork's activations.
     """
-    aim = Aim(f"guide {name} {reference}", reference, name, lambda seen: _places(seen) / _power(seen), 3, GUIDE_SIDE)
+    aim = Target(
+        f"guide {name} {reference}",
+        reference,
+        name,
+        lambda seen: _flatten_positions(seen) / _mean_square(seen),
+        3,
+        MAX_GUIDE_SIDE,
+    )
 
-    def score(view: View) -> Tensor:
-        places = _places(view.seen[name])
-        matches = ops.matmul(places, ops.transpose(view.targets[aim.key], (0, 2, 1)))
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        places = _flatten_positions(inputs.activations[name])
+        matches = ops.matmul(places, ops.transpose(inputs.target_values[aim.key], (0, 2, 1)))
         return ops.mean(ops.max(matches, axis=-1), axis=-1) / ops.cast(ops.shape(places)[-1], "float32")
 
     return Objective((name,), score, (aim,))
@@ -124,22 +131,22 @@ def style(name: str, reference: str) -> Objective:
     Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). 0 is its style; a picture that
     excites nothing has -1.
     """
-    aim = Aim(f"style {name} {reference}", reference, name, gram, 3)
+    aim = Target(f"style {name} {reference}", reference, name, gram_matrix, 3)
 
-    def score(view: View) -> Tensor:
-        target = view.targets[aim.key]
-        return -_relative(gram(view.seen[name]) - target, target, axes=(1, 2))
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        target = inputs.target_values[aim.key]
+        return -_relative_squared_error(gram_matrix(inputs.activations[name]) - target, target, axes=(1, 2))
 
     return Objective((name,), score, (aim,))
 
 
 def content(name: str) -> Objective:
     """Stay the photo: minus the squared distance of a layer's activations, relative to those of the photo."""
-    aim = Aim(f"content {name}", PHOTO, name, lambda seen: seen, 4)
+    aim = Target(f"content {name}", PHOTO_SOURCE, name, lambda seen: seen, 4)
 
-    def score(view: View) -> Tensor:
-        target = view.targets[aim.key]
-        return -_relative(view.seen[name] - target, target, axes=(1, 2, 3))
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        target = inputs.target_values[aim.key]
+        return -_relative_squared_error(inputs.activations[name] - target, target, axes=(1, 2, 3))
 
     return Objective((name,), score, (aim,))
 
@@ -147,27 +154,29 @@ def content(name: str) -> Objective:
 def variation() -> Objective:
     """Stay calm: minus the total variation, as the mean squared difference of neighbouring pixels."""
 
-    def score(view: View) -> Tensor:
-        down = view.picture[:, 1:] - view.picture[:, :-1]
-        right = view.picture[:, :, 1:] - view.picture[:, :, :-1]
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        down = inputs.picture[:, 1:] - inputs.picture[:, :-1]
+        right = inputs.picture[:, :, 1:] - inputs.picture[:, :, :-1]
         return -ops.mean(ops.square(down), axis=(1, 2, 3)) - ops.mean(ops.square(right), axis=(1, 2, 3))
 
     return Objective((), score)
 
 
-def gram(seen: Tensor) -> Tensor:
+def gram_matrix(activations: Tensor) -> Tensor:
     """Return how often channels fire together: (batch, rows, columns, channels) → (batch, channels, channels)."""
-    places = _places(seen)
+    places = _flatten_positions(activations)
     return ops.matmul(ops.transpose(places, (0, 2, 1)), places) / ops.cast(ops.shape(places)[1], "float32")
 
 
-def objective_of(terms: Sequence[Term], network: Network) -> Objective:
+def build_objective(terms: Sequence[Term], network: Network) -> Objective:
     """Turn what a recipe says into an objective. Raises ArtDreamError for a channel or class the network lacks."""
-    first, *others = (term.weight * _objective(term, network, _key(index)) for index, term in enumerate(terms))
+    first, *others = (
+        term.weight * _build_term(term, network, _format_classes_key(index)) for index, term in enumerate(terms)
+    )
     return sum(others, start=first)
 
 
-def givens_of(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.float32]]:
+def build_runtime_inputs(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.float32]]:
     """Return what the objective of some terms is to be given: key → (1, classes).
 
     Raises ArtDreamError for a class that the network lacks.
@@ -178,23 +187,23 @@ def givens_of(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.f
             mix = np.zeros((1, len(network.classes)), np.float32)
             for name in term.classes:
                 mix[0, network.class_index(name)] += 1 / len(term.classes)
-            found[_key(index)] = mix
+            found[_format_classes_key(index)] = mix
     return found
 
 
-def shape_of(terms: Sequence[Term]) -> list[dict[str, Any]]:
+def extract_static_terms(terms: Sequence[Term]) -> list[dict[str, Any]]:
     """Return what of some terms is compiled: all but which classes they ask for."""
     return [term.model_dump(mode="json", exclude={"classes"}) for term in terms]
 
 
-def _key(index: int) -> str:
+def _format_classes_key(index: int) -> str:
     return f"classes {index}"
 
 
-def _objective(term: Term, network: Network, key: str) -> Objective:
+def _build_term(term: Term, network: Network, key: str) -> Objective:
     match term:
         case Layers():
-            return _weighted(term.layers, lambda name: layer(name, term.measure))
+            return _sum_weighted(term.layers, lambda name: layer(name, term.measure))
         case Channels():
             count = network.channel_count(term.layer)
             if max(term.channels) >= count:
@@ -205,30 +214,30 @@ def _objective(term: Term, network: Network, key: str) -> Objective:
             return channels(term.layer, term.channels)
         case Classes():
             network.class_index(term.classes[0])  # asked for its error
-            return classes(str(network.classmap), key)
+            return classes(str(network.class_map), key)
         case Guide():
-            return _weighted(term.layers, lambda name: guide(name, term.reference))
+            return _sum_weighted(term.layers, lambda name: guide(name, term.reference))
         case Style():
-            return _weighted(term.layers, lambda name: style(name, term.reference))
+            return _sum_weighted(term.layers, lambda name: style(name, term.reference))
         case Content():
-            return _weighted(term.layers, content)
+            return _sum_weighted(term.layers, content)
         case Variation():
             return variation()
 
 
-def _weighted(weights: Mapping[str, float], objective: Callable[[str], Objective]) -> Objective:
-    first, *others = (weight * objective(name) for name, weight in weights.items())
+def _sum_weighted(weights: Mapping[str, float], make_objective: Callable[[str], Objective]) -> Objective:
+    first, *others = (weight * make_objective(name) for name, weight in weights.items())
     return sum(others, start=first)
 
 
-def _places(seen: Tensor) -> Tensor:
+def _flatten_positions(activations: Tensor) -> Tensor:
     """Line up the places of a map: (batch, rows, columns, channels) → (batch, rows × columns, channels)."""
-    return ops.reshape(seen, (ops.shape(seen)[0], -1, seen.shape[-1]))
+    return ops.reshape(activations, (ops.shape(activations)[0], -1, activations.shape[-1]))
 
 
-def _power(seen: Tensor) -> Tensor:
-    return ops.mean(ops.square(seen)) + TINY
+def _mean_square(activations: Tensor) -> Tensor:
+    return ops.mean(ops.square(activations)) + ACTIVATION_EPSILON
 
 
-def _relative(difference: Tensor, whole: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return ops.sum(ops.square(difference), axis=axes) / (ops.sum(ops.square(whole), axis=axes) + TINY)
+def _relative_squared_error(difference: Tensor, expected: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return ops.sum(ops.square(difference), axis=axes) / (ops.sum(ops.square(expected), axis=axes) + ACTIVATION_EPSILON)

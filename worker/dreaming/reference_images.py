@@ -11,7 +11,7 @@ from PIL import Image
 from shared.errors import ArtDreamError, did_you_mean
 from shared.storage.object_names import REFERENCES_PREFIX, reference_name
 from shared.storage.store import Store
-from worker.dreaming.artworks import ARTIST, artworks, read_artwork
+from worker.dreaming.artworks import HOUSE_ARTIST, list_artworks, read_artwork
 
 
 class Artwork(NamedTuple):
@@ -23,48 +23,48 @@ class Artwork(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-class References:
+class ReferenceImages:
     """The artworks of an installation, by artist."""
 
     def __init__(self, store: Store | None = None) -> None:
         """Look into a store's `references/`, and into what came with the project."""
         self._store = store
 
-    def draw(self, reference: str, seed: int) -> Artwork:
+    def load_artwork(self, reference: str, seed: int) -> Artwork:
         """Return the artwork `artist/file`, or of an `artist` the one that the seed draws.
 
         Raises ArtDreamError for an unknown artist or file, naming near ones, and for a file that is no picture.
         """
         artist, _, file = reference.partition("/")
         if not file:
-            files = self._files(artist)
+            files = self._list_files(artist)
             if not files:
                 raise ArtDreamError(
-                    f"There are no artworks of “{artist}”. {did_you_mean(artist, self._artists())} "
+                    f"There are no artworks of “{artist}”. {did_you_mean(artist, self._list_artists())} "
                     f"An installation's own lie in its store as references/<artist>/<file>."
                 )
             file = random.Random(f"{artist}/{seed}").choice(files)  # noqa: S311 - a draw, not a secret
         name = f"{artist}/{file}"
         try:
-            with Image.open(io.BytesIO(self._read(artist, file)), formats=["JPEG", "PNG", "WEBP"]) as image:
+            with Image.open(io.BytesIO(self._read_file(artist, file)), formats=["JPEG", "PNG", "WEBP"]) as image:
                 return Artwork(name, np.asarray(image.convert("RGB")))
         except (OSError, Image.DecompressionBombError) as error:
             raise ArtDreamError(f"The artwork {name} is no JPEG, PNG or WebP that can be decoded.") from error
 
-    def _read(self, artist: str, file: str) -> bytes:
+    def _read_file(self, artist: str, file: str) -> bytes:
         found = self._store.get(reference_name(artist, file)) if self._store else None
         if found is not None:
             return found
-        if artist == ARTIST and file in artworks():
+        if artist == HOUSE_ARTIST and file in list_artworks():
             return read_artwork(file)
-        raise ArtDreamError(f"There is no artwork {artist}/{file}. {did_you_mean(file, self._files(artist))}")
+        raise ArtDreamError(f"There is no artwork {artist}/{file}. {did_you_mean(file, self._list_files(artist))}")
 
-    def _files(self, artist: str) -> list[str]:
-        owned = self._listed(reference_name(artist, ""))
-        return sorted(owned | set(artworks() if artist == ARTIST else ()))
+    def _list_files(self, artist: str) -> list[str]:
+        owned = self._list_names(reference_name(artist, ""))
+        return sorted(owned | set(list_artworks() if artist == HOUSE_ARTIST else ()))
 
-    def _artists(self) -> list[str]:
-        return sorted({ARTIST} | {name.partition("/")[0] for name in self._listed(REFERENCES_PREFIX)})
+    def _list_artists(self) -> list[str]:
+        return sorted({HOUSE_ARTIST} | {name.partition("/")[0] for name in self._list_names(REFERENCES_PREFIX)})
 
-    def _listed(self, prefix: str) -> set[str]:
+    def _list_names(self, prefix: str) -> set[str]:
         return {entry.name.removeprefix(prefix) for entry in self._store.list_objects(prefix)} if self._store else set()

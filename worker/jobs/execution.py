@@ -21,21 +21,21 @@ from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
-from worker.dreamer import Dreamt, Frame, Pixels
-from worker.jobs.frames import FramePublisher, jpeg, thumbnail
-from worker.jobs.lease import Hold, Void
-from worker.jobs.retry import Patience
+from worker.dreamer import DreamResult, Frame, Pixels
+from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
+from worker.jobs.lease import LeaseKeeper, LeaseLost
+from worker.jobs.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
 
-class Attempt:
+class JobExecution:
     """Fetches a photo, takes in its dream, and ends the job: completed, failed, called off or handed back, once."""
 
-    def __init__(self, claim: Claim, table: JobTable, store: Store, patience: Patience) -> None:
+    def __init__(self, claim: Claim, table: JobTable, store: Store, retry_policy: RetryPolicy) -> None:
         self.job = claim.job
         #: Keeps the job while it is entered.
-        self.hold = Hold(table, claim)
+        self.lease_keeper = LeaseKeeper(table, claim)
         #: Whether there is nothing left to do.
         self.ended = False
         #: Whether that is because there is a dream.
@@ -43,18 +43,18 @@ class Attempt:
         self._claim = claim
         self._table = table
         self._store = store
-        self._insist = patience.insist
+        self._retry = retry_policy.retry
         self._stages: dict[Stage, float] = dict(claim.job.stages)
-        self._frames: FramePublisher | None = None
-        self._lap: StageTimer | None = None
+        self._frame_publisher: FramePublisher | None = None
+        self._dream_timer: StageTimer | None = None
 
     @property
-    def lost(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether the job is known to be called off, or another worker's."""
-        return self.hold.void
+        return self.lease_keeper.is_lost
 
     @contextmanager
-    def ending(self) -> Iterator[None]:
+    def end_on_error(self) -> Iterator[None]:
         """End this job, and it alone, by what is wrong with it.
 
         What is wrong with the worker, the store or the broker is raised.
@@ -63,57 +63,62 @@ class Attempt:
             yield
         except (StoreError, SoftTimeLimitExceeded, *BROKER_UNAVAILABLE):
             raise
-        except Void:
+        except LeaseLost:
             log.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
-            self._called_off()
+            self._end_cancelled()
         except ArtDreamError as error:
             self.fail(str(error), "expected")
         except Exception as error:
             log.exception("job %s met a fault in the worker", self.job.id)
             self.fail(f"The worker met a fault: {type(error).__name__}. Its log has the details.", "bug")
 
-    def photo(self) -> Pixels | None:
+    def fetch_photo(self) -> Pixels | None:
         """Fetch the photo, (height, width, 3); None where the job has ended, for there was nothing left to dream.
 
         Raises Void and ArtDreamError.
         """
-        if self._insist(lambda: has_tombstone(self._store, self.job.id)):  # and the broker has forgotten it
-            self._insist(lambda: self._table.delete(self.job.id, self.job.photo_id))
-            raise Void
-        if sidecar := self._published():
+        if self._retry(lambda: has_tombstone(self._store, self.job.id)):  # and the broker has forgotten it
+            self._retry(lambda: self._table.delete(self.job.id, self.job.photo_id))
+            raise LeaseLost
+        if sidecar := self._find_published_sidecar():
             self._complete(sidecar)
             return None
         self._stages[Stage.QUEUE] = self._claim.queued_seconds
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
         with time_stage(self.job.id, self._stages, Stage.FETCH):
-            return self._fetched()
+            return self._read_photo()
 
     @contextmanager
-    def dreaming(self) -> Iterator[None]:
+    def publish_frames(self) -> Iterator[None]:
         """Publish frames and take the time while the block dreams."""
-        publisher = FramePublisher(self._store, self.hold.announce, self.job.id)
-        with time_stage(self.job.id, self._stages, Stage.DREAM) as self._lap, publisher as self._frames:
+        publisher = FramePublisher(self._store, self.lease_keeper.announce_frame, self.job.id)
+        with (
+            time_stage(self.job.id, self._stages, Stage.DREAM) as self._dream_timer,
+            publisher as self._frame_publisher,
+        ):
             yield
 
-    def offer(self, frame: Frame) -> None:
+    def offer_frame(self, frame: Frame) -> None:
         """Publish a frame, soon, while the job is dreamt. Raises Void where it is lost."""
-        if self.lost:
-            raise Void
-        if self._frames:
-            self._frames.offer(frame)
+        if self.is_lost:
+            raise LeaseLost
+        if self._frame_publisher:
+            self._frame_publisher.offer(frame)
 
-    def stood_aside(self, seconds: float) -> None:
+    def exclude_from_dream_time(self, seconds: float) -> None:
         """Say that so much of the time of dreaming was another job's."""
-        if self._lap:
-            self._lap.excluded_seconds += seconds
+        if self._dream_timer:
+            self._dream_timer.excluded_seconds += seconds
 
-    def publish(self, dreamt: Dreamt) -> None:
+    def publish(self, dreamt: DreamResult) -> None:
         """Put a dream into the store, and complete the job with it. Raises Void."""
         with time_stage(self.job.id, self._stages, Stage.PUBLISH):
-            data, thumb = jpeg(dreamt.pixels), thumbnail(dreamt.pixels)
-            self._insist(self.hold.insist)  # one that was stopped meanwhile must not write over its successor's
-            self._insist(lambda: self._store.put(dream_name(self.job.id), data))
-            self._insist(lambda: self._store.put(thumb_name(self.job.id), thumb))
+            data, thumb = encode_jpeg(dreamt.pixels), encode_thumbnail(dreamt.pixels)
+            self._retry(
+                self.lease_keeper.require_lease
+            )  # one that was stopped meanwhile must not write over its successor's
+            self._retry(lambda: self._store.put(dream_name(self.job.id), data))
+            self._retry(lambda: self._store.put(thumb_name(self.job.id), thumb))
         sidecar = Sidecar(
             job_id=self.job.id,
             photo_id=self.job.photo_id,
@@ -122,28 +127,28 @@ class Attempt:
             recipe=self.job.recipe,
             seed=self.job.seed,
             network=self.job.recipe.network,
-            weights=dreamt.weights,
+            weights=dreamt.weights_sha256,
             precision=dreamt.precision,
             artworks=dreamt.artworks,
-            verdicts=dreamt.verdicts,
-            place=dreamt.place,
+            verdicts=dreamt.class_probabilities,
+            place=dreamt.map_point,
             size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),
             standing=self._claim.visibility,
         )
-        self._put(sidecar)
+        self._write_sidecar(sidecar)
         self._complete(sidecar)
 
     def fail(self, reason: str, kind: str) -> None:
         """End the job with a reason. kind: of fault, for the count of them."""
         self.ended = True
         metrics.count_fault(kind)
-        if self._insist(lambda: self._table.fail(self._claim, reason)):
+        if self._retry(lambda: self._table.fail(self._claim, reason)):
             metrics.count_job("failed")
             log.warning("job %s failed: %s", self.job.id, reason)
 
-    def hand_back(self) -> bool:
+    def release(self) -> bool:
         """Let another worker have the job; False where this one has lost it. Raises RedisError."""
         handed = self._table.release(self._claim)
         self.ended = True
@@ -151,34 +156,34 @@ class Attempt:
 
     def _complete(self, sidecar: Sidecar) -> None:
         self.ended = True
-        standing = self._insist(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
+        standing = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
         if standing is None:
             log.info("job %s was called off or taken over by another worker; its dream is not announced", self.job.id)
-            self._called_off()
+            self._end_cancelled()
             return
         self.completed = True
         metrics.count_job("completed")
-        log.info("job %s completed: %s", self.job.id, _told(sidecar.stages))
+        log.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if standing is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was asked for meanwhile
-            self._put(sidecar.model_copy(update={"standing": standing}))
+            self._write_sidecar(sidecar.model_copy(update={"standing": standing}))
 
-    def _called_off(self) -> None:
+    def _end_cancelled(self) -> None:
         """Take back what was published of a job that was deleted meanwhile."""
         self.ended = True
         metrics.count_job("called off")
-        if self._insist(lambda: self._table.get_state(self.job.id)) is State.DELETED:
-            self._insist(lambda: delete_dream_objects(self._store, self.job.id))
+        if self._retry(lambda: self._table.get_state(self.job.id)) is State.DELETED:
+            self._retry(lambda: delete_dream_objects(self._store, self.job.id))
 
-    def _published(self) -> Sidecar | None:
+    def _find_published_sidecar(self) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
-        sidecar = self._insist(lambda: read_sidecar(self._store, self.job.id))
+        sidecar = self._retry(lambda: read_sidecar(self._store, self.job.id))
         if sidecar and sidecar.standing is not Visibility.SHOWN:  # a broker that lost its memory would show it
-            self._insist(lambda: self._table.restore_holds([self.job.id]))
+            self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 
-    def _fetched(self) -> Pixels:
+    def _read_photo(self) -> Pixels:
         name = photo_name(self.job.photo_id)
-        data = self._insist(lambda: self._store.get(name))
+        data = self._retry(lambda: self._store.get(name))
         if data is None:
             raise ArtDreamError(f"The photo {name} is no longer in the store.")
         try:
@@ -187,10 +192,10 @@ class Attempt:
         except OSError as error:
             raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
 
-    def _put(self, sidecar: Sidecar) -> None:
+    def _write_sidecar(self, sidecar: Sidecar) -> None:
         data = sidecar.model_dump_json(indent=1).encode()
-        self._insist(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
+        self._retry(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
 
 
-def _told(stages: Stages) -> str:
+def _format_stages(stages: Stages) -> str:
     return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())

@@ -26,10 +26,10 @@ DREAM_QUALITY = 92
 FRAME_QUALITY = 80
 
 #: Long side of a thumbnail in pixels: a cell of the gallery on a fine screen.
-THUMB = 480
+THUMBNAIL_SIDE = 480
 
 
-def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
     """Encode (height, width, 3) sRGB pixels."""
     buffer = io.BytesIO()
     subsampling = 0 if quality >= DREAM_QUALITY else 2
@@ -37,11 +37,11 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
     return buffer.getvalue()
 
 
-def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+def encode_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     """Encode (height, width, 3) sRGB pixels small, for strips and galleries."""
     image = Image.fromarray(pixels)
-    image.thumbnail((THUMB, THUMB), Image.Resampling.HAMMING)
-    return jpeg(np.asarray(image), FRAME_QUALITY)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.HAMMING)
+    return encode_jpeg(np.asarray(image), FRAME_QUALITY)
 
 
 class FramePublisher:
@@ -55,7 +55,7 @@ class FramePublisher:
         self._store = store
         self._announce = announce
         self._job_id = job_id
-        self._waiting: queue.Queue[Frame | None] = queue.Queue(maxsize=1)
+        self._pending: queue.Queue[Frame | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
 
     def __enter__(self) -> Self:
@@ -63,26 +63,26 @@ class FramePublisher:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Not waited for: a frame that arrives after the completion is turned away by the job table.
-        self._replace(None)
+        self._replace_pending(None)
 
     def offer(self, frame: Frame) -> None:
         """Take a frame for publication and return at once."""
-        self._replace(frame)
+        self._replace_pending(frame)
 
-    def _replace(self, frame: Frame | None) -> None:
+    def _replace_pending(self, frame: Frame | None) -> None:
         """Put a frame in the one place, dropping what waits there. Only the dreaming thread calls this."""
         with contextlib.suppress(queue.Empty):
-            self._waiting.get_nowait()
-        self._waiting.put_nowait(frame)
+            self._pending.get_nowait()
+        self._pending.put_nowait(frame)
 
     def _run(self) -> None:
-        while (frame := self._waiting.get()) is not None:
+        while (frame := self._pending.get()) is not None:
             try:
                 name = frame_name(self._job_id, frame.index)
-                self._store.put(name, jpeg(frame.pixels, FRAME_QUALITY))
+                self._store.put(name, encode_jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)
             except (StoreError, *BROKER_UNAVAILABLE) as error:  # a frame is a pleasure, not a promise
                 log.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)

@@ -13,18 +13,18 @@ from shared.jobs.table import Claim, JobTable
 log = logging.getLogger(__name__)
 
 
-class Void(Exception):
+class LeaseLost(Exception):
     """The claim holds no longer: the job was called off, or is another worker's by now."""
 
 
-class HandedBack(ArtDreamError):
+class Released(ArtDreamError):
     """The worker has to stop: the job waits for another, and its message must go back to its lane."""
 
     def __init__(self) -> None:
         super().__init__("the worker has to stop, and its job waits for another")
 
 
-class Hold:
+class LeaseKeeper:
     """Renews a claim from a thread of its own, for as long as the block runs.
 
     While the broker is away nothing can be renewed, and nobody else can take the job either; it is gone only where the
@@ -34,37 +34,39 @@ class Hold:
     def __init__(self, table: JobTable, claim: Claim) -> None:
         self._table = table
         self._claim = claim
-        self._void = threading.Event()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="hold", daemon=True)
+        self._lost = threading.Event()
+        self._stop_requested = threading.Event()
+        self._thread = threading.Thread(target=self._run_renewal, name="hold", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop_requested.set()
 
-    def announce(self, frame: str, fraction: float) -> None:
+    def announce_frame(self, frame: str, fraction: float) -> None:
         """Announce a frame. Raises RedisError."""
         if not self._table.record_progress(self._claim, frame, fraction):
-            self._void.set()
+            self._lost.set()
 
     @property
-    def void(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether the job is known to be lost. Asks nobody."""
-        return self._void.is_set()
+        return self._lost.is_set()
 
-    def insist(self) -> None:
+    def require_lease(self) -> None:
         """Ask the broker whether the job is still this worker's. Raises Void where it is not, and RedisError."""
         if not self._table.renew_lease(self._claim):
-            raise Void
+            raise LeaseLost
 
-    def _renew(self) -> None:
-        while not self._ended.wait(RENEW_INTERVAL_SECONDS):
+    def _run_renewal(self) -> None:
+        while not self._stop_requested.wait(RENEW_INTERVAL_SECONDS):
             try:
-                if not self._table.renew_lease(self._claim) and not self._ended.is_set():
-                    self._void.set()
+                if not self._table.renew_lease(self._claim) and not self._stop_requested.is_set():
+                    self._lost.set()
                     return
             except BROKER_UNAVAILABLE as error:
                 log.debug("job %s could not be held: %s", self._claim.job.id, error)

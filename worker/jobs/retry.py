@@ -14,27 +14,27 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Seconds between tries; the last one repeats.
-BACKOFF = (0.2, 0.5, 1, 2, 5)
+BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5)
 
 
-class Patience:
+class RetryPolicy:
     """Has so many seconds for each thing to be done."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, timeout_seconds: float) -> None:
         #: Those seconds.
-        self.seconds = seconds
+        self.timeout_seconds = timeout_seconds
 
-    def insist(self, action: Callable[[], T]) -> T:
+    def retry(self, action: Callable[[], T]) -> T:
         """Do it, and again with growing pauses while store or broker are away. Raises what it met last, after that."""
         started, tries = time.monotonic(), 0
         while True:
             try:
                 return action()
             except (StoreError, *BROKER_UNAVAILABLE) as error:
-                if time.monotonic() - started > self.seconds:
+                if time.monotonic() - started > self.timeout_seconds:
                     raise
                 if tries == 0:
                     metrics.count_fault("away")
                     log.warning("waiting: %s", error)
-                time.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+                time.sleep(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
                 tries += 1

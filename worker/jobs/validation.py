@@ -13,37 +13,37 @@ from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from worker.networks import NAME
-from worker.networks.catalogue import ARTIST
-from worker.networks.loaders.downloads import PUBLISHED
+from worker.networks import ARTIST_NAME_PATTERN
+from worker.networks.catalogue import ARTIST_PREFIX
+from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
 
 log = logging.getLogger(__name__)
 
 #: Letters of the longest job; a recipe of everything has some thousands.
-LONGEST = 100_000
+MAX_JOB_LENGTH = 100_000
 
-_NAMED = re.compile(rf"lite|{'|'.join(PUBLISHED)}|{ARTIST}{NAME.pattern}")
+_KNOWN_NETWORK = re.compile(rf"lite|{'|'.join(PUBLISHED_WEIGHTS)}|{ARTIST_PREFIX}{ARTIST_NAME_PATTERN.pattern}")
 
 
-class Admission:
+class JobValidation:
     """Looks at a job before it is dreamt. Raises what the broker's absence raises."""
 
     def __init__(self, settings: Settings) -> None:
         """Networks by path or address are for the recipes that the operator started this worker with, and the store."""
         self._client = connect(settings.broker)
         self._table = JobTable(self._client, approval=settings.approval)
-        self._own = {load_recipe(name).network for name in settings.recipes}
-        self._store = settings.store.rstrip("/") + "/"
+        self._operator_networks = {load_recipe(name).network for name in settings.recipes}
+        self._store_url = settings.store.rstrip("/") + "/"
 
-    def admit(self, job_id: str) -> Job | None:
+    def validate(self, job_id: str) -> Job | None:
         """Return a job that may be dreamt; None for one that must not be, which has failed with the reason by now.
 
         An unknown one is None, too.
         """
-        text = self._table.read_raw_job(job_id, LONGEST)
+        text = self._table.read_raw_job(job_id, MAX_JOB_LENGTH)
         if text is None:
             return None
-        job = self._judged(job_id, text)
+        job = self._parse_job(job_id, text)
         if isinstance(job, Job):
             return job
         log.warning("job %s was rejected: it %s", job_id, job)
@@ -51,8 +51,8 @@ class Admission:
         self._table.reject(job_id, f"The job {job}.")
         return None
 
-    def _judged(self, job_id: str, text: str) -> Job | RejectionReason:
-        if len(text) >= LONGEST:
+    def _parse_job(self, job_id: str, text: str) -> Job | RejectionReason:
+        if len(text) >= MAX_JOB_LENGTH:
             return RejectionReason.TOO_LARGE
         try:
             job = Job.model_validate_json(text)
@@ -61,18 +61,22 @@ class Admission:
         if job.id != job_id:
             return RejectionReason.ID_MISMATCH
         network = job.recipe.network
-        known = _NAMED.fullmatch(network) or network in self._own or within(network, self._store)
+        known = (
+            _KNOWN_NETWORK.fullmatch(network)
+            or network in self._operator_networks
+            or is_inside_store(network, self._store_url)
+        )
         return job if known else RejectionReason.NETWORK_NOT_ALLOWED
 
 
-def within(address: str, store: str) -> bool:
+def is_inside_store(url: str, store_url: str) -> bool:
     """Tell whether an address leads into a store, whose own ends in a slash."""
-    if not address.startswith(store):
+    if not url.startswith(store_url):
         return False
-    steps = unquote(address[len(store) :]).split("/")
+    steps = unquote(url[len(store_url) :]).split("/")
     if any(step in ("", ".", "..") or not step.isprintable() for step in steps):
         return False
-    if not store.startswith("file:"):
-        return not {"?", "#", "\\"} & set(address[len(store) :])
-    root = Path(unquote(urlsplit(store).path)).resolve()
-    return Path(unquote(urlsplit(address).path)).resolve().is_relative_to(root)
+    if not store_url.startswith("file:"):
+        return not {"?", "#", "\\"} & set(url[len(store_url) :])
+    root = Path(unquote(urlsplit(store_url).path)).resolve()
+    return Path(unquote(urlsplit(url).path)).resolve().is_relative_to(root)

@@ -11,31 +11,31 @@ from shared.errors import ArtDreamError, did_you_mean
 from shared.storage.object_names import art_map_name
 from shared.storage.store import Store
 from worker.networks.catalogue import (
-    ARTIST,
-    ARTISTS,
-    Known,
-    atlas_name,
-    card_name,
-    genuine,
-    known_networks,
-    network_name,
-    stored_artists,
+    ARTIST_PREFIX,
+    BUNDLED_ARTISTS_FOLDER,
+    CatalogueEntry,
+    embedding_map_object_name,
+    list_networks,
+    list_stored_artists,
+    metadata_object_name,
+    network_object_name,
+    verify_bundled_file,
 )
-from worker.networks.loaders.downloads import PUBLISHED, fetch
-from worker.networks.metadata import Card, read_card
-from worker.quiet_import import importing
+from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS, download_weights
+from worker.networks.metadata import NetworkMetadata, parse_metadata
+from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.networks.embedding_map import Atlas
-    from worker.networks.loaders.downloads import Weights
+    from worker.networks.embedding_map import EmbeddingMap
+    from worker.networks.loaders.downloads import WeightsFile
     from worker.networks.network import Network
 
-SUFFIX = ".keras"
+KERAS_SUFFIX = ".keras"
 
 #: What an artist may be called: one folder of the store, and none above it.
-NAME = re.compile(r"\w[\w. -]*")
+ARTIST_NAME_PATTERN = re.compile(r"\w[\w. -]*")
 
 
 class Networks:
@@ -48,17 +48,17 @@ class Networks:
 
     def __init__(
         self,
-        folder: Path,
+        weights_folder: Path,
         store: Store | None = None,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
-        published: Mapping[str, Weights] = PUBLISHED,
+        published_weights: Mapping[str, WeightsFile] = PUBLISHED_WEIGHTS,
     ) -> None:
-        self._folder = folder.expanduser()
+        self._weights_folder = weights_folder.expanduser()
         self._store = store
         self._precision = precision
-        self._published = published
+        self._published_weights = published_weights
         self._loaded: dict[str, Network] = {}
-        self._atlases: dict[str, Atlas | None] = {}
+        self._embedding_maps: dict[str, EmbeddingMap | None] = {}
 
     def load(self, name: str) -> Network:
         """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
@@ -69,99 +69,111 @@ class Networks:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
 
-    def atlas(self, name: str) -> Atlas | None:
+    def embedding_map(self, name: str) -> EmbeddingMap | None:
         """Return the map of a network that was drawn; None where none was. Raises ArtDreamError where it is damaged."""
-        if name not in self._atlases:
-            self._atlases[name] = self._atlas(name.removeprefix(ARTIST)) if name.startswith(ARTIST) else None
-        return self._atlases[name]
+        if name not in self._embedding_maps:
+            self._embedding_maps[name] = (
+                self._load_embedding_map(name.removeprefix(ARTIST_PREFIX)) if name.startswith(ARTIST_PREFIX) else None
+            )
+        return self._embedding_maps[name]
 
-    def offer_maps(self) -> None:
+    def store_bundled_maps(self) -> None:
         """Put the maps that came with ArtDream into the store, for displays, where it has none. Raises StoreError."""
-        for path in ARTISTS.glob("*/map.json"):
+        for path in BUNDLED_ARTISTS_FOLDER.glob("*/map.json"):
             name = art_map_name(path.parent.name)
             if self._store and self._store.get(name) is None:
                 self._store.put(name, path.read_bytes())
 
-    def known(self) -> list[Known]:
+    def list_all(self) -> list[CatalogueEntry]:
         """List the networks that have a name. Raises StoreError where the store is away."""
-        return known_networks(self._folder, self._store)
+        return list_networks(self._weights_folder, self._store)
 
-    def fetch(self, name: str) -> Path:
+    def download_weights(self, name: str) -> Path:
         """Fetch the weights of a big network, showing how far it is, and return where they lie.
 
         Raises ArtDreamError where there is nothing to fetch for it, or it cannot be fetched.
         """
-        if name not in self._published:
-            raise ArtDreamError(f"There is nothing to fetch for “{name}”. {did_you_mean(name, self._published)}")
-        return fetch(self._published[name], self._folder)
+        if name not in self._published_weights:
+            raise ArtDreamError(
+                f"There is nothing to fetch for “{name}”. {did_you_mean(name, self._published_weights)}"
+            )
+        return download_weights(self._published_weights[name], self._weights_folder)
 
     def _load(self, name: str) -> Network:
         # What needs no Keras comes first: a missing file is told at once.
-        published = self._published.get(name)
-        path, digest = published.read(self._folder) if published else (None, "")
-        content, card = (b"", Card()) if path or name == "lite" else self._file(name)
-        with importing():
-            from worker.backend.precision import chosen_precision
+        published = self._published_weights.get(name)
+        path, digest = published.verify(self._weights_folder) if published else (None, "")
+        content, card = (b"", NetworkMetadata()) if path or name == "lite" else self._read_file(name)
+        with quiet_import():
+            from worker.backend.precision import choose_precision
             from worker.networks.loaders.efficientnet_lite import load_lite
-            from worker.networks.loaders.keras_applications import APPLICATIONS
-            from worker.networks.loaders.keras_file import load_keras
+            from worker.networks.loaders.keras_applications import APPLICATION_LOADERS
+            from worker.networks.loaders.keras_file import load_keras_file
 
-        precision = chosen_precision(self._precision)
+        precision = choose_precision(self._precision)
         if name == "lite":
             return load_lite(precision)
         if path:
-            return APPLICATIONS[name](path, digest, precision)
-        return load_keras(name, content, card, precision)
+            return APPLICATION_LOADERS[name](path, digest, precision)
+        return load_keras_file(name, content, card, precision)
 
-    def _file(self, name: str) -> tuple[bytes, Card]:
+    def _read_file(self, name: str) -> tuple[bytes, NetworkMetadata]:
         """Return the file and the card of a network that is one."""
-        if name.startswith(ARTIST):
-            return self._artist(name.removeprefix(ARTIST))
-        if not name.endswith(SUFFIX):
-            raise self._unknown(name)
+        if name.startswith(ARTIST_PREFIX):
+            return self._read_artist_network(name.removeprefix(ARTIST_PREFIX))
+        if not name.endswith(KERAS_SUFFIX):
+            raise self._unknown_network_error(name)
         if name.startswith("file:"):
-            return _from_path(Path(unquote(urlsplit(name).path)))
+            return _read_from_path(Path(unquote(urlsplit(name).path)))
         if "://" not in name:
-            return _from_path(Path(name).expanduser())
+            return _read_from_path(Path(name).expanduser())
         parent, _, file = name.rpartition("/")
         store = Store(parent)
         content = store.get(file)
         if content is None:
             raise ArtDreamError(f"There is no network file {name}.")
-        card = file.removesuffix(SUFFIX) + ".json"
-        return content, read_card(store.get(card), f"{parent}/{card}")
+        card = file.removesuffix(KERAS_SUFFIX) + ".json"
+        return content, parse_metadata(store.get(card), f"{parent}/{card}")
 
-    def _artist(self, artist: str) -> tuple[bytes, Card]:
-        bundled = ARTISTS / artist / "network.keras"
-        if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
-            whole, card = _from_path(bundled)
-            return genuine(bundled, whole), card
-        content = self._store.get(network_name(artist)) if self._store and NAME.fullmatch(artist) else None
+    def _read_artist_network(self, artist: str) -> tuple[bytes, NetworkMetadata]:
+        bundled = BUNDLED_ARTISTS_FOLDER / artist / "network.keras"
+        if artist in {path.name for path in BUNDLED_ARTISTS_FOLDER.glob("*")} and bundled.exists():
+            whole, card = _read_from_path(bundled)
+            return verify_bundled_file(bundled, whole), card
+        content = (
+            self._store.get(network_object_name(artist))
+            if self._store and ARTIST_NAME_PATTERN.fullmatch(artist)
+            else None
+        )
         if content is None or self._store is None:
-            raise self._unknown(ARTIST + artist)
-        return content, read_card(self._store.get(card_name(artist)), card_name(artist))
+            raise self._unknown_network_error(ARTIST_PREFIX + artist)
+        return content, parse_metadata(self._store.get(metadata_object_name(artist)), metadata_object_name(artist))
 
-    def _atlas(self, artist: str) -> Atlas | None:
-        from worker.networks.embedding_map import Atlas
+    def _load_embedding_map(self, artist: str) -> EmbeddingMap | None:
+        from worker.networks.embedding_map import EmbeddingMap
 
-        bundled = ARTISTS / artist / "atlas.npz"
-        if artist in {path.name for path in ARTISTS.glob("*")} and bundled.exists():
-            return Atlas.read(genuine(bundled, bundled.read_bytes()), str(bundled))
-        content = self._store.get(atlas_name(artist)) if self._store and NAME.fullmatch(artist) else None
-        return Atlas.read(content, atlas_name(artist)) if content else None
+        bundled = BUNDLED_ARTISTS_FOLDER / artist / "atlas.npz"
+        if artist in {path.name for path in BUNDLED_ARTISTS_FOLDER.glob("*")} and bundled.exists():
+            return EmbeddingMap.from_npz(verify_bundled_file(bundled, bundled.read_bytes()), str(bundled))
+        content = (
+            self._store.get(embedding_map_object_name(artist))
+            if self._store and ARTIST_NAME_PATTERN.fullmatch(artist)
+            else None
+        )
+        return EmbeddingMap.from_npz(content, embedding_map_object_name(artist)) if content else None
 
-    def _unknown(self, name: str) -> ArtDreamError:
-        artists = {path.parent.name for path in ARTISTS.glob("*/network.keras")}
-        artists |= set(stored_artists(self._store)) if self._store else set()
-        names = ["lite", *self._published, *sorted(ARTIST + artist for artist in artists)]
+    def _unknown_network_error(self, name: str) -> ArtDreamError:
+        artists = {path.parent.name for path in BUNDLED_ARTISTS_FOLDER.glob("*/network.keras")}
+        artists |= set(list_stored_artists(self._store)) if self._store else set()
+        names = ["lite", *self._published_weights, *sorted(ARTIST_PREFIX + artist for artist in artists)]
         return ArtDreamError(f"There is no network “{name}”. {did_you_mean(name, names)}")
 
 
-def _from_path(path: Path) -> tuple[bytes, Card]:
+def _read_from_path(path: Path) -> tuple[bytes, NetworkMetadata]:
     card = path.with_suffix(".json")
     try:
         content = path.read_bytes()
         described = card.read_bytes() if card.exists() else None
     except OSError as error:
         raise ArtDreamError(f"The network {path} cannot be read: {error.strerror}.") from error
-    return content, read_card(described, str(card))
+    return content, parse_metadata(described, str(card))

@@ -15,7 +15,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple((Path(__file__).parent / "imagenet.txt").read_text(encoding="utf-8").splitlines())
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a name as it is compared: without accents, case, underscores and hyphens, as people type it."""
     letters = unicodedata.normalize("NFKD", name.replace("_", " ").replace("-", " "))
     return " ".join("".join(one for one in letters if not unicodedata.combining(one)).casefold().split())
@@ -28,8 +28,8 @@ def class_index(classes: Sequence[str], name: str, network: str) -> int:
     """
     if not classes:
         raise ArtDreamError(f"The network {network} tells no classes apart: choose a layer instead of “{name}”.")
-    wanted = plain(name)
-    folded = [plain(known) for known in classes]
+    wanted = normalize_name(name)
+    folded = [normalize_name(known) for known in classes]
     if wanted in folded:
         return folded.index(wanted)
     if wanted.isdecimal() and int(wanted) < len(classes):

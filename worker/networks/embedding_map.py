@@ -21,15 +21,15 @@ from shared.errors import ArtDreamError
 Floats = NDArray[np.float32]
 
 #: Paintings near enough to a new picture to say where it lies.
-NEIGHBOURS = 25
+NEAREST_NEIGHBORS = 25
 
 #: Rounds in which a new picture finds its place among them; 250, openTSNE's own number, moves it little further and
 #: takes more than twice as long.
-ROUNDS = 100
+PLACEMENT_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
-class Atlas:
+class EmbeddingMap:
     """Paintings on a map, and the way there from what a network saw."""
 
     #: (channels,) and (components, channels): from unit features to principal components.
@@ -41,14 +41,14 @@ class Atlas:
     #: (paintings,), as channels of the network's class map.
     artist: NDArray[np.int16]
 
-    def place(self, features: Floats) -> Floats:
+    def locate(self, features: Floats) -> Floats:
         """Return where pictures lie: (pictures, channels) of features → (pictures, 2)."""
-        placed = self._embedding.transform(self.project(features), k=NEIGHBOURS, n_iter=ROUNDS)
+        placed = self._embedding.transform(self.project(features), k=NEAREST_NEIGHBORS, n_iter=PLACEMENT_ITERATIONS)
         return np.asarray(placed, np.float32)
 
     def project(self, features: Floats) -> Floats:
         """Return principal components of features: (pictures, components)."""
-        return np.asarray((unit(features) - self.mean) @ self.components.T, np.float32)
+        return np.asarray((normalize_rows(features) - self.mean) @ self.components.T, np.float32)
 
     @cached_property
     def _embedding(self) -> Any:
@@ -58,7 +58,7 @@ class Atlas:
         near = PerplexityBasedNN(self.principal, perplexity=30, method="exact")
         return TSNEEmbedding(self.places.astype(np.float64), near)
 
-    def told(self, network: str, classes: Sequence[str], pictures: Sequence[str]) -> str:
+    def as_art_map_json(self, network: str, classes: Sequence[str], picture_names: Sequence[str]) -> str:
         """Return what a display is told of the map, as JSON.
 
         pictures: the object name of each painting's picture, "" where the installation does not own it.
@@ -70,17 +70,17 @@ class Atlas:
             x=x,
             y=y,
             artist=tuple(self.artist.tolist()),
-            picture=tuple(pictures),
+            picture=tuple(picture_names),
         ).model_dump_json()
 
-    def file(self) -> bytes:
+    def to_npz(self) -> bytes:
         """Return the atlas as a compressed NumPy archive, principal components in float16."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **(self.__dict__ | {"principal": self.principal.astype(np.float16)}))
         return buffer.getvalue()
 
     @classmethod
-    def read(cls, content: bytes, name: str) -> Self:
+    def from_npz(cls, content: bytes, name: str) -> Self:
         """Read what `file` gave. name: names it in errors. Raises ArtDreamError where it is not an atlas."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -91,7 +91,7 @@ class Atlas:
         return cls(**columns)
 
 
-def unit(features: Floats) -> Floats:
+def normalize_rows(features: Floats) -> Floats:
     """Scale rows to length 1: directions tell artists apart better than lengths."""
     scaled: Floats = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     return scaled

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.errors import ArtDreamError
 
 
-class _Frozen(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Lesson(_Frozen):
+class TrainingRecord(_FrozenModel):
     """How a network of this project was trained."""
 
     backbone: str = Field(description="What it was trained from.")
@@ -24,7 +24,7 @@ class Lesson(_Frozen):
     command: str = Field("", description="The command that made it.")
 
 
-class Score(_Frozen):
+class EvaluationScore(_FrozenModel):
     """How well a network answers, on pictures that it did not learn from."""
 
     pictures: int
@@ -34,7 +34,7 @@ class Score(_Frozen):
     calibration_error: float
 
 
-class Card(_Frozen):
+class NetworkMetadata(_FrozenModel):
     """What `network.json` says of `network.keras`."""
 
     classes: tuple[str, ...] = Field((), description="What it tells apart, in the order of its outputs.")
@@ -45,8 +45,8 @@ class Card(_Frozen):
     )
     licence: str = Field("", description="Under which licence it may be used.")
     source: str = Field("", description="Where it comes from.")
-    lesson: Lesson | None = Field(None, description="How it was trained, where this project did.")
-    score: Score | None = Field(None, description="How well it does on the part `test` of its data set.")
+    lesson: TrainingRecord | None = Field(None, description="How it was trained, where this project did.")
+    score: EvaluationScore | None = Field(None, description="How well it does on the part `test` of its data set.")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -54,15 +54,15 @@ class Card(_Frozen):
         return (self.side, *self.further_sides)
 
 
-def read_card(content: bytes | None, name: str) -> Card:
+def parse_metadata(content: bytes | None, name: str) -> NetworkMetadata:
     """Return what a card says, and the usual where there is none.
 
     name: names the card in errors. Raises ArtDreamError where it is not a card.
     """
     if content is None:
-        return Card()
+        return NetworkMetadata()
     try:
-        return Card.model_validate_json(content)
+        return NetworkMetadata.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the card"

@@ -8,26 +8,28 @@ import keras
 import numpy as np
 from keras import layers
 
-from worker.networks.loaders.downloads import PUBLISHED, Weights
-from worker.networks.loaders.efficientnet_lite import lite_body
-from worker.networks.loaders.keras_applications import VGG_OFFSET, VGG_SCALE, inception, vgg
-from worker.networks.transform.flatten import copied
-from worker.training.config import Backbone
+from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS, WeightsFile
+from worker.networks.loaders.efficientnet_lite import build_lite_backbone
+from worker.networks.loaders.keras_applications import VGG_OFFSET, VGG_SCALE, build_inception_v3, build_vgg19
+from worker.networks.transform.flatten import clone_layer
+from worker.training.config import BackboneName
 
 #: The layer that names the artist.
-HEAD = "artists"
+HEAD_LAYER = "artists"
 
 
-class Body(NamedTuple):
+class BackboneModel(NamedTuple):
     """A backbone."""
 
     #: Pictures (batch, height, width, 3) in [-1, 1], RGB, of open size → (batch, rows, columns, channels).
     model: keras.Model
     #: Whether it knows ImageNet; else it starts from nothing.
-    knows: bool
+    is_pretrained: bool
 
 
-def body_of(backbone: Backbone, weights: Path, published: Mapping[str, Weights] = PUBLISHED) -> Body:
+def build_backbone(
+    backbone: BackboneName, weights_folder: Path, published_weights: Mapping[str, WeightsFile] = PUBLISHED_WEIGHTS
+) -> BackboneModel:
     """Build a backbone with what it knows.
 
     weights: the folder of the published weights, of which `published` tells; a large backbone whose weights are not
@@ -35,46 +37,51 @@ def body_of(backbone: Backbone, weights: Path, published: Mapping[str, Weights] 
     Raises ArtDreamError where they are there and damaged.
     """
     if backbone == "lite":
-        return Body(lite_body(), knows=True)
-    file = published[backbone]
-    knows = file.path(weights).exists()
-    model = _LARGE[backbone](file.read(weights)[0] if knows else None)
+        return BackboneModel(build_lite_backbone(), is_pretrained=True)
+    file = published_weights[backbone]
+    knows = file.path_in(weights_folder).exists()
+    model = _LARGE_BACKBONES[backbone](file.verify(weights_folder)[0] if knows else None)
     if not knows:
-        _begin(model)
-    return Body(model, knows)
+        _initialize_kernels(model)
+    return BackboneModel(model, knows)
 
 
-def with_head(body: keras.Model, artists: int, dropout: float) -> keras.Model:
+def add_head(backbone: keras.Model, artist_count: int, dropout: float) -> keras.Model:
     """Return the body with a head on it: pictures → logits (batch, artists).
 
     The head is the mean of the last feature map and one dense layer, both linear, so that it can be taken at each
     position as well (`worker.networks.transform.class_map`): a class map of any size, for dreams.
     """
-    x = layers.GlobalAveragePooling2D(name="mean")(body.output)
+    x = layers.GlobalAveragePooling2D(name="mean")(backbone.output)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(body.input, layers.Dense(artists, name=HEAD, dtype="float32")(x), name=body.name)
+    return keras.Model(
+        backbone.input, layers.Dense(artist_count, name=HEAD_LAYER, dtype="float32")(x), name=backbone.name
+    )
 
 
-def _inception(path: Path | None) -> keras.Model:
+def _build_inception_backbone(path: Path | None) -> keras.Model:
     # The published file is that of the whole network, whose input has a fixed size; this one's is open.
     body = keras.applications.InceptionV3(weights=None, include_top=False)
-    body.set_weights(inception(path).get_weights()[: len(body.weights)])
+    body.set_weights(build_inception_v3(path).get_weights()[: len(body.weights)])
     return keras.Model(body.input, body.output, name="inception_v3")
 
 
-def _vgg(path: Path | None) -> keras.Model:
+def _build_vgg_backbone(path: Path | None) -> keras.Model:
     x = picture = keras.Input((None, None, 3), name="picture")
     if path is not None:
         x = layers.Rescaling(VGG_SCALE, VGG_OFFSET, name="range")(x)
-    for layer in vgg(path).layers[1:]:
-        x = copied(layer, layer.name)(x)
+    for layer in build_vgg19(path).layers[1:]:
+        x = clone_layer(layer, layer.name)(x)
     return keras.Model(picture, x, name="vgg19")
 
 
-_LARGE: Mapping[str, Callable[[Path | None], keras.Model]] = {"inception_v3": _inception, "vgg19": _vgg}
+_LARGE_BACKBONES: Mapping[str, Callable[[Path | None], keras.Model]] = {
+    "inception_v3": _build_inception_backbone,
+    "vgg19": _build_vgg_backbone,
+}
 
 
-def _begin(model: keras.Model) -> None:
+def _initialize_kernels(model: keras.Model) -> None:
     """Draw kernels that keep activations of one size through many layers (He et al., arXiv 1502.01852)."""
     chance = np.random.default_rng(0)
     for layer in model.layers:

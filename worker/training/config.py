@@ -6,22 +6,22 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Backbone = Literal["lite", "inception_v3", "vgg19"]
+BackboneName = Literal["lite", "inception_v3", "vgg19"]
 
 #: What suits each backbone. `lite` learns without batch normalisation, its own being folded into its convolutions.
-DEFAULTS: Mapping[Backbone, Mapping[str, Any]] = {
+BACKBONE_DEFAULTS: Mapping[BackboneName, Mapping[str, Any]] = {
     "lite": {"side": 224, "rate": 4e-4, "epochs": 24},
     "inception_v3": {"side": 299, "rate": 3e-4, "epochs": 15},
     "vgg19": {"side": 224, "rate": 1e-4, "epochs": 15},
 }
 
 
-class Plan(BaseModel):
+class TrainingConfig(BaseModel):
     """How a network is trained. The same plan with the same data gives the same network, up to rounding."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: Backbone
+    backbone: BackboneName
     seed: int = Field(0, ge=0)
     #: Pixels: the side of the pictures that are learned from.
     side: int = Field(gt=31)
@@ -54,10 +54,10 @@ class Plan(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @classmethod
-    def of(cls, backbone: Backbone, **chosen: object) -> Self:
+    def for_backbone(cls, backbone: BackboneName, **overrides: object) -> Self:
         """Return the plan that suits a backbone; what was chosen (not None) comes first."""
-        wanted = {name: value for name, value in chosen.items() if value is not None}
-        return cls.model_validate({"backbone": backbone, **DEFAULTS[backbone], **wanted})
+        wanted = {name: value for name, value in overrides.items() if value is not None}
+        return cls.model_validate({"backbone": backbone, **BACKBONE_DEFAULTS[backbone], **wanted})
 
     @property
     def digest(self) -> str:

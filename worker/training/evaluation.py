@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import ArtDreamError, did_you_mean
-from worker.networks.class_names import plain
-from worker.networks.network import Network, Seen
+from worker.networks.class_names import normalize_name
+from worker.networks.network import Network, Prediction
 from worker.training.dataset import Painting
-from worker.training.feature_extraction import seen_in
+from worker.training.feature_extraction import extract_features
 
 #: Bins of the calibration error (Guo et al., “On Calibration of Modern Neural Networks”, arXiv 1706.04599).
-BINS = 15
+CALIBRATION_BINS = 15
 
 #: Pairs of artists that are told, and pictures of each.
-PAIRS, EXAMPLES = 12, 4
+MAX_CONFUSED_PAIRS, EXAMPLES_PER_PAIR = 12, 4
 
 
-class _Frozen(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class OfArtist(_Frozen):
+class ArtistScore(_FrozenModel):
     """How well one artist is known."""
 
     artist: str
@@ -37,7 +37,7 @@ class OfArtist(_Frozen):
     f1: float
 
 
-class Confusion(_Frozen):
+class Confusion(_FrozenModel):
     """An artist whose pictures are taken for another's."""
 
     artist: str
@@ -47,7 +47,7 @@ class Confusion(_Frozen):
     examples: tuple[str, ...]
 
 
-class Evaluation(_Frozen):
+class Evaluation(_FrozenModel):
     """What a network answered about pictures, and what they are."""
 
     network: str
@@ -61,33 +61,35 @@ class Evaluation(_Frozen):
     macro_f1: float
     #: Mean distance of how sure the network is and how often it is right, over equal bins of sureness.
     calibration_error: float
-    artists: tuple[OfArtist, ...]
+    artists: tuple[ArtistScore, ...]
     confused: tuple[Confusion, ...]
     #: Rows: whose picture; columns: whom it was taken for; in the order of `classes`.
     matrix: tuple[tuple[int, ...], ...]
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, network: Network, seen: Seen, told: NDArray[np.int64], files: Sequence[Path]) -> Self:
+    def from_prediction(
+        cls, network: Network, prediction: Prediction, labels: NDArray[np.int64], files: Sequence[Path]
+    ) -> Self:
         """Count. told: (pictures,) class of each picture, as a channel of the class map."""
         count = len(network.classes)
-        order = np.argsort(-seen.probabilities, axis=1, kind="stable")
+        order = np.argsort(-prediction.probabilities, axis=1, kind="stable")
         answers = order[:, 0]
         matrix = np.zeros((count, count), np.int64)
-        np.add.at(matrix, (told, answers), 1)
+        np.add.at(matrix, (labels, answers), 1)
         artists = tuple(
-            _of_artist(network.classes[index], matrix, index) for index in range(count) if matrix[index].any()
+            _score_artist(network.classes[index], matrix, index) for index in range(count) if matrix[index].any()
         )
         return cls(
             network=network.name,
             weights=network.digest,
-            pictures=len(told),
-            top1=float(np.mean(answers == told)),
-            top5=float(np.mean((order[:, :5] == told[:, None]).any(axis=1))),
+            pictures=len(labels),
+            top1=float(np.mean(answers == labels)),
+            top5=float(np.mean((order[:, :5] == labels[:, None]).any(axis=1))),
             macro_f1=float(np.mean([one.f1 for one in artists])),
-            calibration_error=_calibration_error(seen.probabilities.max(axis=1), answers == told),
+            calibration_error=_compute_calibration_error(prediction.probabilities.max(axis=1), answers == labels),
             artists=artists,
-            confused=tuple(_confused(network.classes, matrix, seen, told, answers, files)),
+            confused=tuple(_find_confusions(network.classes, matrix, prediction, labels, answers, files)),
             matrix=tuple(map(tuple, matrix.tolist())),
             classes=network.classes,
         )
@@ -97,7 +99,7 @@ def evaluate(
     network: Network,
     paintings: Sequence[Painting],
     artists: Sequence[str],
-    watch: Callable[[float], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Evaluation:
     """Let a network name the artists of paintings.
 
@@ -106,28 +108,30 @@ def evaluate(
     """
     if not paintings:
         raise ArtDreamError("There are no pictures to evaluate on: name a folder that has one folder for each artist.")
-    told = told_artists(network, paintings, artists)
-    return Evaluation.of(network, seen_in(network, paintings, watch=watch), told, [one.path for one in paintings])
+    told = label_paintings(network, paintings, artists)
+    return Evaluation.from_prediction(
+        network, extract_features(network, paintings, on_progress=on_progress), told, [one.path for one in paintings]
+    )
 
 
-def told_artists(network: Network, paintings: Sequence[Painting], artists: Sequence[str]) -> NDArray[np.int64]:
+def label_paintings(network: Network, paintings: Sequence[Painting], artists: Sequence[str]) -> NDArray[np.int64]:
     """Return whose the paintings are, as channels of a network's class map: (paintings,).
 
     Raises ArtDreamError for an artist that the network does not know.
     """
-    known = {plain(name): index for index, name in enumerate(network.classes)}
+    known = {normalize_name(name): index for index, name in enumerate(network.classes)}
     for artist in artists:
-        if plain(artist) not in known:
+        if normalize_name(artist) not in known:
             raise ArtDreamError(
                 f"The network {network.name} does not know “{artist}”: take the folder out. "
                 f"{did_you_mean(artist, network.classes)}"
             )
-    return np.array([known[plain(artists[one.artist])] for one in paintings])
+    return np.array([known[normalize_name(artists[one.artist])] for one in paintings])
 
 
-def _of_artist(name: str, matrix: NDArray[np.int64], index: int) -> OfArtist:
-    right, taken, own = matrix[index, index], matrix[:, index].sum(), matrix[index].sum()
-    return OfArtist(
+def _score_artist(name: str, matrix: NDArray[np.int64], artist_index: int) -> ArtistScore:
+    right, taken, own = matrix[artist_index, artist_index], matrix[:, artist_index].sum(), matrix[artist_index].sum()
+    return ArtistScore(
         artist=name,
         pictures=int(own),
         precision=float(right / max(taken, 1)),
@@ -136,22 +140,24 @@ def _of_artist(name: str, matrix: NDArray[np.int64], index: int) -> OfArtist:
     )
 
 
-def _confused(
+def _find_confusions(
     classes: Sequence[str],
     matrix: NDArray[np.int64],
-    seen: Seen,
-    told: NDArray[np.int64],
-    answers: NDArray[np.int64],
+    prediction: Prediction,
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     files: Sequence[Path],
 ) -> list[Confusion]:
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
-    pairs = np.dstack(np.unravel_index(np.argsort(-wrong, axis=None, kind="stable")[:PAIRS], wrong.shape))[0]
+    pairs = np.dstack(np.unravel_index(np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS], wrong.shape))[
+        0
+    ]
     found = []
     for artist, taken in pairs.tolist():
         if wrong[artist, taken]:
-            cases = np.flatnonzero((told == artist) & (answers == taken))
-            surest = cases[np.argsort(-seen.probabilities[cases, taken])][:EXAMPLES]
+            cases = np.flatnonzero((labels == artist) & (predicted == taken))
+            surest = cases[np.argsort(-prediction.probabilities[cases, taken])][:EXAMPLES_PER_PAIR]
             found.append(
                 Confusion(
                     artist=classes[artist],
@@ -163,9 +169,10 @@ def _confused(
     return found
 
 
-def _calibration_error(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+def _compute_calibration_error(confidences: NDArray[np.float32], is_correct: NDArray[np.bool_]) -> float:
+    bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     apart = [
-        abs(sure[bins == one].mean() - right[bins == one].mean()) * (bins == one).sum() for one in set(bins.tolist())
+        abs(confidences[bins == one].mean() - is_correct[bins == one].mean()) * (bins == one).sum()
+        for one in set(bins.tolist())
     ]
-    return float(sum(apart) / len(sure))
+    return float(sum(apart) / len(confidences))

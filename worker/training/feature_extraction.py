@@ -7,46 +7,48 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.networks.network import Network, Seen
+from worker.networks.network import Network, Prediction
 from worker.training.dataset import Painting
-from worker.training.input_pipeline import read
+from worker.training.input_pipeline import open_picture
 
 #: Pictures that are read before they are looked at.
-BATCH = 16
+READ_BATCH_SIZE = 16
 
 
-def seen_in(
+def extract_features(
     network: Network,
     paintings: Sequence[Painting],
-    kept: Path | None = None,
-    watch: Callable[[float], None] = lambda _: None,
-) -> Seen:
+    cache_file: Path | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Prediction:
     """Let a network look at paintings.
 
     kept: a file; what lies there is returned, and what was seen is put there. The caller names it after network and
     data. watch: is told the share that is done. Raises ArtDreamError where a picture cannot be read.
     """
-    if kept is not None and (found := _found(kept, len(paintings))):
+    if cache_file is not None and (found := _read_cache(cache_file, len(paintings))):
         return found
     parts = []
-    for start in range(0, len(paintings), BATCH):
-        parts.append(network.look([np.asarray(read(one.path)) for one in paintings[start : start + BATCH]]))
-        watch(min(1.0, (start + BATCH) / len(paintings)))
-    seen = Seen(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    if kept is not None:
+    for start in range(0, len(paintings), READ_BATCH_SIZE):
+        parts.append(
+            network.predict([np.asarray(open_picture(one.path)) for one in paintings[start : start + READ_BATCH_SIZE]])
+        )
+        on_progress(min(1.0, (start + READ_BATCH_SIZE) / len(paintings)))
+    seen = Prediction(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    if cache_file is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **seen._asdict())
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_suffix(".part")
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        beside = cache_file.with_suffix(".part")
         beside.write_bytes(buffer.getvalue())
-        beside.replace(kept)
+        beside.replace(cache_file)
     return seen
 
 
-def _found(kept: Path, count: int) -> Seen | None:
+def _read_cache(cache_file: Path, count: int) -> Prediction | None:
     try:
-        with np.load(kept, allow_pickle=False) as arrays:
-            seen = Seen(arrays["features"], arrays["probabilities"])
+        with np.load(cache_file, allow_pickle=False) as arrays:
+            seen = Prediction(arrays["features"], arrays["probabilities"])
     except (
         OSError,
         ValueError,

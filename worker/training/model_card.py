@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from worker.networks.metadata import Card
-from worker.training.evaluation import Evaluation, OfArtist
+from worker.networks.metadata import NetworkMetadata
+from worker.training.evaluation import ArtistScore, Evaluation
 
 #: Artists that are told as known best and worst.
-FEW = 8
+MAX_LISTED_ARTISTS = 8
 
 
-def written(card: Card, evaluation: Evaluation) -> str:
+def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
     """Return the card as Markdown."""
-    lesson = card.lesson
+    lesson = metadata.lesson
     known = sorted(evaluation.artists, key=lambda one: -one.f1)
     lines = [
         f"# {evaluation.network}",
         "",
-        f"Tells {len(card.classes)} artists apart by their paintings, and dreams as each of them.",
+        f"Tells {len(metadata.classes)} artists apart by their paintings, and dreams as each of them.",
         "",
     ]
     if lesson:
@@ -28,9 +28,10 @@ def written(card: Card, evaluation: Evaluation) -> str:
             f"| backbone | `{lesson.backbone}`, from {before} |",
             f"| data set | digest `{lesson.data}`: {parts} |",
             f"| epochs | {lesson.epochs}, of which number {lesson.best} was the best on `val` |",
-            f"| looks at | pictures with short sides of {' and '.join(map(str, card.sides))} px, and in the mirror |",
+            f"| looks at | pictures with short sides of {' and '.join(map(str, metadata.sides))} px, and in the "
+            "mirror |",
             f"| weights | SHA-256 `{evaluation.weights}`, float16 |",
-            f"| licence | {card.licence or 'not stated'} |",
+            f"| licence | {metadata.licence or 'not stated'} |",
             "",
             "Made by",
             "",
@@ -45,11 +46,14 @@ def written(card: Card, evaluation: Evaluation) -> str:
         f"| {evaluation.top1:.1%} | {evaluation.top5:.1%} | {evaluation.macro_f1:.3f} | "
         f"{evaluation.calibration_error:.3f} |",
         "",
-        f"Known best: {_named(known[:FEW])}. Known worst: {_named(known[::-1][:FEW])}. "
+        f"Known best: {_format_scores(known[:MAX_LISTED_ARTISTS])}. Known worst: "
+        f"{_format_scores(known[::-1][:MAX_LISTED_ARTISTS])}. "
         "(F1; some artists have few pictures in `test`.)",
         "",
         "Most often confused: "
-        + "; ".join(f"{one.artist} taken for {one.taken_for} ({one.times})" for one in evaluation.confused[:FEW])
+        + "; ".join(
+            f"{one.artist} taken for {one.taken_for} ({one.times})" for one in evaluation.confused[:MAX_LISTED_ARTISTS]
+        )
         + ".",
         "",
         "## What it is for, and what not",
@@ -62,5 +66,5 @@ def written(card: Card, evaluation: Evaluation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _named(artists: Sequence[OfArtist]) -> str:
-    return ", ".join(f"{one.artist} {one.f1:.2f}" for one in artists)
+def _format_scores(scores: Sequence[ArtistScore]) -> str:
+    return ", ".join(f"{one.artist} {one.f1:.2f}" for one in scores)

@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from worker.training.config import Plan
+from worker.training.config import TrainingConfig
 
 #: Layers that a backbone counts as.
-DEPTH = 18
+REFERENCE_DEPTH = 18
 
 
 class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
@@ -17,39 +17,39 @@ class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
     (Polyak and Juditsky, 1992).
     """
 
-    def __init__(self, factors: list[float], **settings: Any) -> None:
+    def __init__(self, rate_factors: list[float], **settings: Any) -> None:
         super().__init__(use_ema=True, **settings)
-        self._factors = factors
+        self._rate_factors = rate_factors
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step with the variable's own rate."""
-        factor = self._factors[self._get_variable_index(variable)]
+        factor = self._rate_factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
 
-def optimiser(model: keras.Model, plan: Plan, steps: int) -> LayeredAdamW:
+def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch: int) -> LayeredAdamW:
     """Return an optimiser for a model, whose last layer is its head, and freeze the layers that are not to learn.
 
     steps: of an epoch.
     """
-    shares = factors(model, plan.rate_decay)
+    shares = compute_rate_factors(model, config.rate_decay)
     for layer in model.layers:
-        layer.trainable = shares.get(layer.name, 0) >= plan.frozen_below
-    total = max(1, steps * plan.epochs)
+        layer.trainable = shares.get(layer.name, 0) >= config.frozen_below
+    total = max(1, steps_per_epoch * config.epochs)
     rise = max(1, total // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
-        plan.rate / 20, total - rise, alpha=0.01, warmup_target=plan.rate, warmup_steps=rise
+        config.rate / 20, total - rise, alpha=0.01, warmup_target=config.rate, warmup_steps=rise
     )
     return LayeredAdamW(
         [shares[layer.name] for layer in model.layers for _ in layer.trainable_variables],
         learning_rate=schedule,
-        weight_decay=plan.weight_decay,
+        weight_decay=config.weight_decay,
         global_clipnorm=1.0,
-        ema_momentum=1 - 1 / max(10, steps),
+        ema_momentum=1 - 1 / max(10, steps_per_epoch),
     )
 
 
-def factors(model: keras.Model, decay: float) -> dict[str, float]:
+def compute_rate_factors(model: keras.Model, decay: float) -> dict[str, float]:
     """Return the rate of each layer that has weights ÷ that of the head: 1 there, less by `decay` for each before it.
 
     Only full convolutions are counted; depthwise ones and normalisations belong to the next before them. However many
@@ -60,4 +60,4 @@ def factors(model: keras.Model, decay: float) -> dict[str, float]:
         if layer.weights:
             depth += type(layer) in (keras.layers.Conv2D, keras.layers.Dense)
             depths[layer.name] = depth
-    return {name: decay ** ((depth - own) * DEPTH / depth) for name, own in depths.items()}
+    return {name: decay ** ((depth - own) * REFERENCE_DEPTH / depth) for name, own in depths.items()}

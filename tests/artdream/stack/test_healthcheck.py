@@ -15,7 +15,7 @@ from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.stack import free_port
-from worker.jobs.process_id import name_of
+from worker.jobs.process_id import make_process_id
 
 
 @pytest.fixture
@@ -31,34 +31,34 @@ def wrong(settings: Settings, part: Component = Component.WORKER) -> str:
 
 def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: HeartbeatRegistry) -> None:
     assert "No worker of this machine has been heard of" in wrong(settings)
-    register.announce(Component.WORKER, name_of(7), "warming up")
+    register.announce(Component.WORKER, make_process_id(7), "warming up")
     assert "No worker of this machine is warm: warming up" in wrong(settings)
-    register.announce(Component.WORKER, name_of(7), "ready")
+    register.announce(Component.WORKER, make_process_id(7), "ready")
     require_work(settings, Component.WORKER)
 
 
 def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: HeartbeatRegistry) -> None:
     register.announce(Component.WORKER, "elsewhere-7", "ready")
     assert "No worker of this machine" in wrong(settings)
-    assert not _here(f"{name_of(7)}".replace("-7", "0-7"))
+    assert not _here(f"{make_process_id(7)}".replace("-7", "0-7"))
 
 
 def test_a_worker_that_leaves_jobs_waiting_is_not_well(
     settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
     """It announces itself all the while."""
-    register.announce(Component.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1)
+    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - HUNGER - 1)
     require_work(settings, Component.WORKER)
     client.lpush("live", "{}")
     assert "Jobs wait" in wrong(settings)
-    register.announce(Component.WORKER, name_of(8), "dreaming", since=time.time() - HUNGER - 1)
+    register.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - HUNGER - 1)
     require_work(settings, Component.WORKER)
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
     settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
-    register.announce(Component.WORKER, name_of(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
+    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
     client.lpush("live", "{}")
     require_work(settings, Component.WORKER)
     client.lpush("batch", "{}")
@@ -67,7 +67,7 @@ def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
 
 def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: HeartbeatRegistry) -> None:
     assert "No producer of this machine" in wrong(settings, Component.PRODUCER)
-    register.announce(Component.PRODUCER, name_of(7), "watching")
+    register.announce(Component.PRODUCER, make_process_id(7), "watching")
     require_work(settings, Component.PRODUCER)
 
 

@@ -39,7 +39,7 @@ def lines(program: str) -> list[dict[str, object]]:
 
 
 def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
-    [line] = lines("with about('42'): log.info('it “dreams”\\nstill', extra={'seconds': 1.5, 'data': object()})")
+    [line] = lines("with bind_job_id('42'): log.info('it “dreams”\\nstill', extra={'seconds': 1.5, 'data': object()})")
     assert str(line.pop("time")).endswith("+00:00")
     assert line == {
         "level": "INFO",

@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.backend import compiled, resized, rolled, traces, value_and_gradient
+from worker.backend import compile_function, count_traces, resize, roll, value_and_gradient
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,20 +40,20 @@ def bilinear(pictures: NDArray[np.float32], height: int, width: int) -> NDArray[
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (24, 30), (13, 47), (31, 8)])
 def test_pictures_are_scaled_up_and_down_without_averaging(size: tuple[int, int]) -> None:
     pictures = noise(2, 12, 15, 3)
-    np.testing.assert_allclose(np.asarray(resized(pictures, *size)), bilinear(pictures, *size), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(resize(pictures, *size)), bilinear(pictures, *size), atol=1e-5)
 
 
 def test_each_picture_is_rolled_by_its_own_shift() -> None:
     pictures, shifts = noise(3, 8, 10, 3), np.array([[2, -3], [0, 0], [-9, 25]], np.int32)
     expected = [np.roll(one, shift, (0, 1)) for one, shift in zip(pictures, shifts, strict=True)]
-    assert np.array_equal(np.asarray(rolled(pictures, shifts)), np.stack(expected))
+    assert np.array_equal(np.asarray(roll(pictures, shifts)), np.stack(expected))
 
 
 def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling() -> None:
     picture, shifts = noise(2, 6, 8, 3), np.array([[1, 2], [3, -4]], np.int32)
 
     def score(x: Any) -> Any:
-        return ops.sum(ops.square(rolled(resized(x, 12, 16), shifts)), axis=(1, 2, 3))
+        return ops.sum(ops.square(roll(resize(x, 12, 16), shifts)), axis=(1, 2, 3))
 
     value, gradient = value_and_gradient(score, ops.convert_to_tensor(picture))
     nudge = 0.01 * noise(2, 6, 8, 3)
@@ -68,29 +68,29 @@ def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
 
 
 def test_a_compiled_function_takes_any_shape_and_traces_none_twice() -> None:
-    double = compiled(lambda x: 2 * x, takes=[PICTURES])
+    double = compile_function(lambda x: 2 * x, input_specs=[PICTURES])
     shapes = [(1, 4, 6, 3), (2, 6, 4, 3)]
     for shape in shapes:
         assert np.array_equal(np.asarray(double(noise(*shape))), 2 * noise(*shape))
-    before = traces()
+    before = count_traces()
     for shape in shapes:
         double(noise(*shape))
-    assert traces() == before > 0
+    assert count_traces() == before > 0
 
 
 def test_numbers_of_another_type_become_what_was_said() -> None:
-    root = compiled(lambda x: ops.sqrt(x), takes=[((), "float32")])
+    root = compile_function(lambda x: ops.sqrt(x), input_specs=[((), "float32")])
     assert np.asarray(root(np.float64(2))).dtype == np.float32
 
 
 def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_compiled() -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
-    look = compiled(lambda x: model(x), takes=[PICTURES], reads=model)
+    look = compile_function(lambda x: model(x), input_specs=[PICTURES], model=model)
     first = np.asarray(look(noise(1, 8, 8, 3)))
-    before = traces()
+    before = count_traces()
     model.set_weights([-weight for weight in model.get_weights()])
     np.testing.assert_allclose(np.asarray(look(noise(1, 8, 8, 3))), -first, atol=1e-6)
-    assert traces() == before
+    assert count_traces() == before
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.backend.precision import chosen_precision
+from worker.backend.precision import choose_precision
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,13 @@ from worker.backend.precision import chosen_precision
 )
 def test_the_processor_decides(cpu: str, precision: str, tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpu}\n")
-    assert chosen_precision("auto", tmp_path / "cpuinfo") == precision
+    assert choose_precision("auto", tmp_path / "cpuinfo") == precision
 
 
 def test_where_nothing_is_known_it_is_exact(tmp_path: Path) -> None:
-    assert chosen_precision("auto", tmp_path / "missing") == "float32"
+    assert choose_precision("auto", tmp_path / "missing") == "float32"
 
 
 def test_what_was_wanted_is_taken(tmp_path: Path) -> None:
-    assert chosen_precision("bfloat16", tmp_path / "missing") == "bfloat16"
-    assert chosen_precision("float32") == "float32"
+    assert choose_precision("bfloat16", tmp_path / "missing") == "bfloat16"
+    assert choose_precision("float32") == "float32"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.worker.clips.videos import Picture, apart, dreamt, scaled
-from worker.clips.animations import Morph, Zoom, even
+from worker.clips.animations import Morph, Zoom, fit_video_size
 
 
 def middle(picture: Picture, share: float) -> Picture:
@@ -55,16 +55,16 @@ def test_the_photo_hangs_small_in_the_middle_of_its_dream() -> None:
     pictures = dreamt(2, (320, 240))
     photo, dream = pictures
     first = next(iter(Zoom(pictures)))
-    hung = middle(first, Zoom.NESTED / 2)
+    hung = middle(first, Zoom.NESTED_SIDE_SHARE / 2)
     assert apart(hung, scaled(middle(photo, 1 / 2), like=hung)) < 8
-    assert apart(hung, middle(dream, Zoom.NESTED / 2)) > 20
+    assert apart(hung, middle(dream, Zoom.NESTED_SIDE_SHARE / 2)) > 20
     np.testing.assert_array_equal(first[:90], dream[:90])
 
 
 def test_the_zoom_ends_where_it_began() -> None:
     for size in ((160, 120), (120, 160), (131, 131)):
         clip = list(Zoom(dreamt(size=size)))
-        for share in (1, Zoom.NESTED, Zoom.NESTED / 2):
+        for share in (1, Zoom.NESTED_SIDE_SHARE, Zoom.NESTED_SIDE_SHARE / 2):
             near = [middle(shown, share) for shown in (*clip[-5:], *clip[:5])]
             steps = [apart(*pair) for pair in pairwise(near)]
             assert steps[4] < 1.3 * max(steps[:4] + steps[5:])
@@ -98,11 +98,11 @@ def test_the_photo_dreams_while_it_comes_near() -> None:
 
 
 def test_videos_keep_the_aspect_with_even_sides() -> None:
-    assert even(864, 1536, 1080) == (1080, 608)
-    assert even(1536, 1152, 1080) == (810, 1080)
-    assert even(372, 640, 1080) == (640, 372)
-    assert even(101, 99, 1080) == (98, 100)
-    assert even(3, 900, 1080) == (900, 16)
+    assert fit_video_size(864, 1536, 1080) == (1080, 608)
+    assert fit_video_size(1536, 1152, 1080) == (810, 1080)
+    assert fit_video_size(372, 640, 1080) == (640, 372)
+    assert fit_video_size(101, 99, 1080) == (98, 100)
+    assert fit_video_size(3, 900, 1080) == (900, 16)
 
 
 def test_a_photo_that_is_a_mere_line_has_clips_too() -> None:

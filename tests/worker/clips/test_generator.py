@@ -30,18 +30,18 @@ from tests import pictures
 from tests.worker.clips.videos import Picture, apart, dreamt, played
 from worker.clips import generator as clipmaker
 from worker.clips.animations import Morph
-from worker.clips.generator import ClipMaker
-from worker.clips.video_encoder import mp4
+from worker.clips.generator import ClipGenerator
+from worker.clips.video_encoder import encode_mp4
 
 KINDS = (clip_name, preview_name, zoom_name)
 PICTURES = dreamt(5, (96, 64))
-NICE = clipmaker.NICE
+NICE = clipmaker.NICENESS
 
 
 @pytest.fixture(autouse=True)
 def _as_urgent_as_dreams(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a low priority would make these tests wait, and hide what is not held back otherwise."""
-    monkeypatch.setattr(clipmaker, "NICE", 0)
+    monkeypatch.setattr(clipmaker, "NICENESS", 0)
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def maker(store: Store) -> Iterator[ClipMaker]:
-    maker = ClipMaker(store)
+def maker(store: Store) -> Iterator[ClipGenerator]:
+    maker = ClipGenerator(store)
     yield maker
-    assert maker.close(farewell=0)
+    assert maker.close(timeout=0)
 
 
 def jpeg(pixels: Picture) -> bytes:
@@ -95,8 +95,8 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_completed_job_gets_three_clips(store: Store, maker: ClipMaker) -> None:
-    maker.offer(completed(store, "a"))
+def test_a_completed_job_gets_three_clips(store: Store, maker: ClipGenerator) -> None:
+    maker.enqueue(completed(store, "a"))
     until(lambda: has_clips(store, "a"))
     clip = played(store.get(clip_name("a")) or b"")
     assert apart(clip[0], PICTURES[0]) < 6
@@ -108,22 +108,22 @@ def test_a_completed_job_gets_three_clips(store: Store, maker: ClipMaker) -> Non
 
 @pytest.mark.parametrize("frames", [(), (2,), (0, 7, 103)])
 def test_a_dream_whose_frames_are_missing_still_has_a_clip(
-    store: Store, maker: ClipMaker, frames: tuple[int, ...]
+    store: Store, maker: ClipGenerator, frames: tuple[int, ...]
 ) -> None:
-    maker.offer(completed(store, "a", frames))
+    maker.enqueue(completed(store, "a", frames))
     until(lambda: has_clips(store, "a"))
     clip = played(store.get(clip_name("a")) or b"")
     assert apart(clip[0], PICTURES[0]) < 6
     assert min(apart(shown, PICTURES[-1]) for shown in clip) < 6
 
 
-def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(store: Store, maker: ClipMaker) -> None:
+def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(store: Store, maker: ClipGenerator) -> None:
     completed(store, "a", ())
     for index in range(98, 120):
         store.put(frame_name("a", index), jpeg(np.full((64, 96, 3), 2 * index, np.uint8)))
-    taken = maker._pictures("a", lambda: None)
+    taken = maker._load_pictures("a", lambda: None)
     greys = [int(picture[10, 10, 0]) for picture in taken[1:-1]]
-    assert len(taken) == clipmaker.PICTURES
+    assert len(taken) == clipmaker.MAX_PICTURES
     assert greys == sorted(greys)
     assert apart(taken[0], PICTURES[0]) < 6
     assert apart(taken[-1], PICTURES[-1]) < 6
@@ -148,19 +148,19 @@ class Watched(Store):
 def long_dream() -> None:
     """Take longer than the clips would."""
     for _ in range(3):
-        mp4(Morph(PICTURES))
+        encode_mp4(Morph(PICTURES))
 
 
 def test_a_live_dream_has_the_processor_for_itself(store: Store) -> None:
     watched = Watched(store.url)
-    maker = ClipMaker(watched)
+    maker = ClipGenerator(watched)
     completed(store, "a")
-    with maker.aside():
-        maker.offer("a")
+    with maker.pause():
+        maker.enqueue("a")
         long_dream()
         assert watched.asked == []
     until(lambda: dream_name("a") in watched.asked)
-    with maker.aside():  # a dream that begins while a clip is being made
+    with maker.pause():  # a dream that begins while a clip is being made
         long_dream()
         assert clip_name("a") not in watched.asked
     until(lambda: has_clips(store, "a"))
@@ -168,42 +168,42 @@ def test_a_live_dream_has_the_processor_for_itself(store: Store) -> None:
 
 
 def test_clips_are_made_in_the_end_even_while_dream_follows_dream(store: Store) -> None:
-    maker = ClipMaker(store, patience=0.01)
-    with maker.aside():
-        maker.offer(completed(store, "a"))
+    maker = ClipGenerator(store, max_pause_seconds=0.01)
+    with maker.pause():
+        maker.enqueue(completed(store, "a"))
         until(lambda: has_clips(store, "a"))
     assert maker.close()
 
 
 def test_a_store_that_is_away_stops_no_worker(
-    store: Store, maker: ClipMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: Store, maker: ClipGenerator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     completed(store, "a")
     shutil.move(tmp_path / "store", tmp_path / "elsewhere")
     (tmp_path / "store").touch()
     with caplog.at_level(logging.WARNING):
-        maker.offer("a")
+        maker.enqueue("a")
         until(lambda: bool(caplog.records))
     [said] = caplog.records
     assert said.getMessage().startswith("job a has no clips: dreams/a/dream.json could not be read from the store")
     assert said.exc_info is None
     (tmp_path / "store").unlink()
     shutil.move(tmp_path / "elsewhere", tmp_path / "store")
-    maker.offer("a")
+    maker.enqueue("a")
     until(lambda: has_clips(store, "a"))
 
 
 @pytest.mark.parametrize("named", [sidecar_name, dream_name, lambda job_id: frame_name(job_id, 1)])
 def test_a_damaged_object_costs_its_own_clips_and_no_others(
-    store: Store, maker: ClipMaker, caplog: pytest.LogCaptureFixture, named: Callable[[str], str]
+    store: Store, maker: ClipGenerator, caplog: pytest.LogCaptureFixture, named: Callable[[str], str]
 ) -> None:
     completed(store, "a")
     whole = store.get(named("a")) or b""
     store.put(named("a"), whole[: len(whole) // 2])
     with caplog.at_level(logging.WARNING):
-        maker.offer("a")
-        maker.offer("nobody")
-        maker.offer(completed(store, "b"))
+        maker.enqueue("a")
+        maker.enqueue("nobody")
+        maker.enqueue(completed(store, "b"))
         until(lambda: has_clips(store, "b"))
     damaged, gone = caplog.records
     assert damaged.getMessage().startswith("job a has no clips: ")
@@ -213,29 +213,29 @@ def test_a_damaged_object_costs_its_own_clips_and_no_others(
 
 
 def test_a_fault_nobody_thought_of_is_logged_and_the_next_clip_is_made(
-    store: Store, maker: ClipMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, maker: ClipGenerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR), monkeypatch.context() as broken:
         broken.setattr(clipmaker, "Morph", lambda *_: 1 / 0)
-        maker.offer(completed(store, "a"))
+        maker.enqueue(completed(store, "a"))
         until(lambda: bool(caplog.records))
-    maker.offer("a")
+    maker.enqueue("a")
     until(lambda: has_clips(store, "a"))
 
 
 def test_a_process_that_ends_waits_for_no_clip(store: Store) -> None:
-    maker = ClipMaker(store)
-    with maker.aside():  # so that the first clip is met in the middle
+    maker = ClipGenerator(store)
+    with maker.pause():  # so that the first clip is met in the middle
         for job_id in ("a", "b"):
-            maker.offer(completed(store, job_id))
-        assert maker.close(farewell=0)
+            maker.enqueue(completed(store, job_id))
+        assert maker.close(timeout=0)
     assert not any(store.get(named(job_id)) for named in KINDS for job_id in ("a", "b"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
 def test_clips_are_made_at_a_low_priority_and_dreams_are_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clipmaker, "NICE", NICE)
-    maker = ClipMaker(store)
+    monkeypatch.setattr(clipmaker, "NICENESS", NICE)
+    maker = ClipGenerator(store)
     [thread] = [thread for thread in threading.enumerate() if thread.name == "clips"]
     until(lambda: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == NICE)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE

@@ -9,13 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker.consumer.gpus import PROGRAM, Cards, pin
+from worker.consumer.gpus import NVIDIA_SMI, GpuMemoryCollector, pin_gpu
 
 ROOT = Path(__file__).parents[3]
 
 
 def told() -> dict[tuple[str, str], float]:
-    return {(s.labels["gpu"], s.labels["what"]): s.value for family in Cards().collect() for s in family.samples}
+    return {
+        (s.labels["gpu"], s.labels["what"]): s.value
+        for family in GpuMemoryCollector().collect()
+        for s in family.samples
+    }
 
 
 def test_without_a_card_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +27,7 @@ def test_without_a_card_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert told() == {}
 
 
-@pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="needs a GPU of NVIDIA's and its driver")
+@pytest.mark.skipif(shutil.which(NVIDIA_SMI) is None, reason="needs a GPU of NVIDIA's and its driver")
 def test_the_memory_of_each_card_is_told_in_bytes() -> None:
     memory = told()
     assert {what for _, what in memory} == {"used", "total"}
@@ -39,13 +43,13 @@ def pinned(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> 
             patch.delenv(name)
         if visible is not None:
             patch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        pin(index)
+        pin_gpu(index)
         return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
 
 
 @pytest.fixture
 def two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / PROGRAM
+    program = tmp_path / NVIDIA_SMI
     program.write_text("#!/bin/sh\necho '0, 10, 80000'\necho '1, 20, 80000'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -60,8 +64,8 @@ def test_each_process_of_a_pool_sees_a_card_of_its_own(two_cards: None, monkeypa
 def test_a_machine_with_one_card_or_none_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert pinned(0, monkeypatch, None) == (None, None)
-    (tmp_path / PROGRAM).write_text("#!/bin/sh\necho '0, 10, 80000'\n")
-    (tmp_path / PROGRAM).chmod(0o755)
+    (tmp_path / NVIDIA_SMI).write_text("#!/bin/sh\necho '0, 10, 80000'\n")
+    (tmp_path / NVIDIA_SMI).chmod(0o755)
     assert pinned(0, monkeypatch, None) == (None, None)
 
 
@@ -74,14 +78,14 @@ def test_cards_that_somebody_chose_are_shared_out_and_no_others(
 
 
 def test_a_pool_process_has_its_card_before_it_imports_what_computes(two_cards: None) -> None:
-    """Fails where `PoolProcess.begin` imports the studio first: CUDA reads the variable once."""
+    """Fails where `PoolProcess.start` imports the studio first: CUDA reads the variable once."""
     program = """
 import os, sys, time
 from billiard.pool import Pool
 from shared.jobs.job import Lane
 from shared.settings import Settings
-from worker.app import PoolProcess, engine
-from worker.consumer.flow_control import Appetite
+from worker.app import PoolProcess, make_engine
+from worker.consumer.flow_control import FlowControl
 
 class Finder:
     def find_spec(self, name, *_):
@@ -91,7 +95,7 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 settings = Settings(broker_url="redis://127.0.0.1:1/0", _env_file=None)
-pool = Pool(2, PoolProcess(settings, Appetite(2), list(Lane), engine).begin)
+pool = Pool(2, PoolProcess(settings, FlowControl(2), list(Lane), make_engine).start)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:

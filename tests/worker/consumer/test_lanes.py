@@ -16,7 +16,7 @@ from shared.monitoring.exporter import CONSUMING_PATH
 from shared.monitoring.heartbeat import HeartbeatRegistry
 from tests.fault.installation import Site, Worker
 from tests.stack import free_port
-from worker.consumer.liveness import Pulse
+from worker.consumer.liveness import Liveness
 
 WORKER = (sys.executable, "-m", "artdream", "worker")
 
@@ -25,10 +25,10 @@ OBEDIENT = """
 import signal, sys
 from celery.signals import worker_ready
 from artdream.cli.main import main
-from worker.consumer import liveness as pulse
+from worker.consumer import liveness
 from worker.consumer import watchdog
 
-watchdog.EVERY, pulse.SILENCE = 0.2, 2.0
+watchdog.CHECK_INTERVAL_SECONDS, liveness.LIVENESS_TIMEOUT_SECONDS = 0.2, 2.0
 
 @worker_ready.connect(weak=False)
 def obey(sender, **_):
@@ -46,7 +46,7 @@ import sys
 from artdream.cli.main import main
 from worker.consumer import watchdog
 
-watchdog.EVERY, watchdog.HUNGER = 0.2, {HUNGER}
+watchdog.CHECK_INTERVAL_SECONDS, watchdog.STUCK_TIMEOUT_SECONDS = 0.2, {HUNGER}
 sys.argv = ["artdream", "worker", "--lane", "batch"]
 main()
 """
@@ -109,10 +109,10 @@ def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_d
 
 
 def test_a_pulse_that_never_beat_does_not_beat() -> None:
-    pulse = Pulse()
-    assert not pulse.beats()
-    pulse.beat()
-    assert pulse.beats()
+    pulse = Liveness()
+    assert not pulse.is_alive()
+    pulse.mark_alive()
+    assert pulse.is_alive()
 
 
 def end(*workers: Worker) -> None:

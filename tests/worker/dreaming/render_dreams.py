@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.recipe.recipe import Recipe
-from worker.backend import compiled, value_and_gradient
+from worker.backend import compile_function, value_and_gradient
 from worker.dreaming.engine import Engine
-from worker.dreaming.reference_images import Artwork, References
+from worker.dreaming.reference_images import Artwork, ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
@@ -35,10 +35,10 @@ RECIPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-class Drawn(References):
+class Drawn(ReferenceImages):
     """One artwork, made up."""
 
-    def draw(self, reference: str, seed: int) -> Artwork:  # noqa: ARG002
+    def load_artwork(self, reference: str, seed: int) -> Artwork:  # noqa: ARG002
         return Artwork(reference, texture(5))
 
 
@@ -60,13 +60,13 @@ def recipe(name: str) -> Recipe:
 
 def slope(networks: Networks, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The gradient of the mean square of a layer."""
-    features = networks.load("lite").features(["block10"])
+    features = networks.load("lite").feature_extractor(["block10"])
 
     def look(picture: Any) -> Any:
         return value_and_gradient(lambda x: ops.mean(ops.square(features(x)["block10"]), axis=(1, 2, 3)), picture)
 
     takes = [((None, None, None, 3), "float32")]
-    return np.asarray(compiled(look, takes=takes, reads=features)(to_picture(photo))[1])
+    return np.asarray(compile_function(look, input_specs=takes, model=features)(to_picture(photo))[1])
 
 
 def load_file(networks: Networks) -> None:
@@ -75,7 +75,7 @@ def load_file(networks: Networks) -> None:
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(2.0), *convolution, layers.Dense(2)])
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/small.keras")
-        networks.load(f"{folder}/small.keras").probabilities(np.zeros((40, 50, 3), np.uint8))
+        networks.load(f"{folder}/small.keras").predict_probabilities(np.zeros((40, 50, 3), np.uint8))
 
 
 def compilations_of_a_second_dream(engine: Engine, photo: NDArray[np.uint8]) -> int:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
-from worker.backend import traces
+from worker.backend import count_traces
 from worker.dreamer import Frame
 from worker.dreaming.engine import Engine
-from worker.dreaming.reference_images import References
+from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 FETCHED = {name for name in list_recipe_names() if load_recipe(name).network != "lite"}
 
 NETWORKS = Networks(Path("/nowhere"))
-ENGINE = Engine(NETWORKS, References())
+ENGINE = Engine(NETWORKS, ReferenceImages())
 
 
 def dream(photo: Pixels, recipe: Recipe, *, seed: int, **more: Any) -> Pixels:
@@ -50,7 +50,7 @@ BLOCK10 = {"kind": "layers", "layers": {"block10": 1}}
 
 def seen(pixels: Pixels, layer: str) -> NDArray[np.float32]:
     """What a layer of `lite` sees in a picture: (rows, columns, channels)."""
-    return np.asarray(NETWORKS.load("lite").features([layer])(to_picture(pixels))[layer])[0]
+    return np.asarray(NETWORKS.load("lite").feature_extractor([layer])(to_picture(pixels))[layer])[0]
 
 
 def landscape(width: int = 320, height: int = 240) -> Pixels:
@@ -155,19 +155,19 @@ def test_a_frame_that_cannot_be_told_ends_the_dream() -> None:
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX traces once for each size")
 def test_a_recipe_is_traced_once_for_pictures_of_every_size() -> None:
-    before = traces()
-    ENGINE.warm(short(levels=2))  # an ascent that no other test has traced
-    assert traces() == before + 1
+    before = count_traces()
+    ENGINE.warm_up(short(levels=2))  # an ascent that no other test has traced
+    assert count_traces() == before + 1
 
 
 def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
     recipe = short("lines")
-    ENGINE.warm(recipe)
-    before = traces()
+    ENGINE.warm_up(recipe)
+    before = count_traces()
     assert before > 0
     for size in ((400, 300), (300, 400), (160, 90), (90, 160), (50, 50), (900, 30)):
         dream(landscape(*size), recipe, seed=1)
-    assert traces() == before
+    assert count_traces() == before
 
 
 @pytest.mark.parametrize(
@@ -224,4 +224,4 @@ def test_what_is_no_photo_is_refused(photo: Pixels) -> None:
 def test_a_recipe_tells_the_weights_it_dreams_with() -> None:
     dreamt = ENGINE.dream(landscape(), short(), seed=1)
     assert dreamt.precision in ("float32", "bfloat16")
-    assert dreamt.weights == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    assert dreamt.weights_sha256 == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.dreaming.laplacian import normalised
+from worker.dreaming.laplacian import normalize_levels
 
 
 def rms(values: NDArray[np.float32]) -> float:
@@ -26,35 +26,37 @@ def part(picture: NDArray[np.float32], period: int) -> float:
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1, 1e6])
 def test_a_gradient_of_any_strength_becomes_a_step_of_one_length(scale: float) -> None:
     noise = np.random.default_rng(1).normal(size=(1, 96, 128, 3)).astype(np.float32)
-    assert rms(np.asarray(normalised(noise * np.float32(scale), 3))) == pytest.approx(0.8, rel=0.02)
+    assert rms(np.asarray(normalize_levels(noise * np.float32(scale), 3))) == pytest.approx(0.8, rel=0.02)
 
 
 def test_faint_large_shapes_are_raised_to_the_fine_texture() -> None:
     gradient = waves(4, 1.0) + waves(64, 0.01)
-    result = np.asarray(normalised(gradient, 3))
+    result = np.asarray(normalize_levels(gradient, 3))
     assert part(gradient, 64) / part(gradient, 4) == pytest.approx(0.01, rel=0.05)
     assert part(result, 64) / part(result, 4) > 0.3
 
 
 def test_without_levels_the_gradient_keeps_its_shape() -> None:
     gradient = waves(4, 1.0) + waves(64, 0.01)
-    np.testing.assert_allclose(np.asarray(normalised(gradient, 0)), gradient / rms(gradient), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(normalize_levels(gradient, 0)), gradient / rms(gradient), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_each_picture_of_a_batch_is_normalised_by_itself() -> None:
     strong, weak = waves(4, 5.0), waves(32, 0.001)
-    both = np.asarray(normalised(np.concatenate([strong, weak]), 3))
-    np.testing.assert_allclose(both[:1], np.asarray(normalised(strong, 3)), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(both[1:], np.asarray(normalised(weak, 3)), rtol=1e-4, atol=1e-5)
+    both = np.asarray(normalize_levels(np.concatenate([strong, weak]), 3))
+    np.testing.assert_allclose(both[:1], np.asarray(normalize_levels(strong, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(both[1:], np.asarray(normalize_levels(weak, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_no_gradient_stays_none() -> None:
-    assert not np.asarray(normalised(np.zeros((1, 64, 64, 3), np.float32), 3)).any()
+    assert not np.asarray(normalize_levels(np.zeros((1, 64, 64, 3), np.float32), 3)).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 70), (33, 51)])
 def test_odd_sizes_are_normalised_too(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).normal(size=(1, *shape, 3)).astype(np.float32)
-    result = np.asarray(normalised(noise, 6))
+    result = np.asarray(normalize_levels(noise, 6))
     assert result.shape == noise.shape
     assert np.isfinite(result).all()

@@ -16,7 +16,7 @@ SCRIPT = """
     from shared.recipe.recipe import load_recipe
     from worker.dreaming.engine import Engine
     from worker.networks import Networks
-    from worker.dreaming.reference_images import References
+    from worker.dreaming.reference_images import ReferenceImages
 
     class Relief(logging.Handler):
         def emit(self, record):
@@ -25,7 +25,7 @@ SCRIPT = """
                 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 
     logging.basicConfig(handlers=[Relief()])
-    engine = Engine(Networks(Path("nowhere"), None, "float32"), References())
+    engine = Engine(Networks(Path("nowhere"), None, "float32"), ReferenceImages())
     lines = load_recipe("lines")
     short = lines.model_copy(update={"ascent": lines.ascent.model_copy(update={"steps": 1, "octaves": 1})})
     photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)

@@ -11,13 +11,13 @@ from shared.errors import ArtDreamError
 from shared.recipe.objective import Term
 from worker.dreaming.objectives import (
     Objective,
-    View,
+    ObjectiveInputs,
+    build_objective,
     channels,
     content,
-    gram,
+    gram_matrix,
     guide,
     layer,
-    objective_of,
     style,
     variation,
 )
@@ -27,8 +27,8 @@ SEEN = {"a": np.full((2, 3, 4, 5), [[[[2.0]]], [[[3.0]]]], np.float32), "b": np.
 
 
 def score(objective: Objective, seen: dict[str, Any] = SEEN, *, target: Any = None, picture: Any = None) -> list[float]:
-    targets = {aim.key: aim.target(target) for aim in objective.aims}
-    return np.asarray(objective.score(View(picture, seen, targets)), np.float64).tolist()
+    targets = {aim.key: aim.compute(target) for aim in objective.targets}
+    return np.asarray(objective.score(ObjectiveInputs(picture, seen, targets)), np.float64).tolist()
 
 
 def noise(seed: int, batch: int = 1, rows: int = 6, columns: int = 8) -> Any:
@@ -68,7 +68,7 @@ def test_style_does_not_ask_where_things_are_but_what_goes_together() -> None:
 def test_the_size_of_an_artwork_does_not_matter_to_its_style() -> None:
     artwork = noise(1)
     twice = np.concatenate([artwork, artwork], axis=1)
-    assert np.allclose(gram(artwork), gram(twice), rtol=1e-5)
+    assert np.allclose(gram_matrix(artwork), gram_matrix(twice), rtol=1e-5)
 
 
 def test_content_asks_where_things_are() -> None:
@@ -105,7 +105,7 @@ def networks() -> Networks:
 
 def test_a_recipe_weighs_its_terms_and_their_layers(networks: Networks) -> None:
     written = {"kind": "layers", "weight": 2, "layers": {"a": 0.5, "b": -2}}
-    objective = objective_of(terms(written, written), networks.load("lite"))
+    objective = build_objective(terms(written, written), networks.load("lite"))
     assert objective.layers == ("a", "b")
     assert score(objective) == pytest.approx([0, 2 * 2 * 2.5])
 
@@ -122,4 +122,4 @@ def test_what_the_network_does_not_have_is_named_with_what_it_has(
     term: dict[str, Any], told: str, networks: Networks
 ) -> None:
     with pytest.raises(ArtDreamError, match=told):
-        objective_of(terms(term), networks.load("lite"))
+        build_objective(terms(term), networks.load("lite"))

@@ -25,9 +25,9 @@ from tests.worker.dreaming.test_engine import (
 from worker.dreaming import gradient as slope
 from worker.dreaming import octaves as ascent
 from worker.dreaming.engine import Engine
-from worker.dreaming.objectives import content, gram
-from worker.dreaming.reference_images import References
-from worker.jobs.frames import jpeg
+from worker.dreaming.objectives import content, gram_matrix
+from worker.dreaming.reference_images import ReferenceImages
+from worker.jobs.frames import encode_jpeg
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
@@ -36,7 +36,7 @@ STYLE = {"kind": "style", "layers": {"block1": 1, "block4": 1}, "reference": "ho
 
 
 def artwork(name: str) -> Pixels:
-    return References().draw(name, 0).pixels
+    return ReferenceImages().load_artwork(name, 0).pixels
 
 
 def style_distance(pixels: Pixels, name: str) -> float:
@@ -46,7 +46,7 @@ def style_distance(pixels: Pixels, name: str) -> float:
     shrunk.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     apart = []
     for layer in STYLE["layers"]:
-        mine, its = (np.asarray(gram(seen(one, layer)[None])) for one in (pixels, np.asarray(shrunk)))
+        mine, its = (np.asarray(gram_matrix(seen(one, layer)[None])) for one in (pixels, np.asarray(shrunk)))
         apart.append(((mine - its) ** 2).sum() / (its**2).sum())
     return float(np.mean(apart))
 
@@ -60,16 +60,18 @@ def test_a_channel_asked_for_fires_more_than_any_other_way_makes_it() -> None:
 
 def test_more_peacock_is_more_peacock_and_the_sidecar_can_prove_it() -> None:
     dreamt = ENGINE.dream(landscape(), recipe_of({"kind": "classes", "classes": ["Peacock"]}), seed=1)
-    first, *others = dreamt.verdicts
+    first, *others = dreamt.class_probabilities
     assert first.name == "peacock"
     assert first.photo < 0.05 < 0.5 < first.dream
     assert len(others) >= 4
     network = NETWORKS.load("lite")
-    assert first.dream == pytest.approx(float(network.probabilities(dreamt.pixels)[network.class_index("peacock")]))
+    assert first.dream == pytest.approx(
+        float(network.predict_probabilities(dreamt.pixels)[network.class_index("peacock")])
+    )
 
 
 def test_a_recipe_without_a_class_claims_nothing() -> None:
-    assert ENGINE.dream(landscape(), recipe_of(BLOCK10), seed=1).verdicts == ()
+    assert ENGINE.dream(landscape(), recipe_of(BLOCK10), seed=1).class_probabilities == ()
 
 
 def test_a_style_moves_the_picture_towards_its_artwork_and_not_towards_another() -> None:
@@ -92,7 +94,7 @@ def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
 def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
     photo = np.asarray(to_picture(landscape(256, 192)))
     network = Networks(Path("/nowhere"), precision="float32").load("lite")
-    look = slope.Slope(network, content("block6")).over(photo, {}, {})
+    look = slope.ObjectiveGradient(network, content("block6")).make_gradient_fn(photo, {}, {})
     values = [float(look(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
     assert max(np.abs(values)) < 1e-6
     assert float(look(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1
@@ -134,12 +136,12 @@ def gallery(tmp_path: Path) -> Store:
     store = Store((tmp_path / "store").as_uri())
     for name, colour in (("red.jpg", (230, 30, 20)), ("blue.jpg", (20, 40, 220))):
         stripes = np.where(np.indices((96, 96)).sum(0)[..., None] % 16 < 8, colour, 128).astype(np.uint8)
-        store.put(reference_name("ada", name), jpeg(stripes))
+        store.put(reference_name("ada", name), encode_jpeg(stripes))
     return store
 
 
 def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> None:
-    engine = Engine(NETWORKS, References(gallery))
+    engine = Engine(NETWORKS, ReferenceImages(gallery))
     hybrid = recipe_of(
         {**BLOCK10, "weight": 0.02}, {**STYLE, "reference": "ada"}, ascent={"optimiser": "adam", "step": 0.05}
     )
@@ -165,13 +167,13 @@ def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> 
 )
 def test_an_unknown_artwork_is_named_with_near_ones(reference: str, told: str, gallery: Store) -> None:
     with pytest.raises(ArtDreamError, match=told):
-        References(gallery).draw(reference, 0)
+        ReferenceImages(gallery).load_artwork(reference, 0)
 
 
 def test_an_artwork_that_is_no_picture_is_named(gallery: Store) -> None:
     gallery.put(reference_name("ada", "note.jpg"), b"not a picture")
     with pytest.raises(ArtDreamError, match=r"The artwork ada/note\.jpg is no JPEG"):
-        References(gallery).draw("ada/note.jpg", 0)
+        ReferenceImages(gallery).load_artwork("ada/note.jpg", 0)
 
 
 @pytest.mark.parametrize("outside", [False, True])
@@ -191,7 +193,7 @@ def test_a_stencil_says_where_to_dream(gallery: Store) -> None:
     half[:, 5:] = 255
     gallery.put(reference_name("masks", "right.png"), _png(half))
     photo = landscape(256, 192)
-    engine = Engine(NETWORKS, References(gallery))
+    engine = Engine(NETWORKS, ReferenceImages(gallery))
     result = engine.dream(photo, recipe_of(BLOCK10, mask={"kind": "stencil", "reference": "masks/right.png"}), seed=1)
     assert np.array_equal(result.pixels[:, :90], photo[:, :90])
     assert difference(result.pixels[:, 160:], photo[:, 160:]) > 2
@@ -245,8 +247,8 @@ def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pyte
     photo = landscape(256, 192)
     whole = dream(photo, recipe, seed=1)
     for module in (slope, ascent):
-        monkeypatch.setattr(module, "TILE", 96)
-        monkeypatch.setattr(module, "WHOLE", 128)
+        monkeypatch.setattr(module, "MAX_TILE_SIDE", 96)
+        monkeypatch.setattr(module, "MAX_UNTILED_SIDE", 128)
     tiled = dream(photo, recipe, seed=1)
     assert fired(tiled) > 0.6 * fired(whole) > fired(photo)
     steps = np.abs(np.diff(tiled.astype(float) - photo, axis=1)).mean(axis=(0, 2))
@@ -256,18 +258,18 @@ def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pyte
 
 def test_photos_dreamt_together_are_the_dreams_of_each() -> None:
     photos = [landscape(), np.ascontiguousarray(landscape()[::-1]), 255 - landscape()]
-    engine = Engine(Networks(Path("/nowhere"), precision="float32"), References())
+    engine = Engine(Networks(Path("/nowhere"), precision="float32"), ReferenceImages())
     for recipe in (recipe_of(BLOCK10), recipe_of(STYLE, ascent=ADAM)):
-        together = engine.dream_together(photos, recipe, seeds=[5, 6, 7])
+        together = engine.dream_batch(photos, recipe, seeds=[5, 6, 7])
         for photo, seed, dreamt in zip(photos, (5, 6, 7), together, strict=True):
             # A batch is summed in another order, and an ascent magnifies what rounding begins.
             assert difference(dreamt.pixels, engine.dream(photo, recipe, seed=seed).pixels) < 1.2
 
 
 def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(gallery: Store) -> None:
-    engine = Engine(NETWORKS, References(gallery))
+    engine = Engine(NETWORKS, ReferenceImages(gallery))
     recipe = recipe_of({**STYLE, "reference": "ada"}, ascent=ADAM | {"steps": 2})
-    together = engine.dream_together([landscape()] * 6, recipe, seeds=range(6))
+    together = engine.dream_batch([landscape()] * 6, recipe, seeds=range(6))
     assert [dreamt.artworks for dreamt in together] == [
         engine.dream(landscape(), recipe, seed=seed).artworks for seed in range(6)
     ]
@@ -275,4 +277,4 @@ def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(gallery:
 
 def test_photos_of_different_shapes_cannot_dream_together() -> None:
     with pytest.raises(ValueError, match="one size"):
-        ENGINE.dream_together([landscape(), landscape(240, 320)], recipe_of(BLOCK10), seeds=[1, 2])
+        ENGINE.dream_batch([landscape(), landscape(240, 320)], recipe_of(BLOCK10), seeds=[1, 2])

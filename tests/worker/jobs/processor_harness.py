@@ -23,9 +23,9 @@ from shared.storage.store import Store
 from tests.pictures import colours, jpeg
 from tests.recipes import write_recipe
 from tests.servers import until
-from worker.dreamer import Dreamt, Frame, Pixels
+from worker.dreamer import DreamResult, Frame, Pixels
 from worker.dreaming.engine import Engine
-from worker.jobs.processor import Studio
+from worker.jobs.processor import JobProcessor
 
 ANIMALS = load_recipe("animals")
 SHORT = ANIMALS.model_copy(
@@ -40,11 +40,11 @@ class Watched:
     def __init__(self, engine: Engine) -> None:
         self.ascents: list[int] = []
         self.amid: Callable[[], None] = lambda: None
-        self.warm, self._engine = engine.warm, engine
+        self.warm_up, self._engine = engine.warm_up, engine
 
     def dream(
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
-    ) -> Dreamt:
+    ) -> DreamResult:
         self.ascents.append(1)
         first = len(self.ascents) == 1
 
@@ -56,18 +56,18 @@ class Watched:
 
         return self._engine.dream(photo, recipe, seed=seed, on_frame=offer)
 
-    def dream_together(
+    def dream_batch(
         self,
         photos: Sequence[Pixels],
         recipe: Recipe,
         *,
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
-    ) -> list[Dreamt]:
+    ) -> list[DreamResult]:
         self.ascents.append(len(photos))
         if len(self.ascents) == 1:
             self.amid()
-        return self._engine.dream_together(photos, recipe, seeds=seeds, on_frame=on_frame)
+        return self._engine.dream_batch(photos, recipe, seeds=seeds, on_frame=on_frame)
 
 
 class House:
@@ -79,7 +79,7 @@ class House:
         self.client, self.table = client, JobTable(client)
         self.app, self.store = create_celery_app(settings), Store(settings.store)
         self.dreamer = Watched(engine)
-        self.studio = Studio(self.settings, "w-1", self.dreamer)
+        self.studio = JobProcessor(self.settings, "w-1", self.dreamer)
 
     def submit(
         self, seed: int, recipe: Recipe = SHORT, *, lane: Lane = Lane.BATCH, size: tuple[int, int] = (320, 240)
@@ -93,7 +93,7 @@ class House:
     def deliver(self, job: Job) -> None:
         """Work at a job of a batch whose message was the next, as Celery does."""
         self.client.rpop(queue_keys(job.lane)[-1])
-        self.studio.work(job)
+        self.studio.process(job)
 
     @contextmanager
     def worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:

@@ -12,7 +12,7 @@ from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.jobs.processor_harness import LONG, House
-from worker.jobs.lease import HandedBack
+from worker.jobs.lease import Released
 
 
 def test_what_waits_is_dreamt_with_the_first_in_one_ascent_and_each_is_completed_for_itself(house: House) -> None:
@@ -100,7 +100,7 @@ def test_a_job_that_a_worker_died_of_takes_nobody_with_it(house: House) -> None:
     house.deliver(jobs[1])
     assert house.dreamer.ascents == [2]
     assert house.states(jobs) == [State.ACCEPTED, State.COMPLETED, State.ACCEPTED, State.COMPLETED]
-    house.studio.work(jobs[0])
+    house.studio.process(jobs[0])
     assert house.dreamer.ascents == [2, 1]
     assert house.states(jobs)[2] == State.ACCEPTED
 
@@ -111,7 +111,7 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(house: House) -> None:
 
     jobs = [house.submit(number) for number in range(4)]
     house.dreamer.amid = stop
-    with pytest.raises(HandedBack):  # upon which Celery puts the first one's message back
+    with pytest.raises(Released):  # upon which Celery puts the first one's message back
         house.deliver(jobs[0])
     assert house.states(jobs) == [State.QUEUED] * 4
     assert count_queued(house.client, Lane.BATCH) == 3

@@ -14,9 +14,9 @@ from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.servers import until
 from tests.worker.jobs.processor_harness import LONG, House
-from worker.jobs.frames import jpeg
-from worker.jobs.lease import HandedBack
-from worker.jobs.processor import Studio
+from worker.jobs.frames import encode_jpeg
+from worker.jobs.lease import Released
+from worker.jobs.processor import JobProcessor
 
 
 def with_guests(house: House, count: int) -> tuple[Job, list[Job]]:
@@ -39,7 +39,7 @@ def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_
     assert count_queued(house.client, Lane.LIVE) == 0
     with Image.open(io.BytesIO(house.store.get(photo_name(batch.photo_id)) or b"")) as photo:
         undisturbed = house.dreamer.dream(np.asarray(photo), batch.recipe, seed=batch.seed)
-    assert house.store.get(dream_name(batch.id)) == jpeg(undisturbed.pixels)
+    assert house.store.get(dream_name(batch.id)) == encode_jpeg(undisturbed.pixels)
 
 
 def test_the_time_of_guests_is_not_counted_as_the_batch_s(house: House) -> None:
@@ -63,12 +63,12 @@ def test_guests_wait_for_each_other(house: House) -> None:
     guests: list[Job] = []
     house.dreamer.amid = lambda: guests.append(house.submit(2, lane=Lane.LIVE))
     first = house.submit(1, lane=Lane.LIVE)
-    house.studio.work(first)
+    house.studio.process(first)
     assert house.states([first, *guests]) == [State.COMPLETED, State.QUEUED]
 
 
 def test_a_worker_of_batches_alone_leaves_guests_to_theirs(house: House) -> None:
-    house.studio = Studio(house.settings, "w-1", house.dreamer, lambda: False)
+    house.studio = JobProcessor(house.settings, "w-1", house.dreamer, lambda: False)
     batch, guests = with_guests(house, 1)
     assert house.states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
 
@@ -113,18 +113,18 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(house: H
     class Stopped:
         """Is told to stop when it begins its second dream."""
 
-        warm, dream_together = house.dreamer.warm, house.dreamer.dream_together
+        warm_up, dream_batch = house.dreamer.warm_up, house.dreamer.dream_batch
 
         def dream(self, *arguments: object, **options: object) -> object:
             if house.dreamer.ascents:
                 raise SoftTimeLimitExceeded
             return house.dreamer.dream(*arguments, **options)  # type: ignore[arg-type]
 
-    house.studio = Studio(house.settings, "w-1", Stopped())  # type: ignore[arg-type]
+    house.studio = JobProcessor(house.settings, "w-1", Stopped())  # type: ignore[arg-type]
     guests: list[Job] = []
     house.dreamer.amid = lambda: guests.append(house.submit(1, lane=Lane.LIVE))
     batch = house.submit(0)
-    with pytest.raises(HandedBack):  # upon which Celery puts the batch's message back
+    with pytest.raises(Released):  # upon which Celery puts the batch's message back
         house.deliver(batch)
     assert house.states([batch, *guests]) == [State.QUEUED] * 2
     assert (count_queued(house.client, Lane.LIVE), count_queued(house.client, Lane.BATCH)) == (1, 0)
@@ -133,7 +133,7 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(house: H
 
 def test_guests_do_not_take_the_time_that_a_batch_s_dream_needs(house: House) -> None:
     """Seen failing without the bound: guests who never stop coming would bring the batch's job to its time limit."""
-    house.studio = Studio(house.settings.model_copy(update={"time_limit_seconds": 0}), "w-1", house.dreamer)
+    house.studio = JobProcessor(house.settings.model_copy(update={"time_limit_seconds": 0}), "w-1", house.dreamer)
     batch, guests = with_guests(house, 1)
     assert house.states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from worker.jobs.validation import within
+from worker.jobs.validation import is_inside_store
 
 S3 = "s3://bucket/evening/"
 
 
 @pytest.mark.parametrize("name", ["networks/x.keras", "networks/v1..2/.hidden/x.keras", "networks/my%20net.keras"])
 def test_what_lies_in_the_store_is_within(name: str, tmp_path: Path) -> None:
-    assert within(S3 + name, S3)
-    assert within(tmp_path.as_uri() + "/" + name, tmp_path.as_uri() + "/")
+    assert is_inside_store(S3 + name, S3)
+    assert is_inside_store(tmp_path.as_uri() + "/" + name, tmp_path.as_uri() + "/")
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ def test_what_lies_in_the_store_is_within(name: str, tmp_path: Path) -> None:
 )
 def test_what_leads_out_of_the_store_is_not(name: str) -> None:
     """Seen failing with nothing but the beginning compared."""
-    assert not within(S3 + name, S3)
+    assert not is_inside_store(S3 + name, S3)
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/evening2/x.keras", "s3://bucket2/evening/x.keras", "S3://bucket/x"])
 def test_a_store_beside_it_is_not(address: str) -> None:
-    assert not within(address, S3)
+    assert not is_inside_store(address, S3)
 
 
 def test_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
     (tmp_path / "x.keras").write_bytes(b"")
     (tmp_path / "store" / "x.keras").symlink_to(tmp_path / "x.keras")
     store = (tmp_path / "store").as_uri() + "/"
-    assert not within(store + "x.keras", store)
+    assert not is_inside_store(store + "x.keras", store)

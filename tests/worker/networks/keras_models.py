@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from worker.networks.loaders.downloads import Weights
+from worker.networks.loaders.downloads import WeightsFile
 
 
 def randomised(model: keras.Model) -> keras.Model:
@@ -39,10 +39,10 @@ def saved(model: keras.Model, path: Path) -> Path:
     return path
 
 
-def published(network: str, path: Path, url: str = "http://127.0.0.1:9") -> Weights:
+def published(network: str, path: Path, url: str = "http://127.0.0.1:9") -> WeightsFile:
     """Say of a file what is said of published weights."""
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    return Weights(network, f"{url}/{path.name}", md5, path.stat().st_size, "none")
+    return WeightsFile(network, f"{url}/{path.name}", md5, path.stat().st_size, "none")
 
 
 def pictures(height: int, width: int) -> np.ndarray:

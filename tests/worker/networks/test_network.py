@@ -40,7 +40,7 @@ def test_an_unknown_class_is_named_with_near_ones(asked: str, sentence: str) -> 
 
 
 def test_a_network_without_classes_says_so() -> None:
-    for ask in (lambda: tiny().class_index("cat"), lambda: tiny().probabilities(np.zeros((8, 8, 3), np.uint8))):
+    for ask in (lambda: tiny().class_index("cat"), lambda: tiny().predict_probabilities(np.zeros((8, 8, 3), np.uint8))):
         with pytest.raises(ArtDreamError, match="network tiny tells no classes apart"):
             ask()
 

@@ -31,11 +31,11 @@ def test_an_artists_network_comes_from_the_store(tmp_path: Path, painters: Store
 
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store) -> None:
-    *usual, artist = Networks(tmp_path, painters).known()
+    *usual, artist = Networks(tmp_path, painters).list_all()
     assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19", "artist/masters"]
-    assert [known.here for known in usual] == [True, False, False, True]
+    assert [known.is_available for known in usual] == [True, False, False, True]
     assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
-    assert (artist.classes, artist.here) == (3, True)
+    assert (artist.classes, artist.is_available) == (3, True)
 
 
 @pytest.mark.parametrize(

@@ -9,34 +9,36 @@ import pytest
 from shared.errors import ArtDreamError
 from tests.worker.networks.keras_models import pictures, published, randomised, saved
 from tests.worker.training.paintings import HANDS, paint_folders
-from worker.networks.loaders.keras_applications import MEANS
-from worker.networks.loaders.keras_file import load_keras
-from worker.networks.metadata import Card
-from worker.training.backbones import body_of, with_head
-from worker.training.config import Plan
+from worker.networks.loaders.keras_applications import IMAGENET_MEANS
+from worker.networks.loaders.keras_file import load_keras_file
+from worker.networks.metadata import NetworkMetadata
+from worker.training.backbones import add_head, build_backbone
+from worker.training.config import TrainingConfig
 from worker.training.dataset import Dataset
-from worker.training.dataset.build import organise
-from worker.training.dataset.sources import find
-from worker.training.export import network_file
-from worker.training.optimizer import factors
+from worker.training.dataset.build import build_dataset
+from worker.training.dataset.sources import find_pictures
+from worker.training.export import serialize_network
+from worker.training.optimizer import compute_rate_factors
 from worker.training.trainer import train
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("data")
-    organise(find(paint_folders(folder / "src", 10, side=48)), folder / "set", side=48)
+    build_dataset(find_pictures(paint_folders(folder / "src", 10, side=48)), folder / "set", side=48)
     return Dataset.open(folder / "set")
 
 
 def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) -> None:
-    plan = Plan.of("vgg19", side=48, batch=8, epochs=1, head_rounds=5)
+    plan = TrainingConfig.for_backbone("vgg19", side=48, batch=8, epochs=1, head_rounds=5)
     trained = train(dataset, plan, tmp_path / "state", tmp_path / "no-weights")
-    assert not trained.knows
-    assert len(trained.diary.epochs) == 1
-    network = load_keras("artist/mine", network_file(trained.model), Card(classes=dataset.artists, side=48), "float32")
+    assert not trained.is_pretrained
+    assert len(trained.history.epochs) == 1
+    network = load_keras_file(
+        "artist/mine", serialize_network(trained.model), NetworkMetadata(classes=dataset.artists, side=48), "float32"
+    )
     picture = pictures(64, 96)
-    classmap = np.asarray(network.features(["classmap"])(picture)["classmap"])
+    classmap = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
     assert classmap.shape == (2, 2, 3, len(HANDS))  # one answer at each position, at any size
     wanted = np.asarray(trained.model(picture))
     assert np.allclose(classmap.mean(axis=(1, 2)), wanted, atol=0.05 * np.abs(wanted).max())
@@ -45,18 +47,18 @@ def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) ->
 def test_vgg_takes_up_what_it_knows_in_its_own_numbers(tmp_path: Path) -> None:
     original = randomised(keras.applications.VGG19(weights=None, include_top=False))
     weights = {"vgg19": published("vgg19", saved(original, tmp_path / "vgg19.weights.h5"))}
-    body = body_of("vgg19", tmp_path, weights)
-    assert body.knows
+    body = build_backbone("vgg19", tmp_path, weights)
+    assert body.is_pretrained
     picture = pictures(64, 64)
-    theirs = (picture * 127.5 + 127.5 - MEANS)[..., ::-1]  # blue, green, red, without ImageNet's mean
+    theirs = (picture * 127.5 + 127.5 - IMAGENET_MEANS)[..., ::-1]  # blue, green, red, without ImageNet's mean
     assert np.allclose(np.asarray(body.model(picture)), np.asarray(original(theirs)), rtol=1e-3, atol=1e-3)
 
 
 def test_inception_takes_up_what_it_knows_at_any_size(tmp_path: Path) -> None:
     original = randomised(keras.applications.InceptionV3(weights=None))
     weights = {"inception_v3": published("inception_v3", saved(original, tmp_path / "inception_v3.weights.h5"))}
-    body = body_of("inception_v3", tmp_path, weights)
-    assert body.knows
+    body = build_backbone("inception_v3", tmp_path, weights)
+    assert body.is_pretrained
     picture = pictures(299, 299)
     wanted = keras.Model(original.input, original.get_layer("mixed10").output)(picture)
     assert np.allclose(np.asarray(body.model(picture)), np.asarray(wanted), rtol=1e-3, atol=1e-3)
@@ -67,13 +69,13 @@ def test_weights_that_are_damaged_are_told_and_not_passed_over(tmp_path: Path) -
     (tmp_path / "vgg19.weights.h5").write_bytes(b"no weights")
     weights = {"vgg19": published("vgg19", tmp_path / "vgg19.weights.h5")}
     with pytest.raises(ArtDreamError, match="do not fit"):
-        body_of("vgg19", tmp_path, weights)
+        build_backbone("vgg19", tmp_path, weights)
 
 
 @pytest.mark.parametrize("backbone", ["lite", "vgg19"])
 def test_layers_learn_the_slower_the_nearer_they_are_to_the_picture(backbone: str, tmp_path: Path) -> None:
-    model = with_head(body_of(backbone, tmp_path).model, 3, 0.1)  # type: ignore[arg-type]
-    rates = list(factors(model, 0.85).values())
+    model = add_head(build_backbone(backbone, tmp_path).model, 3, 0.1)  # type: ignore[arg-type]
+    rates = list(compute_rate_factors(model, 0.85).values())
     assert rates == sorted(rates)
     assert rates[-1] == 1
     assert 0.04 < rates[0] < 0.1

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.training.checkpoints import Epoch, Progress
-from worker.training.config import Plan
+from worker.training.checkpoints import Checkpoints, EpochResult
+from worker.training.config import TrainingConfig
 
-PLAN = Plan.of("lite", epochs=9, patience=2)
+PLAN = TrainingConfig.for_backbone("lite", epochs=9, patience=2)
 
 
-def epoch(number: int, accuracy: float) -> Epoch:
-    return Epoch(epoch=number, loss=1, accuracy=accuracy, validation_loss=1, seconds=1)
+def epoch(number: int, accuracy: float) -> EpochResult:
+    return EpochResult(epoch=number, loss=1, accuracy=accuracy, validation_loss=1, seconds=1)
 
 
 def model() -> keras.Model:
@@ -25,50 +25,52 @@ def model() -> keras.Model:
 
 
 def test_it_ends_when_it_gets_no_better_and_goes_on_with_more_patience(tmp_path: Path) -> None:
-    progress, net = Progress(tmp_path, PLAN, "data"), model()
-    progress.keep(net)
+    progress, net = Checkpoints(tmp_path, PLAN, "data"), model()
+    progress.save(net)
     for number, accuracy in enumerate((0.5, 0.7, 0.6)):
-        assert not progress.diary.finished
-        progress.add(net, epoch(number, accuracy))
-    assert not progress.diary.finished
-    progress.add(net, epoch(3, 0.7))  # as good is no better
-    assert progress.diary.finished
-    assert progress.diary.best == epoch(1, 0.7)
-    patient = Progress(tmp_path, PLAN.model_copy(update={"patience": 5}), "data")
-    assert not patient.diary.finished
-    assert patient.diary.epochs == progress.diary.epochs
+        assert not progress.history.is_finished
+        progress.record_epoch(net, epoch(number, accuracy))
+    assert not progress.history.is_finished
+    progress.record_epoch(net, epoch(3, 0.7))  # as good is no better
+    assert progress.history.is_finished
+    assert progress.history.best == epoch(1, 0.7)
+    patient = Checkpoints(tmp_path, PLAN.model_copy(update={"patience": 5}), "data")
+    assert not patient.history.is_finished
+    assert patient.history.epochs == progress.history.epochs
 
 
 def test_a_killed_epoch_leaves_the_state_before_it(tmp_path: Path) -> None:
-    progress, net = Progress(tmp_path, PLAN, "data"), model()
-    progress.keep(net)
-    progress.add(net, epoch(0, 0.5))
+    progress, net = Checkpoints(tmp_path, PLAN, "data"), model()
+    progress.save(net)
+    progress.record_epoch(net, epoch(0, 0.5))
     wanted = net.get_weights()
     net.set_weights([weight + 1 for weight in wanted])
     # killed after the state was written and before the diary was
     net.save_weights(tmp_path / "after-002.weights.h5")
     (tmp_path / "part-after-002.weights.h5").write_bytes(b"half")
-    again, other = Progress(tmp_path, PLAN, "data"), model()
-    assert again.head_learned
-    again.resume(other)
+    again, other = Checkpoints(tmp_path, PLAN, "data"), model()
+    assert again.has_trained_head
+    again.restore(other)
     assert all(np.array_equal(one, two) for one, two in zip(other.get_weights(), wanted, strict=True))
 
 
-@pytest.mark.parametrize(("plan", "data"), [(Plan.of("lite", epochs=9, seed=1), "data"), (PLAN, "other data")])
-def test_what_was_trained_otherwise_is_not_gone_on_with(plan: Plan, data: str, tmp_path: Path) -> None:
-    progress, net = Progress(tmp_path, PLAN, "data"), model()
-    progress.keep(net)
-    progress.add(net, epoch(0, 0.5))
+@pytest.mark.parametrize(
+    ("plan", "data"), [(TrainingConfig.for_backbone("lite", epochs=9, seed=1), "data"), (PLAN, "other data")]
+)
+def test_what_was_trained_otherwise_is_not_gone_on_with(plan: TrainingConfig, data: str, tmp_path: Path) -> None:
+    progress, net = Checkpoints(tmp_path, PLAN, "data"), model()
+    progress.save(net)
+    progress.record_epoch(net, epoch(0, 0.5))
     with pytest.raises(ArtDreamError, match=r"a training with another (plan|data) was begun"):
-        Progress(tmp_path, plan, data)
+        Checkpoints(tmp_path, plan, data)
 
 
 def test_damaged_files_are_told(tmp_path: Path) -> None:
-    progress, net = Progress(tmp_path, PLAN, "data"), model()
-    progress.keep(net)
+    progress, net = Checkpoints(tmp_path, PLAN, "data"), model()
+    progress.save(net)
     (tmp_path / "after-000.weights.h5").write_bytes(b"no weights")
     with pytest.raises(ArtDreamError, match="to begin anew"):
-        progress.resume(net)
+        progress.restore(net)
     (tmp_path / "diary.json").write_text("{")
     with pytest.raises(ArtDreamError, match="is no diary of a training"):
-        Progress(tmp_path, PLAN, "data")
+        Checkpoints(tmp_path, PLAN, "data")

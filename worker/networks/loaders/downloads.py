@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ArtDreamError
-from worker.quiet_import import importing
+from worker.quiet_import import quiet_import
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightsFile:
     """A file of weights that somebody publishes."""
 
     network: str
@@ -22,17 +22,17 @@ class Weights:
     licence: str
 
     @property
-    def file(self) -> str:
+    def file_name(self) -> str:
         """The file's name."""
         return self.url.rpartition("/")[2]
 
-    def path(self, folder: Path) -> Path:
+    def path_in(self, folder: Path) -> Path:
         """Where the file lies once it is fetched."""
-        return folder.expanduser() / self.file
+        return folder.expanduser() / self.file_name
 
-    def read(self, folder: Path) -> tuple[Path, str]:
+    def verify(self, folder: Path) -> tuple[Path, str]:
         """Return the file's path and its sha256. Raises ArtDreamError where it is missing or not the published one."""
-        path = self.path(folder)
+        path = self.path_in(folder)
         again = f"run `artdream networks fetch {self.network}`"
         try:
             content = path.read_bytes()
@@ -46,20 +46,20 @@ class Weights:
 
 
 # Addresses and sums: keras.applications. VGG-19 without its three dense layers, which are 86 % of its weights.
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-PUBLISHED: Mapping[str, Weights] = {
+_KERAS_BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+PUBLISHED_WEIGHTS: Mapping[str, WeightsFile] = {
     weights.network: weights
     for weights in (
-        Weights(
+        WeightsFile(
             "inception_v3",
-            f"{_KERAS}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+            f"{_KERAS_BASE_URL}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
             "9a0d58056eeedaa3f26cb7ebd46da564",
             96_112_376,
             "Apache-2.0",
         ),
-        Weights(
+        WeightsFile(
             "vgg19",
-            f"{_KERAS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            f"{_KERAS_BASE_URL}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
             "253f8cb515780f3b799900260a226db6",
             80_134_624,
             "CC-BY-4.0",
@@ -68,15 +68,15 @@ PUBLISHED: Mapping[str, Weights] = {
 }
 
 
-def fetch(weights: Weights, folder: Path) -> Path:
+def download_weights(weights: WeightsFile, folder: Path) -> Path:
     """Fetch a file of weights, showing how far it is, and return its path; do nothing where it is already there.
 
     Raises ArtDreamError where it cannot be fetched or kept, or is not the file that was published.
     """
-    with importing():
+    with quiet_import():
         import keras
 
-    path = weights.path(folder)
+    path = weights.path_in(folder)
     by_hand = f"connect this machine, or put the file into {path.parent} by hand"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

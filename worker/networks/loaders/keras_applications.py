@@ -14,58 +14,60 @@ from keras import layers
 from shared.errors import ArtDreamError
 from worker.networks.class_names import imagenet_classes
 from worker.networks.network import Network
-from worker.networks.transform.batch_norm_folding import folded
-from worker.networks.transform.class_map import CLASSMAP, with_class_map
+from worker.networks.transform.batch_norm_folding import fold_batch_norms
+from worker.networks.transform.class_map import CLASS_MAP, add_class_map
 
 #: Mean of ImageNet's pictures, red, green and blue, 0 to 255: what VGG was trained without.
-MEANS = np.array([123.68, 116.779, 103.939], np.float32)
+IMAGENET_MEANS = np.array([123.68, 116.779, 103.939], np.float32)
 
 #: How the engine's [-1, 1] becomes the numbers that VGG was trained on.
-VGG_SCALE, VGG_OFFSET = 127.5, [float(value) for value in 127.5 - MEANS]
+VGG_SCALE, VGG_OFFSET = 127.5, [float(value) for value in 127.5 - IMAGENET_MEANS]
 
 
-def load_inception(path: Path, digest: str, precision: str) -> Network:
+def load_inception_v3(path: Path, digest: str, precision: str) -> Network:
     """Load InceptionV3 with its classes from a file of weights. Raises ArtDreamError where they do not fit.
 
     Its layers: `mixed0` to `mixed10`, and `conv1` to `conv94`, what its convolutions give, in the order in which Keras
     makes them, which is the order of the paper's branches. Keras numbers its own names per process.
     """
-    model = inception(path)
-    activations = sorted((one.name for one in model.layers if isinstance(one, layers.Activation)), key=_number)
+    model = build_inception_v3(path)
+    activations = sorted(
+        (one.name for one in model.layers if isinstance(one, layers.Activation)), key=_parse_layer_number
+    )
     names = {name: f"conv{index}" for index, name in enumerate(activations, start=1)}
-    frozen = folded(with_class_map(model), precision, names=names)
+    frozen = fold_batch_norms(add_class_map(model), precision, new_names=names)
     known = [one.name for one in frozen.layers]
     order = [name for name in known if name in names.values() or (name.startswith("mixed") and "_" not in name)]
     return Network(
-        "inception_v3", digest, frozen, (*order, CLASSMAP), precision, imagenet_classes(), CLASSMAP, sides=(299,)
+        "inception_v3", digest, frozen, (*order, CLASS_MAP), precision, imagenet_classes(), CLASS_MAP, sides=(299,)
     )
 
 
-def load_vgg(path: Path, digest: str, precision: str) -> Network:
+def load_vgg19(path: Path, digest: str, precision: str) -> Network:
     """Load VGG-19, without its dense layers, from a file of weights. Raises ArtDreamError where they do not fit.
 
     Its layers: `block1_conv1` to `block5_conv4`, and `block1_pool` to `block5_pool`. The dense layers are 86 % of its
     weights and tell nothing about positions, so it has no classes.
     """
-    frozen = folded(vgg(path), precision, scale=VGG_SCALE, offset=VGG_OFFSET)
+    frozen = fold_batch_norms(build_vgg19(path), precision, scale=VGG_SCALE, offset=VGG_OFFSET)
     names = tuple(one.name for one in frozen.layers if one.name.startswith("block"))
     return Network("vgg19", digest, frozen, names, precision)
 
 
-APPLICATIONS: Mapping[str, Callable[[Path, str, str], Network]] = {
-    "inception_v3": load_inception,
-    "vgg19": load_vgg,
+APPLICATION_LOADERS: Mapping[str, Callable[[Path, str, str], Network]] = {
+    "inception_v3": load_inception_v3,
+    "vgg19": load_vgg19,
 }
 
 
-def inception(path: Path | None) -> keras.Model:
+def build_inception_v3(path: Path | None) -> keras.Model:
     """Build InceptionV3 with its classes; without a file, with random weights. Raises ArtDreamError for a misfit."""
-    return _filled(keras.applications.InceptionV3(weights=None), path)
+    return _load_weights(keras.applications.InceptionV3(weights=None), path)
 
 
-def vgg(path: Path | None) -> keras.Model:
+def build_vgg19(path: Path | None) -> keras.Model:
     """Build VGG-19 without its dense layers; without a file, with random weights. Raises ArtDreamError for a misfit."""
-    model = _filled(keras.applications.VGG19(weights=None, include_top=False), path)
+    model = _load_weights(keras.applications.VGG19(weights=None, include_top=False), path)
     # It was trained on blue, green, red: its first kernel is turned round once instead of every picture.
     first = model.get_layer("block1_conv1")
     kernel, bias = first.get_weights()
@@ -73,7 +75,7 @@ def vgg(path: Path | None) -> keras.Model:
     return model
 
 
-def _filled(model: keras.Model, path: Path | None) -> keras.Model:
+def _load_weights(model: keras.Model, path: Path | None) -> keras.Model:
     try:
         if path is not None:
             model.load_weights(path)
@@ -84,7 +86,7 @@ def _filled(model: keras.Model, path: Path | None) -> keras.Model:
     return model
 
 
-def _number(name: str) -> int:
+def _parse_layer_number(name: str) -> int:
     """Return the number that Keras gave a layer; the first of a process has none."""
     number: Any = name.rpartition("_")[2]
     return int(number) if number.isdecimal() else 0

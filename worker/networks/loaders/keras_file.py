@@ -8,52 +8,52 @@ import keras
 from keras import layers
 
 from shared.errors import ArtDreamError
-from worker.networks.loaders.keras_file_validation import inspect, weighed
-from worker.networks.metadata import Card
+from worker.networks.loaders.keras_file_validation import limit_weight_count, validate_keras_file
+from worker.networks.metadata import NetworkMetadata
 from worker.networks.network import Network
-from worker.networks.transform.batch_norm_folding import RANGES, folded
-from worker.networks.transform.class_map import CLASSMAP, LOGITS, with_class_map
-from worker.networks.transform.flatten import flattened
+from worker.networks.transform.batch_norm_folding import INPUT_RANGES, fold_batch_norms
+from worker.networks.transform.class_map import CLASS_MAP, LOGITS, add_class_map
+from worker.networks.transform.flatten import flatten_model
 from worker.networks.transform.frozen_convolution import FrozenConvolution
 
 
-def load_keras(name: str, content: bytes, card: Card, precision: str) -> Network:
+def load_keras_file(name: str, content: bytes, metadata: NetworkMetadata, precision: str) -> Network:
     """Build a network from the bytes of a `.keras` file and its card.
 
     Its layers are the file's own, by their own names, from the first convolution on; where it ends in global average
     pooling and one dense layer also `classmap`. Raises ArtDreamError where the file is damaged, holds code, or is no
     network that can dream, and where the card names more or fewer classes than it has.
     """
-    flat = flattened(_read(name, content))
+    flat = flatten_model(_load_model(name, content))
     if len(flat.inputs[0].shape) != 4 or flat.inputs[0].shape[-1] != 3:
         raise ArtDreamError(
             f"The network {name} takes no pictures of three colours: its input is {flat.inputs[0].shape}."
         )
-    scale, offset = RANGES[card.range]
+    scale, offset = INPUT_RANGES[metadata.range]
     try:
-        frozen = folded(with_class_map(flat), precision, scale=scale, offset=offset)
+        frozen = fold_batch_norms(add_class_map(flat), precision, scale=scale, offset=offset)
     except (ValueError, TypeError) as error:
         raise ArtDreamError(
             f"The network {name} cannot see pictures of any size: {str(error).partition(chr(10))[0]}"
         ) from error
-    names = _maps(frozen)
+    names = _list_feature_maps(frozen)
     digest = hashlib.sha256(content).hexdigest()
-    if CLASSMAP not in names:
-        return Network(name, digest, frozen, names, precision, sides=card.sides)
-    count = int(frozen.get_layer(CLASSMAP).output.shape[-1])
-    classes = card.classes or tuple(map(str, range(count)))
+    if CLASS_MAP not in names:
+        return Network(name, digest, frozen, names, precision, sides=metadata.sides)
+    count = int(frozen.get_layer(CLASS_MAP).output.shape[-1])
+    classes = metadata.classes or tuple(map(str, range(count)))
     if len(classes) != count:
         raise ArtDreamError(f"The network {name} tells {count} classes apart, but its card names {len(classes)}.")
-    return Network(name, digest, frozen, names, precision, classes, CLASSMAP, card.sides)
+    return Network(name, digest, frozen, names, precision, classes, CLASS_MAP, metadata.sides)
 
 
-def _read(name: str, content: bytes) -> keras.Model:
-    numbers = inspect(name, content)
+def _load_model(name: str, content: bytes) -> keras.Model:
+    numbers = validate_keras_file(name, content)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.keras"  # Keras reads by path
         file.write_bytes(content)
         try:
-            with weighed(numbers):
+            with limit_weight_count(numbers):
                 return keras.saving.load_model(file, compile=False, safe_mode=True)
         except Exception as error:  # a hostile or damaged file can raise nearly anything
             unsafe = "safe_mode" in str(error) or "unsafe" in str(error).lower()
@@ -61,7 +61,7 @@ def _read(name: str, content: bytes) -> keras.Model:
             raise ArtDreamError(f"The network {name} was refused: {reason}.") from error
 
 
-def _maps(frozen: keras.Model) -> tuple[str, ...]:
+def _list_feature_maps(frozen: keras.Model) -> tuple[str, ...]:
     """Name the layers that give feature maps, from the first convolution on."""
     ready = False
     names = []

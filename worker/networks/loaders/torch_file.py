@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
 
-MAGIC = 0x1950A86A20F9469CFC6C
-PROTOCOL = 1001
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+PROTOCOL_VERSION = 1001
 
 #: The kinds of storage that the networks of this project use.
-DTYPES = {
+STORAGE_DTYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
@@ -31,13 +31,13 @@ DTYPES = {
 }
 
 #: More dimensions than any weight has; bounds what a hostile file can ask for.
-MOST_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
 
 #: Steps of the longest pickle; that of a network with a thousand weights has 60,000.
-MOST_OPERATIONS = 2_000_000
+MAX_PICKLE_OPCODES = 2_000_000
 
 #: The operations that remember an object under an index.
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+_MEMO_PUT_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, strides: obj
     if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(strides, tuple)):
         raise pickle.UnpicklingError("a tensor that does not refer to a storage")
     whole = (offset, *shape, *strides)
-    if len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS:
+    if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise pickle.UnpicklingError("a tensor of an impossible shape")
     if not all(type(number) is int and number >= 0 for number in whole):
         raise pickle.UnpicklingError("a tensor of an impossible shape")
     return _Tensor(storage, whole[0], shape, strides)
 
 
-def _look_through(stream: io.BytesIO) -> None:
+def _check_pickles(stream: io.BytesIO) -> None:
     """Look at the five pickles without doing what they say, and go back to the first.
 
     A pickle of ten bytes can have Python take 30 GB: it makes room for as many remembered objects as an index says
@@ -75,12 +75,14 @@ def _look_through(stream: io.BytesIO) -> None:
     """
     for _ in range(5):
         for seen, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-            if seen > MOST_OPERATIONS or (operation.name in _PUTS and not 0 <= int(argument or 0) <= MOST_OPERATIONS):
+            if seen > MAX_PICKLE_OPCODES or (
+                operation.name in _MEMO_PUT_OPCODES and not 0 <= int(argument or 0) <= MAX_PICKLE_OPCODES
+            ):
                 raise pickle.UnpicklingError("it is larger than weights are")
     stream.seek(0)
 
 
-class _Reader(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
     """An unpickler to which only tensors, storages and ordered dictionaries exist."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -89,8 +91,8 @@ class _Reader(pickle.Unpickler):
                 return OrderedDict
             case "torch._utils", "_rebuild_tensor_v2":
                 return _rebuild_tensor
-            case "torch", _ if name in DTYPES:
-                return DTYPES[name]
+            case "torch", _ if name in STORAGE_DTYPES:
+                return STORAGE_DTYPES[name]
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no weights need")
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -112,11 +114,11 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
 
     stream = io.BytesIO(content)
     try:
-        _look_through(stream)
-        magic, protocol, machine, tensors, keys = (_Reader(stream).load() for _ in range(5))
+        _check_pickles(stream)
+        magic, protocol, machine, tensors, keys = (_RestrictedUnpickler(stream).load() for _ in range(5))
     except Exception as error:  # a damaged pickle can raise nearly anything
         refuse(str(error) or type(error).__name__)
-    if magic != MAGIC or protocol != PROTOCOL:
+    if magic != MAGIC_NUMBER or protocol != PROTOCOL_VERSION:
         refuse("it is not a legacy PyTorch file")
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         refuse("it was not written on a little-endian machine")
@@ -144,16 +146,16 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
     if sum(math.prod(tensor.shape) for tensor in tensors.values()) > sum(map(len, storages.values())):
         refuse("its tensors are larger than its storages")
     try:
-        return {str(name): _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
+        return {str(name): _to_array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
     except ValueError as error:
         refuse(str(error))
 
 
-def _array(tensor: _Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
-    if numbers.dtype != tensor.storage.dtype:
+def _to_array(tensor: _Tensor, values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype != tensor.storage.dtype:
         raise ValueError("a storage is used as two kinds of numbers")
     reach = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
-    if math.prod(tensor.shape) > len(numbers) or (reach >= len(numbers) and 0 not in tensor.shape):
+    if math.prod(tensor.shape) > len(values) or (reach >= len(values) and 0 not in tensor.shape):
         raise ValueError("a tensor reaches beyond its storage")
-    strides = [stride * numbers.itemsize for stride in tensor.strides]
-    return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides).copy()
+    strides = [stride * values.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides).copy()

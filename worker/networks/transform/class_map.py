@@ -7,11 +7,11 @@ from keras import layers
 
 from shared.errors import ArtDreamError
 
-CLASSMAP = "classmap"
+CLASS_MAP = "classmap"
 LOGITS = "logits"
 
 
-def with_class_map(model: keras.Model) -> keras.Model:
+def add_class_map(model: keras.Model) -> keras.Model:
     """Return the model with a dense class map at its end, or with what follows its last feature map cut off.
 
     model: flat. Where it ends in global average pooling, dropout or none, and one dense layer, this becomes a 1 × 1
@@ -19,24 +19,24 @@ def with_class_map(model: keras.Model) -> keras.Model:
     dense layer gave before its softmax: pooling and dense layer are both linear, so they may change places. Raises
     ArtDreamError where there is no feature map.
     """
-    ending = _ending(model)
+    ending = _find_classifier(model)
     if ending is None:
-        return keras.Model(model.inputs[0], _last_map(model))
+        return keras.Model(model.inputs[0], _find_last_feature_map(model))
     features, dense = ending
     kernel, *bias = dense.get_weights()
-    convolution = layers.Conv2D(dense.units, 1, use_bias=bool(bias), name=CLASSMAP)
+    convolution = layers.Conv2D(dense.units, 1, use_bias=bool(bias), name=CLASS_MAP)
     mean = layers.GlobalAveragePooling2D(name=LOGITS)(convolution(features))
     convolution.set_weights([kernel[None, None], *bias])
     return keras.Model(model.inputs[0], mean, name=model.name)
 
 
-def _ending(model: keras.Model) -> tuple[Any, Any] | None:
+def _find_classifier(model: keras.Model) -> tuple[Any, Any] | None:
     """Find the last feature map and the dense layer that reads its mean."""
-    makers = _makers(model)
+    makers = _map_tensors_to_layers(model)
     layer = makers[id(model.outputs[0])]
-    while isinstance(layer, (layers.Activation, layers.Softmax, layers.Dropout)) and _keeps_logits(layer):
+    while isinstance(layer, (layers.Activation, layers.Softmax, layers.Dropout)) and _is_linear_or_softmax(layer):
         layer = makers[id(layer.input)]
-    if not isinstance(layer, layers.Dense) or not _keeps_logits(layer):
+    if not isinstance(layer, layers.Dense) or not _is_linear_or_softmax(layer):
         return None
     dense, layer = layer, makers[id(layer.input)]
     while isinstance(layer, layers.Dropout):
@@ -46,14 +46,14 @@ def _ending(model: keras.Model) -> tuple[Any, Any] | None:
     return None
 
 
-def _keeps_logits(layer: Any) -> bool:
+def _is_linear_or_softmax(layer: Any) -> bool:
     """Tell whether the activation of a layer, if it has one, does no more than turn logits into probabilities."""
     activation = getattr(layer, "activation", keras.activations.linear)
     return activation in (keras.activations.linear, keras.activations.softmax)
 
 
-def _last_map(model: keras.Model) -> Any:
-    makers = _makers(model)
+def _find_last_feature_map(model: keras.Model) -> Any:
+    makers = _map_tensors_to_layers(model)
     tensor = model.outputs[0]
     while len(tensor.shape) != 4:
         inputs = keras.tree.flatten(makers[id(tensor)].input) if id(tensor) in makers else []
@@ -63,5 +63,5 @@ def _last_map(model: keras.Model) -> Any:
     return tensor
 
 
-def _makers(model: keras.Model) -> dict[int, Any]:
+def _map_tensors_to_layers(model: keras.Model) -> dict[int, Any]:
     return {id(tensor): layer for layer in model.operations for tensor in keras.tree.flatten(layer.output)}

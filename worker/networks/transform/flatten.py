@@ -8,21 +8,21 @@ from keras import layers
 
 from shared.errors import ArtDreamError
 
-_POOLING = ("pool_size", "strides", "padding", "data_format")
+_POOLING_ATTRIBUTES = ("pool_size", "strides", "padding", "data_format")
 
 #: Layers that are told wholly by these settings. Asking them for their configuration would make Keras import TensorFlow
 #: wherever it is installed, whatever computes.
-_PLAIN: dict[type, tuple[str, ...]] = {
+_ATTRIBUTES_BY_TYPE: dict[type, tuple[str, ...]] = {
     layers.Activation: ("activation",),
     layers.Add: (),
-    layers.AveragePooling2D: _POOLING,
+    layers.AveragePooling2D: _POOLING_ATTRIBUTES,
     layers.Concatenate: ("axis",),
     layers.GlobalAveragePooling2D: ("keepdims", "data_format"),
-    layers.MaxPooling2D: _POOLING,
+    layers.MaxPooling2D: _POOLING_ATTRIBUTES,
 }
 
 
-def flattened(model: keras.Model) -> keras.Model:
+def flatten_model(model: keras.Model) -> keras.Model:
     """Return a model in which no layer is a model itself, and none is used twice.
 
     Raises ArtDreamError where it is not made of layers that Keras knows how to follow.
@@ -37,26 +37,28 @@ def flattened(model: keras.Model) -> keras.Model:
         return model
     taken: Counter[str] = Counter()
 
-    def called(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+    def call_layer(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(layer, keras.Sequential):
             for inner in layer.layers:
-                arguments = (called(inner, *arguments),)
+                arguments = (call_layer(inner, *arguments),)
             return arguments[0]
         if isinstance(layer, keras.Model):
-            return layer._run_through_graph(arguments[0], operation_fn=lambda inner: inner, call_fn=called)
+            return layer._run_through_graph(arguments[0], operation_fn=lambda inner: inner, call_fn=call_layer)
         taken[layer.name] += 1
         name = layer.name if taken[layer.name] == 1 else f"{layer.name}_{taken[layer.name]}"
-        return copied(layer, name)(*arguments, **keywords)
+        return clone_layer(layer, name)(*arguments, **keywords)
 
     picture = keras.Input(model.inputs[0].shape[1:])
     return keras.Model(
-        picture, model._run_through_graph(picture, operation_fn=lambda layer: layer, call_fn=called), name=model.name
+        picture,
+        model._run_through_graph(picture, operation_fn=lambda layer: layer, call_fn=call_layer),
+        name=model.name,
     )
 
 
-def copied(layer: Any, name: str, dtype: str | None = None) -> Any:
+def clone_layer(layer: Any, name: str, dtype: str | None = None) -> Any:
     """Return a function of the same layer, with weights of its own."""
-    twin = _twin(layer, name, dtype)
+    twin = _build_clone(layer, name, dtype)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         out = twin(*arguments, **keywords)
@@ -67,8 +69,8 @@ def copied(layer: Any, name: str, dtype: str | None = None) -> Any:
     return call
 
 
-def _twin(layer: Any, name: str, dtype: str | None) -> Any:
-    settings = _PLAIN.get(type(layer))
+def _build_clone(layer: Any, name: str, dtype: str | None) -> Any:
+    settings = _ATTRIBUTES_BY_TYPE.get(type(layer))
     if settings is not None:
         return type(layer)(**{each: getattr(layer, each) for each in settings}, name=name, dtype=dtype)
     config = layer.get_config() | {"name": name}

@@ -3,6 +3,6 @@
 import unicodedata
 
 
-def plain_name(written: str) -> str:
+def format_artist_name(raw_name: str) -> str:
     """Return an artist's name as it is shown: underscores read as spaces, letters composed."""
-    return " ".join(unicodedata.normalize("NFC", written.replace("_", " ")).split())
+    return " ".join(unicodedata.normalize("NFC", raw_name.replace("_", " ")).split())

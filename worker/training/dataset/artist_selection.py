@@ -10,11 +10,11 @@ from shared.errors import ArtDreamError
 
 COLUMNS = ("artist", "works", "keep", "note")
 
-YES = frozenset({"yes", "y", "true", "1", "x"})
-NO = frozenset({"no", "n", "false", "0"})
+YES_VALUES = frozenset({"yes", "y", "true", "1", "x"})
+NO_VALUES = frozenset({"no", "n", "false", "0"})
 
 
-class Line(NamedTuple):
+class SelectionRow(NamedTuple):
     """What is decided about an artist."""
 
     artist: str
@@ -23,7 +23,7 @@ class Line(NamedTuple):
     note: str = ""
 
 
-def read(path: Path) -> list[Line]:
+def read_selection(path: Path) -> list[SelectionRow]:
     """Read a breakdown as whatever spreadsheet left it: any separator, order of columns, and way to say yes.
 
     Raises ArtDreamError that names the line at fault.
@@ -43,29 +43,29 @@ def read(path: Path) -> list[Line]:
         artist, keep = ((row[names[name]] or "").strip() for name in ("artist", "keep"))
         if not artist:
             continue
-        if keep.casefold() not in YES | NO:
+        if keep.casefold() not in YES_VALUES | NO_VALUES:
             raise ArtDreamError(f"The breakdown {path}, line {rows.line_num}: “{keep}” is neither yes nor no.")
         works = (row[names["works"]] or "").strip() if "works" in names else ""
         note = (row[names["note"]] or "").strip() if "note" in names else ""
-        lines.append(Line(artist, int(works) if works.isdecimal() else 0, keep.casefold() in YES, note))
+        lines.append(SelectionRow(artist, int(works) if works.isdecimal() else 0, keep.casefold() in YES_VALUES, note))
     return lines
 
 
-def merged(before: Sequence[Line], works: Mapping[str, int], minimum: int) -> list[Line]:
+def merge_selection(existing: Sequence[SelectionRow], works: Mapping[str, int], min_works: int) -> list[SelectionRow]:
     """Bring a breakdown up to date: artists by number of works, what the maker decided and noted kept.
 
     works: artist → works that the filters leave. minimum: works from which an artist that was not there before is
     kept. Artists whose works are all filtered out stay in it, with 0, for their notes.
     """
-    known = {line.artist: line for line in before}
+    known = {line.artist: line for line in existing}
     lines = []
     for artist in {**works, **known}:
         count, line = works.get(artist, 0), known.get(artist)
-        lines.append(line._replace(works=count) if line else Line(artist, count, keep=count >= minimum))
+        lines.append(line._replace(works=count) if line else SelectionRow(artist, count, keep=count >= min_works))
     return sorted(lines, key=lambda line: (-line.works, line.artist))
 
 
-def write(path: Path, lines: Sequence[Line]) -> None:
+def write_selection(path: Path, lines: Sequence[SelectionRow]) -> None:
     """Write a breakdown that spreadsheets open in the right letters. Raises ArtDreamError where it cannot be."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -79,9 +79,9 @@ def write(path: Path, lines: Sequence[Line]) -> None:
         raise ArtDreamError(f"The breakdown {path} cannot be written: {error.strerror}.") from error
 
 
-def kept(path: Path) -> list[str]:
+def read_kept_artists(path: Path) -> list[str]:
     """Return the artists that a breakdown keeps. Raises ArtDreamError where it cannot be read or keeps none."""
-    artists = [line.artist for line in read(path) if line.keep]
+    artists = [line.artist for line in read_selection(path) if line.keep]
     if not artists:
         raise ArtDreamError(f"The breakdown {path} keeps nobody: say yes in its column “keep”.")
     return artists

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from shared.errors import ArtDreamError
-from worker.training.dataset.manifest import FILE, Manifest, Part
+from worker.training.dataset.manifest import MANIFEST_FILE, Manifest, Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 #: Endings of pictures.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 class Painting(NamedTuple):
@@ -43,7 +43,7 @@ class Dataset:
         return cls(artists, manifest.digest, parts)
 
     @classmethod
-    def folders(cls, folder: Path) -> Self:
+    def open_folders(cls, folder: Path) -> Self:
         """Open a folder that has one folder of pictures for each artist. Raises ArtDreamError where it has none.
 
         All pictures are of one part; an artist's name is that of the folder, underscores read as spaces.
@@ -51,7 +51,7 @@ class Dataset:
         if not folder.is_dir():
             raise ArtDreamError(f"There is no folder {folder}.")
         found = {
-            sub.name.replace("_", " "): sorted(one for one in sub.iterdir() if one.suffix.lower() in SUFFIXES)
+            sub.name.replace("_", " "): sorted(one for one in sub.iterdir() if one.suffix.lower() in PICTURE_SUFFIXES)
             for sub in sorted(folder.iterdir())
             if sub.is_dir() and not sub.name.startswith(".")
         }
@@ -63,16 +63,16 @@ class Dataset:
         return cls(artists, hashlib.sha256(names.encode()).hexdigest()[:16], {"all": paintings})
 
     @classmethod
-    def any(cls, folder: Path) -> Self:
+    def open_any(cls, folder: Path) -> Self:
         """Open a data set, or a folder with one folder for each artist. Raises ArtDreamError where it is neither."""
-        return cls.open(folder) if (folder / FILE).exists() else cls.folders(folder)
+        return cls.open(folder) if (folder / MANIFEST_FILE).exists() else cls.open_folders(folder)
 
     @property
-    def in_parts(self) -> bool:
+    def is_split(self) -> bool:
         """Whether it was split, so that some of it was not learned from."""
         return set(self._parts) == set(PARTS)
 
-    def part(self, name: Part) -> list[Painting]:
+    def get_part(self, name: Part) -> list[Painting]:
         """Return the paintings of a part; none where the data set is in one part only."""
         return self._parts.get(name, [])
 
@@ -82,6 +82,6 @@ class Dataset:
         return [one for part in self._parts.values() for one in part]
 
     @property
-    def unseen(self) -> list[bool]:
+    def held_out_mask(self) -> list[bool]:
         """Of each of `paintings`, whether nothing was learned or chosen by it: those of `test`, or all."""
         return [name not in ("train", "val") for name, part in self._parts.items() for _ in part]

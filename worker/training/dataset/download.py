@@ -12,49 +12,49 @@ from pathlib import Path
 from shared.errors import ArtDreamError, did_you_mean
 
 #: Times in a row that a download is taken up again without having got any further.
-PATIENCE = 3
+MAX_STALLED_RETRIES = 3
 
 #: Seconds before that.
-PAUSE = 5.0
+RETRY_DELAY_SECONDS = 5.0
 
 #: Where the client puts everything. Its `output_dir` refuses to go on with what broke off, this does not (1.0.3).
-CACHE = "KAGGLEHUB_CACHE"
+CACHE_VARIABLE = "KAGGLEHUB_CACHE"
 
 #: All that it accepts.
-CREDENTIALS = (
+CREDENTIALS_HELP = (
     "make a token at kaggle.com/settings and say it in KAGGLE_API_TOKEN, or in KAGGLE_USERNAME and KAGGLE_KEY, "
     "or put its kaggle.json into ~/.kaggle"
 )
 
 
 @dataclass(frozen=True)
-class Remote:
+class KaggleDataset:
     """A data set at Kaggle."""
 
     handle: str
     #: A competition's rules must be accepted once, in a browser.
-    competition: bool
+    is_competition: bool
 
     @property
     def url(self) -> str:
         """Where people read about it."""
-        return f"kaggle.com/{'competitions' if self.competition else 'datasets'}/{self.handle}"
+        return f"kaggle.com/{'competitions' if self.is_competition else 'datasets'}/{self.handle}"
 
 
 #: By the name that the command line knows.
-REMOTES = {
-    "painter-by-numbers": Remote("painter-by-numbers", competition=True),
-    "best-artworks-of-all-time": Remote("ikarus777/best-artworks-of-all-time", competition=False),
+KAGGLE_DATASETS = {
+    "painter-by-numbers": KaggleDataset("painter-by-numbers", is_competition=True),
+    "best-artworks-of-all-time": KaggleDataset("ikarus777/best-artworks-of-all-time", is_competition=False),
 }
 
 
-def fetch(
+def download_dataset(
     name: str,
     folder: Path,
     file: str | None = None,
     *,
-    broken: Callable[[str], None] = lambda _: None,
-    pause: float = PAUSE,
+    on_retry: Callable[[str], None] = lambda _: None,
+    retry_delay: float = RETRY_DELAY_SECONDS,
 ) -> Path:
     """Download a data set, or one file of it, below a folder, unpack its archives, and return where it is.
 
@@ -62,12 +62,12 @@ def fetch(
     progress on stderr. broken: is told why, whenever a download broke off and is taken up again after `pause` seconds.
     Raises ArtDreamError for an unknown name, missing credentials, rules not accepted, and where Kaggle is away.
     """
-    remote = REMOTES.get(name)
+    remote = KAGGLE_DATASETS.get(name)
     if remote is None:
-        raise ArtDreamError(f"There is nothing to fetch for “{name}”. {did_you_mean(name, REMOTES)}")
+        raise ArtDreamError(f"There is nothing to fetch for “{name}”. {did_you_mean(name, KAGGLE_DATASETS)}")
     try:
-        with _below(folder):
-            path = _downloaded(remote, folder, file, broken, pause)
+        with _use_cache_folder(folder):
+            path = _download_with_retries(remote, folder, file, on_retry, retry_delay)
         for archive in [path] if path.is_file() else sorted(path.glob("*.zip")):
             if archive.suffix == ".zip":
                 _unpack(archive)
@@ -79,18 +79,20 @@ def fetch(
 
 
 @contextmanager
-def _below(folder: Path) -> Iterator[None]:
-    kept = os.environ.get(CACHE)
-    os.environ[CACHE] = str(folder.absolute())
+def _use_cache_folder(folder: Path) -> Iterator[None]:
+    kept = os.environ.get(CACHE_VARIABLE)
+    os.environ[CACHE_VARIABLE] = str(folder.absolute())
     try:
         yield
     finally:
-        del os.environ[CACHE]
+        del os.environ[CACHE_VARIABLE]
         if kept is not None:
-            os.environ[CACHE] = kept
+            os.environ[CACHE_VARIABLE] = kept
 
 
-def _downloaded(remote: Remote, folder: Path, file: str | None, broken: Callable[[str], None], pause: float) -> Path:
+def _download_with_retries(
+    remote: KaggleDataset, folder: Path, file: str | None, on_retry: Callable[[str], None], retry_delay: float
+) -> Path:
     try:
         import kagglehub
         import requests
@@ -98,44 +100,44 @@ def _downloaded(remote: Remote, folder: Path, file: str | None, broken: Callable
     except ImportError as error:
         raise ArtDreamError("Kaggle's client is not installed here: install `artdream[train]`.") from error
     logging.getLogger("kagglehub").setLevel(logging.WARNING)  # its bar tells the rest
-    get = kagglehub.competition_download if remote.competition else kagglehub.dataset_download
-    left, size = PATIENCE, _size(folder)
+    get = kagglehub.competition_download if remote.is_competition else kagglehub.dataset_download
+    left, size = MAX_STALLED_RETRIES, _count_bytes(folder)
     while True:
         try:
             return Path(get(remote.handle, file))
         except UnauthenticatedError as error:
-            raise ArtDreamError(f"Kaggle wants to know who you are: {CREDENTIALS}.") from error
+            raise ArtDreamError(f"Kaggle wants to know who you are: {CREDENTIALS_HELP}.") from error
         except KaggleApiHTTPError as error:
-            raise ArtDreamError(_refusal(remote, file, error.response.status_code)) from error
+            raise ArtDreamError(_explain_refusal(remote, file, error.response.status_code)) from error
         except (requests.RequestException, DataCorruptionError) as error:
-            now = _size(folder)
-            left = PATIENCE if now > size else left - 1
+            now = _count_bytes(folder)
+            left = MAX_STALLED_RETRIES if now > size else left - 1
             if left < 0 or not folder.is_dir():
                 raise ArtDreamError(
                     f"Kaggle is away, or breaks off ({type(error).__name__}): the same command goes on where it was."
                 ) from error
             size = now
-            broken(type(error).__name__)
-            time.sleep(pause)
+            on_retry(type(error).__name__)
+            time.sleep(retry_delay)
         except ValueError as error:  # of its credentials' file, or an archive of another kind
             raise ArtDreamError(f"Kaggle's client cannot go on: {error}.") from error
 
 
-def _refusal(remote: Remote, file: str | None, status: int) -> str:
+def _explain_refusal(remote: KaggleDataset, file: str | None, status: int) -> str:
     match status:
         case 401:
-            return f"Kaggle does not accept your credentials, or wants some: {CREDENTIALS}."
-        case 403 if remote.competition:
+            return f"Kaggle does not accept your credentials, or wants some: {CREDENTIALS_HELP}."
+        case 403 if remote.is_competition:
             return f"Kaggle refuses {remote.handle}: accept its rules once, at {remote.url}/rules."
         case 403:
-            return f"Kaggle refuses {remote.handle}: see {remote.url}, and {CREDENTIALS}."
+            return f"Kaggle refuses {remote.handle}: see {remote.url}, and {CREDENTIALS_HELP}."
         case 404:
             return f"Kaggle has no {f'file {file} in ' if file else ''}{remote.handle}: see {remote.url}."
         case _:
             return f"Kaggle answers {status} for {remote.handle}: try again later, it goes on where it was."
 
 
-def _size(folder: Path) -> int:
+def _count_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

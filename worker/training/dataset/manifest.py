@@ -10,10 +10,10 @@ from shared.errors import ArtDreamError
 
 Part = Literal["train", "val", "test"]
 
-FILE = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 
 
-class Entry(BaseModel):
+class ManifestEntry(BaseModel):
     """One picture."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +40,7 @@ class Manifest(BaseModel):
     shares: dict[Part, float]
     #: Pixels: the longest short side that pictures were left with.
     side: int
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
 
     @property
     def digest(self) -> str:
@@ -50,22 +50,22 @@ class Manifest(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Put the manifest into a data set's folder."""
-        beside = folder / f".{FILE}.part"
+        beside = folder / f".{MANIFEST_FILE}.part"
         beside.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        beside.replace(folder / FILE)
+        beside.replace(folder / MANIFEST_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the manifest of a data set. Raises ArtDreamError where there is none."""
         try:
-            return cls.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+            return cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
         except OSError as error:
             raise ArtDreamError(
-                f"{folder} is no data set, for it has no {FILE}: make one with `artdream dataset organise`."
+                f"{folder} is no data set, for it has no {MANIFEST_FILE}: make one with `artdream dataset organise`."
             ) from error
         except ValidationError as error:
             first = error.errors()[0]
             raise ArtDreamError(
-                f"{folder / FILE} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}): "
+                f"{folder / MANIFEST_FILE} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}): "
                 "organise the data set anew."
             ) from None

@@ -9,29 +9,29 @@ from PIL import Image
 #: Of the hash's 64 bits, how many may differ between two pictures that count as one. Of 6,691 paintings, pairs at each
 #: distance were looked at: up to 8 bits all were one work photographed twice, at 10 five of six, at 12 one of six. Two
 #: works that stay together by mistake do no harm, one work on both sides of the split does.
-NEAR = 10
+MAX_HASH_DISTANCE = 10
 
 #: Rows of hashes that are compared with all others at once.
-BLOCK = 512
+COMPARISON_BLOCK_ROWS = 512
 
 
-def fingerprint(picture: Image.Image) -> int:
+def compute_perceptual_hash(picture: Image.Image) -> int:
     """Return a perceptual hash of 64 bits: the signs of its coarsest frequencies against their median (pHash)."""
     import imagehash
 
     return int(str(imagehash.phash(picture)), 16)
 
 
-def groups(fingerprints: Sequence[int], near: int = NEAR) -> NDArray[np.int64]:
+def group_near_duplicates(perceptual_hashes: Sequence[int], max_distance: int = MAX_HASH_DISTANCE) -> NDArray[np.int64]:
     """Number pictures so that those that are nearly the same, if only through others, have one number: (pictures,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    hashes = np.array(fingerprints, np.uint64)
+    hashes = np.array(perceptual_hashes, np.uint64)
     rows, columns = [], []
-    for start in range(0, len(hashes), BLOCK):
-        apart = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, start:])
-        row, column = np.nonzero(apart <= near)
+    for start in range(0, len(hashes), COMPARISON_BLOCK_ROWS):
+        apart = np.bitwise_count(hashes[start : start + COMPARISON_BLOCK_ROWS, None] ^ hashes[None, start:])
+        row, column = np.nonzero(apart <= max_distance)
         rows.append(row + start)
         columns.append(column + start)
     row, column = np.concatenate(rows), np.concatenate(columns)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import ArtDreamError
-from worker.training.dataset.artist_names import plain_name
+from worker.training.dataset.artist_names import format_artist_name
 
 #: A year in whatever was written for a date: "1889", "c.1912", "1910.0", "May 1889".
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)")
@@ -25,7 +25,7 @@ class Work(NamedTuple):
     year: int | None
 
 
-class Wanted(NamedTuple):
+class WorkFilter(NamedTuple):
     """Which works count. Styles and genres are compared without case; an empty tuple wants them all."""
 
     styles: tuple[str, ...] = ()
@@ -34,15 +34,15 @@ class Wanted(NamedTuple):
     since: int | None = None
     until: int | None = None
 
-    def wants(self, work: Work) -> bool:
+    def matches(self, work: Work) -> bool:
         """Tell whether a work counts."""
         dated = self.since is None and self.until is None
         if work.year is not None:
             dated = (self.since or work.year) <= work.year <= (self.until or work.year)
-        return dated and _one_of(work.style, self.styles) and _one_of(work.genre, self.genres)
+        return dated and _is_one_of(work.style, self.styles) and _is_one_of(work.genre, self.genres)
 
 
-def read(path: Path) -> Iterator[Work]:
+def read_works(path: Path) -> Iterator[Work]:
     """Read the works of a table that have an artist, one by one.
 
     Raises ArtDreamError where the table cannot be read or lacks a column.
@@ -52,7 +52,7 @@ def read(path: Path) -> Iterator[Work]:
             for row in csv.DictReader(lines):
                 year = _YEAR.search(row["date"] or "")
                 work = Work(
-                    plain_name(row["artist"] or ""),
+                    format_artist_name(row["artist"] or ""),
                     row["new_filename"],
                     (row["style"] or "").strip(),
                     (row["genre"] or "").strip(),
@@ -68,10 +68,10 @@ def read(path: Path) -> Iterator[Work]:
         ) from None
 
 
-def count(path: Path, wanted: Wanted) -> dict[str, int]:
+def count_works(path: Path, work_filter: WorkFilter) -> dict[str, int]:
     """Count the wanted works of each artist. Raises what `read` raises."""
-    return Counter(work.artist for work in read(path) if wanted.wants(work))
+    return Counter(work.artist for work in read_works(path) if work_filter.matches(work))
 
 
-def _one_of(value: str, wanted: tuple[str, ...]) -> bool:
-    return not wanted or value.casefold() in {one.casefold() for one in wanted}
+def _is_one_of(value: str, allowed: tuple[str, ...]) -> bool:
+    return not allowed or value.casefold() in {one.casefold() for one in allowed}

@@ -7,11 +7,11 @@ import numpy as np
 from worker.training.dataset.manifest import Part
 
 #: Part → the share of each artist's pictures.
-SHARES: Mapping[Part, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+SPLIT_SHARES: Mapping[Part, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
 def split(
-    artists: Sequence[str], groups: Sequence[int], seed: int, shares: Mapping[Part, float] = SHARES
+    artists: Sequence[str], groups: Sequence[int], seed: int, shares: Mapping[Part, float] = SPLIT_SHARES
 ) -> list[Part]:
     """Return the part of each picture: drawn by the seed, artist by artist, pictures of one group staying together.
 

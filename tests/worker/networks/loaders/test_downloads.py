@@ -11,7 +11,7 @@ import pytest
 from shared.errors import ArtDreamError
 from tests.worker.networks.keras_models import published
 from worker.networks import Networks
-from worker.networks.loaders.downloads import Weights
+from worker.networks.loaders.downloads import WeightsFile
 
 CONTENT = bytes(range(256)) * 400
 
@@ -51,17 +51,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
     thread.join()
 
 
-def weights(site: Site) -> Weights:
+def weights(site: Site) -> WeightsFile:
     return published("vgg19", site.folder / "net.h5", site.url)
 
 
 def test_weights_are_fetched_once(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    networks = Networks(tmp_path / "new" / "cache", published={"vgg19": weights(site)})
-    path = networks.fetch("vgg19")
+    networks = Networks(tmp_path / "new" / "cache", published_weights={"vgg19": weights(site)})
+    path = networks.download_weights("vgg19")
     assert path == tmp_path / "new" / "cache" / "net.h5"
     assert path.read_bytes() == CONTENT
     assert "Downloading" in capsys.readouterr().out
-    assert networks.fetch("vgg19") == path
+    assert networks.download_weights("vgg19") == path
     assert site.asked == ["/net.h5"]
 
 
@@ -69,31 +69,33 @@ def test_other_weights_than_the_published_are_not_kept(site: Site, tmp_path: Pat
     wanted = weights(site)
     (site.folder / "net.h5").write_bytes(CONTENT[::-1])
     with pytest.raises(ArtDreamError, match=r"net\.h5 gave is not the published weights of vgg19"):
-        Networks(tmp_path / "cache", published={"vgg19": wanted}).fetch("vgg19")
+        Networks(tmp_path / "cache", published_weights={"vgg19": wanted}).download_weights("vgg19")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_damaged_file_is_fetched_anew(site: Site, tmp_path: Path) -> None:
     (tmp_path / "net.h5").write_bytes(CONTENT[:1000])
-    assert Networks(tmp_path, published={"vgg19": weights(site)}).fetch("vgg19").read_bytes() == CONTENT
+    assert (
+        Networks(tmp_path, published_weights={"vgg19": weights(site)}).download_weights("vgg19").read_bytes() == CONTENT
+    )
 
 
 def test_a_file_that_is_gone_and_a_site_that_is_away_are_one_sentence(site: Site, tmp_path: Path) -> None:
     wanted = weights(site)
     (site.folder / "net.h5").unlink()
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*File not found.*put the file into"):
-        Networks(tmp_path, published={"vgg19": wanted}).fetch("vgg19")
-    nowhere = Weights("vgg19", "http://127.0.0.1:9/net.h5", wanted.md5, 1, "")
+        Networks(tmp_path, published_weights={"vgg19": wanted}).download_weights("vgg19")
+    nowhere = WeightsFile("vgg19", "http://127.0.0.1:9/net.h5", wanted.md5, 1, "")
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*refused.*connect this machine"):
-        Networks(tmp_path, published={"vgg19": nowhere}).fetch("vgg19")
+        Networks(tmp_path, published_weights={"vgg19": nowhere}).download_weights("vgg19")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be kept as .*file/net\.h5"):
-        Networks(tmp_path / "file", published={"vgg19": weights(site)}).fetch("vgg19")
+        Networks(tmp_path / "file", published_weights={"vgg19": weights(site)}).download_weights("vgg19")
 
 
 def test_only_the_big_networks_are_fetched(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match=r"nothing to fetch for “vgg”\. Did you mean vgg19\?"):
-        Networks(tmp_path).fetch("vgg")
+        Networks(tmp_path).download_weights("vgg")

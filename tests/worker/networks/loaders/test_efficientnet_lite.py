@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from shared.errors import ArtDreamError
 from worker.networks import Networks
-from worker.networks.loaders.efficientnet_lite import FILE, PACKAGE, load_lite_from
+from worker.networks.loaders.efficientnet_lite import WEIGHTS_FILE, WEIGHTS_PACKAGE, load_lite_from
 from worker.networks.network import to_picture
 
 NETWORKS = Networks(Path("/nowhere"), precision="float32")
@@ -101,14 +101,14 @@ def test_the_network_recognises_a_real_photo(name: str) -> None:
 
 
 def test_the_answer_is_the_mean_of_the_class_map() -> None:
-    seen = NETWORKS.load("lite").features(["classmap", "logits"])(to_picture(np.asarray(traffic_light())))
+    seen = NETWORKS.load("lite").feature_extractor(["classmap", "logits"])(to_picture(np.asarray(traffic_light())))
     assert seen["classmap"].shape == (1, 7, 7, 1000)
     np.testing.assert_allclose(np.mean(seen["classmap"], axis=(1, 2)), seen["logits"], rtol=1e-4, atol=1e-4)
 
 
 def test_a_layer_is_known_by_its_name() -> None:
     network = NETWORKS.load("lite")
-    seen = network.features(["block10", "stem", "block11_depthwise"])(np.zeros((1, 64, 96, 3), np.float32))
+    seen = network.feature_extractor(["block10", "stem", "block11_depthwise"])(np.zeros((1, 64, 96, 3), np.float32))
     shapes = {name: tuple(value.shape) for name, value in seen.items()}
     assert shapes == {"block10": (1, 4, 6, 112), "stem": (1, 32, 48, 32), "block11_depthwise": (1, 2, 3, 672)}
     assert {"head", "logits"} | {f"block{index}" for index in range(16)} <= set(network.layers)
@@ -127,7 +127,7 @@ def test_classes_are_known_by_name() -> None:
 def test_the_probabilities_of_a_picture_of_any_size_are_those_of_its_classes() -> None:
     drawing = Image.fromarray(np.asarray(traffic_light())).resize((500, 400))
     network = NETWORKS.load("lite")
-    odds = network.probabilities(np.asarray(drawing))
+    odds = network.predict_probabilities(np.asarray(drawing))
     assert odds.shape == (1000,)
     assert odds.sum() == pytest.approx(1, abs=1e-4)
     assert network.classes[int(np.argmax(odds))] == "traffic light"
@@ -138,8 +138,10 @@ def test_in_bfloat16_it_sees_the_same(tmp_path: Path) -> None:
     exact, fast = NETWORKS.load("lite"), Networks(tmp_path, precision="bfloat16").load("lite")
     pixels = np.asarray(honeycomb())
     assert fast.precision == "bfloat16"
-    assert np.argmax(fast.probabilities(pixels)) == np.argmax(exact.probabilities(pixels)) == 599
-    one, other = (np.asarray(net.features(["block10"])(to_picture(pixels))["block10"]) for net in (exact, fast))
+    assert np.argmax(fast.predict_probabilities(pixels)) == np.argmax(exact.predict_probabilities(pixels)) == 599
+    one, other = (
+        np.asarray(net.feature_extractor(["block10"])(to_picture(pixels))["block10"]) for net in (exact, fast)
+    )
     assert other.dtype == np.float32
     assert np.abs(one - other).max() < 0.1 * np.abs(one).max()
 
@@ -149,7 +151,7 @@ def test_with_jax_it_loads_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     program = (
         "import sys; from pathlib import Path; from worker.networks import Networks;"
-        "Networks(Path('/nowhere')).load('lite').features(['block10']);"
+        "Networks(Path('/nowhere')).load('lite').feature_extractor(['block10']);"
         "print([name for name in ('tensorflow', 'jax') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -158,7 +160,7 @@ def test_with_jax_it_loads_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_unknown_layer_is_named_with_near_ones() -> None:
     with pytest.raises(ArtDreamError, match=r"network lite has no layer “block10_deptwise”.*block10_depthwise"):
-        NETWORKS.load("lite").features(["stem", "block10_deptwise"])
+        NETWORKS.load("lite").feature_extractor(["stem", "block10_deptwise"])
 
 
 def test_an_unknown_network_is_named_with_near_ones() -> None:
@@ -167,10 +169,10 @@ def test_an_unknown_network_is_named_with_near_ones() -> None:
 
 
 def test_weights_with_one_changed_bit_are_refused(tmp_path: Path) -> None:
-    spec = find_spec(PACKAGE)
+    spec = find_spec(WEIGHTS_PACKAGE)
     assert spec is not None
     assert spec.origin is not None
-    content = bytearray((Path(spec.origin).parent / FILE).read_bytes())
+    content = bytearray((Path(spec.origin).parent / WEIGHTS_FILE).read_bytes())
     content[-1] ^= 1
     changed = tmp_path / "changed.pth"
     changed.write_bytes(content)

@@ -11,9 +11,9 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import LONG_SIDES, list_canvases
 from shared.recipe.recipe import AscentConfig
 from tests.worker.networks.keras_models import pictures, published, randomised, saved
-from worker.dreaming.octaves import octaves
+from worker.dreaming.octaves import list_octaves
 from worker.networks import Networks
-from worker.networks.loaders.downloads import Weights
+from worker.networks.loaders.downloads import WeightsFile
 
 #: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.smallest`).
 SIZES = [(96, 128), (139, 107)]
@@ -36,10 +36,10 @@ class Shelf:
             "inception_v3": published("inception_v3", saved(self.inception, folder / "inception.weights.h5")),
             "vgg19": published("vgg19", saved(self.vgg, folder / "vgg.h5")),
         }
-        exact = Networks(folder, precision="float32", published=self.published)
+        exact = Networks(folder, precision="float32", published_weights=self.published)
         self._networks = {
             "float32": exact,
-            "bfloat16": Networks(folder, precision="bfloat16", published=self.published),
+            "bfloat16": Networks(folder, precision="bfloat16", published_weights=self.published),
         }
 
     def networks(self, precision: str = "float32") -> Networks:
@@ -72,7 +72,7 @@ def inceptions_layers(original: keras.Model) -> keras.Model:
 def test_inception_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: float) -> None:
     network = shelf.networks(precision).load("inception_v3")
     outputs = inceptions_layers(shelf.open)
-    features = network.features(list(outputs.output))
+    features = network.feature_extractor(list(outputs.output))
     for height, width in SIZES:
         picture = pictures(height, width)
         theirs = inception_v3.preprocess_input(picture * 127.5 + 127.5)
@@ -85,7 +85,7 @@ def test_inceptions_class_map_answers_as_its_dense_layer(shelf: Shelf) -> None:
     network = shelf.networks().load("inception_v3")
     picture = pictures(299, 299)[:1]
     probable = np.asarray(shelf.inception(picture, training=False))[0]
-    seen = np.asarray(network.features(["classmap"])(picture)["classmap"])
+    seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
     assert seen.shape == (1, 8, 8, 1000)
     logits = seen.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(logits - logits.mean(), np.log(probable) - np.log(probable).mean(), atol=2e-3)
@@ -104,13 +104,13 @@ def test_inceptions_layers_have_the_same_names_in_every_process(shelf: Shelf) ->
 def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(shelf: Shelf) -> None:
     """There bfloat16 is wrong on some processors, and below it InceptionV3 has no answer."""
     networks = shelf.networks()
-    assert {name: networks.load(name).smallest for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
+    assert {name: networks.load(name).min_side for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
     inception = networks.load("inception_v3")
-    assert inception.smallest == 112
+    assert inception.min_side == 112
     ascent = AscentConfig(octaves=8, octave_scale=1.2)
     for side in LONG_SIDES:
         for canvas in list_canvases(side):
-            for octave in octaves(canvas.height, canvas.width, ascent, inception.smallest):
+            for octave in list_octaves(canvas.height, canvas.width, ascent, inception.min_side):
                 assert min(octave.height, octave.width) >= 107
 
 
@@ -122,7 +122,7 @@ def test_vgg_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: 
     for height, width in SIZES:
         picture = pictures(height, width)
         wanted = outputs(vgg19.preprocess_input(picture * 127.5 + 127.5))
-        for name, got in network.features(names)(picture).items():
+        for name, got in network.feature_extractor(names)(picture).items():
             assert apart(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
     assert network.classes == ()
     assert len(network.layers) == 21
@@ -130,7 +130,7 @@ def test_vgg_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: 
 
 def test_what_the_list_says_of_them_is_true(shelf: Shelf) -> None:
     networks = shelf.networks()
-    for known in networks.known()[:3]:
+    for known in networks.list_all()[:3]:
         network = networks.load(known.name)
         assert (known.layers, known.classes) == (len(network.layers), len(network.classes))
 
@@ -145,11 +145,11 @@ def test_damaged_weights_are_refused(shelf: Shelf, tmp_path: Path) -> None:
     content = (shelf.folder / "vgg.h5").read_bytes()
     (tmp_path / "vgg.h5").write_bytes(content[: len(content) // 2])
     with pytest.raises(ArtDreamError, match=r"vgg\.h5 are not those of vgg19: delete the file and run `artdream"):
-        Networks(tmp_path, published=shelf.published).load("vgg19")
+        Networks(tmp_path, published_weights=shelf.published).load("vgg19")
 
 
 def test_weights_of_another_network_are_refused(shelf: Shelf) -> None:
     other = shelf.published["inception_v3"]
-    mixed_up = Weights("vgg19", other.url, other.md5, other.size, "")
+    mixed_up = WeightsFile("vgg19", other.url, other.md5, other.size, "")
     with pytest.raises(ArtDreamError, match="do not fit vgg19"):
-        Networks(shelf.folder, published={"vgg19": mixed_up}).load("vgg19")
+        Networks(shelf.folder, published_weights={"vgg19": mixed_up}).load("vgg19")

@@ -12,8 +12,8 @@ from shared.errors import ArtDreamError
 from tests.worker.networks.keras_models import pictures, randomised, saved
 from worker.backend import value_and_gradient
 from worker.networks import Networks
-from worker.networks.loaders.keras_file import load_keras
-from worker.networks.metadata import Card
+from worker.networks.loaders.keras_file import load_keras_file
+from worker.networks.metadata import NetworkMetadata
 
 
 def body(picture: keras.KerasTensor) -> keras.KerasTensor:
@@ -57,21 +57,21 @@ NAMES = ["first_norm", "first_out", "wide_out", "norm_of_narrow", "fired", "norm
 @pytest.mark.parametrize(
     ("card", "theirs"),
     [
-        (Card(), lambda picture: picture),
-        (Card(range="bytes"), lambda picture: picture * 127.5 + 127.5),
-        (Card(range="zero_one"), lambda picture: picture / 2 + 0.5),
+        (NetworkMetadata(), lambda picture: picture),
+        (NetworkMetadata(range="bytes"), lambda picture: picture * 127.5 + 127.5),
+        (NetworkMetadata(range="zero_one"), lambda picture: picture / 2 + 0.5),
     ],
 )
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.05)])
 def test_it_sees_what_the_original_sees(
-    card: Card, theirs: Callable[[np.ndarray], np.ndarray], precision: str, tolerance: float, tmp_path: Path
+    card: NetworkMetadata, theirs: Callable[[np.ndarray], np.ndarray], precision: str, tolerance: float, tmp_path: Path
 ) -> None:
     original = classifier()
-    network = load_keras("some.keras", content(original, tmp_path), card, precision)
+    network = load_keras_file("some.keras", content(original, tmp_path), card, precision)
     wanted = keras.Model(original.input, {name: original.get_layer(name).output for name in NAMES})
     for height, width in [(64, 96), (61, 45)]:
         picture = pictures(height, width)
-        seen = network.features(NAMES)(picture, training=False)
+        seen = network.feature_extractor(NAMES)(picture, training=False)
         for name, activations in wanted(theirs(picture), training=False).items():
             assert apart(activations, seen[name]) < tolerance, name
             assert seen[name].dtype == "float32"
@@ -80,9 +80,11 @@ def test_it_sees_what_the_original_sees(
 def test_the_class_map_answers_as_the_dense_layer(tmp_path: Path) -> None:
     for activation in ("softmax", None):
         original = classifier(activation=activation)
-        network = load_keras("some.keras", content(original, tmp_path), Card(classes=("a", "b", "c")), "float32")
+        network = load_keras_file(
+            "some.keras", content(original, tmp_path), NetworkMetadata(classes=("a", "b", "c")), "float32"
+        )
         picture = pictures(64, 96)
-        seen = np.asarray(network.features(["classmap"])(picture)["classmap"])
+        seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
         assert seen.shape == (2, 7, 11, 3)
         logits = ops.softmax(seen.mean(axis=(1, 2))) if activation else seen.mean(axis=(1, 2))
         np.testing.assert_allclose(logits, original(picture, training=False), rtol=1e-3, atol=1e-4)
@@ -95,21 +97,21 @@ def test_a_backbone_inside_a_model_is_unfolded(tmp_path: Path) -> None:
     relu = layers.ReLU()  # one layer used twice
     head = layers.Conv2D(8, 1, name="head")(relu(layers.Conv2D(8, 1, name="neck")(relu(backbone(picture)))))
     original = randomised(keras.Model(picture, layers.Dense(2)(layers.GlobalAveragePooling2D()(head))))
-    network = load_keras("some.keras", content(original, tmp_path), Card(), "float32")
+    network = load_keras_file("some.keras", content(original, tmp_path), NetworkMetadata(), "float32")
     assert {"first_norm", "last", "neck", "head", "classmap"} <= set(network.layers)
     picture = pictures(64, 64)
-    mean = np.asarray(network.features(["classmap"])(picture)["classmap"]).mean(axis=(1, 2))
+    mean = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"]).mean(axis=(1, 2))
     np.testing.assert_allclose(mean, original(picture), rtol=1e-3, atol=1e-4)
     chain = keras.Sequential([keras.Input((64, 64, 3)), backbone, layers.GlobalAveragePooling2D(), layers.Dense(2)])
-    assert load_keras("chain.keras", content(chain, tmp_path), Card(), "float32").classes == ("0", "1")
+    assert load_keras_file("chain.keras", content(chain, tmp_path), NetworkMetadata(), "float32").classes == ("0", "1")
 
 
 def test_a_network_that_ends_otherwise_has_layers_but_no_classes(tmp_path: Path) -> None:
     picture = keras.Input((32, 32, 3))
     x = layers.Dense(5)(layers.Flatten()(layers.Conv2D(4, 3, 2, name="only")(picture)))
-    network = load_keras("flat.keras", content(keras.Model(picture, x), tmp_path), Card(), "float32")
-    assert (network.layers, network.classes, network.classmap) == (("only",), (), None)
-    assert network.features(["only"])(pictures(40, 56))["only"].shape == (2, 19, 27, 4)
+    network = load_keras_file("flat.keras", content(keras.Model(picture, x), tmp_path), NetworkMetadata(), "float32")
+    assert (network.layers, network.classes, network.class_map) == (("only",), (), None)
+    assert network.feature_extractor(["only"])(pictures(40, 56))["only"].shape == (2, 19, 27, 4)
 
 
 # A single layer, so that nothing but the gradient's own rounding to 8 bits comes between.
@@ -121,7 +123,10 @@ def test_the_slope_of_a_strided_depthwise_convolution_is_the_same_in_bfloat16(
     picture = keras.Input((None, None, 3))
     layer = layers.DepthwiseConv2D(side, 2, padding=padding, name="only")
     data = content(randomised(keras.Model(picture, layer(picture))), tmp_path)
-    features = [load_keras("one.keras", data, Card(), each).features(["only"]) for each in ("float32", "bfloat16")]
+    features = [
+        load_keras_file("one.keras", data, NetworkMetadata(), each).feature_extractor(["only"])
+        for each in ("float32", "bfloat16")
+    ]
     for height, width in [(16, 24), (17, 23), (18, 21)]:
         seen = ops.convert_to_tensor(pictures(height, width))
         slopes = [value_and_gradient(lambda x, f=each: ops.mean(f(x)["only"] ** 2), seen)[1] for each in features]
@@ -132,26 +137,31 @@ def test_a_file_that_holds_code_is_refused(tmp_path: Path) -> None:
     picture = keras.Input((None, None, 3))
     hostile = keras.Model(picture, layers.Lambda(lambda x: x * 2)(layers.Conv2D(4, 3)(picture)))
     with pytest.raises(ArtDreamError, match=r"hostile\.keras was refused: it holds code of its own\.$"):
-        load_keras("hostile.keras", content(hostile, tmp_path), Card(), "float32")
+        load_keras_file("hostile.keras", content(hostile, tmp_path), NetworkMetadata(), "float32")
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     whole = content(classifier(), tmp_path)
     for damaged in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:200] + bytes(400) + whole[600:]):
         with pytest.raises(ArtDreamError, match=r"The network bad\.keras (was refused|is not a \.keras file)"):
-            load_keras("bad.keras", damaged, Card(), "float32")
+            load_keras_file("bad.keras", damaged, NetworkMetadata(), "float32")
 
 
 def test_a_network_that_takes_no_pictures_is_refused(tmp_path: Path) -> None:
     for shape in ((7,), (16, 16, 1)):
         numbers = keras.Input(shape)
         with pytest.raises(ArtDreamError, match="takes no pictures of three colours"):
-            load_keras("n.keras", content(keras.Model(numbers, layers.Dense(2)(numbers)), tmp_path), Card(), "float32")
+            load_keras_file(
+                "n.keras",
+                content(keras.Model(numbers, layers.Dense(2)(numbers)), tmp_path),
+                NetworkMetadata(),
+                "float32",
+            )
 
 
 def test_a_card_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match="tells 3 classes apart, but its card names 2"):
-        load_keras("some.keras", content(classifier(), tmp_path), Card(classes=("a", "b")), "float32")
+        load_keras_file("some.keras", content(classifier(), tmp_path), NetworkMetadata(classes=("a", "b")), "float32")
 
 
 def test_a_file_is_loaded_by_path_and_by_url_with_the_card_beside_it(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from keras import layers
 
 from shared.errors import ArtDreamError
 from tests.worker.networks.keras_models import saved
-from worker.networks.loaders.keras_file import load_keras
-from worker.networks.loaders.keras_file_validation import inspect
-from worker.networks.metadata import Card
+from worker.networks.loaders.keras_file import load_keras_file
+from worker.networks.loaders.keras_file_validation import validate_keras_file
+from worker.networks.metadata import NetworkMetadata
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +68,19 @@ def layer(whole: dict[str, Any], number: int = 1) -> dict[str, Any]:
 
 
 def test_a_good_file_passes_with_the_loss_that_somebody_wrote(good: bytes) -> None:
-    assert inspect("good.keras", good) >= 3 * 3 * 3 * 4 + 4 + 4 * 2 + 2
-    assert load_keras("good.keras", good, Card(), "float32").layers == ("first", "classmap")
+    assert validate_keras_file("good.keras", good) >= 3 * 3 * 3 * 4 + 4 + 4 * 2 + 2
+    assert load_keras_file("good.keras", good, NetworkMetadata(), "float32").layers == ("first", "classmap")
 
 
 @pytest.mark.parametrize("name", ["../evil.py", "/etc/cron.d/evil", "assets/x/../../../evil", "model.weights.json"])
 def test_nothing_lies_in_the_zip_but_a_network(name: str, good: bytes) -> None:
     with pytest.raises(ArtDreamError, match="which no network needs"):
-        load_keras("bad.keras", with_parts(good, **{name: b"x"}), Card(), "float32")
+        load_keras_file("bad.keras", with_parts(good, **{name: b"x"}), NetworkMetadata(), "float32")
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(good: bytes) -> None:
     with pytest.raises(ArtDreamError, match=r"its config\.json unpacks to 10 MB"):
-        load_keras("bad.keras", with_parts(good, config=b" " * 10_000_000), Card(), "float32")
+        load_keras_file("bad.keras", with_parts(good, config=b" " * 10_000_000), NetworkMetadata(), "float32")
 
 
 def test_nothing_lies_in_the_zip_twice(good: bytes) -> None:
@@ -88,7 +88,7 @@ def test_nothing_lies_in_the_zip_twice(good: bytes) -> None:
     with zipfile.ZipFile(twice, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("config.json", "{}")
     with pytest.raises(ArtDreamError, match="it holds something twice"):
-        load_keras("bad.keras", twice.getvalue(), Card(), "float32")
+        load_keras_file("bad.keras", twice.getvalue(), NetworkMetadata(), "float32")
 
 
 LOOKUP = {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}
@@ -129,7 +129,7 @@ def test_a_configuration_names_no_code_and_no_number_that_is_absurd(name: str, g
     """Seen failing without the inspection, though in safe mode."""
     change, told = CONFIGURATIONS[name]
     with pytest.raises(ArtDreamError, match=rf"The network bad\.keras was refused: .*{told}") as raised:
-        load_keras("bad.keras", configured(good, change), Card(), "float32")
+        load_keras_file("bad.keras", configured(good, change), NetworkMetadata(), "float32")
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
 
@@ -137,7 +137,7 @@ def test_a_configuration_names_no_code_and_no_number_that_is_absurd(name: str, g
 def test_a_configuration_that_is_too_deep_is_refused(good: bytes) -> None:
     for deep in (b'{"a":' * 500 + b"1" + b"}" * 500, b"[" * 500_000, b"7", b"[]"):
         with pytest.raises(ArtDreamError, match=r"bad\.keras (was refused|is not a \.keras file)"):
-            load_keras("bad.keras", with_parts(good, config=deep), Card(), "float32")
+            load_keras_file("bad.keras", with_parts(good, config=deep), NetworkMetadata(), "float32")
 
 
 def external(file: h5py.File, folder: Path) -> None:
@@ -174,4 +174,4 @@ def test_weights_are_numbers_in_their_own_file(name: str, good: bytes, tmp_path:
     change, told = WEIGHTS[name]
     (tmp_path / "secret").write_bytes(b"swordfish" * 9)
     with pytest.raises(ArtDreamError, match=rf"bad\.keras was refused: .*{told}"):
-        load_keras("bad.keras", weighted(good, lambda file: change(file, tmp_path)), Card(), "float32")
+        load_keras_file("bad.keras", weighted(good, lambda file: change(file, tmp_path)), NetworkMetadata(), "float32")

@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import ArtDreamError
 from worker.networks.loaders.efficientnet_lite import load_lite_from
-from worker.networks.loaders.torch_file import MAGIC, PROTOCOL, parse_tensors
+from worker.networks.loaders.torch_file import MAGIC_NUMBER, PROTOCOL_VERSION, parse_tensors
 
 ORDERED = b"ccollections\nOrderedDict\n)R"
 
@@ -40,13 +40,13 @@ def tensor(key: str, count: int, shape: tuple[int, ...], strides: tuple[int, ...
 
 
 def torch_file(
-    weights: bytes, *, count: int = 6, numbers: bytes | None = None, little: bytes = b"\x88", magic: int = MAGIC
+    weights: bytes, *, count: int = 6, numbers: bytes | None = None, little: bytes = b"\x88", magic: int = MAGIC_NUMBER
 ) -> bytes:
     """Write, opcode by opcode, what torch.save(…, _use_new_zipfile_serialization=False) writes for one weight."""
     return b"".join(
         (
             pickled(number(magic)),
-            pickled(number(PROTOCOL)),
+            pickled(number(PROTOCOL_VERSION)),
             pickled(b"}(" + text("little_endian") + little + b"u"),
             pickled(ORDERED + b"(" + text("weight") + weights + b"u"),
             pickled(b"](" + text("0") + b"e"),

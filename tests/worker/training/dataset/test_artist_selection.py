@@ -5,25 +5,31 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from worker.training.dataset.artist_selection import Line, kept, merged, read, write
+from worker.training.dataset.artist_selection import (
+    SelectionRow,
+    merge_selection,
+    read_kept_artists,
+    read_selection,
+    write_selection,
+)
 
 
 def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "artists.csv"
-    write(path, merged([], {"Anna Rot": 300, "Bert Blau": 250, "Cleo Grün": 10}, minimum=200))
-    assert [(one.artist, one.keep) for one in read(path)] == [
+    write_selection(path, merge_selection([], {"Anna Rot": 300, "Bert Blau": 250, "Cleo Grün": 10}, min_works=200))
+    assert [(one.artist, one.keep) for one in read_selection(path)] == [
         ("Anna Rot", True),
         ("Bert Blau", True),
         ("Cleo Grün", False),
     ]
-    edited = [one._replace(keep=not one.keep, note=f"“{one.artist}”, looked at; ok") for one in read(path)]
-    write(path, edited)
-    again = merged(read(path), {"Bert Blau": 400, "Cleo Grün": 10, "Dora Grau": 500}, minimum=200)
+    edited = [one._replace(keep=not one.keep, note=f"“{one.artist}”, looked at; ok") for one in read_selection(path)]
+    write_selection(path, edited)
+    again = merge_selection(read_selection(path), {"Bert Blau": 400, "Cleo Grün": 10, "Dora Grau": 500}, min_works=200)
     assert again == [
-        Line("Dora Grau", 500, True, ""),
-        Line("Bert Blau", 400, False, "“Bert Blau”, looked at; ok"),
-        Line("Cleo Grün", 10, True, "“Cleo Grün”, looked at; ok"),
-        Line("Anna Rot", 0, False, "“Anna Rot”, looked at; ok"),
+        SelectionRow("Dora Grau", 500, True, ""),
+        SelectionRow("Bert Blau", 400, False, "“Bert Blau”, looked at; ok"),
+        SelectionRow("Cleo Grün", 10, True, "“Cleo Grün”, looked at; ok"),
+        SelectionRow("Anna Rot", 0, False, "“Anna Rot”, looked at; ok"),
     ]
 
 
@@ -38,11 +44,11 @@ def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:
 def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> None:
     path = tmp_path / "artists.csv"
     path.write_bytes(text.encode())
-    assert {one.artist: (one.keep, one.note) for one in read(path)} == {
+    assert {one.artist: (one.keep, one.note) for one in read_selection(path)} == {
         "Cleo Grün": (True, "a, b"),
         "Anna Rot": (False, ""),
     }
-    assert kept(path) == ["Cleo Grün"]
+    assert read_kept_artists(path) == ["Cleo Grün"]
 
 
 @pytest.mark.parametrize(
@@ -57,4 +63,4 @@ def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> N
 def test_what_cannot_be_meant_is_told_with_its_line(content: bytes, told: str, tmp_path: Path) -> None:
     (tmp_path / "artists.csv").write_bytes(content)
     with pytest.raises(ArtDreamError, match=told):
-        kept(tmp_path / "artists.csv")
+        read_kept_artists(tmp_path / "artists.csv")

@@ -14,13 +14,13 @@ from shared.errors import ArtDreamError
 from tests.pictures import colours
 from tests.worker.training.paintings import HANDS, paint_folders, painting
 from worker.training.dataset import PARTS, Dataset
-from worker.training.dataset.build import Organised, organise
+from worker.training.dataset.build import BuildResult, build_dataset
 from worker.training.dataset.manifest import Manifest
-from worker.training.dataset.sources import Found, find
+from worker.training.dataset.sources import SourcePicture, find_pictures
 
 
-def organised(source: Path, target: Path, seed: int = 0) -> Organised:
-    return organise(find(source), target, seed=seed, side=64)
+def organised(source: Path, target: Path, seed: int = 0) -> BuildResult:
+    return build_dataset(find_pictures(source), target, seed=seed, side=64)
 
 
 def test_every_artist_has_pictures_in_every_part_and_the_same_seed_makes_the_same(tmp_path: Path) -> None:
@@ -31,10 +31,10 @@ def test_every_artist_has_pictures_in_every_part_and_the_same_seed_makes_the_sam
     opened = Dataset.open(tmp_path / "a")
     assert opened.artists == tuple(sorted(HANDS))
     assert opened.digest == one.manifest.digest
-    assert {part: len(opened.part(part)) for part in PARTS} == {"train": 32, "val": 4, "test": 4}
+    assert {part: len(opened.get_part(part)) for part in PARTS} == {"train": 32, "val": 4, "test": 4}
     for part in PARTS:
-        assert {one.artist for one in opened.part(part)} == set(range(len(HANDS)))
-        assert all(one.path.exists() for one in opened.part(part))
+        assert {one.artist for one in opened.get_part(part)} == set(range(len(HANDS)))
+        assert all(one.path.exists() for one in opened.get_part(part))
 
 
 def test_one_work_photographed_twice_stays_on_one_side(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_no_mode_of_a_file_gives_its_artist_away(mode: str, tmp_path: Path) -> N
     odd.save(tmp_path / "src" / "Anna Rot" / name)
     work.save(tmp_path / "src" / "Dora Grau" / "plain.png")
     made = organised(tmp_path / "src", tmp_path / "dst")
-    assert made.refused == []
+    assert made.rejected == []
     shown = {}
     for entry in made.manifest.entries:
         with Image.open(tmp_path / "dst" / entry.path) as picture:
@@ -80,8 +80,8 @@ def test_what_is_no_picture_is_told_and_left_out(tmp_path: Path) -> None:
     (source / "Anna_Rot" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (source / "Anna_Rot" / "text.jpg").write_text("no picture")
     made = organised(source, tmp_path / "dst")
-    assert {one.path.name for one in made.refused} == {"cut.png", "text.jpg"}
-    assert all(one.reason.startswith("cannot be decoded: ") for one in made.refused)
+    assert {one.path.name for one in made.rejected} == {"cut.png", "text.jpg"}
+    assert all(one.reason.startswith("cannot be decoded: ") for one in made.rejected)
     assert len(made.manifest.entries) == 16
 
 
@@ -115,4 +115,4 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match="is a data set already"):
         organised(source, tmp_path / "new")
     with pytest.raises(ArtDreamError, match="None of the 1 files can be decoded"):
-        organise([Found(tmp_path / "dst" / "thesis.txt", "Me")], tmp_path / "none", seed=0)
+        build_dataset([SourcePicture(tmp_path / "dst" / "thesis.txt", "Me")], tmp_path / "none", seed=0)

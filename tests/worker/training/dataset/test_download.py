@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ArtDreamError
 from tests.worker.training.dataset.fake_kaggle import Kaggle
-from worker.training.dataset.download import fetch
+from worker.training.dataset.download import download_dataset
 
 ARTWORKS = "best-artworks-of-all-time"
 
@@ -45,22 +45,22 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
 def test_a_download_that_breaks_off_goes_on_and_arrives_whole(kaggle: Kaggle, tmp_path: Path) -> None:
     kaggle.breaks = [2_000_000, 1_500_000]
     told: list[str] = []
-    path = fetch(ARTWORKS, tmp_path / "sets", broken=told.append, pause=0)
+    path = download_dataset(ARTWORKS, tmp_path / "sets", on_retry=told.append, retry_delay=0)
     assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE
     assert len(told) == 2
     assert path.is_relative_to(tmp_path / "sets")
     assert max(kaggle.begun) == 2 * 1024**2
     begun = len(kaggle.begun)
-    assert fetch(ARTWORKS, tmp_path / "sets") == path
+    assert download_dataset(ARTWORKS, tmp_path / "sets") == path
     assert len(kaggle.begun) == begun
 
 
 def test_one_that_broke_off_for_good_goes_on_with_the_next_command(kaggle: Kaggle, tmp_path: Path) -> None:
     kaggle.breaks = [3_000_000, *[0] * 4]
     with pytest.raises(ArtDreamError, match=r"Kaggle is away, or breaks off .*: the same command goes on where it was"):
-        fetch(ARTWORKS, tmp_path, pause=0)
+        download_dataset(ARTWORKS, tmp_path, retry_delay=0)
     kaggle.breaks, kaggle.begun = [], []
-    path = fetch(ARTWORKS, tmp_path)
+    path = download_dataset(ARTWORKS, tmp_path)
     assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE
     assert max(kaggle.begun) == 2 * 1024**2
 
@@ -75,7 +75,7 @@ def test_archives_of_a_competition_are_unpacked(
             "all_data_info.csv.zip": zipped({"all_data_info.csv": b"artist,new_filename\n"}),
         }
     )
-    path = fetch("painter-by-numbers", tmp_path)
+    path = download_dataset("painter-by-numbers", tmp_path)
     assert (path / "train_1" / "2.jpg").read_bytes() == b"two"
     assert (path / "all_data_info.csv").read_bytes() == b"artist,new_filename\n"
     assert kaggle.authorised[0] == "Bearer a-token"
@@ -95,7 +95,7 @@ def test_archives_of_a_competition_are_unpacked(
 def test_a_refusal_says_what_to_do(kaggle: Kaggle, tmp_path: Path, name: str, status: int, sentence: str) -> None:
     kaggle.refusal = status
     with pytest.raises(ArtDreamError, match=sentence):
-        fetch(name, tmp_path)
+        download_dataset(name, tmp_path)
 
 
 def test_rules_that_were_not_accepted_are_named(
@@ -105,11 +105,11 @@ def test_rules_that_were_not_accepted_are_named(
     monkeypatch.setenv("KAGGLE_KEY", "key")
     kaggle.refusal = 403
     with pytest.raises(ArtDreamError, match=r"accept its rules once, at kaggle\.com/.*painter-by-numbers/rules\.$"):
-        fetch("painter-by-numbers", tmp_path)
+        download_dataset("painter-by-numbers", tmp_path)
 
 
 def test_a_credentials_file_that_is_broken_is_named(kaggle: Kaggle, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "kaggle.json").write_text("{")
     with pytest.raises(ArtDreamError, match=r"cannot go on: Invalid Kaggle credentials file at .*kaggle\.json"):
-        fetch("painter-by-numbers", tmp_path)
+        download_dataset("painter-by-numbers", tmp_path)

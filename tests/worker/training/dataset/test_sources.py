@@ -6,8 +6,8 @@ import pytest
 
 from shared.errors import ArtDreamError
 from tests.worker.training.paintings import painting
-from worker.training.dataset.painter_by_numbers import Wanted
-from worker.training.dataset.sources import find, read_names
+from worker.training.dataset.painter_by_numbers import WorkFilter
+from worker.training.dataset.sources import find_pictures, read_artist_names
 
 TABLE = """artist,date,genre,pixelsx,pixelsy,size_bytes,source,style,title,artist_group,in_train,new_filename
 Anna Rot,c.1912,landscape,96,96,1,wikiart,Cubism,One,train_only,True,1.jpg
@@ -26,13 +26,16 @@ def put(path: Path) -> None:
 def test_a_folder_for_each_artist(tmp_path: Path) -> None:
     for name in ("Anna_Rot/1.jpg", "Cleo_Gru\u0308n/deeper/2.png", ".hidden/3.jpg", "Bert_Blau/notes.txt"):
         put(tmp_path / name) if not name.endswith("txt") else None
-    assert [(one.artist, one.path.name) for one in find(tmp_path)] == [("Anna Rot", "1.jpg"), ("Cleo Grün", "2.png")]
+    assert [(one.artist, one.path.name) for one in find_pictures(tmp_path)] == [
+        ("Anna Rot", "1.jpg"),
+        ("Cleo Grün", "2.png"),
+    ]
 
 
 def test_names_with_numbers(tmp_path: Path) -> None:
     for name in ("Henri_de_Toulouse-Lautrec_12.jpg", "Anna_Rot_3.jpg", "holiday.jpg"):
         put(tmp_path / name)
-    assert [one.artist for one in find(tmp_path)] == ["Anna Rot", "Henri de Toulouse-Lautrec"]
+    assert [one.artist for one in find_pictures(tmp_path)] == ["Anna Rot", "Henri de Toulouse-Lautrec"]
 
 
 def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -> None:
@@ -40,24 +43,26 @@ def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -
         put(tmp_path / "train" / f"{number}.jpg")
     table = tmp_path / "all_data_info.csv"
     table.write_text(TABLE, encoding="utf-8")
-    files = [(one.artist, one.path.name) for one in find(tmp_path, table)]
+    files = [(one.artist, one.path.name) for one in find_pictures(tmp_path, table)]
     assert files == [("Anna Rot", "1.jpg"), ("Anna Rot", "2.jpg"), ("Bert Blau", "3.jpg")]
-    early = find(tmp_path, table, Wanted(styles=("cubism",), until=1920))
+    early = find_pictures(tmp_path, table, WorkFilter(styles=("cubism",), until=1920))
     assert [one.path.name for one in early] == ["1.jpg"]
-    assert [one.artist for one in find(tmp_path, table, keep=["Bert Blau"])] == ["Bert Blau"]
+    assert [one.artist for one in find_pictures(tmp_path, table, kept_artists=["Bert Blau"])] == ["Bert Blau"]
 
 
 def test_folders_without_accents_get_the_artists_names(tmp_path: Path) -> None:
     put(tmp_path / "src" / "Cleo_Gruen" / "1.jpg")
     (tmp_path / "artists.csv").write_text("folder,name,years\nCleo_Gruen,Cleo Grün,1900\n", encoding="utf-8")
-    assert [one.artist for one in find(tmp_path / "src", names=read_names(tmp_path / "artists.csv"))] == ["Cleo Grün"]
+    assert [
+        one.artist for one in find_pictures(tmp_path / "src", artist_names=read_artist_names(tmp_path / "artists.csv"))
+    ] == ["Cleo Grün"]
 
 
 def test_what_is_no_source_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ArtDreamError, match="No paintings were found in"):
-        find(tmp_path)
+        find_pictures(tmp_path)
     with pytest.raises(ArtDreamError, match="has no column 'date'"):
-        find(tmp_path, tmp_path / "table.csv")
+        find_pictures(tmp_path, tmp_path / "table.csv")
     with pytest.raises(ArtDreamError, match="There is no folder"):
-        find(tmp_path / "nowhere")
+        find_pictures(tmp_path / "nowhere")
