@@ -25,7 +25,7 @@ import psutil
 from playwright.sync_api import Browser
 
 from benchmarks.report import percentile, publish
-from display.state.dream_index import Archive, Dream
+from display.state.dream_index import Dream, DreamIndex
 from shared.broker.client import connect
 from shared.jobs.events import STREAM, Completed, parse_entry
 from shared.settings import Settings
@@ -193,12 +193,12 @@ def _entries(answer: object) -> list[tuple[str, dict[str, str]]]:
 def _remembered(house: House, dreams: int) -> float:
     """Return the bytes that the archive takes for one dream, measured by filling another one with the same events."""
     entries = _entries(house.client.xrange(STREAM))
-    archive = Archive()
+    archive = DreamIndex()
     tracemalloc.start()
     for entry_id, fields in entries:
         recorded = parse_entry(entry_id, fields)
         if recorded and isinstance(recorded.event, Completed):
-            archive.put(Dream.announced(recorded.event, recorded.recorded_at))
+            archive.put(Dream.from_completed(recorded.event, recorded.recorded_at))
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return taken / dreams

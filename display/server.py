@@ -21,26 +21,26 @@ from starlette.websockets import WebSocketDisconnected
 from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
-from display.console.context import Desk, take
-from display.console.login import entrance_routes
-from display.console.sessions import Guard
+from display.console.context import ConsoleContext, set_context
+from display.console.login import login_routes
+from display.console.sessions import ConsoleSessions
 from display.media.pictures import Pictures
-from display.media.routes import routes
-from display.pages.art_map import artmap_routes
+from display.media.routes import media_routes
+from display.pages.art_map import art_map_routes
 from display.pages.gallery import gallery_routes
-from display.pages.share import takeaway_routes
-from display.pages.share_links import Links
-from display.pages.upload import Counter, send_routes
-from display.state.event_hub import Feed
-from display.state.storage_usage import Tally
-from display.web.fonts import FIRST, streamlit_fonts, typeface_routes
-from display.web.qr import code_routes
-from display.web.security_headers import EVERYWHERE, Sealed, streamlit_policy
+from display.pages.share import share_routes
+from display.pages.share_links import ShareLinks
+from display.pages.upload import UploadReceiver, upload_routes
+from display.state.event_hub import EventHub
+from display.state.storage_usage import StorageUsage
+from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
+from display.web.qr import qr_routes
+from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 
 #: Given to Streamlit above any configuration file.
-OPTIONS = {
+STREAMLIT_OPTIONS = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",  # a guest never sees a traceback; the log has it
     "client.toolbarMode": "minimal",
@@ -59,56 +59,60 @@ OPTIONS = {
 }
 
 #: Streamlit's page is white until its scripts run: a flash in a dark room at every reload.
-_DARK = f"<head><style>html {{ background: {OPTIONS['theme.backgroundColor']} }}</style>"
+_DARK_HEAD = f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgroundColor']} }}</style>"
 
 #: What Streamlit fetches first is a typeface that its pages do not use here.
-_PRELOADED = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
+_FONT_PRELOAD_LINK = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
 
 #: Seconds that open requests may take when the display ends.
-_GRACE = 2
+_SHUTDOWN_TIMEOUT_SECONDS = 2
 
 
-def wall_app(settings: Settings) -> st.App:
+def create_app(settings: Settings) -> st.App:
     """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
-    load_config_options(OPTIONS | streamlit_fonts() | {"server.address": settings.host, "server.port": settings.port})
-    pictures, links = Pictures(settings), Links(settings)
-    feed, counter = Feed(settings, pictures), Counter(settings)
+    load_config_options(
+        STREAMLIT_OPTIONS
+        | build_streamlit_font_options()
+        | {"server.address": settings.host, "server.port": settings.port}
+    )
+    pictures, links = Pictures(settings), ShareLinks(settings)
+    feed, counter = EventHub(settings, pictures), UploadReceiver(settings)
 
-    guard = Guard(settings.passcode.get_secret_value() if settings.passcode else "")
-    desk = Desk(settings, feed, guard, Tally(pictures.store))
-    take(desk)
+    guard = ConsoleSessions(settings.passcode.get_secret_value() if settings.passcode else "")
+    desk = ConsoleContext(settings, feed, guard, StorageUsage(pictures.store))
+    set_context(desk)
 
-    counting = desk.tally.running if guard.open else contextlib.nullcontext  # for nobody else to read
+    counting = desk.storage_usage.run if guard.is_enabled else contextlib.nullcontext  # for nobody else to read
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with pictures.running(), feed.running(), counting():
+        async with pictures.run(), feed.run(), counting():
             yield {"feed": feed}
 
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
-    index = Route("/", _index)
+    index = Route("/", _serve_index)
     beside = [
-        *routes(feed, pictures),
-        *gallery_routes(feed.archive, pictures.store, settings),
-        *artmap_routes(feed.archive, pictures.store, settings),
-        *takeaway_routes(feed, pictures, links, counter.received, settings),
-        *send_routes(counter, links, settings),
-        *code_routes(feed.archive, links),
-        *entrance_routes(desk, pictures.store, index),
-        *typeface_routes(),
+        *media_routes(feed, pictures),
+        *gallery_routes(feed.dream_index, pictures.store, settings),
+        *art_map_routes(feed.dream_index, pictures.store, settings),
+        *share_routes(feed, pictures, links, counter.is_received, settings),
+        *upload_routes(counter, links, settings),
+        *qr_routes(feed.dream_index, links),
+        *login_routes(desk, pictures.store, index),
+        *font_routes(),
     ]
-    sealed = Middleware(Sealed, headers=EVERYWHERE | streamlit_policy(_page()))
+    sealed = Middleware(SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page()))
     return st.App(page, lifespan=lifespan, routes=[index, *beside], middleware=[sealed])
 
 
-async def _index(_: Request) -> Response:
+async def _serve_index(_: Request) -> Response:
     """Serve Streamlit's page, dark from the first moment."""
-    return HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+    return HTMLResponse(_read_index_page(), headers={"Cache-Control": "no-cache"})
 
 
-def _page() -> str:
+def _read_index_page() -> str:
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return _PRELOADED.sub(rf"\1{FIRST}\2", text).replace("<head>", _DARK, 1)
+    return _FONT_PRELOAD_LINK.sub(rf"\1{PRELOADED_FONT_URL}\2", text).replace("<head>", _DARK_HEAD, 1)
 
 
 def serve(settings: Settings) -> None:
@@ -118,35 +122,35 @@ def serve(settings: Settings) -> None:
     """
     settings.broker  # noqa: B018  asked for its error, before anything runs
     with _listen(settings.host, settings.port) as listener:
-        app = wall_app(settings)
+        app = create_app(settings)
         if logging.root.handlers:
-            _pass_on()
+            _propagate_streamlit_logs()
         config = uvicorn.Config(
             app,
             access_log=False,
             log_config=None,
             log_level="warning",
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_SECONDS,
             ws="websockets-sansio",  # what Streamlit itself chooses
             ws_max_size=64 * 1024 * 1024,
         )
-        logging.getLogger("uvicorn.error").addFilter(_Expected())
+        logging.getLogger("uvicorn.error").addFilter(_ConnectionErrorFilter())
         _Server(config, app).run(sockets=[listener])
 
 
-def _pass_on() -> None:
+def _propagate_streamlit_logs() -> None:
     """Let what Streamlit logs go where everything else goes, in the same form: it has a handler for each logger."""
 
-    def without_handler(logger: logging.Logger) -> None:
+    def remove_handler(logger: logging.Logger) -> None:
         if handler := getattr(logger, "streamlit_console_handler", None):
             logger.removeHandler(handler)
         logger.propagate = True
 
-    streamlit.logger.setup_formatter = without_handler
+    streamlit.logger.setup_formatter = remove_handler
     streamlit.logger.update_formatter()
 
 
-class _Expected(logging.Filter):
+class _ConnectionErrorFilter(logging.Filter):
     """Keeps faults of a connection out of the log that are not the display's: nobody can do anything about them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -181,7 +185,7 @@ class _Server(uvicorn.Server):
         # What uvicorn says from here on is about those browsers.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         feed = self._app.state.get("feed")
-        if isinstance(feed, Feed):
+        if isinstance(feed, EventHub):
             feed.close()
         await super().shutdown(sockets)
 

@@ -111,17 +111,17 @@ def link_job(
     data: DataOption = None,
 ) -> None:
     """Print a link that takes a dream home; the way to renew one that has expired."""
-    from display.pages.share_links import Links
+    from display.pages.share_links import ShareLinks
 
     settings = chosen_settings(data=data)
-    links = Links(settings)
-    if old := links.read(job.rpartition("/")[2]):
+    links = ShareLinks(settings)
+    if old := links.parse_token(job.rpartition("/")[2]):
         job_id = old.job_id
     elif re.fullmatch("[0-9a-f]{32}", job):  # the broker may have forgotten it; the store has not
         job_id = job
     else:
         job_id = _find(JobTable(connect(settings.broker)), job).job.id
-    url = links.url(job_id)
+    url = links.make_url(job_id)
     if url is None:
         raise ArtDreamError(
             f"Phones cannot reach {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0, or {ENV_PREFIX}PUBLIC_URL to where "

@@ -7,12 +7,12 @@ import streamlit as st
 from shared.errors import ArtDreamError
 
 
-def act(action: Callable[[], object], done: str) -> None:
+def run_action(action: Callable[[], object], success_text: str) -> None:
     """Do it, say so or say why not, and draw what is around the button anew."""
     try:
         action()
     except ArtDreamError as error:
         st.toast(str(error), icon="⚠️", duration="infinite")
     else:
-        st.toast(done)
+        st.toast(success_text)
         st.rerun(scope="fragment")

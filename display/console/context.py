@@ -2,30 +2,30 @@
 
 from dataclasses import dataclass
 
-from display.console.sessions import COOKIE, Guard
-from display.state.event_hub import Feed
-from display.state.storage_usage import Tally
+from display.console.sessions import SESSION_COOKIE, ConsoleSessions
+from display.state.event_hub import EventHub
+from display.state.storage_usage import StorageUsage
 from shared.settings import Settings
 
 
 @dataclass(frozen=True)
-class Desk:
+class ConsoleContext:
     """The parts of the running display."""
 
     settings: Settings
-    feed: Feed
-    guard: Guard
-    tally: Tally
+    event_hub: EventHub
+    sessions: ConsoleSessions
+    storage_usage: StorageUsage
 
 
-_taken: list[Desk] = []
+_contexts: list[ConsoleContext] = []
 
 
-def take(desk: Desk) -> None:
+def set_context(context: ConsoleContext) -> None:
     """Make a desk the one of this process."""
-    _taken[:] = [desk]
+    _contexts[:] = [context]
 
 
-def desk_of(cookies: "dict[str, str]") -> Desk | None:
+def get_context(cookies: "dict[str, str]") -> ConsoleContext | None:
     """Return the desk to a browser that has let itself in, None to any other."""
-    return next((desk for desk in _taken if desk.guard.knows(cookies.get(COOKIE))), None)
+    return next((desk for desk in _contexts if desk.sessions.is_valid(cookies.get(SESSION_COOKIE))), None)

@@ -4,81 +4,81 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from display.console.actions import act
-from display.console.context import Desk
+from display.console.actions import run_action
+from display.console.context import ConsoleContext
 from display.state.dream_index import Dream
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
 from shared.storage.sidecar import Visibility
 
 #: Dreams of one page of the console.
-PAGE = 24
+CONSOLE_PAGE_SIZE = 24
 
-_COLUMNS = 4
+_GRID_COLUMNS = 4
 
-_ALL = "all"
+_ALL_DREAMS = "all"
 
 
 @st.fragment
-def show_dreams(desk: Desk, spoken: Mapping[str, str]) -> None:
+def render_dreams(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the dreams of a standing, newest first, each with its buttons."""
-    everything = desk.feed.archive.everything()
+    everything = context.event_hub.dream_index.list_all()
     standings = (Visibility.HELD, Visibility.SHOWN, Visibility.HIDDEN)
-    count = {standing.value: sum(dream.standing is standing for dream in everything) for standing in standings}
-    labels = {name: spoken[f"which_{name}"].format(count=number) for name, number in count.items()}
-    labels |= {_ALL: spoken["which_all"].format(count=len(everything))}
+    count = {standing.value: sum(dream.visibility is standing for dream in everything) for standing in standings}
+    labels = {name: texts[f"which_{name}"].format(count=number) for name, number in count.items()}
+    labels |= {_ALL_DREAMS: texts["which_all"].format(count=len(everything))}
     bar = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
     chosen = bar[0].segmented_control(
-        spoken["which"],
+        texts["which"],
         list(labels),
-        default="held" if count["held"] else _ALL,
+        default="held" if count["held"] else _ALL_DREAMS,
         format_func=labels.__getitem__,
         key="standing",
     )
-    found = [dream for dream in everything if chosen in (None, _ALL, dream.standing.value)]
-    pages = max(1, -(-len(found) // PAGE))
-    page = bar[1].number_input(spoken["page"].format(pages=pages), 1, pages, key="page")
-    bar[2].button(spoken["refresh"], width="stretch")
-    if chosen == "held" and found and bar[3].button(spoken["approve_all"], width="stretch"):
-        act(lambda: _approve(desk, found), spoken["are_shown"].format(count=len(found)))
+    found = [dream for dream in everything if chosen in (None, _ALL_DREAMS, dream.visibility.value)]
+    pages = max(1, -(-len(found) // CONSOLE_PAGE_SIZE))
+    page = bar[1].number_input(texts["page"].format(pages=pages), 1, pages, key="page")
+    bar[2].button(texts["refresh"], width="stretch")
+    if chosen == "held" and found and bar[3].button(texts["approve_all"], width="stretch"):
+        run_action(lambda: _approve(context, found), texts["are_shown"].format(count=len(found)))
     if not found:
-        st.caption(spoken["none"])
-    for start in range(0, min(PAGE, len(found)), _COLUMNS):
-        first = (page - 1) * PAGE + start
-        for column, dream in zip(st.columns(_COLUMNS), found[first : first + _COLUMNS], strict=False):
+        st.caption(texts["none"])
+    for start in range(0, min(CONSOLE_PAGE_SIZE, len(found)), _GRID_COLUMNS):
+        first = (page - 1) * CONSOLE_PAGE_SIZE + start
+        for column, dream in zip(st.columns(_GRID_COLUMNS), found[first : first + _GRID_COLUMNS], strict=False):
             with column.container(border=True):
-                _show(desk, dream, spoken)
+                _render_dream(context, dream, texts)
 
 
-def _approve(desk: Desk, dreams: list[Dream]) -> None:
+def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
     for dream in dreams:
-        desk.feed.curator.show(dream.job_id)
+        context.event_hub.moderation.show(dream.job_id)
 
 
-def _show(desk: Desk, dream: Dream, spoken: Mapping[str, str]) -> None:
-    curator, job_id = desk.feed.curator, dream.job_id
+def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str]) -> None:
+    curator, job_id = context.event_hub.moderation, dream.job_id
     st.markdown(
         f'<a href="/console/pictures/{job_id}/dream.jpg" target="_blank">'
-        f'<img src="/console/pictures/{job_id}/thumb.jpg" alt="{spoken["alt"].format(job=job_id[:8])}" loading="lazy" '
+        f'<img src="/console/pictures/{job_id}/thumb.jpg" alt="{texts["alt"].format(job=job_id[:8])}" loading="lazy" '
         'style="width:100%;aspect-ratio:4/3;object-fit:contain;background:#000"></a>',
         unsafe_allow_html=True,
     )
-    st.caption(f"{dream.title} · {dream.day} · {spoken[f'standing_{dream.standing}']} · {job_id[:8]}")
+    st.caption(f"{dream.title} · {dream.day} · {texts[f'standing_{dream.visibility}']} · {job_id[:8]}")
     with st.container(horizontal=True, gap="small"):
-        if dream.standing is Visibility.SHOWN:
-            if st.button(spoken["hide"], key=f"hide-{job_id}"):
-                act(lambda: curator.hide(job_id), spoken["is_hidden"])
+        if dream.visibility is Visibility.SHOWN:
+            if st.button(texts["hide"], key=f"hide-{job_id}"):
+                run_action(lambda: curator.hide(job_id), texts["is_hidden"])
         else:
-            name = spoken["approve" if dream.standing is Visibility.HELD else "show"]
+            name = texts["approve" if dream.visibility is Visibility.HELD else "show"]
             if st.button(name, key=f"show-{job_id}", type="primary"):
-                act(lambda: curator.show(job_id), spoken["is_shown"])
-        with st.popover(spoken["delete"]):
-            st.markdown(spoken["delete_more"])
-            if st.button(spoken["delete_sure"], key=f"delete-{job_id}", type="primary"):
-                act(lambda: curator.delete(job_id), spoken["is_deleted"])
-        with st.popover(spoken["again"]):
+                run_action(lambda: curator.show(job_id), texts["is_shown"])
+        with st.popover(texts["delete"]):
+            st.markdown(texts["delete_more"])
+            if st.button(texts["delete_sure"], key=f"delete-{job_id}", type="primary"):
+                run_action(lambda: curator.delete(job_id), texts["is_deleted"])
+        with st.popover(texts["again"]):
             recipe = st.selectbox(
-                spoken["recipe"], [*list_recipe_names(), *painters_by_recipe()], key=f"recipe-{job_id}"
+                texts["recipe"], [*list_recipe_names(), *painters_by_recipe()], key=f"recipe-{job_id}"
             )
-            if st.button(spoken["dream_again"], key=f"again-{job_id}"):
-                act(lambda: curator.dream_again(job_id, recipe), spoken["waits_again"])
+            if st.button(texts["dream_again"], key=f"again-{job_id}"):
+                run_action(lambda: curator.resubmit_with_recipe(job_id, recipe), texts["waits_again"])

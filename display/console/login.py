@@ -10,71 +10,73 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from display.console.context import Desk
-from display.console.export import zipped
-from display.console.sessions import COOKIE, SESSION
-from display.i18n import console_words
-from display.web.security_headers import policy
-from display.web.threads import aside
+from display.console.context import ConsoleContext
+from display.console.export import stream_zip
+from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
+from display.i18n import get_console_texts
+from display.web.security_headers import build_csp
+from display.web.threads import run_in_thread
 from shared.storage.object_names import dream_name, thumb_name
 from shared.storage.store import Store, StoreError
 
-_HEADERS = policy(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
+_HEADERS = build_csp(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 
 #: Bytes of the longest form that is read.
-_LONGEST = 4096
+_MAX_FORM_BYTES = 4096
 
 
-def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
+def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) -> list[Route]:
     """Return `/console` and what lies below it. `page`: what serves Streamlit's page."""
 
-    def knows(request: Request) -> bool:
-        return desk.guard.knows(request.cookies.get(COOKIE))
+    def is_logged_in(request: Request) -> bool:
+        return context.sessions.is_valid(request.cookies.get(SESSION_COOKIE))
 
-    def speaking(request: Request) -> dict[str, str]:
-        return console_words(request.query_params.get("lang", desk.settings.language))
+    def get_texts(request: Request) -> dict[str, str]:
+        return get_console_texts(request.query_params.get("lang", context.settings.language))
 
-    def back(request: Request) -> RedirectResponse:
-        address = f"/console?lang={speaking(request)['language']}"
+    def redirect_to_console(request: Request) -> RedirectResponse:
+        address = f"/console?lang={get_texts(request)['language']}"
         return RedirectResponse(address, status_code=303, headers=_HEADERS)
 
-    async def console(request: Request) -> Response:
-        if knows(request):
-            return await page.endpoint(request)  # type: ignore[no-any-return]
-        if not desk.guard.open:
-            return _form(speaking(request), "no_console", 404, shut=True)
-        return _form(speaking(request))
+    async def get_console(request: Request) -> Response:
+        if is_logged_in(request):
+            return await streamlit_route.endpoint(request)  # type: ignore[no-any-return]
+        if not context.sessions.is_enabled:
+            return _form_response(get_texts(request), "no_console", 404, is_disabled=True)
+        return _form_response(get_texts(request))
 
-    async def enter(request: Request) -> Response:
-        if not _own(request):
+    async def log_in(request: Request) -> Response:
+        if not _is_same_origin(request):
             return Response(status_code=403, headers=_HEADERS)
         address = request.client.host if request.client else ""
-        if wait := desk.guard.locked(address):
-            return _form(speaking(request), "guesses", 429, seconds=f"{wait:.0f}")
+        if wait := context.sessions.get_lockout_seconds(address):
+            return _form_response(get_texts(request), "guesses", 429, seconds=f"{wait:.0f}")
         body = b""
         async for piece in request.stream():
             body += piece
-            if len(body) > _LONGEST:
+            if len(body) > _MAX_FORM_BYTES:
                 return Response(status_code=413, headers=_HEADERS)
         passcode = parse_qs(body.decode("utf-8", "replace")).get("passcode", [""])[0]
-        session = desk.guard.enter(passcode, address)
+        session = context.sessions.log_in(passcode, address)
         if session is None:
-            return _form(speaking(request), "wrong", 403)
-        answer = back(request)
+            return _form_response(get_texts(request), "wrong", 403)
+        answer = redirect_to_console(request)
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, session, max_age=SESSION, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(
+            SESSION_COOKIE, session, max_age=SESSION_LIFETIME_SECONDS, httponly=True, samesite="strict", secure=secure
+        )
         return answer
 
-    async def leave(request: Request) -> Response:
-        desk.guard.leave(request.cookies.get(COOKIE, ""))
-        answer = back(request)
-        answer.delete_cookie(COOKIE)
+    async def log_out(request: Request) -> Response:
+        context.sessions.log_out(request.cookies.get(SESSION_COOKIE, ""))
+        answer = redirect_to_console(request)
+        answer.delete_cookie(SESSION_COOKIE)
         return answer
 
-    async def picture(request: Request) -> Response:
+    async def get_picture(request: Request) -> Response:
         """Serve a picture that perhaps nobody else may see."""
         job_id, name = request.path_params["job_id"], request.path_params["name"]
-        dream = desk.feed.archive.find(job_id) if knows(request) else None
+        dream = context.event_hub.dream_index.find(job_id) if is_logged_in(request) else None
         named = {"thumb.jpg": thumb_name(job_id), "dream.jpg": dream_name(job_id), "photo.jpg": dream and dream.photo}
         if dream is None or not (wanted := named.get(name)):
             return Response(status_code=404, headers=_HEADERS)
@@ -88,41 +90,44 @@ def entrance_routes(desk: Desk, store: Store, page: Route) -> list[Route]:
             return Response(status_code=404, headers=_HEADERS)
         return Response(data, media_type="image/jpeg", headers=_HEADERS)
 
-    async def export(request: Request) -> Response:
-        if not knows(request):
-            return back(request)
-        pieces = zipped(store, desk.feed.archive.everything())
+    async def export_dreams(request: Request) -> Response:
+        if not is_logged_in(request):
+            return redirect_to_console(request)
+        pieces = stream_zip(store, context.event_hub.dream_index.list_all())
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
-        return StreamingResponse(_drawn(pieces), media_type="application/zip", headers=headers)
+        return StreamingResponse(_iterate_in_thread(pieces), media_type="application/zip", headers=headers)
 
-    async def asset(_: Request) -> Response:
-        return Response(_asset("login.css"), media_type="text/css", headers=_HEADERS)
+    async def get_stylesheet(_: Request) -> Response:
+        return Response(_read_asset("login.css"), media_type="text/css", headers=_HEADERS)
 
     return [
-        Route("/console", console),
-        Route("/console/enter", enter, methods=["POST"]),
-        Route("/console/leave", leave),
-        Route("/console/login.css", asset),
-        Route("/console/export.zip", export),
-        Route("/console/pictures/{job_id}/{name}", picture),
+        Route("/console", get_console),
+        Route("/console/enter", log_in, methods=["POST"]),
+        Route("/console/leave", log_out),
+        Route("/console/login.css", get_stylesheet),
+        Route("/console/export.zip", export_dreams),
+        Route("/console/pictures/{job_id}/{name}", get_picture),
     ]
 
 
-def _form(
-    spoken: Mapping[str, str], message: str = "", status: int = 200, *, shut: bool = False, **values: str
+def _form_response(
+    texts: Mapping[str, str], message_key: str = "", status: int = 200, *, is_disabled: bool = False, **values: str
 ) -> Response:
     """Return the page that asks for the passcode. message: the name of what is said below it."""
-    filled = {name: spoken[name] for name in ("language", "title", "passcode", "enter")}
-    filled |= {"message": spoken[message].format(**values) if message else "", "shut": "hidden" if shut else ""}
-    text = re.sub(r"\{(\w+)\}", lambda place: html.escape(filled[place[1]]), _asset("login.html"))
+    filled = {name: texts[name] for name in ("language", "title", "passcode", "enter")}
+    filled |= {
+        "message": texts[message_key].format(**values) if message_key else "",
+        "shut": "hidden" if is_disabled else "",
+    }
+    text = re.sub(r"\{(\w+)\}", lambda place: html.escape(filled[place[1]]), _read_asset("login.html"))
     return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return files("display").joinpath("components", "login", name).read_text(encoding="utf-8")
 
 
-def _own(request: Request) -> bool:
+def _is_same_origin(request: Request) -> bool:
     """Tell whether a form comes from this display's own page, and not from another one in the same browser."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
@@ -131,7 +136,7 @@ def _own(request: Request) -> bool:
     )
 
 
-async def _drawn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _iterate_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Draw pieces from an iterator that blocks."""
-    while (piece := await aside(lambda: next(pieces, None))) is not None:
+    while (piece := await run_in_thread(lambda: next(chunks, None))) is not None:
         yield piece

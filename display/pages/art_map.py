@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from display.i18n import words
-from display.state.dream_index import Archive
-from display.web.security_headers import PLAIN, policy
-from display.web.threads import aside
+from display.i18n import get_guest_texts
+from display.state.dream_index import DreamIndex
+from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
+from display.web.threads import run_in_thread
 from shared.art_map import ArtMap
 from shared.settings import Settings
 from shared.storage.object_names import NETWORKS_PREFIX
@@ -25,36 +25,36 @@ from shared.storage.store import Store, StoreError
 _LOG = logging.getLogger(__name__)
 
 #: Dreams that are placed on the map.
-PLACED = 12
+MAX_MAP_DREAMS = 12
 
 #: Seconds after which the store is asked whether there is a newer map.
-LOOK_EVERY = 30.0
+REFRESH_INTERVAL_SECONDS = 30.0
 
 #: Plotly writes styles into the page, and its WebGL drawing compiles functions; the rest is as strict as elsewhere.
-_PLOTLY = {"script": "'self' 'unsafe-eval'", "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:"}
+_PLOTLY_SOURCES = {"script": "'self' 'unsafe-eval'", "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:"}
 
-_HEADERS = policy(**PLAIN | _PLOTLY) | {"Cache-Control": "no-cache"}
+_HEADERS = build_csp(**SAME_ORIGIN_SOURCES | _PLOTLY_SOURCES) | {"Cache-Control": "no-cache"}
 
 _ASSETS = {"art_map.js": "text/javascript", "art_map.css": "text/css"}
 
 
-class Atlas:
+class LatestArtMap:
     """The newest map in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._looked = float("-inf")
-        self._name = ""
-        self._modified: object = None
+        self._refreshed_at = float("-inf")
+        self._object_name = ""
+        self._modified_at: object = None
         #: None where there is none, or none that can be read.
         self.map: ArtMap | None = None
         #: Why it cannot be read, "" where it can.
-        self.fault = ""
-        self.pictures: frozenset[str] = frozenset()
+        self.error_text = ""
+        self.picture_names: frozenset[str] = frozenset()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the newest map, unless that was done a moment ago. Raises StoreError."""
-        if time.monotonic() - self._looked < LOOK_EVERY:
+        if time.monotonic() - self._refreshed_at < REFRESH_INTERVAL_SECONDS:
             return
         found = [
             entry
@@ -63,31 +63,31 @@ class Atlas:
         ]
         newest = max(found, key=lambda entry: entry.modified, default=None)
         if newest is None:
-            self.map, self.fault, self.pictures, self._name = None, "", frozenset(), ""
-        elif (newest.name, newest.modified) != (self._name, self._modified):
-            self._read(newest.name)
-            self._name, self._modified = newest.name, newest.modified
+            self.map, self.error_text, self.picture_names, self._object_name = None, "", frozenset(), ""
+        elif (newest.name, newest.modified) != (self._object_name, self._modified_at):
+            self._load(newest.name)
+            self._object_name, self._modified_at = newest.name, newest.modified
         if self.map is not None:
-            self._looked = time.monotonic()
+            self._refreshed_at = time.monotonic()
 
-    def _read(self, name: str) -> None:
-        self.map, self.fault, self.pictures = None, "", frozenset()
+    def _load(self, name: str) -> None:
+        self.map, self.error_text, self.picture_names = None, "", frozenset()
         try:
             self.map = ArtMap.model_validate_json(self._store.get(name) or b"")
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            self.fault = f"The map {name} cannot be read: {reason}."
-            _LOG.info("%s", self.fault)
+            self.error_text = f"The map {name} cannot be read: {reason}."
+            _LOG.info("%s", self.error_text)
         else:
-            self.pictures = frozenset(filter(None, self.map.picture))
+            self.picture_names = frozenset(filter(None, self.map.picture))
 
 
-def artmap_routes(archive: Archive, store: Store, settings: Settings) -> list[Route]:
+def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
     """Return `/map`, its scripts, and what they ask for."""
-    atlas = Atlas(store)
+    atlas = LatestArtMap(store)
 
-    async def page(request: Request) -> Response:
-        spoken = words(request.query_params.get("lang", settings.language))
+    async def get_page(request: Request) -> Response:
+        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
         filled = {
             "language": spoken["language"],
             "name": spoken["name"],
@@ -95,58 +95,60 @@ def artmap_routes(archive: Archive, store: Store, settings: Settings) -> list[Ro
             "plotly": version("plotly"),
         }
         text = re.sub(
-            r"\{(language|name|words|plotly)\}", lambda place: html.escape(filled[place[1]]), _asset("art_map.html")
+            r"\{(language|name|words|plotly)\}",
+            lambda place: html.escape(filled[place[1]]),
+            _read_asset("art_map.html"),
         )
         return Response(text, media_type="text/html", headers=_HEADERS)
 
-    async def asset(request: Request) -> Response:
+    async def get_asset(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _ASSETS:
             return Response(status_code=404, headers=_HEADERS)
-        return Response(_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
+        return Response(_read_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
 
-    async def plotly(_: Request) -> Response:
+    async def get_plotly(_: Request) -> Response:
         path = str(files("plotly").joinpath("package_data", "plotly.min.js"))
         kept = _HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
         return FileResponse(path, media_type="text/javascript", headers=kept)
 
-    async def paintings(_: Request) -> Response:
+    async def list_paintings(_: Request) -> Response:
         try:
-            await aside(atlas.look)
+            await run_in_thread(atlas.refresh)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         if atlas.map is None:
-            return JSONResponse({"fault": atlas.fault}, status_code=404, headers=_HEADERS)
-        placed = [dream.told() for dream in archive.placed(atlas.map.network, PLACED)]
+            return JSONResponse({"fault": atlas.error_text}, status_code=404, headers=_HEADERS)
+        placed = [dream.as_json() for dream in dream_index.list_on_map(atlas.map.network, MAX_MAP_DREAMS)]
         return JSONResponse(atlas.map.model_dump() | {"dreams": placed}, headers=_HEADERS)
 
-    async def picture(request: Request) -> Response:
+    async def get_picture(request: Request) -> Response:
         name = f"references/{request.path_params['name']}"
-        if name not in atlas.pictures:
+        if name not in atlas.picture_names:
             return Response(status_code=404, headers=_HEADERS)
         try:
             data = await store.get_async(name)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
-        kind = _kind(data or b"")
+        kind = _detect_media_type(data or b"")
         if data is None or kind is None:
             return Response(status_code=404, headers=_HEADERS)
         return Response(data, media_type=kind, headers=_HEADERS | {"Cache-Control": "private, max-age=3600"})
 
     return [
-        Route("/map", page),
-        Route("/map/paintings", paintings),
-        Route("/map/plotly.js", plotly),
-        Route("/map/references/{name:path}", picture),
-        Route("/map/{name}", asset),
+        Route("/map", get_page),
+        Route("/map/paintings", list_paintings),
+        Route("/map/plotly.js", get_plotly),
+        Route("/map/references/{name:path}", get_picture),
+        Route("/map/{name}", get_asset),
     ]
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return files("display").joinpath("components", "art_map", name).read_text(encoding="utf-8")
 
 
-def _kind(data: bytes) -> str | None:
+def _detect_media_type(data: bytes) -> str | None:
     """Tell by its first bytes what a picture is, None for what browsers need not show."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"

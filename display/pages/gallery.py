@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from display.i18n import words
-from display.state.dream_index import Archive
-from display.web.security_headers import PLAIN, policy
-from display.web.threads import aside
+from display.i18n import get_guest_texts
+from display.state.dream_index import DreamIndex
+from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
+from display.web.threads import run_in_thread
 from shared.recipe.objective import Classes
 from shared.settings import Settings
 from shared.storage.sidecar import Sidecar, read_sidecar
 from shared.storage.store import Store, StoreError
 
-_HEADERS = policy(**PLAIN) | {"Cache-Control": "no-cache"}
+_HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {"Cache-Control": "no-cache"}
 
 _ASSETS = {
     "gallery.js": "text/javascript",
@@ -30,55 +30,57 @@ _ASSETS = {
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})", re.ASCII)
 
 
-def gallery_routes(archive: Archive, store: Store, settings: Settings) -> list[Route]:
+def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
     """Return `/gallery`, its scripts, and what they ask for."""
 
-    async def page(request: Request) -> Response:
-        spoken = words(request.query_params.get("lang", settings.language))
+    async def get_page(request: Request) -> Response:
+        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
         filled = {"language": spoken["language"], "name": spoken["name"], "words": json.dumps(spoken)}
-        text = re.sub(r"\{(language|name|words)\}", lambda place: html.escape(filled[place[1]]), _asset("gallery.html"))
+        text = re.sub(
+            r"\{(language|name|words)\}", lambda place: html.escape(filled[place[1]]), _read_asset("gallery.html")
+        )
         return Response(text, media_type="text/html", headers=_HEADERS)
 
-    async def asset(request: Request) -> Response:
+    async def get_asset(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _ASSETS:
             return Response(status_code=404, headers=_HEADERS)
-        return Response(_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
+        return Response(_read_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
 
-    async def leaves(request: Request) -> Response:
+    async def list_dreams(request: Request) -> Response:
         asked = request.query_params
         cursor = _CURSOR.fullmatch(asked.get("before", ""))
         before = (float(cursor[1]), cursor[2]) if cursor else None
-        found = archive.page(before=before, recipe=asked.get("recipe", ""), day=asked.get("day", ""))
-        body = {"dreams": [dream.told() for dream in found]} | (archive.choices() if before is None else {})
+        found = dream_index.list_page(before=before, recipe=asked.get("recipe", ""), day=asked.get("day", ""))
+        body = {"dreams": [dream.as_json() for dream in found]} | (dream_index.list_filters() if before is None else {})
         return JSONResponse(body, headers=_HEADERS)
 
-    async def details(request: Request) -> Response:
+    async def get_dream(request: Request) -> Response:
         job_id = request.path_params["job_id"]
-        if not archive.shows(job_id):
+        if not dream_index.is_visible(job_id):
             return Response(status_code=404, headers=_HEADERS)
         try:
-            sidecar = await aside(lambda: read_sidecar(store, job_id))
+            sidecar = await run_in_thread(lambda: read_sidecar(store, job_id))
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         if sidecar is None:
             return Response(status_code=404, headers=_HEADERS)
-        return JSONResponse(_told(sidecar), headers=_HEADERS)
+        return JSONResponse(_describe_dream(sidecar), headers=_HEADERS)
 
     return [
-        Route("/gallery", page),
-        Route("/gallery/dreams", leaves),
-        Route("/gallery/dreams/{job_id}", details),
-        Route("/gallery/{name}", asset),
+        Route("/gallery", get_page),
+        Route("/gallery/dreams", list_dreams),
+        Route("/gallery/dreams/{job_id}", get_dream),
+        Route("/gallery/{name}", get_asset),
     ]
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     folder = "wall" if name == "icon.svg" else "gallery"
     return files("display").joinpath("components", folder, name).read_text(encoding="utf-8")
 
 
-def _told(sidecar: Sidecar) -> dict[str, object]:
+def _describe_dream(sidecar: Sidecar) -> dict[str, object]:
     """Return what a guest may know of a dream."""
     wanted = {name for term in sidecar.recipe.objective if isinstance(term, Classes) for name in term.classes}
     return {

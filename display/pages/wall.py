@@ -5,19 +5,24 @@ from importlib.resources import files
 import streamlit as st
 from streamlit.components.v2 import component
 
-from display.i18n import words
+from display.i18n import get_guest_texts
 from shared.settings import Settings
 
 #: In the order in which they build on each other; the browser gets them as one module.
 _SCRIPTS = ("feed.js", "crossfade.js", "playlist.js", "wall.js")
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return files("display").joinpath("components", "wall", name).read_text(encoding="utf-8")
 
 
 settings = Settings.read()
-spoken = words(st.query_params.get("lang", settings.language))
-st.set_page_config(page_title=spoken["name"], page_icon=_asset("icon.svg"), layout="wide")
-wall = component("artdream_wall", html=_asset("wall.html"), css=_asset("wall.css"), js="\n".join(map(_asset, _SCRIPTS)))
-wall(key="wall", data={"words": spoken, "idle_after": settings.idle_after, "rotate_every": settings.rotate_every})
+texts = get_guest_texts(st.query_params.get("lang", settings.language))
+st.set_page_config(page_title=texts["name"], page_icon=_read_asset("icon.svg"), layout="wide")
+wall = component(
+    "artdream_wall",
+    html=_read_asset("wall.html"),
+    css=_read_asset("wall.css"),
+    js="\n".join(map(_read_asset, _SCRIPTS)),
+)
+wall(key="wall", data={"words": texts, "idle_after": settings.idle_after, "rotate_every": settings.rotate_every})

@@ -11,13 +11,13 @@ from typing import cast
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from display.console.moderation import Curator
+from display.console.moderation import Moderation
 from display.media.pictures import Pictures
-from display.state.dream_index import Archive, Dream
-from display.state.live_state import Change, Scene
-from display.state.statistics import Gauge
-from display.web.sse import Message, Viewer
-from display.web.threads import aside
+from display.state.dream_index import Dream, DreamIndex
+from display.state.live_state import Change, LiveState
+from display.state.statistics import Statistics
+from display.web.sse import SseMessage, Viewer
+from display.web.threads import run_in_thread
 from shared.broker.client import BROKER_UNAVAILABLE, connect, connect_async
 from shared.errors import ArtDreamError
 from shared.jobs.events import (
@@ -42,61 +42,64 @@ from shared.storage.store import Store, StoreError
 _LOG = logging.getLogger(__name__)
 
 #: What says that the broker is away, or not yet able to serve.
-_AWAY = (RedisError, OSError, ArtDreamError)
+_BROKER_ERRORS = (RedisError, OSError, ArtDreamError)
 
 #: Dreams that a wall is told of: more than fit the strip of the widest one.
-DREAMS = 24
+SNAPSHOT_DREAMS = 24
 
 #: Events of the past that are read at the start: a few hundred dreams. Older dreams come from the store.
-PAST = 5_000
+INITIAL_EVENTS = 5_000
 
 #: Events of one read. Who gets so many is behind, perhaps so far that the stream has dropped what comes next.
-AT_ONCE = 500
+MAX_EVENTS_PER_READ = 500
 
 #: Milliseconds that one read waits for an event.
-_BLOCK = 5_000
+_BLOCK_MILLISECONDS = 5_000
 
 #: Seconds before the first and the later attempts to reach what is away.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 2.0
 
 #: Seconds between two looks for dreams that have to go.
-TIDY_EVERY = 60.0
+CLEANUP_INTERVAL_SECONDS = 60.0
 
 #: Seconds between two announcements of this display.
-ANNOUNCE = 5.0
+HEARTBEAT_INTERVAL_SECONDS = 5.0
 
 #: Seconds that a new viewer waits for the past, so that a restarted wall does not flash its empty state.
-_PATIENCE = 3.0
+_INITIAL_SNAPSHOT_TIMEOUT_SECONDS = 3.0
 
-_Entries = list[tuple[str, dict[str, str]]]
+_StreamEntries = list[tuple[str, dict[str, str]]]
 
 
-class Feed:
+class EventHub:
     """Follows the stream, keeps the scene, tells the viewers. Runs in one event loop."""
 
     def __init__(self, settings: Settings, pictures: Pictures) -> None:
         self._settings = settings
         self._pictures = pictures
-        self._scene = Scene()
+        self._live_state = LiveState()
         #: Every dream there is.
-        self.archive = Archive()
-        self.gauge = Gauge()
-        self.curator = Curator(settings, self.archive)
+        self.dream_index = DreamIndex()
+        self.statistics = Statistics()
+        self.moderation = Moderation(settings, self.dream_index)
         self._viewers: set[Viewer] = set()
         self._last_id: str | None = None
         self._connected: bool | None = None
-        self._steered = False
+        self._settings_changed = False
         #: Broker's clock minus this machine's monotonic clock, in seconds.
-        self._clock = time.time() - time.monotonic()
-        self._tried_broker, self._tried_store = asyncio.Event(), asyncio.Event()
+        self._clock_offset = time.time() - time.monotonic()
+        self._broker_tried, self._store_tried = asyncio.Event(), asyncio.Event()
         #: Whether the store has to say what was dreamt.
-        self._missed = asyncio.Event()
-        self._missed.set()
+        self._store_scan_needed = asyncio.Event()
+        self._store_scan_needed.set()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Follow the stream while the context lasts; then end every viewer's stream."""
-        tasks = [asyncio.create_task(work) for work in (self._follow(), self._recall(), self._announce(), self._tidy())]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._follow_stream(), self._load_from_store(), self._send_heartbeats(), self._run_cleanup())
+        ]
         try:
             yield
         finally:
@@ -106,14 +109,14 @@ class Feed:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def viewer(self) -> AsyncIterator[Viewer]:
+    async def connect_viewer(self) -> AsyncIterator[Viewer]:
         """Let a browser in. Its first message is a snapshot; whatever happens after that follows."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await self._tried_broker.wait()
-                await self._tried_store.wait()
+            async with asyncio.timeout(_INITIAL_SNAPSHOT_TIMEOUT_SECONDS):
+                await self._broker_tried.wait()
+                await self._store_tried.wait()
         viewer = Viewer()
-        viewer.offer(self._snapshot())
+        viewer.offer(self._make_snapshot())
         self._viewers.add(viewer)
         try:
             yield viewer
@@ -123,172 +126,176 @@ class Feed:
     @property
     def now(self) -> float:
         """The broker's clock, in epoch seconds."""
-        return time.monotonic() + self._clock
+        return time.monotonic() + self._clock_offset
 
-    def shows(self, job_id: str) -> bool:
+    def is_visible(self, job_id: str) -> bool:
         """Tell whether the pictures of a job may be seen by everybody."""
-        return self.archive.shows(job_id) or self._scene.shows(job_id)
+        return self.dream_index.is_visible(job_id) or self._live_state.is_visible(job_id)
 
-    def shows_photo(self, photo: str) -> bool:
+    def is_photo_visible(self, photo: str) -> bool:
         """Tell whether a photo, named as an object, may be seen by everybody."""
-        return self.archive.shows_photo(photo) or self._scene.shows_photo(photo)
+        return self.dream_index.is_photo_visible(photo) or self._live_state.is_photo_visible(photo)
 
-    def whereabouts(self, job_id: str) -> dict[str, object] | None:
+    def describe_job(self, job_id: str) -> dict[str, object] | None:
         """Tell whoever waits for one job where it is; None where nothing is known of it, or it is dreamt."""
-        return self._scene.whereabouts(job_id, self.now)
+        return self._live_state.describe_job(job_id, self.now)
 
     def close(self) -> None:
         """End every viewer's stream."""
         for viewer in self._viewers:
-            viewer.cut()
+            viewer.disconnect()
 
-    async def _follow(self) -> None:
+    async def _follow_stream(self) -> None:
         """Read the stream for ever, from where the last reading ended."""
-        pause = _FIRST_PAUSE
+        pause = _MIN_RETRY_SECONDS
         while True:
             try:
                 # The URL is asked for anew: a stack that was started again may listen elsewhere.
                 async with connect_async(self._settings.broker) as client:
                     await self._catch_up(client)
-                    self._say_connected(True)
-                    pause = _FIRST_PAUSE
+                    self._set_connected(True)
+                    pause = _MIN_RETRY_SECONDS
                     while True:
-                        await self._read(client)
-            except _AWAY as error:
+                        await self._read_stream(client)
+            except _BROKER_ERRORS as error:
                 _LOG.debug("the broker is away: %s", error)
                 if self._connected is not False:
                     metrics.count_fault("away")
-                self._say_connected(False)
+                self._set_connected(False)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_RETRY_SECONDS)
 
     async def _catch_up(self, client: redis.asyncio.Redis) -> None:
         seconds, microseconds = await client.time()
-        self._clock = seconds + microseconds / 1e6 - time.monotonic()
+        self._clock_offset = seconds + microseconds / 1e6 - time.monotonic()
         if self._last_id is None:
-            past = cast("_Entries", await client.xrevrange(STREAM, count=PAST))
-            self._take(past[::-1])
+            past = cast("_StreamEntries", await client.xrevrange(STREAM, count=INITIAL_EVENTS))
+            self._process_entries(past[::-1])
             self._last_id = past[0][0] if past else STREAM_START_ID
         else:
-            await self._look_back(client)
-        await self._steer()
+            await self._check_for_trimmed_events(client)
+        await self._sync_runtime_settings()
 
-    async def _read(self, client: redis.asyncio.Redis) -> None:
-        answer = await client.xread({STREAM: self._last_id or STREAM_START_ID}, count=AT_ONCE, block=_BLOCK)
-        for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
-            if len(entries) == AT_ONCE:
-                await self._look_back(client)
-            self._take(entries)
+    async def _read_stream(self, client: redis.asyncio.Redis) -> None:
+        answer = await client.xread(
+            {STREAM: self._last_id or STREAM_START_ID}, count=MAX_EVENTS_PER_READ, block=_BLOCK_MILLISECONDS
+        )
+        for _, entries in cast("list[tuple[str, _StreamEntries]]", answer or []):
+            if len(entries) == MAX_EVENTS_PER_READ:
+                await self._check_for_trimmed_events(client)
+            self._process_entries(entries)
             self._last_id = entries[-1][0]
-        if self._steered:
-            await self._steer()
+        if self._settings_changed:
+            await self._sync_runtime_settings()
 
-    async def _look_back(self, client: redis.asyncio.Redis) -> None:
+    async def _check_for_trimmed_events(self, client: redis.asyncio.Redis) -> None:
         """Ask the store where the stream may have dropped something that was not read yet."""
         answer = await client.xread({STREAM: STREAM_START_ID}, count=1)
-        for _, entries in cast("list[tuple[str, _Entries]]", answer or []):
-            if _order(entries[0][0]) > _order(self._last_id or STREAM_START_ID):
-                self._missed.set()
+        for _, entries in cast("list[tuple[str, _StreamEntries]]", answer or []):
+            if _parse_entry_id(entries[0][0]) > _parse_entry_id(self._last_id or STREAM_START_ID):
+                self._store_scan_needed.set()
 
-    def _take(self, entries: _Entries) -> None:
+    def _process_entries(self, entries: _StreamEntries) -> None:
         for entry_id, fields in entries:
             # An entry trimmed under the reader has no fields; one of another version is no event here.
             recorded: RecordedEvent | None = parse_entry(entry_id, fields or {})
             if recorded is None:
                 if fields:
-                    self.gauge.unread += 1
+                    self.statistics.unreadable_events += 1
                     metrics.count_unreadable("event")
                 continue
-            self.gauge.apply(recorded)
-            change = self._scene.apply(recorded)
-            if change := self._file(recorded) or change:
-                self._tell(Message.of(change, entry_id))
-            self._steered |= isinstance(recorded.event, RuntimeSettingsChanged)
+            self.statistics.apply(recorded)
+            change = self._live_state.apply(recorded)
+            if change := self._update_index(recorded) or change:
+                self._broadcast(SseMessage.from_change(change, entry_id))
+            self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
 
-    def _file(self, recorded: RecordedEvent) -> Change | None:
+    def _update_index(self, recorded: RecordedEvent) -> Change | None:
         """Bring the archive up to date; return what viewers must be told."""
         match recorded.event:
             case Completed() as event:
-                self._pictures.expect(event)
-                dream = Dream.announced(event, recorded.recorded_at, self._standing(event.job_id, held=recorded.held))
+                self._pictures.prefetch(event)
+                dream = Dream.from_completed(
+                    event, recorded.recorded_at, self._resolve_visibility(event.job_id, is_held=recorded.held)
+                )
             case Shown() as event:
-                dream = Dream.announced(event.completed, event.dreamt_at)
+                dream = Dream.from_completed(event.completed, event.dreamt_at)
             case Hidden() as event:
-                self.archive.hide(event.job_id)
-                return self._told_of("gone", {"job_id": event.job_id}, recorded.recorded_at)
+                self.dream_index.hide(event.job_id)
+                return self._make_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case Deleted() as event:
-                self.archive.delete(event.job_id)
-                self._pictures.forget(event.job_id, event.photo_id)
-                return self._told_of("gone", {"job_id": event.job_id}, recorded.recorded_at)
+                self.dream_index.delete(event.job_id)
+                self._pictures.remove_dream(event.job_id, event.photo_id)
+                return self._make_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case _:
                 return None
-        self.archive.put(dream)
-        seen = self.archive.shows(dream.job_id) and dream.at >= self.archive.opened_at
+        self.dream_index.put(dream)
+        seen = self.dream_index.is_visible(dream.job_id) and dream.completed_at >= self.dream_index.opened_at
         if seen and self._connected:  # what is read before is the past
             record_stage(dream.job_id, "show", max(0.0, self.now - recorded.recorded_at))
-        return self._told_of("dream", dream.told(), recorded.recorded_at) if seen else None
+        return self._make_change("dream", dream.as_json(), recorded.recorded_at) if seen else None
 
-    def _standing(self, job_id: str, *, held: bool) -> Visibility:
+    def _resolve_visibility(self, job_id: str, *, is_held: bool) -> Visibility:
         """Return who may see a dream that is announced: only the operator's word shows what was held or hidden."""
-        before = self.archive.find(job_id)
-        if before is not None and before.standing is not Visibility.SHOWN:
-            return before.standing
-        return Visibility.HELD if held else Visibility.SHOWN
+        before = self.dream_index.find(job_id)
+        if before is not None and before.visibility is not Visibility.SHOWN:
+            return before.visibility
+        return Visibility.HELD if is_held else Visibility.SHOWN
 
-    def _told_of(self, kind: str, body: dict[str, object], at: float) -> Change:
-        return Change(kind, body | self._scene.queue(at))
+    def _make_change(self, kind: str, body: dict[str, object], at: float) -> Change:
+        return Change(kind, body | self._live_state.describe_queue(at))
 
-    async def _steer(self) -> None:
+    async def _sync_runtime_settings(self) -> None:
         """Learn from when on dreams are shown; tell a broker that lost its memory, and the store what was decided."""
-        self._steered = False
+        self._settings_changed = False
         with suppress(StoreError):  # the last word holds; asked again in a moment
-            steering = await aside(self.curator.steering)
-            if steering.opened_at != self.archive.opened_at:
-                self.archive.opened_at = steering.opened_at
-                self._tell(self._snapshot())
-            await aside(self.curator.note)
+            steering = await run_in_thread(self.moderation.read_settings)
+            if steering.opened_at != self.dream_index.opened_at:
+                self.dream_index.opened_at = steering.opened_at
+                self._broadcast(self._make_snapshot())
+            await run_in_thread(self.moderation.persist_settings)
 
-    async def _recall(self) -> None:
+    async def _load_from_store(self) -> None:
         """Add the dreams that the store remembers, as soon as it answers: at the start, and where news were missed."""
-        loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
+        loop, pause = asyncio.get_running_loop(), _MIN_RETRY_SECONDS
 
-        def tell() -> None:
-            self._tried_store.set()
-            self._tell(self._snapshot())
+        def broadcast_snapshot() -> None:
+            self._store_tried.set()
+            self._broadcast(self._make_snapshot())
 
-        def tell_soon() -> None:
-            loop.call_soon_threadsafe(tell)
+        def schedule_broadcast() -> None:
+            loop.call_soon_threadsafe(broadcast_snapshot)
 
-        def work() -> None:
-            self.archive.recall(Store(self._settings.store), self._held, tell_soon)
+        def load() -> None:
+            self.dream_index.load_from_store(Store(self._settings.store), self._are_held, schedule_broadcast)
             with suppress(ArtDreamError):  # a broker that is away is told when it is back
-                self.curator.remind()
+                self.moderation.restore_visibility()
 
         while True:
-            await self._missed.wait()
-            self._missed.clear()
+            await self._store_scan_needed.wait()
+            self._store_scan_needed.clear()
             try:
-                await aside(work)
-                pause = _FIRST_PAUSE
+                await run_in_thread(load)
+                pause = _MIN_RETRY_SECONDS
                 continue
             except ArtDreamError as error:
                 _LOG.debug("the store is away: %s", error)
-                self._missed.set()
+                self._store_scan_needed.set()
             finally:
-                self._tried_store.set()
+                self._store_tried.set()
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_RETRY_SECONDS)
 
-    async def _tidy(self) -> None:
+    async def _run_cleanup(self) -> None:
         """Delete what has to go, now and then."""
         while True:
-            await asyncio.sleep(TIDY_EVERY)
+            await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
             try:
-                await aside(self.curator.tidy)
+                await run_in_thread(self.moderation.clean_up)
             except ArtDreamError as error:
                 _LOG.debug("nothing was tidied: %s", error)
 
-    def _held(self, job_ids: Sequence[str]) -> list[bool]:
+    def _are_held(self, job_ids: Sequence[str]) -> list[bool]:
         """Ask the broker which jobs nobody may see; while it is away the sidecars have the word."""
         try:
             with connect(self._settings.broker) as client:
@@ -296,35 +303,35 @@ class Feed:
         except (*BROKER_UNAVAILABLE, ArtDreamError):
             return [False] * len(job_ids)
 
-    async def _announce(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Keep this display on the list of those present, and the broker's memory of what was decided."""
         name, since = f"{socket.gethostname()}:{self._settings.port}", time.time()
         url = f"http://{self._settings.host}:{self._settings.port}"
 
-        def say() -> None:
+        def send_heartbeat() -> None:
             with connect(self._settings.broker) as client:
                 HeartbeatRegistry(client).announce(Component.DISPLAY, name, "showing", url, since=since)
 
         while True:
-            with suppress(*_AWAY):
-                await aside(say)
-                await self._steer()  # a broker that was wiped says nothing by itself
-            await asyncio.sleep(ANNOUNCE)
+            with suppress(*_BROKER_ERRORS):
+                await run_in_thread(send_heartbeat)
+                await self._sync_runtime_settings()  # a broker that was wiped says nothing by itself
+            await asyncio.sleep(HEARTBEAT_INTERVAL_SECONDS)
 
-    def _snapshot(self) -> Message:
-        dreams = [dream.told() for dream in self.archive.newest(DREAMS)]
-        body = self._scene.snapshot(self.now) | {"dreams": dreams, "connected": self._connected is not False}
-        return Message.of(Change("snapshot", body), self._last_id or "")
+    def _make_snapshot(self) -> SseMessage:
+        dreams = [dream.as_json() for dream in self.dream_index.list_newest(SNAPSHOT_DREAMS)]
+        body = self._live_state.snapshot(self.now) | {"dreams": dreams, "connected": self._connected is not False}
+        return SseMessage.from_change(Change("snapshot", body), self._last_id or "")
 
-    def _say_connected(self, connected: bool) -> None:
-        self._tried_broker.set()
+    def _set_connected(self, connected: bool) -> None:
+        self._broker_tried.set()
         if connected != self._connected:
             self._connected = connected
-            self._tell(Message.of(Change("broker", {"connected": connected})))
+            self._broadcast(SseMessage.from_change(Change("broker", {"connected": connected})))
 
-    def _tell(self, message: Message) -> None:
+    def _broadcast(self, message: SseMessage) -> None:
         self._viewers = {viewer for viewer in self._viewers if viewer.offer(message)}
 
 
-def _order(entry_id: str) -> tuple[int, ...]:
+def _parse_entry_id(entry_id: str) -> tuple[int, ...]:
     return tuple(map(int, entry_id.split("-")))

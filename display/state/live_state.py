@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from display.state.eta import Forecast
+from display.state.eta import Eta
 from shared.guest_uploads import parse_file_name
 from shared.jobs.events import (
     Accepted,
@@ -21,20 +21,20 @@ from shared.jobs.job import Lane
 from shared.storage.object_names import photo_name
 
 #: Jobs that are remembered while they wait; a batch may be larger, and then its count stops here.
-WAITING = 10_000
+MAX_WAITING_JOBS = 10_000
 
 #: Jobs that are remembered while a worker dreams them.
-RUNNING = 100
+MAX_RUNNING_JOBS = 100
 
 #: Jobs that ended without a dream, or that nobody may see, remembered for those who wait for them.
-ENDED = 1_000
+MAX_ENDED_JOBS = 1_000
 
 #: Seconds without an event after which a running job is taken for lost and no longer shown.
-SILENCE = 60.0
+JOB_LOST_AFTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningJob:
     """A job that a worker dreams. `frame` is the newest frame's object name, `heard` the time of the last event."""
 
     job_id: str
@@ -53,76 +53,76 @@ class Change:
     body: dict[str, object]
 
 
-class Scene:
+class LiveState:
     """The jobs being dreamt and the number of those that wait. Jobs that are held are counted, and nothing else."""
 
     def __init__(self) -> None:
-        self._running: OrderedDict[str, Running] = OrderedDict()
+        self._running: OrderedDict[str, RunningJob] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._fates: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
-        self._ended: OrderedDict[str, str] = OrderedDict()  # job → how
-        self._forecast = Forecast()
+        self._job_states: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
+        self._outcomes: OrderedDict[str, str] = OrderedDict()  # job → how
+        self._eta = Eta()
 
     def apply(self, recorded: RecordedEvent) -> Change | None:
         """Take in one event; return what viewers must be told, None where nothing they see has changed."""
         match recorded.event:
             case Accepted() as event:
                 # A batch is the operator's; guests wait for guests. Of a dream that is there it is an echo.
-                waits = event.lane == Lane.LIVE and self._ended.get(event.job_id) != "dreamt"
-                return self._wait(event.job_id, recorded.recorded_at) if waits else None
+                waits = event.lane == Lane.LIVE and self._outcomes.get(event.job_id) != "dreamt"
+                return self._add_waiting(event.job_id, recorded.recorded_at) if waits else None
             case Started() as event:
-                self._forecast.start(event.job_id, event.worker, recorded.recorded_at)
+                self._eta.record_start(event.job_id, event.worker, recorded.recorded_at)
                 if recorded.held:
-                    self._remember(event.job_id, "held")
-                    return self._withdraw(event.job_id, recorded.recorded_at)
-                job = Running(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
-                return self._run("started", job)
+                    self._record_job_state(event.job_id, "held")
+                    return self._remove_job(event.job_id, recorded.recorded_at)
+                job = RunningJob(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
+                return self._add_running("started", job)
             case Progress() as event:
                 known = self._running.get(event.job_id)
-                if known is None and event.job_id in self._ended:  # late, or a second time
+                if known is None and event.job_id in self._outcomes:  # late, or a second time
                     return None
                 if recorded.held:
-                    return self._withdraw(event.job_id, recorded.recorded_at) if known else None
-                job = known or Running(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
-                return self._run(
+                    return self._remove_job(event.job_id, recorded.recorded_at) if known else None
+                job = known or RunningJob(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
+                return self._add_running(
                     "frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.recorded_at)
                 )
             case Completed() as event:
-                self._fates.pop(event.job_id, None)
-                self._forecast.end(event.job_id, recorded.recorded_at, dreamt=True)
-                self._end(event.job_id, "dreamt")
-                return self._withdraw(event.job_id, recorded.recorded_at)
+                self._job_states.pop(event.job_id, None)
+                self._eta.record_end(event.job_id, recorded.recorded_at, is_completed=True)
+                self._record_end(event.job_id, "dreamt")
+                return self._remove_job(event.job_id, recorded.recorded_at)
             case Failed() | Cancelled() | Deleted() as event:
-                self._forecast.end(event.job_id, recorded.recorded_at, dreamt=False)
-                self._end(event.job_id, event.type)
+                self._eta.record_end(event.job_id, recorded.recorded_at, is_completed=False)
+                self._record_end(event.job_id, event.type)
                 if not isinstance(event, Deleted):
-                    self._remember(event.job_id, "failed")
-                return self._withdraw(event.job_id, recorded.recorded_at)
+                    self._record_job_state(event.job_id, "failed")
+                return self._remove_job(event.job_id, recorded.recorded_at)
             case FileRejected() as event:  # told to the guest who sent the file by hand, and to nobody else
                 if sent := parse_file_name(event.file):
-                    self._remember(sent.job_id, "refused", event.reason)
+                    self._record_job_state(sent.job_id, "refused", event.reason)
                 return None
             case _:
                 return None
 
-    def whereabouts(self, job_id: str, now: float) -> dict[str, object] | None:
+    def describe_job(self, job_id: str, now: float) -> dict[str, object] | None:
         """Tell whoever waits for one job where it is; None where nothing is known of it. `now` as in snapshot."""
         if job := self._running.get(job_id):
             shown = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
             return {"state": "emerging", **shown}
         if job_id in self._waiting:
             place = list(self._waiting).index(job_id)
-            seconds = self._forecast.seconds(place + 1, now)
+            seconds = self._eta.estimate_seconds(place + 1, now)
             return {"state": "waiting", "ahead": place + len(self._running), "seconds": seconds}
-        if fate := self._fates.get(job_id):
+        if fate := self._job_states.get(job_id):
             return {"state": fate[0], "reason": fate[1]}
         return None
 
-    def shows(self, job_id: str) -> bool:
+    def is_visible(self, job_id: str) -> bool:
         """Tell whether a job is being dreamt before everybody's eyes."""
         return job_id in self._running
 
-    def shows_photo(self, photo: str) -> bool:
+    def is_photo_visible(self, photo: str) -> bool:
         """Tell whether a photo is being dreamt before everybody's eyes."""
         return any(job.photo == photo for job in self._running.values())
 
@@ -135,47 +135,47 @@ class Scene:
             "running": [
                 {**asdict(job), "silent": max(0.0, now - job.heard)}
                 for job in self._running.values()
-                if now - job.heard < SILENCE
+                if now - job.heard < JOB_LOST_AFTER_SECONDS
             ],
-        } | self.queue(now)
+        } | self.describe_queue(now)
 
-    def queue(self, now: float) -> dict[str, object]:
+    def describe_queue(self, now: float) -> dict[str, object]:
         """Tell how many photos wait, and in how many seconds the last of them will have its dream, None if unknown."""
-        return {"waiting": len(self._waiting), "seconds": self._forecast.seconds(len(self._waiting), now)}
+        return {"waiting": len(self._waiting), "seconds": self._eta.estimate_seconds(len(self._waiting), now)}
 
-    def _end(self, job_id: str, how: str) -> None:
-        self._ended[job_id] = how
-        _keep_newest(self._ended, ENDED)
+    def _record_end(self, job_id: str, outcome: str) -> None:
+        self._outcomes[job_id] = outcome
+        _keep_newest(self._outcomes, MAX_ENDED_JOBS)
 
-    def _remember(self, job_id: str, fate: str, reason: str = "") -> None:
-        self._fates[job_id] = fate, reason
-        _keep_newest(self._fates, ENDED)
+    def _record_job_state(self, job_id: str, state: str, reason: str = "") -> None:
+        self._job_states[job_id] = state, reason
+        _keep_newest(self._job_states, MAX_ENDED_JOBS)
 
-    def _wait(self, job_id: str, now: float) -> Change | None:
+    def _add_waiting(self, job_id: str, now: float) -> Change | None:
         before = len(self._waiting)
-        self._fates.pop(job_id, None)
+        self._job_states.pop(job_id, None)
         if job_id not in self._running:
             self._waiting[job_id] = None
-        _keep_newest(self._waiting, WAITING)
-        return Change("waiting", self.queue(now)) if len(self._waiting) != before else None
+        _keep_newest(self._waiting, MAX_WAITING_JOBS)
+        return Change("waiting", self.describe_queue(now)) if len(self._waiting) != before else None
 
-    def _run(self, kind: str, job: Running) -> Change:
+    def _add_running(self, kind: str, job: RunningJob) -> Change:
         self._waiting.pop(job.job_id, None)
-        self._fates.pop(job.job_id, None)
-        self._ended.pop(job.job_id, None)
+        self._job_states.pop(job.job_id, None)
+        self._outcomes.pop(job.job_id, None)
         self._running[job.job_id] = job
         if kind == "started":
             self._running.move_to_end(job.job_id)
-        _keep_newest(self._running, RUNNING)
-        return Change(kind, asdict(job) | self.queue(job.heard))
+        _keep_newest(self._running, MAX_RUNNING_JOBS)
+        return Change(kind, asdict(job) | self.describe_queue(job.heard))
 
-    def _withdraw(self, job_id: str, now: float) -> Change:
+    def _remove_job(self, job_id: str, now: float) -> Change:
         """Neither count nor show a job any longer."""
         self._waiting.pop(job_id, None)
         self._running.pop(job_id, None)
-        return Change("ended", {"job_id": job_id} | self.queue(now))
+        return Change("ended", {"job_id": job_id} | self.describe_queue(now))
 
 
-def _keep_newest(jobs: OrderedDict[str, Any], most: int) -> None:
-    while len(jobs) > most:
+def _keep_newest(jobs: OrderedDict[str, Any], limit: int) -> None:
+    while len(jobs) > limit:
         jobs.popitem(last=False)

@@ -9,7 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-async def aside(work: Callable[[], Result]) -> Result:
+async def run_in_thread(function: Callable[[], Result]) -> Result:
     """Run blocking work in a thread; return or raise what it does.
 
     Unlike asyncio.to_thread, whose threads are waited for at the end: a broker or store that hangs would keep a
@@ -18,7 +18,7 @@ async def aside(work: Callable[[], Result]) -> Result:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
-    def settle(result: Result | None, error: BaseException | None) -> None:
+    def resolve(result: Result | None, error: BaseException | None) -> None:
         if future.cancelled():
             return
         if error is not None:
@@ -29,11 +29,11 @@ async def aside(work: Callable[[], Result]) -> Result:
     def run() -> None:
         outcome: tuple[Result | None, BaseException | None]
         try:
-            outcome = work(), None
+            outcome = function(), None
         except BaseException as error:
             outcome = None, error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(resolve, *outcome)
 
     threading.Thread(target=run, name="aside", daemon=True).start()
     return await future

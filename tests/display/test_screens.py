@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from display.pages.share_links import Links
+from display.pages.share_links import ShareLinks
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
@@ -47,7 +47,7 @@ def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
     jobs = [studio.dream((40 * number, 90, 160), thumb=True, place=place) for number in range(5)]
     studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
     until(lambda: ask(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
-    token = Links(display.settings).token(jobs[-1].id)
+    token = ShareLinks(display.settings).make_token(jobs[-1].id)
     paths = {
         "wall": "/",
         "gallery": "/gallery",

@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from display.server import serve
-from display.state.event_hub import ANNOUNCE
+from display.state.event_hub import HEARTBEAT_INTERVAL_SECONDS
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
@@ -38,6 +38,6 @@ def test_a_display_says_that_it_is_there(display: Display, studio: Studio) -> No
 def test_a_display_ends_quickly_also_where_the_broker_hangs(display: Display, valkey: Valkey, studio: Studio) -> None:
     until(lambda: bool(HeartbeatRegistry(studio.client).list_heartbeats()), "the display announces itself")
     valkey.hang()
-    time.sleep(ANNOUNCE)  # the next announcement hangs by now
+    time.sleep(HEARTBEAT_INTERVAL_SECONDS)  # the next announcement hangs by now
     _, _, seconds = display.stop()
     assert seconds < 5

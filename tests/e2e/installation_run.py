@@ -19,8 +19,8 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from display.console.moderation import Curator
-from display.state.dream_index import Archive, Dream
+from display.console.moderation import Moderation
+from display.state.dream_index import Dream, DreamIndex
 from shared.broker.acl import build_acl_rules
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.events import Completed, Event, EventReader, Failed, FileRejected, Progress
@@ -227,13 +227,13 @@ def run_evening(evening: Evening) -> None:
     assert enter(evening, SECRETS["passcode"]) == 200
     done = evening.of(Completed)[0]
     assert isinstance(done, Completed)
-    archive = Archive()
-    archive.put(Dream.announced(done, time.time(), Visibility.SHOWN))
-    curator = Curator(evening.settings, archive)
+    archive = DreamIndex()
+    archive.put(Dream.from_completed(done, time.time(), Visibility.SHOWN))
+    curator = Moderation(evening.settings, archive)
     with connect(evening.settings.broker) as client:
         JobTable(client).restore_holds(["f" * 32])
-    curator.steer(approval=False)
-    curator.tidy()
+    curator.change_settings(approval=False)
+    curator.clean_up()
     lose_a_delivery(evening, done.job_id)
     for command in (["status"], ["jobs"], ["doctor"], ["jobs", "link", done.job_id]):
         evening.run(*command)

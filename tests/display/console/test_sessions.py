@@ -2,7 +2,14 @@
 
 import pytest
 
-from display.console.sessions import FIRST_LOCK, LAST_LOCK, SESSION, TRIES, TRIES_OF_ALL, Guard
+from display.console.sessions import (
+    MAX_FAILURES_IN_TOTAL,
+    MAX_FAILURES_PER_ADDRESS,
+    MAX_LOCKOUT_SECONDS,
+    MIN_LOCKOUT_SECONDS,
+    SESSION_LIFETIME_SECONDS,
+    ConsoleSessions,
+)
 
 RIGHT = "open sesame"
 
@@ -20,54 +27,54 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def guard(clock: Clock) -> Guard:
-    return Guard(RIGHT, clock)
+def guard(clock: Clock) -> ConsoleSessions:
+    return ConsoleSessions(RIGHT, clock)
 
 
-def test_the_right_passcode_opens_a_session_that_ends_by_itself(guard: Guard, clock: Clock) -> None:
-    session = guard.enter(RIGHT, "a")
+def test_the_right_passcode_opens_a_session_that_ends_by_itself(guard: ConsoleSessions, clock: Clock) -> None:
+    session = guard.log_in(RIGHT, "a")
     assert session
-    assert guard.knows(session)
-    assert not guard.knows(session + "x")
-    assert not guard.knows(None)
-    clock.now += SESSION
-    assert not guard.knows(session)
+    assert guard.is_valid(session)
+    assert not guard.is_valid(session + "x")
+    assert not guard.is_valid(None)
+    clock.now += SESSION_LIFETIME_SECONDS
+    assert not guard.is_valid(session)
 
 
-def test_who_locks_the_console_is_out(guard: Guard) -> None:
-    session = guard.enter(RIGHT, "a")
+def test_who_locks_the_console_is_out(guard: ConsoleSessions) -> None:
+    session = guard.log_in(RIGHT, "a")
     assert session
-    guard.leave(session)
-    assert not guard.knows(session)
+    guard.log_out(session)
+    assert not guard.is_valid(session)
 
 
 def test_without_a_passcode_nobody_gets_in(clock: Clock) -> None:
-    guard = Guard("", clock)
-    assert not guard.open
-    assert guard.enter("", "a") is None
+    guard = ConsoleSessions("", clock)
+    assert not guard.is_enabled
+    assert guard.log_in("", "a") is None
 
 
-def test_who_guesses_is_locked_out_for_longer_each_time(guard: Guard, clock: Clock) -> None:
-    wait = FIRST_LOCK
+def test_who_guesses_is_locked_out_for_longer_each_time(guard: ConsoleSessions, clock: Clock) -> None:
+    wait = MIN_LOCKOUT_SECONDS
     for _ in range(3):
-        for _ in range(TRIES):
-            assert guard.enter("guess", "a") is None
-        assert guard.locked("a") == wait
-        assert guard.enter(RIGHT, "a") is None  # not even the right one, or the lock would tell it
-        assert guard.enter(RIGHT, "b")  # the operator is elsewhere
+        for _ in range(MAX_FAILURES_PER_ADDRESS):
+            assert guard.log_in("guess", "a") is None
+        assert guard.get_lockout_seconds("a") == wait
+        assert guard.log_in(RIGHT, "a") is None  # not even the right one, or the lock would tell it
+        assert guard.log_in(RIGHT, "b")  # the operator is elsewhere
         clock.now += wait
-        wait = min(2 * wait, LAST_LOCK)
-    assert guard.enter(RIGHT, "a")
+        wait = min(2 * wait, MAX_LOCKOUT_SECONDS)
+    assert guard.log_in(RIGHT, "a")
 
 
-def test_many_addresses_that_guess_together_are_locked_out_together(guard: Guard) -> None:
-    session = guard.enter(RIGHT, "operator")
-    for number in range(TRIES_OF_ALL):
-        guard.enter("guess", f"address-{number}")
-    assert guard.locked("operator") == FIRST_LOCK
-    assert guard.knows(session)  # who is in stays in
+def test_many_addresses_that_guess_together_are_locked_out_together(guard: ConsoleSessions) -> None:
+    session = guard.log_in(RIGHT, "operator")
+    for number in range(MAX_FAILURES_IN_TOTAL):
+        guard.log_in("guess", f"address-{number}")
+    assert guard.get_lockout_seconds("operator") == MIN_LOCKOUT_SECONDS
+    assert guard.is_valid(session)  # who is in stays in
 
 
 @pytest.mark.parametrize("passcode", ["", "open", RIGHT + "!", "ö\udcff".encode("utf-8", "replace").decode()])
-def test_only_the_whole_passcode_counts(guard: Guard, passcode: str) -> None:
-    assert guard.enter(passcode, "a") is None
+def test_only_the_whole_passcode_counts(guard: ConsoleSessions, passcode: str) -> None:
+    assert guard.log_in(passcode, "a") is None

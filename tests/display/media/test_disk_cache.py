@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from display.media.disk_cache import FOLDER, Cache
+from display.media.disk_cache import CACHE_FOLDER, DiskCache
 from display.media.pictures import Pictures
 from shared.jobs.events import Completed
 from shared.settings import Settings
@@ -14,12 +14,12 @@ from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
 
 
-def keep(cache: Cache, name: str, data: bytes) -> None:
-    cache.put(name, data, forgotten=cache.forgotten)
+def keep(cache: DiskCache, name: str, data: bytes) -> None:
+    cache.put(name, data, generation=cache.generation)
 
 
 def test_what_was_not_asked_for_longest_goes_first(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 30)
+    cache = DiskCache(tmp_path, 30)
     for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
         keep(cache, name, b"0123456789")
     assert cache.get("a/1.jpg") == b"0123456789"
@@ -33,35 +33,35 @@ def test_what_was_not_asked_for_longest_goes_first(tmp_path: Path) -> None:
 
 
 def test_the_order_outlives_a_restart_and_half_a_picture_does_not(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = DiskCache(tmp_path, 100)
     for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
         keep(cache, name, b"0123456789")
     cache.get("a/1.jpg")
     (tmp_path / ".draft").write_bytes(b"01234")
-    cache = Cache(tmp_path, 20)
+    cache = DiskCache(tmp_path, 20)
     assert ["a/1.jpg" in cache, "a/2.jpg" in cache, "a/3.jpg" in cache] == [True, False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a~1.jpg", "a~3.jpg"]
 
 
 def test_what_is_larger_than_everything_is_not_kept(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 20)
+    cache = DiskCache(tmp_path, 20)
     keep(cache, "a", b"01234")
     keep(cache, "b", b"0" * 21)
     assert ("a" in cache, "b" in cache) == (True, False)
 
 
 def test_what_is_forgotten_while_it_is_fetched_does_not_come_back(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = DiskCache(tmp_path, 100)
     keep(cache, "a", b"1")
-    before = cache.forgotten
-    cache.forget("a")
-    cache.put("a", b"1", forgotten=before)
+    before = cache.generation
+    cache.remove("a")
+    cache.put("a", b"1", generation=before)
     assert "a" not in cache
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_that_somebody_removed_is_simply_not_there(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = DiskCache(tmp_path, 100)
     keep(cache, "a", b"1")
     (tmp_path / "a").unlink()
     assert cache.get("a") is None
@@ -72,7 +72,7 @@ def test_a_folder_is_not_kept_twice(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, _env_file=None)
     Store(settings.store).put("a.jpg", b"1")
     assert asyncio.run(Pictures(settings).get("a.jpg")) == b"1"
-    assert not (tmp_path / FOLDER).exists()
+    assert not (tmp_path / CACHE_FOLDER).exists()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def elsewhere(tmp_path: Path, s3: S3Server) -> Settings:
 def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_made(
     elsewhere: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("display.media.pictures.LATER", (0.3,) * 20)
+    monkeypatch.setattr("display.media.pictures.PREFETCH_RETRY_SECONDS", (0.3,) * 20)
     job, photo, store = "a" * 32, photo_name("b" * 64), Store(elsewhere.store)
     at_once = [dream_name(job), thumb_name(job), photo]
     for name in at_once:
@@ -94,18 +94,18 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
 
     async def all_of_it() -> None:
         pictures = Pictures(elsewhere)
-        async with pictures.running(), asyncio.timeout(20):
-            pictures.expect(done)
-            while not (elsewhere.data / FOLDER / photo.replace("/", "~")).exists():
+        async with pictures.run(), asyncio.timeout(20):
+            pictures.prefetch(done)
+            while not (elsewhere.data / CACHE_FOLDER / photo.replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             store.put(clip_name(job), b"clip")
-            while not (elsewhere.data / FOLDER / clip_name(job).replace("/", "~")).exists():
+            while not (elsewhere.data / CACHE_FOLDER / clip_name(job).replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             s3.stop()
             for name in at_once:
                 assert await pictures.get(name) == name.encode()
             assert await pictures.get(clip_name(job)) == b"clip"
-            pictures.forget(job, "b" * 64)
+            pictures.remove_dream(job, "b" * 64)
             with pytest.raises(StoreError):
                 await pictures.get(photo)
 
@@ -148,9 +148,9 @@ def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it
         assert await pictures.get(names[-1]) == names[-1].encode()
         with pytest.raises(StoreError):
             await pictures.get(names[0])
-        pictures.forget("a" * 32, "b" * 64)
+        pictures.remove_dream("a" * 32, "b" * 64)
         with pytest.raises(StoreError):
             await pictures.get(names[-1])
 
     asyncio.run(watch())
-    assert list((elsewhere.data / FOLDER).iterdir()) == []
+    assert list((elsewhere.data / CACHE_FOLDER).iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from display.state.dream_index import PAGE, Archive, Dream
+from display.state.dream_index import GALLERY_PAGE_SIZE, Dream, DreamIndex
 from shared.broker.client import connect
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -49,17 +49,17 @@ def ask(display: Display, path: str) -> Any:
 
 
 def test_an_archive_gives_every_dream_once_page_by_page_newest_first() -> None:
-    archive = Archive()
+    archive = DreamIndex()
     leaves = [
         Dream(1_790_000_000 + number // 3, f"{number:032x}", "animals", "Animals", "p", "d") for number in range(200)
     ]
     for leaf in (*leaves[::2], *leaves[1::2], *leaves):
         archive.add(leaf)
     found, before = [], None
-    while page := archive.page(before=before):
-        assert len(page) <= PAGE
+    while page := archive.list_page(before=before):
+        assert len(page) <= GALLERY_PAGE_SIZE
         found += page
-        before = page[-1].at, page[-1].job_id
+        before = page[-1].completed_at, page[-1].job_id
     assert found == sorted(leaves, reverse=True)
 
 
@@ -112,20 +112,20 @@ def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it
 def test_hundreds_of_dreams_come_as_one_scrolls(display: Display, studio: Studio, open_gallery: OpenGallery) -> None:
     job = studio.dream((1, 1, 1))
     sidecar = json.loads(studio.store.get(sidecar_name(job.id)) or b"")
-    for number in range(3 * PAGE):
+    for number in range(3 * GALLERY_PAGE_SIZE):
         job_id = f"{number:032x}"
         sidecar |= {"job_id": job_id, "completed_at": 1_700_000_000 + number}
         studio.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
     display.stop()
     display.start()
     page = open_gallery()
-    expect(page.locator(".count")).to_have_text(f"{3 * PAGE + 1} dreams")
-    assert page.locator(".leaves li").count() < 3 * PAGE
-    while page.locator(".leaves li").count() <= 3 * PAGE:
+    expect(page.locator(".count")).to_have_text(f"{3 * GALLERY_PAGE_SIZE + 1} dreams")
+    assert page.locator(".leaves li").count() < 3 * GALLERY_PAGE_SIZE
+    while page.locator(".leaves li").count() <= 3 * GALLERY_PAGE_SIZE:
         page.mouse.wheel(0, 4000)
         page.wait_for_timeout(50)
     ids = page.locator(".leaves li").evaluate_all("items => items.map(item => item.dataset.jobId)")
-    assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * PAGE)))]
+    assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
 
 
 def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenGallery, studio: Studio) -> None:

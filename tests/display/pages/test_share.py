@@ -11,9 +11,9 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.console.moderation import Curator
-from display.pages.share_links import Links
-from display.state.dream_index import Archive
+from display.console.moderation import Moderation
+from display.pages.share_links import ShareLinks
+from display.state.dream_index import DreamIndex
 from shared.broker.client import connect
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
@@ -38,8 +38,8 @@ def display_settings(tmp_path: Path, valkey: Valkey) -> Settings:
 
 
 @pytest.fixture
-def links(display_settings: Settings, display: Display) -> Links:
-    return Links(display_settings)
+def links(display_settings: Settings, display: Display) -> ShareLinks:
+    return ShareLinks(display_settings)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def codes(screenshot: bytes) -> list[str]:
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1440, 900), (1080, 1920)])
 def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
-    open_wall: Callable[..., Page], studio: Studio, links: Links, width: int, height: int
+    open_wall: Callable[..., Page], studio: Studio, links: ShareLinks, width: int, height: int
 ) -> None:
     wall = open_wall(width, height)
     job = studio.dream((10, 90, 40))
@@ -76,7 +76,7 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
     wall.wait_for_timeout(1500)  # until it has faded in
     (address,) = [text for text in codes(wall.screenshot()) if "/t/" in text]
     assert address.startswith(f"{PUBLIC}/t/")
-    link = links.read(address.rpartition("/")[2])
+    link = links.parse_token(address.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     box = wall.locator(".home img").bounding_box()
@@ -90,7 +90,7 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
         assert inside["y"] + inside["height"] <= height
 
 
-def test_a_gallery_shows_the_code_too(browser: Browser, display: Display, studio: Studio, links: Links) -> None:
+def test_a_gallery_shows_the_code_too(browser: Browser, display: Display, studio: Studio, links: ShareLinks) -> None:
     job = studio.dream((10, 90, 40))
     page = browser.new_page()
     page.goto(f"{display.url}/gallery")
@@ -98,7 +98,7 @@ def test_a_gallery_shows_the_code_too(browser: Browser, display: Display, studio
     expect(page.locator(".home img")).to_be_visible()
     page.wait_for_timeout(300)
     (address,) = codes(page.screenshot())
-    link = links.read(address.rpartition("/")[2])
+    link = links.parse_token(address.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     page.close()
@@ -120,9 +120,9 @@ def test_a_wall_that_no_phone_can_reach_shows_no_code(
     assert alone.stop()[:2] == (0, "")
 
 
-def test_a_dream_is_looked_at_kept_and_shared(open_phone: OpenPhone, studio: Studio, links: Links) -> None:
+def test_a_dream_is_looked_at_kept_and_shared(open_phone: OpenPhone, studio: Studio, links: ShareLinks) -> None:
     job = studio.dream((10, 90, 40))
-    phone = open_phone(f"/t/{links.token(job.id)}", accept_downloads=True)
+    phone = open_phone(f"/t/{links.make_token(job.id)}", accept_downloads=True)
     expect(phone.get_by_role("heading", name="Animals")).to_be_visible()
     expect(phone.get_by_alt_text("The photo’s dream of Animals")).to_be_visible()
     expect(phone.get_by_text("This link works until")).to_be_visible()
@@ -137,9 +137,9 @@ def test_a_dream_is_looked_at_kept_and_shared(open_phone: OpenPhone, studio: Stu
 
 
 def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_link_elsewhere(
-    open_phone: OpenPhone, studio: Studio, links: Links, display: Display
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
 ) -> None:
-    path = f"/t/{links.token(studio.dream((10, 90, 40)).id)}"
+    path = f"/t/{links.make_token(studio.dream((10, 90, 40)).id)}"
     phone = open_phone(path)
     phone.add_init_script(
         "navigator.canShare = () => true;"
@@ -162,12 +162,12 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
 
 
 def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
-    open_phone: OpenPhone, studio: Studio, links: Links
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks
 ) -> None:
     studio.dream((1, 1, 1))
     other = studio.start(studio.photo((2, 2, 2)))
     job = studio.photo((10, 90, 40))
-    phone = open_phone(f"/t/{links.token(job.id)}")
+    phone = open_phone(f"/t/{links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
     expect(phone.get_by_text("one photo ahead of yours, about 1 s")).to_be_visible()
     studio.finish(other)
@@ -181,17 +181,19 @@ def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
     expect(phone.get_by_role("link", name="Save the dream")).to_be_visible()
 
 
-def test_a_photo_that_cannot_be_dreamt_is_said_to_be_so(open_phone: OpenPhone, studio: Studio, links: Links) -> None:
+def test_a_photo_that_cannot_be_dreamt_is_said_to_be_so(
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks
+) -> None:
     claim = studio.start(studio.photo((10, 90, 40)))
-    phone = open_phone(f"/t/{links.token(claim.job.id)}?lang=de")
+    phone = open_phone(f"/t/{links.make_token(claim.job.id)}?lang=de")
     studio.fail(claim)
     expect(phone.get_by_text("Dein Foto ließ sich nicht träumen")).to_be_visible()
 
 
 def test_an_expired_link_says_so_and_shows_nothing(
-    open_phone: OpenPhone, studio: Studio, links: Links, display: Display
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
 ) -> None:
-    token = links.token(studio.dream((10, 90, 40)).id, ends=time.time() - 7200)
+    token = links.make_token(studio.dream((10, 90, 40)).id, expires_at=time.time() - 7200)
     phone = open_phone(f"/t/{token}")
     expect(phone.get_by_role("heading", name="This link has expired")).to_be_visible()
     expect(phone.locator("img")).to_have_count(0)
@@ -201,35 +203,35 @@ def test_an_expired_link_says_so_and_shows_nothing(
 
 
 def test_the_operator_gives_a_new_link_for_an_expired_one(
-    studio: Studio, links: Links, display_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, links: ShareLinks, display_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = studio.dream((10, 90, 40))
-    old = links.token(job.id, ends=time.time() - 7200)
+    old = links.make_token(job.id, expires_at=time.time() - 7200)
     for name, value in display_settings.to_environment().items():
         monkeypatch.setenv(name, value)
     for meant in (f"{PUBLIC}/t/{old}", job.id, job.id[:8]):
         printed = artdream("jobs", "link", meant, folder=tmp_path).stdout
-        fresh = links.read(printed.strip().rpartition("/")[2])
+        fresh = links.parse_token(printed.strip().rpartition("/")[2])
         assert fresh
-        assert (fresh.job_id, fresh.expired) == (job.id, False)
+        assert (fresh.job_id, fresh.is_expired) == (job.id, False)
 
 
-def test_a_forged_link_is_none(open_phone: OpenPhone, studio: Studio, links: Links, display: Display) -> None:
+def test_a_forged_link_is_none(open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display) -> None:
     job = studio.dream((10, 90, 40))
     own = Settings(data=display.settings.data / "elsewhere", _env_file=None)
-    for token in (Links(own).token(job.id), "A" * 40, job.id, "..%2f"):
+    for token in (ShareLinks(own).make_token(job.id), "A" * 40, job.id, "..%2f"):
         assert ask(display, f"/t/{token}").status in (400, 404)
         assert ask(display, f"/t/{token}/dream.jpg").status in (400, 404)
     phone = open_phone(f"/t/{'A' * 40}")
     expect(phone.get_by_role("heading", name="There is nothing at this link")).to_be_visible()
 
 
-def test_a_link_leads_to_its_own_dream_and_no_further(display: Display, studio: Studio, links: Links) -> None:
+def test_a_link_leads_to_its_own_dream_and_no_further(display: Display, studio: Studio, links: ShareLinks) -> None:
     job, foreign = studio.dream((10, 90, 40)), studio.dream((90, 10, 40))
-    path = f"/t/{links.token(job.id)}"
+    path = f"/t/{links.make_token(job.id)}"
     for name in (
         foreign.id,
-        f"..%2f{links.token(foreign.id)}%2fdream.jpg",
+        f"..%2f{links.make_token(foreign.id)}%2fdream.jpg",
         f"../../pictures/{dream_name(foreign.id)}",
         "dream.json",
         "frame-00.jpg",  # a dream that is done is shown by itself
@@ -241,15 +243,15 @@ def test_a_link_leads_to_its_own_dream_and_no_further(display: Display, studio: 
     told = ask(display, f"{path}/state").body  # type: ignore[attr-defined]
     assert foreign.id[:8].encode() not in told
     assert job.photo_id.encode() not in told
-    assert ask(display, f"/t/{links.token('f' * 32)}").status == 404
+    assert ask(display, f"/t/{links.make_token('f' * 32)}").status == 404
 
 
 def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
-    display: Display, studio: Studio, links: Links
+    display: Display, studio: Studio, links: ShareLinks
 ) -> None:
     job = studio.dream((10, 90, 40))
     studio.store.put(clip_name(job.id), b"0123456789")
-    path = f"/t/{links.token(job.id)}"
+    path = f"/t/{links.make_token(job.id)}"
     until(lambda: ask(display, f"{path}/dream.jpg").status == 200, "the dream is there")
     shown = ask(display, path)
     assert "default-src 'none'" in (shown.getheader("Content-Security-Policy") or "")
@@ -267,19 +269,19 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
 
 
 def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
-    open_phone: OpenPhone, studio: Studio, links: Links, display: Display, display_settings: Settings
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display, display_settings: Settings
 ) -> None:
     update_runtime_settings(studio.client, approval=True)
     job = studio.dream((10, 90, 40))
-    path = f"/t/{links.token(job.id)}"
+    path = f"/t/{links.make_token(job.id)}"
     phone = open_phone(path)
     expect(phone.get_by_role("heading", name="Your dream is looked at before it is shown")).to_be_visible()
     assert ask(display, f"/qr/{job.id}.svg").status == 404
     for name in ("dream.jpg", "photo.jpg", "frame-04.jpg"):
         assert ask(display, f"{path}/{name}").status == 404
-    archive = Archive()
-    archive.recall(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    curator = Curator(display_settings, archive)
+    archive = DreamIndex()
+    archive.load_from_store(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    curator = Moderation(display_settings, archive)
     curator.show(job.id)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     curator.delete(job.id)
@@ -289,7 +291,7 @@ def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
 
 
 def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
-    open_phone: OpenPhone, studio: Studio, links: Links, display: Display
+    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
 ) -> None:
     from tests.display.fake_pipeline import RECIPE
 
@@ -298,7 +300,7 @@ def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
     asked: list[str] = []
     phone.on("request", lambda request: asked.append(request.url))
     phone.on("dialog", lambda _: pytest.fail("a title ran as a script"))
-    phone.goto(f"{display.url}/t/{links.token(job.id)}")
+    phone.goto(f"{display.url}/t/{links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name='"><img src=x')).to_be_visible()
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     assert [url for url in asked if not url.startswith(display.url)] == []
@@ -325,7 +327,7 @@ def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
         assert time.monotonic() < deadline, "the dream is not brought here"
         time.sleep(0.05)
     s3.stop()
-    path = f"/t/{Links(settings).token(job.id)}"
+    path = f"/t/{ShareLinks(settings).make_token(job.id)}"
     assert (
         hashlib.sha256(ask(display, f"{path}/dream.jpg").body).digest()
         == hashlib.sha256(  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from display.pages.share_links import FILE, Links
+from display.pages.share_links import KEY_FILE, ShareLinks
 from shared.errors import ArtDreamError
 from shared.public_url import resolve_public_url
 from shared.settings import Settings
@@ -21,60 +21,60 @@ def settings(folder: Path, **chosen: object) -> Settings:
 
 
 def test_a_token_says_its_job_and_when_it_ends(tmp_path: Path) -> None:
-    links = Links(settings(tmp_path, links_days=2))
-    link = links.read(links.token(JOB))
+    links = ShareLinks(settings(tmp_path, links_days=2))
+    link = links.parse_token(links.make_token(JOB))
     assert link
     assert link.job_id == JOB
-    assert not link.expired
-    assert 0 <= link.ends - (time.time() + 2 * 86_400) <= 3600
+    assert not link.is_expired
+    assert 0 <= link.expires_at - (time.time() + 2 * 86_400) <= 3600
 
 
 def test_an_expired_token_is_told_from_a_forged_one(tmp_path: Path) -> None:
-    links = Links(settings(tmp_path))
-    old = links.read(links.token(JOB, ends=time.time() - 7200))
+    links = ShareLinks(settings(tmp_path))
+    old = links.parse_token(links.make_token(JOB, expires_at=time.time() - 7200))
     assert old
-    assert old.expired
+    assert old.is_expired
     assert old.job_id == JOB
 
 
 def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
-    links = Links(settings(tmp_path))
-    data = bytearray(base64.urlsafe_b64decode(links.token(JOB)))
+    links = ShareLinks(settings(tmp_path))
+    data = bytearray(base64.urlsafe_b64decode(links.make_token(JOB)))
     for bit in range(8 * len(data)):
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
-        assert links.read(base64.urlsafe_b64encode(changed).decode()) is None
+        assert links.parse_token(base64.urlsafe_b64encode(changed).decode()) is None
 
 
 @pytest.mark.parametrize("token", ["", "x", "A" * 40, "A" * 39, "A" * 41, "ä" * 40, "../" * 13 + "x", "A" * 39 + "\n"])
 def test_what_is_no_token_is_wrong(tmp_path: Path, token: str) -> None:
-    assert Links(settings(tmp_path)).read(token) is None
+    assert ShareLinks(settings(tmp_path)).parse_token(token) is None
 
 
 def test_the_key_outlives_a_restart_and_is_for_the_owner_alone(tmp_path: Path) -> None:
     mine = settings(tmp_path)
-    token = Links(mine).token(JOB)
-    assert Links(mine).read(token)
-    assert (mine.data / FILE).stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in mine.data.iterdir()] == [FILE]
-    (mine.data / FILE).unlink()
-    assert Links(mine).read(token) is None
+    token = ShareLinks(mine).make_token(JOB)
+    assert ShareLinks(mine).parse_token(token)
+    assert (mine.data / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in mine.data.iterdir()] == [KEY_FILE]
+    (mine.data / KEY_FILE).unlink()
+    assert ShareLinks(mine).parse_token(token) is None
 
 
 def test_displays_that_share_a_secret_read_each_other_s_links(tmp_path: Path) -> None:
-    one, other = (Links(settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
-    assert other.read(one.token(JOB))
-    stranger = Links(settings(tmp_path / "third", links_secret=SECRET.upper()))
-    assert stranger.read(one.token(JOB)) is None
+    one, other = (ShareLinks(settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
+    assert other.parse_token(one.make_token(JOB))
+    stranger = ShareLinks(settings(tmp_path / "third", links_secret=SECRET.upper()))
+    assert stranger.parse_token(one.make_token(JOB)) is None
     assert not (tmp_path / "one").exists()
 
 
 def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
     mine = settings(tmp_path)
     mine.data.mkdir()
-    (mine.data / FILE).write_bytes(b"")
+    (mine.data / KEY_FILE).write_bytes(b"")
     with pytest.raises(ArtDreamError, match="cut short"):
-        Links(mine)
+        ShareLinks(mine)
 
 
 def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
     assert led(host="fd00::5") == "http://[fd00::5]:8501"
     for here in ("127.0.0.1", "::1", "localhost"):
         assert led(host=here) is None
-        assert Links(settings(tmp_path, host=here)).url(JOB) is None
+        assert ShareLinks(settings(tmp_path, host=here)).make_url(JOB) is None
 
 
 def test_a_display_that_is_open_to_the_network_knows_its_address(

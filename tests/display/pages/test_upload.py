@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.pages.multipart import Reception, ending
-from display.pages.share_links import Links
+from display.pages.multipart import UploadFolder, detect_extension
+from display.pages.share_links import ShareLinks
 from shared.guest_uploads import GUEST_UPLOADS_FOLDER
 from shared.jobs.events import STREAM
 from shared.jobs.job import Job
@@ -110,7 +110,7 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     phone.get_by_role("button", name="Send it").click()
     phone.wait_for_url(re.compile("/t/"))
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
-    link = Links(display_settings).read(phone.url.rpartition("/")[2])
+    link = ShareLinks(display_settings).parse_token(phone.url.rpartition("/")[2])
     assert link
     job = JobTable(studio.client).get_job(link.job_id)
     assert job
@@ -300,7 +300,7 @@ def test_a_guest_is_a_number_by_chance_and_its_file_s_name_is_nobody_s(
     assert re.fullmatch(rf"{guest}-{job.id}-[0-9a-f]{{8}}\.jpg", path.name)
     assert path.read_bytes() == JPEG
     assert path.parent.name == "curls"
-    link = Links(display_settings).read(told["page"].rpartition("/")[2])
+    link = ShareLinks(display_settings).parse_token(told["page"].rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     again = send(display, JPEG, Cookie=f"artdream_guest={guest}")
@@ -330,7 +330,7 @@ def test_a_producer_that_is_killed_between_upload_and_spool_loses_nothing_and_re
     display: Display, display_settings: Settings, studio: Studio
 ) -> None:
     sent = [send(display, jpeg(colours(seed)))[1]["page"] for seed in range(6)]
-    jobs = {link.job_id for page in sent if (link := Links(display_settings).read(page.rpartition("/")[2]))}
+    jobs = {link.job_id for page in sent if (link := ShareLinks(display_settings).parse_token(page.rpartition("/")[2]))}
     table, moments = JobTable(studio.client), iter((0.6, 0.9, 1.1, 1.3, 1.6))
     for moment in moments:  # killed at several places on the way
         producer = start_producer(display_settings)
@@ -349,12 +349,12 @@ def test_a_producer_that_is_killed_between_upload_and_spool_loses_nothing_and_re
 
 
 def test_a_full_folder_takes_no_more(tmp_path: Path) -> None:
-    reception = Reception(tmp_path, largest=10, most=1)
+    reception = UploadFolder(tmp_path, max_file_bytes=10, max_waiting=1)
     folder = tmp_path / GUEST_UPLOADS_FOLDER / "curls"
     folder.mkdir(parents=True)
-    assert not reception.full
+    assert not reception.is_full
     (folder / f"{'0' * 16}-{'1' * 32}-{'2' * 8}.jpg").write_bytes(b"")
-    assert reception.full
+    assert reception.is_full
 
 
 def test_a_picture_is_told_by_its_beginning() -> None:
@@ -363,7 +363,9 @@ def test_a_picture_is_told_by_its_beginning() -> None:
         Image.new("RGB", (8, 8)).save(data, kind)
         return data.getvalue()
 
-    found = {ending(saved(kind)[:12]) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")} | {ending(HEIC[:12])}
+    found = {detect_extension(saved(kind)[:12]) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")} | {
+        detect_extension(HEIC[:12])
+    }
     assert found == {"jpg", "png", "webp", "tiff", "avif", "heic"}
     for other in (b"\0\0\0\x20ftypisom", b"\0\0\0\x14ftypqt  ", b"GIF89a......", b'<svg xmlns="', b"%PDF-1.7....", b""):
-        assert ending(other) is None
+        assert detect_extension(other) is None

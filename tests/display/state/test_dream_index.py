@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from display.state.dream_index import CHUNK, Archive, Dream
+from display.state.dream_index import SIDECARS_PER_UPDATE, Dream, DreamIndex
 from shared.jobs.job import Job
 from shared.recipe.recipe import DEFAULT_RECIPE, load_recipe
 from shared.storage.deletion import write_tombstone
@@ -17,7 +17,7 @@ PHOTO = photo_name("a" * 64)
 
 
 def dream(number: int, standing: Visibility = Visibility.SHOWN) -> Dream:
-    return Dream(float(number), f"{number:032x}", "animals", "Animals", PHOTO, "d", standing=standing)
+    return Dream(float(number), f"{number:032x}", "animals", "Animals", PHOTO, "d", visibility=standing)
 
 
 def names(dreams: list[Dream]) -> list[int]:
@@ -50,57 +50,57 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_held_dream_is_seen_by_nobody_until_it_is_shown() -> None:
-    archive = Archive()
+    archive = DreamIndex()
     archive.put(dream(1, Visibility.HELD))
-    assert archive.newest(9) == archive.page(before=None) == []
-    assert archive.choices()["count"] == 0
-    assert not archive.shows(dream(1).job_id)
-    assert not archive.shows_photo(PHOTO)
+    assert archive.list_newest(9) == archive.list_page(before=None) == []
+    assert archive.list_filters()["count"] == 0
+    assert not archive.is_visible(dream(1).job_id)
+    assert not archive.is_photo_visible(PHOTO)
     archive.put(dream(1))
-    assert names(archive.newest(9)) == [1]
-    assert archive.shows(dream(1).job_id)
-    assert archive.shows_photo(PHOTO)
+    assert names(archive.list_newest(9)) == [1]
+    assert archive.is_visible(dream(1).job_id)
+    assert archive.is_photo_visible(PHOTO)
 
 
 def test_a_photo_is_seen_as_long_as_one_of_its_dreams() -> None:
-    archive = Archive()
+    archive = DreamIndex()
     archive.add(dream(1))
     archive.add(dream(2))
     archive.hide(dream(1).job_id)
-    assert archive.shows_photo(PHOTO)
+    assert archive.is_photo_visible(PHOTO)
     archive.delete(dream(2).job_id)
-    assert not archive.shows_photo(PHOTO)
+    assert not archive.is_photo_visible(PHOTO)
 
 
 def test_a_deleted_dream_never_comes_back() -> None:
-    archive = Archive()
+    archive = DreamIndex()
     archive.add(dream(1))
     archive.delete(dream(1).job_id)
     archive.add(dream(1))
     archive.put(dream(1))
     assert archive.find(dream(1).job_id) is None
-    assert archive.everything() == []
+    assert archive.list_all() == []
 
 
 def test_what_was_dreamt_before_the_event_was_opened_is_no_longer_leafed_through_but_its_links_live() -> None:
-    archive = Archive()
+    archive = DreamIndex()
     for number in (1, 2, 3):
         archive.add(dream(number))
     archive.opened_at = 2.5
-    assert names(archive.newest(9)) == names(archive.page(before=None)) == [3]
-    assert archive.shows(dream(1).job_id)
-    assert names(archive.everything()) == [3, 2, 1]
+    assert names(archive.list_newest(9)) == names(archive.list_page(before=None)) == [3]
+    assert archive.is_visible(dream(1).job_id)
+    assert names(archive.list_all()) == [3, 2, 1]
 
 
 def test_a_store_is_recalled_whole_however_many_dreams_it_holds(store: Store) -> None:
-    for number in range(CHUNK + 5):
+    for number in range(SIDECARS_PER_UPDATE + 5):
         remembered(store, number)
     store.put(sidecar_name("f" * 32), b"damaged")
-    archive, told = Archive(), list[int]()
-    archive.recall(store, lambda ids: [False] * len(ids), lambda: told.append(len(archive.everything())))
-    assert archive.complete
-    assert len(archive.everything()) == told[-1] == CHUNK + 5
-    assert told[0] <= CHUNK
+    archive, told = DreamIndex(), list[int]()
+    archive.load_from_store(store, lambda ids: [False] * len(ids), lambda: told.append(len(archive.list_all())))
+    assert archive.is_complete
+    assert len(archive.list_all()) == told[-1] == SIDECARS_PER_UPDATE + 5
+    assert told[0] <= SIDECARS_PER_UPDATE
 
 
 def test_a_recalled_dream_stands_as_sidecar_broker_and_tombstone_say(store: Store) -> None:
@@ -111,12 +111,12 @@ def test_a_recalled_dream_stands_as_sidecar_broker_and_tombstone_say(store: Stor
         )
     )
     write_tombstone(store, deleted)
-    archive = Archive()
-    archive.recall(store, lambda ids: [one == doubted for one in ids], lambda: None)
-    assert [archive.shows(one) for one in (shown, held, hidden, doubted)] == [True, False, False, False]
+    archive = DreamIndex()
+    archive.load_from_store(store, lambda ids: [one == doubted for one in ids], lambda: None)
+    assert [archive.is_visible(one) for one in (shown, held, hidden, doubted)] == [True, False, False, False]
     assert archive.find(deleted) is None
     # Hiding by the operator is not taken for waiting.
-    assert [archive.everything()[3 - n].standing for n in (1, 2, 3)] == [
+    assert [archive.list_all()[3 - n].visibility for n in (1, 2, 3)] == [
         Visibility.HELD,
         Visibility.HIDDEN,
         Visibility.HELD,
@@ -125,7 +125,7 @@ def test_a_recalled_dream_stands_as_sidecar_broker_and_tombstone_say(store: Stor
 
 def test_news_are_not_overwritten_by_what_the_store_remembers(store: Store) -> None:
     job_id = remembered(store, 1)
-    archive = Archive()
+    archive = DreamIndex()
     archive.put(replace(dream(7, Visibility.HIDDEN), job_id=job_id))
-    archive.recall(store, lambda ids: [False] * len(ids), lambda: None)
-    assert not archive.shows(job_id)
+    archive.load_from_store(store, lambda ids: [False] * len(ids), lambda: None)
+    assert not archive.is_visible(job_id)

@@ -5,13 +5,13 @@ import random
 
 import pytest
 
-from display.state.eta import GONE, REMEMBERED, Forecast
+from display.state.eta import MAX_DURATIONS, WORKER_GONE_AFTER_SECONDS, Eta
 
 
 def evening(seed: int, workers: int) -> list[float]:
     """Simulate a queue; return the relative error of each forecast, made when a photo arrives."""
     chance = random.Random(seed)
-    forecast, errors = Forecast(), []
+    forecast, errors = Eta(), []
     arrivals: list[float] = []
     while len(arrivals) < 300:  # single photos, and now and then a burst
         start = (arrivals[-1] if arrivals else 0.0) + chance.expovariate(workers / 8)
@@ -34,13 +34,13 @@ def evening(seed: int, workers: int) -> list[float]:
     for now, kind, number in happenings:
         begins, ends, worker = planned[number]
         if kind == 0:
-            forecast.end(str(number), now, dreamt=True)
+            forecast.record_end(str(number), now, is_completed=True)
         elif kind == 1:
-            forecast.start(str(number), worker, now)
+            forecast.record_start(str(number), worker, now)
         elif begins > now:
             ahead = sum(arrivals[other] <= now < planned[other][0] for other in range(number))
-            told = forecast.seconds(ahead + 1, now)
-            if told is not None and number > REMEMBERED:
+            told = forecast.estimate_seconds(ahead + 1, now)
+            if told is not None and number > MAX_DURATIONS:
                 errors.append(abs(told - (ends - now)) / (ends - now))
     return errors
 
@@ -53,19 +53,19 @@ def test_in_nine_of_ten_cases_the_forecast_is_right_within_30_percent(workers: i
 
 
 def test_before_the_first_dream_nothing_is_promised() -> None:
-    forecast = Forecast()
-    forecast.start("a", "w", 0)
-    assert forecast.seconds(1, 1) is None
-    forecast.end("a", 4, dreamt=False)
-    assert forecast.seconds(1, 5) is None
+    forecast = Eta()
+    forecast.record_start("a", "w", 0)
+    assert forecast.estimate_seconds(1, 1) is None
+    forecast.record_end("a", 4, is_completed=False)
+    assert forecast.estimate_seconds(1, 5) is None
 
 
 def test_a_worker_that_was_not_heard_of_for_long_is_not_counted_on() -> None:
-    forecast = Forecast()
+    forecast = Eta()
     for worker in ("w1", "w2"):
-        forecast.start(worker, worker, 0)
-        forecast.end(worker, 2, dreamt=True)
-    assert forecast.seconds(2, 3) == 2
-    forecast.start("c", "w1", GONE)
-    forecast.end("c", GONE + 2, dreamt=True)
-    assert forecast.seconds(2, GONE + 3) == 4
+        forecast.record_start(worker, worker, 0)
+        forecast.record_end(worker, 2, is_completed=True)
+    assert forecast.estimate_seconds(2, 3) == 2
+    forecast.record_start("c", "w1", WORKER_GONE_AFTER_SECONDS)
+    forecast.record_end("c", WORKER_GONE_AFTER_SECONDS + 2, is_completed=True)
+    assert forecast.estimate_seconds(2, WORKER_GONE_AFTER_SECONDS + 3) == 4

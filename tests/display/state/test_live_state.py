@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from display.state.live_state import SILENCE, Scene
-from display.web.sse import BACKLOG, Message, Viewer
+from display.state.live_state import JOB_LOST_AFTER_SECONDS, LiveState
+from display.web.sse import MAX_QUEUED_MESSAGES, SseMessage, Viewer
 from shared.jobs.events import Accepted, Completed, Event, Failed, FileRejected, Progress, RecordedEvent, Started
 from shared.storage.object_names import dream_name, photo_name
 
@@ -34,29 +34,29 @@ def completed(job: str) -> Completed:
     )
 
 
-def shown(scene: Scene, now: float = 0) -> tuple[list[str], int]:
+def shown(scene: LiveState, now: float = 0) -> tuple[list[str], int]:
     snapshot = scene.snapshot(now)
     running = [entry["job_id"] for entry in snapshot["running"]]  # type: ignore[attr-defined]
     return running, snapshot["waiting"]  # type: ignore[return-value]
 
 
 def test_a_job_waits_runs_and_becomes_a_dream() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(at(1, accepted("x")))
     assert shown(scene) == ([], 1)
     scene.apply(at(2, started("x")))
     scene.apply(at(3, Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)))
     assert shown(scene) == (["x"], 0)
-    assert scene.shows("x")
-    assert scene.shows_photo(photo_name(PHOTO))
+    assert scene.is_visible("x")
+    assert scene.is_photo_visible(photo_name(PHOTO))
     scene.apply(at(4, completed("x")))
     assert shown(scene) == ([], 0)
-    assert not scene.shows("x")
+    assert not scene.is_visible("x")
 
 
 def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
     """Seen failing without `_ended`: a frame that came late emerged for a minute, an echo waited for ever."""
-    scene = Scene()
+    scene = LiveState()
     frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
     way: list[Event] = [accepted("x"), started("x"), frame, completed("x")]
     for second, event in enumerate(way):
@@ -67,7 +67,7 @@ def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
 
 
 def test_a_job_that_failed_may_wait_again() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(at(1, started("x")))
     scene.apply(at(2, Failed(job_id="x", photo_id=PHOTO, reason="r")))
     scene.apply(at(3, accepted("x")))
@@ -75,33 +75,33 @@ def test_a_job_that_failed_may_wait_again() -> None:
 
 
 def test_a_failed_job_is_forgotten() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(at(1, started("x")))
     scene.apply(at(2, Failed(job_id="x", photo_id=PHOTO, reason="r")))
     assert shown(scene) == ([], 0)
 
 
 def test_a_job_whose_worker_has_vanished_is_no_longer_shown() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(at(1, started("x")))
-    assert shown(scene, now=SILENCE)[0] == ["x"]
-    assert shown(scene, now=1 + SILENCE)[0] == []
+    assert shown(scene, now=JOB_LOST_AFTER_SECONDS)[0] == ["x"]
+    assert shown(scene, now=1 + JOB_LOST_AFTER_SECONDS)[0] == []
 
 
 def test_nothing_is_seen_of_a_job_that_waits_for_approval() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(replace(at(1, accepted("x")), held=True))
     assert shown(scene) == ([], 1)
     scene.apply(replace(at(2, started("x")), held=True))
     assert shown(scene) == ([], 0)
     frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
     assert scene.apply(replace(at(3, frame), held=True)) is None
-    assert not scene.shows("x")
-    assert not scene.shows_photo(photo_name(PHOTO))
+    assert not scene.is_visible("x")
+    assert not scene.is_photo_visible(photo_name(PHOTO))
 
 
 def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None:
-    scene = Scene()
+    scene = LiveState()
     scene.apply(at(1, started("x")))
     frame = Progress(job_id="x", photo_id=PHOTO, frame="dreams/x/frames/00.jpg", fraction=0.2)
     change = scene.apply(replace(at(2, frame), held=True))
@@ -111,12 +111,12 @@ def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None
 
 
 def test_a_refused_file_is_not_the_guests_business() -> None:
-    assert Scene().apply(at(1, FileRejected(file="f", reason="r"))) is None
+    assert LiveState().apply(at(1, FileRejected(file="f", reason="r"))) is None
 
 
 def test_a_slow_viewer_is_cut_off_and_keeps_nothing() -> None:
     viewer = Viewer()
-    message = Message(b"x")
-    assert all(viewer.offer(message) for _ in range(BACKLOG))
+    message = SseMessage(b"x")
+    assert all(viewer.offer(message) for _ in range(MAX_QUEUED_MESSAGES))
     assert not viewer.offer(message)
     assert viewer._queue.qsize() == 1  # only the word that it is over

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from display.console.moderation import Curator
-from display.state.dream_index import Archive
-from display.state.event_hub import AT_ONCE
+from display.console.moderation import Moderation
+from display.state.dream_index import DreamIndex
+from display.state.event_hub import MAX_EVENTS_PER_READ
 from shared.jobs.events import STREAM
 from shared.settings import Settings
 from tests.display.conftest import Display, until
@@ -30,7 +30,7 @@ def cut(studio: Studio) -> None:
 def outrun(studio: Studio) -> None:
     """Let the stream begin after all that has happened, and go on with more than is read at once."""
     studio.client.xtrim(STREAM, maxlen=0, approximate=False)
-    for _ in range(AT_ONCE + 1):
+    for _ in range(MAX_EVENTS_PER_READ + 1):
         studio.client.xadd(STREAM, {"event": "{}"})
 
 
@@ -43,9 +43,9 @@ def test_it_shows_what_it_missed_and_nothing_that_was_hidden_or_deleted_meanwhil
     until(lambda: shown(display) == {kept.id, hidden.id, deleted.id}, "all are shown")
     display.sleep()
     missed = studio.dream((10, 90, 40))
-    archive = Archive()
-    archive.recall(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    curator = Curator(display_settings, archive)
+    archive = DreamIndex()
+    archive.load_from_store(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    curator = Moderation(display_settings, archive)
     curator.hide(hidden.id)
     curator.delete(deleted.id)
     pass_by(studio)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from display.state.storage_usage import Held, Tally
+from display.state.storage_usage import KindUsage, StorageUsage
 from shared.settings import Settings
 from shared.storage.object_names import (
     clip_name,
@@ -38,12 +38,12 @@ def fill(store: Store) -> None:
 
 
 COUNTED = {
-    "photos": Held(1000, 1),
-    "dreams": Held(2000, 2),
-    "clips": Held(1000, 1),
-    "frames": Held(2000, 2),
-    "references": Held(1000, 1),
-    "other": Held(1000, 1),
+    "photos": KindUsage(1000, 1),
+    "dreams": KindUsage(2000, 2),
+    "clips": KindUsage(1000, 1),
+    "frames": KindUsage(2000, 2),
+    "references": KindUsage(1000, 1),
+    "other": KindUsage(1000, 1),
 }
 
 
@@ -51,7 +51,7 @@ COUNTED = {
 def test_everything_is_counted_by_what_it_is(place: str, tmp_path: Path, s3: S3Server) -> None:
     store = Store(s3.url if place == "bucket" else (tmp_path / "store").as_uri())
     fill(store)
-    tally = Tally(store)
+    tally = StorageUsage(store)
     assert tally.latest is None
     tally.count()
     assert tally.latest
@@ -62,7 +62,7 @@ def test_everything_is_counted_by_what_it_is(place: str, tmp_path: Path, s3: S3S
 def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
     store = Store(s3.url)
     fill(store)
-    tally = Tally(store)
+    tally = StorageUsage(store)
     tally.count()
     before = tally.latest
     s3.stop()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from display.console.moderation import Curator
-from display.state.dream_index import Archive
+from display.console.moderation import Moderation
+from display.state.dream_index import DreamIndex
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, dream_name, frame_name, photo_name
@@ -17,10 +17,10 @@ from tests.display.media.test_routes import ask
 
 
 @pytest.fixture
-def curator(display_settings: Settings) -> Curator:
-    archive = Archive()
-    archive.recall(Store(display_settings.store), lambda job_ids: [False] * len(job_ids), lambda: None)
-    return Curator(display_settings, archive)
+def curator(display_settings: Settings) -> Moderation:
+    archive = DreamIndex()
+    archive.load_from_store(Store(display_settings.store), lambda job_ids: [False] * len(job_ids), lambda: None)
+    return Moderation(display_settings, archive)
 
 
 def statuses(display: Display, *names: str) -> set[int]:
@@ -28,9 +28,9 @@ def statuses(display: Display, *names: str) -> set[int]:
 
 
 def test_nothing_unapproved_is_seen_on_a_wall_whose_broker_was_wiped(
-    display: Display, studio: Studio, curator: Curator, open_wall: Callable[..., Page]
+    display: Display, studio: Studio, curator: Moderation, open_wall: Callable[..., Page]
 ) -> None:
-    curator.steer(approval=True)
+    curator.change_settings(approval=True)
     wall = open_wall()
     studio.client.flushall()
     job = studio.photo((10, 90, 160))  # a guest is quicker than the display
@@ -40,7 +40,7 @@ def test_nothing_unapproved_is_seen_on_a_wall_whose_broker_was_wiped(
     until(lambda: ask(display, "/gallery/dreams").status == 200, "the display answers")
     assert statuses(display, *names) == {404}
     studio.finish(claim)
-    curator.steer(approval=False)
+    curator.change_settings(approval=False)
     free = studio.dream((200, 90, 160))  # when this is seen, all before it was heard
     until(lambda: statuses(display, dream_name(free.id)) == {200}, "a dream that needs no approval is shown")
     assert statuses(display, *names) == {404}
@@ -49,18 +49,18 @@ def test_nothing_unapproved_is_seen_on_a_wall_whose_broker_was_wiped(
 
 
 def test_a_display_tells_a_wiped_broker_what_was_decided_before_anybody_comes(
-    display: Display, studio: Studio, curator: Curator, display_settings: Settings
+    display: Display, studio: Studio, curator: Moderation, display_settings: Settings
 ) -> None:
-    curator.steer(approval=True, retention_days=30, recipes=("lines",), opened_at=1000.0)
+    curator.change_settings(approval=True, retention_days=30, recipes=("lines",), opened_at=1000.0)
     before = read_runtime_settings(studio.client, display_settings)
     studio.client.flushall()
     until(lambda: read_runtime_settings(studio.client, display_settings) == before, "everything is as it was")
 
 
 def test_a_display_that_starts_with_a_new_broker_tells_it_too(
-    display: Display, studio: Studio, curator: Curator, display_settings: Settings, valkey: Valkey
+    display: Display, studio: Studio, curator: Moderation, display_settings: Settings, valkey: Valkey
 ) -> None:
-    curator.steer(approval=True)
+    curator.change_settings(approval=True)
     display.stop()
     studio.client.flushall()
     display.start()
@@ -68,13 +68,13 @@ def test_a_display_that_starts_with_a_new_broker_tells_it_too(
 
 
 def test_a_hidden_dream_does_not_come_back_with_its_photo(
-    display: Display, studio: Studio, curator: Curator, display_settings: Settings
+    display: Display, studio: Studio, curator: Moderation, display_settings: Settings
 ) -> None:
     hidden = studio.dream((10, 90, 160))
     until(lambda: statuses(display, dream_name(hidden.id)) == {200}, "the dream is shown")
-    archive = Archive()
-    archive.recall(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    Curator(display_settings, archive).hide(hidden.id)
+    archive = DreamIndex()
+    archive.load_from_store(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    Moderation(display_settings, archive).hide(hidden.id)
     until(lambda: statuses(display, dream_name(hidden.id)) == {404}, "the dream is hidden")
     studio.client.flushall()
     assert studio.dream((10, 90, 160)).id == hidden.id

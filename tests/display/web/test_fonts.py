@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page
 
-from display.pages.share_links import Links
-from display.web.fonts import FAMILY
+from display.pages.share_links import ShareLinks
+from display.web.fonts import FONT_FAMILY
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
@@ -77,7 +77,7 @@ def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
         "wall": "/?lang=de",
         "gallery": "/gallery",
         "map": "/map",
-        "takeaway": f"/t/{Links(display.settings).token(job.id)}",
+        "takeaway": f"/t/{ShareLinks(display.settings).make_token(job.id)}",
         "send": "/send",
         "entrance": "/console",
         "console": "/console",
@@ -91,8 +91,10 @@ def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
         loaded = "[...document.fonts].some((face) => face.status === 'loaded')"
         until(lambda: page.evaluate(loaded), f"the {name} has its letters")  # noqa: B023  called at once
         fonts = drawn_with(page)
-        assert any(family.startswith(FAMILY) for family, _ in fonts), (name, fonts)
-        others = {font: text for font, text in fonts.items() if not font[0].startswith(FAMILY) and font[0] not in ICONS}
+        assert any(family.startswith(FONT_FAMILY) for family, _ in fonts), (name, fonts)
+        others = {
+            font: text for font, text in fonts.items() if not font[0].startswith(FONT_FAMILY) and font[0] not in ICONS
+        }
         assert others == {}, name
         assert all(fetched for _, fetched in fonts), (name, fonts)
     assert [url for url in asked if not url.startswith((display.url, "data:", "blob:"))] == []

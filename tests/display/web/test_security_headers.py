@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser
 
-from display.pages.share_links import Links
+from display.pages.share_links import ShareLinks
 from shared.art_map import MapPoint
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
@@ -43,7 +43,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         "wall": "/",
         "gallery": "/gallery",
         "map": "/map",
-        "takeaway": f"/t/{Links(display.settings).token(job.id)}",
+        "takeaway": f"/t/{ShareLinks(display.settings).make_token(job.id)}",
         "send": "/send",
         "console": "/console",
     }
