@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artdream.cli.contact_sheet import Cell, sheet
-from artdream.cli.networks import networks_of
+from artdream.cli.contact_sheet import Cell, draw_contact_sheet
+from artdream.cli.networks import open_networks
 from benchmarks.report import ARTEFACTS, publish
 from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slugify_painter
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--kind", default="more")
     chosen = parser.parse_args()
     settings = Settings.read()
-    networks = networks_of(settings)
+    networks = open_networks(settings)
     judge, engine = networks.load(chosen.judge), Engine(networks, ReferenceImages())
     artists = [PAINTERS[int(index * EVERY)] for index in range(ARTISTS)]
     files = sorted(path for path in chosen.photos.iterdir() if path.suffix.lower() in (".jpg", ".heic"))[: chosen.count]
@@ -84,7 +84,7 @@ def main() -> None:
         ("by chance", f"{1 / len(PAINTERS):.0%}", f"{5 / len(PAINTERS):.0%}"),
     ]
     publish("artists", ("the judge names the artist", "first", "among five"), rows, found)
-    Image.fromarray(sheet(cells)).save(ARTEFACTS / "bench-artists.jpg", quality=88)
+    Image.fromarray(draw_contact_sheet(cells)).save(ARTEFACTS / "bench-artists.jpg", quality=88)
 
 
 if __name__ == "__main__":

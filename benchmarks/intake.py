@@ -28,7 +28,7 @@ from artdream.sample import read_sample
 from benchmarks.report import publish
 from producer.decoding.convert import Photo, convert
 from producer.decoding.limits import Limits
-from producer.decoding.pool import Decoders
+from producer.decoding.pool import DecoderPool
 from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
@@ -60,7 +60,7 @@ def phone_photo() -> bytes:
 def pace(path: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of pillow-heif alone and of a decoder, from the request to the photo here, turn about."""
     alone, ours = [], []
-    with Decoders(1, Limits()) as decoders:
+    with DecoderPool(1, Limits()) as decoders:
         command = [sys.executable, "-c", ALONE]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
@@ -71,7 +71,7 @@ def pace(path: Path, rounds: int) -> tuple[list[float], list[float]]:
                 began = time.perf_counter()
                 done = decoders.submit(path).result()
                 ours.append(time.perf_counter() - began)
-                assert isinstance(done.result, Photo), done.result
+                assert isinstance(done.photo_or_error, Photo), done.photo_or_error
     return alone[1:], ours[1:]
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from artdream.cli.contact_sheet import Cell, sheet
-from artdream.cli.dream import cells_of, compare_file
+from artdream.cli.contact_sheet import Cell, draw_contact_sheet
+from artdream.cli.dream import render_cells, render_comparison
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
 from shared.recipe.painters import BUNDLED_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
@@ -68,7 +68,7 @@ def painters() -> None:
         cells.append(
             Cell(painter, "", engine.dream(photo, load_recipe(f"more-{slugify_painter(painter)}"), seed=0).pixels)
         )
-    Image.fromarray(sheet(cells)).save(PICTURES / "painters.jpg", quality=85)
+    Image.fromarray(draw_contact_sheet(cells)).save(PICTURES / "painters.jpg", quality=85)
     for name in DEFAULT_PAINTER_RECIPES:
         _example(name, engine.dream(photo, load_recipe(name), seed=0).pixels)
 
@@ -79,7 +79,7 @@ def compared() -> None:
         source = Path(folder, "lake.heic")
         source.write_bytes(read_sample())
         layers = ["block5", "block8", "block10", "block12", "head"]
-        compare_file(
+        render_comparison(
             source,
             PICTURES / "compared.jpg",
             (BUNDLED_NETWORK, "lite"),
@@ -101,12 +101,12 @@ def _example(name: str, pixels: NDArray[np.uint8]) -> None:
 
 def recipes() -> None:
     """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
-    cells = cells_of(_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
+    cells = render_cells(_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
         if cell.pixels is not None:
             _example(cell.note, cell.pixels)
-    pixels = sheet(dreamt)
+    pixels = draw_contact_sheet(dreamt)
     Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from producer.decoding.convert import Photo
-from producer.decoding.pool import Attempt, Decoders, settings_limits
-from producer.detection.stability import mark_of
+from producer.decoding.pool import DecodeResult, DecoderPool, limits_from_settings
+from producer.detection.stability import read_file_version
 from producer.outbox.ledger import File
-from producer.outbox.submission import Away, Intake, Outcome
+from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import Recipe, load_recipe
@@ -21,11 +21,11 @@ from shared.ssh.broker_tunnel import open_broker_tunnel
 T = TypeVar("T")
 
 #: Files decoded at a time, and files begun before the first of them is through.
-DECODERS, AHEAD = 2, 4
+DECODER_COUNT, MAX_PENDING_FILES = 2, 4
 
 
 @dataclass(frozen=True)
-class Sent:
+class FileSubmission:
     """What became of one file with one recipe."""
 
     path: Path
@@ -49,8 +49,8 @@ def submit(
     lane: Lane = Lane.BATCH,
     submitter: str = "",
     settings: Settings | None = None,
-    on_away: Callable[[Away], None] | None = None,
-) -> Iterator[Sent]:
+    on_unavailable: Callable[[Unavailable], None] | None = None,
+) -> Iterator[FileSubmission]:
     """Submit one job for each picture file and recipe, and yield what became of it, as it goes: consume the iterator.
 
     recipes: names, or recipes; the first of the installation's own where there is none. submitter: for turns in the
@@ -65,94 +65,96 @@ def submit(
     chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or settings.recipes[:1]]
     with (
         open_broker_tunnel(settings) as settings,
-        Intake(settings) as intake,
-        Decoders(DECODERS, settings_limits(settings, chosen)) as decoders,
+        SubmissionClient(settings) as intake,
+        DecoderPool(DECODER_COUNT, limits_from_settings(settings, chosen)) as decoders,
     ):
-        sending = _Sending(intake, chosen, seed, lane, submitter, on_away)
-        begun: deque[tuple[Path, File, Future[Attempt] | None]] = deque()
+        sending = _SubmitCall(intake, chosen, seed, lane, submitter, on_unavailable)
+        begun: deque[tuple[Path, File, Future[DecodeResult] | None]] = deque()
         try:
             for path in map(Path, paths):
-                if (mark := mark_of(path)) is None:
-                    yield from sending.refused(path, "is no file" if path.exists() else "does not exist")
+                if (mark := read_file_version(path)) is None:
+                    yield from sending.refuse_file(path, "is no file" if path.exists() else "does not exist")
                     continue
                 file = File(path.absolute(), mark)
-                begun.append((path, file, None if sending.knows(file) else decoders.submit(path, cut=True)))
-                if len(begun) == AHEAD:
-                    yield from sending.sent(*begun.popleft())
+                begun.append(
+                    (path, file, None if sending.is_submitted(file) else decoders.submit(path, allow_truncated=True))
+                )
+                if len(begun) == MAX_PENDING_FILES:
+                    yield from sending.submit_file(*begun.popleft())
             while begun:
-                yield from sending.sent(*begun.popleft())
+                yield from sending.submit_file(*begun.popleft())
         finally:
             for _, _, future in begun:
                 if future is not None:
                     future.cancel()
 
 
-class _Sending:
+class _SubmitCall:
     """One call of `submit`."""
 
     def __init__(
         self,
-        intake: Intake,
+        submission_client: SubmissionClient,
         recipes: Sequence[Recipe],
         seed: int,
         lane: Lane,
         submitter: str,
-        on_away: Callable[[Away], None] | None,
+        on_unavailable: Callable[[Unavailable], None] | None,
     ) -> None:
-        self._intake = intake
+        self._submission_client = submission_client
         self._recipes = recipes
         self._seed, self._lane, self._submitter = seed, lane, submitter
-        self._on_away = on_away
+        self._on_unavailable = on_unavailable
 
-    def knows(self, file: File) -> bool:
+    def is_submitted(self, file: File) -> bool:
         """Tell whether all jobs of a file are on their way or done, without reading it."""
-        photo = self._intake.ledger.sent(file)
+        photo = self._submission_client.ledger.find_sent_photo_id(file)
         return photo is not None and all(
-            self._insist(lambda job=job: self._intake.knows(job))  # type: ignore[misc]
-            for job in self._jobs(photo)
+            self._retry_while_unavailable(lambda job=job: self._submission_client.is_submitted(job))  # type: ignore[misc]
+            for job in self._build_jobs(photo)
         )
 
-    def sent(self, path: Path, file: File, future: "Future[Attempt] | None") -> Iterator[Sent]:
+    def submit_file(self, path: Path, file: File, future: "Future[DecodeResult] | None") -> Iterator[FileSubmission]:
         """Submit the jobs of a file; no future for one that is known."""
         if future is None:
-            photo = self._intake.ledger.sent(file) or ""
-            for job in self._jobs(photo):
-                yield self._told(path, job, Outcome.KNOWN)
+            photo = self._submission_client.ledger.find_sent_photo_id(file) or ""
+            for job in self._build_jobs(photo):
+                yield self._build_result(path, job, Outcome.KNOWN)
             return
         try:
             done = future.result()
         except FileNotFoundError:
-            yield from self.refused(path, "does not exist")
+            yield from self.refuse_file(path, "does not exist")
             return
-        if not isinstance(done.result, Photo):
-            yield from self.refused(path, str(done.result))
+        if not isinstance(done.photo_or_error, Photo):
+            yield from self.refuse_file(path, str(done.photo_or_error))
             return
-        jpeg = done.result.jpeg
-        for job in self._jobs(done.photo_id):
+        jpeg = done.photo_or_error.jpeg
+        for job in self._build_jobs(done.photo_id):
             job = job.model_copy(update={"stages": {Stage.CONVERT: done.seconds}})
-            taken = self._insist(lambda job=job: self._intake.take(job, jpeg))  # type: ignore[misc]
-            self._intake.ledger.mark_submitted(job.photo_id, job.id)
-            yield self._told(path, job, taken.outcome)
-        if mark_of(path) == file.mark:
-            self._intake.ledger.mark_sent(file, done.photo_id)
+            taken = self._retry_while_unavailable(lambda job=job: self._submission_client.submit(job, jpeg))  # type: ignore[misc]
+            self._submission_client.ledger.record_submitted_job(job.photo_id, job.id)
+            yield self._build_result(path, job, taken.outcome)
+        if read_file_version(path) == file.version:
+            self._submission_client.ledger.record_sent_file(file, done.photo_id)
 
-    def refused(self, path: Path, reason: str) -> Iterator[Sent]:
+    def refuse_file(self, path: Path, reason: str) -> Iterator[FileSubmission]:
         """Tell that a file becomes no photo, for each recipe."""
         for recipe in self._recipes:
-            yield Sent(path, recipe.name, self._seed, Outcome.REFUSED, None, reason)
+            yield FileSubmission(path, recipe.name, self._seed, Outcome.REFUSED, None, reason)
 
-    def _jobs(self, photo: str) -> Iterator[Job]:
+    def _build_jobs(self, photo_id: str) -> Iterator[Job]:
         for recipe in self._recipes:
-            yield Job(photo_id=photo, recipe=recipe, seed=self._seed, lane=self._lane, submitter=self._submitter)
+            yield Job(photo_id=photo_id, recipe=recipe, seed=self._seed, lane=self._lane, submitter=self._submitter)
 
-    def _told(self, path: Path, job: Job, outcome: Outcome) -> Sent:
-        return Sent(path, job.recipe.name, job.seed, outcome, job.id)
+    def _build_result(self, path: Path, job: Job, outcome: Outcome) -> FileSubmission:
+        return FileSubmission(path, job.recipe.name, job.seed, outcome, job.id)
 
-    def _insist(self, action: Callable[[], T]) -> T:
+    def _retry_while_unavailable(self, action: Callable[[], T]) -> T:
         while True:
             try:
                 return action()
-            except Away as away:
-                if self._on_away is None:
+            except Unavailable as away:
+                if self._on_unavailable is None:
                     raise
-                self._on_away(away)
+                self._on_unavailable(away)

@@ -13,10 +13,10 @@ from shared.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the steering.
-LOOK_EVERY = 1.0
+SETTINGS_POLL_INTERVAL_SECONDS = 1.0
 
 
-class Menu:
+class RecipeChoice:
     """Starts as the settings say, and keeps what it last heard while the broker is away."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
@@ -24,18 +24,18 @@ class Menu:
         self._settings = settings
         self._client = client
         #: The recipes of the installation.
-        self.own = [load_recipe(name) for name in settings.recipes]
-        self._names: tuple[str, ...] = ()
-        self._recipes = self.own
-        self._looked = float("-inf")
+        self.default_recipes = [load_recipe(name) for name in settings.recipes]
+        self._chosen_names: tuple[str, ...] = ()
+        self._recipes = self.default_recipes
+        self._last_refresh = float("-inf")
         #: Whether photos wait where they are.
         self.paused = False
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the steering, unless that was done a moment ago."""
-        if time.monotonic() - self._looked < LOOK_EVERY:
+        if time.monotonic() - self._last_refresh < SETTINGS_POLL_INTERVAL_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._last_refresh = time.monotonic()
         try:
             steering = find_runtime_settings(self._client, self._settings)
         except redis.RedisError:  # the last word holds
@@ -45,11 +45,11 @@ class Menu:
         if steering.paused != self.paused:
             logger.warning("The operator %s the intake.", "paused" if steering.paused else "opened")
             self.paused = steering.paused
-        if steering.recipes != self._names:
-            self._names = steering.recipes
-            self._recipes = [*filter(None, map(_known, self._names))] or self.own
+        if steering.recipes != self._chosen_names:
+            self._chosen_names = steering.recipes
+            self._recipes = [*filter(None, map(_load_chosen_recipe, self._chosen_names))] or self.default_recipes
 
-    def recipe_of(self, photo_id: str) -> Recipe:
+    def choose_recipe(self, photo_id: str) -> Recipe:
         """Return the recipe that a photo gets of those that the operator chose.
 
         Its content chooses, as a throw of dice would. Turns would need a memory that outlives a killed producer: the
@@ -59,7 +59,7 @@ class Menu:
         return recipes[int(photo_id, 16) % len(recipes)]
 
 
-def _known(name: str) -> Recipe | None:
+def _load_chosen_recipe(name: str) -> Recipe | None:
     try:
         return load_recipe(name)
     except ArtDreamError as error:

@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from producer.decoding.convert import DREAMER, Photo
+from producer.decoding.convert import DREAM_CAMERA, Photo
 from producer.decoding.formats import Unreadable
-from producer.decoding.pool import Decoders, settings_limits
-from producer.detection.guest_uploads import Guests
-from producer.detection.stability import Settled, Settling
-from producer.detection.watched_folder import Folder
-from producer.outbox.ledger import File, Mark
-from producer.outbox.outbox import Full, Spool
-from producer.outbox.relay import Delivery
-from producer.outbox.submission import Intake
-from producer.recipe_choice import Menu
+from producer.decoding.pool import DecoderPool, limits_from_settings
+from producer.detection.guest_uploads import GuestUploadFolder
+from producer.detection.stability import StabilityTracker, StableFile
+from producer.detection.watched_folder import WatchedFolder
+from producer.outbox.ledger import File, FileVersion
+from producer.outbox.outbox import DiskUnavailable, Outbox
+from producer.outbox.relay import OutboxRelay
+from producer.outbox.submission import SubmissionClient
+from producer.recipe_choice import RecipeChoice
 from shared.jobs.job import Job
 from shared.settings import Settings
 from shared.storage.quarantine import make_printable
@@ -28,25 +28,25 @@ from shared.storage.quarantine import make_printable
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the whole folders where no event asked for one: events get lost.
-LOOK_EVERY = 2.0
+FOLDER_SCAN_INTERVAL_SECONDS = 2.0
 
 #: Seconds between two looks at the files that are not yet whole.
-TICK = 0.02
+STABILITY_POLL_INTERVAL_SECONDS = 0.02
 
 #: Seconds that an idle producer takes at most to notice that it shall stop.
-IDLE_TICK = 0.2
+IDLE_POLL_INTERVAL_SECONDS = 0.2
 
 #: Pictures decoded at a time.
-DECODERS = 2
+DECODER_COUNT = 2
 
 #: Photos decoded before the one in front of them is in the spool, so that a full disk does not fill the memory.
-AHEAD = 4
+MAX_PHOTOS_IN_MEMORY = 4
 
 #: Seconds between two tries to write the spool.
-FULL_PAUSE = 1.0
+DISK_RETRY_DELAY_SECONDS = 1.0
 
 #: Seconds that what is being delivered gets to finish at the end.
-GRACE = 2.0
+SHUTDOWN_GRACE_SECONDS = 2.0
 
 
 def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = ()) -> None:
@@ -58,114 +58,127 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
     address is missing.
     """
     changed = threading.Event()
-    watched = [Folder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
+    watched = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
     detail = ", ".join(str(folder.path) for folder in watched)
-    guests = Guests(settings.data, changed)
+    guests = GuestUploadFolder(settings.data, changed)
     with contextlib.ExitStack() as opened:
-        intake = Intake(settings)
-        menu = Menu(settings, intake.client)
-        spool = Spool(intake.ledger)
-        delivery = Delivery(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
-        decoders = opened.enter_context(Decoders(DECODERS, settings_limits(settings, menu.own)))
-        settling = Settling(decoders, settle=settings.settle_seconds, patience=settings.patience_seconds)
+        intake = SubmissionClient(settings)
+        menu = RecipeChoice(settings, intake.client)
+        spool = Outbox(intake.ledger)
+        delivery = OutboxRelay(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
+        decoders = opened.enter_context(
+            DecoderPool(DECODER_COUNT, limits_from_settings(settings, menu.default_recipes))
+        )
+        settling = StabilityTracker(
+            decoders, stable_after_seconds=settings.settle_seconds, give_up_after_seconds=settings.patience_seconds
+        )
         delivery.start()
         try:
             for folder in watched:
                 opened.enter_context(folder)
                 logger.info("Watching %s, recipe “%s”.", folder.path, settings.recipe)
             opened.enter_context(guests)
-            acceptance = _Acceptance(intake, spool, delivery, menu, guests)
-            _watch([*watched, guests], changed, settling, acceptance, stop)
+            acceptance = _OutboxWriter(intake, spool, delivery, menu, guests)
+            _process_folders([*watched, guests], changed, settling, acceptance, stop)
         finally:
-            delivery.end(GRACE)
+            delivery.stop(SHUTDOWN_GRACE_SECONDS)
             if not delivery.is_alive():
                 intake.close()
 
 
-class _Acceptance:
+class _OutboxWriter:
     """Brings settled files into the spool; those that it cannot write yet are kept."""
 
-    def __init__(self, intake: Intake, spool: Spool, delivery: Delivery, menu: Menu, guests: Guests) -> None:
-        self._ledger, self._spool, self._delivery = intake.ledger, spool, delivery
-        self._menu, self._guests = menu, guests
-        self._kept: deque[Settled] = deque()
-        self._again = 0.0
+    def __init__(
+        self,
+        submission_client: SubmissionClient,
+        outbox: Outbox,
+        relay: OutboxRelay,
+        recipe_choice: RecipeChoice,
+        guest_uploads: GuestUploadFolder,
+    ) -> None:
+        self._ledger, self._outbox, self._relay = submission_client.ledger, outbox, relay
+        self._recipe_choice, self._guest_uploads = recipe_choice, guest_uploads
+        self._pending: deque[StableFile] = deque()
+        self._retry_at = 0.0
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more photos may be held in memory."""
-        return AHEAD - len(self._kept)
+        return MAX_PHOTOS_IN_MEMORY - len(self._pending)
 
-    def seen(self, folders: Sequence[Folder]) -> dict[Path, Mark]:
+    def load_processed_files(self, folders: Sequence[WatchedFolder]) -> dict[Path, FileVersion]:
         """Return the files that were dealt with, each in the state it had then."""
-        return {path: mark for folder in folders for path, mark in self._ledger.seen(folder.path).items()}
+        return {
+            path: mark for folder in folders for path, mark in self._ledger.list_processed_files(folder.path).items()
+        }
 
-    def clear(self, done: dict[Path, Mark]) -> None:
+    def remove_processed_uploads(self, processed: dict[Path, FileVersion]) -> None:
         """Remove what guests sent and the spool has."""
-        self._guests.empty(self._ledger, done)
+        self._guest_uploads.remove_processed(self._ledger, processed)
 
-    def take(self, settled: list[Settled]) -> list[File]:
+    def write(self, stable_files: list[StableFile]) -> list[File]:
         """Spool files, and return those that are in the spool by now."""
-        self._kept.extend(settled)
+        self._pending.extend(stable_files)
         done = []
-        while self._kept and time.monotonic() >= self._again:
+        while self._pending and time.monotonic() >= self._retry_at:
             try:
-                self._accept(self._kept[0])
-            except Full as full:
-                if not self._again:
+                self._write_file(self._pending[0])
+            except DiskUnavailable as full:
+                if not self._retry_at:
                     logger.warning("%s Photos wait where they are until it can.", full)
-                self._again = time.monotonic() + FULL_PAUSE
+                self._retry_at = time.monotonic() + DISK_RETRY_DELAY_SECONDS
                 break
-            if self._again:
+            if self._retry_at:
                 logger.warning("The data folder can be written again.")
-            self._again = 0.0
-            done.append(self._kept.popleft().file)
+            self._retry_at = 0.0
+            done.append(self._pending.popleft().file)
         return done
 
-    def _accept(self, settled: Settled) -> None:
-        file, photo = settled.file, settled.result
-        sending = self._guests.sending(file.path)
-        if isinstance(photo, Photo) and photo.camera == DREAMER and sending:  # somebody waits for an answer
+    def _write_file(self, stable_file: StableFile) -> None:
+        file, photo = stable_file.file, stable_file.photo_or_error
+        sending = self._guest_uploads.parse_request(file.path)
+        if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA and sending:  # somebody waits for an answer
             photo = Unreadable("is a dream already")
-        if isinstance(photo, Photo) and photo.camera == DREAMER:
-            self._spool.ignore(file, photo.photo_id)
+        if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA:
+            self._outbox.ignore(file, photo.photo_id)
             logger.info("%s is a dream already, and is left alone.", make_printable(file.path))
         elif isinstance(photo, Photo):
             # AirDrop does not tell who sent it; a camera is the next best thing.
-            recipe, submitter = sending or (self._menu.recipe_of(photo.photo_id), photo.camera)
-            job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=settled.stages)
-            self._spool.add(job, photo.jpeg, file)
+            recipe, submitter = sending or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
+            job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
+            self._outbox.add(job, photo.jpeg, file)
         else:
-            note = self._spool.refuse(file, settled.photo_id, str(photo))
+            note = self._outbox.add_refusal(file, stable_file.photo_id, str(photo))
             logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, note)
-        self._delivery.call()
+        self._relay.notify()
 
 
-def _watch(
-    folders: Sequence[Folder],
+def _process_folders(
+    folders: Sequence[WatchedFolder],
     changed: threading.Event,
-    settling: Settling,
-    acceptance: _Acceptance,
+    stability_tracker: StabilityTracker,
+    outbox_writer: _OutboxWriter,
     stop: threading.Event,
 ) -> None:
     """Bring files from the folders through settling into the spool."""
-    done, underway = acceptance.seen(folders), dict[Path, Mark]()
+    done, underway = outbox_writer.load_processed_files(folders), dict[Path, FileVersion]()
     next_look = 0.0
     while not stop.is_set():
         if changed.is_set() or time.monotonic() >= next_look:
             changed.clear()  # before the look, so that what happens meanwhile asks for another
-            next_look = time.monotonic() + LOOK_EVERY
-            acceptance.clear(done)
+            next_look = time.monotonic() + FOLDER_SCAN_INTERVAL_SECONDS
+            outbox_writer.remove_processed_uploads(done)
             for folder in folders:
-                for path, mark in folder.files().items():
+                for path, mark in folder.list_files().items():
                     if path not in underway and done.get(path) != mark:
-                        settling.notice(File(path, mark))
-        settled = settling.poll(acceptance.room)
-        underway |= {one.file.path: one.file.mark for one in settled}
-        for file in acceptance.take(settled):
+                        stability_tracker.track(File(path, mark))
+        settled = stability_tracker.poll(outbox_writer.free_slots)
+        underway |= {one.file.path: one.file.version for one in settled}
+        for file in outbox_writer.write(settled):
             done[file.path] = underway.pop(file.path)
             changed.set()  # it may have changed while nobody looked at it
-        if len(settling) or underway:
-            stop.wait(TICK)
+        if len(stability_tracker) or underway:
+            stop.wait(STABILITY_POLL_INTERVAL_SECONDS)
         else:
-            changed.wait(IDLE_TICK)
+            changed.wait(IDLE_POLL_INTERVAL_SECONDS)

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.cli.options import out
-from artdream.cli.progress import bar
+from artdream.cli.options import console
+from artdream.cli.progress import show_progress_bar
 
 #: Refused files that are named one by one.
-TOLD = 20
+MAX_LISTED_REFUSALS = 20
 
 #: Artists that are listed; the table has all.
-SHOWN = 60
+MAX_LISTED_ARTISTS = 60
 
 dataset = typer.Typer(help="Paintings to learn from: select, fetch, organise, report.", no_args_is_help=True)
 
@@ -46,13 +46,13 @@ def select(
     breakdown.write_selection(target, lines)
     listed = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
     listed.columns[1].justify = "right"
-    for line in lines[:SHOWN]:
+    for line in lines[:MAX_LISTED_ARTISTS]:
         listed.add_row(line.artist, str(line.works), "yes" if line.keep else "no", line.note)
-    out.print(listed)
-    if len(lines) > SHOWN:
-        out.print(f"… and {len(lines) - SHOWN} more.")
+    console.print(listed)
+    if len(lines) > MAX_LISTED_ARTISTS:
+        console.print(f"… and {len(lines) - MAX_LISTED_ARTISTS} more.")
     kept = [line for line in lines if line.keep]
-    out.print(
+    console.print(
         f"{target}: {len(lines)} artists, of whom {len(kept)} with {sum(line.works for line in kept)} works are kept. "
         "Say yes or no in its column “keep”, and run this again whenever you like.",
         soft_wrap=True,
@@ -68,8 +68,10 @@ def fetch(
     """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
     from worker.training.dataset.download import download_dataset as download
 
-    path = download(name, target, on_retry=lambda why: out.print(f"It broke off ({why}), and goes on.", markup=False))
-    out.print(str(path), soft_wrap=True, markup=False)
+    path = download(
+        name, target, on_retry=lambda why: console.print(f"It broke off ({why}), and goes on.", markup=False)
+    )
+    console.print(str(path), soft_wrap=True, markup=False)
 
 
 @dataset.command()
@@ -104,16 +106,16 @@ def organise(
     keep = annotated.read_kept_artists(breakdown) if breakdown else None
     wanted = WorkFilter(tuple(style or ()), tuple(genre or ()), since, until)
     found = find_pictures(source, table, wanted, keep, read_artist_names(names) if names else None)
-    with bar("converting", out) as watch:
+    with show_progress_bar("converting", console) as watch:
         made = make(found, target, seed=seed, side=side or MAX_SHORT_SIDE, on_progress=watch)
-    for refused in made.rejected[:TOLD]:
-        out.print(f"{refused.path} {refused.reason}.", soft_wrap=True, markup=False)
-    if len(made.rejected) > TOLD:
-        out.print(f"… and {len(made.rejected) - TOLD} more.")
+    for refused in made.rejected[:MAX_LISTED_REFUSALS]:
+        console.print(f"{refused.path} {refused.reason}.", soft_wrap=True, markup=False)
+    if len(made.rejected) > MAX_LISTED_REFUSALS:
+        console.print(f"… and {len(made.rejected) - MAX_LISTED_REFUSALS} more.")
     entries = made.manifest.entries
     twice = len(found) - len(entries) - len(made.rejected)
     alike = len(entries) - len({entry.group for entry in entries})
-    out.print(
+    console.print(
         f"{target}: {len(entries)} paintings by {len({entry.artist for entry in entries})} artists, data set "
         f"{made.manifest.digest}. {len(made.rejected)} files were refused, {twice} "
         f"were there twice, {alike} are nearly the same as another and stay on its side.",
@@ -131,7 +133,7 @@ def report(
     import numpy as np
     from PIL import Image, ImageOps
 
-    from artdream.cli.contact_sheet import CELL, Cell, sheet
+    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
     from worker.training.dataset import PARTS, Dataset
 
     opened = Dataset.open(folder)
@@ -146,13 +148,13 @@ def report(
         own = [int(counts[part][index]) for part in PARTS]
         table.add_row(artist, *map(str, own), str(sum(own)))
     table.add_row("", *(str(counts[part].sum()) for part in PARTS), str(len(opened.paintings)), style="bold")
-    out.print(table)
+    console.print(table)
     if target is not None:
         cells = []
         for index, artist in enumerate(opened.artists):
             paintings = [one for one in opened.paintings if one.artist == index]
             with Image.open(paintings[len(paintings) // 2].path) as picture:
-                pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL, CELL)))
+                pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
             cells.append(Cell(artist, str(len(paintings)), pixels))
-        Image.fromarray(sheet(cells)).save(target)
-        out.print(str(target), soft_wrap=True, markup=False)
+        Image.fromarray(draw_contact_sheet(cells)).save(target)
+        console.print(str(target), soft_wrap=True, markup=False)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from artdream.cli.options import chosen_settings, out
+from artdream.cli.options import console, load_settings
 
 deploy = typer.Typer(help="Other machines: check.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def check(
     key: Annotated[Path | None, typer.Option("--key", help="A private key, instead of ARTDREAM_SSH_KEY.")] = None,
 ) -> None:
     """Say what a machine lacks to dream for this installation, one line each. Nothing on it is changed."""
-    from artdream.cli.remote_check import inspect  # paramiko takes half a second to import
+    from artdream.cli.remote_check import check_machine  # paramiko takes half a second to import
 
-    if not inspect(chosen_settings(ssh=host, ssh_key=key), out):
+    if not check_machine(load_settings(ssh=host, ssh_key=key), console):
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
-from artdream.stack.report import phones_told
+from artdream.stack.report import describe_phone_access
 from shared.broker.client import (
     BROKER_ACCESS_DENIED,
     BROKER_UNAVAILABLE,
@@ -33,13 +33,13 @@ from shared.storage.object_names import dream_name
 from shared.storage.store import Store
 
 #: Dreams, frames and photos of an evening with a thousand guests fit in this many bytes.
-ROOM = 2 * 1024**3
+MIN_FREE_DISK_BYTES = 2 * 1024**3
 
 #: Seconds that this clock may differ from the broker's: what is told in the events is told by either.
-SKEW = 2.0
+MAX_CLOCK_SKEW_SECONDS = 2.0
 
 
-def examine(settings: Settings, console: Console) -> bool:
+def run_checks(settings: Settings, console: Console) -> bool:
     """Run every check and print its line; True where all is well."""
     vain: set[str] = set()
     well = True
@@ -53,16 +53,16 @@ def examine(settings: Settings, console: Console) -> bool:
                 mark, finding = "✓", check(settings)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
                 mark, finding, well = "✗", explain_permanent_error(error) or str(error), False
-                vain |= _VAIN.get(name, set())
+                vain |= _DEPENDENT_CHECKS.get(name, set())
             console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
     return well
 
 
-def _python(_settings: Settings) -> str:
+def _check_python(_settings: Settings) -> str:
     return f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
-def _inbox(settings: Settings) -> str:
+def _check_inbox(settings: Settings) -> str:
     try:
         count = sum(1 for _ in settings.inbox.iterdir())
     except PermissionError:
@@ -76,7 +76,7 @@ def _inbox(settings: Settings) -> str:
     return f"{settings.inbox}, {count} entries"
 
 
-def _heic(_settings: Settings) -> str:
+def _check_heic(_settings: Settings) -> str:
     if find_spec("pillow_heif") is None:
         raise ArtDreamError("HEIC cannot be decoded: install `artdream[producer]`.")
     import pillow_heif
@@ -84,7 +84,7 @@ def _heic(_settings: Settings) -> str:
     return f"decoded by libheif {pillow_heif.libheif_version()}"
 
 
-def _ssh(settings: Settings) -> str:
+def _check_ssh(settings: Settings) -> str:
     from shared.ssh.connection import Account, log_in
 
     account = Account.parse(settings.ssh or "", settings.ssh_key, settings.ssh_known_hosts)
@@ -95,7 +95,7 @@ def _ssh(settings: Settings) -> str:
     return f"{account} is known and lets this machine in"
 
 
-def _broker(settings: Settings) -> str:
+def _check_broker(settings: Settings) -> str:
     require_broker_access(settings)
     client = connect(settings.broker)
     client.ping()
@@ -105,7 +105,7 @@ def _broker(settings: Settings) -> str:
     return "answers, evicts nothing, keeps an append-only file"
 
 
-def _lanes(settings: Settings) -> str:
+def _check_lanes(settings: Settings) -> str:
     if counts := read_rejection_counts(connect(settings.broker)):
         raise ArtDreamError(
             f"What was no job was turned away: {format_rejection_counts(counts)}. Does something else write to this "
@@ -115,13 +115,13 @@ def _lanes(settings: Settings) -> str:
     return "nothing was turned away"
 
 
-def _clock(settings: Settings) -> str:
+def _check_clock(settings: Settings) -> str:
     client = connect(settings.broker)
     client.ping()  # so that what is timed is not the connecting
     before = time.time()
     seconds, microseconds = client.time()
     ahead = (before + time.time()) / 2 - (seconds + microseconds / 1e6)
-    if abs(ahead) > SKEW:
+    if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
         side = "ahead of" if ahead > 0 else "behind"
         raise ArtDreamError(
             f"This machine's clock is {abs(ahead):.1f} s {side} the broker's: let both follow network time (NTP)."
@@ -129,19 +129,19 @@ def _clock(settings: Settings) -> str:
     return f"agrees with the broker's within {abs(ahead) * 1000:.0f} ms"
 
 
-def _store(settings: Settings) -> str:
+def _check_store(settings: Settings) -> str:
     store, name, probe = Store(settings.store), dream_name(f"doctor-{uuid.uuid4().hex}"), b"artdream doctor"
     store.put(name, probe)
     try:
         if store.get(name) != probe:
             raise ArtDreamError(f"The store {store.url} gave back other bytes than were written.")
-        links = _links(store, name, probe)
+        links = _check_links(store, name, probe)
     finally:
         store.delete(name)
     return f"{store.url} can be written and read; {links}"
 
 
-def _links(store: Store, name: str, probe: bytes) -> str:
+def _check_links(store: Store, name: str, probe: bytes) -> str:
     if (link := store.presign_url(name, seconds=60)) is None:
         return "this kind of store has no links"
     try:
@@ -156,14 +156,14 @@ def _links(store: Store, name: str, probe: bytes) -> str:
     return "its links open"
 
 
-def _worker(settings: Settings) -> str:
+def _check_worker(settings: Settings) -> str:
     workers = [p for p in HeartbeatRegistry(connect(settings.broker)).list_heartbeats() if p.part == Component.WORKER]
     if not workers:
         raise ArtDreamError("No worker is present: start one with `artdream worker`.")
     return ", ".join(f"{worker.name} is {worker.state}" for worker in workers)
 
 
-def _network(settings: Settings) -> str:
+def _check_network(settings: Settings) -> str:
     if find_spec("tensorflow") is None:
         return "no TensorFlow here: this machine sends and shows, others dream"
     from worker.networks.catalogue import ARTIST_PREFIX, list_networks
@@ -180,28 +180,30 @@ def _network(settings: Settings) -> str:
     return f"{', '.join(wanted)}, of the recipe “{settings.recipe}”: weights are here"
 
 
-def _disk(settings: Settings) -> str:
+def _check_disk(settings: Settings) -> str:
     place = settings.data if settings.data.exists() else settings.data.absolute().parent
     free = shutil.disk_usage(place).free
-    if free < ROOM:
-        raise ArtDreamError(f"{place} has {free / 1e9:.1f} GB left: an evening wants {ROOM / 1e9:.0f} GB.")
+    if free < MIN_FREE_DISK_BYTES:
+        raise ArtDreamError(
+            f"{place} has {free / 1e9:.1f} GB left: an evening wants {MIN_FREE_DISK_BYTES / 1e9:.0f} GB."
+        )
     return f"{free / 1e9:.0f} GB free at {place}"
 
 
 _CHECKS: dict[str, Callable[[Settings], str]] = {
-    "python": _python,
-    "inbox": _inbox,
-    "heic": _heic,
-    "ssh": _ssh,
-    "broker": _broker,
-    "lanes": _lanes,
-    "clock": _clock,
-    "store": _store,
-    "worker": _worker,
-    "network": _network,
-    "phones": phones_told,
-    "disk": _disk,
+    "python": _check_python,
+    "inbox": _check_inbox,
+    "heic": _check_heic,
+    "ssh": _check_ssh,
+    "broker": _check_broker,
+    "lanes": _check_lanes,
+    "clock": _check_clock,
+    "store": _check_store,
+    "worker": _check_worker,
+    "network": _check_network,
+    "phones": describe_phone_access,
+    "disk": _check_disk,
 }
 
 #: The checks that would only say the same again after one that failed.
-_VAIN = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}
+_DEPENDENT_CHECKS = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from artdream.cli.contact_sheet import Cell, sheet
+from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, build_painter_recipe, load_recipe
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.dreaming.engine import Engine
 
 #: Painters whose hands are shown beside what two networks see: one from each corner of the map.
-COMPARED = (
+COMPARED_PAINTERS = (
     "Vincent van Gogh",
     "Pablo Picasso",
     "Rembrandt",
@@ -38,39 +38,45 @@ COMPARED = (
 )
 
 
-def dream_file(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
+def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
     """Dream the photo at source into a JPEG at target. Raises ArtDreamError where either file cannot be used."""
     _require_jpeg(target)
-    photo = _photo(source)
-    engine = _engine(settings)
-    with _progress(console) as progress:
+    photo = _load_photo(source)
+    engine = _create_engine(settings)
+    with _show_progress(console) as progress:
         bar = progress.add_task(recipe.title, total=1.0)
-        dreamt = engine.dream(photo, recipe, seed=seed, on_frame=_advancing(progress, bar))
-    _write(target, dreamt.pixels)
-    _tell(target, dreamt.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
+        dreamt = engine.dream(photo, recipe, seed=seed, on_frame=_make_frame_callback(progress, bar))
+    _write_jpeg(target, dreamt.pixels)
+    _print_result(target, dreamt.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
     for verdict in dreamt.class_probabilities[:1]:
         console.print(f"{verdict.name}: {verdict.photo:.1%} → {verdict.dream:.1%}", markup=False)
 
 
-def sheet_file(
-    source: Path, target: Path, names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
+def render_contact_sheet(
+    source: Path,
+    target: Path,
+    recipe_names: Sequence[str],
+    canvas: int,
+    seed: int,
+    settings: Settings,
+    console: Console,
 ) -> None:
     """Dream the photo at source with recipes, side by side. Raises ArtDreamError where a file cannot be used."""
     _require_jpeg(target)
-    pixels = sheet(cells_of(_photo(source), names, canvas, seed, settings, console))
-    _write(target, pixels)
-    _tell(target, pixels, f"{len(names)} recipes, seed {seed}", console)
+    pixels = draw_contact_sheet(render_cells(_load_photo(source), recipe_names, canvas, seed, settings, console))
+    _write_jpeg(target, pixels)
+    _print_result(target, pixels, f"{len(recipe_names)} recipes, seed {seed}", console)
 
 
-def cells_of(
-    photo: NDArray[np.uint8], names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
+def render_cells(
+    photo: NDArray[np.uint8], recipe_names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
 ) -> list[Cell]:
     """Dream a photo in recipes. Returns the photo, its dreams, and last the recipes whose weights are not here."""
-    engine = _engine(settings)
+    engine = _create_engine(settings)
     cells = [Cell("The photo", "", photo)]
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=len(names))
-        for name in names:
+    with _show_progress(console) as progress:
+        bar = progress.add_task("", total=len(recipe_names))
+        for name in recipe_names:
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
             progress.update(bar, description=recipe.title)
             try:
@@ -83,7 +89,7 @@ def cells_of(
     return sorted(cells, key=lambda cell: cell.pixels is None)
 
 
-def compare_file(
+def render_comparison(
     source: Path,
     target: Path,
     networks: tuple[str, str],
@@ -97,23 +103,27 @@ def compare_file(
     Raises ArtDreamError where a file cannot be used, and for a layer that either network lacks.
     """
     _require_jpeg(target)
-    photo, engine = _photo(source), _engine(settings)
-    plans = [(Cell(network, layer, None), _whole_layer(network, layer)) for layer in layers for network in networks]
-    plans += [(Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED]
+    photo, engine = _load_photo(source), _create_engine(settings)
+    plans = [
+        (Cell(network, layer, None), _build_layer_recipe(network, layer)) for layer in layers for network in networks
+    ]
+    plans += [
+        (Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED_PAINTERS
+    ]
     cells = [Cell("The photo", "", photo)] * len(networks)
-    with _progress(console) as progress:
+    with _show_progress(console) as progress:
         bar = progress.add_task("", total=len(plans))
         for cell, recipe in plans:
             progress.update(bar, description=f"{cell.title}, {cell.note}")
             recipe = recipe.model_copy(update={"canvas": canvas})
             cells.append(cell._replace(pixels=engine.dream(photo, recipe, seed=0).pixels))
             progress.advance(bar)
-    pixels = sheet(cells, columns=4)
-    _write(target, pixels)
-    _tell(target, pixels, f"{networks[0]} and {networks[1]}", console)
+    pixels = draw_contact_sheet(cells, columns=4)
+    _write_jpeg(target, pixels)
+    _print_result(target, pixels, f"{networks[0]} and {networks[1]}", console)
 
 
-def look_file(
+def render_feature_visualization(
     target: Path,
     objective: dict[str, Any],
     network: str,
@@ -130,23 +140,23 @@ def look_file(
         {"name": "look", "version": 1, "title": "Look", "description": "A look into a network.", "start": "noise"}
         | {"network": network, "canvas": canvas, "objective": [objective], "ascent": ascent}
     )
-    engine = _engine(settings)
-    with _progress(console) as progress:
+    engine = _create_engine(settings)
+    with _show_progress(console) as progress:
         bar = progress.add_task(network, total=1.0)
         blank = np.zeros((canvas, canvas, 3), np.uint8)
-        dreamt = engine.dream(blank, recipe, seed=seed, on_frame=_advancing(progress, bar))
-    _write(target, dreamt.pixels)
-    _tell(target, dreamt.pixels, f"network {network}, seed {seed}", console)
+        dreamt = engine.dream(blank, recipe, seed=seed, on_frame=_make_frame_callback(progress, bar))
+    _write_jpeg(target, dreamt.pixels)
+    _print_result(target, dreamt.pixels, f"network {network}, seed {seed}", console)
 
 
-def _whole_layer(network: str, layer: str) -> Recipe:
+def _build_layer_recipe(network: str, layer: str) -> Recipe:
     return Recipe.model_validate(
         {"name": "compared", "version": 1, "title": layer, "description": "A whole layer.", "network": network}
         | {"objective": [{"kind": "layers", "layers": {layer: 1.0}}], "ascent": {"octaves": 6}}
     )
 
 
-def _engine(settings: Settings) -> Engine:
+def _create_engine(settings: Settings) -> Engine:
     with quiet_import():
         from worker.dreaming.engine import Engine
 
@@ -155,7 +165,7 @@ def _engine(settings: Settings) -> Engine:
     return Engine.from_settings(settings, store)
 
 
-def _photo(source: Path) -> NDArray[np.uint8]:
+def _load_photo(source: Path) -> NDArray[np.uint8]:
     try:
         return np.asarray(Image.open(io.BytesIO(convert(source.read_bytes()).jpeg)))
     except OSError as error:
@@ -171,7 +181,7 @@ def _require_jpeg(target: Path) -> None:
         raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
 
 
-def _write(target: Path, pixels: NDArray[np.uint8]) -> None:
+def _write_jpeg(target: Path, pixels: NDArray[np.uint8]) -> None:
     from worker.jobs.frames import encode_jpeg
 
     try:
@@ -180,17 +190,17 @@ def _write(target: Path, pixels: NDArray[np.uint8]) -> None:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
 
 
-def _tell(target: Path, pixels: NDArray[np.uint8], made: str, console: Console) -> None:
+def _print_result(target: Path, pixels: NDArray[np.uint8], description: str, console: Console) -> None:
     height, width = pixels.shape[:2]
-    console.print(f"{target}: {width}×{height}, {made}.", soft_wrap=True, markup=False)
+    console.print(f"{target}: {width}×{height}, {description}.", soft_wrap=True, markup=False)
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
+def _show_progress(console: Console) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
 
 
-def _advancing(progress: Progress, bar: TaskID) -> Any:
-    return lambda frame: progress.update(bar, completed=frame.fraction)
+def _make_frame_callback(progress: Progress, task: TaskID) -> Any:
+    return lambda frame: progress.update(task, completed=frame.fraction)

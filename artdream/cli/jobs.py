@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.cli.options import DataOption, chosen_settings, group, out, reached_settings
+from artdream.cli.options import DataOption, console, create_command_group, load_settings, load_settings_with_broker
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import State
@@ -17,7 +17,7 @@ from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import ENV_PREFIX
 from shared.storage.store import Store
 
-jobs = group("The jobs: list, show, cancel, retry, link.")
+jobs = create_command_group("The jobs: list, show, cancel, retry, link.")
 
 JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
 JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB…")]
@@ -37,7 +37,7 @@ def list_jobs(
     data: DataOption = None,
 ) -> None:
     """List the jobs, newest first."""
-    with reached_settings(data=data) as settings:
+    with load_settings_with_broker(data=data) as settings:
         entries = [one for one in JobTable(connect(settings.broker)).iter_records() if not state or one.state in state]
     table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
     for entry in sorted(entries, key=lambda entry: entry.state_since, reverse=True)[:limit]:
@@ -45,27 +45,27 @@ def list_jobs(
         row = (
             job.id[:12],
             entry.state,
-            _clock(entry.state_since),
+            _format_time(entry.state_since),
             job.lane,
             job.recipe.name,
             str(job.seed),
             job.photo_id[:8],
         )
         table.add_row(*row, entry.reason)
-    out.print(table)
+    console.print(table)
     if len(entries) > limit:
-        out.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
+        console.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
 
 
 @jobs.command("show")
 def show_job(job: JobArgument, data: DataOption = None) -> None:
     """Show what is known of a job."""
-    with reached_settings(data=data) as settings:
-        entry = _find(JobTable(connect(settings.broker)), job)
+    with load_settings_with_broker(data=data) as settings:
+        entry = _find_entry(JobTable(connect(settings.broker)), job)
     found, recipe = entry.job, entry.job.recipe
     facts = {
         "job": found.id,
-        "state": f"{entry.state} since {_clock(entry.state_since)}",
+        "state": f"{entry.state} since {_format_time(entry.state_since)}",
         "reason": entry.reason,
         "photo": found.photo_id,
         "recipe": f"{recipe.name}, version {recipe.version}, {recipe.canvas} px, {recipe.network}",
@@ -75,34 +75,34 @@ def show_job(job: JobArgument, data: DataOption = None) -> None:
     }
     for name, fact in facts.items():
         if fact:
-            out.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
+            console.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
 
 
 @jobs.command("cancel")
 def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Call jobs off, whether they wait or are being dreamt. No other job notices."""
-    with reached_settings(data=data) as settings:
+    with load_settings_with_broker(data=data) as settings:
         table = JobTable(connect(settings.broker))
         for prefix in jobs:
-            entry = _find(table, prefix)
+            entry = _find_entry(table, prefix)
             if not table.cancel(entry.job.id):
                 raise ArtDreamError(f"Job {entry.job.id[:12]} has ended already: it is {entry.state}.")
-            out.print(f"Job {entry.job.id[:12]} is cancelled.")
+            console.print(f"Job {entry.job.id[:12]} is cancelled.")
 
 
 @jobs.command("retry")
 def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Take up jobs again that failed or were cancelled."""
-    with reached_settings(data=data) as settings:
+    with load_settings_with_broker(data=data) as settings:
         client, store, app = connect(settings.broker), Store(settings.store), create_celery_app(settings)
         table = JobTable(
             client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
         )
         for prefix in jobs:
-            entry = _find(table, prefix)
+            entry = _find_entry(table, prefix)
             if not submit(app, table, entry.job):
                 raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
-            out.print(f"Job {entry.job.id[:12]} is in its lane again.")
+            console.print(f"Job {entry.job.id[:12]} is in its lane again.")
 
 
 @jobs.command("link")
@@ -113,24 +113,24 @@ def link_job(
     """Print a link that takes a dream home; the way to renew one that has expired."""
     from display.pages.share_links import ShareLinks
 
-    settings = chosen_settings(data=data)
+    settings = load_settings(data=data)
     links = ShareLinks(settings)
     if old := links.parse_token(job.rpartition("/")[2]):
         job_id = old.job_id
     elif re.fullmatch("[0-9a-f]{32}", job):  # the broker may have forgotten it; the store has not
         job_id = job
     else:
-        job_id = _find(JobTable(connect(settings.broker)), job).job.id
+        job_id = _find_entry(JobTable(connect(settings.broker)), job).job.id
     url = links.make_url(job_id)
     if url is None:
         raise ArtDreamError(
             f"Phones cannot reach {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0, or {ENV_PREFIX}PUBLIC_URL to where "
             "they can."
         )
-    out.print(url, soft_wrap=True, markup=False)
+    console.print(url, soft_wrap=True, markup=False)
 
 
-def _find(table: JobTable, prefix: str) -> JobRecord:
+def _find_entry(table: JobTable, prefix: str) -> JobRecord:
     """Return the one job whose id begins so. Raises ArtDreamError where there is none, or more than one."""
     found = [entry for entry in table.iter_records() if entry.job.id.startswith(prefix.lower())] if prefix else []
     if len(found) != 1:
@@ -139,5 +139,5 @@ def _find(table: JobTable, prefix: str) -> JobRecord:
     return found[0]
 
 
-def _clock(at: float) -> str:
-    return time.strftime("%a %H:%M:%S", time.localtime(at))
+def _format_time(timestamp: float) -> str:
+    return time.strftime("%a %H:%M:%S", time.localtime(timestamp))

@@ -22,10 +22,10 @@ from artdream.cli.options import (
     PortOption,
     RecipeOption,
     SeedOption,
-    chosen_settings,
-    known_canvas,
-    out,
-    reached_settings,
+    console,
+    load_settings,
+    load_settings_with_broker,
+    validate_canvas_side,
 )
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
@@ -48,16 +48,16 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
-        out.print(f"artdream {version('artdream')}", highlight=False)
+def _print_version(requested: bool) -> None:
+    if requested:
+        console.print(f"artdream {version('artdream')}", highlight=False)
         raise typer.Exit
 
 
 @app.callback()
 def artdream(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Tell the version.")
     ] = False,
 ) -> None:
     """Photograph something, and seconds later the wall shows it dreaming."""
@@ -80,14 +80,14 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Drop the sample photo into the inbox once warm.")] = False,
 ) -> None:
     """Run everything on this machine: broker, worker, producer and display. Ctrl-C drains and stops it."""
-    from artdream.stack.report import Report
-    from artdream.stack.supervisor import Stack
+    from artdream.stack.report import ConsoleReport
+    from artdream.stack.supervisor import Supervisor
 
-    settings = chosen_settings(inbox=inbox, data=data, port=port, recipe=recipe)
+    settings = load_settings(inbox=inbox, data=data, port=port, recipe=recipe)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
         settings.inbox.mkdir()
     _require_inbox(settings)
-    Stack(settings, workers=workers, demo=demo, report=Report(out)).run()
+    Supervisor(settings, workers=workers, demo=demo, report=ConsoleReport(console)).run()
 
 
 @app.command()
@@ -102,7 +102,7 @@ def watch(
     """Watch folders and send every photo that appears in them. They are only read."""
     from producer.watch import run
 
-    settings = chosen_settings(inbox=inbox, data=data, recipe=recipe)
+    settings = load_settings(inbox=inbox, data=data, recipe=recipe)
     if not folders:
         _require_inbox(settings)
     stop = threading.Event()
@@ -133,8 +133,8 @@ def send(
         load_recipe(name)
     if target is not None and not wait:
         raise ArtDreamError("--out collects what was waited for: add --wait, or `artdream collect` it later.")
-    with reached_settings(data=data) as settings:
-        send_batch(paths, recipe or (), settings, out, seed=seed, lane=lane, wait=wait, out=target)
+    with load_settings_with_broker(data=data) as settings:
+        send_batch(paths, recipe or (), settings, console, seed=seed, lane=lane, wait=wait, output_folder=target)
 
 
 @app.command()
@@ -147,8 +147,8 @@ def collect(
     """Collect the dreams of a batch that was sent from this data folder."""
     from artdream.cli.send import collect_batch
 
-    with reached_settings(data=data) as settings:
-        collect_batch(batch, settings, out, wait=wait, out=target)
+    with load_settings_with_broker(data=data) as settings:
+        collect_batch(batch, settings, console, wait=wait, output_folder=target)
 
 
 @app.command()
@@ -161,7 +161,7 @@ def worker(
     recipe: RecipeOption = None,
 ) -> None:
     """Dream what waits in the lanes."""
-    settings = chosen_settings(data=data, recipe=recipe)
+    settings = load_settings(data=data, recipe=recipe)
     configure_logging(settings, "worker")
     with open_checked_broker_tunnel(settings) as settings, enable_multiprocess_metrics(settings):
         from worker.app import run
@@ -178,7 +178,7 @@ def display(data: DataOption = None, port: PortOption = None) -> None:
     """Show the wall in a browser."""
     from display.server import serve
 
-    settings = chosen_settings(data=data, port=port)
+    settings = load_settings(data=data, port=port)
     configure_logging(settings, "display")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.display_metrics_port):
         serve(settings)
@@ -197,13 +197,13 @@ def dream(
     ] = None,
 ) -> None:
     """Dream one photo here and now, with no broker at all."""
-    from artdream.cli.dream import dream_file
+    from artdream.cli.dream import render_dream
 
-    settings = chosen_settings(recipe=recipe)
+    settings = load_settings(recipe=recipe)
     chosen = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
     if canvas is not None:
-        chosen = chosen.model_copy(update={"canvas": known_canvas(canvas)})
-    dream_file(source, target, chosen, seed, settings, out)
+        chosen = chosen.model_copy(update={"canvas": validate_canvas_side(canvas)})
+    render_dream(source, target, chosen, seed, settings, console)
 
 
 @app.command()
@@ -220,7 +220,7 @@ def look(
     seed: SeedOption = 0,
 ) -> None:
     """Look into a network: paint from noise what makes a layer, a channel or a class fire."""
-    from artdream.cli.dream import look_file
+    from artdream.cli.dream import render_feature_visualization
 
     if (layer is None) == (class_name is None) or (channel is not None and layer is None):
         raise ArtDreamError("Say what to look at: either --layer, with or without --channel, or --class.")
@@ -230,7 +230,9 @@ def look(
         objective = {"kind": "channels", "layer": layer, "channels": [channel]}
     else:
         objective = {"kind": "layers", "layers": {layer: 1.0}}
-    look_file(target, objective, network, known_canvas(canvas), steps, seed, chosen_settings(), out)
+    render_feature_visualization(
+        target, objective, network, validate_canvas_side(canvas), steps, seed, load_settings(), console
+    )
 
 
 @app.command()
@@ -243,10 +245,12 @@ def compare(
     canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
 ) -> None:
     """Dream one photo through the same layers of two networks, and as eight painters."""
-    from artdream.cli.dream import compare_file
+    from artdream.cli.dream import render_comparison
 
     layers = layer or ["block5", "block8", "block10", "block12", "head"]
-    compare_file(source, target, (network, against), layers, known_canvas(canvas), chosen_settings(), out)
+    render_comparison(
+        source, target, (network, against), layers, validate_canvas_side(canvas), load_settings(), console
+    )
 
 
 app.command()(train)
@@ -258,18 +262,18 @@ app.command()(rebuild)
 @app.command()
 def status(data: DataOption = None) -> None:
     """Say what is running, what waits, and what went wrong lately."""
-    from artdream.cli.status import show
+    from artdream.cli.status import print_status
 
-    with reached_settings(data=data) as settings:
-        show(settings, out)
+    with load_settings_with_broker(data=data) as settings:
+        print_status(settings, console)
 
 
 @app.command()
 def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
     """Check this machine and installation, one line each, with what to do."""
-    from artdream.cli.doctor import examine
+    from artdream.cli.doctor import run_checks
 
-    if not examine(chosen_settings(inbox=inbox, data=data), out):
+    if not run_checks(load_settings(inbox=inbox, data=data), console):
         raise typer.Exit(1)
 
 
@@ -278,9 +282,9 @@ def main() -> None:
     try:
         app()
     except ArtDreamError as error:
-        _end(str(error))
+        _exit_with_error(str(error))
     except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-        _end(
+        _exit_with_error(
             explain_permanent_error(error)
             or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
         )
@@ -291,9 +295,9 @@ def _require_inbox(settings: Settings) -> None:
         raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")
 
 
-def _end(sentence: str) -> None:
+def _exit_with_error(message: str) -> None:
     if is_json_logging():
-        logging.getLogger("artdream").error("%s", sentence)
+        logging.getLogger("artdream").error("%s", message)
     else:
-        Console(stderr=True, highlight=False).print(f"artdream: {sentence}", soft_wrap=True, markup=False)
+        Console(stderr=True, highlight=False).print(f"artdream: {message}", soft_wrap=True, markup=False)
     sys.exit(1)

@@ -15,15 +15,15 @@ from worker.networks.catalogue import ARTIST_PREFIX
 
 
 @dataclass(frozen=True)
-class Home:
+class NetworkOutput:
     """A place for files that belong together."""
 
     #: `artist/<name>`.
     name: str
-    _place: Store | Path
+    _destination: Store | Path
 
     @classmethod
-    def of(cls, target: str, settings: Settings) -> Self:
+    def from_target(cls, target: str, settings: Settings) -> Self:
         """Return the home that a command line means. Raises ArtDreamError for a name that no network can have."""
         if not target.startswith(ARTIST_PREFIX):
             folder = Path(target).expanduser()
@@ -34,36 +34,36 @@ class Home:
 
     def require_writable(self) -> None:
         """Find out before hours are spent. Raises ArtDreamError where nothing can be put here."""
-        if isinstance(self._place, Path):
+        if isinstance(self._destination, Path):
             try:
-                self._place.mkdir(parents=True, exist_ok=True)
+                self._destination.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ArtDreamError(f"The folder {self._place} cannot be made: {error.strerror}.") from error
-            if not os.access(self._place, os.W_OK):
-                raise ArtDreamError(f"The folder {self._place} may not be written: name another with --out.")
+                raise ArtDreamError(f"The folder {self._destination} cannot be made: {error.strerror}.") from error
+            if not os.access(self._destination, os.W_OK):
+                raise ArtDreamError(f"The folder {self._destination} may not be written: name another with --out.")
         else:
-            self._place.list_objects(NETWORKS_PREFIX)
+            self._destination.list_objects(NETWORKS_PREFIX)
 
-    def put(self, files: dict[str, bytes]) -> None:
+    def write(self, files: dict[str, bytes]) -> None:
         """Put files there by their names. Raises ArtDreamError where that fails."""
         for name, content in files.items():
-            if isinstance(self._place, Store):
-                self._place.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST_PREFIX)}/{name}", content)
+            if isinstance(self._destination, Store):
+                self._destination.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST_PREFIX)}/{name}", content)
                 continue
             try:
-                (self._place / name).write_bytes(content)
+                (self._destination / name).write_bytes(content)
             except OSError as error:
-                raise ArtDreamError(f"{self._place / name} cannot be written: {error.strerror}.") from error
+                raise ArtDreamError(f"{self._destination / name} cannot be written: {error.strerror}.") from error
 
-    def picture(self, file: Path) -> str:
+    def find_reference_name(self, path: Path) -> str:
         """Return the object name of a painting that the installation owns as `references/<artist>/<file>`; else ""."""
-        name = reference_name(file.parent.name, file.name)
-        return name if name in self._owned else ""
+        name = reference_name(path.parent.name, path.name)
+        return name if name in self._reference_names else ""
 
     @cached_property
-    def _owned(self) -> frozenset[str]:
-        entries = self._place.list_objects(REFERENCES_PREFIX) if isinstance(self._place, Store) else ()
+    def _reference_names(self) -> frozenset[str]:
+        entries = self._destination.list_objects(REFERENCES_PREFIX) if isinstance(self._destination, Store) else ()
         return frozenset(entry.name for entry in entries)
 
     def __str__(self) -> str:
-        return self.name if isinstance(self._place, Store) else str(self._place)
+        return self.name if isinstance(self._destination, Store) else str(self._destination)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from artdream.cli.options import DataOption, chosen_settings, group, out
+from artdream.cli.options import DataOption, console, create_command_group, load_settings
 from shared.settings import Settings
 from shared.storage.store import Store
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from worker.networks import Networks
 
 #: Classes that are named where not all are asked for.
-FEW = 5
+MAX_LISTED_CLASSES = 5
 
 MEGABYTE = 1e6
 
-networks = group("The networks that dream: list, show, fetch.")
+networks = create_command_group("The networks that dream: list, show, fetch.")
 
 
 @networks.callback()
@@ -34,7 +34,7 @@ def list_networks(data: DataOption = None) -> None:
     """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
     table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    for known in networks_of(chosen_settings(data=data)).list_all():
+    for known in open_networks(load_settings(data=data)).list_all():
         table.add_row(
             known.name,
             known.source,
@@ -44,8 +44,8 @@ def list_networks(data: DataOption = None) -> None:
             str(known.classes),
             "yes" if known.is_available else "no",
         )
-    out.print(table)
-    out.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
+    console.print(table)
+    console.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
 
 
 @networks.command("show")
@@ -55,33 +55,33 @@ def show_network(
     data: DataOption = None,
 ) -> None:
     """Show the layers of a network that a recipe may name, with channels and stride, and its classes."""
-    network = networks_of(chosen_settings(data=data)).load(name)
+    network = open_networks(load_settings(data=data)).load(name)
     table = Table("Layer", "Channels", "Stride", box=None, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
     strides = network.strides()
     for layer in network.layers:
         table.add_row(layer, str(network.channel_count(layer)), f"{strides[layer]} px" if layer in strides else "")
-    out.print(table)
+    console.print(table)
     count = len(network.classes)
-    told = network.classes if classes else network.classes[:FEW]
-    more = f", … {count - FEW} more (--classes)" if len(told) < count else ""
+    told = network.classes if classes else network.classes[:MAX_LISTED_CLASSES]
+    more = f", … {count - MAX_LISTED_CLASSES} more (--classes)" if len(told) < count else ""
     lines = [
         f"{name}: {len(network.layers)} layers, sha256 {network.digest[:12]}…, computes in {network.precision}.",
         f"{count} classes: {', '.join(told)}{more}." if count else "It tells no classes apart.",
     ]
     for line in lines:
-        out.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 @networks.command("fetch")
 def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
     """Fetch the weights of a network, once."""
-    path = networks_of(chosen_settings()).download_weights(name)
-    out.print(f"The weights of {name} are here: {path}", soft_wrap=True, markup=False)
+    path = open_networks(load_settings()).download_weights(name)
+    console.print(f"The weights of {name} are here: {path}", soft_wrap=True, markup=False)
 
 
-def networks_of(settings: Settings) -> Networks:
+def open_networks(settings: Settings) -> Networks:
     """Return the networks of an installation; where there is none, those that came with ArtDream."""
     from worker.networks import Networks
 

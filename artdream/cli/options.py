@@ -13,7 +13,7 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 
-out = Console(highlight=False)
+console = Console(highlight=False)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
@@ -27,26 +27,26 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the d
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
 
 
-def chosen_settings(**chosen: object) -> Settings:
+def load_settings(**overrides: object) -> Settings:
     """Read the settings, what the command line chose before all else. Raises ArtDreamError for a faulty one."""
-    settings = Settings.read(**chosen)
+    settings = Settings.read(**overrides)
     for name in settings.recipes:
         load_recipe(name)  # an unknown recipe is told now, not at the first photo
     return settings
 
 
-def reached_settings(**chosen: object) -> AbstractContextManager[Settings]:
+def load_settings_with_broker(**overrides: object) -> AbstractContextManager[Settings]:
     """Enter a context in which the broker can be reached, through SSH where the settings say so."""
-    return open_broker_tunnel(chosen_settings(**chosen))
+    return open_broker_tunnel(load_settings(**overrides))
 
 
-def known_canvas(side: int) -> int:
+def validate_canvas_side(side: int) -> int:
     """Return a long side that there is a canvas of. Raises ArtDreamError for any other."""
     if side not in LONG_SIDES:
         raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
     return side
 
 
-def group(help: str) -> typer.Typer:
+def create_command_group(help: str) -> typer.Typer:
     """Return an empty group of commands that lists when it is called by itself."""
     return typer.Typer(help=help, invoke_without_command=True)

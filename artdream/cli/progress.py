@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Progress]:
+def show_progress_bars(console: Console) -> Iterator[Progress]:
     """Enter a context with bars, which leave nothing behind."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -16,8 +16,8 @@ def progress(console: Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def bar(what: str, console: Console) -> Iterator[Callable[[float], None]]:
+def show_progress_bar(description: str, console: Console) -> Iterator[Callable[[float], None]]:
     """Enter a context with one bar, and what is to be told the share that is done."""
-    with progress(console) as bars:
-        task = bars.add_task(what, total=1.0)
+    with show_progress_bars(console) as bars:
+        task = bars.add_task(description, total=1.0)
         yield lambda share: bars.update(task, completed=share)

@@ -4,7 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from artdream.cli.options import DataOption, out, reached_settings
+from artdream.cli.options import DataOption, console, load_settings_with_broker
 from shared.broker.client import connect
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
@@ -15,7 +15,7 @@ from shared.storage.sidecar import Visibility, read_sidecar
 from shared.storage.store import Store
 
 #: Objects that are read at once; a store far away answers each after tens of milliseconds.
-AT_ONCE = 16
+READER_THREADS = 16
 
 
 def rebuild(data: DataOption = None) -> None:
@@ -24,14 +24,14 @@ def rebuild(data: DataOption = None) -> None:
     May be repeated, and while everything runs: what the broker knows already stays as it is. Jobs are taken up again
     from the ledger of this machine; a producer that runs does so by itself.
     """
-    with reached_settings(data=data) as settings:
-        counts = remembered(settings)
-        counts["unfinished jobs"] = _recalled(settings)
+    with load_settings_with_broker(data=data) as settings:
+        counts = restore_from_store(settings)
+        counts["unfinished jobs"] = _resubmit_lost_jobs(settings)
     told = ", ".join(f"{what} {count}" for what, count in counts.items())
-    out.print(f"What the broker did not know: {told}.", soft_wrap=True)
+    console.print(f"What the broker did not know: {told}.", soft_wrap=True)
 
 
-def remembered(settings: Settings) -> Counter[str]:
+def restore_from_store(settings: Settings) -> Counter[str]:
     """Enter what the store knows into the job table, and count it. Raises StoreError and RedisError."""
     client, store = connect(settings.broker), Store(settings.store)
     table = JobTable(client)
@@ -40,8 +40,8 @@ def remembered(settings: Settings) -> Counter[str]:
     for entry in store.list_objects(TOMBSTONES_PREFIX):  # first: whatever else is left of them
         counts["deletions"] += table.restore_deleted(entry.name.removeprefix(TOMBSTONES_PREFIX))
     names = (entry.name for entry in store.list_objects(DREAMS_PREFIX))
-    jobs = (job_id for name in names if name == sidecar_name(job_id := _job_id(name)))
-    with ThreadPoolExecutor(AT_ONCE) as readers:
+    jobs = (job_id for name in names if name == sidecar_name(job_id := _parse_job_id(name)))
+    with ThreadPoolExecutor(READER_THREADS) as readers:
         for sidecar in filter(None, readers.map(partial(read_sidecar, store), jobs)):
             job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
             hidden = sidecar.standing is not Visibility.SHOWN
@@ -50,12 +50,12 @@ def remembered(settings: Settings) -> Counter[str]:
     return counts
 
 
-def _job_id(name: str) -> str:
-    return name.removeprefix(DREAMS_PREFIX).partition("/")[0]
+def _parse_job_id(object_name: str) -> str:
+    return object_name.removeprefix(DREAMS_PREFIX).partition("/")[0]
 
 
-def _recalled(settings: Settings) -> int:
-    from producer.outbox.submission import Intake
+def _resubmit_lost_jobs(settings: Settings) -> int:
+    from producer.outbox.submission import SubmissionClient
 
-    with Intake(settings) as intake:
-        return intake.recall()
+    with SubmissionClient(settings) as intake:
+        return intake.resubmit_lost_jobs()

@@ -6,8 +6,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from artdream.cli.networks import networks_of
-from artdream.cli.options import RecipeOption, SeedOption, chosen_settings, group, known_canvas, out
+from artdream.cli.networks import open_networks
+from artdream.cli.options import (
+    RecipeOption,
+    SeedOption,
+    console,
+    create_command_group,
+    load_settings,
+    validate_canvas_side,
+)
 from shared.errors import ArtDreamError
 from shared.recipe.painters import (
     BUNDLED_NETWORK,
@@ -19,7 +26,7 @@ from shared.recipe.painters import (
 )
 from shared.recipe.recipe import list_recipe_names, load_recipe
 
-recipes = group("The ways to dream: list, sheet, painters.")
+recipes = create_command_group("The ways to dream: list, sheet, painters.")
 
 
 @recipes.callback()
@@ -36,8 +43,8 @@ def list_recipes() -> None:
     for name in list_recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
-    out.print(table)
-    out.print(
+    console.print(table)
+    console.print(
         f"And more-… and hybrid-… of {len(PAINTERS)} painters, as more-paul-klee: `artdream recipes painters`.",
         style="dim",
     )
@@ -52,11 +59,17 @@ def sheet(
     recipe: RecipeOption = None,
 ) -> None:
     """Dream one photo in every way, or in those that are chosen, side by side."""
-    from artdream.cli.dream import sheet_file
+    from artdream.cli.dream import render_contact_sheet
 
-    settings = chosen_settings(recipe=recipe)
-    sheet_file(
-        source, target, settings.recipes if recipe else list_recipe_names(), known_canvas(canvas), seed, settings, out
+    settings = load_settings(recipe=recipe)
+    render_contact_sheet(
+        source,
+        target,
+        settings.recipes if recipe else list_recipe_names(),
+        validate_canvas_side(canvas),
+        seed,
+        settings,
+        console,
     )
 
 
@@ -68,11 +81,11 @@ def painters(
     """List the recipes of a network's painters, or write them as files to use and change."""
     if target is None and network == BUNDLED_NETWORK:
         for name, painter in painters_by_recipe().items():
-            out.print(f"{name:36} {painter}", markup=False)
+            console.print(f"{name:36} {painter}", markup=False)
         return
     if target is None:
         raise ArtDreamError(f"The recipes of {network} are files: say where they go with --out.")
-    classes = networks_of(chosen_settings()).load(network).classes
+    classes = open_networks(load_settings()).load(network).classes
     if not classes:
         raise ArtDreamError(f"The network {network} tells no painters apart.")
     try:
@@ -84,4 +97,4 @@ def painters(
                 )
     except OSError as error:
         raise ArtDreamError(f"The recipes cannot be written into {target}: {error.strerror}.") from error
-    out.print(f"{target}: {len(classes) * len(RECIPE_KINDS)} recipes of {len(classes)} painters.", markup=False)
+    console.print(f"{target}: {len(classes) * len(RECIPE_KINDS)} recipes of {len(classes)} painters.", markup=False)

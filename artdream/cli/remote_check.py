@@ -17,7 +17,7 @@ import redis
 from paramiko.ssh_exception import SSHException
 from rich.console import Console
 
-from artdream.cli.doctor import SKEW
+from artdream.cli.doctor import MAX_CLOCK_SKEW_SECONDS
 from shared.broker.client import (
     BROKER_ACCESS_DENIED,
     BROKER_UNAVAILABLE,
@@ -31,25 +31,25 @@ from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.ssh.connection import SSH_TIMEOUT_SECONDS, Account, log_in
 
 #: Gigabytes that the parts, the weights of networks and an evening's pictures want; and those that a worker dreams in.
-DISK, MEMORY = 10.0, 4.0
+MIN_FREE_DISK_GB, MIN_FREE_MEMORY_GB = 10.0, 4.0
 
 #: The first of NVIDIA's drivers that the libraries of the extra `gpu` speak to.
-DRIVER = 525
+MIN_DRIVER_VERSION = 525
 
 #: The first and the last Python.
-PYTHON = ((3, 11), (3, 13))
+SUPPORTED_PYTHON_VERSIONS = ((3, 11), (3, 13))
 
 #: Where deploy/vm/install puts things, and what it calls them.
-VENV, UNIT = "/opt/artdream/venv", "artdream-worker"
+VENV_PATH, SYSTEMD_UNIT = "/opt/artdream/venv", "artdream-worker"
 
 #: Ports that are meant to be reached: SSH's own comes besides.
-MEANT = frozenset({80, 443})
+ALLOWED_PORTS = frozenset({80, 443})
 
 #: What the kernel calls a socket that listens.
-_LISTENS = "0A"
+_TCP_LISTEN_STATE = "0A"
 
 
-def inspect(settings: Settings, console: Console) -> bool:
+def check_machine(settings: Settings, console: Console) -> bool:
     """Look at the machine behind `settings.ssh` and print a line for each check; True where it lacks nothing.
 
     Raises ArtDreamError where it cannot be reached or does not let this machine in.
@@ -61,8 +61,8 @@ def inspect(settings: Settings, console: Console) -> bool:
         raise ArtDreamError(f"No way there: {error}; is it on, and is {account} right?") from error
     well = True
     with client:
-        machine = Machine(client, account, settings)
-        for name, look in _LOOKS.items():
+        machine = RemoteMachine(client, account, settings)
+        for name, look in _CHECKS.items():
             try:
                 mark, finding = "✓", look(machine)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
@@ -74,80 +74,88 @@ def inspect(settings: Settings, console: Console) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class RemoteMachine:
     """A machine that this one is logged in at."""
 
     client: paramiko.SSHClient
     account: Account
     settings: Settings
 
-    def ask(self, command: str) -> str | None:
+    def run(self, command: str) -> str | None:
         """Return what a command prints there; None where it fails or is not there."""
         _, answer, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
         text = answer.read().decode(errors="replace").strip()
         return text if answer.channel.recv_exit_status() == 0 else None
 
     @cached_property
-    def listening(self) -> list[tuple[bytes, int]] | None:
+    def listening_sockets(self) -> list[tuple[bytes, int]] | None:
         """The addresses and ports that somebody listens on there; None where it is no Linux."""
-        table = self.ask("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true")
-        return None if table is None else list(_listening(table))
+        table = self.run("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true")
+        return None if table is None else list(_parse_listening_sockets(table))
 
 
-def _python(machine: Machine) -> str:
+def _check_python(machine: RemoteMachine) -> str:
     program = "import platform; print(platform.python_version(), platform.system(), platform.machine())"
-    told = machine.ask(
-        f'for one in {VENV}/bin/python python3; do "$one" -c "{program}" 2>/dev/null && exit; done; exit 1'
+    told = machine.run(
+        f'for one in {VENV_PATH}/bin/python python3; do "$one" -c "{program}" 2>/dev/null && exit; done; exit 1'
     )
-    first, last = (".".join(map(str, version)) for version in PYTHON)
+    first, last = (".".join(map(str, version)) for version in SUPPORTED_PYTHON_VERSIONS)
     if told is None:
         raise ArtDreamError(f"There is no Python: deploy/vm/install brings one, or install Python {first} to {last}.")
     version = re.match(r"(\d+)\.(\d+)", told)
-    if not version or not PYTHON[0] <= (int(version[1]), int(version[2])) <= PYTHON[1]:
+    if (
+        not version
+        or not SUPPORTED_PYTHON_VERSIONS[0] <= (int(version[1]), int(version[2])) <= SUPPORTED_PYTHON_VERSIONS[1]
+    ):
         raise ArtDreamError(f"Python is {told}: deploy/vm/install brings a newer one, or install {first} to {last}.")
     return told
 
 
-def _disk(machine: Machine) -> str:
-    told = machine.ask("for one in /var/lib/artdream /var/lib; do df -Pk $one 2>/dev/null && exit; done; exit 1")
+def _check_disk(machine: RemoteMachine) -> str:
+    told = machine.run("for one in /var/lib/artdream /var/lib; do df -Pk $one 2>/dev/null && exit; done; exit 1")
     fields = (told or "").splitlines()[-1:] or [""]
     try:
         free, place = int(fields[0].split()[3]) * 1024 / 1e9, fields[0].split()[5]
     except (ValueError, IndexError):
         raise ArtDreamError("How much room there is on the disk cannot be told: df says nothing.") from None
-    if free < DISK:
-        raise ArtDreamError(f"{free:.1f} GB are free at {place}: parts, weights and an evening want {DISK:.0f} GB.")
+    if free < MIN_FREE_DISK_GB:
+        raise ArtDreamError(
+            f"{free:.1f} GB are free at {place}: parts, weights and an evening want {MIN_FREE_DISK_GB:.0f} GB."
+        )
     return f"{free:.0f} GB free at {place}"
 
 
-def _driver(machine: Machine) -> str:
-    told = machine.ask("nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader")
+def _check_driver(machine: RemoteMachine) -> str:
+    told = machine.run("nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader")
     if not told:
         raise ArtDreamError(
-            f"nvidia-smi finds no card: install NVIDIA's driver, {DRIVER} or later, or dream on the processor, slowly."
+            f"nvidia-smi finds no card: install NVIDIA's driver, {MIN_DRIVER_VERSION} or later, or dream on the "
+            "processor, slowly."
         )
     for card in told.splitlines():
         version = re.search(r", (\d+)\.", card)
-        if not version or int(version[1]) < DRIVER:
-            raise ArtDreamError(f"The driver is too old ({card}): install NVIDIA's driver, {DRIVER} or later.")
+        if not version or int(version[1]) < MIN_DRIVER_VERSION:
+            raise ArtDreamError(
+                f"The driver is too old ({card}): install NVIDIA's driver, {MIN_DRIVER_VERSION} or later."
+            )
     return "; ".join(told.splitlines())
 
 
-def _memory(machine: Machine) -> str:
-    sizes = re.search(r"MemAvailable:\s+(\d+) kB", machine.ask("cat /proc/meminfo") or "")
+def _check_memory(machine: RemoteMachine) -> str:
+    sizes = re.search(r"MemAvailable:\s+(\d+) kB", machine.run("cat /proc/meminfo") or "")
     if not sizes:
         raise ArtDreamError("How much memory is free cannot be told: this is no Linux.")
     free = int(sizes[1]) * 1024 / 1e9
-    if free < MEMORY:
-        raise ArtDreamError(f"{free:.1f} GB of memory are free: a worker wants {MEMORY:.0f} GB.")
+    if free < MIN_FREE_MEMORY_GB:
+        raise ArtDreamError(f"{free:.1f} GB of memory are free: a worker wants {MIN_FREE_MEMORY_GB:.0f} GB.")
     return f"{free:.0f} GB free"
 
 
-def _ports(machine: Machine) -> str:
-    if machine.listening is None:
+def _check_ports(machine: RemoteMachine) -> str:
+    if machine.listening_sockets is None:
         raise ArtDreamError("Which ports are open cannot be told: this is no Linux.")
-    open_ports = {port for address, port in machine.listening if not _loopback(address)}
-    if wrong := sorted(open_ports - MEANT - {machine.account.port, 22}):
+    open_ports = {port for address, port in machine.listening_sockets if not _is_loopback(address)}
+    if wrong := sorted(open_ports - ALLOWED_PORTS - {machine.account.port, 22}):
         which = "port " + str(wrong[0]) if len(wrong) == 1 else "ports " + ", ".join(map(str, wrong))
         raise ArtDreamError(
             f"Something listens to the network on {which}: let it listen on 127.0.0.1, or be sure that a firewall is "
@@ -156,45 +164,45 @@ def _ports(machine: Machine) -> str:
     return "nothing but SSH and the web's ports is open to the network"
 
 
-def _listening(table: str) -> Iterator[tuple[bytes, int]]:
+def _parse_listening_sockets(table: str) -> Iterator[tuple[bytes, int]]:
     """Read the kernel's table of sockets: addresses stand there as words in the byte order of the machine."""
     for line in table.splitlines():
         fields = line.split()
-        if len(fields) > 3 and fields[3] == _LISTENS:
+        if len(fields) > 3 and fields[3] == _TCP_LISTEN_STATE:
             address, _, port = fields[1].partition(":")
             words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
             yield struct.pack(f"<{len(words)}I", *words), int(port, 16)
 
 
-def _loopback(address: bytes) -> bool:
+def _is_loopback(address: bytes) -> bool:
     mapped = address[:12] == b"\0" * 10 + b"\xff\xff"
     if len(address) == 4 or mapped:
         return address[-4] == 127
     return address == socket.inet_pton(socket.AF_INET6, "::1")
 
 
-def _broker(machine: Machine) -> str:
+def _check_broker(machine: RemoteMachine) -> str:
     settings = machine.settings
     if settings.broker_url is None:
         raise ArtDreamError(
             f"Whether its broker is right cannot be told: set {ENV_PREFIX}BROKER_URL as the machine's parts have it."
         )
     port = urlsplit(settings.configured_broker_url).port or 6379
-    places = [address for address, number in machine.listening or () if number == port]
+    places = [address for address, number in machine.listening_sockets or () if number == port]
     if not places:
         raise ArtDreamError(f"Nothing listens on port {port}, where {ENV_PREFIX}BROKER_URL says the broker is.")
     with ExitStack() as stack:
         client = connect(stack.enter_context(open_broker_tunnel(settings)).broker, timeout=SSH_TIMEOUT_SECONDS)
         stack.callback(client.close)
-        faults = _faults(client)
-    if not all(map(_loopback, places)):
+        faults = _find_broker_problems(client)
+    if not all(map(_is_loopback, places)):
         faults.insert(0, f"it listens to the network on port {port}: bind 127.0.0.1")
     if faults:
         raise ArtDreamError("The broker is not as it should be: " + "; ".join(faults) + ".")
     return f"on loopback, port {port}; evicts nothing, keeps an append-only file"
 
 
-def _faults(client: redis.Redis) -> list[str]:
+def _find_broker_problems(client: redis.Redis) -> list[str]:
     client.ping()
     faults = []
     try:
@@ -206,39 +214,40 @@ def _faults(client: redis.Redis) -> list[str]:
     return faults
 
 
-def _worker(machine: Machine) -> str:
-    state = machine.ask(f"systemctl is-active {UNIT} 2>/dev/null || true")
+def _check_worker(machine: RemoteMachine) -> str:
+    state = machine.run(f"systemctl is-active {SYSTEMD_UNIT} 2>/dev/null || true")
     if not state:
         raise ArtDreamError("No systemd runs there, so nothing restarts a worker: run deploy/vm/install on a VM.")
     if state != "active":
         raise ArtDreamError(
-            f"The unit {UNIT} is {state}: deploy/vm/install sets it up, `journalctl -u {UNIT}` tells what happened."
+            f"The unit {SYSTEMD_UNIT} is {state}: deploy/vm/install sets it up, `journalctl -u {SYSTEMD_UNIT}` tells "
+            "what happened."
         )
-    return f"the unit {UNIT} is active"
+    return f"the unit {SYSTEMD_UNIT} is active"
 
 
-def _clock(machine: Machine) -> str:
-    machine.ask("true")  # so that what is timed is not the first channel
+def _check_clock(machine: RemoteMachine) -> str:
+    machine.run("true")  # so that what is timed is not the first channel
     before = time.time()
-    told = machine.ask("date +%s.%N")
+    told = machine.run("date +%s.%N")
     after = time.time()
     try:
         ahead = float(told or "") - (before + after) / 2
     except ValueError:
         raise ArtDreamError("Its clock cannot be told: date says nothing.") from None
-    if abs(ahead) > SKEW + (after - before) / 2:
+    if abs(ahead) > MAX_CLOCK_SKEW_SECONDS + (after - before) / 2:
         side = "ahead of" if ahead > 0 else "behind"
         raise ArtDreamError(f"Its clock is {abs(ahead):.1f} s {side} this one: let both follow network time (NTP).")
     return "agrees with this one"
 
 
-_LOOKS: dict[str, Callable[[Machine], str]] = {
-    "python": _python,
-    "disk": _disk,
-    "driver": _driver,
-    "memory": _memory,
-    "ports": _ports,
-    "broker": _broker,
-    "worker": _worker,
-    "clock": _clock,
+_CHECKS: dict[str, Callable[[RemoteMachine], str]] = {
+    "python": _check_python,
+    "disk": _check_disk,
+    "driver": _check_driver,
+    "memory": _check_memory,
+    "ports": _check_ports,
+    "broker": _check_broker,
+    "worker": _check_worker,
+    "clock": _check_clock,
 }

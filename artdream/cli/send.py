@@ -9,23 +9,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from producer.api import submit
-from producer.batch import Batch, Collected, collect
+from producer.batch import Batch, BatchItemResult, collect_dreams
 from producer.outbox.ledger import Ledger
-from producer.outbox.submission import Away, Outcome
-from producer.path_arguments import selected
+from producer.outbox.submission import Outcome, Unavailable
+from producer.path_arguments import expand_path_arguments
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.settings import Settings
 
 #: Jobs of a batch that are told one by one.
-TOLD = 20
+MAX_LISTED_JOBS = 20
 
 #: Seconds between two tries while store or broker is away.
-PAUSE = 1.0
+RETRY_DELAY_SECONDS = 1.0
 
 
 def send_batch(
-    names: Sequence[str],
+    path_arguments: Sequence[str],
     recipes: Sequence[str],
     settings: Settings,
     console: Console,
@@ -33,25 +33,25 @@ def send_batch(
     seed: int,
     lane: Lane,
     wait: bool,
-    out: Path | None,
+    output_folder: Path | None,
 ) -> None:
     """Send everything that is meant by names, and wait for it if asked to.
 
     Raises ArtDreamError where a file was refused or, having waited, a job has no dream.
     """
-    paths = list(selected(names))
+    paths = list(expand_path_arguments(path_arguments))
     if not paths:
         raise ArtDreamError("There is no file to send in what you named.")
     recipes = recipes or settings.recipes[:1]
     ledger = Ledger(settings.data)
-    batch, told, count = Batch.begin(ledger), len(paths) * len(recipes) <= TOLD, dict.fromkeys(Outcome, 0)
+    batch, told, count = Batch.create(ledger), len(paths) * len(recipes) <= MAX_LISTED_JOBS, dict.fromkeys(Outcome, 0)
     refused: list[str] = []
     try:
-        with _progress(console, "sending", len(paths) * len(recipes)) as (progress, task):
-            patience = _Patience(progress, task, "sending")
-            sendings = submit(paths, recipes, seed=seed, lane=lane, settings=settings, on_away=patience.wait)
+        with _show_progress(console, "sending", len(paths) * len(recipes)) as (progress, task):
+            patience = _RetryNotice(progress, task, "sending")
+            sendings = submit(paths, recipes, seed=seed, lane=lane, settings=settings, on_unavailable=patience.wait)
             for sent in sendings:
-                patience.over()
+                patience.clear()
                 batch.add(sent)
                 count[sent.outcome] += 1
                 if sent.job_id is None:
@@ -62,76 +62,88 @@ def send_batch(
         counted = ", ".join(f"{number} {outcome}" for outcome, number in count.items() if number)
         console.print(f"Batch {batch.name}: {counted}.", soft_wrap=True)
         if wait:
-            collect_batch(batch.name, settings, console, wait=True, out=out)
+            collect_batch(batch.name, settings, console, wait=True, output_folder=output_folder)
     except KeyboardInterrupt:
-        _interrupted(batch.name, out)
+        _raise_interrupted(batch.name, output_folder)
     if refused:
-        raise ArtDreamError(_listing(f"{len(refused)} of {sum(count.values())} could not be sent", refused, told=told))
+        raise ArtDreamError(
+            _format_failures(
+                f"{len(refused)} of {sum(count.values())} could not be sent", refused, already_printed=told
+            )
+        )
 
 
-def collect_batch(name: str, settings: Settings, console: Console, *, wait: bool, out: Path | None) -> None:
+def collect_batch(
+    batch_name: str, settings: Settings, console: Console, *, wait: bool, output_folder: Path | None
+) -> None:
     """Put the dreams of a batch into a folder, waiting for those under way if asked to.
 
     Raises ArtDreamError where a job has failed.
     """
-    pieces = Batch.find(Ledger(settings.data), name).pieces()
+    pieces = Batch.find(Ledger(settings.data), batch_name).list_items()
     failed: list[str] = []
     dreams = 0
     try:
-        with _progress(console, "dreaming", len(pieces)) as (progress, task):
-            patience = _Patience(progress, task, "dreaming")
-            for done in _ended(collect(pieces, settings, out, wait=wait, on_away=patience.wait), failed):
-                patience.over()
+        with _show_progress(console, "dreaming", len(pieces)) as (progress, task):
+            patience = _RetryNotice(progress, task, "dreaming")
+            for done in _collect_failures(
+                collect_dreams(pieces, settings, output_folder, wait=wait, on_unavailable=patience.wait), failed
+            ):
+                patience.clear()
                 dreams += not done.reason
                 _advance(progress, task, failed=len(failed))
     except KeyboardInterrupt:
-        _interrupted(name, out)
-    place = f" in {out}" if out else ""
-    console.print(f"Batch {name}: {dreams} of {len(pieces)} dreams{place}.", soft_wrap=True)
+        _raise_interrupted(batch_name, output_folder)
+    place = f" in {output_folder}" if output_folder else ""
+    console.print(f"Batch {batch_name}: {dreams} of {len(pieces)} dreams{place}.", soft_wrap=True)
     if left := len(pieces) - dreams - len(failed):
         console.print(f"{left} are still on their way: come back with the same command, or add --wait.", soft_wrap=True)
     if failed:
-        raise ArtDreamError(_listing(f"{len(failed)} of {len(pieces)} have no dream", failed, told=False))
+        raise ArtDreamError(
+            _format_failures(f"{len(failed)} of {len(pieces)} have no dream", failed, already_printed=False)
+        )
 
 
-def _ended(collected: Iterator[Collected], failed: list[str]) -> Iterator[Collected]:
-    for done in collected:
+def _collect_failures(results: Iterator[BatchItemResult], failures: list[str]) -> Iterator[BatchItemResult]:
+    for done in results:
         if done.reason:
-            failed.append(f"{done.piece.path} ({done.piece.recipe}) {done.reason}")
+            failures.append(f"{done.item.path} ({done.item.recipe}) {done.reason}")
         yield done
 
 
-def _interrupted(name: str, out: Path | None) -> None:
-    place = f" --out {out}" if out else " --out FOLDER"
-    raise ArtDreamError(f"Stopped watching; the jobs go on. Collect their dreams with: artdream collect {name}{place}")
+def _raise_interrupted(batch_name: str, output_folder: Path | None) -> None:
+    place = f" --out {output_folder}" if output_folder else " --out FOLDER"
+    raise ArtDreamError(
+        f"Stopped watching; the jobs go on. Collect their dreams with: artdream collect {batch_name}{place}"
+    )
 
 
-def _listing(sentence: str, faults: list[str], *, told: bool) -> str:
-    return f"{sentence}." if told else "\n  ".join([f"{sentence}:", *faults])
+def _format_failures(summary: str, failures: list[str], *, already_printed: bool) -> str:
+    return f"{summary}." if already_printed else "\n  ".join([f"{summary}:", *failures])
 
 
-class _Patience:
+class _RetryNotice:
     """Says that something is away for as long as it is."""
 
-    def __init__(self, progress: Progress, task: TaskID, doing: str) -> None:
-        self._progress, self._task, self._doing = progress, task, doing
+    def __init__(self, progress: Progress, task: TaskID, description: str) -> None:
+        self._progress, self._task, self._description = progress, task, description
         self._waiting = False
 
-    def wait(self, away: Away) -> None:
+    def wait(self, error: Unavailable) -> None:
         if not self._waiting:
-            self._progress.console.print(f"{away} Waiting for it.", soft_wrap=True, markup=False)
+            self._progress.console.print(f"{error} Waiting for it.", soft_wrap=True, markup=False)
         self._waiting = True
         self._progress.update(self._task, description="waiting")
-        time.sleep(PAUSE)
+        time.sleep(RETRY_DELAY_SECONDS)
 
-    def over(self) -> None:
+    def clear(self) -> None:
         if self._waiting:
-            self._progress.update(self._task, description=self._doing)
+            self._progress.update(self._task, description=self._description)
         self._waiting = False
 
 
 @contextmanager
-def _progress(console: Console, doing: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
+def _show_progress(console: Console, description: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),
@@ -141,7 +153,7 @@ def _progress(console: Console, doing: str, total: int) -> Iterator[tuple[Progre
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task(doing, total=total, rate="", failed="")
+        yield progress, progress.add_task(description, total=total, rate="", failed="")
 
 
 def _advance(progress: Progress, task: TaskID, *, failed: int) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from producer.outbox.ledger import FILE, Ledger
+from producer.outbox.ledger import LEDGER_FILE_NAME, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import STREAM_START_ID, Completed, EventReader, Failed, FileRejected, RecordedEvent
 from shared.jobs.job import Lane
@@ -15,16 +15,16 @@ from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.settings import Settings
 
 #: How many faults are listed.
-FAULTS = 5
+MAX_LISTED_ERRORS = 5
 
 
-def show(settings: Settings, console: Console) -> None:
+def print_status(settings: Settings, console: Console) -> None:
     """Print the state of an installation. Raises ArtDreamError where there is none."""
-    _show_spool(settings, console)
+    _print_outbox(settings, console)
     client = connect(settings.broker)
     client.ping()
     for presence in HeartbeatRegistry(client).list_heartbeats():
-        age = _age(time.time() - presence.since)
+        age = _format_age(time.time() - presence.since)
         console.print(
             f"{presence.part:9} {presence.name:24} {presence.state} for {age}  {presence.detail}", markup=False
         )
@@ -32,10 +32,10 @@ def show(settings: Settings, console: Console) -> None:
     console.print(f"waiting   {lanes}")
     if counts := read_rejection_counts(client):
         console.print(f"rejected  {format_rejection_counts(counts)}", soft_wrap=True)
-    events = _all(EventReader(client))
+    events = _read_all_events(EventReader(client))
     count = Counter(type(recorded.event) for recorded in events)
     console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[FileRejected]} files set aside")
-    for recorded in [r for r in events if isinstance(r.event, Failed | FileRejected)][-FAULTS:]:
+    for recorded in [r for r in events if isinstance(r.event, Failed | FileRejected)][-MAX_LISTED_ERRORS:]:
         clock = time.strftime("%a %H:%M:%S", time.localtime(recorded.recorded_at))
         match recorded.event:
             case Failed() as failed:
@@ -44,18 +44,18 @@ def show(settings: Settings, console: Console) -> None:
                 console.print(f"{clock}  Set aside: {refused.file} {refused.reason}.", markup=False, soft_wrap=True)
 
 
-def _show_spool(settings: Settings, console: Console) -> None:
+def _print_outbox(settings: Settings, console: Console) -> None:
     """Say what waits on this side; the one thing that can be told while the broker is away."""
-    if not (settings.data / FILE).exists():
+    if not (settings.data / LEDGER_FILE_NAME).exists():
         return
     ledger = Ledger(settings.data)
-    [(count,)] = ledger.read("SELECT count(*) FROM spool")
+    [(count,)] = ledger.query("SELECT count(*) FROM spool")
     ledger.close()
     if count:
         console.print(f"spool     {count} photos wait here until store and broker can be reached")
 
 
-def _all(reader: EventReader) -> list[RecordedEvent]:
+def _read_all_events(reader: EventReader) -> list[RecordedEvent]:
     events, before = reader.read(), STREAM_START_ID
     while reader.position != before:
         before = reader.position
@@ -63,7 +63,7 @@ def _all(reader: EventReader) -> list[RecordedEvent]:
     return events
 
 
-def _age(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

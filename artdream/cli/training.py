@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from artdream.cli.networks import networks_of
-from artdream.cli.options import chosen_settings, out
-from artdream.cli.progress import bar, progress
+from artdream.cli.networks import open_networks
+from artdream.cli.options import console, load_settings
+from artdream.cli.progress import show_progress_bar, show_progress_bars
 from shared.errors import ArtDreamError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ InstallationOption = Annotated[
 ]
 
 #: Pictures of a pair of artists that are shown.
-EXAMPLES = 4
+EXAMPLES_PER_PAIR = 4
 
 BACKBONES = ("lite", "vgg19", "inception_v3")
 
@@ -45,7 +45,7 @@ def train(
     installation: InstallationOption = None,
 ) -> None:
     """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
-    from artdream.cli.network_output import Home
+    from artdream.cli.network_output import NetworkOutput
     from worker.quiet_import import quiet_import
 
     with quiet_import():
@@ -57,8 +57,8 @@ def train(
 
     if backbone not in BACKBONES:
         raise ArtDreamError(f"There is no backbone “{backbone}”: take one of {', '.join(BACKBONES)}.")
-    settings = chosen_settings(data=installation)
-    home = Home.of(target, settings)
+    settings = load_settings(data=installation)
+    home = NetworkOutput.from_target(target, settings)
     home.require_writable()
     plan = TrainingConfig.for_backbone(
         backbone,  # type: ignore[arg-type]
@@ -72,16 +72,16 @@ def train(
     )
     dataset = Dataset.open(data)
     state = settings.data / "training" / home.name.replace("/", "-")
-    out.print(
+    console.print(
         f"{len(dataset.get_part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
         f"What is learned is kept in {state} after each epoch.",
         soft_wrap=True,
         markup=False,
     )
-    with progress(out) as bars:
+    with show_progress_bars(console) as bars:
         task = bars.add_task("head", total=1.0)
 
-        def watch(step: TrainingStep) -> None:
+        def report_step(step: TrainingStep) -> None:
             bars.update(task, description=step.phase, completed=step.fraction)
             if step.epoch_result:
                 bars.console.print(
@@ -90,18 +90,18 @@ def train(
                     highlight=False,
                 )
 
-        trained = learn(dataset, plan, state, settings.weights, watch)
+        trained = learn(dataset, plan, state, settings.weights, report_step)
     if not trained.is_pretrained:
-        out.print(
+        console.print(
             f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
             f"`artdream networks fetch {backbone}` gets them.",
             soft_wrap=True,
         )
     command = shlex.join(["artdream", *sys.argv[1:]])
     kept = export_network(home.name, trained, dataset, command=command, licence=licence)
-    home.put(kept.files)
+    home.write(kept.files)
     score = kept.evaluation
-    out.print(
+    console.print(
         f"{home}: {len(kept.content) / 1e6:.1f} MB, sha256 {score.weights[:12]}…, right on {score.pictures} pictures "
         f"of test: {score.top1:.1%} (among the first five {score.top5:.1%}), macro F1 {score.macro_f1:.3f}.",
         soft_wrap=True,
@@ -129,11 +129,11 @@ def evaluate(
 
     if part not in PARTS:
         raise ArtDreamError(f"There is no part “{part}”: take one of {', '.join(PARTS)}.")
-    settings = chosen_settings(data=installation)
+    settings = load_settings(data=installation)
     dataset = Dataset.open_any(data)
     paintings = dataset.get_part(part) if dataset.is_split else dataset.paintings
-    loaded = networks_of(settings).load(network)
-    with bar("looking", out) as watch:
+    loaded = open_networks(settings).load(network)
+    with show_progress_bar("looking", console) as watch:
         result = measure(loaded, paintings, dataset.artists, watch)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
@@ -144,19 +144,19 @@ def evaluate(
         for one in sorted(result.artists, key=lambda one: -one.f1):
             shares = (f"{share:.2f}" for share in (one.precision, one.recall, one.f1))
             table.add_row(one.artist, str(one.pictures), *shares)
-        out.print(table)
+        console.print(table)
         for pair in result.confused:
-            out.print(f"{pair.times} × {pair.artist} taken for {pair.taken_for}", markup=False)
-        out.print(
+            console.print(f"{pair.times} × {pair.artist} taken for {pair.taken_for}", markup=False)
+        console.print(
             f"{network}, {result.pictures} pictures: top-1 {result.top1:.1%}, top-5 {result.top5:.1%}, "
             f"macro F1 {result.macro_f1:.3f}, calibration error {result.calibration_error:.3f}.",
             soft_wrap=True,
             markup=False,
         )
     if target is not None:
-        _drawn(plot_confusion_matrix(result), target / "confusion")
+        _save_figure(plot_confusion_matrix(result), target / "confusion")
         if result.confused:
-            _told(_confused_sheet(result, target / "confused.png"))
+            _print_path(_save_confusion_sheet(result, target / "confused.png"))
 
 
 def embed(
@@ -171,7 +171,7 @@ def embed(
     """Draw the map of what a network learned: paintings near those that it takes for alike."""
     import numpy as np
 
-    from artdream.cli.network_output import Home
+    from artdream.cli.network_output import NetworkOutput
     from worker.quiet_import import quiet_import
 
     with quiet_import():
@@ -181,24 +181,24 @@ def embed(
     from worker.training.plots import plot_embedding_map
     from worker.training.tsne import build_embedding_map, measure_quality
 
-    settings = chosen_settings(data=installation)
-    home = Home.of(target or network, settings)
+    settings = load_settings(data=installation)
+    home = NetworkOutput.from_target(target or network, settings)
     home.require_writable()
-    dataset, loaded = Dataset.open_any(data), networks_of(settings).load(network)
+    dataset, loaded = Dataset.open_any(data), open_networks(settings).load(network)
     artist = label_paintings(loaded, dataset.paintings, dataset.artists)
     kept = settings.data / "training" / f"seen-{loaded.digest[:16]}-{dataset.digest}.npz"
-    with bar("looking", out) as watch:
+    with show_progress_bar("looking", console) as watch:
         seen = extract_features(loaded, dataset.paintings, kept, watch)
     atlas = build_embedding_map(seen.features, artist, seed)
     asked = np.array(dataset.held_out_mask)
     measured = measure_quality(atlas, asked)
-    pictures = [home.picture(one.path) for one in dataset.paintings]
-    home.put(
+    pictures = [home.find_reference_name(one.path) for one in dataset.paintings]
+    home.write(
         {"atlas.npz": atlas.to_npz(), "map.json": atlas.as_art_map_json(loaded.name, loaded.classes, pictures).encode()}
     )
     figure = plot_embedding_map(atlas, loaded.classes, dataset.paintings)
-    _drawn(figure, kept.with_name(f"{home.name.replace('/', '-')}-map"), pictures=True)
-    out.print(
+    _save_figure(figure, kept.with_name(f"{home.name.replace('/', '-')}-map"), pictures=True)
+    console.print(
         f"{home}: {len(dataset.paintings)} paintings. Of {int(asked.sum())} that were not learned from, the neighbours "
         f"name the artist of {measured.knn_accuracy_features:.1%} in what the network saw, of "
         f"{measured.knn_accuracy_map:.1%} "
@@ -208,36 +208,36 @@ def embed(
     )
 
 
-def _drawn(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
+def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
     """Save a figure as page and picture, and tell where."""
     from worker.training.plots import save_html, save_png
 
-    _told(save_html(figure, stem.with_suffix(".html"), has_previews=pictures))
+    _print_path(save_html(figure, stem.with_suffix(".html"), has_previews=pictures))
     if picture := save_png(figure, stem.with_suffix(".png")):
-        _told(picture)
+        _print_path(picture)
     else:
-        out.print("No PNG was drawn, for it takes a browser: install Chrome or Chromium.")
+        console.print("No PNG was drawn, for it takes a browser: install Chrome or Chromium.")
 
 
-def _confused_sheet(evaluation: "Evaluation", target: Path) -> Path:
+def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
     """Show pictures that were taken for another artist's, a row for each pair."""
     import numpy as np
     from PIL import Image, ImageOps
 
-    from artdream.cli.contact_sheet import CELL, Cell, sheet
+    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
 
     cells = []
     for pair in evaluation.confused:
-        for index in range(EXAMPLES):
+        for index in range(EXAMPLES_PER_PAIR):
             pixels = None
             if index < len(pair.examples):
                 with Image.open(pair.examples[index]) as picture:
-                    pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL, CELL)))
+                    pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
             titles = (pair.artist, f"taken for {pair.taken_for}") if index == 0 else ("", "")
             cells.append(Cell(*titles, pixels))
-    Image.fromarray(sheet(cells, columns=EXAMPLES)).save(target)
+    Image.fromarray(draw_contact_sheet(cells, columns=EXAMPLES_PER_PAIR)).save(target)
     return target
 
 
-def _told(path: Path) -> None:
-    out.print(str(path), soft_wrap=True, markup=False)
+def _print_path(path: Path) -> None:
+    console.print(str(path), soft_wrap=True, markup=False)

@@ -11,62 +11,62 @@ from shared.public_url import resolve_public_url
 from shared.settings import ENV_PREFIX, Settings
 
 
-class Report:
+class ConsoleReport:
     """Lines on the operator's terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def opening(self, settings: Settings, workers: int, broker_port: int) -> None:
+    def print_startup(self, settings: Settings, workers: int, broker_port: int) -> None:
         """Say what runs where."""
         processes = "1 process" if workers == 1 else f"{workers} processes"
         self._console.print(f"[bold]ArtDream {version('artdream')}[/] is starting. Ctrl-C stops it.")
         for name, place in (
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
-            ("phones", phones_told(settings)),
+            ("phones", describe_phone_access(settings)),
             ("worker", f"{processes}, recipe “{', '.join(settings.recipes)}”, warming up"),
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker file, logs"),
         ):
             self._console.print(f"  [dim]{name:8}[/]{escape(place)}", soft_wrap=True)
 
-    def warm(self, seconds: float) -> None:
+    def print_worker_ready(self, seconds: float) -> None:
         """Say that photos are now dreamt without delay."""
-        self._line("[green]✓[/]", f"The worker is warm after {seconds:.1f} s.")
+        self._print_line("[green]✓[/]", f"The worker is warm after {seconds:.1f} s.")
 
-    def say(self, sentence: str) -> None:
+    def print_info(self, message: str) -> None:
         """Tell something that is in order."""
-        self._line(" ", sentence)
+        self._print_line(" ", message)
 
-    def warn(self, sentence: str) -> None:
+    def print_warning(self, message: str) -> None:
         """Tell something that the operator may want to look into."""
-        self._line("[yellow]![/]", sentence)
+        self._print_line("[yellow]![/]", message)
 
-    def tell(self, recorded: RecordedEvent) -> None:
+    def print_event(self, recorded: RecordedEvent) -> None:
         """Tell an event, where it is one that ends something."""
         match recorded.event:
             case Completed() as done:
                 stages = " · ".join(f"{stage} {done.stages[stage]:.2f}" for stage in Stage if stage in done.stages)
                 total = sum(done.stages.values())
-                self._line(
+                self._print_line(
                     "[green]✓[/]",
                     f"{done.title} dreamt in {total:.1f} s  ({stages})  job {done.job_id[:8]}",
                     recorded.recorded_at,
                 )
             case Failed() as failed:
-                self._line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.recorded_at)
+                self._print_line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.recorded_at)
             case Cancelled() as cancelled:
-                self._line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.recorded_at)
+                self._print_line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.recorded_at)
             case FileRejected() as refused:
-                self._line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.recorded_at)
+                self._print_line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.recorded_at)
 
-    def _line(self, mark: str, text: str, at: float | None = None) -> None:
-        clock = time.strftime("%H:%M:%S", time.localtime(at))
+    def _print_line(self, mark: str, text: str, timestamp: float | None = None) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(timestamp))
         self._console.print(f"[dim]{clock}[/] {mark} {escape(text)}", soft_wrap=True, highlight=False)
 
 
-def phones_told(settings: Settings) -> str:
+def describe_phone_access(settings: Settings) -> str:
     """Say where the QR codes lead, or why there are none."""
     if url := resolve_public_url(settings):
         return f"{url}/t/… takes a dream home; QR codes lead there"

@@ -8,16 +8,16 @@ from functools import lru_cache
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
-from producer.decoding.formats import Cut, Decoded, Unreadable, decoded
-from producer.decoding.hdr import BT2020, TRANSFERS, toned
-from producer.decoding.limits import STANDARD, Limits
+from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
+from producer.decoding.hdr import BT2020, HDR_TRANSFERS, tone_map
+from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from shared.jpeg_marker import JPEG_MARKER
 
 #: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.
-QUALITY, SAMPLING = 85, "4:2:0"
+JPEG_QUALITY, CHROMA_SUBSAMPLING = 85, "4:2:0"
 
 #: What shows through where a picture is transparent: middle grey, which gives the ascent nothing to begin from.
-NEUTRAL = 128
+TRANSPARENCY_BACKGROUND = 128
 
 #: Resampling may average whole pixels first and leave the rest, at least this factor, to the filter. Three times as
 #: fast as without for 12 megapixels, and not to be told apart by eye. Pillow's Hamming filter takes half the time of
@@ -25,16 +25,16 @@ NEUTRAL = 128
 REDUCING_GAP = 1.0
 
 #: The share of a picture that ends too early which may be missing.
-MOST_MISSING = 0.5
+MAX_MISSING_SHARE = 0.5
 
 #: The camera of a picture that is a dream already.
-DREAMER = "ArtDream"
+DREAM_CAMERA = "ArtDream"
 
 #: Letters of a camera's name that are kept.
-CAMERA = 80
+MAX_CAMERA_LENGTH = 80
 
 #: How a picture with an EXIF orientation is brought upright.
-_TURNS = {
+_ORIENTATION_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -60,79 +60,79 @@ class Photo:
     camera: str = ""
 
 
-def photo_id(data: bytes) -> str:
+def compute_photo_id(data: bytes) -> str:
     """Return the id of the photo that a file's bytes make."""
     return hashlib.sha256(data).hexdigest()
 
 
-def convert(data: bytes, limits: Limits = STANDARD, *, cut: bool = False) -> Photo:
+def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bool = False) -> Photo:
     """Decode a picture by its content, bring it upright and into sRGB, shrink it to the limits' side, encode it anew.
 
     cut: take a JPEG that ends too early, where at least half of it is there. Never enlarges. Raises Unreadable with a
     reason that a lay person understands, Cut where `cut` may help.
     """
     try:
-        found = _found(data, limits, cut=cut)
-        image = _normal(found)
+        found = _decode_data(data, limits, allow_truncated=allow_truncated)
+        image = _normalize(found)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
     jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=QUALITY, subsampling=SAMPLING)
-    return Photo(photo_id(data), jpeg.getvalue(), image.width, image.height, _camera(found.picture))
+    image.save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling=CHROMA_SUBSAMPLING)
+    return Photo(compute_photo_id(data), jpeg.getvalue(), image.width, image.height, _read_camera(found.picture))
 
 
-def _found(data: bytes, limits: Limits, *, cut: bool) -> Decoded:
+def _decode_data(data: bytes, limits: Limits, *, allow_truncated: bool) -> DecodedPicture:
     """Return what is in a file."""
     try:
-        return decoded(data, limits)
-    except Cut:
-        if not cut:
+        return decode_picture(data, limits)
+    except Truncated:
+        if not allow_truncated:
             raise
-    found = decoded(data, limits, cut=True)
-    if _emptiness(found.picture) > MOST_MISSING:
+    found = decode_picture(data, limits, allow_truncated=True)
+    if _measure_missing_share(found.picture) > MAX_MISSING_SHARE:
         raise Unreadable("is damaged: less than half of it is there")
     return found
 
 
-def _normal(found: Decoded) -> Image.Image:
+def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
     """Make a decoded picture RGB, 8 bits, sRGB, upright, of the size of a photo, with nothing else attached."""
-    picture = found.picture
-    image = _plain(picture)
-    if image.size != found.size:
-        image = image.resize(found.size, Image.Resampling.HAMMING, found.box, REDUCING_GAP)
-    image = _opaque(image)  # from here on a seventh of the pixels
+    picture = decoded_picture.picture
+    image = _to_resamplable_mode(picture)
+    if image.size != decoded_picture.photo_size:
+        image = image.resize(decoded_picture.photo_size, Image.Resampling.HAMMING, decoded_picture.box, REDUCING_GAP)
+    image = _flatten_alpha(image)  # from here on a seventh of the pixels
     nclx = picture.info.get("nclx_profile") or {}
-    if nclx.get("transfer_characteristics") in TRANSFERS and image.mode == "RGB":
-        image = toned(image, nclx["transfer_characteristics"], wide=nclx.get("color_primaries") == BT2020)
+    if nclx.get("transfer_characteristics") in HDR_TRANSFERS and image.mode == "RGB":
+        image = tone_map(image, nclx["transfer_characteristics"], wide_gamut=nclx.get("color_primaries") == BT2020)
     else:
-        image = _in_srgb(image, picture.info.get("icc_profile"))
-    if not found.upright and (turn := _TURNS.get(_orientation(picture))) is not None:
+        image = _convert_to_srgb(image, picture.info.get("icc_profile"))
+    if not decoded_picture.is_upright and (turn := _ORIENTATION_TRANSPOSES.get(_read_orientation(picture))) is not None:
         image = image.transpose(turn)
     image.info.clear()  # Pillow would write a comment found here
     return image
 
 
-def _orientation(picture: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 for none."""
     try:
-        return int(picture.getexif().get(Base.Orientation, 1))
+        return int(image.getexif().get(Base.Orientation, 1))
     except Exception:  # broken metadata of a sound picture
         return 1
 
 
-def _camera(picture: Image.Image) -> str:
-    if picture.info.get("comment") == JPEG_MARKER:
-        return DREAMER
+def _read_camera(image: Image.Image) -> str:
+    if image.info.get("comment") == JPEG_MARKER:
+        return DREAM_CAMERA
     try:
-        exif = picture.getexif()
+        exif = image.getexif()
         told = [str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model, Base.Software)]
     except Exception:  # broken metadata of a sound picture
         return ""
     text = " ".join(one for one in told if one)
-    return "".join(letter for letter in text if letter.isprintable())[:CAMERA]
+    return "".join(letter for letter in text if letter.isprintable())[:MAX_CAMERA_LENGTH]
 
 
-def _emptiness(image: Image.Image) -> float:
+def _measure_missing_share(image: Image.Image) -> float:
     """Return the share of a picture as it lies in its file, in rows from below, that is of one colour: filled in."""
     grey = image.convert("L")
     for row in reversed(range(grey.height)):
@@ -142,7 +142,7 @@ def _emptiness(image: Image.Image) -> float:
     return 1.0
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _to_resamplable_mode(image: Image.Image) -> Image.Image:
     """Bring palettes, bitmaps and deep grey to a mode that can be resampled."""
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda level: level / 256).convert("L")
@@ -153,22 +153,22 @@ def _plain(image: Image.Image) -> Image.Image:
     return image
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _flatten_alpha(image: Image.Image) -> Image.Image:
     """Lay a transparent picture over NEUTRAL."""
     if image.mode in ("RGBa", "La"):
         image = image.convert(image.mode.upper())
     if image.mode not in ("RGBA", "LA"):
         return image
     colours = image.convert(image.mode[:-1])
-    ground = Image.new(colours.mode, colours.size, (NEUTRAL,) * len(colours.mode))
+    ground = Image.new(colours.mode, colours.size, (TRANSPARENCY_BACKGROUND,) * len(colours.mode))
     ground.paste(colours, mask=image.getchannel("A"))
     return ground
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
     """Convert from an ICC profile, where there is a usable one, to sRGB; otherwise take the numbers as sRGB."""
-    if image.mode == "LAB" or profile:
-        transform = _transform(profile, image.mode)
+    if image.mode == "LAB" or icc_profile:
+        transform = _build_srgb_transform(icc_profile, image.mode)
         if transform is not None and transform.input_mode == transform.output_mode:
             return transform.apply_in_place(image)
         if transform is not None:
@@ -177,11 +177,11 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 @lru_cache(maxsize=16)
-def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _build_srgb_transform(icc_profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Prepare a conversion to sRGB; None where the profile is broken or made for another kind of picture."""
     try:
         lab = mode == "LAB"
-        source = ImageCms.createProfile("LAB") if lab else ImageCms.getOpenProfile(io.BytesIO(profile or b""))
+        source = ImageCms.createProfile("LAB") if lab else ImageCms.getOpenProfile(io.BytesIO(icc_profile or b""))
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except ImageCms.PyCMSError:
         return None

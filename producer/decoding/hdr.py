@@ -14,61 +14,67 @@ from PIL import Image, ImageMath
 
 #: Codes of ITU-T H.273.
 PQ, HLG, BT2020 = 16, 18, 9
-TRANSFERS = (PQ, HLG)
+HDR_TRANSFERS = (PQ, HLG)
 
 #: What counts as white, in cd/m², and the brightest light that is still told apart, in whites.
-WHITE, BRIGHTEST = 203.0, 1000.0 / 203.0
+REFERENCE_WHITE, MAX_LUMINANCE = 203.0, 1000.0 / 203.0
 
 #: Peak of an HLG display in cd/m², and its system gamma.
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
 
-Row = tuple[float, float, float]
+ChannelWeights = tuple[float, float, float]
 
 #: Light in BT.2020 primaries to light in sRGB's, and to luminance (ITU-R BT.2087, BT.2020).
-_TO_SRGB: tuple[Row, ...] = ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187))
-_LUMINANCE: dict[bool, Row] = {True: (0.2627, 0.6780, 0.0593), False: (0.2126, 0.7152, 0.0722)}
+_BT2020_TO_SRGB: tuple[ChannelWeights, ...] = (
+    (1.6605, -0.5876, -0.0728),
+    (-0.1246, 1.1329, -0.0083),
+    (-0.0182, -0.1006, 1.1187),
+)
+_LUMINANCE_WEIGHTS: dict[bool, ChannelWeights] = {True: (0.2627, 0.6780, 0.0593), False: (0.2126, 0.7152, 0.0722)}
 
 #: Channels of floats, and the operands that Pillow computes with; it types neither more closely.
 Channels = Sequence[Image.Image]
 Operand = Any
 
 
-def toned(image: Image.Image, transfer: int, *, wide: bool) -> Image.Image:
+def tone_map(image: Image.Image, transfer: int, *, wide_gamut: bool) -> Image.Image:
     """Bring an RGB picture with a transfer function of PQ or HLG to sRGB. wide: its primaries are those of BT.2020."""
     signals = [band.convert("F") for band in image.split()]
     if transfer == PQ:
-        light = [_computed(_from_pq, signal) for signal in signals]
+        light = [_apply_formula(_pq_to_light, signal) for signal in signals]
     else:
-        scene = [_computed(_from_hlg, signal) for signal in signals]
-        luminance = _mixed(scene, _LUMINANCE[wide])
-        light = [_computed(_displayed, channel, luminance) for channel in scene]
-    luminance = _mixed(light, _LUMINANCE[wide])
-    light = [_computed(_compressed, channel, luminance) for channel in light]
-    if wide:
-        light = [_mixed(light, row) for row in _TO_SRGB]
-    return Image.merge("RGB", [_computed(_to_srgb, channel).convert("L") for channel in light])
+        scene = [_apply_formula(_hlg_to_scene_light, signal) for signal in signals]
+        luminance = _mix_channels(scene, _LUMINANCE_WEIGHTS[wide_gamut])
+        light = [_apply_formula(_apply_hlg_display_gamma, channel, luminance) for channel in scene]
+    luminance = _mix_channels(light, _LUMINANCE_WEIGHTS[wide_gamut])
+    light = [_apply_formula(_compress_reinhard, channel, luminance) for channel in light]
+    if wide_gamut:
+        light = [_mix_channels(light, row) for row in _BT2020_TO_SRGB]
+    return Image.merge("RGB", [_apply_formula(_encode_srgb, channel).convert("L") for channel in light])
 
 
-def _computed(formula: Callable[..., Operand], *channels: Image.Image) -> Image.Image:
+def _apply_formula(formula: Callable[..., Operand], *channels: Image.Image) -> Image.Image:
     """Return the channel that a formula makes of channels."""
     named = {f"c{number}": channel for number, channel in enumerate(channels)}
     made: Image.Image = ImageMath.lambda_eval(lambda operands: formula(*(operands[name] for name in named)), **named)
     return made
 
 
-def _mixed(channels: Channels, weights: Row) -> Image.Image:
-    return _computed(lambda *parts: sum(part * weight for part, weight in zip(parts, weights, strict=True)), *channels)
+def _mix_channels(channels: Channels, weights: ChannelWeights) -> Image.Image:
+    return _apply_formula(
+        lambda *parts: sum(part * weight for part, weight in zip(parts, weights, strict=True)), *channels
+    )
 
 
-def _from_pq(signal: Operand) -> Operand:
+def _pq_to_light(signal: Operand) -> Operand:
     """Return light, in whites, of a signal of 0 to 255."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     power = (signal / 255) ** (1 / m2)
     above = (power - c1) * (power > c1)
-    return (above / (c2 - power * c3)) ** (1 / m1) * (10_000 / WHITE)
+    return (above / (c2 - power * c3)) ** (1 / m1) * (10_000 / REFERENCE_WHITE)
 
 
-def _from_hlg(signal: Operand) -> Operand:
+def _hlg_to_scene_light(signal: Operand) -> Operand:
     """Return the light of the scene, 0 to 1, of a signal of 0 to 255."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     signal = signal / 255
@@ -76,17 +82,17 @@ def _from_hlg(signal: Operand) -> Operand:
     return signal * signal / 3 * (signal <= 0.5) + bright * (signal > 0.5)
 
 
-def _displayed(scene: Operand, luminance: Operand) -> Operand:
+def _apply_hlg_display_gamma(scene: Operand, luminance: Operand) -> Operand:
     """Return the light of an HLG display, in whites."""
-    return scene * (luminance + 1e-6) ** (HLG_GAMMA - 1) * (HLG_PEAK / WHITE)
+    return scene * (luminance + 1e-6) ** (HLG_GAMMA - 1) * (HLG_PEAK / REFERENCE_WHITE)
 
 
-def _compressed(light: Operand, luminance: Operand) -> Operand:
+def _compress_reinhard(light: Operand, luminance: Operand) -> Operand:
     """Bring light of 0 to BRIGHTEST whites into 0 to 1."""
-    return light * (luminance / BRIGHTEST**2 + 1) / (luminance + 1)
+    return light * (luminance / MAX_LUMINANCE**2 + 1) / (luminance + 1)
 
 
-def _to_srgb(light: Operand) -> Operand:
+def _encode_srgb(light: Operand) -> Operand:
     """Encode light, of which that beyond 0 to 1 is cut off, in 0 to 255 (IEC 61966-2-1), to be rounded down."""
     light = light * (light > 0)
     light = light * (light < 1) + (light >= 1)

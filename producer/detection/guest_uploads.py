@@ -5,50 +5,50 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from producer.detection.watched_folder import Folder
-from producer.outbox.ledger import Ledger, LedgerError, Mark
+from producer.detection.watched_folder import WatchedFolder
+from producer.outbox.ledger import FileVersion, Ledger, LedgerError
 from shared.errors import ArtDreamError
 from shared.guest_uploads import GUEST_UPLOADS_FOLDER, parse_file_name
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
-class Sending(NamedTuple):
+class GuestRequest(NamedTuple):
     """What a guest asked for. `guest` was given to a browser by chance, and is no name."""
 
     recipe: Recipe
-    guest: str
+    guest_id: str
 
 
-class Guests(Folder):
+class GuestUploadFolder(WatchedFolder):
     """One folder for each recipe, inside the data folder."""
 
-    def __init__(self, data: Path, changed: threading.Event) -> None:
+    def __init__(self, data_folder: Path, changed: threading.Event) -> None:
         """Create the folder where it is missing. Raises ArtDreamError where that cannot be done."""
-        folder = data.absolute() / GUEST_UPLOADS_FOLDER
+        folder = data_folder.absolute() / GUEST_UPLOADS_FOLDER
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ArtDreamError(f"The data folder {data} cannot be used: {error.strerror}.") from error
+            raise ArtDreamError(f"The data folder {data_folder} cannot be used: {error.strerror}.") from error
         super().__init__(folder, changed, recursive=True)
 
-    def places(self) -> list[Path]:
+    def list_folders(self) -> list[Path]:
         """List the folders of the recipes that are known here."""
         return [folder for name in list_recipe_names() if (folder := self.path / name).is_dir()]
 
-    def sending(self, path: Path) -> Sending | None:
+    def parse_request(self, path: Path) -> GuestRequest | None:
         """Return what a file of this folder asks for; None for any other file."""
         sent = parse_file_name(path.name)
         if path.parent.parent != self.path or sent is None:
             return None
-        return Sending(load_recipe(path.parent.name), sent.guest_id)
+        return GuestRequest(load_recipe(path.parent.name), sent.guest_id)
 
-    def empty(self, ledger: Ledger, done: dict[Path, Mark]) -> None:
+    def remove_processed(self, ledger: Ledger, processed: dict[Path, FileVersion]) -> None:
         """Remove what was dealt with, which is in `done`, once a power cut can no longer make that forgotten."""
-        spent = [path for path, mark in self.files().items() if done.get(path) == mark]
+        spent = [path for path, mark in self.list_files().items() if processed.get(path) == mark]
         with contextlib.suppress(LedgerError, OSError):  # the next look tries again
-            if spent and ledger.harden():
+            if spent and ledger.flush_to_disk():
                 for path in spent:
                     path.unlink(missing_ok=True)
-                ledger.forget(spent)
+                ledger.forget_files(spent)
                 for path in spent:
-                    del done[path]
+                    del processed[path]

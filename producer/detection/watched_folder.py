@@ -11,24 +11,24 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from producer.outbox.ledger import Mark
+from producer.outbox.ledger import FileVersion
 from shared.errors import ArtDreamError
 
 logger = logging.getLogger(__name__)
 
 #: Endings under which browsers, AirDrop and copying programs write what is not yet whole.
-PARTIAL = (".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial", ".temp", ".tmp", "~")
+TEMPORARY_SUFFIXES = (".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial", ".temp", ".tmp", "~")
 
 #: Event types that only tell that somebody reads; the producer itself does.
-_READING = {"opened", "closed_no_write"}
+_READ_EVENT_TYPES = {"opened", "closed_no_write"}
 
 
-def ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     """Tell whether a file is hidden, or temporary by its name."""
-    return name.startswith((".", "~$")) or name.lower().endswith(PARTIAL)
+    return name.startswith((".", "~$")) or name.lower().endswith(TEMPORARY_SUFFIXES)
 
 
-class Folder(FileSystemEventHandler):
+class WatchedFolder(FileSystemEventHandler):
     """The top level of one folder. Use it as a context manager to be told of changes."""
 
     def __init__(self, path: Path, changed: threading.Event, *, recursive: bool = False) -> None:
@@ -40,7 +40,7 @@ class Folder(FileSystemEventHandler):
         self._changed = changed
         self._recursive = recursive
         self._observer = Observer()
-        self._lost = False
+        self._unavailable = False
         try:
             os.scandir(self.path).close()
         except FileNotFoundError:
@@ -67,37 +67,37 @@ class Folder(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake who waits. Which file it was is not asked: events get lost (watchdog #124), a look never misses one."""
-        if event.event_type not in _READING:
+        if event.event_type not in _READ_EVENT_TYPES:
             self._changed.set()
 
-    def files(self) -> dict[Path, Mark]:
+    def list_files(self) -> dict[Path, FileVersion]:
         """Return every file that may be a photo, oldest first. None while the folder is away, which is logged once."""
         try:
-            found = [file for place in self.places() for file in _files(place)]
+            found = [file for place in self.list_folders() for file in _scan_files(place)]
         except OSError as error:
-            if not self._lost:
+            if not self._unavailable:
                 logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
-            self._lost = True
+            self._unavailable = True
             return {}
-        if self._lost:
+        if self._unavailable:
             logger.warning("The folder %s is back.", self.path)
-            self._lost = False
+            self._unavailable = False
         return {path: mark for _, path, mark in sorted(found)}
 
-    def places(self) -> list[Path]:
+    def list_folders(self) -> list[Path]:
         """List the folders that photos lie in."""
         return [self.path]
 
 
-def _files(folder: Path) -> Iterator[tuple[int, Path, Mark]]:
+def _scan_files(folder: Path) -> Iterator[tuple[int, Path, FileVersion]]:
     """Yield time of change, path and state of every file that may be a photo. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if ignored(entry.name):
+            if is_ignored(entry.name):
                 continue
             try:
                 status = entry.stat()
             except OSError:  # gone, or a link to nowhere
                 continue
             if stat.S_ISREG(status.st_mode):
-                yield status.st_mtime_ns, folder / entry.name, Mark.of(status)
+                yield status.st_mtime_ns, folder / entry.name, FileVersion.from_stat(status)

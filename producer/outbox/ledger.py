@@ -13,13 +13,13 @@ from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 
 #: Name of the ledger in the data folder.
-FILE = "ledger.sqlite3"
+LEDGER_FILE_NAME = "ledger.sqlite3"
 
 #: Seconds to wait for another process (a watch and a send share one ledger).
-_PATIENCE = 5
+_LOCK_TIMEOUT_SECONDS = 5
 
 #: The last time that SQLite can keep, in nanoseconds: 2262. Files may be of any year, photos of broken cameras are.
-_LATEST = 2**63 - 1
+_MAX_MTIME_NS = 2**63 - 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (      -- files of watched folders that were dealt with
@@ -71,136 +71,138 @@ class LedgerError(ArtDreamError):
     """The ledger cannot be read or written; the same call may be tried again."""
 
 
-class Mark(NamedTuple):
+class FileVersion(NamedTuple):
     """What tells one state of a file from the next without reading it."""
 
     size: int
     mtime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Self:
+    def from_stat(cls, status: os.stat_result) -> Self:
         """Return the state that a file is in. A time beyond what the database can keep is the last that it can."""
-        return cls(status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+        return cls(status.st_size, max(-_MAX_MTIME_NS, min(status.st_mtime_ns, _MAX_MTIME_NS)))
 
 
 class File(NamedTuple):
     """A file in one state."""
 
     path: Path
-    mark: Mark
+    version: FileVersion
 
 
 class Ledger:
     """The memory of one data folder. May be used from several threads, and by several processes at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, data_folder: Path) -> None:
         """Open the ledger of a data folder, creating both. Raises LedgerError."""
         #: The data folder.
-        self.folder = folder
-        self._path = folder / FILE
+        self.data_folder = data_folder
+        self._path = data_folder / LEDGER_FILE_NAME
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            data_folder.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
             # A power cut may cost the last rows, never the file; what they told is found out again.
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(f"The ledger {self._path} cannot be opened: {error}.") from error
 
     def close(self) -> None:
         """Close the ledger."""
-        self._db.close()
+        self._connection.close()
 
-    def seen(self, folder: Path) -> dict[Path, Mark]:
+    def list_processed_files(self, folder: Path) -> dict[Path, FileVersion]:
         """Return the files of a folder that were dealt with, each in the state it had then. Raises LedgerError."""
         prefix = os.fsencode(folder) + os.sep.encode()
-        rows = self.read("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
-        return {Path(os.fsdecode(path)): Mark(size, mtime_ns) for path, size, mtime_ns in rows}
+        rows = self.query("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
+        return {Path(os.fsdecode(path)): FileVersion(size, mtime_ns) for path, size, mtime_ns in rows}
 
-    def sent(self, file: File) -> str | None:
+    def find_sent_photo_id(self, file: File) -> str | None:
         """Return the id of the photo in a file that was sent before, and has not changed since. Raises LedgerError."""
-        rows = self.read(
-            "SELECT photo_id FROM sent WHERE path = ? AND size = ? AND mtime_ns = ?", os.fsencode(file.path), *file.mark
+        rows = self.query(
+            "SELECT photo_id FROM sent WHERE path = ? AND size = ? AND mtime_ns = ?",
+            os.fsencode(file.path),
+            *file.version,
         )
         return str(rows[0][0]) if rows else None
 
-    def mark_sent(self, file: File, photo_id: str) -> None:
+    def record_sent_file(self, file: File, photo_id: str) -> None:
         """Record which photo is in a file that is sent. Raises LedgerError."""
-        with self.writing() as db:
-            db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", (*_row(file), photo_id))
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", (*_to_row(file), photo_id))
 
-    def submitted(self, photo_id: str) -> list[str]:
+    def list_submitted_job_ids(self, photo_id: str) -> list[str]:
         """Return the ids of the jobs that a photo was submitted for. Raises LedgerError."""
-        rows = self.read("SELECT job_id FROM photos WHERE photo_id = ? AND state = 'submitted' ORDER BY at", photo_id)
+        rows = self.query("SELECT job_id FROM photos WHERE photo_id = ? AND state = 'submitted' ORDER BY at", photo_id)
         return [job_id for (job_id,) in rows]
 
-    def mark_submitted(self, photo_id: str, job_id: str) -> None:
+    def record_submitted_job(self, photo_id: str, job_id: str) -> None:
         """Record that a job is on its way. Raises LedgerError."""
-        with self.writing() as db:
-            mark_photo(db, photo_id, job_id, "submitted", "")
+        with self.transaction() as db:
+            record_photo(db, photo_id, job_id, "submitted", "")
 
-    def mark_open(self, job: Job) -> None:
+    def record_unfinished_job(self, job: Job) -> None:
         """Record a job that is submitted, until it has ended. Raises LedgerError."""
-        with self.writing() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (job.id, job.model_dump_json()))
 
-    def open(self) -> list[str]:
+    def list_unfinished_job_ids(self) -> list[str]:
         """Return the ids of the jobs that are not known to have ended. Raises LedgerError."""
-        return [job_id for (job_id,) in self.read("SELECT job_id FROM open")]
+        return [job_id for (job_id,) in self.query("SELECT job_id FROM open")]
 
-    def opened(self, job_id: str) -> Job | None:
+    def load_unfinished_job(self, job_id: str) -> Job | None:
         """Return one of them. Raises LedgerError."""
-        rows = self.read("SELECT job FROM open WHERE job_id = ?", job_id)
+        rows = self.query("SELECT job FROM open WHERE job_id = ?", job_id)
         return Job.model_validate_json(rows[0][0]) if rows else None
 
-    def mark_ended(self, job_ids: Sequence[str]) -> None:
+    def forget_jobs(self, job_ids: Sequence[str]) -> None:
         """Remember jobs no longer. Raises LedgerError."""
-        with self.writing() as db:
+        with self.transaction() as db:
             db.executemany("DELETE FROM open WHERE job_id = ?", [(job_id,) for job_id in job_ids])
 
-    def harden(self) -> bool:
+    def flush_to_disk(self) -> bool:
         """Make what is written outlive a power cut; False where another process keeps that from being done now.
 
         Raises LedgerError.
         """
-        return not self.read("PRAGMA wal_checkpoint(FULL)")[0][0]
+        return not self.query("PRAGMA wal_checkpoint(FULL)")[0][0]
 
-    def forget(self, paths: Sequence[Path]) -> None:
+    def forget_files(self, paths: Sequence[Path]) -> None:
         """Remember files of watched folders no longer: they are gone. Raises LedgerError."""
-        with self.writing() as db:
+        with self.transaction() as db:
             db.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
 
-    def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return what a query finds. Raises LedgerError."""
         try:
             with self._lock:
-                rows: list[tuple[Any, ...]] = self._db.execute(query, values).fetchall()
+                rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
                 return rows
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be read: {error}.") from error
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction, of which all or nothing is written at the end. Raises LedgerError."""
         try:
-            with self._lock, self._db:
-                yield self._db
+            with self._lock, self._connection:
+                yield self._connection
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be written: {error}.") from error
 
 
-def mark_photo(db: sqlite3.Connection, photo_id: str, job_id: str, state: str, reason: str) -> None:
+def record_photo(db: sqlite3.Connection, photo_id: str, job_id: str, state: str, reason: str) -> None:
     """Record what became of a photo."""
     row = (photo_id, job_id, state, reason, time.time())
     db.execute("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", row)
 
 
-def mark_file(db: sqlite3.Connection, file: File, photo_id: str) -> None:
+def record_file(db: sqlite3.Connection, file: File, photo_id: str) -> None:
     """Record that a file of a watched folder was dealt with."""
-    db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*_row(file), photo_id))
+    db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*_to_row(file), photo_id))
 
 
-def _row(file: File) -> tuple[bytes, int, int]:
-    return os.fsencode(file.path), *file.mark
+def _to_row(file: File) -> tuple[bytes, int, int]:
+    return os.fsencode(file.path), *file.version

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artdream.cli.remote_check import DRIVER, UNIT, VENV
+from artdream.cli.remote_check import MIN_DRIVER_VERSION, SYSTEMD_UNIT, VENV_PATH
 from shared.settings import ENV_PREFIX, Settings
 from tests.skip import missing
 from tests.stack import free_port
@@ -129,7 +129,7 @@ def test_an_old_driver_is_told(tmp_path: Path) -> None:
     path = f"{tmp_path}:{os.environ['PATH']}"
     ran = subprocess.run([INSTALL], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert ran.returncode == 1
-    assert f"The driver is 470.82.01, and {DRIVER} is the first that will do" in ran.stderr
+    assert f"The driver is 470.82.01, and {MIN_DRIVER_VERSION} is the first that will do" in ran.stderr
 
 
 def test_who_is_not_root_is_told() -> None:
@@ -169,8 +169,8 @@ def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
 
 def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
     unit = Units(FOLDER / "artdream-worker.service")
-    assert f"{UNIT}.service" in UNITS, "`artdream deploy check` asks for it"
-    assert unit.all("ExecStart") == [f"{VENV}/bin/artdream worker"]
+    assert f"{SYSTEMD_UNIT}.service" in UNITS, "`artdream deploy check` asks for it"
+    assert unit.all("ExecStart") == [f"{VENV_PATH}/bin/artdream worker"]
     told = dict(line.split("=", 1) for line in unit.all("Environment"))
     example = [line.removeprefix("# ") for line in (FOLDER / "worker.env").read_text().splitlines()]
     named = {line.partition("=")[0] for line in example if line.startswith(ENV_PREFIX)}

@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 
 from producer.decoding.convert import convert
-from producer.outbox.submission import Away, Intake
-from producer.recipe_choice import Menu
+from producer.outbox.submission import SubmissionClient, Unavailable
+from producer.recipe_choice import RecipeChoice
 from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import DREAM_TASK, queue_keys
@@ -66,8 +66,8 @@ class Chaos:
             together=2,
             clips=True,
         )
-        self.batch = Intake(self.site.settings.model_copy(update={"data": folder / "batch"}))
-        self.menu = Menu(self.site.settings, self.site.client)
+        self.batch = SubmissionClient(self.site.settings.model_copy(update={"data": folder / "batch"}))
+        self.menu = RecipeChoice(self.site.settings, self.site.client)
         self.worker_wire, self.producer_wire = Wire(self.site.port), Wire(self.site.port)
         self.producer = self._start("watch")
         self.display = self._start("display", "--port", str(free_port()))
@@ -146,7 +146,7 @@ class Chaos:
             self.producer = self._start("watch")
         if self.display.poll() is not None:
             self.display = self._start("display", "--port", str(free_port()))
-        self._insist(self.batch.recall)  # as the same `artdream send` once more
+        self._insist(self.batch.resubmit_lost_jobs)  # as the same `artdream send` once more
         for worker in [one for one in self.site.workers if one.process.poll() is not None]:
             self.site.workers.remove(worker)
             self._start_worker()
@@ -159,12 +159,12 @@ class Chaos:
             data = jpeg(colours(number))
             photo = convert(data)
             lane = Lane.BATCH if number % 2 else Lane.LIVE
-            job = Job(photo_id=photo.photo_id, recipe=self.menu.recipe_of(photo.photo_id), lane=lane)
+            job = Job(photo_id=photo.photo_id, recipe=self.menu.choose_recipe(photo.photo_id), lane=lane)
             self._dropped[job.id] = job
             if lane is Lane.LIVE:
                 (self.site.settings.inbox / f"{number}.jpg").write_bytes(data)
             else:
-                self._insist(lambda job=job, photo=photo: self.batch.take(job, photo.jpeg))
+                self._insist(lambda job=job, photo=photo: self.batch.submit(job, photo.jpeg))
         return count
 
     def _insist(self, action: Callable[[], object]) -> None:
@@ -172,7 +172,7 @@ class Chaos:
         while True:
             try:
                 action()
-            except Away:
+            except Unavailable:
                 time.sleep(0.2)
             else:
                 return

@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from producer.outbox.ledger import FILE, Ledger
+from producer.outbox.ledger import LEDGER_FILE_NAME, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import EventReader, FileRejected
 from shared.jobs.table import JobTable
@@ -99,10 +99,10 @@ class Siege:
     def outcome(self, paths: Iterable[Path]) -> Outcome:
         """Tell what became of files that were dealt with; waits until what was spooled is told."""
         ledger, deadline = Ledger(self.data), time.monotonic() + HANG
-        while ledger.read("SELECT count(*) FROM spool")[0][0] and time.monotonic() < deadline:
+        while ledger.query("SELECT count(*) FROM spool")[0][0] and time.monotonic() < deadline:
             time.sleep(0.05)
-        photos = {os.fsdecode(path): photo for path, photo in ledger.read("SELECT path, photo_id FROM files")}
-        jobs = dict(ledger.read("SELECT photo_id, job_id FROM photos WHERE state = 'submitted'"))
+        photos = {os.fsdecode(path): photo for path, photo in ledger.query("SELECT path, photo_id FROM files")}
+        jobs = dict(ledger.query("SELECT photo_id, job_id FROM photos WHERE state = 'submitted'"))
         ledger.close()
         reasons, table, found = self._reasons(), JobTable(self.client), Outcome()
         for path in paths:
@@ -118,10 +118,10 @@ class Siege:
         return found
 
     def _missing(self, paths: Sequence[Path]) -> list[Path]:
-        if not (self.data / FILE).exists():
+        if not (self.data / LEDGER_FILE_NAME).exists():
             return list(paths)
         ledger = Ledger(self.data)
-        seen = {os.fsdecode(path) for (path,) in ledger.read("SELECT path FROM files")}
+        seen = {os.fsdecode(path) for (path,) in ledger.query("SELECT path FROM files")}
         ledger.close()
         return [path for path in paths if str(path) not in seen]
 

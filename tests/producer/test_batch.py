@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.api import Sent
-from producer.batch import Batch, Collected, collect
+from producer.api import FileSubmission
+from producer.batch import Batch, BatchItemResult, collect_dreams
 from producer.outbox.ledger import Ledger
 from producer.outbox.submission import Outcome
 from shared.errors import ArtDreamError
@@ -22,19 +22,19 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     ledger.close()
 
 
-def sent(path: str, job: str, *, recipe: str = "lines", seed: int = 0) -> Sent:
-    return Sent(Path(path), recipe, seed, Outcome.SUBMITTED, job * 32)
+def sent(path: str, job: str, *, recipe: str = "lines", seed: int = 0) -> FileSubmission:
+    return FileSubmission(Path(path), recipe, seed, Outcome.SUBMITTED, job * 32)
 
 
-def collected(batch: Batch, settings: Settings, out: Path | None) -> list[Collected]:
-    return list(collect(batch.pieces(), settings, out, wait=False))
+def collected(batch: Batch, settings: Settings, out: Path | None) -> list[BatchItemResult]:
+    return list(collect_dreams(batch.list_items(), settings, out, wait=False))
 
 
 def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
     ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     """The broker knows none of these jobs any more; the store does."""
-    batch = Batch.begin(ledger)
+    batch = Batch.create(ledger)
     for one in (
         sent("a/IMG_1.heic", "1"),
         sent("b/img_1.jpg", "2"),
@@ -57,12 +57,12 @@ def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
 
 
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
-    batch = Batch.begin(ledger)
-    batch.add(Sent(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))
+    batch = Batch.create(ledger)
+    batch.add(FileSubmission(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))
     batch.add(sent("lost.heic", "1"))
     batch.add(sent("unknown.heic", "2"))
     store.put(sidecar_name("1" * 32), b"{}")
-    reasons = {one.piece.path.name: one.reason for one in collected(batch, settings, tmp_path / "out")}
+    reasons = {one.item.path.name: one.reason for one in collected(batch, settings, tmp_path / "out")}
     assert reasons == {
         "letter.txt": "is not a picture",
         "lost.heic": "has lost its dream: it is no longer in the store",
@@ -73,7 +73,7 @@ def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: 
 def test_a_batch_that_does_not_exist_is_one_sentence_with_those_that_do(ledger: Ledger) -> None:
     with pytest.raises(ArtDreamError, match=r"no batch “x”\. None was sent from this data folder\."):
         Batch.find(ledger, "x")
-    batch = Batch.begin(ledger)
+    batch = Batch.create(ledger)
     batch.add(sent("a.heic", "1"))
     with pytest.raises(ArtDreamError, match=f"Did you mean {batch.name}"):
         Batch.find(ledger, batch.name[:-1])
@@ -82,7 +82,7 @@ def test_a_batch_that_does_not_exist_is_one_sentence_with_those_that_do(ledger: 
 def test_a_folder_that_cannot_be_written_is_one_sentence(
     ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
-    batch = Batch.begin(ledger)
+    batch = Batch.create(ledger)
     batch.add(sent("a.heic", "1"))
     store.put(dream_name("1" * 32), b"dream")
     store.put(sidecar_name("1" * 32), b"{}")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from producer.outbox.ledger import Ledger
-from producer.outbox.outbox import Spool
-from producer.recipe_choice import LOOK_EVERY, Menu
+from producer.outbox.outbox import Outbox
+from producer.recipe_choice import SETTINGS_POLL_INTERVAL_SECONDS, RecipeChoice
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
@@ -19,7 +19,7 @@ from tests.producer.conftest import Watching, until
 
 def spooled(data: Path) -> int:
     ledger = Ledger(data)
-    count = len(Spool(ledger))
+    count = len(Outbox(ledger))
     ledger.close()
     return count
 
@@ -30,7 +30,7 @@ def test_a_paused_intake_keeps_photos_and_sends_them_when_it_is_opened(watching:
     until(lambda: [one.state for one in HeartbeatRegistry(watching.client).list_heartbeats()] == ["paused"])
     (watching.inbox / "one.jpg").write_bytes(jpeg(colours(1)))
     until(lambda: spooled(watching.settings.data) == 1)
-    watching._thread.join(2 * LOOK_EVERY)  # time passes; nothing may happen
+    watching._thread.join(2 * SETTINGS_POLL_INTERVAL_SECONDS)  # time passes; nothing may happen
     assert watching.waiting() == 0
     update_runtime_settings(watching.client, paused=False)
     until(lambda: watching.waiting() == 1)
@@ -54,9 +54,9 @@ def test_every_recipe_that_the_operator_chose_has_its_photos(watching: Watching)
 
 
 def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_photos(watching: Watching) -> None:
-    menu = Menu(watching.settings, watching.client)
+    menu = RecipeChoice(watching.settings, watching.client)
     photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
-    shares = Counter(menu.recipe_of(photo).name for photo in photos)
+    shares = Counter(menu.choose_recipe(photo).name for photo in photos)
     assert set(shares) == set(DEFAULT_PAINTER_RECIPES)
     assert min(shares.values()) > 20  # of 40, were they equal
 

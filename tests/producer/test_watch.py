@@ -211,7 +211,7 @@ def test_two_producers_on_one_folder_make_one_job_of_a_photo(watching: Watching,
 def in_ledger(settings: Settings, folder: Path) -> int:
     ledger = Ledger(settings.data)
     try:
-        return len(ledger.seen(folder)) if not ledger.read("SELECT * FROM spool") else 0
+        return len(ledger.list_processed_files(folder)) if not ledger.query("SELECT * FROM spool") else 0
     finally:
         ledger.close()
 

@@ -19,7 +19,7 @@ from tests.stack import free_port
 def _lines(settings: Settings) -> dict[str, str]:
     """Return what is printed of each check, with its mark."""
     printed = io.StringIO()
-    doctor.examine(settings, Console(file=printed, width=400))
+    doctor.run_checks(settings, Console(file=printed, width=400))
     return {line.split()[1]: line for line in printed.getvalue().splitlines()}
 
 
@@ -88,5 +88,5 @@ def test_what_was_turned_away_is_told_by_reason(well: Settings, client: redis.Re
     assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
     assert "nobody" not in line
     printed = io.StringIO()
-    status.show(well, Console(file=printed, width=200))
+    status.print_status(well, Console(file=printed, width=200))
     assert "rejected  2 × is not JSON, 1 × is not the one that its id stands for" in printed.getvalue()

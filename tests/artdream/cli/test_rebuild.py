@@ -2,7 +2,7 @@
 
 import redis
 
-from producer.outbox.submission import Intake
+from producer.outbox.submission import SubmissionClient
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
@@ -27,8 +27,8 @@ def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
         store.put(sidecar_name(job.id), sidecar(job, standing=standing).model_dump_json().encode())
     store.put(sidecar_name("0" * 32), b"of a later version")
     write_tombstone(store, deleted.id)
-    with Intake(settings) as intake:
-        intake.take(waiting, jpeg(colours(1)))
+    with SubmissionClient(settings) as intake:
+        intake.submit(waiting, jpeg(colours(1)))
     update_runtime_settings(client, approval=True, recipes=("lines",))
     persist_runtime_settings(client, store)
     client.flushall()

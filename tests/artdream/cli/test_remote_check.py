@@ -55,7 +55,7 @@ class Vm:
     def lines(self, **changed: object) -> dict[str, str]:
         """Return what is printed of each check, with its mark."""
         printed = io.StringIO()
-        well = inspection.inspect(self.settings.model_copy(update=changed), Console(file=printed, width=400))
+        well = inspection.check_machine(self.settings.model_copy(update=changed), Console(file=printed, width=400))
         lines = {line.split()[1]: line for line in printed.getvalue().splitlines()}
         assert well == all(line.startswith("✓") for line in lines.values())
         return lines
@@ -76,11 +76,13 @@ def kept(tmp_path: Path) -> Iterator[ValkeyServer]:
 def ports_open() -> set[int]:
     """Return which ports of this machine are open already, whoever opened them: the test cannot close them."""
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-    return {port for address, port in inspection._listening(table) if not inspection._loopback(address)}
+    return {
+        port for address, port in inspection._parse_listening_sockets(table) if not inspection._is_loopback(address)
+    }
 
 
 def test_a_machine_that_lacks_nothing_is_told_so(vm: Vm, kept: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MEANT", inspection.MEANT | ports_open())
+    monkeypatch.setattr(inspection, "ALLOWED_PORTS", inspection.ALLOWED_PORTS | ports_open())
     vm.program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
     vm.program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
     lines = vm.lines(broker_url=_secret(f"{kept.connection_url}/0"))
@@ -185,8 +187,8 @@ def test_a_key_that_is_refused_is_one_sentence(sshd: Sshd, tmp_path: Path) -> No
 def test_a_connection_that_breaks_in_the_middle_is_one_sentence(
     vm: Vm, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = inspection._disk
-    monkeypatch.setitem(inspection._LOOKS, "disk", lambda machine: (sshd.cut(), look(machine))[1])
+    look = inspection._check_disk
+    monkeypatch.setitem(inspection._CHECKS, "disk", lambda machine: (sshd.cut(), look(machine))[1])
     with pytest.raises(ArtDreamError, match="hung up"):
         vm.lines()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from artdream.stack.healthcheck import HUNGER, _here, require_work
+from artdream.stack.healthcheck import MAX_UNCLAIMED_SECONDS, _is_on_this_host, require_healthy
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
@@ -25,7 +25,7 @@ def register(client: redis.Redis) -> HeartbeatRegistry:
 
 def wrong(settings: Settings, part: Component = Component.WORKER) -> str:
     with pytest.raises(ArtDreamError) as raised:
-        require_work(settings, part)
+        require_healthy(settings, part)
     return str(raised.value)
 
 
@@ -34,33 +34,35 @@ def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: Heartbea
     register.announce(Component.WORKER, make_process_id(7), "warming up")
     assert "No worker of this machine is warm: warming up" in wrong(settings)
     register.announce(Component.WORKER, make_process_id(7), "ready")
-    require_work(settings, Component.WORKER)
+    require_healthy(settings, Component.WORKER)
 
 
 def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: HeartbeatRegistry) -> None:
     register.announce(Component.WORKER, "elsewhere-7", "ready")
     assert "No worker of this machine" in wrong(settings)
-    assert not _here(f"{make_process_id(7)}".replace("-7", "0-7"))
+    assert not _is_on_this_host(f"{make_process_id(7)}".replace("-7", "0-7"))
 
 
 def test_a_worker_that_leaves_jobs_waiting_is_not_well(
     settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
     """It announces itself all the while."""
-    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - HUNGER - 1)
-    require_work(settings, Component.WORKER)
+    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
+    require_healthy(settings, Component.WORKER)
     client.lpush("live", "{}")
     assert "Jobs wait" in wrong(settings)
-    register.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - HUNGER - 1)
-    require_work(settings, Component.WORKER)
+    register.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
+    require_healthy(settings, Component.WORKER)
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
     settings: Settings, register: HeartbeatRegistry, client: redis.Redis
 ) -> None:
-    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - HUNGER - 1, lanes=["batch"])
+    register.announce(
+        Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1, lanes=["batch"]
+    )
     client.lpush("live", "{}")
-    require_work(settings, Component.WORKER)
+    require_healthy(settings, Component.WORKER)
     client.lpush("batch", "{}")
     assert "Jobs wait" in wrong(settings)
 
@@ -68,7 +70,7 @@ def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
 def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: HeartbeatRegistry) -> None:
     assert "No producer of this machine" in wrong(settings, Component.PRODUCER)
     register.announce(Component.PRODUCER, make_process_id(7), "watching")
-    require_work(settings, Component.PRODUCER)
+    require_healthy(settings, Component.PRODUCER)
 
 
 def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() -> None:
@@ -77,7 +79,7 @@ def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() 
     assert f"The display does not answer at http://127.0.0.1:{port}/" in wrong(settings, Component.DISPLAY)
     with http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        require_work(settings, Component.DISPLAY)
+        require_healthy(settings, Component.DISPLAY)
         server.shutdown()
 
 

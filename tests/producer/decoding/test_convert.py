@@ -13,11 +13,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
-from producer.decoding.convert import NEUTRAL, Photo, convert
+from producer.decoding.convert import TRANSPARENCY_BACKGROUND, Photo, convert
 from producer.decoding.formats import Unreadable
 from producer.decoding.hdr import HLG, PQ
-from producer.decoding.limits import STANDARD
-from producer.decoding.pool import settings_limits
+from producer.decoding.limits import DEFAULT_LIMITS
+from producer.decoding.pool import limits_from_settings
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -102,7 +102,7 @@ def test_a_picture_is_shrunk_as_the_operator_wishes_but_no_recipe_is_short_of_pi
     kind: str, wanted: int, canvas: int, side: int
 ) -> None:
     recipes = [load_recipe("animals"), load_recipe("animals").model_copy(update={"canvas": canvas})]
-    small = convert(large(kind), settings_limits(Settings(photo_side=wanted, _env_file=None), recipes))
+    small = convert(large(kind), limits_from_settings(Settings(photo_side=wanted, _env_file=None), recipes))
     assert (small.width, small.height) == (side * 3 // 4, side)
     assert near(small, colours(3, (side * 3 // 4, side)))
 
@@ -140,7 +140,7 @@ def test_grey_shows_where_a_picture_is_transparent(kind: str) -> None:
     picture = colours(6, (64, 64)).convert("RGBA")
     picture.paste((0, 0, 0, 0), (0, 0, 32, 64))
     shown = seen(convert(encode(picture, kind)))
-    assert np.abs(shown[8:-8, 8:24] - NEUTRAL).max() < 12
+    assert np.abs(shown[8:-8, 8:24] - TRANSPARENCY_BACKGROUND).max() < 12
     assert np.abs(shown[8:-8, 40:56] - np.asarray(picture)[8:-8, 40:56, :3]).mean() < 12
 
 
@@ -161,7 +161,7 @@ def test_a_palette_may_be_partly_transparent() -> None:
     picture.putpalette([255, 0, 0, 0, 0, 255])
     picture.paste(0, (0, 0, 16, 32))
     shown = seen(convert(encode(picture, "PNG", transparency=0)))
-    assert np.abs(shown[4:-4, 2:12] - NEUTRAL).max() < 12
+    assert np.abs(shown[4:-4, 2:12] - TRANSPARENCY_BACKGROUND).max() < 12
     assert np.abs(shown[4:-4, 20:30] - (0, 0, 255)).max() < 12
 
 
@@ -223,7 +223,7 @@ def test_what_is_no_picture_is_refused_in_words_for_everybody(file: bytes, reaso
 
 
 def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() -> None:
-    side = int((STANDARD.megapixels * 1_000_000) ** 0.5) + 2
+    side = int((DEFAULT_LIMITS.max_megapixels * 1_000_000) ** 0.5) + 2
     bomb = encode(Image.new("1", (side, side)), "PNG")
     assert len(bomb) < 100_000
     with pytest.raises(Unreadable, match="is too large: 120 megapixels, at most 120 are taken"):
@@ -308,10 +308,10 @@ def test_of_a_cut_jpeg_what_is_there_is_taken_only_when_nothing_more_will_come()
     most, little = whole[: len(whole) * 4 // 5], whole[: len(whole) // 4]
     with pytest.raises(Unreadable, match="ends too early"):
         convert(most)
-    photo = convert(most, cut=True)
+    photo = convert(most, allow_truncated=True)
     assert np.abs(seen(photo)[:200] - np.asarray(colours(1)).astype(int)[:200]).mean() < 6
     with pytest.raises(Unreadable, match="less than half"):
-        convert(little, cut=True)
+        convert(little, allow_truncated=True)
     with pytest.raises(Unreadable, match="ends too early"):
         convert(most)  # the indulgence is over
 
@@ -322,8 +322,8 @@ def test_half_of_a_cut_jpeg_is_half_of_what_lies_in_the_file_however_it_is_turne
     exif[Base.Orientation] = orientation
     whole = encode(colours(1), "JPEG", exif=exif)
     with pytest.raises(Unreadable, match="less than half"):
-        convert(whole[: len(whole) // 4], cut=True)
-    assert convert(whole[: len(whole) * 4 // 5], cut=True).jpeg
+        convert(whole[: len(whole) // 4], allow_truncated=True)
+    assert convert(whole[: len(whole) * 4 // 5], allow_truncated=True).jpeg
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
@@ -343,7 +343,7 @@ def test_a_whole_picture_that_is_flat_below_is_no_cut_one() -> None:
     flat = Image.new("RGB", (640, 480), (20, 40, 60))
     flat.paste(colours(1, (640, 100)), (0, 0))
     for kind in KINDS:
-        assert near(convert(encode(flat, kind), cut=True), flat)
+        assert near(convert(encode(flat, kind), allow_truncated=True), flat)
 
 
 def test_a_motion_photo_shows_its_picture_whatever_film_hangs_on_it() -> None:

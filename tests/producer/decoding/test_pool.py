@@ -18,15 +18,15 @@ from producer.decoding import pool as module
 from producer.decoding.convert import Photo, convert
 from producer.decoding.formats import Unreadable
 from producer.decoding.limits import Limits
-from producer.decoding.pool import Decoders
+from producer.decoding.pool import DecoderPool
 from tests.fault.special_files import FATES
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    with Decoders(2, Limits()) as decoders:
+def decoders() -> Iterator[DecoderPool]:
+    with DecoderPool(2, Limits()) as decoders:
         yield decoders
 
 
@@ -45,60 +45,62 @@ def put(folder: Path, name: str, data: bytes) -> Path:
     return folder / name
 
 
-def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoders: Decoders, tmp_path: Path) -> None:
+def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoders: DecoderPool, tmp_path: Path) -> None:
     data = heic(colours(1))
     done = decoders.submit(put(tmp_path, "caf\udce9\n.heic", data)).result()
-    assert done.result == convert(data)
-    assert isinstance(done.result, Photo)
-    assert done.photo_id == done.result.photo_id
+    assert done.photo_or_error == convert(data)
+    assert isinstance(done.photo_or_error, Photo)
+    assert done.photo_id == done.photo_or_error.photo_id
     assert done.seconds > 0
 
 
-def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoders: Decoders, tmp_path: Path) -> None:
+def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoders: DecoderPool, tmp_path: Path) -> None:
     paths = [put(tmp_path, f"{number}.jpg", jpeg(colours(number))) for number in range(12)]
-    assert all(isinstance(future.result().result, Photo) for future in [decoders.submit(path) for path in paths])
-    assert os.getpid() not in decoders.pids()
+    assert all(
+        isinstance(future.result().photo_or_error, Photo) for future in [decoders.submit(path) for path in paths]
+    )
+    assert os.getpid() not in decoders.list_pids()
 
 
-def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoders: Decoders, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoders: DecoderPool, tmp_path: Path) -> None:
     for data, reason in ((b"", "is empty"), (heic(colours(1))[:2000], "is damaged: the file ends too early")):
-        assert str(decoders.submit(put(tmp_path, "x", data)).result().result) == reason
-    assert "is not a file" in str(decoders.submit(tmp_path).result().result)
+        assert str(decoders.submit(put(tmp_path, "x", data)).result().photo_or_error) == reason
+    assert "is not a file" in str(decoders.submit(tmp_path).result().photo_or_error)
     with pytest.raises(FileNotFoundError):
         decoders.submit(tmp_path / "gone.heic").result()
 
 
-def test_what_a_file_became_before_its_turn_holds_nothing_up(decoders: Decoders, tmp_path: Path) -> None:
+def test_what_a_file_became_before_its_turn_holds_nothing_up(decoders: DecoderPool, tmp_path: Path) -> None:
     """Seen failing with Path.open: a pipe took all the time there is, /dev/zero all the memory."""
     for name in ("pipe", "zero"):
         path = put(tmp_path, name, b"")
         FATES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
         done = decoders.submit(path).result(5)
-        assert str(done.result) == "is not a file"
+        assert str(done.photo_or_error) == "is not a file"
 
 
-def test_a_decoder_that_dies_between_two_files_is_replaced(decoders: Decoders, tmp_path: Path) -> None:
+def test_a_decoder_that_dies_between_two_files_is_replaced(decoders: DecoderPool, tmp_path: Path) -> None:
     path = put(tmp_path, "a.jpg", jpeg(colours(1)))
-    for pid in decoders.pids():
+    for pid in decoders.list_pids():
         os.kill(pid, signal.SIGKILL)
-    assert isinstance(decoders.submit(path).result().result, Photo)
+    assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
 
 
 def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow: Path, tmp_path: Path) -> None:
     """SIGSEGV, as a decoder's bug would send it."""
-    with Decoders(1, Limits()) as decoders:
+    with DecoderPool(1, Limits()) as decoders:
         future = decoders.submit(slow)
         good = decoders.submit(put(tmp_path, "good.jpg", jpeg(colours(1))))
         killed: set[int] = set()
         while not future.done():
-            [pid] = decoders.pids()
+            [pid] = decoders.list_pids()
             if pid not in killed and busy(pid):
                 killed.add(pid)
                 os.kill(pid, signal.SIGSEGV)
             time.sleep(0.01)
-        assert str(future.result().result) == "makes the decoder crash"
+        assert str(future.result().photo_or_error) == "makes the decoder crash"
         assert len(killed) == 2
-        assert isinstance(good.result().result, Photo)
+        assert isinstance(good.result().photo_or_error, Photo)
 
 
 def busy(pid: int) -> bool:
@@ -110,17 +112,17 @@ def busy(pid: int) -> bool:
 
 
 def test_a_decoder_that_hangs_is_cut_off_and_the_next_file_goes_on(tmp_path: Path) -> None:
-    with Decoders(1, Limits(seconds=1)) as decoders:
-        assert isinstance(decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result().result, Photo)
-        os.kill(decoders.pids()[0], signal.SIGSTOP)
+    with DecoderPool(1, Limits(timeout_seconds=1)) as decoders:
+        assert isinstance(decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result().photo_or_error, Photo)
+        os.kill(decoders.list_pids()[0], signal.SIGSTOP)
         done = decoders.submit(tmp_path / "a.jpg").result()
-        assert str(done.result) == "took longer than 1 s to decode"
-        assert isinstance(decoders.submit(tmp_path / "a.jpg").result().result, Photo)
+        assert str(done.photo_or_error) == "took longer than 1 s to decode"
+        assert isinstance(decoders.submit(tmp_path / "a.jpg").result().photo_or_error, Photo)
 
 
 def test_a_picture_that_takes_too_long_is_refused(slow: Path) -> None:
-    with Decoders(1, Limits(seconds=0.2)) as decoders:
-        result = decoders.submit(slow).result().result
+    with DecoderPool(1, Limits(timeout_seconds=0.2)) as decoders:
+        result = decoders.submit(slow).result().photo_or_error
         assert isinstance(result, Unreadable)
         assert "took longer than" in str(result)
 
@@ -128,24 +130,24 @@ def test_a_picture_that_takes_too_long_is_refused(slow: Path) -> None:
 def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow: Path) -> None:
     """The moment in which a hanging one is being replaced is hit on some of these tries."""
     for _ in range(4):
-        with Decoders(2, Limits(seconds=0.5)) as decoders:
-            first = decoders.pids()
+        with DecoderPool(2, Limits(timeout_seconds=0.5)) as decoders:
+            first = decoders.list_pids()
             futures = [decoders.submit(slow) for _ in range(4)]
-            until(lambda: decoders.pids() != first)  # noqa: B023
+            until(lambda: decoders.list_pids() != first)  # noqa: B023
         assert all(future.done() for future in futures)
         assert not [child for child in psutil.Process().children() if "producer.decoding.process" in child.cmdline()]
 
 
 def test_a_worn_decoder_is_replaced_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIFETIME", 2)
+    monkeypatch.setattr(module, "MAX_FILES_PER_PROCESS", 2)
     path = put(tmp_path, "a.jpg", jpeg(colours(1)))
-    with Decoders(1, Limits()) as decoders:
-        first = decoders.pids()
+    with DecoderPool(1, Limits()) as decoders:
+        first = decoders.list_pids()
         decoders.submit(path).result()
-        assert decoders.pids() == first
+        assert decoders.list_pids() == first
         decoders.submit(path).result()
-        assert decoders.pids() != first
-        assert isinstance(decoders.submit(path).result().result, Photo)
+        assert decoders.list_pids() != first
+        assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
 
 
 def test_what_a_library_prints_is_no_answer() -> None:
@@ -165,12 +167,12 @@ decoder.main()
 
 
 def test_what_is_no_answer_counts_as_a_crash(
-    decoders: Decoders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decoders: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that a stranger's file took over may say anything."""
-    monkeypatch.setattr(module, "photo_of", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "parse_photo", lambda *_: 1 / 0)
     done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
-    assert str(done.result) == "makes the decoder crash"
+    assert str(done.photo_or_error) == "makes the decoder crash"
 
 
 ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
@@ -210,31 +212,31 @@ for line in sys.stdin:
     monkeypatch.setattr(
         module.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
     )
-    with Decoders(1, Limits(seconds=5)) as decoders:
+    with DecoderPool(1, Limits(timeout_seconds=5)) as decoders:
         done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
-    assert str(done.result) == "makes the decoder crash"
+    assert str(done.photo_or_error) == "makes the decoder crash"
     assert done.photo_id == ""
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
     path = put(tmp_path, "a.jpg", jpeg(colours(1, (2000, 1000))))
-    with Decoders(1, Limits(size=10_000)) as decoders:
-        assert "is too large: at most 0 MB" in str(decoders.submit(path).result().result)
-    with Decoders(1, Limits(megapixels=1)) as decoders:
-        assert "2 megapixels, at most 1" in str(decoders.submit(path).result().result)
+    with DecoderPool(1, Limits(max_bytes=10_000)) as decoders:
+        assert "is too large: at most 0 MB" in str(decoders.submit(path).result().photo_or_error)
+    with DecoderPool(1, Limits(max_megapixels=1)) as decoders:
+        assert "2 megapixels, at most 1" in str(decoders.submit(path).result().photo_or_error)
 
 
-def test_a_bomb_is_refused_at_once(decoders: Decoders, tmp_path: Path) -> None:
+def test_a_bomb_is_refused_at_once(decoders: DecoderPool, tmp_path: Path) -> None:
     bomb = io.BytesIO()
     Image.new("1", (60_000, 60_000)).save(bomb, "PNG")
     done = decoders.submit(put(tmp_path, "bomb.png", bomb.getvalue())).result()
-    assert "3,600 megapixels" in str(done.result)
+    assert "3,600 megapixels" in str(done.photo_or_error)
 
 
 def test_no_decoder_outlives_a_producer_that_was_killed(tmp_path: Path) -> None:
     program = (
-        "import sys; from producer.decoding.pool import Decoders; from producer.decoding.limits import Limits\n"
-        "with Decoders(2, Limits()) as decoders: print(*decoders.pids(), flush=True); sys.stdin.read()"
+        "import sys; from producer.decoding.pool import DecoderPool; from producer.decoding.limits import Limits\n"
+        "with DecoderPool(2, Limits()) as decoders: print(*decoders.list_pids(), flush=True); sys.stdin.read()"
     )
     producer = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -260,8 +262,8 @@ def test_a_module_that_a_guest_drops_where_the_producer_runs_is_not_imported(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
     path = put(tmp_path, "a.jpg", jpeg(colours(1)))
-    with Decoders(1, Limits()) as decoders:
-        assert isinstance(decoders.submit(path).result().result, Photo)
+    with DecoderPool(1, Limits()) as decoders:
+        assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
     assert not (tmp_path / "owned").exists()
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.detection.stability import mark_of
-from producer.outbox.ledger import FILE, File, Ledger
-from producer.outbox.outbox import Spool
+from producer.detection.stability import read_file_version
+from producer.outbox.ledger import LEDGER_FILE_NAME, File, Ledger
+from producer.outbox.outbox import Outbox
 from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
@@ -47,7 +47,7 @@ def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(wa
     until(lambda: watching.waiting() == 2)
     until(lambda: not first.exists() and not second.exists())
     watching.stop()
-    with sqlite3.connect(watching.settings.data / FILE) as db:
+    with sqlite3.connect(watching.settings.data / LEDGER_FILE_NAME) as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (0,)
     db.close()
 
@@ -64,10 +64,10 @@ def test_a_guest_who_sends_the_same_again_makes_no_second_job(watching: Watching
 def test_what_was_spooled_before_a_crash_is_removed_and_not_taken_again(watching: Watching) -> None:
     settings = watching.settings
     path = sent(settings, HEIC)
-    mark = mark_of(path)
+    mark = read_file_version(path)
     assert mark
     ledger = Ledger(settings.data)
-    Spool(ledger).add(job_of(HEIC), b"jpeg", File(path, mark))
+    Outbox(ledger).add(job_of(HEIC), b"jpeg", File(path, mark))
     ledger.close()
     watching.start()
     until(lambda: not path.exists() and watching.waiting() == 1)
@@ -77,17 +77,17 @@ def test_what_was_spooled_before_a_crash_is_removed_and_not_taken_again(watching
 
 def test_a_guest_s_file_stays_until_it_is_spooled(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     from producer import watch
-    from producer.outbox.outbox import Full
+    from producer.outbox.outbox import DiskUnavailable
 
     full = [True]
 
-    class Filling(Spool):
+    class Filling(Outbox):
         def add(self, job: Job, jpeg: bytes, file: File) -> None:
             if full:
-                raise Full("The disk is full.")
+                raise DiskUnavailable("The disk is full.")
             super().add(job, jpeg, file)
 
-    monkeypatch.setattr(watch, "Spool", Filling)
+    monkeypatch.setattr(watch, "Outbox", Filling)
     watching.start()
     path = sent(watching.settings, HEIC)
     watching._thread.join(3)  # longer than between two looks

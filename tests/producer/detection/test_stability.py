@@ -8,44 +8,47 @@ from PIL import Image
 
 from producer.decoding.convert import Photo
 from producer.decoding.limits import Limits
-from producer.decoding.pool import Attempt, Decoders
-from producer.detection.stability import Settled, Settling, mark_of
+from producer.decoding.pool import DecodeResult, DecoderPool
+from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.outbox.ledger import File
 from tests.pictures import colours, heic, jpeg
 from tests.producer.conftest import until
 
 
-class Watched(Decoders):
+class Watched(DecoderPool):
     """Decoders that remember what they were asked."""
 
     def __init__(self) -> None:
         super().__init__(1, Limits())
         self.asked: list[tuple[str, bool]] = []
 
-    def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
-        self.asked.append((path.name, cut))
-        return super().submit(path, cut=cut)
+    def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
+        self.asked.append((path.name, allow_truncated))
+        return super().submit(path, allow_truncated=allow_truncated)
 
 
 class Elsewhere(Watched):
     """As above; the first time, the file is somewhere else just while it is being read."""
 
-    def submit(self, path: Path, *, cut: bool = False) -> "Future[Attempt]":
+    def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
         if self.asked:
-            return super().submit(path, cut=cut)
+            return super().submit(path, allow_truncated=allow_truncated)
         away = path.rename(path.with_name("away"))
-        future = super().submit(path, cut=cut)
+        future = super().submit(path, allow_truncated=allow_truncated)
         wait([future], timeout=20)
         away.rename(path)
         return future
 
 
-def settled(decoders: Decoders, *paths: Path) -> dict[str, Settled]:
-    settling, found = Settling(decoders, settle=0.1, patience=0.2), list[Settled]()
+def settled(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
+    settling, found = (
+        StabilityTracker(decoders, stable_after_seconds=0.1, give_up_after_seconds=0.2),
+        list[StableFile](),
+    )
     for path in paths:
-        mark = mark_of(path)
+        mark = read_file_version(path)
         assert mark is not None
-        settling.notice(File(path, mark))
+        settling.track(File(path, mark))
     until(lambda: found.extend(settling.poll(4)) or len(found) == len(paths))
     return {one.file.path.name: one for one in found}
 
@@ -55,7 +58,7 @@ def test_a_file_that_is_gone_just_while_it_is_read_is_taken_when_it_is_back(tmp_
     path.write_bytes(jpeg(colours(1)))
     with Elsewhere() as decoders:
         found = settled(decoders, path)
-    assert isinstance(found["a.jpg"].result, Photo)
+    assert isinstance(found["a.jpg"].photo_or_error, Photo)
     assert decoders.asked == [("a.jpg", False)] * 2
 
 
@@ -70,5 +73,5 @@ def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> No
         (tmp_path / name).write_bytes(data)
     with Watched() as decoders:
         found = settled(decoders, *(tmp_path / name for name in files))
-    assert {name for name, one in found.items() if isinstance(one.result, Photo)} == {"most.jpg", "good.jpg"}
+    assert {name for name, one in found.items() if isinstance(one.photo_or_error, Photo)} == {"most.jpg", "good.jpg"}
     assert sorted(decoders.asked) == sorted([(name, False) for name in files] + [("most.jpg", True)])

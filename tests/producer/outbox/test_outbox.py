@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from producer.outbox.ledger import File, Ledger, Mark
-from producer.outbox.outbox import ABANDONED, Item, Spool
+from producer.outbox.ledger import File, FileVersion, Ledger
+from producer.outbox.outbox import ORPHAN_AGE_SECONDS, Outbox, OutboxItem
 from shared.broker.client import connect
 from shared.jobs.events import Accepted
 from shared.jobs.job import Job
@@ -36,7 +36,7 @@ def job(number: int, recipe: str = "animals") -> Job:
 
 
 def file(name: str) -> File:
-    return File(Path("/inbox") / name, Mark(1, 2))
+    return File(Path("/inbox") / name, FileVersion(1, 2))
 
 
 def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_files_are_gone(
@@ -48,16 +48,16 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
     ledger = Ledger(watching.settings.data)
     for number in range(5):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-        until(lambda number=number: len(Spool(ledger)) == number + 1)
+        until(lambda number=number: len(Outbox(ledger)) == number + 1)
         (watching.inbox / f"{number}.jpg").unlink()
-    order = [photo_id for (photo_id,) in ledger.read("SELECT photo_id FROM spool ORDER BY number")]
+    order = [photo_id for (photo_id,) in ledger.query("SELECT photo_id FROM spool ORDER BY number")]
     watching.stop()
     with valkey(port=port):
         watching.client = connect(url)
         watching.start(broker_url=SecretStr(url))
         until(lambda: watching.waiting() == 5)
         assert [event.photo_id for event in watching.events() if isinstance(event, Accepted)] == order
-        until(lambda: len(Spool(ledger)) == 0)
+        until(lambda: len(Outbox(ledger)) == 0)
         watching.stop()
         watching.client.close()
     assert all(store.get(photo_name(photo_id)) for photo_id in order)
@@ -66,29 +66,33 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
 
 
 def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> None:
-    spool = Spool(ledger)
+    spool = Outbox(ledger)
     spool.add(job(1), b"a photo", file("a.jpg"))
     spool.add(job(1, "lines"), b"a photo", file("a.jpg"))
-    first = spool.first()
+    first = spool.next_item()
     assert first is not None
     assert first.job == job(1)
-    spool.delivered(first)
-    second = spool.first()
+    spool.mark_submitted(first)
+    second = spool.next_item()
     assert second is not None
-    assert spool.jpeg(second) == b"a photo"
-    spool.delivered(second)
-    assert spool.first() is None
-    assert list((ledger.folder / "spool").iterdir()) == []
+    assert spool.read_jpeg(second) == b"a photo"
+    spool.mark_submitted(second)
+    assert spool.next_item() is None
+    assert list((ledger.data_folder / "spool").iterdir()) == []
 
 
 def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(ledger: Ledger) -> None:
-    spool = Spool(ledger)
+    spool = Outbox(ledger)
     spool.add(job(1), b"entered", file("a.jpg"))
-    folder = ledger.folder / "spool"
-    for name, age in {"abandoned.jpg": ABANDONED + 60, "draft.4711": ABANDONED + 60, "fresh.jpg": 0}.items():
+    folder = ledger.data_folder / "spool"
+    for name, age in {
+        "abandoned.jpg": ORPHAN_AGE_SECONDS + 60,
+        "draft.4711": ORPHAN_AGE_SECONDS + 60,
+        "fresh.jpg": 0,
+    }.items():
         (folder / name).write_bytes(b"")
         os.utime(folder / name, (time.time() - age, time.time() - age))
-    Spool(ledger)
+    Outbox(ledger)
     assert {path.name for path in folder.iterdir()} == {"fresh.jpg", f"{1:064x}.jpg"}
 
 
@@ -119,15 +123,15 @@ def test_a_full_disk_holds_photos_back_until_there_is_room(
 
 
 def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(ledger: Ledger, settings: Settings) -> None:
-    taken = File(settings.inbox / "a.heic", Mark(1234, 5678))
-    Spool(ledger).add(job(1), b"", taken)
-    Spool(ledger).add(job(1), b"", File(settings.inbox / "deep" / "b.heic", Mark(1, 2)))
-    assert ledger.seen(settings.inbox)[taken.path] == taken.mark
-    assert ledger.seen(settings.inbox.with_name("inb")) == {}
+    taken = File(settings.inbox / "a.heic", FileVersion(1234, 5678))
+    Outbox(ledger).add(job(1), b"", taken)
+    Outbox(ledger).add(job(1), b"", File(settings.inbox / "deep" / "b.heic", FileVersion(1, 2)))
+    assert ledger.list_processed_files(settings.inbox)[taken.path] == taken.version
+    assert ledger.list_processed_files(settings.inbox.with_name("inb")) == {}
 
 
 def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: Settings) -> None:
-    note = Spool(ledger).refuse(File(settings.inbox / "gone.heic", Mark(0, 0)), "", "cannot be read")
+    note = Outbox(ledger).add_refusal(File(settings.inbox / "gone.heic", FileVersion(0, 0)), "", "cannot be read")
     assert note == settings.data / "quarantine" / "unread-gone.heic.reason.txt"
     assert note.read_text() == "gone.heic cannot be read.\n"
 
@@ -138,18 +142,18 @@ def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, le
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no")
     FATES[fate](path)
-    spool = Spool(ledger)
-    note = spool.refuse(File(path, Mark(1, 2)), "", "is not a picture")
+    spool = Outbox(ledger)
+    note = spool.add_refusal(File(path, FileVersion(1, 2)), "", "is not a picture")
     assert note.read_text() == "a.jpg is not a picture.\n"
     assert list(note.parent.iterdir()) == [note]
-    assert spool.first() is not None
+    assert spool.next_item() is not None
 
 
 def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> None:
     """Seen failing with links followed: somebody's secret lay in the quarantine."""
     (tmp_path / "secret").write_text("swordfish")
     (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
-    note = Spool(ledger).refuse(File(tmp_path / "a.jpg", Mark(1, 2)), "", "is not a picture")
+    note = Outbox(ledger).add_refusal(File(tmp_path / "a.jpg", FileVersion(1, 2)), "", "is not a picture")
     assert list(note.parent.iterdir()) == [note]
 
 
@@ -157,15 +161,15 @@ def test_what_another_version_left_in_the_spool_keeps_nobody_waiting_and_stays(
     watching: Watching, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Seen failing with the job read unguarded: the delivery ended without a word, and nothing went out any more."""
-    spool = Spool(ledger)
+    spool = Outbox(ledger)
     spool.add(job(1), jpeg(colours(1)), file("newer.heic"))
-    with ledger.writing() as db:
+    with ledger.transaction() as db:
         db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2')")
     watching.start()
     (watching.inbox / "a.jpg").write_bytes(jpeg(colours(2)))
     until(lambda: watching.waiting() == 1)
     watching.stop()
     assert len(spool) == 1
-    assert spool.jpeg(Item(1, "", job(1).photo_id, None, "")) == jpeg(colours(1))
+    assert spool.read_jpeg(OutboxItem(1, "", job(1).photo_id, None, "")) == jpeg(colours(1))
     assert caplog.text.count("newer.heic waits in the spool for another version") == 1
     assert "Traceback" not in caplog.text

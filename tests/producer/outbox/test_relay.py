@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from producer.outbox import relay as delivery
-from producer.outbox.submission import Intake
+from producer.outbox.submission import SubmissionClient
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
@@ -26,28 +26,28 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
 ) -> None:
     waiting, ended, without_photo = jobs(3)
     table = JobTable(client)
-    with Intake(settings) as intake:
+    with SubmissionClient(settings) as intake:
         for job in (waiting, ended, without_photo):
-            intake.take(job, JPEG)
+            intake.submit(job, JPEG)
         table.cancel(ended.id)
-        assert intake.recall() == 0
+        assert intake.resubmit_lost_jobs() == 0
         store.delete(photo_name(without_photo.photo_id))
         client.flushall()
-        assert intake.recall() == 1
+        assert intake.resubmit_lost_jobs() == 1
         assert table.get_states([job.id for job in (waiting, ended, without_photo)]) == [State.QUEUED, None, None]
-        assert intake.ledger.open() == [waiting.id]
+        assert intake.ledger.list_unfinished_job_ids() == [waiting.id]
         claim = table.claim(waiting, "a worker")
         assert claim
         assert table.fail(claim, "no matter")
-        assert intake.recall() == 0
-        assert intake.ledger.open() == []
+        assert intake.resubmit_lost_jobs() == 0
+        assert intake.ledger.list_unfinished_job_ids() == []
 
 
 def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
     watching: Watching, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen failing without `recall` in the delivery: the photos stayed lost."""
-    monkeypatch.setattr(delivery, "RECALL_EVERY", 0.2)
+    monkeypatch.setattr(delivery, "LOST_JOB_CHECK_INTERVAL_SECONDS", 0.2)
     watching.start()
     for number in range(5):
         (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))

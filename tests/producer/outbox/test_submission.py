@@ -8,11 +8,11 @@ import redis
 from pydantic import SecretStr
 
 from producer.decoding.convert import convert
-from producer.detection.stability import mark_of
+from producer.detection.stability import read_file_version
 from producer.outbox.ledger import File, Ledger
-from producer.outbox.outbox import Spool
-from producer.outbox.submission import Intake, Outcome
-from producer.recipe_choice import Menu
+from producer.outbox.outbox import Outbox
+from producer.outbox.submission import Outcome, SubmissionClient
+from producer.recipe_choice import RecipeChoice
 from shared.broker.client import connect
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
@@ -29,8 +29,8 @@ PHOTO = convert(heic(colours(1)))
 
 
 @pytest.fixture
-def intake(settings: Settings) -> Iterator[Intake]:
-    with Intake(settings) as intake:
+def intake(settings: Settings) -> Iterator[SubmissionClient]:
+    with SubmissionClient(settings) as intake:
         yield intake
 
 
@@ -60,9 +60,9 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
 def test_a_producer_is_connected_before_its_first_photo_comes(settings: Settings, sshd: Sshd, tmp_path: Path) -> None:
     ssh = {"ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     store = {"store_url": f"ssh+sftp://{sshd.address}{tmp_path / 'remote'}"}
-    with Intake(settings.model_copy(update=ssh | store)) as intake:
+    with SubmissionClient(settings.model_copy(update=ssh | store)) as intake:
         until(lambda: not sshd.sessions())  # that of the fixture, which asked whether it answers
-        intake.warm()
+        intake.open_connections()
         assert sshd.sessions()
 
 
@@ -104,21 +104,21 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     """Each step is what a killed producer had done; a new one then does the whole way again."""
     file = heic(colours(3))
     photo = convert(file)
-    job = Job(photo_id=photo.photo_id, recipe=Menu(watching.settings, client).recipe_of(photo.photo_id))
+    job = Job(photo_id=photo.photo_id, recipe=RecipeChoice(watching.settings, client).choose_recipe(photo.photo_id))
     if step != "nothing":
         store.put(photo_name(photo.photo_id), photo.jpeg)
     if step == "accepted":
         JobTable(client).accept(job)
     if step in ("queued", "spooled"):
-        with Intake(watching.settings) as earlier:
-            earlier.take(job, photo.jpeg)
+        with SubmissionClient(watching.settings) as earlier:
+            earlier.submit(job, photo.jpeg)
         (watching.settings.data / "ledger.sqlite3").unlink()
     (watching.inbox / "a.heic").write_bytes(file)
     if step == "spooled":
-        mark = mark_of(watching.inbox / "a.heic")
+        mark = read_file_version(watching.inbox / "a.heic")
         assert mark is not None
         earlier = Ledger(watching.settings.data)
-        Spool(earlier).add(job, photo.jpeg, File(watching.inbox / "a.heic", mark))
+        Outbox(earlier).add(job, photo.jpeg, File(watching.inbox / "a.heic", mark))
         earlier.close()
     watching.start()
     until(lambda: in_ledger(watching.settings) == 1 and watching.jobs())  # who accepted it has time to queue it first
@@ -129,8 +129,8 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
 
 def in_ledger(settings: Settings) -> int:
     """Return how many files of the inbox a later producer would know."""
-    with Intake(settings) as intake:
-        return len(intake.ledger.seen(settings.inbox))
+    with SubmissionClient(settings) as intake:
+        return len(intake.ledger.list_processed_files(settings.inbox))
 
 
 def job(recipe: str = "animals", seed: int = 0) -> Job:
@@ -138,31 +138,31 @@ def job(recipe: str = "animals", seed: int = 0) -> Job:
 
 
 def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
-    intake: Intake, client: redis.Redis
+    intake: SubmissionClient, client: redis.Redis
 ) -> None:
-    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    taken = intake.take(job(), PHOTO.jpeg)
+    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    taken = intake.submit(job(), PHOTO.jpeg)
     assert taken.outcome is Outcome.KNOWN
     table = JobTable(client)
     claim = table.claim(taken.job, "a worker")
     assert claim is not None
     table.fail(claim, "no reason")
-    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert table.get_state(taken.job.id) is State.QUEUED
     table.cancel(taken.job.id)
-    assert intake.take(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
 
 
-def test_another_recipe_or_seed_is_another_job(intake: Intake, client: redis.Redis) -> None:
+def test_another_recipe_or_seed_is_another_job(intake: SubmissionClient, client: redis.Redis) -> None:
     for recipe in ("animals", "lines"):
         for seed in (0, 1):
-            assert intake.take(job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+            assert intake.submit(job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert count_queued(client, Lane.LIVE) == 4
 
 
 def test_only_a_regular_file_has_a_state(tmp_path: Path) -> None:
-    assert mark_of(tmp_path) is None
-    assert mark_of(tmp_path / "nothing") is None
+    assert read_file_version(tmp_path) is None
+    assert read_file_version(tmp_path / "nothing") is None
 
 
 def _reachable(client: redis.Redis) -> bool:
