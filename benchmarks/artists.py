@@ -17,7 +17,7 @@ from PIL import Image
 
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from artdream.cli.networks import open_networks
-from benchmarks.report import ARTEFACTS, publish
+from benchmarks.report import ARTIFACTS_FOLDER, publish
 from producer.decoding.convert import convert
 from shared.recipe.painters import PAINTERS, slugify_painter
 from shared.recipe.recipe import load_recipe
@@ -27,7 +27,7 @@ from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import Network
 
 #: Artists of those that the bundled network knows: every so many in the order of their names.
-ARTISTS, EVERY = 20, len(PAINTERS) / 20
+ARTIST_COUNT, ARTIST_STRIDE = 20, len(PAINTERS) / 20
 
 
 def rank(judge: Network, pixels: np.ndarray, artist: str) -> int:
@@ -47,7 +47,7 @@ def main() -> None:
     settings = Settings.read()
     networks = open_networks(settings)
     judge, engine = networks.load(chosen.judge), Engine(networks, ReferenceImages())
-    artists = [PAINTERS[int(index * EVERY)] for index in range(ARTISTS)]
+    artists = [PAINTERS[int(index * ARTIST_STRIDE)] for index in range(ARTIST_COUNT)]
     files = sorted(path for path in chosen.photos.iterdir() if path.suffix.lower() in (".jpg", ".heic"))[: chosen.count]
     before, after, own, seconds, cells = [], [], [], [], []
     for number, file in enumerate(files):
@@ -84,7 +84,7 @@ def main() -> None:
         ("by chance", f"{1 / len(PAINTERS):.0%}", f"{5 / len(PAINTERS):.0%}"),
     ]
     publish("artists", ("the judge names the artist", "first", "among five"), rows, found)
-    Image.fromarray(draw_contact_sheet(cells)).save(ARTEFACTS / "bench-artists.jpg", quality=88)
+    Image.fromarray(draw_contact_sheet(cells)).save(ARTIFACTS_FOLDER / "bench-artists.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -14,150 +14,154 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.cluster import Cluster, Steps, Worker
+from benchmarks.cluster import Cluster, SimulatedWorker, SimulationSteps
 from shared.jobs.job import Lane
 
 #: What is shipped.
-MANIFEST = Path(__file__).parents[1] / "deploy" / "kubernetes" / "base" / "scaling.yaml"
+SCALING_MANIFEST = Path(__file__).parents[1] / "deploy" / "kubernetes" / "base" / "scaling.yaml"
 
 #: Seconds between two decisions of the autoscaler, and how far off the metric may be before it decides anything.
-SYNC, TOLERANCE = 15.0, 0.1
+SYNC_SECONDS, METRIC_TOLERANCE = 15.0, 0.1
 
 #: The autoscaler's default behaviour: within one SYNC it doubles the workers or adds four, whichever is more, and it
 #: goes down to the highest number that it wanted in so many seconds.
-DOUBLE, MORE, STABILISATION = 2, 4, 300.0
+SCALE_UP_FACTOR, SCALE_UP_PODS, STABILIZATION_SECONDS = 2, 4, 300.0
 
 #: Seconds between two looks of Prometheus at one process: the default of its Helm chart, and of Prometheus.
-SCRAPE = 60.0
+SCRAPE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Policy:
+class ScalingPolicy:
     """How many workers of a Deployment there are: a ScaledObject."""
 
     lane: Lane
-    least: int
-    most: int
+    min_workers: int
+    max_workers: int
     threshold: float
     #: Seconds.
-    polling: float = 10
-    cooldown: float = 300
-    stabilisation: float = STABILISATION
+    polling_seconds: float = 10
+    cooldown_seconds: float = 300
+    stabilization_seconds: float = STABILIZATION_SECONDS
     #: Whether jobs in flight count, as shipped, or waiting ones alone.
-    in_flight: bool = True
+    count_in_flight: bool = True
     #: The lanes that its workers take from, in this order; empty: its own.
-    takes: tuple[Lane, ...] = ()
+    lane_order: tuple[Lane, ...] = ()
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """What its workers take from."""
-        return self.takes or (self.lane,)
+        return self.lane_order or (self.lane,)
 
 
-def shipped(manifest: Path = MANIFEST) -> dict[Lane, Policy]:
+def load_shipped_policies(manifest: Path = SCALING_MANIFEST) -> dict[Lane, ScalingPolicy]:
     """Read the policies that are shipped."""
     found = {}
     for one in yaml.safe_load_all(manifest.read_text(encoding="utf-8")):
         spec = one["spec"]
         lane = Lane(spec["scaleTargetRef"]["name"].removeprefix("artdream-worker-"))
         behaviour = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {})
-        found[lane] = Policy(
+        found[lane] = ScalingPolicy(
             lane,
             spec["minReplicaCount"],
             spec["maxReplicaCount"],
             float(spec["triggers"][0]["metadata"]["threshold"]),
             spec["pollingInterval"],
             spec["cooldownPeriod"],
-            behaviour.get("scaleDown", {}).get("stabilizationWindowSeconds", STABILISATION),
+            behaviour.get("scaleDown", {}).get("stabilizationWindowSeconds", STABILIZATION_SECONDS),
         )
     return found
 
 
-class Prometheus:
+class SimulatedPrometheus:
     """Knows what each process told when it was last asked: the display, which is always there, and the workers."""
 
-    def __init__(self, cluster: Cluster, dice: random.Random, scrape: float = SCRAPE) -> None:
-        self._cluster, self._dice, self._scrape = cluster, dice, scrape
-        self._told: dict[Worker | None, dict[Lane, tuple[int, int]]] = {}
-        cluster.env.process(self._ask(None))
+    def __init__(self, cluster: Cluster, rng: random.Random, scrape_seconds: float = SCRAPE_SECONDS) -> None:
+        self._cluster, self._rng, self._scrape_seconds = cluster, rng, scrape_seconds
+        self._samples: dict[SimulatedWorker | None, dict[Lane, tuple[int, int]]] = {}
+        cluster.env.process(self._scrape_target(None))
 
-    def watch(self, worker: Worker) -> None:
+    def add_target(self, worker: SimulatedWorker) -> None:
         """Ask a worker, too, from when it is warm until it ends."""
-        self._cluster.env.process(self._ask(worker))
+        self._cluster.env.process(self._scrape_target(worker))
 
-    def metric(self, policy: Policy) -> int:
+    def query_jobs(self, policy: ScalingPolicy) -> int:
         """Answer the query of a ScaledObject: the most that anybody tells to be waiting, and in flight."""
-        told = [one[policy.lane] for one in self._told.values()]
+        told = [one[policy.lane] for one in self._samples.values()]
         waiting = max((waiting for waiting, _ in told), default=0)
-        return waiting + max((flying for _, flying in told), default=0) * policy.in_flight
+        return waiting + max((flying for _, flying in told), default=0) * policy.count_in_flight
 
-    def _ask(self, target: Worker | None) -> Steps:
-        yield self._cluster.env.timeout(self._dice.uniform(0, self._scrape))
+    def _scrape_target(self, target: SimulatedWorker | None) -> SimulationSteps:
+        yield self._cluster.env.timeout(self._rng.uniform(0, self._scrape_seconds))
         while target is None or target in self._cluster.workers:
             if target is None or target.ready:
-                self._told[target] = {lane: self._cluster.counted(lane) for lane in Lane}
-            yield self._cluster.env.timeout(self._scrape)
-        self._told.pop(target, None)
+                self._samples[target] = {lane: self._cluster.count_jobs(lane) for lane in Lane}
+            yield self._cluster.env.timeout(self._scrape_seconds)
+        self._samples.pop(target, None)
 
 
-class Scaler:
+class SimulatedAutoscaler:
     """Keeps the number of workers of one Deployment."""
 
-    def __init__(self, cluster: Cluster, policy: Policy, prometheus: Prometheus, dice: random.Random) -> None:
-        self._cluster, self._policy, self._prometheus, self._dice = cluster, policy, prometheus, dice
-        self._mine: list[Worker] = []
-        self._wanted: deque[tuple[float, int]] = deque()
-        self._active = float("-inf")
-        self._set(policy.least, warm=True)
-        if policy.least < policy.most:
-            cluster.env.process(self._every(SYNC, self._autoscale))
-            cluster.env.process(self._every(policy.polling, self._wake_or_sleep))
+    def __init__(
+        self, cluster: Cluster, policy: ScalingPolicy, prometheus: SimulatedPrometheus, rng: random.Random
+    ) -> None:
+        self._cluster, self._policy, self._prometheus, self._rng = cluster, policy, prometheus, rng
+        self._workers: list[SimulatedWorker] = []
+        self._recommendations: deque[tuple[float, int]] = deque()
+        self._last_active_at = float("-inf")
+        self._scale_to(policy.min_workers, warm=True)
+        if policy.min_workers < policy.max_workers:
+            cluster.env.process(self._run_every(SYNC_SECONDS, self._autoscale))
+            cluster.env.process(self._run_every(policy.polling_seconds, self._activate_or_deactivate))
 
     @property
-    def _there(self) -> list[Worker]:
-        self._mine = [one for one in self._mine if one in self._cluster.workers and not one.ending]
-        return self._mine
+    def _running_workers(self) -> list[SimulatedWorker]:
+        self._workers = [one for one in self._workers if one in self._cluster.workers and not one.is_terminating]
+        return self._workers
 
-    def _every(self, seconds: float, act: Callable[[], None]) -> Steps:
-        yield self._cluster.env.timeout(self._dice.uniform(0, seconds))
+    def _run_every(self, seconds: float, action: Callable[[], None]) -> SimulationSteps:
+        yield self._cluster.env.timeout(self._rng.uniform(0, seconds))
         while True:
-            act()
+            action()
             yield self._cluster.env.timeout(seconds)
 
-    def _wake_or_sleep(self) -> None:
+    def _activate_or_deactivate(self) -> None:
         """Do KEDA's part: from none to one, and to none again."""
         policy, now = self._policy, self._cluster.env.now
-        if self._prometheus.metric(policy) > 0:
-            self._active = now
-            if not self._there:
-                self._set(max(1, policy.least))
-        elif self._there and policy.least == 0 and now - self._active > policy.cooldown:
-            self._set(0)
+        if self._prometheus.query_jobs(policy) > 0:
+            self._last_active_at = now
+            if not self._running_workers:
+                self._scale_to(max(1, policy.min_workers))
+        elif self._running_workers and policy.min_workers == 0 and now - self._last_active_at > policy.cooldown_seconds:
+            self._scale_to(0)
 
     def _autoscale(self) -> None:
         """Do the autoscaler's part: from one to many, and back to one."""
-        policy, there, now = self._policy, len(self._there), self._cluster.env.now
+        policy, there, now = self._policy, len(self._running_workers), self._cluster.env.now
         if there == 0:
-            self._wanted.clear()
+            self._recommendations.clear()
             return
-        metric = self._prometheus.metric(policy)
+        metric = self._prometheus.query_jobs(policy)
         off = abs(metric / (policy.threshold * there) - 1)
-        wanted = there if off <= TOLERANCE else ceil(metric / policy.threshold)
-        wanted = min(max(wanted, policy.least, 1), policy.most)
-        if not self._wanted:
-            self._wanted.append((now, there))
-        self._wanted.append((now, wanted))
-        while self._wanted[0][0] <= now - policy.stabilisation and len(self._wanted) > 1:
-            self._wanted.popleft()
-        down = max(number for _, number in self._wanted)
-        self._set(min(wanted, max(DOUBLE * there, there + MORE)) if wanted > there else min(there, down))
+        wanted = there if off <= METRIC_TOLERANCE else ceil(metric / policy.threshold)
+        wanted = min(max(wanted, policy.min_workers, 1), policy.max_workers)
+        if not self._recommendations:
+            self._recommendations.append((now, there))
+        self._recommendations.append((now, wanted))
+        while self._recommendations[0][0] <= now - policy.stabilization_seconds and len(self._recommendations) > 1:
+            self._recommendations.popleft()
+        down = max(number for _, number in self._recommendations)
+        self._scale_to(
+            min(wanted, max(SCALE_UP_FACTOR * there, there + SCALE_UP_PODS)) if wanted > there else min(there, down)
+        )
 
-    def _set(self, number: int, *, warm: bool = False) -> None:
-        for _ in range(number - len(self._there)):
-            worker = self._cluster.start(self._policy.lanes, warm=warm)
-            self._mine.append(worker)
-            self._prometheus.watch(worker)
+    def _scale_to(self, worker_count: int, *, warm: bool = False) -> None:
+        for _ in range(worker_count - len(self._running_workers)):
+            worker = self._cluster.start_worker(self._policy.lanes, warm=warm)
+            self._workers.append(worker)
+            self._prometheus.add_target(worker)
         # Those that are not ready go first; among the others nobody asks who dreams.
-        leaving = sorted(self._there, key=lambda one: (one.ready, self._dice.random()))
-        for worker in leaving[: len(leaving) - number]:
-            self._cluster.end(worker)
+        leaving = sorted(self._running_workers, key=lambda one: (one.ready, self._rng.random()))
+        for worker in leaving[: len(leaving) - worker_count]:
+            self._cluster.stop_worker(worker)

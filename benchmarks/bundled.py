@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from benchmarks.report import publish
-from benchmarks.subjects import LAYERS, engine, networks, photo, recipe_on
-from benchmarks.timing import best
+from benchmarks.subjects import DREAM_LAYERS, load_photo, make_engine, make_networks, make_recipe
+from benchmarks.timing import measure_best
 from shared.recipe.canvas import choose_canvas
 from shared.recipe.recipe import AscentConfig
 from worker.backend import compile_function, count_traces, value_and_gradient
@@ -18,21 +18,21 @@ from worker.dreaming.octaves import Octave, list_octaves
 from worker.networks.network import Network, to_picture
 
 #: Long side of the canvas, and a photo for it.
-CANVAS, SIZE = 640, (1024, 768)
+CANVAS_LONG_SIDE, PHOTO_SIZE = 640, (1024, 768)
 
 
-def bare(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None]:
+def make_network_run(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None]:
     """Return what asks a network as often as a dream does, for value and gradient at each octave, and nothing else."""
-    features = network.feature_extractor(LAYERS[network.name])
+    features = network.feature_extractor(DREAM_LAYERS[network.name])
 
     def score(picture: Any) -> Any:
         return sum(ops.mean(ops.square(seen)) for seen in features(picture).values())
 
-    def look(picture: Any) -> tuple[Any, Any]:
+    def gradient_fn(picture: Any) -> tuple[Any, Any]:
         return value_and_gradient(score, picture)
 
-    call = compile_function(look, input_specs=[((None, None, None, 3), "float32")], model=features)
-    pictures = [ops.convert_to_tensor(to_picture(photo(size.width, size.height))) for size in sizes]
+    call = compile_function(gradient_fn, input_specs=[((None, None, None, 3), "float32")], model=features)
+    pictures = [ops.convert_to_tensor(to_picture(load_photo(size.width, size.height))) for size in sizes]
 
     def run() -> None:
         for picture in pictures:
@@ -47,12 +47,12 @@ def measure(folder: Path, *, rounds: int) -> None:
     """Measure and publish. folder: where the weights are."""
     load = os.getloadavg()[0]
     ascent = AscentConfig()
-    canvas = choose_canvas(*SIZE, CANVAS)
-    ours, loaded = engine(folder), networks(folder)
-    picture = photo(*SIZE)
+    canvas = choose_canvas(*PHOTO_SIZE, CANVAS_LONG_SIDE)
+    ours, loaded = make_engine(folder), make_networks(folder)
+    picture = load_photo(*PHOTO_SIZE)
     candidates: dict[str, Callable[[], object]] = {}
     for name in ("lite", "inception_v3"):
-        recipe = recipe_on(name, CANVAS, ascent)
+        recipe = make_recipe(name, CANVAS_LONG_SIDE, ascent)
 
         def dream(recipe: Any = recipe) -> None:
             ours.dream(picture, recipe, seed=0, on_frame=lambda _: None)
@@ -60,10 +60,10 @@ def measure(folder: Path, *, rounds: int) -> None:
         candidates[f"{name} dream"] = dream
         network = loaded.load(name)
         sizes = list_octaves(canvas.height, canvas.width, ascent, network.min_side)
-        candidates[f"{name} bare"] = bare(network, sizes, ascent.steps)
-    taken = best(candidates, rounds)
+        candidates[f"{name} bare"] = make_network_run(network, sizes, ascent.steps)
+    taken = measure_best(candidates, rounds)
     traced = count_traces()
-    ours.dream(np.flip(picture, 1), recipe_on("lite", CANVAS, ascent), seed=1)
+    ours.dream(np.flip(picture, 1), make_recipe("lite", CANVAS_LONG_SIDE, ascent), seed=1)
     compiled_again = count_traces() - traced
 
     rows = []

@@ -18,7 +18,7 @@ from typing import cast
 import redis
 
 from benchmarks.report import percentile, publish
-from benchmarks.request_counter import counted
+from benchmarks.request_counter import count_requests
 from producer.decoding.convert import convert
 from shared.broker.client import connect, connect_async
 from shared.jobs.events import STREAM, Completed, EventLog, Progress
@@ -29,77 +29,79 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, zoom_name
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
-from tests.servers import S3Server, valkey
+from tests.pictures import encode_jpeg, make_picture
+from tests.servers import S3Server, make_valkey
 from tests.stack import free_port
 
 #: Jobs that go through the broker, and frames of each: as many as “animals” shows.
-JOBS, FRAMES = 5000, 14
+BROKER_JOBS, FRAMES_PER_JOB = 5000, 14
 
 #: Readers of the stream, events a second, and for how many seconds.
-READERS, RATE, SECONDS = (1, 20, 200), 100, 5
+READER_COUNTS, EVENTS_PER_SECOND, STREAM_SECONDS = (1, 20, 200), 100, 5
 
 #: Photos that are really dreamt, and seconds that their clips may take beside.
-DREAMS, CLIPS = 4, 150
+DREAM_COUNT, CLIP_TIMEOUT_SECONDS = 4, 150
 
-Figures = dict[str, float]
+Results = dict[str, float]
 
 
-def measure_broker(_: Path) -> Figures:
+def measure_broker(_: Path) -> Results:
     """Send jobs through their whole lives, and look at the broker's memory and processor in between."""
-    with valkey() as server:
+    with make_valkey() as server:
         settings = Settings(broker_url=f"{server.connection_url}/0", _env_file=None)
         client, app, recipe = connect(settings.broker), create_celery_app(settings), load_recipe("animals")
         table = JobTable(client)
-        before = _memory(client)
-        jobs = [Job(photo_id=f"{number:064x}", recipe=recipe, lane=Lane.BATCH) for number in range(JOBS)]
-        started = _processor(client)
+        before = _read_used_memory(client)
+        jobs = [Job(photo_id=f"{number:064x}", recipe=recipe, lane=Lane.BATCH) for number in range(BROKER_JOBS)]
+        started = _read_cpu_seconds(client)
         for job in jobs:
             submit(app, table, job)
-        waiting, submitted = _memory(client) - before, _processor(client) - started
+        waiting, submitted = _read_used_memory(client) - before, _read_cpu_seconds(client) - started
         client.delete(*queue_keys(Lane.BATCH))
-        started = _processor(client)
+        started = _read_cpu_seconds(client)
         for job in jobs:
             claim = table.claim(job, "worker")
             assert claim
-            for number in range(FRAMES):
-                table.record_progress(claim, frame_name(job.id, number), number / FRAMES)
+            for number in range(FRAMES_PER_JOB):
+                table.record_progress(claim, frame_name(job.id, number), number / FRAMES_PER_JOB)
             done = {"job_id": job.id, "photo_id": job.photo_id, "photo": photo_name(job.photo_id)}
             stages = dict.fromkeys(("settle", "convert", "upload", "queue", "fetch", "dream", "publish"), 1.234567)
             told = {"recipe": recipe.name, "title": recipe.title, "dream": dream_name(job.id), "stages": stages}
             table.complete(claim, Completed.model_validate({**done, **told}))
-        worked = _processor(client) - started
+        worked = _read_cpu_seconds(client) - started
         entries = int(client.xlen(STREAM))
         stream = int(client.memory_usage(STREAM, samples=0) or 0)
         figures = {
-            "a waiting job, bytes": waiting / JOBS,
-            "an ended job, kept for 7 days, bytes": (_memory(client) - before - stream) / JOBS,
+            "a waiting job, bytes": waiting / BROKER_JOBS,
+            "an ended job, kept for 7 days, bytes": (_read_used_memory(client) - before - stream) / BROKER_JOBS,
             "an event in the stream, bytes": stream / entries,
             "the whole stream, 50,000 events, MB": stream / entries * 50_000 / 1e6,
-            "events of a job": FRAMES + 4,
-            "broker's processor for submitting a job, ms": 1000 * submitted / JOBS,
-            "broker's processor for the rest of its life, ms": 1000 * worked / JOBS,
+            "events of a job": FRAMES_PER_JOB + 4,
+            "broker's processor for submitting a job, ms": 1000 * submitted / BROKER_JOBS,
+            "broker's processor for the rest of its life, ms": 1000 * worked / BROKER_JOBS,
         }
         app.close()
         client.close()
     return figures
 
 
-def measure_stream(_: Path) -> Figures:
+def measure_stream(_: Path) -> Results:
     """Append events at an even rate while many follow them."""
     figures = {}
-    for readers in READERS:
-        with valkey() as server:
+    for readers in READER_COUNTS:
+        with make_valkey() as server:
             client = connect(f"{server.connection_url}/0")
-            late, used = asyncio.run(_follow(client, f"{server.connection_url}/0", readers))
+            late, used = asyncio.run(_measure_read_delays(client, f"{server.connection_url}/0", readers))
             client.close()
-        figures[f"{readers} readers, broker's processor, ms an event"] = 1000 * used / (RATE * SECONDS)
+        figures[f"{readers} readers, broker's processor, ms an event"] = (
+            1000 * used / (EVENTS_PER_SECOND * STREAM_SECONDS)
+        )
         figures[f"{readers} readers, p95 until an event is read, ms"] = 1000 * percentile(late, 0.95)
     return figures
 
 
-async def _follow(client: redis.Redis, url: str, readers: int) -> tuple[list[float], float]:
-    late, total = list[float](), RATE * SECONDS
+async def _measure_read_delays(client: redis.Redis, url: str, readers: int) -> tuple[list[float], float]:
+    late, total = list[float](), EVENTS_PER_SECOND * STREAM_SECONDS
 
     async def read() -> None:
         async with connect_async(url) as own:
@@ -114,31 +116,31 @@ async def _follow(client: redis.Redis, url: str, readers: int) -> tuple[list[flo
     def write() -> None:
         log, begun = EventLog(client), time.monotonic()
         for number in range(total):
-            time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+            time.sleep(max(0.0, begun + number / EVENTS_PER_SECOND - time.monotonic()))
             log.append(Progress(job_id="0" * 32, photo_id="0" * 64, frame=frame_name("0" * 32, 1), fraction=0.5))
 
     waiting = [asyncio.create_task(read()) for _ in range(readers)]
     await asyncio.sleep(1)
-    started = _processor(client)
+    started = _read_cpu_seconds(client)
     await asyncio.to_thread(write)
     await asyncio.gather(*waiting)
-    return late, _processor(client) - started
+    return late, _read_cpu_seconds(client) - started
 
 
-def measure_store(folder: Path) -> Figures:
+def measure_store(folder: Path) -> Results:
     """Dream photos out of a real S3 server and into it, and count what is asked of it."""
     server, port = S3Server(folder), free_port()
     server.start()
     os.environ |= {**server.environment, "AWS_ENDPOINT": f"http://127.0.0.1:{port}"}
     try:
-        with valkey() as broker, counted(server.port, port) as asked:
+        with make_valkey() as broker, count_requests(server.port, port) as asked:
             settings = Settings(broker_url=f"{broker.connection_url}/0", store_url=server.url, _env_file=None)
-            return _dream(settings, server.bucket / "prefix", asked)
+            return _measure_dreams(settings, server.bucket / "prefix", asked)
     finally:
         server.stop()
 
 
-def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
+def _measure_dreams(settings: Settings, folder: Path, request_counts: Counter[str]) -> Results:
     from worker.app import make_engine
     from worker.jobs.processor import JobProcessor
 
@@ -147,31 +149,33 @@ def _dream(settings: Settings, folder: Path, asked: Counter[str]) -> Figures:
     table, dreamer = JobTable(client), make_engine(settings)
     studio = JobProcessor(settings, "worker", dreamer)
     dreamer.warm_up(recipe)
-    asked.clear()  # the maps, once for each worker
-    photos = [convert(jpeg(colours(number, (1600, 1200)))) for number in range(DREAMS)]
+    request_counts.clear()  # the maps, once for each worker
+    photos = [convert(encode_jpeg(make_picture(number, (1600, 1200)))) for number in range(DREAM_COUNT)]
     for photo in photos:
         store.put(photo_name(photo.photo_id), photo.jpeg)
-    producer, jobs = Counter(asked), [Job(photo_id=photo.photo_id, recipe=recipe) for photo in photos]
+    producer, jobs = Counter(request_counts), [Job(photo_id=photo.photo_id, recipe=recipe) for photo in photos]
     for job in jobs:
         submit(app, table, job)
         studio.process(job)
-    deadline = time.monotonic() + CLIPS
+    deadline = time.monotonic() + CLIP_TIMEOUT_SECONDS
     while not all((folder / zoom_name(job.id)).exists() for job in jobs):
         if time.monotonic() > deadline:
-            raise SystemExit(f"The clips were not made within {CLIPS} s: the machine is too busy to measure this.")
+            raise SystemExit(
+                f"The clips were not made within {CLIP_TIMEOUT_SECONDS} s: the machine is too busy to measure this."
+            )
         time.sleep(0.5)
     time.sleep(1)  # the last look for a tombstone
-    worker = asked - producer
+    worker = request_counts - producer
     studio.close()
     app.close()
     client.close()
-    sizes = [_sizes(folder, job) for job in jobs]
-    figures = {f"producer: {how} a photo": count / DREAMS for how, count in sorted(producer.items())}
-    figures |= {f"worker: {how} a dream": count / DREAMS for how, count in sorted(worker.items())}
-    return figures | {f"{kind}, kB a dream": sum(one[kind] for one in sizes) / DREAMS / 1000 for kind in sizes[0]}
+    sizes = [_measure_object_sizes(folder, job) for job in jobs]
+    figures = {f"producer: {how} a photo": count / DREAM_COUNT for how, count in sorted(producer.items())}
+    figures |= {f"worker: {how} a dream": count / DREAM_COUNT for how, count in sorted(worker.items())}
+    return figures | {f"{kind}, kB a dream": sum(one[kind] for one in sizes) / DREAM_COUNT / 1000 for kind in sizes[0]}
 
 
-def _sizes(folder: Path, job: Job) -> dict[str, int]:
+def _measure_object_sizes(folder: Path, job: Job) -> dict[str, int]:
     dream = folder / dream_name(job.id)
     frames = [one.stat().st_size for one in (dream.parent / "frames").iterdir()]
     return {
@@ -184,16 +188,16 @@ def _sizes(folder: Path, job: Job) -> dict[str, int]:
     }
 
 
-def _memory(client: redis.Redis) -> int:
+def _read_used_memory(client: redis.Redis) -> int:
     return int(client.info("memory")["used_memory"])
 
 
-def _processor(client: redis.Redis) -> float:
+def _read_cpu_seconds(client: redis.Redis) -> float:
     used = client.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
-PARTS: dict[str, Callable[[Path], Figures]] = {
+SECTIONS: dict[str, Callable[[Path], Results]] = {
     "broker": measure_broker,
     "stream": measure_stream,
     "store": measure_store,
@@ -203,12 +207,12 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("parts", nargs="*", choices=[*SECTIONS, []], default=[])
     chosen = parser.parse_args()
-    load, figures = os.getloadavg()[0], Figures()
+    load, figures = os.getloadavg()[0], Results()
     with tempfile.TemporaryDirectory() as folder:
-        for part in chosen.parts or PARTS:
-            figures |= PARTS[part](Path(folder))
+        for part in chosen.parts or SECTIONS:
+            figures |= SECTIONS[part](Path(folder))
     rows = [(name, f"{value:.3g}" if value < 1000 else f"{value:.0f}") for name, value in figures.items()]
     publish("capacity", ("figure", ""), [*rows, ("load before", f"{load:.1f}")], {"figures": figures, "load": load})
 

@@ -11,7 +11,7 @@ import simpy
 from benchmarks.evening import Arrival
 from shared.jobs.job import Lane
 
-Steps = Generator[simpy.Event, Any, None]
+SimulationSteps = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True)
@@ -19,166 +19,166 @@ class Delays:
     """What takes its time in a cluster, in seconds. None of it was measured here but `warm`."""
 
     #: A node with a card comes up, its driver too: two to five minutes at the large providers, when they have cards.
-    node: tuple[float, float] = (120, 300)
+    node_seconds: tuple[float, float] = (120, 300)
     #: A fresh node pulls the worker's image of several GB.
-    image: tuple[float, float] = (30, 120)
+    image_pull_seconds: tuple[float, float] = (30, 120)
     #: A worker becomes warm: the bundled network here (README).
-    warm: float = 16
+    warm_up_seconds: float = 16
     #: A node that stands empty is given back after this (cluster-autoscaler, --scale-down-unneeded-time).
-    unneeded: float = 600
+    scale_down_seconds: float = 600
     #: ARTDREAM_GRACE_SECONDS of the manifests.
-    grace: float = 20
+    grace_seconds: float = 20
 
 
 @dataclass
 class Node:
     """A machine with one card, paid for from when it is asked for."""
 
-    since: float
+    created_at: float
     empty_since: float | None = None
 
 
 @dataclass(eq=False)
-class Worker:
+class SimulatedWorker:
     """A pod."""
 
     lanes: tuple[Lane, ...]
     node: Node
-    since: float
+    started_at: float
     ready: bool = False
-    ending: bool = False
-    dreaming: Arrival | None = None
+    is_terminating: bool = False
+    current_job: Arrival | None = None
     #: When its dream will be finished.
-    until: float = 0.0
-    called: simpy.Event | None = None
+    busy_until: float = 0.0
+    wake_event: simpy.Event | None = None
     process: simpy.Process | None = None
 
 
 @dataclass
-class Tally:
+class ClusterStatistics:
     """What an evening was like."""
 
     #: Seconds from arrival to the beginning of the dream, by lane.
-    waits: dict[Lane, list[float]] = field(default_factory=lambda: {lane: [] for lane in Lane})
+    wait_seconds: dict[Lane, list[float]] = field(default_factory=lambda: {lane: [] for lane in Lane})
     #: When the last job of a lane was finished.
-    finished: dict[Lane, float] = field(default_factory=dict)
+    finished_at: dict[Lane, float] = field(default_factory=dict)
     #: Seconds that workers were there, starting ones included.
-    worked: float = 0.0
+    worker_seconds: float = 0.0
     #: Workers that were started, that were told to end while they dreamt, and that had to hand a dream back.
-    started: int = 0
-    disturbed: int = 0
-    handed_back: int = 0
+    started_workers: int = 0
+    interrupted_workers: int = 0
+    released_jobs: int = 0
 
 
 class Cluster:
     """Workers that take from lanes, the first of theirs first."""
 
-    def __init__(self, env: simpy.Environment, delays: Delays, dice: random.Random) -> None:
+    def __init__(self, env: simpy.Environment, delays: Delays, rng: random.Random) -> None:
         self.env = env
-        self.tally = Tally()
-        self.workers: list[Worker] = []
-        self._delays, self._dice = delays, dice
-        self._waiting: dict[Lane, deque[Arrival]] = {lane: deque() for lane in Lane}
-        self._flying: Counter[Lane] = Counter()
+        self.statistics = ClusterStatistics()
+        self.workers: list[SimulatedWorker] = []
+        self._delays, self._rng = delays, rng
+        self._queues: dict[Lane, deque[Arrival]] = {lane: deque() for lane in Lane}
+        self._in_flight: Counter[Lane] = Counter()
         self._nodes: list[Node] = []
 
-    def counted(self, lane: Lane) -> tuple[int, int]:
+    def count_jobs(self, lane: Lane) -> tuple[int, int]:
         """Return how many jobs of a lane wait, and how many are in flight: what artdream_lane_jobs tells."""
-        return len(self._waiting[lane]), self._flying[lane]
+        return len(self._queues[lane]), self._in_flight[lane]
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not any(self._waiting.values()) and not self._flying.total()
+        return not any(self._queues.values()) and not self._in_flight.total()
 
-    def arrive(self, job: Arrival) -> None:
+    def enqueue(self, job: Arrival) -> None:
         """Put a job into its lane, and call a worker for it."""
-        self._waiting[job.lane].append(job)
-        self._call(job.lane)
+        self._queues[job.lane].append(job)
+        self._wake_worker(job.lane)
 
-    def start(self, lanes: tuple[Lane, ...], *, warm: bool = False) -> Worker:
+    def start_worker(self, lanes: tuple[Lane, ...], *, warm: bool = False) -> SimulatedWorker:
         """Ask for a worker; warm: it has been there since before the evening."""
         now = self.env.now
-        kept = [one for one in self._nodes if one.empty_since is not None and now < self._given_back(one)]
+        kept = [one for one in self._nodes if one.empty_since is not None and now < self._release_time(one)]
         if kept:
-            node, delay = kept[-1], self._delays.warm
+            node, delay = kept[-1], self._delays.warm_up_seconds
             node.empty_since = None
         else:
             node = Node(now)
             self._nodes.append(node)
-            fresh = self._dice.uniform(*self._delays.node) + self._dice.uniform(*self._delays.image)
-            delay = 0.0 if warm else fresh + self._delays.warm
-        worker = Worker(lanes, node, now)
+            fresh = self._rng.uniform(*self._delays.node_seconds) + self._rng.uniform(*self._delays.image_pull_seconds)
+            delay = 0.0 if warm else fresh + self._delays.warm_up_seconds
+        worker = SimulatedWorker(lanes, node, now)
         self.workers.append(worker)
-        self.tally.started += 1
-        worker.process = self.env.process(self._life(worker, delay))
+        self.statistics.started_workers += 1
+        worker.process = self.env.process(self._run_worker(worker, delay))
         return worker
 
-    def end(self, worker: Worker) -> None:
+    def stop_worker(self, worker: SimulatedWorker) -> None:
         """Tell a worker to end: it finishes its dream within the grace, or hands it back."""
-        worker.ending = True
-        if worker.dreaming:
-            self.tally.disturbed += 1
-            if worker.until - self.env.now > self._delays.grace:
-                self.env.process(self._break_off(worker))
-        elif worker.called:
-            worker.called.succeed()
-            worker.called = None
+        worker.is_terminating = True
+        if worker.current_job:
+            self.statistics.interrupted_workers += 1
+            if worker.busy_until - self.env.now > self._delays.grace_seconds:
+                self.env.process(self._interrupt_after_grace(worker))
+        elif worker.wake_event:
+            worker.wake_event.succeed()
+            worker.wake_event = None
         elif worker.process and worker.process.is_alive and not worker.ready:
             worker.process.interrupt()
 
-    def paid(self, until: float) -> float:
+    def count_paid_node_seconds(self, end_time: float) -> float:
         """Return the seconds that nodes were paid for."""
-        return sum(min(until, self._given_back(node)) - node.since for node in self._nodes)
+        return sum(min(end_time, self._release_time(node)) - node.created_at for node in self._nodes)
 
-    def _given_back(self, node: Node) -> float:
-        return float("inf") if node.empty_since is None else node.empty_since + self._delays.unneeded
+    def _release_time(self, node: Node) -> float:
+        return float("inf") if node.empty_since is None else node.empty_since + self._delays.scale_down_seconds
 
-    def _call(self, lane: Lane) -> None:
+    def _wake_worker(self, lane: Lane) -> None:
         for worker in self.workers:
-            if worker.called and lane in worker.lanes:
-                worker.called.succeed()
-                worker.called = None
+            if worker.wake_event and lane in worker.lanes:
+                worker.wake_event.succeed()
+                worker.wake_event = None
                 return
 
-    def _life(self, worker: Worker, delay: float) -> Steps:
+    def _run_worker(self, worker: SimulatedWorker, start_delay: float) -> SimulationSteps:
         try:
-            yield self.env.timeout(delay)
+            yield self.env.timeout(start_delay)
             worker.ready = True
-            while not worker.ending:
-                job = next((self._waiting[lane].popleft() for lane in worker.lanes if self._waiting[lane]), None)
+            while not worker.is_terminating:
+                job = next((self._queues[lane].popleft() for lane in worker.lanes if self._queues[lane]), None)
                 if job is None:
-                    worker.called = self.env.event()
-                    yield worker.called
+                    worker.wake_event = self.env.event()
+                    yield worker.wake_event
                 else:
-                    yield from self._dream(worker, job)
+                    yield from self._process_job(worker, job)
         except simpy.Interrupt:
             pass
         finally:
             self.workers.remove(worker)
-            self.tally.worked += self.env.now - worker.since
+            self.statistics.worker_seconds += self.env.now - worker.started_at
             worker.node.empty_since = self.env.now
             for lane in worker.lanes:  # it may have been called just before it was told to end
-                if self._waiting[lane]:
-                    self._call(lane)
+                if self._queues[lane]:
+                    self._wake_worker(lane)
 
-    def _dream(self, worker: Worker, job: Arrival) -> Steps:
+    def _process_job(self, worker: SimulatedWorker, job: Arrival) -> SimulationSteps:
         begun = self.env.now
-        worker.dreaming, worker.until = job, begun + job.seconds
-        self._flying[job.lane] += 1
+        worker.current_job, worker.busy_until = job, begun + job.dream_seconds
+        self._in_flight[job.lane] += 1
         try:
-            yield self.env.timeout(job.seconds)
+            yield self.env.timeout(job.dream_seconds)
         except simpy.Interrupt:
-            self.tally.handed_back += 1
-            self._flying[job.lane] -= 1
-            self.arrive(job)
+            self.statistics.released_jobs += 1
+            self._in_flight[job.lane] -= 1
+            self.enqueue(job)
             raise
-        self._flying[job.lane] -= 1
-        worker.dreaming = None
-        self.tally.waits[job.lane].append(begun - job.at)
-        self.tally.finished[job.lane] = self.env.now
+        self._in_flight[job.lane] -= 1
+        worker.current_job = None
+        self.statistics.wait_seconds[job.lane].append(begun - job.arrives_at)
+        self.statistics.finished_at[job.lane] = self.env.now
 
-    def _break_off(self, worker: Worker) -> Steps:
-        yield self.env.timeout(self._delays.grace)
+    def _interrupt_after_grace(self, worker: SimulatedWorker) -> SimulationSteps:
+        yield self.env.timeout(self._delays.grace_seconds)
         if worker.process:
             worker.process.interrupt()

@@ -30,26 +30,26 @@ from shared.broker.client import connect
 from shared.jobs.events import STREAM, Completed, parse_entry
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.browser import chromium
-from tests.display.conftest import Display, Valkey
-from tests.display.fake_pipeline import RECIPE, Studio
+from tests.browser import launch_chromium
+from tests.display.conftest import DisplayProcess, RestartableValkey
+from tests.display.fake_pipeline import RECIPE, FakePipeline
 from tests.stack import free_port
 
 #: Viewers at a time, one of them a browser.
-VIEWERS = 20
+VIEWER_COUNT = 20
 
 
-class House:
+class DisplayInstallation:
     """A broker, a store and a display, with nobody in it."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "valkey").mkdir()
-        self.valkey = Valkey(folder / "valkey")
+        self.valkey = RestartableValkey(folder / "valkey")
         self.valkey.start()
         settings = Settings(data=folder / "data", broker_url=self.valkey.url, port=free_port(), _env_file=None)
         self.client = connect(settings.broker)
-        self.studio = Studio(self.client, Store(settings.store))
-        self.display = Display(settings)
+        self.pipeline = FakePipeline(self.client, Store(settings.store))
+        self.display = DisplayProcess(settings)
         self.display.start()
 
     @property
@@ -67,50 +67,52 @@ class House:
         self.valkey.stop()
 
 
-def viewers(house: House, browser: Browser, count: int) -> tuple[dict[str, str], dict[str, object]]:
+def measure_viewers(
+    installation: DisplayInstallation, browser: Browser, dream_count: int
+) -> tuple[dict[str, str], dict[str, object]]:
     """Announce dreams one by one to a browser, and to sessions that read the feed and fetch pictures as it does."""
     page = browser.new_page(viewport={"width": 1920, "height": 1080})
-    page.goto(house.display.url)
+    page.goto(installation.display.url)
     page.wait_for_selector(".wall:not([data-scene=dark])")
     painted, fetched = [], []
-    crowd = _Crowd(house.display.settings.port, VIEWERS - 1)
-    for number in range(count):
-        job = house.studio.dream((number % 250, number * 7 % 250, 90), thumb=True)
-        stamp = _entries(house.client.xrevrange(STREAM, count=1))[0][0]
+    crowd = _SimulatedViewers(installation.display.settings.port, VIEWER_COUNT - 1)
+    for number in range(dream_count):
+        job = installation.pipeline.add_dream((number % 250, number * 7 % 250, 90), thumb=True)
+        stamp = _cast_entries(installation.client.xrevrange(STREAM, count=1))[0][0]
         at = int(stamp.partition("-")[0]) / 1000
         shown = page.wait_for_selector(f'.strip img[data-job-id="{job.id}"][data-shown-at]', state="attached")
         assert shown is not None
         painted.append(float(shown.get_attribute("data-shown-at") or "nan") / 1000 - at)
-        fetched += [moment - at for moment in crowd.moments(job.id)]
+        fetched += [moment - at for moment in crowd.wait_for_arrivals(job.id)]
     crowd.close()
     page.close()
     told = {
-        "event → painted in the browser": _spread(painted),
-        f"event → picture at {VIEWERS - 1} other viewers": _spread(fetched),
+        "event → painted in the browser": _format_percentiles(painted),
+        f"event → picture at {VIEWER_COUNT - 1} other viewers": _format_percentiles(fetched),
     }
     return told, {"painted": painted, "fetched": fetched}
 
 
-class _Crowd:
+class _SimulatedViewers:
     """Sessions in a thread of their own."""
 
     def __init__(self, port: int, count: int) -> None:
-        self._port, self._seen = port, dict[str, list[float]]()
+        self._port, self._received_at = port, dict[str, list[float]]()
         self._count, self._ready = count, threading.Semaphore(0)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._tasks = [asyncio.run_coroutine_threadsafe(self._follow(), self._loop) for _ in range(count)]
+        self._tasks = [asyncio.run_coroutine_threadsafe(self._read_events(), self._loop) for _ in range(count)]
         for _ in range(count):
             self._ready.acquire()
 
-    def moments(self, job_id: str) -> list[float]:
+    def wait_for_arrivals(self, job_id: str) -> list[float]:
         """Return when each had a dream's picture, as soon as all have."""
         deadline = time.monotonic() + 30
-        while len(self._seen.get(job_id, [])) < self._count:
+        while len(self._received_at.get(job_id, [])) < self._count:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"Only {len(self._seen.get(job_id, []))} viewers saw {job_id}.")
+                raise TimeoutError(f"Only {len(self._received_at.get(job_id, []))} viewers saw {job_id}.")
             time.sleep(0.005)
-        return self._seen[job_id]
+        return self._received_at[job_id]
 
     def close(self) -> None:
         for task in self._tasks:
@@ -119,7 +121,7 @@ class _Crowd:
             concurrent.futures.wait(self._tasks, timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    async def _follow(self) -> None:
+    async def _read_events(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
         kind = ""
@@ -131,7 +133,7 @@ class _Crowd:
             elif line.startswith("data: ") and kind == "dream":
                 dream = json.loads(line[6:])
                 await self._fetch(dream["dream"])
-                self._seen.setdefault(dream["job_id"], []).append(time.time())
+                self._received_at.setdefault(dream["job_id"], []).append(time.time())
 
     async def _fetch(self, name: str) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -141,41 +143,45 @@ class _Crowd:
         writer.close()
 
 
-def idle(house: House, browser: Browser, seconds: float) -> tuple[dict[str, str], dict[str, object]]:
+def measure_idle_wall(
+    installation: DisplayInstallation, browser: Browser, seconds: float
+) -> tuple[dict[str, str], dict[str, object]]:
     """Leave one wall open with some dreams, and add up processor time, the browser's too."""
     for number in range(6):
-        house.studio.dream((number * 40, 90, 160), thumb=True)
+        installation.pipeline.add_dream((number * 40, 90, 160), thumb=True)
     page = browser.new_page(viewport={"width": 1920, "height": 1080})
-    page.goto(house.display.url)
+    page.goto(installation.display.url)
     page.wait_for_selector(".wall[data-scene=dream]")
     time.sleep(5)
-    parts = [psutil.Process(house.pid)], [one for one in psutil.process_iter() if "chrom" in one.name()]
-    before, began = [_processor(part) for part in parts], time.monotonic()
+    parts = [psutil.Process(installation.pid)], [one for one in psutil.process_iter() if "chrom" in one.name()]
+    before, began = [_read_cpu_seconds(part) for part in parts], time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - began
-    server, screen = ((_processor(part) - then) / took for part, then in zip(parts, before, strict=True))
+    server, screen = ((_read_cpu_seconds(part) - then) / took for part, then in zip(parts, before, strict=True))
     page.close()
     told = {"display": f"{server:.1%} of a core", "browser without GPU, rotating every 15 s": f"{screen:.1%} of a core"}
     return told, {"display": server, "browser": screen, "seconds": took}
 
 
-def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[str, str], dict[str, object]]:
+def measure_soak(
+    installation: DisplayInstallation, browser: Browser, dreams: int, page_loads: int
+) -> tuple[dict[str, str], dict[str, object]]:
     """Announce dreams to open walls and load pages between them; fit the display's memory against the dreams."""
     wall = browser.new_page()
-    wall.goto(house.display.url)
-    display, points = psutil.Process(house.pid), []
+    wall.goto(installation.display.url)
+    display, points = psutil.Process(installation.pid), []
     for number in range(dreams):
         recipe = RECIPE.model_copy(update={"version": number + 1})  # makes each a job of its own
-        house.studio.dream((number % 256, 90, 160), recipe=recipe, thumb=True)
-        if number % max(1, dreams // loads) == 0:
+        installation.pipeline.add_dream((number % 256, 90, 160), recipe=recipe, thumb=True)
+        if number % max(1, dreams // page_loads) == 0:
             page = browser.new_page()
-            page.goto(house.display.url + ("/", "/gallery")[number // max(1, dreams // loads) % 2])
+            page.goto(installation.display.url + ("/", "/gallery")[number // max(1, dreams // page_loads) % 2])
             page.wait_for_timeout(150)
             page.close()
             points.append((number, display.memory_info().rss))
     late = np.array([point for point in points if point[0] > dreams / 4])
-    slope, error = _slope(late[:, 0], late[:, 1])
-    archive = _remembered(house, dreams)
+    slope, error = _fit_slope(late[:, 0], late[:, 1])
+    archive = _measure_bytes_per_dream(installation, dreams)
     told = {
         "memory after a quarter": f"{late[0, 1] / 1e6:.0f} MB",
         "memory at the end": f"{late[-1, 1] / 1e6:.0f} MB",
@@ -185,14 +191,14 @@ def soak(house: House, browser: Browser, dreams: int, loads: int) -> tuple[dict[
     return told, {"points": points, "slope": slope, "error": error, "archive": archive}
 
 
-def _entries(answer: object) -> list[tuple[str, dict[str, str]]]:
+def _cast_entries(reply: object) -> list[tuple[str, dict[str, str]]]:
     """Say of what a read of the stream gives what redis-py does not."""
-    return cast("list[tuple[str, dict[str, str]]]", answer)
+    return cast("list[tuple[str, dict[str, str]]]", reply)
 
 
-def _remembered(house: House, dreams: int) -> float:
+def _measure_bytes_per_dream(installation: DisplayInstallation, dreams: int) -> float:
     """Return the bytes that the archive takes for one dream, measured by filling another one with the same events."""
-    entries = _entries(house.client.xrange(STREAM))
+    entries = _cast_entries(installation.client.xrange(STREAM))
     archive = DreamIndex()
     tracemalloc.start()
     for entry_id, fields in entries:
@@ -204,17 +210,17 @@ def _remembered(house: House, dreams: int) -> float:
     return taken / dreams
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _fit_slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Return the slope of the line of least squares, and its standard error."""
     (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
     return float(slope), float(np.sqrt(covariance[0, 0]))
 
 
-def _spread(values: list[float]) -> str:
+def _format_percentiles(values: list[float]) -> str:
     return f"p50 {statistics.median(values) * 1000:.0f} ms, p95 {percentile(values, 0.95) * 1000:.0f} ms"
 
 
-def _processor(processes: Iterable[psutil.Process]) -> float:
+def _read_cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     """Return the seconds of processor time that processes have had."""
     total = 0.0
     for process in processes:
@@ -233,17 +239,17 @@ def main() -> None:
     parser.add_argument("--dreams", type=int, default=2000, help="dreams of the soak")
     parser.add_argument("--loads", type=int, default=200, help="page loads of the soak")
     chosen = parser.parse_args()
-    work: dict[str, Callable[[House, Browser], tuple[dict[str, str], dict[str, object]]]] = {
-        "viewers": lambda house, browser: viewers(house, browser, chosen.count),
-        "idle": lambda house, browser: idle(house, browser, chosen.seconds),
-        "soak": lambda house, browser: soak(house, browser, chosen.dreams, chosen.loads),
+    work: dict[str, Callable[[DisplayInstallation, Browser], tuple[dict[str, str], dict[str, object]]]] = {
+        "viewers": lambda house, browser: measure_viewers(house, browser, chosen.count),
+        "idle": lambda house, browser: measure_idle_wall(house, browser, chosen.seconds),
+        "soak": lambda house, browser: measure_soak(house, browser, chosen.dreams, chosen.loads),
     }
     for name in chosen.sections:
         folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
-        house = House(folder)
+        house = DisplayInstallation(folder)
         load = os.getloadavg()[0]
         try:
-            with chromium() as browser:
+            with launch_chromium() as browser:
                 told, facts = work[name](house, browser)
         finally:
             house.close()

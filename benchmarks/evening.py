@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.jobs.job import Lane
 
-HOUR = 3600.0
+SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -13,10 +13,10 @@ class Arrival:
     """A job that comes into its lane."""
 
     #: Seconds since the doors opened.
-    at: float
+    arrives_at: float
     lane: Lane
     #: How long a worker dreams it.
-    seconds: float
+    dream_seconds: float
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,33 @@ class Evening:
     """From 18:00 to 02:00: some guests all the time, many at once when the speech is over, a batch at midnight."""
 
     #: Seconds from opening to closing.
-    length: float = 8 * HOUR
+    length_seconds: float = 8 * SECONDS_PER_HOUR
     #: Guests' photos in an hour, at random.
-    quiet: float = 120
+    guests_per_hour: float = 120
     #: Guests' photos at once, within how many seconds, and between which times it begins.
-    burst: int = 200
-    burst_lasts: float = 300
-    burst_begins: tuple[float, float] = (2.5 * HOUR, 3.5 * HOUR)
+    burst_size: int = 200
+    burst_seconds: float = 300
+    burst_start_range: tuple[float, float] = (2.5 * SECONDS_PER_HOUR, 3.5 * SECONDS_PER_HOUR)
     #: Photos of the batch, when it is sent, and how many are submitted in a second (docs/benchmarks.md).
-    batch: int = 10_000
-    batch_begins: float = 6 * HOUR
-    batch_rate: float = 478
+    batch_size: int = 10_000
+    batch_start: float = 6 * SECONDS_PER_HOUR
+    batch_submits_per_second: float = 478
     #: Seconds of a dream on a GPU: what the original took.
-    dream: float = 2.5
+    dream_seconds: float = 2.5
     #: The same of the batch, where it is another.
-    batch_dream: float | None = None
+    batch_dream_seconds: float | None = None
 
-    def arrivals(self, dice: random.Random) -> list[Arrival]:
+    def draw_arrivals(self, rng: random.Random) -> list[Arrival]:
         """Draw one such evening, in order of time."""
         times, at = list[float](), 0.0
-        while self.quiet and (at := at + dice.expovariate(self.quiet / HOUR)) < self.length:
+        while (
+            self.guests_per_hour
+            and (at := at + rng.expovariate(self.guests_per_hour / SECONDS_PER_HOUR)) < self.length_seconds
+        ):
             times.append(at)
-        begins = dice.uniform(*self.burst_begins)
-        times += [begins + dice.uniform(0, self.burst_lasts) for _ in range(self.burst)]
-        live = [Arrival(at, Lane.LIVE, self.dream) for at in times]
-        seconds = self.dream if self.batch_dream is None else self.batch_dream
-        sent = (self.batch_begins + number / self.batch_rate for number in range(self.batch))
-        return sorted([*live, *(Arrival(at, Lane.BATCH, seconds) for at in sent)], key=lambda one: one.at)
+        begins = rng.uniform(*self.burst_start_range)
+        times += [begins + rng.uniform(0, self.burst_seconds) for _ in range(self.burst_size)]
+        live = [Arrival(at, Lane.LIVE, self.dream_seconds) for at in times]
+        seconds = self.dream_seconds if self.batch_dream_seconds is None else self.batch_dream_seconds
+        sent = (self.batch_start + number / self.batch_submits_per_second for number in range(self.batch_size))
+        return sorted([*live, *(Arrival(at, Lane.BATCH, seconds) for at in sent)], key=lambda one: one.arrives_at)

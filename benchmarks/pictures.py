@@ -18,62 +18,62 @@ from producer.decoding.convert import convert
 from shared.recipe.painters import BUNDLED_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
 from shared.recipe.recipe import list_recipe_names, load_recipe
 from shared.settings import Settings
-from tests.browser import chromium
-from tests.stack import Up
+from tests.browser import launch_chromium
+from tests.stack import RunningStack
 from worker.dreaming.engine import Engine
 
-PICTURES = Path("docs/pictures")
+PICTURES_FOLDER = Path("docs/pictures")
 
 #: What guests choose from, and its width and height in pixels: thrice what a phone's page gives them.
-EXAMPLES, SIZE = Path("display/components/send"), (312, 234)
+EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload"), (312, 234)
 
 
 #: Painters that are shown beside each other.
-SHOWN = (
+SHOWCASE_PAINTERS = (
     *("Vincent van Gogh", "Pablo Picasso", "Paul Klee", "Rembrandt", "Gustav Klimt", "Claude Monet", "Joan Miro"),
     *("Albrecht Dürer", "Piet Mondrian", "Edvard Munch", "Frida Kahlo", "Hieronymus Bosch", "Amedeo Modigliani"),
     "William Turner",
 )
 
 
-def installation() -> None:
+def capture_installation() -> None:
     """Run the stack on the sample, and keep what hangs on the wall, and where the dream lies on the art map."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
     try:
-        with Up(folder, "--demo", clips=True) as up, chromium() as browser:
+        with RunningStack(folder, "--demo", clips=True) as up, launch_chromium() as browser:
             up.start()
             page = browser.new_page(viewport={"width": 1600, "height": 900})
             page.goto(up.url)
             page.wait_for_selector(".dream img[data-dream][data-shown-at]", timeout=60_000)
             page.wait_for_selector(".photo img[data-job-id]")
             page.wait_for_timeout(4000)  # until everything has faded in
-            _keep(page.screenshot(), "wall")
+            _save_screenshot(page.screenshot(), "wall")
             page.goto(f"{up.url}/map")
             page.wait_for_selector(".js-plotly-plot canvas", timeout=60_000)
             page.wait_for_timeout(4000)
-            _keep(page.screenshot(), "map")
+            _save_screenshot(page.screenshot(), "map")
     finally:
         shutil.rmtree(folder)
 
 
-def _keep(screenshot: bytes, name: str) -> None:
-    Image.open(io.BytesIO(screenshot)).convert("RGB").save(PICTURES / f"{name}.jpg", quality=85)
+def _save_screenshot(screenshot: bytes, name: str) -> None:
+    Image.open(io.BytesIO(screenshot)).convert("RGB").save(PICTURES_FOLDER / f"{name}.jpg", quality=85)
 
 
-def painters() -> None:
+def render_painters() -> None:
     """Dream the sample as some painters, side by side, and as those of the rotation, for guests to choose from."""
-    photo, engine = _sample(), Engine.from_settings(Settings(_env_file=None), None)
+    photo, engine = _load_sample(), Engine.from_settings(Settings(_env_file=None), None)
     cells = [Cell("The photo", "", photo)]
-    for painter in SHOWN:
+    for painter in SHOWCASE_PAINTERS:
         cells.append(
             Cell(painter, "", engine.dream(photo, load_recipe(f"more-{slugify_painter(painter)}"), seed=0).pixels)
         )
-    Image.fromarray(draw_contact_sheet(cells)).save(PICTURES / "painters.jpg", quality=85)
+    Image.fromarray(draw_contact_sheet(cells)).save(PICTURES_FOLDER / "painters.jpg", quality=85)
     for name in DEFAULT_PAINTER_RECIPES:
-        _example(name, engine.dream(photo, load_recipe(name), seed=0).pixels)
+        _save_example(name, engine.dream(photo, load_recipe(name), seed=0).pixels)
 
 
-def compared() -> None:
+def render_network_comparison() -> None:
     """Dream the sample through two networks, for docs/representation.md."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "lake.heic")
@@ -81,7 +81,7 @@ def compared() -> None:
         layers = ["block5", "block8", "block10", "block12", "head"]
         render_comparison(
             source,
-            PICTURES / "compared.jpg",
+            PICTURES_FOLDER / "compared.jpg",
             (BUNDLED_NETWORK, "lite"),
             layers,
             512,
@@ -90,29 +90,34 @@ def compared() -> None:
         )
 
 
-def _sample() -> np.ndarray:
+def _load_sample() -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
 
 
-def _example(name: str, pixels: NDArray[np.uint8]) -> None:
-    example = Image.fromarray(pixels).resize(SIZE, Image.Resampling.LANCZOS)
-    example.save(EXAMPLES / f"{name}.jpg", quality=78, optimize=True)
+def _save_example(name: str, pixels: NDArray[np.uint8]) -> None:
+    example = Image.fromarray(pixels).resize(EXAMPLE_SIZE, Image.Resampling.LANCZOS)
+    example.save(EXAMPLES_FOLDER / f"{name}.jpg", quality=78, optimize=True)
 
 
-def recipes() -> None:
+def render_recipes() -> None:
     """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
-    cells = render_cells(_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
+    cells = render_cells(_load_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
     dreamt = [cell for cell in cells if cell.pixels is not None]
     for cell in dreamt[1:]:
         if cell.pixels is not None:
-            _example(cell.note, cell.pixels)
+            _save_example(cell.note, cell.pixels)
     pixels = draw_contact_sheet(dreamt)
-    Image.fromarray(pixels).save(PICTURES / "recipes.jpg", quality=85)
+    Image.fromarray(pixels).save(PICTURES_FOLDER / "recipes.jpg", quality=85)
 
 
-MAKERS = {"recipes": recipes, "painters": painters, "compared": compared, "installation": installation}
+RENDERERS = {
+    "recipes": render_recipes,
+    "painters": render_painters,
+    "compared": render_network_comparison,
+    "installation": capture_installation,
+}
 
 if __name__ == "__main__":
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    for chosen in sys.argv[1:] or MAKERS:
-        MAKERS[chosen]()
+    PICTURES_FOLDER.mkdir(parents=True, exist_ok=True)
+    for chosen in sys.argv[1:] or RENDERERS:
+        RENDERERS[chosen]()

@@ -17,13 +17,13 @@ from shared.recipe.recipe import load_recipe
 from worker.quiet_import import quiet_import
 
 #: A print: its canvas, the size of the photo, the recipe that is dreamt and its steps, few as each is as the next.
-PRINT, PRINT_SIZE, PRINT_RECIPE, PRINT_STEPS = 4096, (4096, 3072), "animals", 2
+PRINT_CANVAS, PRINT_SIZE, PRINT_RECIPE, PRINT_STEPS = 4096, (4096, 3072), "animals", 2
 
 #: Width and height of a photo as a worker gets it (shared.recipe.canvas.LARGEST).
-SIZE = (1536, 1152)
+PHOTO_SIZE = (1536, 1152)
 
 
-def resident() -> int:
+def measure_peak_memory() -> int:
     """Return the most bytes of memory that this process has held at once."""
     status = Path("/proc/self/status")
     if status.exists():
@@ -34,7 +34,7 @@ def resident() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def dreamt(
+def measure_recipe(
     name: str, canvas: int, size: tuple[int, int], folder: Path, steps: int | None, rounds: int
 ) -> dict[str, Any]:
     """Dream one recipe, and return seconds, those until its first frame, and memory. folder: where the weights are.
@@ -42,16 +42,16 @@ def dreamt(
     steps: other than the recipe's own. rounds: dreams of which the fastest counts, after a short one that warms.
     """
     with quiet_import():
-        from benchmarks.subjects import engine, photo
+        from benchmarks.subjects import load_photo, make_engine
     recipe = load_recipe(name)
     steps = recipe.ascent.steps if steps is None else steps
     recipe, short = (
         recipe.model_copy(update={"canvas": canvas, "ascent": recipe.ascent.model_copy(update={"steps": count})})
         for count in (steps, 1)
     )
-    picture = photo(*size)
+    picture = load_photo(*size)
     began = time.perf_counter()
-    ours = engine(folder)
+    ours = make_engine(folder)
     ours.dream(picture, short, seed=0)
     cold = time.perf_counter() - began
     best: dict[str, Any] = {"seconds": float("inf")}
@@ -76,11 +76,13 @@ def dreamt(
         "precision": dream.precision,
         "warm_up": cold,
         **best,
-        "memory": resident(),
+        "memory": measure_peak_memory(),
     }
 
 
-def _child(name: str, canvas: int, size: tuple[int, int], folder: Path, steps: int | None, rounds: int) -> Any:
+def _measure_in_subprocess(
+    name: str, canvas: int, size: tuple[int, int], folder: Path, steps: int | None, rounds: int
+) -> Any:
     """Measure a recipe in a process of its own; return the reason where it cannot be dreamt here."""
     command = [sys.executable, "-m", "benchmarks.recipes", name, str(canvas), *map(str, size), str(folder), str(rounds)]
     if steps is not None:
@@ -97,18 +99,20 @@ def measure(folder: Path, *, names: Sequence[str], canvases: Sequence[int], roun
     """Measure and publish. folder: where the weights are."""
     load = os.getloadavg()[0]
     wanted: list[tuple[str, int, tuple[int, int], int | None, int]] = [
-        (name, canvas, SIZE, None, rounds) for canvas in canvases for name in names
+        (name, canvas, PHOTO_SIZE, None, rounds) for canvas in canvases for name in names
     ]
     if with_print:
-        wanted.append((PRINT_RECIPE, PRINT, PRINT_SIZE, PRINT_STEPS, 1))
-    found = [_child(name, canvas, size, folder, steps, count) for name, canvas, size, steps, count in wanted]
+        wanted.append((PRINT_RECIPE, PRINT_CANVAS, PRINT_SIZE, PRINT_STEPS, 1))
+    found = [
+        _measure_in_subprocess(name, canvas, size, folder, steps, count) for name, canvas, size, steps, count in wanted
+    ]
     rows = []
     for one in found:
         if "refused" in one:
             rows.append((one["recipe"], str(one["canvas"]), one["refused"], "", "", "", ""))
             continue
         first = f"{one['first_frame']:.2f}", f"{one['first_frame'] / one['seconds']:.0%}"
-        steps = "" if one["canvas"] != PRINT else f", {one['steps']} steps"
+        steps = "" if one["canvas"] != PRINT_CANVAS else f", {one['steps']} steps"
         rows.append(
             (
                 one["recipe"] + steps,
@@ -135,7 +139,7 @@ def main() -> None:
     chosen = parser.parse_args()
     size = chosen.width, chosen.height
     try:
-        found = dreamt(chosen.recipe, chosen.canvas, size, chosen.weights, chosen.steps, chosen.rounds)
+        found = measure_recipe(chosen.recipe, chosen.canvas, size, chosen.weights, chosen.steps, chosen.rounds)
     except ArtDreamError as error:  # a network or an artwork that this checkout does not have
         found = {"recipe": chosen.recipe, "canvas": chosen.canvas, "refused": str(error)}
     print(json.dumps(found))

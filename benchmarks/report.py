@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-ARTEFACTS = Path("artefacts")
+ARTIFACTS_FOLDER = Path("artefacts")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -21,7 +21,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[max(0, ceil(len(ranked) * share) - 1)]
 
 
-def hardware() -> str:
+def describe_hardware() -> str:
     """Name the machine that a figure belongs to."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -35,10 +35,15 @@ def hardware() -> str:
 
 def publish(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], facts: dict[str, Any]) -> None:
     """Print a table, and write it with its facts to `artefacts/bench-<name>.json`."""
-    table = Table(*columns, title=f"{name} on {hardware()}", title_justify="left")
+    table = Table(*columns, title=f"{name} on {describe_hardware()}", title_justify="left")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-    ARTEFACTS.mkdir(exist_ok=True)
-    kept = {"name": name, "hardware": hardware(), "at": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    (ARTEFACTS / f"bench-{name}.json").write_text(json.dumps(kept, indent=1))
+    ARTIFACTS_FOLDER.mkdir(exist_ok=True)
+    kept = {
+        "name": name,
+        "hardware": describe_hardware(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+    }
+    (ARTIFACTS_FOLDER / f"bench-{name}.json").write_text(json.dumps(kept, indent=1))

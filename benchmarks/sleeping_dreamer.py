@@ -10,13 +10,13 @@ from shared.recipe.recipe import Recipe
 from worker.dreamer import DreamResult, Frame, Pixels
 
 #: Seconds of a dream on a GPU (what the original took), and frames that come meanwhile.
-DREAM, FRAMES = 2.5, 14
+DREAM_SECONDS, FRAMES_PER_DREAM = 2.5, 14
 
 
-class Sleeper:
+class SleepingDreamer:
     """Sleeps, and gives the photo back, as large as the recipe's canvas."""
 
-    def __init__(self, seconds: float = DREAM, frames: int = FRAMES) -> None:
+    def __init__(self, seconds: float = DREAM_SECONDS, frames: int = FRAMES_PER_DREAM) -> None:
         self._seconds = seconds
         self._frames = frames
 
@@ -44,7 +44,7 @@ class Sleeper:
         on_frame: Callable[[int, Frame], None] | None = None,
     ) -> list[DreamResult]:
         """Take as long as for one."""
-        pictures = [_fitted(photo, recipe.canvas) for photo in photos]
+        pictures = [_fit(photo, recipe.canvas) for photo in photos]
         time.sleep(self._seconds / (self._frames + 1))
         for number in range(self._frames):
             for index, pixels in enumerate(pictures):
@@ -54,9 +54,9 @@ class Sleeper:
         return [DreamResult(pixels, "0" * 64, "float32") for pixels in pictures]
 
 
-def _fitted(photo: Pixels, side: int) -> Pixels:
-    if max(photo.shape) <= side:
+def _fit(photo: Pixels, long_side: int) -> Pixels:
+    if max(photo.shape) <= long_side:
         return photo
     picture = Image.fromarray(photo)
-    picture.thumbnail((side, side), Image.Resampling.HAMMING)
+    picture.thumbnail((long_side, long_side), Image.Resampling.HAMMING)
     return np.asarray(picture)

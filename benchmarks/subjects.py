@@ -24,7 +24,7 @@ from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
 #: The layers that are dreamt on where networks are compared: those of TensorFlow's tutorial, and their like.
-LAYERS = {"inception_v3": ("mixed3", "mixed5"), "vgg19": ("block5_conv3",), "lite": ("block10",)}
+DREAM_LAYERS = {"inception_v3": ("mixed3", "mixed5"), "vgg19": ("block5_conv3",), "lite": ("block10",)}
 
 _APPLICATIONS: dict[str, Callable[[], keras.Model]] = {
     "inception_v3": lambda: keras.applications.InceptionV3(weights=None),
@@ -32,7 +32,7 @@ _APPLICATIONS: dict[str, Callable[[], keras.Model]] = {
 }
 
 
-def photo(width: int, height: int, number: int = 0) -> NDArray[np.uint8]:
+def load_photo(width: int, height: int, number: int = 0) -> NDArray[np.uint8]:
     """Return the sample at a size, (height, width, 3); each number from 0 to 15 is another photo of it."""
     sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize((width, height), Image.Resampling.LANCZOS)
     return np.roll(np.asarray(sample), number * width // 16, axis=1)
@@ -48,25 +48,25 @@ def make_weights(folder: Path) -> None:
     for name, make in _APPLICATIONS.items():
         model = make()
         for layer in model.layers:
-            layer.set_weights([_drawn(weight.path, weight.shape, chance) for weight in layer.weights])
-        model.save_weights(_file(folder, name))
+            layer.set_weights([_draw_weights(weight.path, weight.shape, chance) for weight in layer.weights])
+        model.save_weights(_weights_path(folder, name))
 
 
-def networks(folder: Path, precision: Precision | None = None) -> Networks:
+def make_networks(folder: Path, precision: Precision | None = None) -> Networks:
     """Return the networks, the big ones with the weights that make_weights wrote; precision None: as chosen here."""
-    published = {name: _published(name, _file(folder, name)) for name in _APPLICATIONS}
+    published = {name: _describe_weights(name, _weights_path(folder, name)) for name in _APPLICATIONS}
     return Networks(folder, None, precision or "auto", published)
 
 
-def engine(folder: Path, precision: Precision | None = None) -> Engine:
+def make_engine(folder: Path, precision: Precision | None = None) -> Engine:
     """Return an engine with these networks."""
-    return Engine(networks(folder, precision), ReferenceImages())
+    return Engine(make_networks(folder, precision), ReferenceImages())
 
 
-def application(name: str, folder: Path) -> keras.Model:
+def load_application(name: str, folder: Path) -> keras.Model:
     """Return a big network as Keras makes it, without its classifier, with the weights that make_weights wrote."""
     model = _APPLICATIONS[name]()
-    model.load_weights(_file(folder, name))
+    model.load_weights(_weights_path(folder, name))
     if name == "vgg19":
         return model
     bare = keras.applications.InceptionV3(weights=None, include_top=False)
@@ -74,7 +74,7 @@ def application(name: str, folder: Path) -> keras.Model:
     return bare
 
 
-def recipe_on(network: str, canvas: int, ascent: AscentConfig, measure: str = "mean-square") -> Recipe:
+def make_recipe(network: str, canvas: int, ascent: AscentConfig, measure: str = "mean-square") -> Recipe:
     """Return the recipe that climbs the layers of a network that are compared, on a canvas of any long side."""
     recipe = Recipe.model_validate(
         {
@@ -83,28 +83,28 @@ def recipe_on(network: str, canvas: int, ascent: AscentConfig, measure: str = "m
             "title": "Benchmark",
             "description": "Whole layers of one network.",
             "network": network,
-            "objective": [{"kind": "layers", "layers": dict.fromkeys(LAYERS[network], 1.0), "measure": measure}],
+            "objective": [{"kind": "layers", "layers": dict.fromkeys(DREAM_LAYERS[network], 1.0), "measure": measure}],
         }
     )
     return recipe.model_copy(update={"canvas": canvas, "ascent": ascent})
 
 
-def _drawn(path: str, shape: tuple[int, ...], chance: np.random.Generator) -> NDArray[np.float32]:
+def _draw_weights(path: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw one array of weights, told by its name."""
     kind = path.rpartition("/")[2]
     if kind == "kernel":
         fan_in = np.prod(shape[:-1])
-        return chance.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+        return rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
     if kind == "moving_variance":
-        return chance.uniform(0.5, 1.5, shape).astype(np.float32)
-    return chance.normal(0, 0.1, shape).astype(np.float32)
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    return rng.normal(0, 0.1, shape).astype(np.float32)
 
 
-def _file(folder: Path, name: str) -> Path:
+def _weights_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.weights.h5"
 
 
-def _published(name: str, file: Path) -> WeightsFile:
-    with file.open("rb") as content:
+def _describe_weights(name: str, path: Path) -> WeightsFile:
+    with path.open("rb") as content:
         md5 = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return WeightsFile(name, file.as_uri(), md5, file.stat().st_size, "made up for the benchmark")
+    return WeightsFile(name, path.as_uri(), md5, path.stat().st_size, "made up for the benchmark")

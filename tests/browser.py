@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.skip import missing
+from tests.skip import skip_or_fail
 
-ARGUMENTS = [
+CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-background-networking",
     "--disable-component-update",
@@ -22,17 +22,17 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium(door: Sequence[str] = ()) -> Iterator[Browser]:
+def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
     """Start Chromium, without a window. door: what its command is begun with, to run on another machine."""
     path = os.environ.get("ARTDREAM_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        missing("no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM")
+        skip_or_fail("no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM")
     with sync_playwright() as playwright, TemporaryDirectory() as folder:
-        if door:
+        if command_prefix:
             script = Path(folder, "chromium")
-            script.write_text(f'#!/bin/sh\nexec {shlex.join([*door, path])} "$@"\n')
+            script.write_text(f'#!/bin/sh\nexec {shlex.join([*command_prefix, path])} "$@"\n')
             script.chmod(0o755)
             path = str(script)
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()

@@ -13,31 +13,31 @@ from shared.broker.client import connect
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.redis_server import RedisServer, require_redis
-from tests.servers import S3Server, Sshd, require_sshd, valkey
+from tests.servers import S3Server, SshServer, make_valkey, require_sshd
 
 # Four tests run at a time: a thread for each of them. More, in each of a dozen processes, get in each other's way, and
 # take a fifth more of the processor's time.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 #: Folders whose modules take minutes each.
-LONG = {"e2e", "fault", "network", "training"}
+SLOW_FOLDERS = {"e2e", "fault", "network", "training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that nothing else waits for it in the end."""
-    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(scope="session")
-def _server() -> Iterator[ValkeyServer]:
-    with valkey() as server:
+def _valkey_server() -> Iterator[ValkeyServer]:
+    with make_valkey() as server:
         yield server
 
 
 @pytest.fixture
-def broker_url(_server: ValkeyServer) -> str:
+def broker_url(_valkey_server: ValkeyServer) -> str:
     """URL of a running, empty broker."""
-    url = f"{_server.connection_url}/0"
+    url = f"{_valkey_server.connection_url}/0"
     with connect(url) as client:
         client.flushall()
     return url
@@ -75,22 +75,22 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def sshd(tmp_path: Path) -> Iterator[Sshd]:
+def sshd(tmp_path: Path) -> Iterator[SshServer]:
     """A running SSH server whose host key is known."""
     require_sshd()
-    server = Sshd(tmp_path / "sshd")
-    server.accept()
+    server = SshServer(tmp_path / "sshd")
+    server.trust_host_key()
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis behind TLS whose user may do what is written down, and nothing else."""
     require_redis()
     server = RedisServer(tmp_path_factory.mktemp("redis") / "server")
     server.start()
-    server.permit(build_acl_rules())
+    server.set_permissions(build_acl_rules())
     yield server
     server.stop()

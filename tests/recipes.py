@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-TOML = """
+RECIPE_TEMPLATE = """
 name = "{name}"
 version = 1
 title = "{title}"
@@ -20,5 +20,5 @@ layers = {{ block4 = 1.0 }}
 def write_recipe(folder: Path, name: str = "sketch", *, steps: int = 2) -> Path:
     """Write a real recipe, as short as it can be, into a folder."""
     path = folder / f"{name}.toml"
-    path.write_text(TOML.format(name=name, title=name.capitalize(), steps=steps))
+    path.write_text(RECIPE_TEMPLATE.format(name=name, title=name.capitalize(), steps=steps))
     return path

@@ -13,49 +13,51 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.servers import answers, until
-from tests.skip import missing
+from tests.servers import is_listening, wait_until
+from tests.skip import skip_or_fail
 from tests.stack import free_port
 
-REDIS = shutil.which("redis-server")
+REDIS_PATH = shutil.which("redis-server")
 
 
 #: Nobody logs in as this user; but Redis reads its append-only file as this one, and drops every transaction that it
 #: may not carry out (redis #14541, valkey #3983): nearly all that ArtDream writes.
-DEFAULT_USER = "user default off ~* &* +@all"
+DEFAULT_USER_RULE = "user default off ~* &* +@all"
 
 
 def require_redis() -> None:
     """Skip where there is no Redis that speaks TLS; in CI, fail."""
-    if REDIS is None:
-        missing("needs a Redis that speaks TLS: apt install redis-server")
+    if REDIS_PATH is None:
+        skip_or_fail("needs a Redis that speaks TLS: apt install redis-server")
 
 
-class Authority:
+class CertificateAuthority:
     """A certificate authority of its own."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.file = folder / f"{name}.crt"
+        self.certificate_path = folder / f"{name}.crt"
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
         may = usage | {"digital_signature": True, "key_cert_sign": True, "crl_sign": True}
         built = (
-            self._certificate(self._name, self._key)
+            self._build_certificate(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(x509.KeyUsage(**may, encipher_only=False, decipher_only=False), critical=True)
         )
-        self.file.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        self.certificate_path.write_bytes(
+            built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
 
-    def certify(self, host: str) -> tuple[Path, Path]:
+    def issue_certificate(self, host: str) -> tuple[Path, Path]:
         """Make a certificate for a host and return its file and that of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             name = x509.DNSName(host)
-        built = self._certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key)
+        built = self._build_certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key)
         built = built.add_extension(x509.SubjectAlternativeName([name]), critical=False)
         certificate, key_file = self._folder / f"{host}.crt", self._folder / f"{host}.key"
         certificate.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -65,7 +67,7 @@ class Authority:
         )
         return certificate, key_file
 
-    def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _build_certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
@@ -86,9 +88,9 @@ class RedisServer:
         self.port = free_port()
         self.password = password or secrets.token_urlsafe(18)
         self._rules = "-@all"
-        self.authority = Authority(folder, "authority")
-        self._certified = self.authority.certify("localhost")
-        self._admin = secrets.token_urlsafe(18)
+        self.authority = CertificateAuthority(folder, "authority")
+        self._certificate_paths = self.authority.issue_certificate("localhost")
+        self._admin_password = secrets.token_urlsafe(18)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -98,54 +100,54 @@ class RedisServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        certificate, key = self._certified
+        certificate, key = self._certificate_paths
         lines = [
             "bind 127.0.0.1",
             "port 0",
             f"tls-port {self.port}",
             f"tls-cert-file {certificate}",
             f"tls-key-file {key}",
-            f"tls-ca-cert-file {self.authority.file}",
+            f"tls-ca-cert-file {self.authority.certificate_path}",
             "tls-auth-clients no",
             f"dir {self._folder}",
             'save ""',
             "appendonly yes",
             "maxmemory-policy noeviction",
-            DEFAULT_USER,
-            f"user admin on >{self._admin} ~* &* +@all",
+            DEFAULT_USER_RULE,
+            f"user admin on >{self._admin_password} ~* &* +@all",
             f"user {self.user} on >{self.password} {self._rules}",
         ]
-        assert REDIS
+        assert REDIS_PATH
         # By standard input: a command line can be read by everybody.
-        self._process = subprocess.Popen([REDIS, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([REDIS_PATH, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert self._process.stdin
         self._process.stdin.write("\n".join(lines).encode())
         self._process.stdin.close()
-        until(lambda: answers(self.port), "Redis answers")
+        wait_until(lambda: is_listening(self.port), "Redis answers")
 
     def admin_url(self, database: int) -> str:
         """Return the broker's address for whoever may do everything."""
-        return f"rediss://admin:{self._admin}@localhost:{self.port}/{database}"
+        return f"rediss://admin:{self._admin_password}@localhost:{self.port}/{database}"
 
-    def admin(self, database: int = 0) -> redis.Redis:
+    def connect_admin(self, database: int = 0) -> redis.Redis:
         """Return a client that may do everything."""
         return redis.Redis(
             port=self.port,
             db=database,
             username="admin",
-            password=self._admin,
+            password=self._admin_password,
             ssl=True,
-            ssl_ca_certs=str(self.authority.file),
+            ssl_ca_certs=str(self.authority.certificate_path),
             decode_responses=True,
         )
 
-    def permit(self, rules: str) -> None:
+    def set_permissions(self, rules: str) -> None:
         """Give the user exactly these permissions."""
         self._rules = rules
-        with self.admin() as admin:
+        with self.connect_admin() as admin:
             admin.execute_command("ACL", "SETUSER", self.user, "reset", "on", f">{self.password}", *rules.split())
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Let it write what it has and end."""
         assert self._process
         self._process.terminate()

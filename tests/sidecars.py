@@ -8,7 +8,7 @@ from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import Sidecar
 
 
-def sidecar(job: Job, **known: Any) -> Sidecar:
+def make_sidecar(job: Job, **fields: Any) -> Sidecar:
     """Return the sidecar of a job's dream; `known` besides."""
     given = {
         "job_id": job.id,
@@ -23,4 +23,4 @@ def sidecar(job: Job, **known: Any) -> Sidecar:
         "stages": {},
         "completed_at": time.time(),
     }
-    return Sidecar(**(given | known))
+    return Sidecar(**(given | fields))

@@ -6,6 +6,6 @@ from typing import NoReturn
 import pytest
 
 
-def missing(message: str) -> NoReturn:
+def skip_or_fail(message: str) -> NoReturn:
     """End a test for which something is not installed: in CI, which installs it, it fails; elsewhere it is skipped."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(message)

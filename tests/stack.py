@@ -31,19 +31,21 @@ def free_port() -> int:
 
 
 #: Seconds for whatever takes some on two slow cores beside other tests.
-PATIENCE = 600
+STACK_TIMEOUT_SECONDS = 600
 
 
-def artdream(
+def run_artdream(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "artdream", *arguments]
-    told = operators_environment() | dict(environment or {})
-    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    told = operator_environment() | dict(environment or {})
+    return subprocess.run(
+        command, cwd=folder, env=told, capture_output=True, text=True, timeout=STACK_TIMEOUT_SECONDS, check=False
+    )
 
 
-def command_line(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_in_process(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in this process: to import TensorFlow anew takes longer than most of them."""
     out, err = io.StringIO(), io.StringIO()
     line = ["artdream", *arguments]
@@ -54,12 +56,12 @@ def command_line(*arguments: str, folder: Path) -> subprocess.CompletedProcess[s
     return subprocess.CompletedProcess(line, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def operators_environment() -> dict[str, str]:
+def operator_environment() -> dict[str, str]:
     """Return an operator's environment: JAX, where a test has imported it, has set TensorFlow's log level."""
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
-def drop(inbox: Path, name: str, data: bytes) -> float:
+def drop_file(inbox: Path, name: str, data: bytes) -> float:
     """AirDrop: a file appears whole, under its name. Returns when, in epoch seconds."""
     hidden = inbox / f".{name}"
     hidden.write_bytes(data)
@@ -68,7 +70,7 @@ def drop(inbox: Path, name: str, data: bytes) -> float:
     return at
 
 
-class Up:
+class RunningStack:
     """One `artdream up` on a folder; may be started again, and has ended when its context has."""
 
     def __init__(self, folder: Path, *arguments: str, clips: bool = False) -> None:
@@ -78,10 +80,10 @@ class Up:
         self.data = folder / "artdream-data"
         self.port = free_port()
         self._arguments = arguments
-        self._clips = {} if clips else {"ARTDREAM_CLIPS": "false"}
+        self._clips_environment = {} if clips else {"ARTDREAM_CLIPS": "false"}
         self._process: subprocess.Popen[bytes] | None = None
-        self.out, self.err = folder / "up.out", folder / "up.err"
-        self._family: list[psutil.Process] = []
+        self.stdout_path, self.stderr_path = folder / "up.out", folder / "up.err"
+        self._child_processes: list[psutil.Process] = []
 
     def __enter__(self) -> Self:
         return self
@@ -95,54 +97,56 @@ class Up:
         """Where the wall is."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, warm: bool = True) -> None:
+    def start(self, *, until_warm: bool = True) -> None:
         """Start it; with `warm`, return when the worker is."""
         self.inbox.mkdir(exist_ok=True)
-        self.out.write_text("")
-        with self.out.open("ab") as out, self.err.open("ab") as err:
+        self.stdout_path.write_text("")
+        with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "artdream", "up", "--port", str(self.port), *self._arguments],
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env=operators_environment() | {"COLUMNS": "200"} | self._clips,
+                env=operator_environment() | {"COLUMNS": "200"} | self._clips_environment,
             )
         self._reader: EventReader | None = None
         self.events: list[Event] = []
-        if warm:
-            self.until(lambda: "worker is warm" in self.printed())
+        if until_warm:
+            self.wait_until(lambda: "worker is warm" in self.read_output())
 
-    def drop(self, name: str, data: bytes) -> None:
+    def drop_file(self, name: str, data: bytes) -> None:
         """Let a guest's file arrive in the inbox."""
-        drop(self.inbox, name, data)
+        drop_file(self.inbox, name, data)
 
     @property
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def printed(self) -> str:
+    def read_output(self) -> str:
         """Return what it has printed since it was started."""
-        return self.out.read_text()
+        return self.stdout_path.read_text()
 
-    def completed(self) -> list[Completed]:
+    def list_completed(self) -> list[Completed]:
         """Return the dreams since the first start on this folder."""
-        self._read()
+        self._read_events()
         return [event for event in self.events if isinstance(event, Completed)]
 
-    def until(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = STACK_TIMEOUT_SECONDS) -> None:
         """Wait for a condition, following the events."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while not condition():
-            assert time.monotonic() < deadline, f"{self.printed()}\n{self.err.read_text()}\n{self._logs()}"
-            assert self.running, f"up ended:\n{self.printed()}\n{self.err.read_text()}"
-            self._read()
+            assert time.monotonic() < deadline, (
+                f"{self.read_output()}\n{self.stderr_path.read_text()}\n{self._read_logs()}"
+            )
+            assert self.running, f"up ended:\n{self.read_output()}\n{self.stderr_path.read_text()}"
+            self._read_events()
             time.sleep(0.1)
 
     def interrupt(self) -> int:
         """Press Ctrl-C and wait for the end; return the exit code."""
         assert self._process is not None
-        self._family = psutil.Process(self._process.pid).children(recursive=True)
+        self._child_processes = psutil.Process(self._process.pid).children(recursive=True)
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(90)
 
@@ -155,13 +159,13 @@ class Up:
         self._process.wait()
         psutil.wait_procs(family, timeout=10)
 
-    def kill_part(self, name: str) -> None:
+    def kill_component(self, name: str) -> None:
         """Kill one part with SIGKILL, but none of its children."""
         note = json.loads((self.data / "run" / f"{name}.json").read_text())
         os.kill(note["pid"], signal.SIGKILL)
 
     @contextmanager
-    def stopped(self, name: str) -> Iterator[None]:
+    def suspend_component(self, name: str) -> Iterator[None]:
         """Stop one part and its children where they are, and let them go on afterwards."""
         note = json.loads((self.data / "run" / f"{name}.json").read_text())
         parent = psutil.Process(note["pid"])
@@ -174,7 +178,7 @@ class Up:
             for process in family:
                 process.resume()
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         """Tell whether the wall answers."""
         try:
             with urllib.request.urlopen(self.url, timeout=5) as response:
@@ -182,9 +186,9 @@ class Up:
         except OSError:
             return False
 
-    def left_behind(self) -> list[str]:
+    def list_leftover_processes(self) -> list[str]:
         """Name the processes that outlived it."""
-        _, alive = psutil.wait_procs(self._family, timeout=1)
+        _, alive = psutil.wait_procs(self._child_processes, timeout=1)
         return [" ".join(process.cmdline()) for process in alive]
 
     def kill(self) -> None:
@@ -193,7 +197,7 @@ class Up:
             self._process.kill()
             self._process.wait()
 
-    def _read(self) -> None:
+    def _read_events(self) -> None:
         try:
             if self._reader is None:
                 url = (self.data / BROKER_FILE).read_text()
@@ -203,5 +207,5 @@ class Up:
             self._reader = None
             self.events = []
 
-    def _logs(self) -> str:
+    def _read_logs(self) -> str:
         return "\n".join(f"{log}:\n{log.read_text()[-1500:]}" for log in (self.data / "logs").glob("*.log"))

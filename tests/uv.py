@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def uv(*arguments: str | Path) -> str:
+def run_uv(*arguments: str | Path) -> str:
     """Run uv in the checkout; return what it said."""
     command = [shutil.which("uv") or ROOT / ".tools/bin/uv", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
@@ -17,7 +17,7 @@ def uv(*arguments: str | Path) -> str:
     return ran.stdout
 
 
-def locked(*extras: str) -> str:
+def export_requirements(*extras: str) -> str:
     """Return, as requirements, what the lock file installs besides ArtDream itself."""
     wanted = [argument for extra in extras for argument in ("--extra", extra)]
-    return uv("export", "--quiet", "--locked", "--no-dev", "--no-emit-project", "--no-header", *wanted)
+    return run_uv("export", "--quiet", "--locked", "--no-dev", "--no-emit-project", "--no-header", *wanted)

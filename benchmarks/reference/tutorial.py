@@ -14,17 +14,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 
-class Tutorial:
+class TutorialDeepDream:
     """The loop of the tutorial."""
 
     #: The tutorial's step length and largest roll in pixels.
-    STEP, ROLL = 0.01, 512
+    STEP_SIZE, MAX_ROLL = 0.01, 512
 
     def __init__(self, network: keras.Model, layers: Sequence[str]) -> None:
         """Cut a Keras application, which takes pictures in [-1, 1], to some of its layers."""
         self._model = keras.Model(network.input, [network.get_layer(name).output for name in layers])
-        self._gradient = tf.function(
-            self._gradient_of,
+        self._compiled_gradient = tf.function(
+            self._compute_gradient,
             input_signature=[tf.TensorSpec([None, None, 3], tf.float32), tf.TensorSpec([2], tf.int32)],
         )
 
@@ -38,11 +38,11 @@ class Tutorial:
         for size in sizes:
             picture = tf.image.resize(picture, size)
             for _ in range(steps):
-                shift = tf.random.uniform([2], -self.ROLL, self.ROLL, tf.int32)
-                picture = tf.clip_by_value(picture + self.STEP * self._gradient(picture, shift), -1, 1)
+                shift = tf.random.uniform([2], -self.MAX_ROLL, self.MAX_ROLL, tf.int32)
+                picture = tf.clip_by_value(picture + self.STEP_SIZE * self._compiled_gradient(picture, shift), -1, 1)
         return np.asarray(tf.cast(255 * (picture + 1) / 2, tf.uint8))
 
-    def _gradient_of(self, picture: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    def _compute_gradient(self, picture: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
         rolled = tf.roll(picture, shift, [0, 1])
         with tf.GradientTape() as tape:
             tape.watch(rolled)

@@ -7,20 +7,20 @@ Prometheus scaler, which the CRD leaves open, from keda.sh/docs/latest/scalers/p
 from typing import Any
 
 
-def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+def _object_schema(required: list[str], **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 
-SCALED_OBJECT = _object(
+SCALED_OBJECT = _object_schema(
     ["apiVersion", "kind", "metadata", "spec"],
     apiVersion={"const": "keda.sh/v1alpha1"},
     kind={"const": "ScaledObject"},
-    metadata=_object(["name", "namespace"], name=_TEXT, namespace=_TEXT),
-    spec=_object(
+    metadata=_object_schema(["name", "namespace"], name=_TEXT, namespace=_TEXT),
+    spec=_object_schema(
         ["scaleTargetRef", "triggers"],
-        scaleTargetRef=_object(["name"], name=_TEXT, kind=_TEXT, apiVersion=_TEXT),
+        scaleTargetRef=_object_schema(["name"], name=_TEXT, kind=_TEXT, apiVersion=_TEXT),
         pollingInterval=_NUMBER,
         cooldownPeriod=_NUMBER,
         minReplicaCount=_NUMBER,
@@ -28,10 +28,10 @@ SCALED_OBJECT = _object(
         triggers={
             "type": "array",
             "minItems": 1,
-            "items": _object(
+            "items": _object_schema(
                 ["type", "metadata"],
                 type={"const": "prometheus"},
-                metadata=_object(
+                metadata=_object_schema(
                     ["serverAddress", "query", "threshold"],
                     serverAddress=_TEXT,
                     query=_TEXT,

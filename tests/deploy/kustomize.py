@@ -8,13 +8,15 @@ import yaml
 
 Manifest = dict[str, Any]
 
-_USED = {"apiVersion", "kind", "resources", "images", "patches"}
+_SUPPORTED_FIELDS = {"apiVersion", "kind", "resources", "images", "patches"}
 
 
 def build(folder: Path) -> list[Manifest]:
     """Return the manifests of a folder. Whatever is not understood fails, rather than being passed over."""
     plan = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert set(plan) <= _USED, f"{folder} uses more of kustomize than is understood here: {set(plan) - _USED}"
+    assert set(plan) <= _SUPPORTED_FIELDS, (
+        f"{folder} uses more of kustomize than is understood here: {set(plan) - _SUPPORTED_FIELDS}"
+    )
     found: list[Manifest] = []
     for name in plan["resources"]:
         path = folder / name
@@ -29,26 +31,26 @@ def build(folder: Path) -> list[Manifest]:
         ]
         assert targets, f"{patch['path']} changes nothing"
         for one in targets:
-            one["spec"] = _merged(one["spec"], change["spec"])
+            one["spec"] = _merge(one["spec"], change["spec"])
     for image in plan.get("images", []):
-        for container in (c for one in found if one["kind"] == "Deployment" for c in containers(one)):
+        for container in (c for one in found if one["kind"] == "Deployment" for c in list_containers(one)):
             if container["image"].partition(":")[0] == image["name"]:
                 container["image"] = f"{image['name']}:{image['newTag']}"
     return found
 
 
-def containers(deployment: Manifest) -> list[Manifest]:
+def list_containers(deployment: Manifest) -> list[Manifest]:
     """Return the containers of a deployment."""
     found: list[Manifest] = deployment["spec"]["template"]["spec"]["containers"]
     return found
 
 
-def _merged(old: Any, new: Any) -> Any:
+def _merge(old: Any, new: Any) -> Any:
     """Merge as Kubernetes does strategically: lists of things with names by their names, other lists replaced."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **{name: _merged(old.get(name), value) for name, value in new.items()}}
+        return {**old, **{name: _merge(old.get(name), value) for name, value in new.items()}}
     if isinstance(old, list) and isinstance(new, list) and all("name" in one for one in [*old, *new]):
         changed = {one["name"]: one for one in new}
-        kept = [_merged(one, changed.pop(one["name"], {})) for one in old]
+        kept = [_merge(one, changed.pop(one["name"], {})) for one in old]
         return [*changed.values(), *kept]
     return copy.deepcopy(new)

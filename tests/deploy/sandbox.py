@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 #: Makes all but some folders read-only for one process and its children, and takes every right of root from them.
-_SCRIPT = """
+_CONFINE_SCRIPT = """
 set -e
 mount --make-rprivate /
 IFS=:
@@ -21,7 +21,7 @@ exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 """
 
 
-def confined(command: list[str], writable: list[Path]) -> list[str]:
+def confine(command: list[str], writable: list[Path]) -> list[str]:
     """Return a command that runs another one as in a container which may write into some folders only."""
     folders = ":".join(map(str, writable))
     return [
@@ -31,17 +31,17 @@ def confined(command: list[str], writable: list[Path]) -> list[str]:
         f"WRITABLE={folders}",
         "/bin/sh",
         "-c",
-        _SCRIPT,
+        _CONFINE_SCRIPT,
         "sh",
         *command,
     ]
 
 
 @cache
-def possible() -> bool:
+def can_confine() -> bool:
     """Tell whether this machine lets one do that: root may, on most."""
     if os.getuid() != 0 or not Path("/usr/bin/unshare").exists():
         return False
     probe = "import artdream, os, sys; os.listdir('.'); open('/tmp/written', 'w')"
-    ran = subprocess.run(confined([sys.executable, "-c", probe], []), capture_output=True, text=True, check=False)
+    ran = subprocess.run(confine([sys.executable, "-c", probe], []), capture_output=True, text=True, check=False)
     return "Read-only file system" in ran.stderr

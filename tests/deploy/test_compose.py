@@ -8,26 +8,37 @@ import pytest
 
 from shared.broker.acl import build_acl_rules
 from shared.settings import ENV_PREFIX, Settings
-from tests.deploy.compose import CHOSEN, GPU, ROOT, TLS, config, instruction, project, services, stages, variables
-from tests.redis_server import DEFAULT_USER
+from tests.deploy.compose import (
+    GPU,
+    REQUIRED_SECRETS,
+    ROOT,
+    TLS,
+    load_project,
+    load_services,
+    parse_dockerfile,
+    read_image_environment,
+    read_json_instruction,
+    run_config,
+)
+from tests.redis_server import DEFAULT_USER_RULE
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
-OVERRIDES = [(), (GPU,), (TLS,), (GPU, TLS)]
-PARTS = ("worker", "display", "producer")
-OURS = (*PARTS, "weights", "store")
+OVERRIDE_SETS = [(), (GPU,), (TLS,), (GPU, TLS)]
+COMPONENTS = ("worker", "display", "producer")
+BUILT_SERVICES = (*COMPONENTS, "weights", "store")
 
 
-def seconds(duration: str) -> int:
+def parse_seconds(duration: str) -> int:
     return sum(int(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)([hms])", duration))
 
 
-every = pytest.mark.parametrize("overrides", OVERRIDES, ids=lambda names: "+".join(names) or "alone")
+for_each_override = pytest.mark.parametrize("overrides", OVERRIDE_SETS, ids=lambda names: "+".join(names) or "alone")
 
 
-@every
+@for_each_override
 def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[str, ...]) -> None:
-    found = services(*overrides)
-    assert set(found) == {"valkey", "store", *PARTS, "weights", "prometheus", "grafana"}
+    found = load_services(*overrides)
+    assert set(found) == {"valkey", "store", *COMPONENTS, "weights", "prometheus", "grafana"}
     for name, service in found.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -39,9 +50,9 @@ def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[st
             assert service["healthcheck"]["test"], name
 
 
-@every
+@for_each_override
 def test_nobody_outside_reaches_broker_or_store(overrides: tuple[str, ...]) -> None:
-    whole = project(*overrides)
+    whole = load_project(*overrides)
     assert whole["networks"]["inside"]["internal"] is True
     found = whole["services"]
     published = {name: {port["host_ip"] for port in service.get("ports", [])} for name, service in found.items()}
@@ -52,78 +63,80 @@ def test_nobody_outside_reaches_broker_or_store(overrides: tuple[str, ...]) -> N
         assert published["valkey"] == set()
     for hosts in published.values():  # this server only, unless the operator says otherwise
         assert hosts <= {"127.0.0.1"}
-    for name in PARTS:
+    for name in COMPONENTS:
         assert "inside" in found[name]["networks"]
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", REQUIRED_SECRETS)
 def test_a_secret_that_was_not_chosen_is_asked_for_in_words(name: str) -> None:
     for left in ({}, {name: ""}):
-        asked = config(environment={**{key: value for key, value in CHOSEN.items() if key != name}, **left})
+        asked = run_config(
+            environment={**{key: value for key, value in REQUIRED_SECRETS.items() if key != name}, **left}
+        )
         assert asked.returncode != 0
         assert re.search(rf"{name} is missing a value: choose the .*: openssl rand -hex 24", asked.stderr)
 
 
 def test_the_folder_of_certificates_is_asked_for() -> None:
-    assert "name the folder of ca.pem, valkey.pem and valkey.key" in config(TLS).stderr
+    assert "name the folder of ca.pem, valkey.pem and valkey.key" in run_config(TLS).stderr
 
 
 def test_no_secret_stands_in_a_command_line() -> None:
-    for overrides in OVERRIDES:
-        for name, service in services(*overrides).items():
+    for overrides in OVERRIDE_SETS:
+        for name, service in load_services(*overrides).items():
             said = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
-            assert not [secret for secret in CHOSEN.values() if secret in said], name
+            assert not [secret for secret in REQUIRED_SECRETS.values() if secret in said], name
 
 
-@every
+@for_each_override
 def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) -> None:
-    for name in PARTS:
-        needs = services(*overrides)[name]["depends_on"]
+    for name in COMPONENTS:
+        needs = load_services(*overrides)[name]["depends_on"]
         assert {key: need["condition"] for key, need in needs.items()} == {
             "valkey": "service_healthy",
             "store": "service_healthy",
         }
 
 
-@every
+@for_each_override
 def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, ...]) -> None:
-    worker = services(*overrides)["worker"]
+    worker = load_services(*overrides)["worker"]
     grace = float(worker["environment"]["ARTDREAM_GRACE_SECONDS"])
-    assert seconds(worker["stop_grace_period"]) >= grace + RELEASE_TIMEOUT_SECONDS + 3
+    assert parse_seconds(worker["stop_grace_period"]) >= grace + RELEASE_TIMEOUT_SECONDS + 3
 
 
-@every
+@for_each_override
 def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in PARTS:
-        given = services(*overrides)[name]["environment"] | variables(name)
+    for name in COMPONENTS:
+        given = load_services(*overrides)[name]["environment"] | read_image_environment(name)
         assert {one for one in given if one.startswith(ENV_PREFIX)} <= known
 
 
-@every
+@for_each_override
 def test_settings_are_accepted_by_the_part_that_gets_them(
     overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in PARTS:
+    for name in COMPONENTS:
         with monkeypatch.context() as patch:
-            for key, value in services(*overrides)[name]["environment"].items():
+            for key, value in load_services(*overrides)[name]["environment"].items():
                 patch.setenv(key, value or "")
             patch.setenv("ARTDREAM_BROKER_CA", "")  # a file of the container
             assert Settings(_env_file=None).broker
 
 
 def test_in_the_clear_is_spoken_on_the_inner_network_only() -> None:
-    assert services()["worker"]["environment"]["ARTDREAM_INSECURE_BROKER"] == "true"
-    for name in PARTS:
-        given = services(TLS)[name]["environment"]
+    assert load_services()["worker"]["environment"]["ARTDREAM_INSECURE_BROKER"] == "true"
+    for name in COMPONENTS:
+        given = load_services(TLS)[name]["environment"]
         assert given["ARTDREAM_INSECURE_BROKER"] == "false"
         assert given["ARTDREAM_BROKER_URL"].startswith("rediss://")
-        assert given["ARTDREAM_BROKER_CA"] in {volume["target"] for volume in services(TLS)[name]["volumes"]}
+        assert given["ARTDREAM_BROKER_CA"] in {volume["target"] for volume in load_services(TLS)[name]["volumes"]}
 
 
 def test_the_broker_s_users_are_those_of_the_security_page() -> None:
-    [script] = services()["valkey"]["command"]
-    assert DEFAULT_USER in script
+    [script] = load_services()["valkey"]["command"]
+    assert DEFAULT_USER_RULE in script
     assert f"user artdream on >$REDISCLI_AUTH {build_acl_rules()}" in script
     for option in ("--appendonly yes", "--maxmemory-policy noeviction"):
         assert option in script
@@ -131,36 +144,36 @@ def test_the_broker_s_users_are_those_of_the_security_page() -> None:
 
 def test_each_gpu_has_a_pool_process() -> None:
     for chosen, count in ({}, 1), ({"ARTDREAM_GPUS": "4"}, 4):
-        worker = project(GPU, **chosen)["services"]["worker"]
+        worker = load_project(GPU, **chosen)["services"]["worker"]
         assert worker["command"] == ["worker", "--concurrency", str(count)]
         [devices] = worker["deploy"]["resources"]["reservations"]["devices"]
         assert (devices["driver"], devices["count"], devices["capabilities"]) == ("nvidia", count, ["gpu"])
         assert worker["build"]["target"] == "worker-gpu"
-    assert "deploy" not in services()["worker"]
+    assert "deploy" not in load_services()["worker"]
 
 
 def test_what_is_asked_about_a_part_is_asked_by_its_image_too() -> None:
-    for name in PARTS:
-        assert services()[name]["healthcheck"]["test"] == ["CMD", *instruction(name, "HEALTHCHECK")]
-        assert services()[name]["command"] == instruction(name, "CMD")
+    for name in COMPONENTS:
+        assert load_services()[name]["healthcheck"]["test"] == ["CMD", *read_json_instruction(name, "HEALTHCHECK")]
+        assert load_services()[name]["command"] == read_json_instruction(name, "CMD")
 
 
 def test_every_image_is_built_from_a_stage_there_is_and_writes_only_where_it_may() -> None:
-    for overrides in OVERRIDES:
-        for name in OURS:
-            service = services(*overrides)[name]
+    for overrides in OVERRIDE_SETS:
+        for name in BUILT_SERVICES:
+            service = load_services(*overrides)[name]
             assert service["build"]["dockerfile"] == "deploy/Dockerfile"
-            assert service["build"]["target"] in stages()
+            assert service["build"]["target"] in parse_dockerfile()
     for name in ("display", "producer"):  # guests' photos and files set aside go from one to the other
-        folders = {volume["target"]: volume["source"] for volume in services()[name]["volumes"]}
+        folders = {volume["target"]: volume["source"] for volume in load_services()[name]["volumes"]}
         assert folders["/data"] == "parts"
-    [inbox] = [volume for volume in services()["producer"]["volumes"] if volume["target"] == "/inbox"]
+    [inbox] = [volume for volume in load_services()["producer"]["volumes"] if volume["target"] == "/inbox"]
     assert inbox["read_only"] is True
 
 
 def test_a_folder_is_named_as_anywhere_else() -> None:
     """In Compose's short form `photos` would be a volume of that name, and not the folder."""
-    named = project(TLS, ARTDREAM_TLS="tls", ARTDREAM_INBOX="photos")["services"]
+    named = load_project(TLS, ARTDREAM_TLS="tls", ARTDREAM_INBOX="photos")["services"]
     [inbox] = [volume for volume in named["producer"]["volumes"] if volume["target"] == "/inbox"]
     [certificates] = [volume for volume in named["valkey"]["volumes"] if volume["target"] == "/tls"]
     assert inbox["source"] == str(ROOT / "photos")
@@ -168,15 +181,15 @@ def test_a_folder_is_named_as_anywhere_else() -> None:
 
 
 def test_every_file_that_is_mounted_is_there() -> None:
-    for service in services().values():
+    for service in load_services().values():
         for volume in service.get("volumes", []):
             if volume["type"] == "bind" and "deploy" in volume["source"]:
                 assert (ROOT / volume["source"]).exists()
 
 
 def test_every_image_that_is_fetched_names_its_version() -> None:
-    fetched = [service["image"] for service in services().values() if "build" not in service]
-    bases = [source for source, *_ in stages().values() if source not in stages()]
-    copied = re.findall(r"--from=(\S+)", " ".join(itertools.chain(*stages().values())))
-    for image in (*fetched, *bases, *(one for one in copied if one not in stages())):
+    fetched = [service["image"] for service in load_services().values() if "build" not in service]
+    bases = [source for source, *_ in parse_dockerfile().values() if source not in parse_dockerfile()]
+    copied = re.findall(r"--from=(\S+)", " ".join(itertools.chain(*parse_dockerfile().values())))
+    for image in (*fetched, *bases, *(one for one in copied if one not in parse_dockerfile())):
         assert re.search(r":v?\d", image), image

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose import ROOT, instruction, made
-from tests.uv import locked
+from tests.deploy.compose import ROOT, collect_instructions, read_json_instruction
+from tests.uv import export_requirements
 
-PARTS = ("producer", "display", "worker", "worker-gpu")
-HEAVY = {"tensorflow", "keras", "jax", "jaxlib", "torch", "tensorflow-cpu"}
+IMAGES = ("producer", "display", "worker", "worker-gpu")
+HEAVY_PACKAGES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "tensorflow-cpu"}
 
 
-def extras(part: str) -> set[str]:
+def read_extras(part: str) -> set[str]:
     """Return the extras that a part's image installs: the same before and after the code is there."""
-    lines = made(f"build-{part}")
+    lines = collect_instructions(f"build-{part}")
     assert [line.startswith("ENV ") and " UV_CACHE_DIR=/cache " in line for line in lines].count(True) == 1
     commands = [line for line in lines if "uv sync" in line]
     assert len(commands) == 2
@@ -25,34 +25,34 @@ def extras(part: str) -> set[str]:
         assert "--mount=type=cache,target=/cache " in command
     first, second = (set(re.findall(r"--extra (\S+)", command)) for command in commands)
     assert first == second
-    assert f"COPY --from=build-{part} /app/.venv /app/.venv" in made(part)
+    assert f"COPY --from=build-{part} /app/.venv /app/.venv" in collect_instructions(part)
     return first
 
 
-def packages(part: str) -> set[str]:
-    return {line.partition("==")[0] for line in locked(*extras(part)).splitlines() if "==" in line}
+def list_packages(part: str) -> set[str]:
+    return {line.partition("==")[0] for line in export_requirements(*read_extras(part)).splitlines() if "==" in line}
 
 
 @pytest.mark.parametrize("part", ["producer", "display"])
 def test_small_images_have_no_tensorflow(part: str) -> None:
-    assert HEAVY & packages(part) == set()
-    assert "celery" in packages(part)
+    assert HEAVY_PACKAGES & list_packages(part) == set()
+    assert "celery" in list_packages(part)
 
 
 def test_workers_have_what_they_compute_with() -> None:
-    assert {"tensorflow", "keras"} <= packages("worker")
-    assert {"jax", "jax-cuda12-plugin", "keras"} <= packages("worker-gpu")
-    assert "jax" not in packages("worker")
-    assert any("KERAS_BACKEND=jax" in line for line in made("worker-gpu"))
+    assert {"tensorflow", "keras"} <= list_packages("worker")
+    assert {"jax", "jax-cuda12-plugin", "keras"} <= list_packages("worker-gpu")
+    assert "jax" not in list_packages("worker")
+    assert any("KERAS_BACKEND=jax" in line for line in collect_instructions("worker-gpu"))
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", IMAGES)
 def test_images_run_as_nobody_special_and_hear_signals(part: str) -> None:
     """In shell form a shell would be told to stop, and tell nobody."""
-    assert [line for line in made(part) if line.startswith("USER ")] == ["USER 10001:10001"]
-    assert instruction(part, "ENTRYPOINT") == ["artdream"]
-    assert instruction(part, "CMD")
-    assert instruction(part, "HEALTHCHECK")[:3] == ["python", "-m", "artdream.stack.healthcheck"]
+    assert [line for line in collect_instructions(part) if line.startswith("USER ")] == ["USER 10001:10001"]
+    assert read_json_instruction(part, "ENTRYPOINT") == ["artdream"]
+    assert read_json_instruction(part, "CMD")
+    assert read_json_instruction(part, "HEALTHCHECK")[:3] == ["python", "-m", "artdream.stack.healthcheck"]
 
 
 def test_hadolint_finds_nothing() -> None:

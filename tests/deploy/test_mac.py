@@ -19,51 +19,51 @@ from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.settings import ENV_PREFIX, Settings
-from tests.pictures import colours, jpeg
-from tests.servers import until
+from tests.pictures import encode_jpeg, make_picture
+from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "mac"
-PARTS = ["display", "kiosk", "producer"]
+MAC_FOLDER = ROOT / "deploy" / "mac"
+AGENT_NAMES = ["display", "kiosk", "producer"]
 
 #: What a Mac has and this machine may not: its name, its user, and launchd, which writes down what it was told.
-MAC = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/told"'}
+FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/told"'}
 
 #: The keys of launchd.plist(5) that are used.
-KEYS = {
+LAUNCHD_KEYS = {
     "Label", "ProgramArguments", "WorkingDirectory", "StandardOutPath", "StandardErrorPath", "RunAtLoad", "KeepAlive",
     "ThrottleInterval", "ExitTimeOut", "ProcessType",
 }  # fmt: skip
 
 
-def install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+def run_install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": f"{programs}:{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
     cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
     told = {**os.environ, **environment, "UV_CACHE_DIR": cache}
-    return subprocess.run([FOLDER / "install"], env=told, capture_output=True, text=True, timeout=250)
+    return subprocess.run([MAC_FOLDER / "install"], env=told, capture_output=True, text=True, timeout=250)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Mac's user's home after installing twice, and a setting changed in between."""
     home, programs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("bin")
-    for name, text in MAC.items():
+    for name, text in FAKE_PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    first = install(home, programs)
+    first = run_install(home, programs)
     assert first.returncode == 0, first.stderr
-    before = agents(home)
+    before = load_agents(home)
     own = home / "Library" / "Application Support" / "ArtDream" / ".env"
     assert own.read_text() == (ROOT / ".env.example").read_text()
     own.write_text("ARTDREAM_RECIPE=lines\n")
-    second = install(home, programs)
+    second = run_install(home, programs)
     assert second.returncode == 0, second.stderr
-    assert agents(home) == before
+    assert load_agents(home) == before
     assert own.read_text() == "ARTDREAM_RECIPE=lines\n", "what the owner set stays"
     return home
 
 
-def agents(home: Path) -> dict[str, dict[str, Any]]:
+def load_agents(home: Path) -> dict[str, dict[str, Any]]:
     """Return the agents by their parts."""
     found = {}
     for path in (home / "Library" / "LaunchAgents").iterdir():
@@ -75,17 +75,17 @@ def agents(home: Path) -> dict[str, dict[str, Any]]:
 
 def test_each_agent_is_loaded_anew(home: Path) -> None:
     told = (home / "told").read_text().splitlines()
-    for part in PARTS:
+    for part in AGENT_NAMES:
         path = home / "Library" / "LaunchAgents" / f"org.artdream.{part}.plist"
         assert told.count(f"bootout gui/501/org.artdream.{part}") == 2
         assert told.count(f"bootstrap gui/501 {path}") == 2
 
 
 def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home: Path) -> None:
-    assert sorted(agents(home)) == PARTS
+    assert sorted(load_agents(home)) == AGENT_NAMES
     command = typer.main.get_command(app)
-    for part, agent in agents(home).items():
-        assert set(agent) <= KEYS
+    for part, agent in load_agents(home).items():
+        assert set(agent) <= LAUNCHD_KEYS
         assert "@" not in str(agent), "a placeholder is left"
         assert Path(agent["WorkingDirectory"]).is_dir()
         assert Path(agent["StandardErrorPath"]).parent.is_dir()
@@ -97,7 +97,7 @@ def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home:
 
 def test_the_browser_opens_the_display_and_waits_where_it_answers(home: Path) -> None:
     """tests/deploy/test_kubernetes.py asks a real display there."""
-    script = agents(home)["kiosk"]["ProgramArguments"][-1]
+    script = load_agents(home)["kiosk"]["ProgramArguments"][-1]
     port = Settings.model_fields["port"].default
     assert re.findall(r"http://\S+?(?=[;\s]|$)", script) == [
         f"http://127.0.0.1:{port}/_stcore/health",
@@ -114,7 +114,7 @@ def test_settings_that_may_hold_a_password_are_for_their_owner_only(home: Path) 
 @pytest.fixture
 def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
     """The producer, run as launchd would."""
-    agent = agents(home)["producer"]
+    agent = load_agents(home)["producer"]
     (home / "Downloads").mkdir()
     Path(agent["WorkingDirectory"], ".env").write_text(f"ARTDREAM_BROKER_URL={broker_url}\nARTDREAM_RECIPE=lines\n")
     with Path(agent["StandardErrorPath"]).open("ab") as log:
@@ -132,20 +132,20 @@ def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
 def test_a_photo_in_downloads_is_sent_with_the_settings_of_the_user(
     home: Path, producer: psutil.Popen, broker_url: str
 ) -> None:
-    (home / "Downloads" / "photo.jpg").write_bytes(jpeg(colours(1)))
+    (home / "Downloads" / "photo.jpg").write_bytes(encode_jpeg(make_picture(1)))
     with connect(broker_url) as client:
-        until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is sent")
+        wait_until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is sent")
 
 
 def test_settings_that_the_guide_names_exist() -> None:
-    for name in re.findall(rf"{ENV_PREFIX}\w+", (FOLDER / "README.md").read_text()):
+    for name in re.findall(rf"{ENV_PREFIX}\w+", (MAC_FOLDER / "README.md").read_text()):
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
 
 
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
     if sys.platform == "darwin":
         pytest.skip("this is a Mac")
-    ran = install(tmp_path, tmp_path)
+    ran = run_install(tmp_path, tmp_path)
     assert (ran.returncode, ran.stderr) == (
         1,
         "install: This is for a Mac; for a machine with Ubuntu see deploy/vm.\n",
@@ -155,6 +155,6 @@ def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
 
 def test_shellcheck_finds_nothing() -> None:
     ran = subprocess.run(
-        [Path(sys.executable).with_name("shellcheck"), FOLDER / "install"], capture_output=True, text=True
+        [Path(sys.executable).with_name("shellcheck"), MAC_FOLDER / "install"], capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stdout

@@ -14,42 +14,44 @@ from prometheus_client import CollectorRegistry, Metric
 import shared.monitoring.metrics
 from shared.monitoring.queue_metrics import QueueMetricsCollector
 from shared.settings import Settings
-from tests.deploy.compose import ROOT, services
+from tests.deploy.compose import ROOT, load_services
 from worker.consumer import gpus as cards
 
 DEPLOY = ROOT / "deploy"
-BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/artdream.json").read_text())
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/artdream.json").read_text())
 QUERIES = {
-    f"{panel['title']}: {target['refId']}": target["expr"] for panel in BOARD["panels"] for target in panel["targets"]
+    f"{panel['title']}: {target['refId']}": target["expr"]
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
 }
 
 #: What Prometheus itself writes beside each series, and the boundary of a bucket.
-GIVEN = {"instance", "job", "le"}
+PROMETHEUS_LABELS = {"instance", "job", "le"}
 
 
-def read(name: str) -> Any:
+def load_yaml(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text())
 
 
-def parts(expression: Any) -> Iterator[Any]:
+def walk_expression(expression: Any) -> Iterator[Any]:
     """Go through all that a query is made of."""
     yield expression
     for name in ("lhs", "rhs", "expr", "args", "vector_selector"):
         found = getattr(expression, name, None)
         for one in found if isinstance(found, list) else [found]:
             if one is not None:
-                yield from parts(one)
+                yield from walk_expression(one)
 
 
 @pytest.fixture
-def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+def exported_metrics(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """What the code tells, by the name that Prometheus knows it by, with its labels."""
     monkeypatch.setattr(cards, "_query_gpus", lambda: [["0", "1", "2"]])  # a machine with a GPU
     found: dict[str, set[str]] = {}
     for metric in vars(shared.monitoring.metrics).values():
         if hasattr(metric, "_labelnames"):
             [family] = metric.describe()
-            for name in names(family):
+            for name in list_sample_names(family):
                 found[name] = set(metric._labelnames)
     registry = CollectorRegistry()
     for collector in (QueueMetricsCollector(settings), cards.GpuMemoryCollector()):
@@ -60,28 +62,28 @@ def told(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatc
     return found
 
 
-def names(family: Metric) -> list[str]:
+def list_sample_names(family: Metric) -> list[str]:
     ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
     return [f"{family.name}{end}" for end in ends]
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_query_asks_for_what_there_is(query: str, told: dict[str, set[str]]) -> None:
-    tree = list(parts(promql_parser.parse(QUERIES[query])))
+def test_every_query_asks_for_what_there_is(query: str, exported_metrics: dict[str, set[str]]) -> None:
+    tree = list(walk_expression(promql_parser.parse(QUERIES[query])))
     selected = [one for one in tree if isinstance(one, promql_parser.VectorSelector)]
     assert selected
     for one in selected:
-        assert one.name in told
-        assert {matcher.name for matcher in one.matchers.matchers} <= told[one.name]
-    known = GIVEN.union(*(told[one.name] for one in selected))
+        assert one.name in exported_metrics
+        assert {matcher.name for matcher in one.matchers.matchers} <= exported_metrics[one.name]
+    known = PROMETHEUS_LABELS.union(*(exported_metrics[one.name] for one in selected))
     for one in tree:
         if isinstance(one, promql_parser.AggregateExpr) and one.modifier:
             assert set(one.modifier.labels) <= known
 
 
-def test_nothing_that_is_told_is_left_out(told: dict[str, set[str]]) -> None:
+def test_nothing_that_is_told_is_left_out(exported_metrics: dict[str, set[str]]) -> None:
     asked = " ".join(QUERIES.values())
-    for name in told:
+    for name in exported_metrics:
         assert name.removesuffix("_sum").removesuffix("_count").removesuffix("_bucket") in asked
 
 
@@ -98,30 +100,30 @@ def test_the_installation_s_own_numbers_are_not_added_up(query: str) -> None:
 def test_prometheus_finds_every_part_at_the_port_that_it_serves_on() -> None:
     sought = {
         name: config["port"]
-        for job in read("prometheus.yml")["scrape_configs"]
+        for job in load_yaml("prometheus.yml")["scrape_configs"]
         for config in job["dns_sd_configs"]
         for name in config["names"]
     }
     served = {
         name: int(port)
-        for name, service in services().items()
+        for name, service in load_services().items()
         for key, port in service.get("environment", {}).items()
         if key.endswith("_METRICS_PORT")
     }
     assert sought == served
     for name in sought:
-        assert services()[name]["environment"]["ARTDREAM_METRICS_HOST"] == "0.0.0.0"
-        assert set(services()["prometheus"]["networks"]) & set(services()[name]["networks"])
+        assert load_services()[name]["environment"]["ARTDREAM_METRICS_HOST"] == "0.0.0.0"
+        assert set(load_services()["prometheus"]["networks"]) & set(load_services()[name]["networks"])
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
-    [source] = read("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    [source] = load_yaml("grafana/provisioning/datasources/prometheus.yml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
-    used = {panel["datasource"]["uid"] for panel in BOARD["panels"]}
-    assert used | {t["datasource"]["uid"] for p in BOARD["panels"] for t in p["targets"]} == {source["uid"]}
-    [provider] = read("grafana/provisioning/dashboards/artdream.yml")["providers"]
-    mounted = {volume["target"]: volume["source"] for volume in services()["grafana"]["volumes"]}
+    used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]}
+    assert used | {t["datasource"]["uid"] for p in DASHBOARD["panels"] for t in p["targets"]} == {source["uid"]}
+    [provider] = load_yaml("grafana/provisioning/dashboards/artdream.yml")["providers"]
+    mounted = {volume["target"]: volume["source"] for volume in load_services()["grafana"]["volumes"]}
     assert Path(mounted[provider["options"]["path"]]) == DEPLOY / "grafana/dashboards"
-    home = services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    home = load_services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{provider['options']['path']}/artdream.json"
-    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])

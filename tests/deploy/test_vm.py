@@ -12,20 +12,20 @@ import pytest
 
 from artdream.cli.remote_check import MIN_DRIVER_VERSION, SYSTEMD_UNIT, VENV_PATH
 from shared.settings import ENV_PREFIX, Settings
-from tests.skip import missing
+from tests.skip import skip_or_fail
 from tests.stack import free_port
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "vm"
-INSTALL = FOLDER / "install"
+VM_FOLDER = ROOT / "deploy" / "vm"
+INSTALL_SCRIPT = VM_FOLDER / "install"
 UNITS = ["artdream-valkey.service", "artdream-worker.service"]
 
 #: Variables of a unit that others than ArtDream read.
-THEIRS = {"HOME"}
+FOREIGN_VARIABLES = {"HOME"}
 
 
-class Units(configparser.RawConfigParser):
+class UnitFile(configparser.RawConfigParser):
     """Units of systemd, in which a key may be there again."""
 
     optionxform = staticmethod(str)  # type: ignore[assignment]
@@ -35,12 +35,12 @@ class Units(configparser.RawConfigParser):
         self.read_string(path.read_text())
         self.lines = path.read_text().splitlines()
 
-    def all(self, key: str) -> list[str]:
+    def all_values(self, key: str) -> list[str]:
         """Return all that a key says."""
         return [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
 
 
-@pytest.mark.parametrize("script", [INSTALL, ROOT / "tests" / "deploy" / "vm.sh"], ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [INSTALL_SCRIPT, ROOT / "tests" / "deploy" / "vm.sh"], ids=lambda path: path.name)
 def test_shellcheck_finds_nothing(script: Path) -> None:
     ran = subprocess.run([Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
@@ -57,7 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs a machine on which root may mount, for a namespace to install in")
     path = f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"
     with (folder / "log").open("wb") as log:
-        command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL, folder, str(free_port())]
+        command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL_SCRIPT, folder, str(free_port())]
         ran = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=280)
     told = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
     assert ran.returncode == 0, "\n".join(told)
@@ -71,7 +71,9 @@ def test_running_it_again_changes_nothing(installed: Path) -> None:
 def test_its_kernel_is_told_how_to_make_way(installed: Path) -> None:
     """Where systemd runs, at once, and at every start; here the kernel is other people's."""
     assert "/etc/sysctl.d/90-artdream.conf" in (installed / "after-first").read_text()
-    told = [line.split(" = ") for line in (FOLDER / "sysctl.conf").read_text().splitlines() if not line.startswith("#")]
+    told = [
+        line.split(" = ") for line in (VM_FOLDER / "sysctl.conf").read_text().splitlines() if not line.startswith("#")
+    ]
     assert told
     for key, _ in told:
         assert Path("/proc/sys", *key.split(".")).exists()
@@ -99,7 +101,7 @@ def test_its_broker_and_its_worker_run_as_its_user(installed: Path) -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
     if not (installed / "verified").exists():
-        missing("needs systemd-analyze: apt install systemd")
+        skip_or_fail("needs systemd-analyze: apt install systemd")
     assert (installed / "verified").read_text() == ""
 
 
@@ -112,7 +114,7 @@ def test_without_a_driver_it_says_so_and_does_nothing() -> None:
         pytest.skip("this machine has a driver")
     if os.getuid() != 0:
         pytest.skip("needs root")
-    ran = subprocess.run([INSTALL], capture_output=True, text=True)
+    ran = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
     assert ran.returncode == 1
     assert ran.stdout == ""
     assert ran.stderr.startswith("install: There is no nvidia-smi, so no driver: ")
@@ -127,25 +129,25 @@ def test_an_old_driver_is_told(tmp_path: Path) -> None:
     smi.write_text("#!/bin/sh\necho 470.82.01\n")
     smi.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    ran = subprocess.run([INSTALL], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    ran = subprocess.run([INSTALL_SCRIPT], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert ran.returncode == 1
     assert f"The driver is 470.82.01, and {MIN_DRIVER_VERSION} is the first that will do" in ran.stderr
 
 
 def test_who_is_not_root_is_told() -> None:
     if os.getuid() == 0:
-        script = INSTALL.read_text()
+        script = INSTALL_SCRIPT.read_text()
         ran = subprocess.run(
             ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-s"], input=script, capture_output=True, text=True
         )
     else:
-        ran = subprocess.run([INSTALL], capture_output=True, text=True)
+        ran = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (1, "install: This sets up a system: run it as root, with sudo.\n")
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
-    unit = Units(FOLDER / name)
+    unit = UnitFile(VM_FOLDER / name)
     wanted = {
         "User": "artdream",
         "NoNewPrivileges": "yes",
@@ -168,13 +170,13 @@ def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
 
 
 def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
-    unit = Units(FOLDER / "artdream-worker.service")
+    unit = UnitFile(VM_FOLDER / "artdream-worker.service")
     assert f"{SYSTEMD_UNIT}.service" in UNITS, "`artdream deploy check` asks for it"
-    assert unit.all("ExecStart") == [f"{VENV_PATH}/bin/artdream worker"]
-    told = dict(line.split("=", 1) for line in unit.all("Environment"))
-    example = [line.removeprefix("# ") for line in (FOLDER / "worker.env").read_text().splitlines()]
+    assert unit.all_values("ExecStart") == [f"{VENV_PATH}/bin/artdream worker"]
+    told = dict(line.split("=", 1) for line in unit.all_values("Environment"))
+    example = [line.removeprefix("# ") for line in (VM_FOLDER / "worker.env").read_text().splitlines()]
     named = {line.partition("=")[0] for line in example if line.startswith(ENV_PREFIX)}
-    for name in {*told, *named} - THEIRS:
+    for name in {*told, *named} - FOREIGN_VARIABLES:
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
     assert unit["Service"]["StateDirectory"] == Path(told["ARTDREAM_DATA"]).name
     grace = float(told["ARTDREAM_GRACE_SECONDS"]) + RELEASE_TIMEOUT_SECONDS
@@ -183,7 +185,7 @@ def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
 
 
 def test_the_broker_is_for_this_machine_only() -> None:
-    unit, config = Units(FOLDER / "artdream-valkey.service"), (FOLDER / "valkey.conf").read_text().splitlines()
+    unit, config = UnitFile(VM_FOLDER / "artdream-valkey.service"), (VM_FOLDER / "valkey.conf").read_text().splitlines()
     assert {"bind 127.0.0.1", "appendonly yes", "maxmemory-policy noeviction", "protected-mode yes"} <= set(config)
     assert (unit["Service"]["IPAddressDeny"], unit["Service"]["IPAddressAllow"]) == ("any", "localhost")
     assert unit["Service"]["ExecStart"].endswith("${CREDENTIALS_DIRECTORY}/valkey.conf")

@@ -18,21 +18,21 @@ from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests import servers
-from tests.browser import chromium
-from tests.display.fake_pipeline import Studio
-from tests.display.forkserver import fork
+from tests.browser import launch_chromium
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.forkserver import start_display
 from tests.stack import free_port
 
 #: Seconds in which anything that a test waits for must happen.
-PATIENCE = 90
+DISPLAY_TIMEOUT_SECONDS = 90
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], description: str) -> None:
     """Wait for a condition; fail in its words."""
-    servers.until(true, what, PATIENCE)
+    servers.wait_until(condition, description, DISPLAY_TIMEOUT_SECONDS)
 
 
-class Valkey:
+class RestartableValkey:
     """A broker on a port of its own that keeps what it knows when it is stopped and started."""
 
     def __init__(self, folder: Path) -> None:
@@ -46,14 +46,14 @@ class Valkey:
         options = ["--port", str(self._port), "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
         self._process = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
 
-        def answers() -> bool:
+        def is_answering() -> bool:
             try:
                 with connect(self.url) as client:
                     return bool(client.ping())
             except BROKER_UNAVAILABLE:
                 return False
 
-        until(answers, "the broker answers")
+        wait_until(is_answering, "the broker answers")
 
     def hang(self) -> None:
         """Stop answering while the connections stay open, as a network that fails silently would."""
@@ -68,78 +68,78 @@ class Valkey:
             self._process = None
 
 
-class Display:
+class DisplayProcess:
     """The display in its own process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = f"http://127.0.0.1:{settings.port}"
         self._process: BaseProcess | None = None
-        self._said = settings.data.with_name("display.log")
+        self._output_path = settings.data.with_name("display.log")
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        self._said.write_text("")
-        self._process = fork(os.environ | self.settings.to_environment(), self._said)
+        self._output_path.write_text("")
+        self._process = start_display(os.environ | self.settings.to_environment(), self._output_path)
 
-        def answers() -> bool:
+        def is_answering() -> bool:
             try:
                 with urlopen(f"{self.url}/_stcore/health", timeout=5):
                     return True
             except (URLError, ConnectionError):
                 return False
 
-        until(answers, "the display answers")
+        wait_until(is_answering, "the display answers")
 
-    def sleep(self) -> None:
+    def suspend(self) -> None:
         """Do nothing, as on a machine whose lid is closed."""
-        self._send(signal.SIGSTOP)
+        self._send_signal(signal.SIGSTOP)
 
-    def wake(self) -> None:
+    def resume(self) -> None:
         """Go on."""
-        self._send(signal.SIGCONT)
+        self._send_signal(signal.SIGCONT)
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int | None, str, float]:
+    def stop(self, signal_number: int = signal.SIGTERM) -> tuple[int | None, str, float]:
         """End it; return its exit code, None where it did not end, what it said, and the seconds that it took."""
         if self._process is None:
             return 0, "", 0.0
         before = time.monotonic()
-        self._send(number)
-        self._process.join(PATIENCE)
+        self._send_signal(signal_number)
+        self._process.join(DISPLAY_TIMEOUT_SECONDS)
         code, self._process = self._process.exitcode, None
-        return code, self._said.read_text(), time.monotonic() - before
+        return code, self._output_path.read_text(), time.monotonic() - before
 
-    def _send(self, number: int) -> None:
+    def _send_signal(self, signal_number: int) -> None:
         assert self._process
         assert self._process.pid
-        os.kill(self._process.pid, number)
+        os.kill(self._process.pid, signal_number)
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
+def valkey(tmp_path: Path) -> Iterator[RestartableValkey]:
     folder = tmp_path / "valkey"
     folder.mkdir()
-    valkey = Valkey(folder)
+    valkey = RestartableValkey(folder)
     valkey.start()
     yield valkey
     valkey.stop()
 
 
 @pytest.fixture
-def display_settings(tmp_path: Path, valkey: Valkey) -> Settings:
+def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
     return Settings(data=tmp_path / "data", broker_url=valkey.url, port=free_port(), _env_file=None)
 
 
 @pytest.fixture
-def studio(display_settings: Settings) -> Iterator[Studio]:
+def pipeline(display_settings: Settings) -> Iterator[FakePipeline]:
     with connect(display_settings.broker) as client:
-        yield Studio(client, Store(display_settings.store))
+        yield FakePipeline(client, Store(display_settings.store))
 
 
 @pytest.fixture
-def display(display_settings: Settings) -> Iterator[Display]:
+def display(display_settings: Settings) -> Iterator[DisplayProcess]:
     """A running display; at the end it must have gone quickly and quietly."""
-    display = Display(display_settings)
+    display = DisplayProcess(display_settings)
     display.start()
     yield display
     code, said, _ = display.stop()
@@ -148,7 +148,7 @@ def display(display_settings: Settings) -> Iterator[Display]:
 
 @pytest.fixture(scope="module")
 def _chromium() -> Iterator[Browser]:
-    with chromium() as browser:
+    with launch_chromium() as browser:
         yield browser
 
 
@@ -161,7 +161,7 @@ def browser(_chromium: Browser) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_wall(browser: Browser, display: Display) -> Iterator[Callable[..., Page]]:
+def open_wall(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
     """Open the wall in a browser of its own, in a given size."""
     contexts = []
 
@@ -169,7 +169,7 @@ def open_wall(browser: Browser, display: Display) -> Iterator[Callable[..., Page
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
         page.goto(display.url)
         page.wait_for_selector(".wall:not([data-scene=dark])")
         return page

@@ -15,24 +15,24 @@ from shared.recipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.runtime_settings import initialize_runtime_settings
 from shared.storage.object_names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
 from shared.storage.store import Store
-from tests.sidecars import sidecar
+from tests.sidecars import make_sidecar
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 #: The tests' own title: the bundled recipes may change theirs.
 RECIPE = load_recipe(DEFAULT_RECIPE).model_copy(update={"title": "Animals"})
 
 
-def picture(colour: Colour, size: tuple[int, int] = (320, 240)) -> bytes:
+def make_circle_jpeg(color: Color, size: tuple[int, int] = (320, 240)) -> bytes:
     """Return a JPEG with a circle in it."""
-    image = Image.new("RGB", size, colour)
+    image = Image.new("RGB", size, color)
     ImageDraw.Draw(image).ellipse((60, 40, 200, 180), fill=(250, 240, 230))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG")
     return buffer.getvalue()
 
 
-class Studio:
+class FakePipeline:
     """Puts pictures in the store and events in the stream, in the right order."""
 
     def __init__(self, client: redis.Redis, store: Store) -> None:
@@ -40,9 +40,9 @@ class Studio:
         self.store = store
         self._table = JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
-    def photo(self, colour: Colour, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
+    def submit_photo(self, color: Color, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """A guest's photo: stored, accepted, queued."""
-        data = picture(colour)
+        data = make_circle_jpeg(color)
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)
@@ -50,57 +50,59 @@ class Studio:
         assert self._table.mark_queued(job)
         return job
 
-    def start(self, job: Job) -> Claim:
+    def claim_job(self, job: Job) -> Claim:
         """A worker takes the job."""
         claim = self._table.claim(job, "worker-1")
         assert claim
         return claim
 
-    def frame(self, claim: Claim, index: int) -> str:
+    def publish_frame(self, claim: Claim, index: int) -> str:
         """A frame is published; returns its object name."""
         name = frame_name(claim.job.id, index)
-        self.store.put(name, picture((40 * index, 90, 160)))
-        self.announce(claim, name, (index + 1) / 5)
+        self.store.put(name, make_circle_jpeg((40 * index, 90, 160)))
+        self.announce_frame(claim, name, (index + 1) / 5)
         return name
 
-    def announce(self, claim: Claim, frame: str, fraction: float = 0.5) -> None:
+    def announce_frame(self, claim: Claim, frame: str, fraction: float = 0.5) -> None:
         """A frame is said to be there."""
         assert self._table.record_progress(claim, frame, fraction)
 
-    def finish(
+    def complete_job(
         self,
         claim: Claim,
         *,
-        verdicts: Sequence[tuple[str, float, float]] = (),
+        class_probabilities: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
-        place: MapPoint | None = None,
+        map_point: MapPoint | None = None,
     ) -> None:
         """The dream and its sidecar are stored, the job completed."""
         job = claim.job
-        self.store.put(dream_name(job.id), picture((200, 60, 90)))
+        self.store.put(dream_name(job.id), make_circle_jpeg((200, 60, 90)))
         if thumb:
-            self.store.put(thumb_name(job.id), picture((200, 60, 90), (80, 60)))
-        seen = tuple(ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in verdicts)
-        known = sidecar(job, verdicts=seen, place=place)
+            self.store.put(thumb_name(job.id), make_circle_jpeg((200, 60, 90), (80, 60)))
+        seen = tuple(
+            ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in class_probabilities
+        )
+        known = make_sidecar(job, verdicts=seen, place=map_point)
         self.store.put(sidecar_name(job.id), known.model_dump_json().encode())
         assert self._table.complete(claim, known.to_completed_event())
 
-    def fail(self, claim: Claim) -> None:
+    def fail_job(self, claim: Claim) -> None:
         """The job ends without a dream."""
         assert self._table.fail(claim, "It cannot be dreamt.")
 
-    def dream(
+    def add_dream(
         self,
-        colour: Colour,
+        color: Color,
         *,
         recipe: Recipe = RECIPE,
-        verdicts: Sequence[tuple[str, float, float]] = (),
+        class_probabilities: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
-        place: MapPoint | None = None,
+        map_point: MapPoint | None = None,
     ) -> Job:
         """The whole way of a photo."""
-        job = self.photo(colour, recipe=recipe)
-        claim = self.start(job)
-        self.frame(claim, 4)
-        self.finish(claim, verdicts=verdicts, thumb=thumb, place=place)
+        job = self.submit_photo(color, recipe=recipe)
+        claim = self.claim_job(job)
+        self.publish_frame(claim, 4)
+        self.complete_job(claim, class_probabilities=class_probabilities, thumb=thumb, map_point=map_point)
         return job

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["display.server", __name__])
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["display.server", __name__])
 
 
-def fork(environment: Mapping[str, str], said: Path) -> BaseProcess:
+def start_display(environment: Mapping[str, str], output_path: Path) -> BaseProcess:
     """Start a display with an environment; what it says is written into a file."""
-    process = _FORKS.Process(target=_serve, args=(dict(environment), said), daemon=True)
+    process = _FORKSERVER.Process(target=_serve, args=(dict(environment), output_path), daemon=True)
     process.start()
     return process
 
 
-def _serve(environment: dict[str, str], said: Path) -> None:
+def _serve(environment: dict[str, str], output_path: Path) -> None:
     from display.server import serve
     from shared.settings import Settings
 
-    with said.open("ab") as file:
+    with output_path.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.environ.clear()

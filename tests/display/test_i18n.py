@@ -11,7 +11,7 @@ from shared.monitoring.heartbeat import Component
 from shared.storage.sidecar import Visibility
 
 #: Spoken the same in both languages, so that there is nothing to translate.
-SAME = {"name", "percent", "seconds", "language"}
+UNTRANSLATED_KEYS = {"name", "percent", "seconds", "language"}
 
 
 @pytest.mark.parametrize("spoken", [get_guest_texts, get_console_texts])
@@ -27,7 +27,7 @@ def test_what_is_not_spoken_falls_back(spoken: Callable[[str], dict[str, str]]) 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_german_says_everything(part: int) -> None:
-    assert TRANSLATIONS[DEFAULT_LANGUAGE][part].keys() - TRANSLATIONS["de"][part].keys() - SAME == set()
+    assert TRANSLATIONS[DEFAULT_LANGUAGE][part].keys() - TRANSLATIONS["de"][part].keys() - UNTRANSLATED_KEYS == set()
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -11,19 +11,19 @@ from display.pages.share_links import ShareLinks
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import PATIENCE, Display, until
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import ask
-from tests.display.pages.test_art_map import art_map
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
+from tests.display.pages.test_art_map import make_art_map
 
-SCREENS = Path("artefacts/screens")
+SCREENSHOT_FOLDER = Path("artefacts/screens")
 
-SIZES = {"wall": (1920, 1080), "laptop": (1440, 900), "phone": (390, 844)}
+SCREEN_SIZES = {"wall": (1920, 1080), "laptop": (1440, 900), "phone": (390, 844)}
 
 PASSCODE = "open sesame"
 
 #: What tells that a page is drawn.
-DRAWN = {
+READY_SELECTORS = {
     "wall": ".wall[data-scene=dream] .dream img",
     "gallery": ".leaves img",
     "map": "body[data-scene=map]",
@@ -39,14 +39,14 @@ def display_settings(display_settings: Settings) -> Settings:
     return display_settings.model_copy(update=chosen)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SCREEN_SIZES)
 def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
-    browser: Browser, display: Display, studio: Studio, size: str
+    browser: Browser, display: DisplayProcess, pipeline: FakePipeline, size: str
 ) -> None:
     place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
-    jobs = [studio.dream((40 * number, 90, 160), thumb=True, place=place) for number in range(5)]
-    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
-    until(lambda: ask(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
+    jobs = [pipeline.add_dream((40 * number, 90, 160), thumb=True, map_point=place) for number in range(5)]
+    pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
+    wait_until(lambda: send_request(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
     token = ShareLinks(display.settings).make_token(jobs[-1].id)
     paths = {
         "wall": "/",
@@ -56,19 +56,19 @@ def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
         "send": "/send",
         "console": "/console",
     }
-    width, height = SIZES[size]
+    width, height = SCREEN_SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
-    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
+    SCREENSHOT_FOLDER.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
         page.goto(display.url + path)
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
-        page.wait_for_selector(DRAWN[name])
+        page.wait_for_selector(READY_SELECTORS[name])
         page.wait_for_timeout(1500)  # until everything has faded in
-        file = SCREENS / f"{name}-{size}.png"
+        file = SCREENSHOT_FOLDER / f"{name}-{size}.png"
         page.screenshot(path=file)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert np.asarray(Image.open(file).convert("L")).std() > 3, f"{name} is empty"

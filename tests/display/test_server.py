@@ -11,8 +11,8 @@ from display.state.event_hub import HEARTBEAT_INTERVAL_SECONDS
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
-from tests.display.conftest import Display, Valkey, until
-from tests.display.fake_pipeline import Studio
+from tests.display.conftest import DisplayProcess, RestartableValkey, wait_until
+from tests.display.fake_pipeline import FakePipeline
 
 
 def test_a_taken_port_is_said_in_one_sentence(display_settings: Settings) -> None:
@@ -23,20 +23,22 @@ def test_a_taken_port_is_said_in_one_sentence(display_settings: Settings) -> Non
         serve(display_settings)
 
 
-def test_the_page_is_dark_from_its_first_moment(display: Display) -> None:
+def test_the_page_is_dark_from_its_first_moment(display: DisplayProcess) -> None:
     with urlopen(display.url) as answer:
         assert b"<head><style>html { background: #0b0a09 }</style>" in answer.read()
 
 
-def test_a_display_says_that_it_is_there(display: Display, studio: Studio) -> None:
-    register = HeartbeatRegistry(studio.client)
-    until(lambda: bool(register.list_heartbeats()), "the display announces itself")
+def test_a_display_says_that_it_is_there(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    register = HeartbeatRegistry(pipeline.client)
+    wait_until(lambda: bool(register.list_heartbeats()), "the display announces itself")
     (presence,) = register.list_heartbeats()
     assert (presence.part, presence.state, presence.detail) == (Component.DISPLAY, "showing", display.url)
 
 
-def test_a_display_ends_quickly_also_where_the_broker_hangs(display: Display, valkey: Valkey, studio: Studio) -> None:
-    until(lambda: bool(HeartbeatRegistry(studio.client).list_heartbeats()), "the display announces itself")
+def test_a_display_ends_quickly_also_where_the_broker_hangs(
+    display: DisplayProcess, valkey: RestartableValkey, pipeline: FakePipeline
+) -> None:
+    wait_until(lambda: bool(HeartbeatRegistry(pipeline.client).list_heartbeats()), "the display announces itself")
     valkey.hang()
     time.sleep(HEARTBEAT_INTERVAL_SECONDS)  # the next announcement hangs by now
     _, _, seconds = display.stop()

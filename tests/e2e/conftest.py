@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.recipes import write_recipe
-from tests.stack import Up
+from tests.stack import RunningStack
 
 
 @pytest.fixture(scope="module")
-def _up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("up")
-    with Up(folder, "--recipe", str(write_recipe(folder))) as up:
+    with RunningStack(folder, "--recipe", str(write_recipe(folder))) as up:
         yield up
 
 
 @pytest.fixture
-def up(_up: Up) -> Up:
+def stack(_stack: RunningStack) -> RunningStack:
     """A running, warm stack."""
-    if not _up.running:
-        _up.start()
-    return _up
+    if not _stack.running:
+        _stack.start()
+    return _stack

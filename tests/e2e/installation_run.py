@@ -30,26 +30,26 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
-from tests.pictures import colours
+from tests.pictures import make_picture
 from tests.recipes import write_recipe
 from tests.redis_server import RedisServer
 from tests.servers import S3Server
-from tests.stack import drop, free_port, operators_environment
+from tests.stack import drop_file, free_port, operator_environment
 
 #: Words that stand in no line, event, sidecar or command line.
 SECRETS = {
     "broker": "hunter-at-dusk-6061",
     "passcode": "fisher-at-dawn-6062",
     "links": "baker-before-noon-6063",
-    "store": S3Server.secret,
+    "store": S3Server.secret_key,
 }
-MARKS = ("hunter-at-dusk", "fisher-at-dawn", "baker-before-noon", S3Server.secret)
+SECRET_MARKERS = ("hunter-at-dusk", "fisher-at-dawn", "baker-before-noon", S3Server.secret_key)
 
-PARTS = ("worker", "watch", "display")
+COMPONENTS = ("worker", "watch", "display")
 
 
 @dataclass
-class Evening:
+class InstallationRun:
     """What is left of one."""
 
     folder: Path
@@ -58,20 +58,20 @@ class Evening:
     ports: dict[str, int]
     environment: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
+    command_output: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    cmdlines: set[str] = field(default_factory=set)
+    command_lines: set[str] = field(default_factory=set)
     metrics: dict[str, str] = field(default_factory=dict)
-    called: set[str] = field(default_factory=set)
-    denied: list[str] = field(default_factory=list)
-    deleted: str = ""
+    called_commands: set[str] = field(default_factory=set)
+    denied_commands: list[str] = field(default_factory=list)
+    deleted_job_id: str = ""
 
     def __post_init__(self) -> None:
         self.settings = Settings(
             data=self.folder / "data",
             inbox=self.folder / "inbox",
             broker_url=self.redis.url(),
-            broker_ca=self.redis.authority.file,
+            broker_ca=self.redis.authority.certificate_path,
             store_url=self.s3.url,
             passcode=SECRETS["passcode"],
             links_secret=SECRETS["links"],
@@ -83,42 +83,42 @@ class Evening:
         self._client = connect(self.settings.broker)
         self._reader = EventReader(self._client)
 
-    def start(self, part: str) -> None:
+    def start_component(self, part: str) -> None:
         with (self.folder / f"{part}.log").open("ab") as log:
             command = [sys.executable, "-m", "artdream", part]
             self.processes[part] = subprocess.Popen(
                 command, env=self.environment, cwd=self.folder, stdout=log, stderr=log
             )
 
-    def run(self, *arguments: str, **changed: str) -> str:
+    def run_command(self, *arguments: str, **environment_overrides: str) -> str:
         """Run a command to its end; return, and keep, what it said."""
         ran = subprocess.run(
             [sys.executable, "-m", "artdream", *arguments],
-            env=self.environment | changed,
+            env=self.environment | environment_overrides,
             cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=240,
         )
-        self.said[f"{arguments[0]} {len(self.said)}"] = ran.stdout + ran.stderr
+        self.command_output[f"{arguments[0]} {len(self.command_output)}"] = ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
-    def log(self, part: str) -> str:
+    def read_log(self, part: str) -> str:
         return (self.folder / f"{part}.log").read_text()
 
-    def photo(self, seed: int) -> None:
+    def drop_photo(self, seed: int) -> None:
         data = io.BytesIO()
-        colours(seed, (320, 240)).save(data, "JPEG")
-        drop(self.folder / "inbox", f"{seed}.jpg", data.getvalue())
+        make_picture(seed, (320, 240)).save(data, "JPEG")
+        drop_file(self.folder / "inbox", f"{seed}.jpg", data.getvalue())
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def events_of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def scrape(self, part: str) -> str:
+    def scrape_metrics(self, part: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}/metrics", timeout=10) as answer:
             return str(answer.read().decode())
 
-    def number(self, part: str, name: str, /, **labels: str) -> float:
+    def metric_value(self, part: str, name: str, /, **labels: str) -> float:
         """Return a metric that was scraped at the end."""
         for line in self.metrics[part].splitlines():
             found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
@@ -126,29 +126,31 @@ class Evening:
                 return float(found[3])
         raise AssertionError(f"no {name} {labels} in\n{self.metrics[part]}")
 
-    def until(self, condition: Callable[[], object], what: str, patience: float = 240) -> None:
-        deadline = time.monotonic() + patience
+    def wait_until(self, condition: Callable[[], object], description: str, timeout: float = 240) -> None:
+        deadline = time.monotonic() + timeout
         while not condition():
-            assert time.monotonic() < deadline, f"{what}\n" + "\n".join(self.log(part)[-2500:] for part in PARTS)
+            assert time.monotonic() < deadline, f"{description}\n" + "\n".join(
+                self.read_log(part)[-2500:] for part in COMPONENTS
+            )
             with suppress(*BROKER_UNAVAILABLE):
                 self.events += [recorded.event for recorded in self._reader.read(wait_seconds=0.25)]
-            self._look_at_processes()
+            self._record_command_lines()
 
-    def note_calls(self) -> None:
+    def record_commands(self) -> None:
         """Note which commands the user has called since the server was started, and which it was denied."""
-        with self.redis.admin() as admin:
+        with self.redis.connect_admin() as admin:
             for entry in admin.acl_log():
-                self.denied.append(f"{entry['reason']} {entry['object']} by {entry['username']}")
+                self.denied_commands.append(f"{entry['reason']} {entry['object']} by {entry['username']}")
             stats = admin.info("commandstats")
-        self.called |= {name.removeprefix("cmdstat_") for name in stats}
+        self.called_commands |= {name.removeprefix("cmdstat_") for name in stats}
 
-    def _look_at_processes(self) -> None:
+    def _record_command_lines(self) -> None:
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
             with suppress(psutil.Error):
                 if "rclone" not in process.name():  # takes its key nowhere else
-                    self.cmdlines.add(" ".join(process.cmdline()))
+                    self.command_lines.add(" ".join(process.cmdline()))
 
-    def end(self) -> None:
+    def stop_all(self) -> None:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
@@ -159,50 +161,59 @@ class Evening:
         self._client.close()
 
 
-def enter(evening: Evening, passcode: str) -> int:
+def log_in(installation: InstallationRun, passcode: str) -> int:
     """Give a passcode to the console."""
     form = urllib.parse.urlencode({"passcode": passcode}).encode()
-    url = f"http://127.0.0.1:{evening.ports['wall']}/console/enter"
+    url = f"http://127.0.0.1:{installation.ports['wall']}/console/enter"
     try:
         return int(urllib.request.urlopen(urllib.request.Request(url, form), timeout=10).status)
     except urllib.error.HTTPError as error:
         return error.code
 
 
-def lose_a_delivery(evening: Evening, job_id: str) -> None:
+def abandon_delivery(installation: InstallationRun, job_id: str) -> None:
     """Leave behind what a worker does that dies with all its processes; kombu gives it back to its lane."""
     # Sent to a database where no worker looks.
-    elsewhere = SecretStr(evening.redis.admin_url(1))
-    with create_celery_app(evening.settings.model_copy(update={"broker_url": elsewhere})) as app:
+    elsewhere = SecretStr(installation.redis.admin_url(1))
+    with create_celery_app(installation.settings.model_copy(update={"broker_url": elsewhere})) as app:
         app.send_task("artdream.dream", args=[job_id], queue=Lane.LIVE.value)
-    with evening.redis.admin(1) as admin:
+    with installation.redis.connect_admin(1) as admin:
         message = json.loads(admin.rpop("live"))
-    with evening.redis.admin() as admin:
+    with installation.redis.connect_admin() as admin:
         admin.hset("unacked", "lost", json.dumps([message, "", Lane.LIVE.value]))
         admin.zadd("unacked_index", {"lost": 1})
-    evening.until(lambda: f"job {job_id} has ended already" in evening.log("worker"), "a lost delivery is found")
+    installation.wait_until(
+        lambda: f"job {job_id} has ended already" in installation.read_log("worker"), "a lost delivery is found"
+    )
 
 
-def run_evening(evening: Evening) -> None:
-    redis, s3 = evening.redis, evening.s3
-    for part in PARTS:
-        evening.start(part)
-    evening.until(lambda: "is warm after" in evening.log("worker"), "the worker is warm")
-    evening.photo(1)
-    (evening.folder / "inbox" / "diary.heic").write_text("Dear diary")
-    evening.until(lambda: evening.of(Completed) and evening.of(FileRejected), "a photo is dreamt, a file refused")
+def run_scenario(installation: InstallationRun) -> None:
+    redis, s3 = installation.redis, installation.s3
+    for part in COMPONENTS:
+        installation.start_component(part)
+    installation.wait_until(lambda: "is warm after" in installation.read_log("worker"), "the worker is warm")
+    installation.drop_photo(1)
+    (installation.folder / "inbox" / "diary.heic").write_text("Dear diary")
+    installation.wait_until(
+        lambda: installation.events_of(Completed) and installation.events_of(FileRejected),
+        "a photo is dreamt, a file refused",
+    )
 
     # A pool process dies over its dream.
-    before = len(evening.of(Progress))
-    evening.photo(2)
-    evening.until(lambda: len(evening.of(Progress)) > before, "the second dream is begun")
-    [child] = psutil.Process(evening.processes["worker"].pid).children()
+    before = len(installation.events_of(Progress))
+    installation.drop_photo(2)
+    installation.wait_until(lambda: len(installation.events_of(Progress)) > before, "the second dream is begun")
+    [child] = psutil.Process(installation.processes["worker"].pid).children()
     child.kill()
-    evening.until(lambda: len(evening.of(Completed)) == 2, "it is dreamt again")
+    installation.wait_until(lambda: len(installation.events_of(Completed)) == 2, "it is dreamt again")
 
     # What nobody understands, and a job whose photo is gone, and whose producer died before it was queued.
-    with redis.admin() as admin, connect(evening.settings.broker) as client, create_celery_app(evening.settings) as app:
-        lost = Job(photo_id="0" * 64, recipe=load_recipe(evening.environment["ARTDREAM_RECIPE"]))
+    with (
+        redis.connect_admin() as admin,
+        connect(installation.settings.broker) as client,
+        create_celery_app(installation.settings) as app,
+    ):
+        lost = Job(photo_id="0" * 64, recipe=load_recipe(installation.environment["ARTDREAM_RECIPE"]))
         JobTable(client).accept(lost)
         app.send_task("artdream.unheard_of", queue=Lane.LIVE.value)
         garbled = {"body": "%%%", "content-encoding": "utf-8", "content-type": "application/x-unheard", "headers": {}}
@@ -213,74 +224,76 @@ def run_evening(evening: Evening) -> None:
         }
         admin.lpush("live", json.dumps(garbled | {"properties": properties}))
         admin.xadd("artdream:events", {"event": '{"version":2,"type":"unheard of"}'})
-    evening.until(lambda: evening.of(Failed), "the job without a photo is found, and fails")
+    installation.wait_until(lambda: installation.events_of(Failed), "the job without a photo is found, and fails")
 
     # A batch, of which the worker takes company.
-    with connect(evening.settings.broker) as client, create_celery_app(evening.settings) as app:
+    with connect(installation.settings.broker) as client, create_celery_app(installation.settings) as app:
         for seed in (1, 2, 3):
-            photo_id = evening.of(Completed)[0].photo_id
+            photo_id = installation.events_of(Completed)[0].photo_id
             submit(app, JobTable(client), Job(photo_id=photo_id, recipe=lost.recipe, seed=seed, lane=Lane.BATCH))
-    evening.until(lambda: len(evening.of(Completed)) == 5, "a batch is dreamt")
+    installation.wait_until(lambda: len(installation.events_of(Completed)) == 5, "a batch is dreamt")
 
     # The operator, and somebody who is not.
-    assert enter(evening, "hunter-at-noon") == 403
-    assert enter(evening, SECRETS["passcode"]) == 200
-    done = evening.of(Completed)[0]
+    assert log_in(installation, "hunter-at-noon") == 403
+    assert log_in(installation, SECRETS["passcode"]) == 200
+    done = installation.events_of(Completed)[0]
     assert isinstance(done, Completed)
     archive = DreamIndex()
     archive.put(Dream.from_completed(done, time.time(), Visibility.SHOWN))
-    curator = Moderation(evening.settings, archive)
-    with connect(evening.settings.broker) as client:
+    curator = Moderation(installation.settings, archive)
+    with connect(installation.settings.broker) as client:
         JobTable(client).restore_holds(["f" * 32])
     curator.change_settings(approval=False)
     curator.clean_up()
-    lose_a_delivery(evening, done.job_id)
+    abandon_delivery(installation, done.job_id)
     for command in (["status"], ["jobs"], ["doctor"], ["jobs", "link", done.job_id]):
-        evening.run(*command)
+        installation.run_command(*command)
     curator.delete(done.job_id)
-    evening.deleted = done.job_id
+    installation.deleted_job_id = done.job_id
 
     # All goes away and comes back.
-    evening.note_calls()
+    installation.record_commands()
     s3.stop()
     redis.stop()
     for command in (["status"], ["doctor"]):
-        evening.run(*command)
-    evening.until(lambda: all("onnect" in evening.log(part) for part in ("worker",)), "the worker misses the broker")
+        installation.run_command(*command)
+    installation.wait_until(
+        lambda: all("onnect" in installation.read_log(part) for part in ("worker",)), "the worker misses the broker"
+    )
     redis.start()
     s3.start()
-    evening.photo(3)
-    evening.until(lambda: len(evening.of(Completed)) == 6, "all goes on")
-    evening.run("status", ARTDREAM_BROKER_URL=redis.url(password="hunter-at-dusk-wrong"))
-    evening.run("worker", ARTDREAM_BROKER_URL=redis.url(host="127.0.0.1"))
-    evening.run("status", ARTDREAM_PASSCODE="fisher")
-    evening.until(lambda: "job_id" in evening.events[-1].model_dump(), "the last event is read")
-    for part in PARTS:
-        evening.metrics[part] = evening.scrape(part)
-    evening.note_calls()
+    installation.drop_photo(3)
+    installation.wait_until(lambda: len(installation.events_of(Completed)) == 6, "all goes on")
+    installation.run_command("status", ARTDREAM_BROKER_URL=redis.url(password="hunter-at-dusk-wrong"))
+    installation.run_command("worker", ARTDREAM_BROKER_URL=redis.url(host="127.0.0.1"))
+    installation.run_command("status", ARTDREAM_PASSCODE="fisher")
+    installation.wait_until(lambda: "job_id" in installation.events[-1].model_dump(), "the last event is read")
+    for part in COMPONENTS:
+        installation.metrics[part] = installation.scrape_metrics(part)
+    installation.record_commands()
 
 
 @contextmanager
-def evening_in(folder: Path) -> Iterator[Evening]:
+def recorded_run(folder: Path) -> Iterator[InstallationRun]:
     """Run one, and have what is left of it."""
     (folder / "inbox").mkdir()
     keys = folder / "secrets"
     keys.mkdir()
     redis, s3 = RedisServer(folder / "redis", SECRETS["broker"]), S3Server(folder / "s3")
     redis.start()
-    redis.permit(build_acl_rules())
+    redis.set_permissions(build_acl_rules())
     s3.start()
     for name, secret in {
         "artdream_broker_url": redis.url(),
         "artdream_passcode": SECRETS["passcode"],
         "artdream_links_secret": SECRETS["links"],
-        "aws_secret_access_key": s3.secret,
+        "aws_secret_access_key": s3.secret_key,
     }.items():
         (keys / name).write_text(secret)
-    ports = {name: free_port() for name in (*PARTS, "wall")}
+    ports = {name: free_port() for name in (*COMPONENTS, "wall")}
     chosen = {
         "ARTDREAM_SECRETS_DIR": str(keys),
-        "ARTDREAM_BROKER_CA": str(redis.authority.file),
+        "ARTDREAM_BROKER_CA": str(redis.authority.certificate_path),
         "ARTDREAM_DATA": str(folder / "data"),
         "ARTDREAM_INBOX": str(folder / "inbox"),
         "ARTDREAM_STORE_URL": s3.url,
@@ -296,12 +309,12 @@ def evening_in(folder: Path) -> Iterator[Evening]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.environment.items():
             patch.setenv(name, value)
-        environment = operators_environment() | chosen
+        environment = operator_environment() | chosen
         del environment["AWS_SECRET_ACCESS_KEY"]  # it comes from a file
-        evening = Evening(folder, redis, s3, ports, environment)
+        evening = InstallationRun(folder, redis, s3, ports, environment)
         try:
-            run_evening(evening)
-            evening.end()
+            run_scenario(evening)
+            evening.stop_all()
             yield evening
         finally:
             for process in evening.processes.values():

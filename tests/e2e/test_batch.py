@@ -18,71 +18,71 @@ from shared.jobs.job import State
 from shared.jobs.table import JobTable
 from shared.settings import BROKER_FILE
 from tests.recipes import write_recipe
-from tests.stack import Up, artdream
+from tests.stack import RunningStack, run_artdream
 
-BATCH, DROPPED = 500, 15
+BATCH_SIZE, DROPPED_COUNT = 500, 15
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("batch")
     write_recipe(folder, "still", steps=0)  # the way is tested and not the ascent
-    with Up(folder, "--recipe", "./still.toml") as up:
+    with RunningStack(folder, "--recipe", "./still.toml") as up:
         up.start()
         yield up
 
 
-def photo(path: Path, number: int) -> None:
+def write_photo(path: Path, number: int) -> None:
     pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     Image.fromarray(pixels).resize((64, 48)).save(path, "JPEG")
 
 
-def table(up: Up) -> JobTable:
-    return JobTable(connect((up.data / BROKER_FILE).read_text()))
+def connect_table(stack: RunningStack) -> JobTable:
+    return JobTable(connect((stack.data / BROKER_FILE).read_text()))
 
 
-def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_and_again(up: Up) -> None:
-    photos = up.folder / "photos"
+def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_and_again(stack: RunningStack) -> None:
+    photos = stack.folder / "photos"
     photos.mkdir()
-    for number in range(BATCH):
-        photo(photos / f"{number}.jpg", number)
+    for number in range(BATCH_SIZE):
+        write_photo(photos / f"{number}.jpg", number)
     send = ["send", "photos", "--recipe", "./still.toml", "--wait", "--out", "dreams"]
     command = [sys.executable, "-m", "artdream", *send]
     entered = 0
     for turn in range(3):
-        sending = subprocess.Popen(command, cwd=up.folder, stdout=subprocess.PIPE)
+        sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE)
         for number in range(turn * 5, turn * 5 + 5):
-            photo(up.inbox / f"{number}.jpg", BATCH + number)
+            write_photo(stack.inbox / f"{number}.jpg", BATCH_SIZE + number)
         wanted = entered + 60
-        up.until(lambda wanted=wanted: entered_by(up) >= wanted)
+        stack.wait_until(lambda wanted=wanted: count_accepted(stack) >= wanted)
         sending.kill()
         sending.communicate()
-        up.kill_part("producer")
-        entered = entered_by(up)
-    assert entered < BATCH
-    sent = artdream(*send, folder=up.folder)
+        stack.kill_component("producer")
+        entered = count_accepted(stack)
+    assert entered < BATCH_SIZE
+    sent = run_artdream(*send, folder=stack.folder)
     assert sent.returncode == 0, sent.stderr
-    up.until(lambda: len(up.completed()) >= BATCH + DROPPED)
-    assert len(list((up.folder / "dreams").iterdir())) == BATCH
-    dreamt = Counter(event.job_id for event in up.completed())
-    assert len(dreamt) == BATCH + DROPPED
+    stack.wait_until(lambda: len(stack.list_completed()) >= BATCH_SIZE + DROPPED_COUNT)
+    assert len(list((stack.folder / "dreams").iterdir())) == BATCH_SIZE
+    dreamt = Counter(event.job_id for event in stack.list_completed())
+    assert len(dreamt) == BATCH_SIZE + DROPPED_COUNT
     assert set(dreamt.values()) == {1}
-    assert {entry.state for entry in table(up).iter_records()} == {State.COMPLETED}
-    again = artdream(*send, folder=up.folder)
-    assert f"{BATCH} already known" in again.stdout
-    assert len(up.completed()) == BATCH + DROPPED
+    assert {entry.state for entry in connect_table(stack).iter_records()} == {State.COMPLETED}
+    again = run_artdream(*send, folder=stack.folder)
+    assert f"{BATCH_SIZE} already known" in again.stdout
+    assert len(stack.list_completed()) == BATCH_SIZE + DROPPED_COUNT
 
 
-def entered_by(up: Up) -> int:
-    return sum(isinstance(event, Accepted) for event in up.events)
+def count_accepted(stack: RunningStack) -> int:
+    return sum(isinstance(event, Accepted) for event in stack.events)
 
 
-def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> None:
+def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: RunningStack) -> None:
     for number in range(3):
-        photo(up.folder / f"{number}.jpg", 10_000 + number)
+        write_photo(stack.folder / f"{number}.jpg", 10_000 + number)
     command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "./still.toml", "--wait"]
-    with up.stopped("worker"):  # or it might have dreamt all of them by then
-        sending = subprocess.Popen(command, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with stack.suspend_component("worker"):  # or it might have dreamt all of them by then
+        sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert sending.stdout is not None
         batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
         for _ in range(6):  # one may fall where Python cannot raise it, and whoever sees that presses again
@@ -92,27 +92,27 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(up: Up) -> 
                 break
     assert sending.returncode == 1
     assert f"artdream collect {batch} --out FOLDER" in told
-    collected = artdream("collect", batch, "--wait", "--out", "three", folder=up.folder)
+    collected = run_artdream("collect", batch, "--wait", "--out", "three", folder=stack.folder)
     assert collected.returncode == 0, collected.stderr
-    assert {path.name for path in (up.folder / "three").iterdir()} == {f"{n}-still.jpg" for n in range(3)}
+    assert {path.name for path in (stack.folder / "three").iterdir()} == {f"{n}-still.jpg" for n in range(3)}
 
 
-def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(up: Up) -> None:
+def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(stack: RunningStack) -> None:
     for number in range(2):
-        photo(up.folder / f"c{number}.jpg", 20_000 + number)
-    with up.stopped("worker"):
-        sent = artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=up.folder)
+        write_photo(stack.folder / f"c{number}.jpg", 20_000 + number)
+    with stack.suspend_component("worker"):
+        sent = run_artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=stack.folder)
         batch = sent.stdout.split("Batch ")[1].split(":")[0]
         first, second = (line.split("job ")[1].split()[0] for line in sent.stdout.splitlines() if "job " in line)
-        assert artdream("jobs", "cancel", second[:10], folder=up.folder).returncode == 0
-    collected = artdream("collect", batch, "--wait", "--out", "two", folder=up.folder)
+        assert run_artdream("jobs", "cancel", second[:10], folder=stack.folder).returncode == 0
+    collected = run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder)
     assert collected.returncode == 1
     assert "c1.jpg (still) was cancelled" in collected.stderr
-    assert [path.name for path in (up.folder / "two").iterdir()] == ["c0-still.jpg"]
-    refused = artdream("jobs", "cancel", first, folder=up.folder)
+    assert [path.name for path in (stack.folder / "two").iterdir()] == ["c0-still.jpg"]
+    refused = run_artdream("jobs", "cancel", first, folder=stack.folder)
     assert f"Job {first[:12]} has ended already: it is completed." in refused.stderr
-    assert artdream("jobs", "retry", second, folder=up.folder).returncode == 0
-    assert artdream("collect", batch, "--wait", "--out", "two", folder=up.folder).returncode == 0
-    shown = artdream("jobs", "show", second, folder=up.folder)
+    assert run_artdream("jobs", "retry", second, folder=stack.folder).returncode == 0
+    assert run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder).returncode == 0
+    shown = run_artdream("jobs", "show", second, folder=stack.folder)
     assert "completed since" in shown.stdout
     assert "still" in shown.stdout

@@ -8,126 +8,130 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium
-from tests.pictures import colours, heic, jpeg
-from tests.stack import PATIENCE, Up, artdream
+from tests.browser import launch_chromium
+from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream
 
-ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+ARTIFACTS_FOLDER = Path(__file__).parents[2] / "artefacts"
 REAL_PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "heic" / "iphone").glob("*"))
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def default_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One that was started with nothing said."""
-    with Up(tmp_path_factory.mktemp("plain"), clips=True) as up:
+    with RunningStack(tmp_path_factory.mktemp("plain"), clips=True) as up:
         up.start()
         yield up
 
 
-def test_the_operator_reads_what_runs_where_and_one_line_for_each_dream(plain: Up) -> None:
-    before = len(plain.completed())
-    plain.drop("line.jpg", jpeg(colours(101)))
-    plain.until(lambda: len(plain.completed()) > before)
-    job = plain.completed()[-1].job_id
-    plain.until(lambda: f"job {job[:8]}" in plain.printed())
-    for told in ("inbox", plain.url, "1 process", "more-vincent-van-gogh"):
-        assert told in plain.printed()
-    [line] = [line for line in plain.printed().splitlines() if f"job {job[:8]}" in line]
+def test_the_operator_reads_what_runs_where_and_one_line_for_each_dream(default_stack: RunningStack) -> None:
+    before = len(default_stack.list_completed())
+    default_stack.drop_file("line.jpg", encode_jpeg(make_picture(101)))
+    default_stack.wait_until(lambda: len(default_stack.list_completed()) > before)
+    job = default_stack.list_completed()[-1].job_id
+    default_stack.wait_until(lambda: f"job {job[:8]}" in default_stack.read_output())
+    for told in ("inbox", default_stack.url, "1 process", "more-vincent-van-gogh"):
+        assert told in default_stack.read_output()
+    [line] = [line for line in default_stack.read_output().splitlines() if f"job {job[:8]}" in line]
     assert all(stage in line for stage in ("dreamt in", "settle", "convert", "queue", "dream", "publish"))
-    assert plain.err.read_text() == ""
+    assert default_stack.stderr_path.read_text() == ""
 
 
-def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(plain: Up) -> None:
-    before = len(plain.completed())
-    with chromium() as browser:
+def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack: RunningStack) -> None:
+    before = len(default_stack.list_completed())
+    with launch_chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        page.goto(plain.url)
-        plain.drop("seen.heic", heic(colours(110)))
-        frame = page.wait_for_selector("img[data-frame][data-shown-at]", timeout=1000 * PATIENCE)
+        page.goto(default_stack.url)
+        default_stack.drop_file("seen.heic", encode_heic(make_picture(110)))
+        frame = page.wait_for_selector("img[data-frame][data-shown-at]", timeout=1000 * STACK_TIMEOUT_SECONDS)
         assert frame is not None
         job = frame.get_attribute("data-job-id")
-        page.wait_for_selector(f'.dream img[data-job-id="{job}"][data-dream][data-shown-at]', timeout=1000 * PATIENCE)
-        page.wait_for_selector(f'.photo img[data-job-id="{job}"]', timeout=1000 * PATIENCE)
-        ARTEFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTEFACTS / "wall.png")
-        plain.until(lambda: len(plain.completed()) == before + 1)
-        assert plain.completed()[-1].job_id == job
+        page.wait_for_selector(
+            f'.dream img[data-job-id="{job}"][data-dream][data-shown-at]', timeout=1000 * STACK_TIMEOUT_SECONDS
+        )
+        page.wait_for_selector(f'.photo img[data-job-id="{job}"]', timeout=1000 * STACK_TIMEOUT_SECONDS)
+        ARTIFACTS_FOLDER.mkdir(exist_ok=True)
+        page.screenshot(path=ARTIFACTS_FOLDER / "wall.png")
+        default_stack.wait_until(lambda: len(default_stack.list_completed()) == before + 1)
+        assert default_stack.list_completed()[-1].job_id == job
         page.reload()
-        page.wait_for_selector(f'.dream img[data-job-id="{job}"][data-dream][data-shown-at]', timeout=1000 * PATIENCE)
+        page.wait_for_selector(
+            f'.dream img[data-job-id="{job}"][data-dream][data-shown-at]', timeout=1000 * STACK_TIMEOUT_SECONDS
+        )
 
 
-def test_the_same_photo_twice_is_one_dream(up: Up) -> None:
-    photo, before = jpeg(colours(102)), len(up.completed())
-    up.drop("twice.jpg", photo)
-    up.drop("twice (1).jpg", photo)
-    up.until(lambda: len(up.completed()) > before)
-    up.drop("twice (2).jpg", photo)
-    up.drop("afterwards.jpg", jpeg(colours(103)))
-    up.until(lambda: len(up.completed()) > before + 1)
-    assert len(up.completed()) == before + 2
+def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
+    photo, before = encode_jpeg(make_picture(102)), len(stack.list_completed())
+    stack.drop_file("twice.jpg", photo)
+    stack.drop_file("twice (1).jpg", photo)
+    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    stack.drop_file("twice (2).jpg", photo)
+    stack.drop_file("afterwards.jpg", encode_jpeg(make_picture(103)))
+    stack.wait_until(lambda: len(stack.list_completed()) > before + 1)
+    assert len(stack.list_completed()) == before + 2
 
 
-def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(up: Up) -> None:
-    before, photo = len(up.completed()), heic(colours(111))
-    refusals = up.printed().count("Set aside")
-    with (up.inbox / "slow.heic").open("wb", buffering=0) as file:
+def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) -> None:
+    before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
+    refusals = stack.read_output().count("Set aside")
+    with (stack.inbox / "slow.heic").open("wb", buffering=0) as file:
         for start in range(0, len(photo), len(photo) // 5):
             file.write(photo[start : start + len(photo) // 5])
             time.sleep(0.6)  # the pause of a slow copy: longer than a whole file stands still
-    up.until(lambda: len(up.completed()) == before + 1)
-    assert up.printed().count("Set aside") == refusals
+    stack.wait_until(lambda: len(stack.list_completed()) == before + 1)
+    assert stack.read_output().count("Set aside") == refusals
 
 
-def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(up: Up) -> None:
-    before = len(up.completed())
-    up.drop("broken.heic", heic(colours(104))[:900])
-    up.drop("well.heic", heic(colours(105)))
-    up.until(lambda: len(up.completed()) > before)
-    up.until(lambda: "Set aside: broken.heic is damaged" in up.printed())
-    assert "Traceback" not in up.printed() + up.err.read_text()
-    shown = artdream("status", "--data", str(up.data), folder=up.folder)
+def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: RunningStack) -> None:
+    before = len(stack.list_completed())
+    stack.drop_file("broken.heic", encode_heic(make_picture(104))[:900])
+    stack.drop_file("well.heic", encode_heic(make_picture(105)))
+    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    stack.wait_until(lambda: "Set aside: broken.heic is damaged" in stack.read_output())
+    assert "Traceback" not in stack.read_output() + stack.stderr_path.read_text()
+    shown = run_artdream("status", "--data", str(stack.data), folder=stack.folder)
     assert shown.returncode == 0
     assert "Set aside: broken.heic is damaged" in shown.stdout
 
 
-def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(up: Up) -> None:
-    second = artdream("up", "--data", str(up.data), folder=up.folder)
+def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningStack) -> None:
+    second = run_artdream("up", "--data", str(stack.data), folder=stack.folder)
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
     assert "An ArtDream already runs on the folder" in second.stderr
 
 
-def test_send_status_and_doctor_find_the_running_stack(up: Up) -> None:
-    before = len(up.completed())
-    photo = up.folder / "elsewhere.png"
-    colours(106).save(photo)
-    sent = artdream("send", str(photo), "--recipe", "lines", folder=up.folder)
+def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> None:
+    before = len(stack.list_completed())
+    photo = stack.folder / "elsewhere.png"
+    make_picture(106).save(photo)
+    sent = run_artdream("send", str(photo), "--recipe", "lines", folder=stack.folder)
     assert sent.returncode == 0, sent.stderr
-    up.until(lambda: len(up.completed()) > before)
-    assert up.completed()[-1].recipe == "lines"
-    assert "worker" in artdream("status", folder=up.folder).stdout
-    examined = artdream("doctor", folder=up.folder)
+    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    assert stack.list_completed()[-1].recipe == "lines"
+    assert "worker" in run_artdream("status", folder=stack.folder).stdout
+    examined = run_artdream("doctor", folder=stack.folder)
     assert examined.returncode == 0, examined.stdout + examined.stderr
     assert "✗" not in examined.stdout
 
 
 def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = artdream("up", "--port", str(taken.getsockname()[1]), folder=tmp_path)
+        ended = run_artdream("up", "--port", str(taken.getsockname()[1]), folder=tmp_path)
     assert ended.returncode == 1
     assert "cannot use port" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
 def test_a_missing_inbox_is_told_in_one_sentence(tmp_path: Path) -> None:
-    ended = artdream("up", "--inbox", "nowhere", folder=tmp_path)
+    ended = run_artdream("up", "--inbox", "nowhere", folder=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr == ("artdream: The inbox nowhere is not a folder: create it, or name another with --inbox.\n")
 
 
 @pytest.mark.skipif(not REAL_PHOTOS, reason="the real photos are not here")
-def test_real_iphone_photos_become_dreams(up: Up) -> None:
-    before = len(up.completed())
+def test_real_iphone_photos_become_dreams(stack: RunningStack) -> None:
+    before = len(stack.list_completed())
     for photo in REAL_PHOTOS:
-        shutil.copy(photo, up.inbox)
-    up.until(lambda: len(up.completed()) >= before + len(REAL_PHOTOS))
+        shutil.copy(photo, stack.inbox)
+    stack.wait_until(lambda: len(stack.list_completed()) >= before + len(REAL_PHOTOS))

@@ -21,7 +21,7 @@ from shared.settings import BROKER_FILE, Settings
 from shared.storage.sidecar import Visibility, read_sidecar
 from shared.storage.store import Store
 from tests.recipes import write_recipe
-from tests.stack import Up, artdream
+from tests.stack import RunningStack, run_artdream
 
 RECORDED = Path(__file__).with_name("recorded")
 
@@ -39,24 +39,24 @@ WAITING = (
 
 
 @pytest.fixture(scope="module")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """This version, started on what the earlier one left, until nothing waits any more."""
     folder = tmp_path_factory.mktemp("upgraded")
     shutil.copytree(RECORDED, folder / "artdream-data")
-    with Up(folder, "--recipe", str(write_recipe(folder))) as up:
+    with RunningStack(folder, "--recipe", str(write_recipe(folder))) as up:
         up.start()
-        up.until(lambda: {event.job_id for event in up.completed()} >= {INTERRUPTED, *WAITING})
+        up.wait_until(lambda: {event.job_id for event in up.list_completed()} >= {INTERRUPTED, *WAITING})
         yield up
 
 
-def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: Up) -> None:
+def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: RunningStack) -> None:
     table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
     assert table.get_states([INTERRUPTED, *WAITING]) == [State.COMPLETED] * 5
     store = Store(Settings(data=upgraded.data, _env_file=None).store)
     assert all(read_sidecar(store, job_id) for job_id in (INTERRUPTED, *WAITING))
 
 
-def test_what_had_ended_stays_as_it_was(upgraded: Up) -> None:
+def test_what_had_ended_stays_as_it_was(upgraded: RunningStack) -> None:
     table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
     ended = {SHOWN: State.COMPLETED, HIDDEN: State.COMPLETED, DELETED: State.DELETED, CANCELLED: State.CANCELLED}
     assert dict(zip(ended, table.get_states(list(ended)), strict=True)) == ended
@@ -68,17 +68,17 @@ def test_what_had_ended_stays_as_it_was(upgraded: Up) -> None:
     assert read_sidecar(store, DELETED) is None
 
 
-def test_the_gallery_shows_old_dreams_and_new_ones_but_none_that_was_hidden_or_deleted(upgraded: Up) -> None:
+def test_the_gallery_shows_old_dreams_and_new_ones_but_none_that_was_hidden_or_deleted(upgraded: RunningStack) -> None:
     def shown() -> set[str]:
         with urllib.request.urlopen(f"{upgraded.url}/gallery/dreams", timeout=10) as answer:
             return {dream["job_id"] for dream in json.load(answer)["dreams"]}
 
-    upgraded.until(lambda: shown() >= {SHOWN, INTERRUPTED, *WAITING})
+    upgraded.wait_until(lambda: shown() >= {SHOWN, INTERRUPTED, *WAITING})
     assert shown() == {SHOWN, INTERRUPTED, *WAITING}
 
 
-def test_the_ledger_knows_the_batches_that_were_sent(upgraded: Up) -> None:
+def test_the_ledger_knows_the_batches_that_were_sent(upgraded: RunningStack) -> None:
     """A batch is collected by the name that the earlier version gave it."""
-    collected = artdream("collect", "1128-936b", "--out", "out", folder=upgraded.folder)
+    collected = run_artdream("collect", "1128-936b", "--out", "out", folder=upgraded.folder)
     assert collected.returncode == 0, collected.stderr
     assert len(list((upgraded.folder / "out").iterdir())) == 1

@@ -9,130 +9,143 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from tests.fault.mutations import boxes, png_chunk
-from tests.pictures import colours, heic, jpeg
+from tests.fault.mutations import iterate_boxes, make_png_chunk
+from tests.pictures import encode_heic, encode_jpeg, make_picture
 
 #: Frames of an animation that nobody waits for.
-FRAMES = 10_000
+ANIMATION_FRAMES = 10_000
 
 #: A megabyte of nothing, deflated.
-_NOTHING = zlib.compress(bytes(1 << 20), 9)
+_DEFLATED_MEGABYTE = zlib.compress(bytes(1 << 20), 9)
 
 
-def bombs(*, large: bool = False) -> Iterator[tuple[str, bytes]]:
+def generate_bombs(*, large: bool = False) -> Iterator[tuple[str, bytes]]:
     """Yield names and bytes. large: those too that take seconds to make, and a gigabyte if they are let in."""
-    yield "60000x60000.png", png(60_000, 60_000, 1, 0, b"")
-    yield "claims-more-than-it-has.png", png(10_000, 10_000, 8, 6, b"")
-    yield "negative.png", png(0x80000001, 0xFFFFFFFF, 8, 2, b"")
-    yield "text-bomb.png", png(64, 48, 8, 2, png_chunk(b"zTXt", b"a\0\0" + deflated(200)))
-    yield "profile-bomb.png", png(64, 48, 8, 2, png_chunk(b"iCCP", b"a\0\0" + deflated(200)))
-    yield "frames.apng.png", animated_png(FRAMES)
-    yield "frames.webp", animated_webp(FRAMES)
-    yield "frames.gif", animated_gif(FRAMES)
-    yield "frames.avif", avif_sequence(60)
-    yield "strips.tif", tiff(4000, 4000, strip_bytes=0x7FFFFFFF)
-    yield "more-strips-than-bytes.tif", tiff(65_535, 1800, strip_bytes=0xFFFFFFF0, strips=500_000)
-    yield "tags-in-a-circle.tif", tiff(64, 48, strip_bytes=64 * 48, following=8)
-    yield "circular-exif.jpg", with_exif(b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\4\0\0\0\1\0\0\0\x08\0\0\0\x08")
-    yield "absurd-exif.jpg", with_exif(b"II*\0\x08\0\0\0\xff\xff" + random.Random(1).randbytes(60_000))
+    yield "60000x60000.png", make_png(60_000, 60_000, 1, 0, b"")
+    yield "claims-more-than-it-has.png", make_png(10_000, 10_000, 8, 6, b"")
+    yield "negative.png", make_png(0x80000001, 0xFFFFFFFF, 8, 2, b"")
+    yield "text-bomb.png", make_png(64, 48, 8, 2, make_png_chunk(b"zTXt", b"a\0\0" + deflate_zeros(200)))
+    yield "profile-bomb.png", make_png(64, 48, 8, 2, make_png_chunk(b"iCCP", b"a\0\0" + deflate_zeros(200)))
+    yield "frames.apng.png", make_animated_png(ANIMATION_FRAMES)
+    yield "frames.webp", make_animated_webp(ANIMATION_FRAMES)
+    yield "frames.gif", make_animated_gif(ANIMATION_FRAMES)
+    yield "frames.avif", make_avif_sequence(60)
+    yield "strips.tif", make_tiff(4000, 4000, strip_bytes=0x7FFFFFFF)
+    yield "more-strips-than-bytes.tif", make_tiff(65_535, 1800, strip_bytes=0xFFFFFFF0, strip_count=500_000)
+    yield "tags-in-a-circle.tif", make_tiff(64, 48, strip_bytes=64 * 48, next_offset=8)
+    yield "circular-exif.jpg", make_jpeg_with_exif(b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\4\0\0\0\1\0\0\0\x08\0\0\0\x08")
+    yield "absurd-exif.jpg", make_jpeg_with_exif(b"II*\0\x08\0\0\0\xff\xff" + random.Random(1).randbytes(60_000))
     yield (
         "profile-junk.jpg",
-        with_segments([(0xE2, b"ICC_PROFILE\0" + bytes((n, 255)) + bytes(65_000)) for n in range(1, 256)]),
+        make_jpeg_with_segments([(0xE2, b"ICC_PROFILE\0" + bytes((n, 255)) + bytes(65_000)) for n in range(1, 256)]),
     )
-    yield "wrong-profile.jpg", with_segments([(0xE2, b"ICC_PROFILE\0\1\1" + random.Random(2).randbytes(3000))])
-    yield "deep-xmp.jpg", with_segments([(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<a>" * 20_000)] * 20)
-    yield "comments.jpg", with_segments([(0xFE, b"?" * 60)] * 50_000)
-    yield "scans.jpg", many_scans()
-    photo = heic(colours(1, (96, 72)))
-    yield "says-it-is-huge.heic", resized(photo, 0x7FFFFFFF, 0x7FFFFFFF)
-    yield "says-it-is-just-within.heic", resized(photo, 10_900, 10_900)
-    yield "says-it-is-tiny.heic", resized(photo, 1, 1)
-    yield "says-it-is-nothing.heic", resized(photo, 0, 0)
+    yield (
+        "wrong-profile.jpg",
+        make_jpeg_with_segments([(0xE2, b"ICC_PROFILE\0\1\1" + random.Random(2).randbytes(3000))]),
+    )
+    yield "deep-xmp.jpg", make_jpeg_with_segments([(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<a>" * 20_000)] * 20)
+    yield "comments.jpg", make_jpeg_with_segments([(0xFE, b"?" * 60)] * 50_000)
+    yield "scans.jpg", make_jpeg_with_many_scans()
+    photo = encode_heic(make_picture(1, (96, 72)))
+    yield "says-it-is-huge.heic", declare_heic_size(photo, 0x7FFFFFFF, 0x7FFFFFFF)
+    yield "says-it-is-just-within.heic", declare_heic_size(photo, 10_900, 10_900)
+    yield "says-it-is-tiny.heic", declare_heic_size(photo, 1, 1)
+    yield "says-it-is-nothing.heic", declare_heic_size(photo, 0, 0)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(zipfile.ZipInfo("../../evil.py"), "open('owned', 'w')")
     yield "zip-inside.heic", photo + (len(archive.getvalue()) + 8).to_bytes(4) + b"free" + archive.getvalue()
-    yield "zip-behind.jpg", jpeg(colours(2, (96, 72))) + archive.getvalue()
-    yield "pdf-and.jpg", with_segments([(0xFE, b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n%%EOF")])
-    yield "pdf-in-front.jpg", b"%PDF-1.4\n%" + jpeg(colours(3, (96, 72)))
-    yield "html-and.png", png(64, 48, 8, 2, png_chunk(b"tEXt", b"c\0<script>alert(document.domain)</script>"))
-    yield "html-in-front.png", b"<!DOCTYPE html><script>alert(1)</script>" + png(64, 48, 8, 2, b"")
+    yield "zip-behind.jpg", encode_jpeg(make_picture(2, (96, 72))) + archive.getvalue()
+    yield "pdf-and.jpg", make_jpeg_with_segments([(0xFE, b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n%%EOF")])
+    yield "pdf-in-front.jpg", b"%PDF-1.4\n%" + encode_jpeg(make_picture(3, (96, 72)))
+    yield "html-and.png", make_png(64, 48, 8, 2, make_png_chunk(b"tEXt", b"c\0<script>alert(document.domain)</script>"))
+    yield "html-in-front.png", b"<!DOCTYPE html><script>alert(1)</script>" + make_png(64, 48, 8, 2, b"")
     yield "script.jpg", b"#!/bin/sh\ntouch owned\n"
     yield "drawing.jpg", b"%!PS-Adobe-3.0\n(/etc/passwd) (r) file\nshowpage\n"
     yield "drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
     if large:
-        yield "a-gigabyte.png", png(10_900, 10_900, 16, 6, b"", whole=True)
-        yield "450-megabytes.tif", deflated_tiff(10_900, 10_900)
+        yield "a-gigabyte.png", make_png(10_900, 10_900, 16, 6, b"", with_all_pixels=True)
+        yield "450-megabytes.tif", make_deflated_tiff(10_900, 10_900)
         wide = io.BytesIO()
         Image.new("L", (10_900, 10_900), 128).save(wide, "AVIF", quality=10, speed=10)
         yield "119-megapixels.avif", wide.getvalue()
 
 
-def deflated(megabytes: int) -> bytes:
+def deflate_zeros(megabytes: int) -> bytes:
     """Deflate zeros."""
     squeezed = zlib.compressobj(9)
     return b"".join([*(squeezed.compress(bytes(1 << 20)) for _ in range(megabytes)), squeezed.flush()])
 
 
-def png(width: int, height: int, depth: int, kind: int, more: bytes, *, whole: bool = False) -> bytes:
+def make_png(
+    width: int, height: int, depth: int, color_type: int, extra_chunks: bytes, *, with_all_pixels: bool = False
+) -> bytes:
     """Return a PNG; where it is not small, without most of its pixels unless it shall be whole."""
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    row = 1 + width * depth * {0: 1, 2: 3, 6: 4}[kind] // 8
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    row = 1 + width * depth * {0: 1, 2: 3, 6: 4}[color_type] // 8
     squeezed = zlib.compressobj(1)
-    rows = height if whole or height * row < 1 << 20 else 2
+    rows = height if with_all_pixels or height * row < 1 << 20 else 2
     pixels = b"".join(squeezed.compress(bytes(min(row, 1 << 20))) for _ in range(rows)) + squeezed.flush()
-    parts = (png_chunk(b"IHDR", header), more, png_chunk(b"IDAT", pixels), png_chunk(b"IEND", b""))
+    parts = (
+        make_png_chunk(b"IHDR", header),
+        extra_chunks,
+        make_png_chunk(b"IDAT", pixels),
+        make_png_chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def animated_png(frames: int) -> bytes:
+def make_animated_png(frames: int) -> bytes:
     """Return an APNG."""
     control = b"".join(
-        png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, 64, 48, 0, 0, 1, 100, 0, 0)) for n in range(0, 2 * frames, 2)
+        make_png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, 64, 48, 0, 0, 1, 100, 0, 0))
+        for n in range(0, 2 * frames, 2)
     )
-    return png(64, 48, 8, 2, png_chunk(b"acTL", struct.pack(">II", frames, 0)) + control)
+    return make_png(64, 48, 8, 2, make_png_chunk(b"acTL", struct.pack(">II", frames, 0)) + control)
 
 
-def animated_webp(frames: int) -> bytes:
+def make_animated_webp(frames: int) -> bytes:
     """Return a WebP whose frames are all the same."""
     single = io.BytesIO()
     Image.new("RGB", (16, 16), "red").save(single, "WEBP", lossless=True)
     frame = bytes(6) + (15).to_bytes(3, "little") * 2 + bytes(4) + single.getvalue()[12:]
-    whole = _riff(b"VP8X", b"\x02\0\0\0" + (15).to_bytes(3, "little") * 2) + _riff(b"ANIM", bytes(6))
-    whole += _riff(b"ANMF", frame) * frames
+    whole = _make_riff_chunk(b"VP8X", b"\x02\0\0\0" + (15).to_bytes(3, "little") * 2) + _make_riff_chunk(
+        b"ANIM", bytes(6)
+    )
+    whole += _make_riff_chunk(b"ANMF", frame) * frames
     return b"RIFF" + (4 + len(whole)).to_bytes(4, "little") + b"WEBP" + whole
 
 
-def animated_gif(frames: int) -> bytes:
+def make_animated_gif(frames: int) -> bytes:
     """Return a GIF, which is no format that is taken."""
     frame = b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
     return b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff" + frame * frames + b";"
 
 
-def avif_sequence(frames: int) -> bytes:
+def make_avif_sequence(frames: int) -> bytes:
     """Return an AVIF that is a film."""
     film = io.BytesIO()
     first, *others = (Image.new("RGB", (16, 16), (n, 0, 0)) for n in range(frames))
     first.save(film, "AVIF", save_all=True, append_images=others, speed=10)
     whole = bytearray(film.getvalue())
-    for box in boxes(film.getvalue()):
+    for box in iterate_boxes(film.getvalue()):
         if box.kind in (b"mvhd", b"tkhd", b"mdhd"):  # the time of making, which is another each time
             whole[box.start + 12 : box.start + 28] = bytes(16)
     return bytes(whole)
 
 
-def tiff(width: int, height: int, *, strip_bytes: int, strips: int = 1, following: int = 0) -> bytes:
+def make_tiff(width: int, height: int, *, strip_bytes: int, strip_count: int = 1, next_offset: int = 0) -> bytes:
     """Return a grey TIFF that says of its strips what is not so."""
     tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), (278, 0xFFFFFFFF)]
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
-    entries.append(struct.pack("<HHII", 273, 4, strips, 200))
-    entries.append(struct.pack("<HHII", 279, 4, strips, strip_bytes))
+    entries.append(struct.pack("<HHII", 273, 4, strip_count, 200))
+    entries.append(struct.pack("<HHII", 279, 4, strip_count, strip_bytes))
     folder = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda entry: entry[:2][::-1]))
-    whole = b"II*\0" + (8).to_bytes(4, "little") + folder + following.to_bytes(4, "little")
+    whole = b"II*\0" + (8).to_bytes(4, "little") + folder + next_offset.to_bytes(4, "little")
     return whole.ljust(200, b"\0") + bytes(64 * 48)
 
 
-def deflated_tiff(width: int, height: int) -> bytes:
+def make_deflated_tiff(width: int, height: int) -> bytes:
     """Return a TIFF of one strip, all zeros, four channels of 8 bits."""
     squeezed = zlib.compressobj(1)
     pixels = b"".join(squeezed.compress(bytes(4 * width)) for _ in range(height)) + squeezed.flush()
@@ -142,35 +155,35 @@ def deflated_tiff(width: int, height: int) -> bytes:
     return (b"II*\0" + (8).to_bytes(4, "little") + folder).ljust(300, b"\0") + pixels
 
 
-def with_segments(segments: list[tuple[int, bytes]]) -> bytes:
+def make_jpeg_with_segments(segments: list[tuple[int, bytes]]) -> bytes:
     """Return a JPEG with segments of one's own in front."""
     own = b"".join(bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + body for marker, body in segments)
-    photo = jpeg(colours(4, (96, 72)))
+    photo = encode_jpeg(make_picture(4, (96, 72)))
     return photo[:2] + own + photo[2:]
 
 
-def with_exif(exif: bytes) -> bytes:
+def make_jpeg_with_exif(exif: bytes) -> bytes:
     """Return a JPEG with an EXIF of one's own."""
-    return with_segments([(0xE1, b"Exif\0\0" + exif[:65_000])])
+    return make_jpeg_with_segments([(0xE1, b"Exif\0\0" + exif[:65_000])])
 
 
-def many_scans() -> bytes:
+def make_jpeg_with_many_scans() -> bytes:
     """Return a progressive JPEG of which one scan comes a thousand times over."""
     picture = io.BytesIO()
-    colours(5, (512, 384)).save(picture, "JPEG", progressive=True)
+    make_picture(5, (512, 384)).save(picture, "JPEG", progressive=True)
     whole = picture.getvalue()
     first = whole.index(b"\xff\xda")
     second = whole.index(b"\xff\xda", first + 2)
     return whole[:second] + whole[second:-2] * 1000 + whole[-2:]
 
 
-def resized(photo: bytes, width: int, height: int) -> bytes:
+def declare_heic_size(photo: bytes, width: int, height: int) -> bytes:
     """Return a HEIC that says it is of another size than what is in it."""
-    for box in boxes(photo):
+    for box in iterate_boxes(photo):
         if box.kind == b"ispe":
             photo = photo[: box.start + 12] + struct.pack(">II", width, height) + photo[box.end :]
     return photo
 
 
-def _riff(kind: bytes, body: bytes) -> bytes:
+def _make_riff_chunk(kind: bytes, body: bytes) -> bytes:
     return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)

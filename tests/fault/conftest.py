@@ -4,21 +4,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault.installation import Site
+from tests.fault.installation import FaultInstallation
 
 
 @pytest.fixture(scope="module")
-def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("site"), grace_seconds=1.0)
+def _two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInstallation]:
+    site = FaultInstallation(tmp_path_factory.mktemp("site"), grace_seconds=1.0)
     yield site
     site.close()
 
 
 @pytest.fixture
-def pair(_pair: Site) -> Site:
+def two_workers(_two_workers: FaultInstallation) -> FaultInstallation:
     """An installation with two workers, both idle."""
-    _pair.workers = [worker for worker in _pair.workers if worker.process.poll() is None]
-    starting = [_pair.start_worker(wait=False) for _ in range(2 - len(_pair.workers))]
-    _pair.until(lambda: all(_pair.is_warm(worker) for worker in _pair.workers), patience=150)
+    _two_workers.workers = [worker for worker in _two_workers.workers if worker.process.poll() is None]
+    starting = [_two_workers.start_worker(wait=False) for _ in range(2 - len(_two_workers.workers))]
+    _two_workers.wait_until(lambda: all(_two_workers.is_warm(worker) for worker in _two_workers.workers), timeout=150)
     assert len(starting) <= 2
-    return _pair
+    return _two_workers

@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import pillow_heif
 
-from tests.fault.bombs import bombs
-from tests.fault.mutations import mutations
-from tests.pictures import colours, heic
-from tests.producer.icc_profiles import display_p3
+from tests.fault.bombs import generate_bombs
+from tests.fault.mutations import list_mutations
+from tests.pictures import encode_heic, make_picture
+from tests.producer.icc_profiles import make_display_p3_profile
 
 #: Bytes of the largest real picture that is changed: many small ones tell more than a few large ones.
-LARGEST = 3_000_000
+MAX_PICTURE_BYTES = 3_000_000
 
 #: Names that some program, shell or terminal takes for something else.
-NAMES = (
+HOSTILE_NAMES = (
     b"line\nbreak.jpg", b"%2e%2e%2f%2e%2e%2fetc%2fpasswd.jpg", b"C:\\..\\evil.jpg", b"-rf.jpg", b"$(reboot).jpg",
     b"'; DROP TABLE files; --.jpg", b"<img src=x onerror=alert(1)>.jpg", "\U0001f984\u200d\U0001f308.jpg".encode(),
     b"\x1b[2J\x1b[31mred.jpg", b"\x07\x08\x7f.jpg", b"caf\xe9-\xff\xfe.jpg", "cod\u202egpj.exe.jpg".encode(),
@@ -32,10 +32,10 @@ NAMES = (
 
 
 #: Says which way is up, and the camera.
-EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x0f\0\2\0\0\0\4Abc\0\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+SAMPLE_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x0f\0\2\0\0\0\4Abc\0\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 
 
-class Input(NamedTuple):
+class FuzzInput(NamedTuple):
     """A file that somebody drops."""
 
     #: What was done to it.
@@ -44,15 +44,15 @@ class Input(NamedTuple):
     data: bytes
 
 
-def generated() -> dict[str, bytes]:
+def make_pictures() -> dict[str, bytes]:
     """Return small pictures in every format that is taken, by their endings."""
-    picture = colours(7, (96, 72))
+    picture = make_picture(7, (96, 72))
     found = {
-        "heic": heic(picture),
-        "alpha.heic": heic(picture.convert("RGBA")),
-        "grey.heic": heic(picture.convert("L")),
+        "heic": encode_heic(picture),
+        "alpha.heic": encode_heic(picture.convert("RGBA")),
+        "grey.heic": encode_heic(picture.convert("L")),
     }
-    said = {"exif": EXIF, "xmp": b"<x:xmpmeta/>" * 20, "icc_profile": display_p3()}
+    said = {"exif": SAMPLE_EXIF, "xmp": b"<x:xmpmeta/>" * 20, "icc_profile": make_display_p3_profile()}
     pillow_heif.from_pillow(picture).save(buffer := io.BytesIO(), quality=60, **said)
     found["tagged.heic"] = buffer.getvalue()
     ways: dict[str, tuple[str, dict[str, object]]] = {
@@ -66,8 +66,8 @@ def generated() -> dict[str, bytes]:
         "deflate.tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
         "jpeg.tif": ("TIFF", {"compression": "jpeg"}),
         "avif": ("AVIF", {"speed": 10}),
-        "tagged.avif": ("AVIF", {"speed": 10, "exif": EXIF, "icc_profile": display_p3()}),
-        "tagged.jpg": ("JPEG", {"exif": EXIF, "icc_profile": display_p3()}),
+        "tagged.avif": ("AVIF", {"speed": 10, "exif": SAMPLE_EXIF, "icc_profile": make_display_p3_profile()}),
+        "tagged.jpg": ("JPEG", {"exif": SAMPLE_EXIF, "icc_profile": make_display_p3_profile()}),
     }
     for ending, (kind, options) in ways.items():
         buffer = io.BytesIO()
@@ -82,28 +82,30 @@ def generated() -> dict[str, bytes]:
     return found | {"cmyk.jpg": buffer.getvalue()}
 
 
-def real(folder: Path) -> dict[str, bytes]:
+def read_pictures(folder: Path) -> dict[str, bytes]:
     """Return the pictures of a folder and below that are small enough, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and 0 < path.stat().st_size <= LARGEST)
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and 0 < path.stat().st_size <= MAX_PICTURE_BYTES
+    )
     return {path.name: path.read_bytes() for path in files}
 
 
-def corpus(seed: int, count: int, folder: Path | None = None, *, large: bool = False) -> Iterator[Input]:
+def generate_corpus(seed: int, count: int, folder: Path | None = None, *, large: bool = False) -> Iterator[FuzzInput]:
     """Yield `count` files, first those with odd names and the bombs, then changed pictures of every format, in turn.
 
     folder: real pictures, which are changed in turn with those made here. large: with what takes long to make.
     """
     chance = random.Random(seed)
-    photos = generated()
-    first = [Input("names", name, photos["jpg"] + name) for name in NAMES]
-    first += [Input("bombs and chimeras", name.encode(), data) for name, data in bombs(large=large)]
+    photos = make_pictures()
+    first = [FuzzInput("names", name, photos["jpg"] + name) for name in HOSTILE_NAMES]
+    first += [FuzzInput("bombs and chimeras", name.encode(), data) for name, data in generate_bombs(large=large)]
     yield from first[:count]
-    found = [list(one.items()) for one in (photos, real(folder) if folder else {}) if one]
+    found = [list(one.items()) for one in (photos, read_pictures(folder) if folder else {}) if one]
     turns = [cycle(chance.sample(one, len(one))) for one in found]
     for number in range(len(first), count):
         name, data = next(turns[number % len(turns)])
-        mutation = chance.choice(list(mutations(data).items()))
+        mutation = chance.choice(list(list_mutations(data).items()))
         kind, changed = mutation[0], mutation[1](data, chance)
         if chance.random() < 0.2:
-            changed = chance.choice(list(mutations(data).values())[:4])(changed or data, chance)
-        yield Input(kind, f"{number}-{name[-60:]}".encode(), changed)
+            changed = chance.choice(list(list_mutations(data).values())[:4])(changed or data, chance)
+        yield FuzzInput(kind, f"{number}-{name[-60:]}".encode(), changed)

@@ -11,10 +11,10 @@ from enum import StrEnum
 from tests.stack import free_port
 
 
-class State(StrEnum):
+class LinkState(StrEnum):
     """What the wire does with what goes through it."""
 
-    WHOLE = "whole"
+    HEALTHY = "whole"
     #: Takes everything and delivers nothing, and tells nobody: a dead mobile network. New connections are as dead.
     SILENT = "silent"
     #: As silent, but only for those connections that stand; new ones are whole. What NAT does that forgets.
@@ -22,61 +22,61 @@ class State(StrEnum):
     #: Closes what stands and takes nothing new.
     CUT = "cut"
     #: Changes a byte in every large answer.
-    BENT = "bent"
+    CORRUPTING = "bent"
 
 
-class Wire:
+class FaultyProxy:
     """A TCP relay on loopback to one port; close it in the end."""
 
     def __init__(self, port: int, *, delay: float = 0.0) -> None:
         """delay: seconds that every piece takes, one way."""
         self.port = free_port()
         self.delay = delay
-        self._target = port
-        self._state = State.WHOLE
-        self._dead: set[threading.Thread] = set()
-        self._open = True
-        self._chance = random.Random(0)
+        self._target_port = port
+        self._state = LinkState.HEALTHY
+        self._dead_threads: set[threading.Thread] = set()
+        self._is_open = True
+        self._rng = random.Random(0)
         self._listener: socket.socket | None = None
         self._listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
-    def state(self) -> State:
+    def state(self) -> LinkState:
         """What the wire does now."""
         return self._state
 
     @state.setter
-    def state(self, state: State) -> None:
-        if state is State.HALF_OPEN:
-            self._dead = {one for one in threading.enumerate() if one.name == self._name}
+    def state(self, state: LinkState) -> None:
+        if state is LinkState.HALF_OPEN:
+            self._dead_threads = {one for one in threading.enumerate() if one.name == self._thread_name}
         self._state = state
-        if state is State.CUT:
-            self._deafen()
+        if state is LinkState.CUT:
+            self._stop_listening()
         elif self._listener is None:
             self._listen()
 
     def close(self) -> None:
         """Close every connection."""
-        self._open = False
-        self._state = State.CUT
-        self._deafen()
+        self._is_open = False
+        self._state = LinkState.CUT
+        self._stop_listening()
 
     @property
-    def _name(self) -> str:
+    def _thread_name(self) -> str:
         return f"wire {self.port}"
 
     def _listen(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listener.settimeout(0.1)
 
-    def _deafen(self) -> None:
+    def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
         if listener:
             listener.close()
 
     def _accept(self) -> None:
-        while self._open:
+        while self._is_open:
             listener = self._listener
             if listener is None:
                 time.sleep(0.02)
@@ -85,19 +85,19 @@ class Wire:
                 near, _ = listener.accept()
             except OSError:
                 continue
-            threading.Thread(target=self._relay, args=(near,), name=self._name, daemon=True).start()
+            threading.Thread(target=self._relay, args=(near,), name=self._thread_name, daemon=True).start()
 
     def _relay(self, near: socket.socket) -> None:
         with (
             contextlib.suppress(OSError),
             near,
-            socket.create_connection(("127.0.0.1", self._target)) as far,
+            socket.create_connection(("127.0.0.1", self._target_port)) as far,
             selectors.DefaultSelector() as selector,
         ):
             selector.register(near, selectors.EVENT_READ, far)
             selector.register(far, selectors.EVENT_READ, near)
-            while self._state is not State.CUT:
-                if self._swallows():
+            while self._state is not LinkState.CUT:
+                if self._is_silent():
                     time.sleep(0.05)
                     continue
                 for key, _ in selector.select(0.05):
@@ -106,16 +106,16 @@ class Wire:
                         return
                     if self.delay:
                         time.sleep(self.delay)
-                    if self._swallows():
+                    if self._is_silent():
                         break  # it was on its way
-                    key.data.sendall(self._bent(data) if key.fileobj is far else data)
+                    key.data.sendall(self._corrupt(data) if key.fileobj is far else data)
 
-    def _swallows(self) -> bool:
-        half_open = self._state is State.HALF_OPEN and threading.current_thread() in self._dead
-        return half_open or self._state is State.SILENT
+    def _is_silent(self) -> bool:
+        half_open = self._state is LinkState.HALF_OPEN and threading.current_thread() in self._dead_threads
+        return half_open or self._state is LinkState.SILENT
 
-    def _bent(self, data: bytes) -> bytes:
-        if self._state is not State.BENT or len(data) < 1000:
+    def _corrupt(self, data: bytes) -> bytes:
+        if self._state is not LinkState.CORRUPTING or len(data) < 1000:
             return data
-        at = self._chance.randrange(len(data) // 2, len(data))  # not in the headers
+        at = self._rng.randrange(len(data) // 2, len(data))  # not in the headers
         return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]

@@ -24,12 +24,12 @@ from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name, sidecar_name
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
+from tests.pictures import encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.servers import valkey
+from tests.servers import make_valkey
 
 
-class Worker:
+class WorkerProcess:
     """One `artdream worker`: its parent process and what that starts."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -37,7 +37,7 @@ class Worker:
         self.pid = process.pid
 
     @property
-    def family(self) -> list[psutil.Process]:
+    def process_tree(self) -> list[psutil.Process]:
         """The parent and its children."""
         try:
             parent = psutil.Process(self.pid)
@@ -46,30 +46,30 @@ class Worker:
             return []
 
     @property
-    def child(self) -> psutil.Process:
+    def pool_process(self) -> psutil.Process:
         """The process that dreams."""
         return psutil.Process(self.pid).children()[0]
 
     def kill(self) -> None:
         """Kill it with everything it started, at once, as a power cut would."""
-        family = self.family
+        family = self.process_tree
         for process in family:
             process.kill()
         psutil.wait_procs(family, timeout=10)
         self.process.wait()
 
 
-class Site:
+class FaultInstallation:
     """One installation."""
 
-    def __init__(self, folder: Path, **changed: object) -> None:
+    def __init__(self, folder: Path, **overrides: object) -> None:
         """changed: settings."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.short = load_recipe(str(write_recipe(folder, "short")))
+        self.short_recipe = load_recipe(str(write_recipe(folder, "short")))
         #: Long enough to be met in the middle.
-        self.long = load_recipe(str(write_recipe(folder, "long", steps=400)))
-        self.broker = self._broker()
+        self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=400)))
+        self.broker = self._make_broker()
         self.broker.start()
         self.port = self.broker.port
         given = {
@@ -78,20 +78,20 @@ class Site:
             "recipe": folder / "short.toml",
             "clips": False,
         }
-        self.settings = Settings(**{name: str(value) for name, value in (given | changed).items()}, _env_file=None)
+        self.settings = Settings(**{name: str(value) for name, value in (given | overrides).items()}, _env_file=None)
         self.store = Store(self.settings.store)
         self.client = connect(self.settings.broker)
         self.table = JobTable(self.client)
         self.app: Celery = create_celery_app(self.settings)
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerProcess] = []
         self.log = folder / "worker.log"
         self.events: list[Event] = []
         self.jobs: dict[str, Job] = {}
         self._reader = EventReader(self.client, STREAM_START_ID)
 
-    def _broker(self, port: int | None = None) -> ValkeyServer:
+    def _make_broker(self, port: int | None = None) -> ValkeyServer:
         kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-        return valkey(port=port, data_dir=self.folder / "broker", config=kept)
+        return make_valkey(port=port, data_dir=self.folder / "broker", config=kept)
 
     def kill_broker(self) -> None:
         """Kill the broker; what it had not written is lost."""
@@ -102,22 +102,22 @@ class Site:
 
     def start_broker(self) -> None:
         """Start it again on what it had written."""
-        self.broker = self._broker(self.port)
+        self.broker = self._make_broker(self.port)
         self.broker.start()
 
     def start_worker(
         self,
         *,
-        through: int | None = None,
+        broker_port: int | None = None,
         wait: bool = True,
         command: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
-        **changed: object,
-    ) -> Worker:
+        **overrides: object,
+    ) -> WorkerProcess:
         """Start a worker. through: a port that leads to the broker. command: what it is run by."""
-        settings = self.settings.model_copy(update=changed).to_environment()
-        if through:
-            settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{through}/")
+        settings = self.settings.model_copy(update=overrides).to_environment()
+        if broker_port:
+            settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{broker_port}/")
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command or (sys.executable, "-m", "artdream", "worker"),
@@ -125,43 +125,43 @@ class Site:
                 stdout=log,
                 stderr=log,
             )
-        worker = Worker(process)
+        worker = WorkerProcess(process)
         self.workers.append(worker)
         if wait:
-            self.until(lambda: self.is_warm(worker))
+            self.wait_until(lambda: self.is_warm(worker))
         return worker
 
-    def is_warm(self, worker: Worker) -> bool:
+    def is_warm(self, worker: WorkerProcess) -> bool:
         """Tell whether a worker has a process that waits for a job."""
-        own = {process.pid for process in worker.family}
-        return any(pid in own for pid in self.ready())
+        own = {process.pid for process in worker.process_tree}
+        return any(pid in own for pid in self.list_ready_processes())
 
-    def ready(self) -> list[int]:
+    def list_ready_processes(self) -> list[int]:
         """Return the processes that wait for a job."""
         present = HeartbeatRegistry(self.client).list_heartbeats()
         return [int(p.name.rpartition("-")[2]) for p in present if p.part is Component.WORKER and p.state == "ready"]
 
-    def photo(self, seed: int) -> Job:
+    def store_photo(self, seed: int) -> Job:
         """Put a photo in the store, and return its job."""
-        photo = convert(jpeg(colours(seed)))
+        photo = convert(encode_jpeg(make_picture(seed)))
         self.store.put(photo_name(photo.photo_id), photo.jpeg)
-        return Job(photo_id=photo.photo_id, recipe=self.short)
+        return Job(photo_id=photo.photo_id, recipe=self.short_recipe)
 
     def submit(self, seed: int, recipe: Recipe | None = None, lane: Lane = Lane.LIVE) -> Job:
         """Put a photo in the store and its job in a lane."""
-        job = self.photo(seed).model_copy(update={"recipe": recipe or self.short, "lane": lane})
+        job = self.store_photo(seed).model_copy(update={"recipe": recipe or self.short_recipe, "lane": lane})
         submit(self.app, self.table, job)
         self.jobs[job.id] = job
         return job
 
-    def until(self, condition: Callable[[], bool], patience: float = 400) -> float:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 400) -> float:
         """Wait for a condition, following the events; return the seconds that took."""
         started = time.monotonic()
-        while not self._holds(condition):
-            assert time.monotonic() - started < patience, self.log.read_text()[-5000:]
+        while not self._check(condition):
+            assert time.monotonic() - started < timeout, self.log.read_text()[-5000:]
         return time.monotonic() - started
 
-    def _holds(self, condition: Callable[[], bool]) -> bool:
+    def _check(self, condition: Callable[[], bool]) -> bool:
         try:
             self.events += [recorded.event for recorded in self._reader.read(max_events=1000, wait_seconds=0.1)]
             return condition()
@@ -169,19 +169,19 @@ class Site:
             time.sleep(0.05)
             return False
 
-    def of(self, job: Job, kind: type[Event]) -> list[Event]:
+    def events_of(self, job: Job, kind: type[Event]) -> list[Event]:
         """Return the events of one kind of a job."""
         return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
 
-    def started(self, job: Job) -> bool:
+    def is_started(self, job: Job) -> bool:
         """Tell whether a job was started."""
-        return bool(self.of(job, Started))
+        return bool(self.events_of(job, Started))
 
-    def ended(self, job: Job) -> bool:
+    def is_ended(self, job: Job) -> bool:
         """Tell whether a job has ended."""
-        return bool(self.of(job, Completed) or self.of(job, Failed))
+        return bool(self.events_of(job, Completed) or self.events_of(job, Failed))
 
-    def verify(self) -> None:
+    def verify_outcomes(self) -> None:
         """Require of every job exactly one dream and one completion, or exactly one failure."""
         ends = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
         for job_id in self.jobs:
@@ -196,7 +196,7 @@ class Site:
     def close(self) -> None:
         """Kill everything."""
         for worker in self.workers:
-            for process in worker.family:
+            for process in worker.process_tree:
                 process.kill()
             worker.process.wait()
         self.app.close()

@@ -18,14 +18,14 @@ from shared.broker.client import connect
 from shared.jobs.events import EventReader, FileRejected
 from shared.jobs.table import JobTable
 from shared.storage.quarantine import make_printable
-from tests.pictures import colours, jpeg
+from tests.pictures import encode_jpeg, make_picture
 
 #: Seconds in which a producer that does anything at all has dealt with another file.
-HANG = 60.0
+HANG_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
-class Outcome:
+class FuzzOutcome:
     """What became of everything that was dropped."""
 
     pictures: int = 0
@@ -35,76 +35,78 @@ class Outcome:
     unanswered: list[str] = field(default_factory=list)
     #: Names by what made a decoder crash, or was cut off.
     crashed: list[str] = field(default_factory=list)
-    slow: list[str] = field(default_factory=list)
+    timed_out: list[str] = field(default_factory=list)
 
 
-class Siege:
+class ProducerHarness:
     """A producer under siege. Use as a context manager; it counts how often it had to be started again."""
 
     def __init__(self, folder: Path, broker_url: str, *, decode_seconds: float = 10) -> None:
         self.inbox, self.data, self.log = folder / "inbox", folder / "data", folder / "watch.log"
         self.client = connect(broker_url)
-        self.crashes = self.hangs = self.goods = 0
+        self.crashes = self.hangs = self.good_photo_count = 0
         #: Megabytes that the producer, and one decoder, held at most.
-        self.most = {"producer": 0.0, "decoder": 0.0}
+        self.peak_megabytes = {"producer": 0.0, "decoder": 0.0}
         own = {"BROKER_URL": broker_url, "DATA": self.data, "INBOX": self.inbox, "RECIPE": "animals"}
         own |= {"PATIENCE_SECONDS": 0.3, "SETTLE_SECONDS": 0.1, "DECODE_SECONDS": decode_seconds}
         self._environment = {**os.environ, **{f"ARTDREAM_{name}": str(value) for name, value in own.items()}}
-        self._ended = threading.Event()
+        self._stop_event = threading.Event()
 
     def __enter__(self) -> Self:
         self.inbox.mkdir(parents=True)
-        self._start()
-        self._weigher = threading.Thread(target=self._weigh)
-        self._weigher.start()
+        self._start_producer()
+        self._memory_thread = threading.Thread(target=self._track_memory)
+        self._memory_thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._weigher.join()
+        self._stop_event.set()
+        self._memory_thread.join()
         self.process.terminate()
         self.process.wait(20)
         self.client.close()
 
-    def drop(self, name: bytes, data: bytes) -> Path:
+    def drop_file(self, name: bytes, data: bytes) -> Path:
         """Drop a file, whole at once."""
         draft, path = self.inbox / ".dropped", Path(os.fsdecode(os.path.join(os.fsencode(self.inbox), name)))
         draft.write_bytes(data)
         draft.rename(path)
         return path
 
-    def hold(self, paths: Sequence[Path]) -> None:
+    def wait_until_handled(self, paths: Sequence[Path]) -> None:
         """Wait until each file is dealt with. A producer that ends or hangs is counted, and started again."""
         left, moved = len(paths), time.monotonic()
-        while now := len(self._missing(paths)):
+        while now := len(self._list_unhandled(paths)):
             if now < left:
                 left, moved = now, time.monotonic()
             if self.process.poll() is not None:
                 self.crashes += 1
                 if self.crashes > 20:
                     return
-                self._start()
-            elif time.monotonic() - moved > HANG:
+                self._start_producer()
+            elif time.monotonic() - moved > HANG_TIMEOUT_SECONDS:
                 self.hangs += 1
                 return
             time.sleep(0.05)
 
-    def good(self) -> bool:
+    def accepts_good_photo(self) -> bool:
         """Drop a good photo last, and tell whether it gets through."""
-        self.goods += 1
-        path = self.drop(b"good-%d.jpg" % self.goods, jpeg(colours(10_000 + self.goods, (96, 72))))
-        self.hold([path])
-        return self.outcome([path]).pictures == 1
+        self.good_photo_count += 1
+        path = self.drop_file(
+            b"good-%d.jpg" % self.good_photo_count, encode_jpeg(make_picture(10_000 + self.good_photo_count, (96, 72)))
+        )
+        self.wait_until_handled([path])
+        return self.collect_outcome([path]).pictures == 1
 
-    def outcome(self, paths: Iterable[Path]) -> Outcome:
+    def collect_outcome(self, paths: Iterable[Path]) -> FuzzOutcome:
         """Tell what became of files that were dealt with; waits until what was spooled is told."""
-        ledger, deadline = Ledger(self.data), time.monotonic() + HANG
+        ledger, deadline = Ledger(self.data), time.monotonic() + HANG_TIMEOUT_SECONDS
         while ledger.query("SELECT count(*) FROM spool")[0][0] and time.monotonic() < deadline:
             time.sleep(0.05)
         photos = {os.fsdecode(path): photo for path, photo in ledger.query("SELECT path, photo_id FROM files")}
         jobs = dict(ledger.query("SELECT photo_id, job_id FROM photos WHERE state = 'submitted'"))
         ledger.close()
-        reasons, table, found = self._reasons(), JobTable(self.client), Outcome()
+        reasons, table, found = self._read_refusals(), JobTable(self.client), FuzzOutcome()
         for path in paths:
             job_id = jobs.get(photos.get(str(path), ""), "")
             if job_id and table.get_state(job_id):
@@ -112,12 +114,12 @@ class Siege:
             elif reason := reasons.get(make_printable(path)):
                 found.refusals[reason] += 1
                 found.crashed += [make_printable(path)] if "crash" in reason else []
-                found.slow += [make_printable(path)] if "took longer" in reason else []
+                found.timed_out += [make_printable(path)] if "took longer" in reason else []
             else:
                 found.unanswered.append(make_printable(path))
         return found
 
-    def _missing(self, paths: Sequence[Path]) -> list[Path]:
+    def _list_unhandled(self, paths: Sequence[Path]) -> list[Path]:
         if not (self.data / LEDGER_FILE_NAME).exists():
             return list(paths)
         ledger = Ledger(self.data)
@@ -125,7 +127,7 @@ class Siege:
         ledger.close()
         return [path for path in paths if str(path) not in seen]
 
-    def _reasons(self) -> dict[str, str]:
+    def _read_refusals(self) -> dict[str, str]:
         reader, reasons, before = EventReader(self.client), dict[str, str](), ""
         while reader.position != before:
             before = reader.position
@@ -134,22 +136,22 @@ class Siege:
                     reasons[recorded.event.file] = recorded.event.reason
         return reasons
 
-    def _start(self) -> None:
+    def _start_producer(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "artdream", "watch"]
             self.process = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, cwd=self.data.parent
             )
 
-    def _weigh(self) -> None:
-        while not self._ended.wait(0.1):
+    def _track_memory(self) -> None:
+        while not self._stop_event.wait(0.1):
             try:
                 root = psutil.Process(self.process.pid)
-                self._note("producer", root)
+                self._record_memory("producer", root)
                 for child in root.children():
-                    self._note("decoder", child)
+                    self._record_memory("decoder", child)
             except psutil.Error:  # one of them ended
                 continue
 
-    def _note(self, part: str, process: psutil.Process) -> None:
-        self.most[part] = max(self.most[part], process.memory_info().rss / 1e6)
+    def _record_memory(self, component: str, process: psutil.Process) -> None:
+        self.peak_megabytes[component] = max(self.peak_megabytes[component], process.memory_info().rss / 1e6)

@@ -11,78 +11,88 @@ import pytest
 from producer.outbox.submission import SubmissionClient
 from shared.jobs.events import Completed, Progress
 from shared.jobs.job import Job
-from tests.fault.faulty_proxy import State, Wire
-from tests.fault.installation import Site
+from tests.fault.faulty_proxy import FaultyProxy, LinkState
+from tests.fault.installation import FaultInstallation
 
 
 @pytest.fixture(scope="module")
-def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Wire]]:
+def proxied_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultInstallation, FaultyProxy]]:
     """An installation whose worker reaches its broker over a wire."""
-    site = Site(tmp_path_factory.mktemp("wired"))
-    wire = Wire(site.port)
-    site.start_worker(through=wire.port)
+    site = FaultInstallation(tmp_path_factory.mktemp("wired"))
+    wire = FaultyProxy(site.port)
+    site.start_worker(broker_port=wire.port)
     yield site, wire
     site.close()
     wire.close()
 
 
-def evening(site: Site, first: int) -> list[Job]:
+def submit_jobs(installation: FaultInstallation, first_seed: int) -> list[Job]:
     """Submit some jobs, and wait until the first is in the middle of its dream."""
-    jobs = [site.submit(first, site.long), *(site.submit(number) for number in range(first + 1, first + 4))]
-    site.until(lambda: bool(site.of(jobs[0], Progress)))
+    jobs = [
+        installation.submit(first_seed, installation.long_recipe),
+        *(installation.submit(number) for number in range(first_seed + 1, first_seed + 4)),
+    ]
+    installation.wait_until(lambda: bool(installation.events_of(jobs[0], Progress)))
     return jobs
 
 
-def stop(site: Site, wire: Wire) -> None:
-    process = psutil.Process(site.broker._process.pid)  # type: ignore[union-attr]
+def suspend_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    process = psutil.Process(installation.broker._process.pid)  # type: ignore[union-attr]
     process.suspend()
     time.sleep(12)  # longer than any claim holds
     process.resume()
 
 
-def pause(site: Site, wire: Wire) -> None:
-    site.client.execute_command("CLIENT", "PAUSE", 12_000, "ALL")
+def pause_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    installation.client.execute_command("CLIENT", "PAUSE", 12_000, "ALL")
 
 
-def kill(site: Site, wire: Wire) -> None:
-    site.kill_broker()
+def kill_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    installation.kill_broker()
     time.sleep(3)
-    site.start_broker()
+    installation.start_broker()
 
 
-def silence(site: Site, wire: Wire) -> None:
-    wire.state = State.SILENT
+def silence_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    proxy.state = LinkState.SILENT
     time.sleep(12)
-    wire.state = State.WHOLE
+    proxy.state = LinkState.HEALTHY
 
 
-def half_open(site: Site, wire: Wire) -> None:
-    wire.state = State.HALF_OPEN
+def leave_half_open(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    proxy.state = LinkState.HALF_OPEN
 
 
-def cut(site: Site, wire: Wire) -> None:
-    wire.state = State.CUT
+def cut_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    proxy.state = LinkState.CUT
     time.sleep(3)
-    wire.state = State.WHOLE
+    proxy.state = LinkState.HEALTHY
 
 
-@pytest.mark.parametrize("fault", [kill, pause, stop, cut, silence, half_open])
-def test_what_was_accepted_ends_once(wired: tuple[Site, Wire], fault: Callable[[Site, Wire], None]) -> None:
-    site, wire = wired
-    jobs = evening(site, 100 + 10 * [kill, pause, stop, cut, silence, half_open].index(fault))
+@pytest.mark.parametrize("fault", [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open])
+def test_what_was_accepted_ends_once(
+    proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Callable[[FaultInstallation, FaultyProxy], None]
+) -> None:
+    site, wire = proxied_installation
+    jobs = submit_jobs(
+        site,
+        100 + 10 * [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open].index(fault),
+    )
     fault(site, wire)
-    passed = site.until(lambda: all(site.ended(job) for job in jobs), patience=90)
-    wire.state = State.WHOLE
-    site.verify()
+    passed = site.wait_until(lambda: all(site.is_ended(job) for job in jobs), timeout=90)
+    wire.state = LinkState.HEALTHY
+    site.verify_outcomes()
     print(f"{fault.__name__}: {len(jobs)} jobs, lost 0, twice 0, done {passed:.1f} s after the fault")  # noqa: T201
 
 
-def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(wired: tuple[Site, Wire]) -> None:
+def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(
+    proxied_installation: tuple[FaultInstallation, FaultyProxy],
+) -> None:
     """Seen failing without `recall`: the jobs stayed lost."""
-    site, _ = wired
+    site, _ = proxied_installation
     with SubmissionClient(site.settings) as intake:
         for number in range(200, 206):
-            job = site.photo(number)
+            job = site.store_photo(number)
             site.jobs[job.id] = job
             intake.submit(job, site.store.get(f"photos/{job.photo_id}.jpg") or b"")
         taken = [site.jobs[job_id] for job_id in intake.ledger.list_unfinished_job_ids()]
@@ -90,7 +100,7 @@ def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(wired: tu
         shutil.rmtree(site.folder / "broker")
         Path(site.folder / "broker").mkdir()
         site.start_broker()
-        site.until(lambda: intake.resubmit_lost_jobs() > 0 or bool(intake.ledger.list_unfinished_job_ids()))
-        site.until(lambda: not intake.resubmit_lost_jobs() and not intake.ledger.list_unfinished_job_ids())
+        site.wait_until(lambda: intake.resubmit_lost_jobs() > 0 or bool(intake.ledger.list_unfinished_job_ids()))
+        site.wait_until(lambda: not intake.resubmit_lost_jobs() and not intake.ledger.list_unfinished_job_ids())
     for job in taken:
-        site.until(lambda job=job: len(site.of(job, Completed)) >= 1)  # type: ignore[misc]
+        site.wait_until(lambda job=job: len(site.events_of(job, Completed)) >= 1)  # type: ignore[misc]

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.chaos import Chaos
+from tests.fault.chaos import ChaosRun
 
 
 @pytest.fixture
-def chaos(tmp_path: Path) -> Iterator[Chaos]:
-    chaos = Chaos(tmp_path, seed=7)
+def chaos(tmp_path: Path) -> Iterator[ChaosRun]:
+    chaos = ChaosRun(tmp_path, seed=7)
     yield chaos
     chaos.close()
 
 
 @pytest.mark.timeout(900)
-def test_every_photo_ends_as_one_dream_or_one_failure_whatever_breaks(chaos: Chaos) -> None:
+def test_every_photo_ends_as_one_dream_or_one_failure_whatever_breaks(chaos: ChaosRun) -> None:
     report = chaos.run(jobs=30, faults=10, minutes=0)
-    assert report.lost == []
-    assert report.twice == []
-    assert report.dreamt + report.failed == report.jobs >= 30
+    assert report.lost_jobs == []
+    assert report.completed_twice == []
+    assert report.completed + report.failed == report.jobs >= 30

@@ -12,18 +12,18 @@ from shared.jobs.events import Completed, Failed, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import queue_keys, submit
 from shared.jobs.rejected_messages import RejectionReason, read_rejection_counts
-from tests.worker.test_app import SHORT, Installation, installed
+from tests.worker.test_app import SHORT_RECIPE, WorkerInstallation, run_installation
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerInstallation]:
     """An installation whose worker is the one that was started, whatever came meanwhile."""
-    with installed(tmp_path_factory.mktemp("hostile")) as installation:
+    with run_installation(tmp_path_factory.mktemp("hostile")) as installation:
         yield installation
         assert installation.worker.poll() is None
 
 
-def message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **changed: Any) -> bytes:
+def make_message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **changed: Any) -> bytes:
     """A message as Celery writes it, changed: `headers__eta=…` changes a header."""
     body = base64.b64encode(json.dumps([args, kwargs or {}, embed or {"callbacks": None}]).encode()).decode()
     whole: dict[str, Any] = {
@@ -45,10 +45,10 @@ def message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **ch
     return json.dumps(whole).encode()
 
 
-HUGE = 10**400
-PICKLED = base64.b64encode(pickle.dumps(["0" * 32])).decode()
+HUGE_NUMBER = 10**400
+PICKLED_BODY = base64.b64encode(pickle.dumps(["0" * 32])).decode()
 
-GARBAGE: dict[str, tuple[bytes, RejectionReason]] = {
+INVALID_MESSAGES: dict[str, tuple[bytes, RejectionReason]] = {
     "a word": (b"garbage", RejectionReason.NOT_JSON),
     "nothing": (b"", RejectionReason.NOT_JSON),
     "invalid UTF-8": (b"\xff\xfe{}", RejectionReason.NOT_JSON),
@@ -59,120 +59,122 @@ GARBAGE: dict[str, tuple[bytes, RejectionReason]] = {
     "null": (b"null", RejectionReason.MALFORMED_MESSAGE),
     "a list": (b"[]", RejectionReason.MALFORMED_MESSAGE),
     "an empty object": (b"{}", RejectionReason.MALFORMED_MESSAGE),
-    "no headers": (message(headers=None), RejectionReason.MALFORMED_MESSAGE),
-    "no delivery": (message(properties={}), RejectionReason.MALFORMED_MESSAGE),
-    "a tag that is a list": (message(properties__delivery_tag=["x"]), RejectionReason.MALFORMED_MESSAGE),
-    "a tag that leads away": (message(properties__delivery_tag="../x"), RejectionReason.MALFORMED_MESSAGE),
+    "no headers": (make_message(headers=None), RejectionReason.MALFORMED_MESSAGE),
+    "no delivery": (make_message(properties={}), RejectionReason.MALFORMED_MESSAGE),
+    "a tag that is a list": (make_message(properties__delivery_tag=["x"]), RejectionReason.MALFORMED_MESSAGE),
+    "a tag that leads away": (make_message(properties__delivery_tag="../x"), RejectionReason.MALFORMED_MESSAGE),
     "another route": (
-        message(properties__delivery_info={"exchange": "", "routing_key": "_kombu"}),
+        make_message(properties__delivery_info={"exchange": "", "routing_key": "_kombu"}),
         RejectionReason.MALFORMED_MESSAGE,
     ),
-    "no base64": (message(body="%%%"), RejectionReason.MALFORMED_MESSAGE),
-    "a body of 20 MB": (message(body="A" * 20_000_000), RejectionReason.TOO_LARGE),
+    "no base64": (make_message(body="%%%"), RejectionReason.MALFORMED_MESSAGE),
+    "a body of 20 MB": (make_message(body="A" * 20_000_000), RejectionReason.TOO_LARGE),
     "pickle": (
-        message(content_type="application/x-python-serialize", body=PICKLED),
+        make_message(content_type="application/x-python-serialize", body=PICKLED_BODY),
         RejectionReason.WRONG_CONTENT_TYPE,
     ),
-    "yaml": (message(content_type="application/x-yaml"), RejectionReason.WRONG_CONTENT_TYPE),
-    "compressed": (message(headers__compression="application/x-gzip"), RejectionReason.WRONG_CONTENT_TYPE),
-    "another encoding": (message(content_encoding="utf-7"), RejectionReason.WRONG_CONTENT_TYPE),
-    "an unknown task": (message(headers__task="os.system"), RejectionReason.WRONG_TASK),
-    "one of Celery's own tasks": (message(headers__task="celery.backend_cleanup"), RejectionReason.WRONG_TASK),
-    "two arguments": (message(["0" * 32, "1"]), RejectionReason.WRONG_ARGUMENTS),
-    "no arguments": (message([]), RejectionReason.WRONG_ARGUMENTS),
-    "keywords": (message(kwargs={"job_id": "0" * 32}), RejectionReason.WRONG_ARGUMENTS),
-    "a number": (message([7]), RejectionReason.WRONG_ARGUMENTS),
-    "a huge number": (message([HUGE]), RejectionReason.WRONG_ARGUMENTS),
-    "an object": (message([{"photo_id": 1}]), RejectionReason.WRONG_ARGUMENTS),
-    "a way out": (message(["../../../../etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
-    "an absolute path": (message(["/etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
-    "an address": (message(["http://127.0.0.1/x"]), RejectionReason.WRONG_ARGUMENTS),
-    "a NUL": (message(["0" * 31 + "\0"]), RejectionReason.WRONG_ARGUMENTS),
-    "percent": (message(["%2e%2e%2f" * 3]), RejectionReason.WRONG_ARGUMENTS),
-    "a line behind": (message(["0" * 32 + "\n"]), RejectionReason.WRONG_ARGUMENTS),
-    "half a body": (message(body=base64.b64encode(b"[1").decode()), RejectionReason.WRONG_ARGUMENTS),
-    "a chain": (message(embed={"chain": [{"task": "x"}]}), RejectionReason.UNSUPPORTED_OPTIONS),
-    "a chord": (message(embed={"chord": {"task": "x"}}), RejectionReason.UNSUPPORTED_OPTIONS),
-    "later": (message(headers__eta="9999-01-01T00:00:00"), RejectionReason.UNSUPPORTED_OPTIONS),
-    "without limits": (message(headers__timelimit=[10**9, 10**9]), RejectionReason.UNSUPPORTED_OPTIONS),
-    "already over": (message(headers__expires="never"), RejectionReason.UNSUPPORTED_OPTIONS),
+    "yaml": (make_message(content_type="application/x-yaml"), RejectionReason.WRONG_CONTENT_TYPE),
+    "compressed": (make_message(headers__compression="application/x-gzip"), RejectionReason.WRONG_CONTENT_TYPE),
+    "another encoding": (make_message(content_encoding="utf-7"), RejectionReason.WRONG_CONTENT_TYPE),
+    "an unknown task": (make_message(headers__task="os.system"), RejectionReason.WRONG_TASK),
+    "one of Celery's own tasks": (make_message(headers__task="celery.backend_cleanup"), RejectionReason.WRONG_TASK),
+    "two arguments": (make_message(["0" * 32, "1"]), RejectionReason.WRONG_ARGUMENTS),
+    "no arguments": (make_message([]), RejectionReason.WRONG_ARGUMENTS),
+    "keywords": (make_message(kwargs={"job_id": "0" * 32}), RejectionReason.WRONG_ARGUMENTS),
+    "a number": (make_message([7]), RejectionReason.WRONG_ARGUMENTS),
+    "a huge number": (make_message([HUGE_NUMBER]), RejectionReason.WRONG_ARGUMENTS),
+    "an object": (make_message([{"photo_id": 1}]), RejectionReason.WRONG_ARGUMENTS),
+    "a way out": (make_message(["../../../../etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
+    "an absolute path": (make_message(["/etc/passwd"]), RejectionReason.WRONG_ARGUMENTS),
+    "an address": (make_message(["http://127.0.0.1/x"]), RejectionReason.WRONG_ARGUMENTS),
+    "a NUL": (make_message(["0" * 31 + "\0"]), RejectionReason.WRONG_ARGUMENTS),
+    "percent": (make_message(["%2e%2e%2f" * 3]), RejectionReason.WRONG_ARGUMENTS),
+    "a line behind": (make_message(["0" * 32 + "\n"]), RejectionReason.WRONG_ARGUMENTS),
+    "half a body": (make_message(body=base64.b64encode(b"[1").decode()), RejectionReason.WRONG_ARGUMENTS),
+    "a chain": (make_message(embed={"chain": [{"task": "x"}]}), RejectionReason.UNSUPPORTED_OPTIONS),
+    "a chord": (make_message(embed={"chord": {"task": "x"}}), RejectionReason.UNSUPPORTED_OPTIONS),
+    "later": (make_message(headers__eta="9999-01-01T00:00:00"), RejectionReason.UNSUPPORTED_OPTIONS),
+    "without limits": (make_message(headers__timelimit=[10**9, 10**9]), RejectionReason.UNSUPPORTED_OPTIONS),
+    "already over": (make_message(headers__expires="never"), RejectionReason.UNSUPPORTED_OPTIONS),
 }
 
 
-def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_dreamt(here: Installation) -> None:
+def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_dreamt(
+    installation: WorkerInstallation,
+) -> None:
     """Seen failing without the gate: the first word that was no JSON ended the worker."""
-    before, process = read_rejection_counts(here.client), here.worker.pid
-    for number, (raw, _) in enumerate(GARBAGE.values()):
-        here.client.rpush(queue_keys(Lane.LIVE)[number % 9], raw)
-    job = here.submit(1)
-    here.until(lambda: bool(here.of(job, Completed)))
+    before, process = read_rejection_counts(installation.client), installation.worker.pid
+    for number, (raw, _) in enumerate(INVALID_MESSAGES.values()):
+        installation.client.rpush(queue_keys(Lane.LIVE)[number % 9], raw)
+    job = installation.submit(1)
+    installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
     wanted = dict.fromkeys(RejectionReason, 0) | before
-    for _, reason in GARBAGE.values():
+    for _, reason in INVALID_MESSAGES.values():
         wanted[reason] += 1
-    here.until(lambda: sum(read_rejection_counts(here.client).values()) >= len(GARBAGE))
-    assert read_rejection_counts(here.client) == {reason: count for reason, count in wanted.items() if count}
-    assert here.worker.poll() is None
-    assert here.worker.pid == process
-    lines = [line for line in here.log.read_text().splitlines() if "a message was rejected" in line]
-    assert len(lines) == len(GARBAGE)
-    assert "Traceback" not in here.log.read_text()
-    here.until(lambda: here.client.hlen("unacked") == 0)
+    installation.wait_until(lambda: sum(read_rejection_counts(installation.client).values()) >= len(INVALID_MESSAGES))
+    assert read_rejection_counts(installation.client) == {reason: count for reason, count in wanted.items() if count}
+    assert installation.worker.poll() is None
+    assert installation.worker.pid == process
+    lines = [line for line in installation.log.read_text().splitlines() if "a message was rejected" in line]
+    assert len(lines) == len(INVALID_MESSAGES)
+    assert "Traceback" not in installation.log.read_text()
+    installation.wait_until(lambda: installation.client.hlen("unacked") == 0)
 
 
-def test_a_delivery_that_cannot_be_read_is_dropped(here: Installation) -> None:
+def test_a_delivery_that_cannot_be_read_is_dropped(installation: WorkerInstallation) -> None:
     """Seen failing without the gate: the worker ended over it, and so did the next one, and the next."""
     for tag, kept in {"a": "garbage", "b": "[]", "c": "[1, 2, 3]", "d": '[{"headers": 3}, "", "live"]'}.items():
-        here.client.hset("unacked", tag, kept)
-        here.client.zadd("unacked_index", {tag: 1})
-    here.until(lambda: here.client.zcard("unacked_index") == 0)
-    assert here.client.hlen("unacked") == 0
-    assert read_rejection_counts(here.client)[RejectionReason.UNREADABLE_DELIVERY] == 4
-    assert "Traceback" not in here.log.read_text()
-    job = here.submit(2)
-    here.until(lambda: bool(here.of(job, Completed)))
+        installation.client.hset("unacked", tag, kept)
+        installation.client.zadd("unacked_index", {tag: 1})
+    installation.wait_until(lambda: installation.client.zcard("unacked_index") == 0)
+    assert installation.client.hlen("unacked") == 0
+    assert read_rejection_counts(installation.client)[RejectionReason.UNREADABLE_DELIVERY] == 4
+    assert "Traceback" not in installation.log.read_text()
+    job = installation.submit(2)
+    installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
 
 
-def changed(text: str, **changes: Any) -> str:
+def change_json(text: str, **changes: Any) -> str:
     return json.dumps(json.loads(text) | changes)
 
 
-RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
+INVALID_RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
     "no JSON": (lambda _: "{", RejectionReason.UNREADABLE_JOB),
-    "a version to come": (lambda text: changed(text, version=2), RejectionReason.UNREADABLE_JOB),
-    "a field to come": (lambda text: changed(text, mood="blue"), RejectionReason.UNREADABLE_JOB),
+    "a version to come": (lambda text: change_json(text, version=2), RejectionReason.UNREADABLE_JOB),
+    "a field to come": (lambda text: change_json(text, mood="blue"), RejectionReason.UNREADABLE_JOB),
     "a recipe to come": (lambda text: text.replace('"steps"', '"strides"'), RejectionReason.UNREADABLE_JOB),
     "numbers that are none": (
-        lambda text: changed(text, stages={"settle": float("nan")}),
+        lambda text: change_json(text, stages={"settle": float("nan")}),
         RejectionReason.UNREADABLE_JOB,
     ),
     "deeply nested": (lambda _: "[" * 50_000, RejectionReason.UNREADABLE_JOB),
-    "a way out": (lambda text: changed(text, photo_id="../" * 21 + "x"), RejectionReason.UNREADABLE_JOB),
+    "a way out": (lambda text: change_json(text, photo_id="../" * 21 + "x"), RejectionReason.UNREADABLE_JOB),
     "too large": (lambda text: text + " " * 200_000, RejectionReason.TOO_LARGE),
-    "another photo": (lambda text: changed(text, photo_id="1" * 64), RejectionReason.ID_MISMATCH),
-    "another seed": (lambda text: changed(text, seed=7), RejectionReason.ID_MISMATCH),
+    "another photo": (lambda text: change_json(text, photo_id="1" * 64), RejectionReason.ID_MISMATCH),
+    "another seed": (lambda text: change_json(text, seed=7), RejectionReason.ID_MISMATCH),
 }
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, here: Installation) -> None:
+@pytest.mark.parametrize("name", INVALID_RECORDS)
+def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, installation: WorkerInstallation) -> None:
     """Seen failing without the admission: a traceback, and the guest waited for ever."""
-    change, reason = RECORDS[name]
-    before = read_rejection_counts(here.client).get(reason, 0)
-    job = Job(photo_id=here.photo(100), recipe=SHORT, seed=100 + list(RECORDS).index(name))
-    here.table.accept(job)
+    change, reason = INVALID_RECORDS[name]
+    before = read_rejection_counts(installation.client).get(reason, 0)
+    job = Job(photo_id=installation.store_photo(100), recipe=SHORT_RECIPE, seed=100 + list(INVALID_RECORDS).index(name))
+    installation.table.accept(job)
     key = f"artdream:job:{job.id}"
-    here.client.hset(key, "job", change(here.client.hget(key, "job") or ""))
-    here.client.hdel(key, "reserved")  # whoever entered it is gone
-    submit(here.app, here.table, job)
-    here.until(lambda: bool(here.of(job, Failed)))
-    [failed] = here.of(job, Failed)
+    installation.client.hset(key, "job", change(installation.client.hget(key, "job") or ""))
+    installation.client.hdel(key, "reserved")  # whoever entered it is gone
+    submit(installation.app, installation.table, job)
+    installation.wait_until(lambda: bool(installation.events_of(job, Failed)))
+    [failed] = installation.events_of(job, Failed)
     assert isinstance(failed, Failed)
     assert failed.reason == f"The job {reason}."
-    assert here.of(job, Started) == []
-    assert here.table.get_state(job.id) is State.FAILED
-    assert read_rejection_counts(here.client)[reason] == before + 1
-    assert "Traceback" not in here.log.read_text()
-    list(here.table.iter_records())  # what lists all jobs goes on
+    assert installation.events_of(job, Started) == []
+    assert installation.table.get_state(job.id) is State.FAILED
+    assert read_rejection_counts(installation.client)[reason] == before + 1
+    assert "Traceback" not in installation.log.read_text()
+    list(installation.table.iter_records())  # what lists all jobs goes on
 
 
 @pytest.mark.parametrize(
@@ -191,13 +193,13 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, here:
         "lite\0",
     ],
 )
-def test_a_job_reaches_no_network_outside_its_installation(network: str, here: Installation) -> None:
+def test_a_job_reaches_no_network_outside_its_installation(network: str, installation: WorkerInstallation) -> None:
     """Seen failing without the admission: any path and any address was opened."""
-    network = network.replace("STORE", here.settings.store.rstrip("/"))
-    job = Job(photo_id=here.photo(101), recipe=SHORT.model_copy(update={"network": network}))
-    submit(here.app, here.table, job)
-    here.until(lambda: bool(here.of(job, Failed)))
-    [failed] = here.of(job, Failed)
+    network = network.replace("STORE", installation.settings.store.rstrip("/"))
+    job = Job(photo_id=installation.store_photo(101), recipe=SHORT_RECIPE.model_copy(update={"network": network}))
+    submit(installation.app, installation.table, job)
+    installation.wait_until(lambda: bool(installation.events_of(job, Failed)))
+    [failed] = installation.events_of(job, Failed)
     assert isinstance(failed, Failed)
     assert failed.reason in (
         f"The job {RejectionReason.NETWORK_NOT_ALLOWED}.",

@@ -19,19 +19,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-TUN = Path("/dev/net/tun")
+TUN_DEVICE = Path("/dev/net/tun")
 
 #: From linux/if_tun.h: name a device, for whole IP packets without a header.
-_SET_INTERFACE, _IP_PACKETS = 0x400454CA, 0x0001 | 0x1000
+_TUNSETIFF, _TUN_FLAGS = 0x400454CA, 0x0001 | 0x1000
 
 #: Bytes that are read at once; the devices' packets have at most 1500.
-_PACKET = 2048
+_READ_BYTES = 2048
 
-_CUT, _MEND = b"c", b"m"
+_CUT_COMMAND, _RESTORE_COMMAND = b"c", b"m"
 
 
 @dataclass(frozen=True)
-class Line:
+class LinkProfile:
     """What a link is like."""
 
     #: Seconds there and back.
@@ -46,7 +46,7 @@ class Line:
     seed: int = 1
 
 
-class Link:
+class EmulatedLink:
     """The process that carries packets."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -54,109 +54,109 @@ class Link:
 
     def cut(self) -> None:
         """Lose everything from now on, and tell nobody."""
-        self._say(_CUT)
+        self._send_command(_CUT_COMMAND)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Carry packets again."""
-        self._say(_MEND)
+        self._send_command(_RESTORE_COMMAND)
 
-    def _say(self, word: bytes) -> None:
+    def _send_command(self, command: bytes) -> None:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(word)
+        self._process.stdin.write(command)
         self._process.stdin.flush()
-        assert self._process.stdout.read(1) == word, "the link's process has ended"
+        assert self._process.stdout.read(1) == command, "the link's process has ended"
 
 
 @contextmanager
-def carried(line: Line, near: str, far: str) -> Iterator[Link]:
+def emulate_link(profile: LinkProfile, near: str, far: str) -> Iterator[EmulatedLink]:
     """Have a TUN device at each end, still in this process's network, and packets carried between them."""
-    told = [str(getattr(line, name)) for name in ("rtt", "up", "down", "loss", "buffer", "seed")]
+    told = [str(getattr(profile, name)) for name in ("rtt", "up", "down", "loss", "buffer", "seed")]
     command = [sys.executable, "-m", "tests.network.emulated_link", near, far, *told]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout
     try:
-        assert process.stdout.read(1) == _MEND, "the link did not come up"
-        yield Link(process)
+        assert process.stdout.read(1) == _RESTORE_COMMAND, "the link did not come up"
+        yield EmulatedLink(process)
     finally:
         process.kill()  # and its devices go with it
         process.communicate()
 
 
-def tun_devices() -> bool:
+def has_tun_devices() -> bool:
     """Tell whether this machine lets us have TUN devices."""
     try:
-        os.close(_device(""))  # the kernel finds a name
+        os.close(_open_device(""))  # the kernel finds a name
     except OSError:
         return False
     return True
 
 
-class _Way:
+class _Direction:
     """One direction."""
 
-    def __init__(self, to: int, line: Line, rate: float, chance: random.Random) -> None:
-        self._to, self._line, self._chance = to, line, chance
-        self._second = rate / 8
-        self._free = 0.0  # when the last packet has left
-        self._underway: deque[tuple[float, bytes]] = deque()
+    def __init__(self, target_device: int, profile: LinkProfile, rate: float, rng: random.Random) -> None:
+        self._target_device, self._profile, self._rng = target_device, profile, rng
+        self._bytes_per_second = rate / 8
+        self._idle_at = 0.0  # when the last packet has left
+        self._in_flight: deque[tuple[float, bytes]] = deque()
 
-    def take(self, packet: bytes, now: float) -> None:
+    def enqueue(self, packet: bytes, now: float) -> None:
         """Take a packet, unless the buffer is full or chance loses it."""
-        wait = max(self._free - now, 0.0)
-        if wait > self._line.buffer:
+        wait = max(self._idle_at - now, 0.0)
+        if wait > self._profile.buffer:
             return
-        self._free = now + wait + len(packet) / self._second
-        if self._chance.random() >= self._line.loss:
-            self._underway.append((self._free + self._line.rtt / 2, packet))
+        self._idle_at = now + wait + len(packet) / self._bytes_per_second
+        if self._rng.random() >= self._profile.loss:
+            self._in_flight.append((self._idle_at + self._profile.rtt / 2, packet))
 
     def deliver(self, now: float) -> None:
         """Hand over what has arrived by now."""
-        while self._underway and self._underway[0][0] <= now:
-            _, packet = self._underway.popleft()
+        while self._in_flight and self._in_flight[0][0] <= now:
+            _, packet = self._in_flight.popleft()
             with suppress(OSError):  # a device that is down takes nothing
-                os.write(self._to, packet)
+                os.write(self._target_device, packet)
 
     def clear(self) -> None:
-        self._underway.clear()
+        self._in_flight.clear()
 
     @property
-    def next(self) -> float:
+    def next_arrival(self) -> float:
         """When something arrives next."""
-        return self._underway[0][0] if self._underway else float("inf")
+        return self._in_flight[0][0] if self._in_flight else float("inf")
 
 
-def _device(name: str) -> int:
-    file = os.open(TUN, os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(file, _SET_INTERFACE, struct.pack("16sH22x", name.encode(), _IP_PACKETS))
+def _open_device(name: str) -> int:
+    file = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(file, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _TUN_FLAGS))
     return file
 
 
-def _carry(near: str, far: str, line: Line) -> None:
+def _carry_packets(near: str, far: str, profile: LinkProfile) -> None:
     """Carry packets until nobody listens any longer."""
-    ends = _device(near), _device(far)
-    chance = random.Random(line.seed)
+    ends = _open_device(near), _open_device(far)
+    chance = random.Random(profile.seed)
     ways = {
-        ends[0]: _Way(ends[1], line, line.up, random.Random(chance.random())),
-        ends[1]: _Way(ends[0], line, line.down, random.Random(chance.random())),
+        ends[0]: _Direction(ends[1], profile, profile.up, random.Random(chance.random())),
+        ends[1]: _Direction(ends[0], profile, profile.down, random.Random(chance.random())),
     }
     poll = select.poll()
     for file in (*ends, sys.stdin.fileno()):
         poll.register(file, select.POLLIN)
-    os.write(sys.stdout.fileno(), _MEND)
+    os.write(sys.stdout.fileno(), _RESTORE_COMMAND)
     whole = True
     while True:
-        wait = min(way.next for way in ways.values()) - time.monotonic()
+        wait = min(way.next_arrival for way in ways.values()) - time.monotonic()
         ready = poll.poll(None if wait == float("inf") else max(wait, 0) * 1000)
         for file, what in ready:
             if way := ways.get(file):
-                for packet in _packets(file):
+                for packet in _read_packets(file):
                     if whole:
-                        way.take(packet, time.monotonic())
+                        way.enqueue(packet, time.monotonic())
             elif not (word := os.read(file, 1)) or not what & select.POLLIN:
                 return
             else:
-                whole = word == _MEND
+                whole = word == _RESTORE_COMMAND
                 for way in ways.values():
                     way.clear()
                 os.write(sys.stdout.fileno(), word)
@@ -164,10 +164,10 @@ def _carry(near: str, far: str, line: Line) -> None:
             way.deliver(time.monotonic())
 
 
-def _packets(file: int) -> Iterator[bytes]:
+def _read_packets(file: int) -> Iterator[bytes]:
     try:
         for _ in range(64):  # then the other side has its turn
-            yield os.read(file, _PACKET)
+            yield os.read(file, _READ_BYTES)
     except BlockingIOError:
         return
     except OSError:  # the device is down
@@ -175,4 +175,4 @@ def _packets(file: int) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    _carry(sys.argv[1], sys.argv[2], Line(*map(float, sys.argv[3:])))
+    _carry_packets(sys.argv[1], sys.argv[2], LinkProfile(*map(float, sys.argv[3:])))

@@ -6,104 +6,114 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import chromium
-from tests.network.emulated_link import Line
-from tests.network.remote_installation import WALL, Venue
-from tests.pictures import colours, heic
+from tests.browser import launch_chromium
+from tests.network.emulated_link import LinkProfile
+from tests.network.remote_installation import WALL_URL, RemoteInstallation
+from tests.pictures import encode_heic, make_picture
 from tests.servers import require_sshd
 
 #: A venue's own line: 40 ms there and back, 20 Mbit/s up, one packet of a hundred lost each way.
-LINE = Line()
+LINK_PROFILE = LinkProfile()
 
 #: Photos of a burst, and seconds for which the link is gone in the middle of it. `make bench-link` cuts it for 60.
-BURST, CUT = 6, 20
+BURST_SIZE, CUT_SECONDS = 6, 20
 
 
 #: What works on the VM, by the kind of store. The one that sleeps has no network to load, and leaves work to others.
-WORKERS = {"s3": ("-m", "artdream", "worker"), "sftp": ("-m", "benchmarks.scale", "--work", "1")}
+WORKER_COMMANDS = {"s3": ("-m", "artdream", "worker"), "sftp": ("-m", "benchmarks.scale", "--work", "1")}
 
 #: A bucket that every machine reaches, or a folder of the VM.
-BOTH = pytest.mark.parametrize("venue", ["s3", "sftp"], indirect=True)
-BARE = pytest.mark.parametrize("venue", ["sftp"], indirect=True)
+BOTH_STORES = pytest.mark.parametrize("installation", ["s3", "sftp"], indirect=True)
+SFTP_ONLY = pytest.mark.parametrize("installation", ["sftp"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def venue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+def installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RemoteInstallation]:
     """A venue with a kind of store: all started, the worker warm."""
     require_sshd()
-    with Venue(tmp_path_factory.mktemp("venue"), LINE, request.param) as made:
-        made.start(WORKERS[request.param])
+    with RemoteInstallation(tmp_path_factory.mktemp("venue"), LINK_PROFILE, request.param) as made:
+        made.start(WORKER_COMMANDS[request.param])
         yield made
 
 
 @pytest.fixture(scope="module")
-def wall(venue: Venue) -> Iterator[Page]:
+def wall(installation: RemoteInstallation) -> Iterator[Page]:
     """The wall, in a browser on the Mac."""
-    with chromium(venue.mac.door) as browser:
+    with launch_chromium(installation.mac.command_prefix) as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        page.goto(WALL)
+        page.goto(WALL_URL)
         yield page
 
 
-@BOTH
-def test_a_photo_dropped_on_the_mac_is_dreamt_far_away_and_shown_on_the_mac(venue: Venue, wall: Page) -> None:
-    assert not venue.mac.answers(6379, venue.address), "only SSH leads to the broker"
-    venue.drop(1)
-    venue.until(lambda: len(venue.completed()) == 1, "the dream is there")
-    _shown(venue, wall)
-    venue.verify(1)
+@BOTH_STORES
+def test_a_photo_dropped_on_the_mac_is_dreamt_far_away_and_shown_on_the_mac(
+    installation: RemoteInstallation, wall: Page
+) -> None:
+    assert not installation.mac.is_listening(6379, installation.address), "only SSH leads to the broker"
+    installation.drop_photo(1)
+    installation.wait_until(lambda: len(installation.list_completed()) == 1, "the dream is there")
+    _require_shown(installation, wall)
+    installation.verify_outcomes(1)
 
 
-@BARE
-def test_a_burst_in_which_the_link_is_cut_loses_nothing_and_the_wall_recovers(venue: Venue, wall: Page) -> None:
-    before = len(venue.completed())
-    for number in range(BURST):
-        if number == BURST // 3:
-            venue.link.cut()
-        venue.drop(100 + number)
+@SFTP_ONLY
+def test_a_burst_in_which_the_link_is_cut_loses_nothing_and_the_wall_recovers(
+    installation: RemoteInstallation, wall: Page
+) -> None:
+    before = len(installation.list_completed())
+    for number in range(BURST_SIZE):
+        if number == BURST_SIZE // 3:
+            installation.link.cut()
+        installation.drop_photo(100 + number)
     with pytest.raises(AssertionError, match="not in"):
-        venue.until(lambda: len(venue.completed()) == before + BURST, "the dreams are there", CUT)
+        installation.wait_until(
+            lambda: len(installation.list_completed()) == before + BURST_SIZE, "the dreams are there", CUT_SECONDS
+        )
     wall.wait_for_selector(".reconnecting:visible")
-    venue.link.mend()
-    venue.until(lambda: len(venue.completed()) == before + BURST, "the dreams are there")
-    _shown(venue, wall)
+    installation.link.restore()
+    installation.wait_until(lambda: len(installation.list_completed()) == before + BURST_SIZE, "the dreams are there")
+    _require_shown(installation, wall)
     wall.wait_for_selector(".reconnecting", state="hidden")
-    venue.verify(before + BURST)
+    installation.verify_outcomes(before + BURST_SIZE)
 
 
-@BARE
-def test_a_batch_that_the_mac_sends_comes_back_as_files(venue: Venue, tmp_path: Path) -> None:
-    before = len(venue.completed())
+@SFTP_ONLY
+def test_a_batch_that_the_mac_sends_comes_back_as_files(installation: RemoteInstallation, tmp_path: Path) -> None:
+    before = len(installation.list_completed())
     photos, dreams = tmp_path / "photos", tmp_path / "dreams"
     photos.mkdir()
     for number in range(3):
-        (photos / f"IMG_{number}.heic").write_bytes(heic(colours(150 + number)))
-    sent = venue.send(str(photos), "--wait", "--out", str(dreams))
-    venue.until(lambda: sent.poll() is not None, "the batch is done")
-    assert sent.returncode == 0, venue.log.read_text()[-3000:]
+        (photos / f"IMG_{number}.heic").write_bytes(encode_heic(make_picture(150 + number)))
+    sent = installation.run_send(str(photos), "--wait", "--out", str(dreams))
+    installation.wait_until(lambda: sent.poll() is not None, "the batch is done")
+    assert sent.returncode == 0, installation.log.read_text()[-3000:]
     assert {path.name for path in dreams.iterdir()} == {f"IMG_{number}-sketch.jpg" for number in range(3)}
-    venue.until(lambda: len(venue.completed()) == before + 3, "they are told")
-    venue.verify(before + 3)
+    installation.wait_until(lambda: len(installation.list_completed()) == before + 3, "they are told")
+    installation.verify_outcomes(before + 3)
 
 
-@BARE
-def test_a_second_gpu_that_joins_later_takes_jobs(venue: Venue, wall: Page) -> None:
-    before = len(venue.completed())
-    gpu = venue.start_far_worker()
+@SFTP_ONLY
+def test_a_second_gpu_that_joins_later_takes_jobs(installation: RemoteInstallation, wall: Page) -> None:
+    before = len(installation.list_completed())
+    gpu = installation.start_remote_worker()
     due = before
-    while not gpu <= {event.worker for event in venue.started()}:  # photos may come too slowly for two to be busy
-        assert due < before + 5 * BURST, "it takes none"
-        for number in range(due, due + BURST):
-            venue.drop(200 + number)
-        due += BURST
-        venue.until(lambda due=due: len(venue.completed()) == due, "the dreams are there")
-    _shown(venue, wall)
-    venue.verify(due)
+    while not gpu <= {
+        event.worker for event in installation.list_started()
+    }:  # photos may come too slowly for two to be busy
+        assert due < before + 5 * BURST_SIZE, "it takes none"
+        for number in range(due, due + BURST_SIZE):
+            installation.drop_photo(200 + number)
+        due += BURST_SIZE
+        installation.wait_until(lambda due=due: len(installation.list_completed()) == due, "the dreams are there")
+    _require_shown(installation, wall)
+    installation.verify_outcomes(due)
 
 
-def _shown(venue: Venue, wall: Page) -> None:
+def _require_shown(installation: RemoteInstallation, wall: Page) -> None:
     """Require that every dream hangs on the wall, and the last of them large."""
-    for event in venue.completed():
+    for event in installation.list_completed():
         wall.wait_for_selector(f'.strip img[data-dream][data-job-id="{event.job_id}"]', state="attached")
-    last = venue.completed()[-1].job_id
+    last = installation.list_completed()[-1].job_id
     wall.wait_for_selector(f'.dream img[data-dream][data-job-id="{last}"][data-shown-at]')

@@ -17,15 +17,15 @@ from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from tests.pictures import colours, jpeg
-from tests.servers import Sshd, valkey
+from tests.pictures import encode_jpeg, make_picture
+from tests.servers import SshServer, make_valkey
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{number}.jpg" for number in range(6)]
     for number, path in enumerate(paths):
-        path.write_bytes(jpeg(colours(number)))
+        path.write_bytes(encode_jpeg(make_picture(number)))
     return paths
 
 
@@ -70,20 +70,20 @@ def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings,
 
 
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
-    with valkey() as server:
+    with make_valkey() as server:
         url = SecretStr(f"{server.connection_url}/0")
     with pytest.raises(Unavailable, match=r"^The broker is away: .*refused.*\.$"):
         list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
 
 
 def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: list[Path]) -> None:
-    with valkey() as server:
+    with make_valkey() as server:
         port, url = server.port, f"{server.connection_url}/0"
     servers: list[ValkeyServer] = []
 
     def wait(away: Unavailable) -> None:
         if not servers:
-            servers.append(valkey(port=port))
+            servers.append(make_valkey(port=port))
             servers[0].start()
 
     try:
@@ -102,12 +102,12 @@ def test_an_unknown_recipe_is_refused_before_anything_is_sent(settings: Settings
 
 
 def test_a_program_reaches_the_broker_behind_an_ssh_host_too(
-    settings: Settings, client: redis.Redis, pictures: list[Path], sshd: Sshd
+    settings: Settings, client: redis.Redis, pictures: list[Path], sshd: SshServer
 ) -> None:
     """Fails without `reached`: the address as seen from that host was taken for one of this network."""
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     sendings = submit(pictures[:1], ["lines"], settings=settings.model_copy(update=ssh))
     assert next(sendings).outcome is Outcome.SUBMITTED
-    assert sshd.sessions()
+    assert sshd.list_sessions()
     assert list(sendings) == []
     assert count_queued(client, Lane.BATCH) == 1

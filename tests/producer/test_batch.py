@@ -22,11 +22,11 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     ledger.close()
 
 
-def sent(path: str, job: str, *, recipe: str = "lines", seed: int = 0) -> FileSubmission:
+def make_sent(path: str, job: str, *, recipe: str = "lines", seed: int = 0) -> FileSubmission:
     return FileSubmission(Path(path), recipe, seed, Outcome.SUBMITTED, job * 32)
 
 
-def collected(batch: Batch, settings: Settings, out: Path | None) -> list[BatchItemResult]:
+def collect_all(batch: Batch, settings: Settings, out: Path | None) -> list[BatchItemResult]:
     return list(collect_dreams(batch.list_items(), settings, out, wait=False))
 
 
@@ -36,17 +36,17 @@ def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
     """The broker knows none of these jobs any more; the store does."""
     batch = Batch.create(ledger)
     for one in (
-        sent("a/IMG_1.heic", "1"),
-        sent("b/img_1.jpg", "2"),
-        sent("a/IMG_1.heic", "3", recipe="animals"),
-        sent("a/IMG_1.heic", "4", recipe="animals", seed=7),
+        make_sent("a/IMG_1.heic", "1"),
+        make_sent("b/img_1.jpg", "2"),
+        make_sent("a/IMG_1.heic", "3", recipe="animals"),
+        make_sent("a/IMG_1.heic", "4", recipe="animals", seed=7),
     ):
         batch.add(one)
         assert one.job_id
         store.put(dream_name(one.job_id), one.job_id.encode())
         store.put(sidecar_name(one.job_id), b"{}")
     for _ in range(2):  # the same names each time
-        found = collected(Batch.find(ledger, batch.name), settings, tmp_path / "out")
+        found = collect_all(Batch.find(ledger, batch.name), settings, tmp_path / "out")
         assert {one.dream.name: one.dream.read_text()[0] for one in found if one.dream} == {
             "IMG_1-lines-111111.jpg": "1",
             "img_1-lines-222222.jpg": "2",
@@ -59,10 +59,10 @@ def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
     batch = Batch.create(ledger)
     batch.add(FileSubmission(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))
-    batch.add(sent("lost.heic", "1"))
-    batch.add(sent("unknown.heic", "2"))
+    batch.add(make_sent("lost.heic", "1"))
+    batch.add(make_sent("unknown.heic", "2"))
     store.put(sidecar_name("1" * 32), b"{}")
-    reasons = {one.item.path.name: one.reason for one in collected(batch, settings, tmp_path / "out")}
+    reasons = {one.item.path.name: one.reason for one in collect_all(batch, settings, tmp_path / "out")}
     assert reasons == {
         "letter.txt": "is not a picture",
         "lost.heic": "has lost its dream: it is no longer in the store",
@@ -74,7 +74,7 @@ def test_a_batch_that_does_not_exist_is_one_sentence_with_those_that_do(ledger: 
     with pytest.raises(ArtDreamError, match=r"no batch “x”\. None was sent from this data folder\."):
         Batch.find(ledger, "x")
     batch = Batch.create(ledger)
-    batch.add(sent("a.heic", "1"))
+    batch.add(make_sent("a.heic", "1"))
     with pytest.raises(ArtDreamError, match=f"Did you mean {batch.name}"):
         Batch.find(ledger, batch.name[:-1])
 
@@ -83,9 +83,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     batch = Batch.create(ledger)
-    batch.add(sent("a.heic", "1"))
+    batch.add(make_sent("a.heic", "1"))
     store.put(dream_name("1" * 32), b"dream")
     store.put(sidecar_name("1" * 32), b"{}")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ArtDreamError, match="cannot be written"):
-        collected(batch, settings, tmp_path / "out")
+        collect_all(batch, settings, tmp_path / "out")

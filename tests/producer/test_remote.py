@@ -14,14 +14,14 @@ from shared.jobs.events import EventReader, Queued
 from shared.jobs.table import JobTable
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
-from tests.pictures import colours, jpeg
-from tests.servers import Sshd, until
+from tests.pictures import encode_jpeg, make_picture
+from tests.servers import SshServer, wait_until
 
 
-class Remote:
+class RemoteProducer:
     """`artdream watch` in a process of its own, with a broker and a store that only the SSH host reaches."""
 
-    def __init__(self, settings: Settings, sshd: Sshd, folder: Path) -> None:
+    def __init__(self, settings: Settings, sshd: SshServer, folder: Path) -> None:
         self.inbox, self.log, self.store = settings.inbox, folder / "log", folder / "remote"
         far = settings.model_copy(
             update={
@@ -45,48 +45,48 @@ class Remote:
             self._process.kill()
             self._process.wait()
 
-    def told(self, words: str) -> bool:
-        return words in self.log.read_text()
+    def has_logged(self, text: str) -> bool:
+        return text in self.log.read_text()
 
 
 @pytest.fixture
-def remote(settings: Settings, sshd: Sshd, tmp_path: Path) -> Iterator[Remote]:
-    remote = Remote(settings, sshd, tmp_path)
+def remote(settings: Settings, sshd: SshServer, tmp_path: Path) -> Iterator[RemoteProducer]:
+    remote = RemoteProducer(settings, sshd, tmp_path)
     yield remote
     remote.kill()
 
 
-def queued(client: redis.Redis) -> Counter[str]:
+def count_queued(client: redis.Redis) -> Counter[str]:
     """Count how often each job was announced as queued."""
     return Counter(r.event.job_id for r in EventReader(client).read() if isinstance(r.event, Queued))
 
 
 def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
-    remote: Remote, sshd: Sshd, client: redis.Redis
+    remote: RemoteProducer, sshd: SshServer, client: redis.Redis
 ) -> None:
     def drop(*numbers: int) -> None:
         for number in numbers:
-            (remote.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
+            (remote.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
 
     def arrived(count: int) -> None:
         # Not their messages: one that was sent when the link was cut is sent again, and whoever takes it drops it.
-        until(lambda: len(queued(client)) == count, f"{count} photos arrive")
+        wait_until(lambda: len(count_queued(client)) == count, f"{count} photos arrive")
 
     remote.start()
     drop(0, 1, 2)
     arrived(3)
-    sshd.cut()
+    sshd.kill_sessions()
     drop(3, 4, 5)
     arrived(6)
     sshd.stop()
     drop(6, 7, 8)
-    until(lambda: remote.told("Photos wait in the spool"), "the producer says that it waits")
+    wait_until(lambda: remote.has_logged("Photos wait in the spool"), "the producer says that it waits")
     remote.kill()
     remote.start()
     drop(9, 10, 11)
     sshd.start()
     arrived(12)
-    assert set(queued(client).values()) == {1}
+    assert set(count_queued(client).values()) == {1}
     photos = {entry.job.photo_id for entry in JobTable(client).iter_records()}
     assert all((remote.store / photo_name(photo)).stat().st_size > 0 for photo in photos)
-    assert not remote.told("Traceback")
+    assert not remote.has_logged("Traceback")

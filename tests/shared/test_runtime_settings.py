@@ -28,20 +28,22 @@ def table(client: redis.Redis, store: Store) -> JobTable:
     return JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
 
-def job(seed: int = 0) -> Job:
+def make_job(seed: int = 0) -> Job:
     return Job(photo_id="a" * 64, recipe=load_recipe("animals"), seed=seed)
 
 
-def decide(client: redis.Redis, store: Store, **decided: object) -> None:
+def apply_settings(client: redis.Redis, store: Store, **changes: object) -> None:
     initialize_runtime_settings(client, store)
-    update_runtime_settings(client, **decided)
+    update_runtime_settings(client, **changes)
     persist_runtime_settings(client, store)
 
 
 def test_a_wiped_broker_is_told_everything_that_was_decided(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
-    decide(client, store, approval=True, retention_days=7, opened_at=123.5, recipes=("lines", "night"), paused=True)
+    apply_settings(
+        client, store, approval=True, retention_days=7, opened_at=123.5, recipes=("lines", "night"), paused=True
+    )
     before = read_runtime_settings(client, settings)
     client.flushall()
     assert read_runtime_settings(client, settings) != before
@@ -54,7 +56,7 @@ def test_a_wiped_broker_is_told_everything_that_was_decided(
 def test_what_was_never_decided_stays_as_the_settings_say(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
-    decide(client, store, retention_days=7)
+    apply_settings(client, store, retention_days=7)
     client.flushall()
     initialize_runtime_settings(client, store)
     asking = settings.model_copy(update={"approval": True})
@@ -65,7 +67,7 @@ def test_what_was_never_decided_stays_as_the_settings_say(
 def test_what_was_decided_after_the_loss_is_the_newer_word(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
-    decide(client, store, retention_days=7, paused=True)
+    apply_settings(client, store, retention_days=7, paused=True)
     client.flushall()
     update_runtime_settings(client, retention_days=3)
     initialize_runtime_settings(client, store)
@@ -75,7 +77,7 @@ def test_what_was_decided_after_the_loss_is_the_newer_word(
 
 
 def test_a_wiped_broker_does_not_wipe_the_note(client: redis.Redis, store: Store) -> None:
-    decide(client, store, approval=True)
+    apply_settings(client, store, approval=True)
     kept = store.get(RUNTIME_SETTINGS_NAME)
     client.flushall()
     persist_runtime_settings(client, store)
@@ -94,18 +96,18 @@ def test_a_note_that_cannot_be_read_asks_for_approval(
 def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
     client: redis.Redis, store: Store, table: JobTable, settings: Settings
 ) -> None:
-    decide(client, store, approval=True)
+    apply_settings(client, store, approval=True)
     client.flushall()
     folder = settings.data / "store"
     away = folder.rename(folder.with_name("away"))
     folder.touch()
     with pytest.raises(StoreError):
-        table.accept(job())
-    assert table.get_state(job().id) is None
+        table.accept(make_job())
+    assert table.get_state(make_job().id) is None
     assert EventReader(client).read() == []
     folder.unlink()
     away.rename(folder)
-    assert table.accept(job()).is_new
+    assert table.accept(make_job()).is_new
     assert [one.held for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)] == [
         True
     ]
@@ -114,13 +116,13 @@ def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
 def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
     client: redis.Redis, broker_url: str, store: Store
 ) -> None:
-    decide(client, store, approval=True)
+    apply_settings(client, store, approval=True)
 
     def send(first: int) -> None:
         with connect(broker_url) as mine:
             table = JobTable(mine, initialize=lambda: initialize_runtime_settings(mine, store))
             for seed in range(first, first + 150):
-                table.accept(job(seed))
+                table.accept(make_job(seed))
 
     seen = 0
     with ThreadPoolExecutor(4) as sending:
@@ -140,12 +142,12 @@ def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
 
 def test_a_dream_that_nobody_may_see_stays_so_when_its_photo_comes_again(client: redis.Redis, table: JobTable) -> None:
     client.flushall()
-    table.restore_holds([job().id])
-    assert table.get_state(job().id) is None
+    table.restore_holds([make_job().id])
+    assert table.get_state(make_job().id) is None
     assert list(table.iter_records()) == []
-    assert table.accept(job()).is_new
+    assert table.accept(make_job()).is_new
     assert EventReader(client).read()[-1].held
-    assert table.get_state(job().id) is State.ACCEPTED
+    assert table.get_state(make_job().id) is State.ACCEPTED
 
 
 def test_a_note_is_written_when_something_changed_and_only_then(

@@ -13,17 +13,17 @@ from shared.errors import ArtDreamError
 from tools.house_artworks.__main__ import PAINTERS, save_jpeg
 from worker.dreaming.artworks import list_artworks, read_artwork
 
-NAMES = list_artworks()
-PAIRS = list(itertools.combinations(NAMES, 2))
+ARTWORK_NAMES = list_artworks()
+ARTWORK_PAIRS = list(itertools.combinations(ARTWORK_NAMES, 2))
 
 
-def pixels(jpeg: bytes) -> np.ndarray:
+def decode_jpeg(jpeg: bytes) -> np.ndarray:
     """Return a JPEG as (rows, columns, 3) in 0..255."""
     with Image.open(io.BytesIO(jpeg)) as picture:
         return np.asarray(picture.convert("RGB"), np.float32)
 
 
-def bands(image: np.ndarray, count: int) -> list[np.ndarray]:
+def compute_bands(image: np.ndarray, count: int) -> list[np.ndarray]:
     """Return what an image's lightness holds at ever coarser scales, each band half the size of the one before."""
     grey, found = image.mean(-1), []
     for _ in range(count):
@@ -34,24 +34,24 @@ def bands(image: np.ndarray, count: int) -> list[np.ndarray]:
     return found
 
 
-def palette(image: np.ndarray) -> np.ndarray:
+def compute_palette(image: np.ndarray) -> np.ndarray:
     """Return the shares of 6 x 6 x 6 colours."""
     cells = (image / 256 * 6).astype(int) @ [36, 6, 1]
     return np.bincount(cells.ravel(), minlength=216) / cells.size
 
 
-def texture(image: np.ndarray) -> np.ndarray:
+def measure_texture(image: np.ndarray) -> np.ndarray:
     """Return how strong, how oriented and how sparse an image's detail is at four scales."""
     marks = []
-    for band in bands(image, 4):
+    for band in compute_bands(image, 4):
         down, across = np.abs(np.diff(band, axis=0)).mean(), np.abs(np.diff(band, axis=1)).mean()
         marks += [np.log(band.std()), np.log(down / across), np.log(band.std() / np.abs(band).mean())]
     return np.array(marks)
 
 
 def test_there_are_six_works_and_each_has_its_painter() -> None:
-    assert [f"{name}.jpg" for name in sorted(PAINTERS)] == list(NAMES)
-    assert len(NAMES) == 6
+    assert [f"{name}.jpg" for name in sorted(PAINTERS)] == list(ARTWORK_NAMES)
+    assert len(ARTWORK_NAMES) == 6
 
 
 def test_an_unknown_work_is_refused_with_near_names() -> None:
@@ -72,33 +72,33 @@ def test_reading_a_work_loads_no_painter() -> None:
 
 
 def test_together_the_works_stay_small() -> None:
-    assert sum(len(read_artwork(name)) for name in NAMES) <= 1_200_000
+    assert sum(len(read_artwork(name)) for name in ARTWORK_NAMES) <= 1_200_000
 
 
 @pytest.mark.parametrize("name", ["mosaic", "wave"])  # the two that take seconds; the others take their means from them
 def test_a_work_can_be_painted_again(name: str) -> None:
     out = io.BytesIO()
     save_jpeg(PAINTERS[name](), out)
-    again, shipped = pixels(out.getvalue()), pixels(read_artwork(f"{name}.jpg"))
+    again, shipped = decode_jpeg(out.getvalue()), decode_jpeg(read_artwork(f"{name}.jpg"))
     assert again.shape == shipped.shape
     assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARTWORK_NAMES)
 def test_a_work_has_detail_at_every_scale_and_nothing_empty(name: str) -> None:
-    image = pixels(read_artwork(name))
+    image = decode_jpeg(read_artwork(name))
     assert max(image.shape[:2]) == 768
-    assert [float(band.std()) for band in bands(image, 5) if band.std() < 6] == []
+    assert [float(band.std()) for band in compute_bands(image, 5) if band.std() < 6] == []
     rows, columns = image.shape[0] // 6, image.shape[1] // 6
     parts = [
         image[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns]
         for r, c in itertools.product(range(6), repeat=2)
     ]
-    assert [float(bands(part, 1)[0].std()) for part in parts if bands(part, 1)[0].std() < 3] == []
+    assert [float(compute_bands(part, 1)[0].std()) for part in parts if compute_bands(part, 1)[0].std() < 3] == []
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), ARTWORK_PAIRS)
 def test_no_two_works_share_palette_or_texture(one: str, other: str) -> None:
-    first, second = pixels(read_artwork(one)), pixels(read_artwork(other))
-    assert np.abs(palette(first) - palette(second)).sum() / 2 > 0.5  # 1: no colour in common
-    assert np.linalg.norm(texture(first) - texture(second)) > 0.3
+    first, second = decode_jpeg(read_artwork(one)), decode_jpeg(read_artwork(other))
+    assert np.abs(compute_palette(first) - compute_palette(second)).sum() / 2 > 0.5  # 1: no colour in common
+    assert np.linalg.norm(measure_texture(first) - measure_texture(second)) > 0.3

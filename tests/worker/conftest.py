@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from shared.settings import Settings
-from tests.worker.jobs.processor_harness import House
+from tests.worker.jobs.processor_harness import ProcessorHarness
 from worker.dreaming.engine import Engine
 
 
@@ -14,6 +14,6 @@ def _engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 @pytest.fixture
-def house(settings: Settings, client: redis.Redis, _engine: Engine) -> House:
+def harness(settings: Settings, client: redis.Redis, _engine: Engine) -> ProcessorHarness:
     """A studio that dreams up to four photos together."""
-    return House(settings, client, _engine)
+    return ProcessorHarness(settings, client, _engine)

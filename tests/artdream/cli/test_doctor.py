@@ -12,11 +12,11 @@ from artdream.cli import doctor, status
 from shared.jobs.rejected_messages import REJECTED_KEY, RejectionReason, count_rejection
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
-from tests.servers import S3Server, Sshd
+from tests.servers import S3Server, SshServer
 from tests.stack import free_port
 
 
-def _lines(settings: Settings) -> dict[str, str]:
+def _run_checks(settings: Settings) -> dict[str, str]:
     """Return what is printed of each check, with its mark."""
     printed = io.StringIO()
     doctor.run_checks(settings, Console(file=printed, width=400))
@@ -24,7 +24,7 @@ def _lines(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture
-def well(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
+def healthy_settings(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
     """Settings of an installation in which all is well."""
     client.config_set("appendonly", "yes")
     HeartbeatRegistry(client).announce(Component.WORKER, "w1", "ready")
@@ -33,8 +33,8 @@ def well(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
     client.config_set("appendonly", "no")
 
 
-def test_where_all_is_well_every_line_says_so(well: Settings) -> None:
-    lines = _lines(well)
+def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> None:
+    lines = _run_checks(healthy_settings)
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert "ssh" not in lines
     assert "this kind of store has no links" in lines["store"]
@@ -42,51 +42,54 @@ def test_where_all_is_well_every_line_says_so(well: Settings) -> None:
     assert "agrees with the broker's" in lines["clock"]
 
 
-def test_a_clock_that_is_wrong_is_told(well: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time
     monkeypatch.setattr(doctor.time, "time", lambda: now() - 60)
-    assert "✗ clock     This machine's clock is 60.0 s behind the broker's" in _lines(well)["clock"]
+    assert "✗ clock     This machine's clock is 60.0 s behind the broker's" in _run_checks(healthy_settings)["clock"]
 
 
-def test_weights_that_the_recipe_needs_are_missed(well: Settings) -> None:
-    classic = well.model_copy(update={"recipe": "classic", "weights": well.data})
-    line = _lines(classic)["network"]
+def test_weights_that_the_recipe_needs_are_missed(healthy_settings: Settings) -> None:
+    classic = healthy_settings.model_copy(update={"recipe": "classic", "weights": healthy_settings.data})
+    line = _run_checks(classic)["network"]
     assert line.startswith("✗")
     assert "`artdream networks fetch inception_v3`" in line
 
 
-def test_the_links_of_a_bucket_are_opened(well: Settings, s3: S3Server) -> None:
-    line = _lines(well.model_copy(update={"store_url": s3.url}))["store"]
+def test_the_links_of_a_bucket_are_opened(healthy_settings: Settings, s3: S3Server) -> None:
+    line = _run_checks(healthy_settings.model_copy(update={"store_url": s3.url}))["store"]
     assert line == f"✓ store     {s3.url} can be written and read; its links open"
     assert not [path for path in s3.bucket.rglob("*") if path.is_file()]
 
 
-def test_what_lies_behind_the_ssh_host_is_reached(well: Settings, sshd: Sshd) -> None:
+def test_what_lies_behind_the_ssh_host_is_reached(healthy_settings: Settings, sshd: SshServer) -> None:
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
-    lines = _lines(well.model_copy(update=ssh))
+    lines = _run_checks(healthy_settings.model_copy(update=ssh))
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert f"{sshd.address} is known" in lines["ssh"]
 
 
-def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(well: Settings, sshd: Sshd) -> None:
+def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(healthy_settings: Settings, sshd: SshServer) -> None:
     sshd.known_hosts.unlink()
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
-    lines = _lines(well.model_copy(update=ssh))
+    lines = _run_checks(healthy_settings.model_copy(update=ssh))
     assert "`ssh-keyscan" in lines["ssh"]
     assert not {"broker", "clock", "worker"} & set(lines)
     assert "store" in lines
     nowhere = f"user@127.0.0.1:{free_port()}"
-    assert f"the SSH host {nowhere} does not answer" in _lines(well.model_copy(update={**ssh, "ssh": nowhere}))["ssh"]
+    assert (
+        f"the SSH host {nowhere} does not answer"
+        in _run_checks(healthy_settings.model_copy(update={**ssh, "ssh": nowhere}))["ssh"]
+    )
 
 
-def test_what_was_turned_away_is_told_by_reason(well: Settings, client: redis.Redis) -> None:
+def test_what_was_turned_away_is_told_by_reason(healthy_settings: Settings, client: redis.Redis) -> None:
     count_rejection(client, RejectionReason.NOT_JSON)
     count_rejection(client, RejectionReason.NOT_JSON)
     count_rejection(client, RejectionReason.ID_MISMATCH)
     client.hset(REJECTED_KEY, "a reason that nobody knows", 9)
-    line = _lines(well)["lanes"]
+    line = _run_checks(healthy_settings)["lanes"]
     assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
     assert "nobody" not in line
     printed = io.StringIO()
-    status.print_status(well, Console(file=printed, width=200))
+    status.print_status(healthy_settings, Console(file=printed, width=200))
     assert "rejected  2 × is not JSON, 1 × is not the one that its id stands for" in printed.getvalue()

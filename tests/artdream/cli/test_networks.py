@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import command_line
+from tests.stack import run_in_process
 
 
 def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
-    plain, listed = (command_line("networks", *more, folder=tmp_path) for more in ([], ["list"]))
+    plain, listed = (run_in_process("networks", *more, folder=tmp_path) for more in ([], ["list"]))
     assert plain.stdout == listed.stdout
     rows = {line.split()[0]: line.split() for line in listed.stdout.splitlines() if line.split()}
     assert rows["lite"][-1] == "yes"
@@ -20,7 +20,7 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
 
 
 def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
-    shown = command_line("networks", "show", "lite", "--classes", folder=tmp_path)
+    shown = run_in_process("networks", "show", "lite", "--classes", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert shown.stderr == ""
     lines = [line.split() for line in shown.stdout.splitlines()]
@@ -42,7 +42,7 @@ def test_a_fault_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
-    ended = command_line("networks", *arguments, folder=tmp_path)
+    ended = run_in_process("networks", *arguments, folder=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"artdream: {sentence}")
     assert ended.stderr.count("\n") == 1

@@ -12,28 +12,28 @@ from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import sidecar_name
 from shared.storage.sidecar import Visibility
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
-from tests.sidecars import sidecar
-from tests.stack import artdream
+from tests.pictures import encode_jpeg, make_picture
+from tests.sidecars import make_sidecar
+from tests.stack import run_artdream
 
 RECIPE = load_recipe("lines")
 
 
-def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
+def test_dreams_deletions_runtime_settings_and_unfinished_jobs_come_back(
     settings: Settings, client: redis.Redis, store: Store
 ) -> None:
     shown, hidden, deleted, waiting = (Job(photo_id=f"{n:064x}", recipe=RECIPE) for n in range(4))
     for job, standing in ((shown, Visibility.SHOWN), (hidden, Visibility.HIDDEN)):
-        store.put(sidecar_name(job.id), sidecar(job, standing=standing).model_dump_json().encode())
+        store.put(sidecar_name(job.id), make_sidecar(job, standing=standing).model_dump_json().encode())
     store.put(sidecar_name("0" * 32), b"of a later version")
     write_tombstone(store, deleted.id)
     with SubmissionClient(settings) as intake:
-        intake.submit(waiting, jpeg(colours(1)))
+        intake.submit(waiting, encode_jpeg(make_picture(1)))
     update_runtime_settings(client, approval=True, recipes=("lines",))
     persist_runtime_settings(client, store)
     client.flushall()
     environment = {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
-    told = artdream("rebuild", folder=settings.data, environment=environment)
+    told = run_artdream("rebuild", folder=settings.data, environment=environment)
     assert told.returncode == 0, told.stderr
     assert "dreams 1, hidden dreams 1, deletions 1, unfinished jobs 1" in told.stdout
     table = JobTable(client)
@@ -42,5 +42,5 @@ def test_dreams_deletions_steering_and_unfinished_jobs_come_back(
     assert table.are_not_visible(ids[:3]) == [False, True, True]
     steering = read_runtime_settings(client, settings)
     assert (steering.approval, steering.recipes) == (True, ("lines",))
-    again = artdream("rebuild", folder=settings.data, environment=environment)
+    again = run_artdream("rebuild", folder=settings.data, environment=environment)
     assert "dreams 0, hidden dreams 0, deletions 0, unfinished jobs 0" in again.stdout

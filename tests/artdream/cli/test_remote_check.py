@@ -17,19 +17,19 @@ from artdream.cli import remote_check as inspection
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from tests.servers import Sshd, valkey
-from tests.skip import missing
-from tests.stack import artdream, free_port
+from tests.servers import SshServer, make_valkey
+from tests.skip import skip_or_fail
+from tests.stack import free_port, run_artdream
 
-NAMES = ["python", "disk", "driver", "memory", "ports", "broker", "worker", "clock"]
+CHECK_NAMES = ["python", "disk", "driver", "memory", "ports", "broker", "worker", "clock"]
 
-KEPT = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+DURABLE_CONFIG = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 
 
-class Vm:
+class FakeVm:
     """This machine as it is seen through SSH, with programs that it may lack or have of another kind."""
 
-    def __init__(self, sshd: Sshd, settings: Settings) -> None:
+    def __init__(self, sshd: SshServer, settings: Settings) -> None:
         self._sshd = sshd
         self._programs = sshd.folder / "bin"
         self._programs.mkdir()
@@ -37,43 +37,43 @@ class Vm:
             update={"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
         )
         # Bash reads no file of this user's where it is not the first shell.
-        self.configure(f"SetEnv PATH={self._programs}:/usr/local/bin:/usr/bin:/bin SHLVL=2")
+        self.append_config(f"SetEnv PATH={self._programs}:/usr/local/bin:/usr/bin:/bin SHLVL=2")
 
-    def configure(self, line: str) -> None:
+    def append_config(self, line: str) -> None:
         """Let the server do something else besides."""
         with (self._sshd.folder / "config").open("a") as config:
             config.write(line + "\n")
         self._sshd.stop()
         self._sshd.start()
 
-    def program(self, name: str, text: str) -> None:
+    def add_program(self, name: str, script: str) -> None:
         """Give the machine a program."""
         path = self._programs / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    def lines(self, **changed: object) -> dict[str, str]:
+    def run_checks(self, **overrides: object) -> dict[str, str]:
         """Return what is printed of each check, with its mark."""
         printed = io.StringIO()
-        well = inspection.check_machine(self.settings.model_copy(update=changed), Console(file=printed, width=400))
+        well = inspection.check_machine(self.settings.model_copy(update=overrides), Console(file=printed, width=400))
         lines = {line.split()[1]: line for line in printed.getvalue().splitlines()}
         assert well == all(line.startswith("✓") for line in lines.values())
         return lines
 
 
 @pytest.fixture
-def vm(sshd: Sshd, settings: Settings) -> Vm:
-    return Vm(sshd, settings)
+def vm(sshd: SshServer, settings: Settings) -> FakeVm:
+    return FakeVm(sshd, settings)
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[ValkeyServer]:
+def durable_broker(tmp_path: Path) -> Iterator[ValkeyServer]:
     """A broker that is as it should be."""
-    with valkey(data_dir=tmp_path / "kept", config=KEPT) as server:
+    with make_valkey(data_dir=tmp_path / "kept", config=DURABLE_CONFIG) as server:
         yield server
 
 
-def ports_open() -> set[int]:
+def list_open_ports() -> set[int]:
     """Return which ports of this machine are open already, whoever opened them: the test cannot close them."""
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
     return {
@@ -81,39 +81,41 @@ def ports_open() -> set[int]:
     }
 
 
-def test_a_machine_that_lacks_nothing_is_told_so(vm: Vm, kept: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "ALLOWED_PORTS", inspection.ALLOWED_PORTS | ports_open())
-    vm.program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
-    vm.program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
-    lines = vm.lines(broker_url=_secret(f"{kept.connection_url}/0"))
-    assert list(lines) == NAMES
+def test_a_machine_that_lacks_nothing_is_told_so(
+    vm: FakeVm, durable_broker: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "ALLOWED_PORTS", inspection.ALLOWED_PORTS | list_open_ports())
+    vm.add_program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
+    vm.add_program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
+    lines = vm.run_checks(broker_url=_secret(f"{durable_broker.connection_url}/0"))
+    assert list(lines) == CHECK_NAMES
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert lines["driver"] == "✓ driver  NVIDIA L4, 550.90.07, 23034 MiB"
 
 
-def test_without_a_driver_a_worker_unit_and_a_broker_each_is_told(vm: Vm) -> None:
+def test_without_a_driver_a_worker_unit_and_a_broker_each_is_told(vm: FakeVm) -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a card")
-    vm.program("systemctl", "echo inactive; exit 3")
-    lines = vm.lines(broker_url=_secret(f"redis://127.0.0.1:{free_port()}/0"))
+    vm.add_program("systemctl", "echo inactive; exit 3")
+    lines = vm.run_checks(broker_url=_secret(f"redis://127.0.0.1:{free_port()}/0"))
     assert lines["driver"].startswith("✗ driver  nvidia-smi finds no card: install NVIDIA's driver, 525 or later")
     assert lines["worker"].startswith("✗ worker  The unit artdream-worker is inactive: ")
     assert "✗ broker  Nothing listens on port" in lines["broker"]
-    assert "set ARTDREAM_BROKER_URL" in vm.lines(broker_url=None)["broker"]
+    assert "set ARTDREAM_BROKER_URL" in vm.run_checks(broker_url=None)["broker"]
 
 
-def test_an_old_driver_and_an_old_python_are_told(vm: Vm) -> None:
-    vm.program("nvidia-smi", 'echo "Tesla T4, 470.82.01, 15360 MiB"')
-    vm.program("python3", "echo 3.9.2 Linux x86_64")
-    lines = vm.lines()
+def test_an_old_driver_and_an_old_python_are_told(vm: FakeVm) -> None:
+    vm.add_program("nvidia-smi", 'echo "Tesla T4, 470.82.01, 15360 MiB"')
+    vm.add_program("python3", "echo 3.9.2 Linux x86_64")
+    lines = vm.run_checks()
     assert lines["driver"].startswith("✗ driver  The driver is too old (Tesla T4, 470.82.01, 15360 MiB)")
     assert lines["python"].startswith("✗ python  Python is 3.9.2 Linux x86_64: ")
 
 
-def test_a_full_disk_and_little_memory_are_told(vm: Vm) -> None:
-    vm.program("df", "echo F B U A C M; echo /dev/vda1 100 95 2000000 95% /")
-    vm.program("cat", "echo 'MemAvailable:     512000 kB'")
-    lines = vm.lines()
+def test_a_full_disk_and_little_memory_are_told(vm: FakeVm) -> None:
+    vm.add_program("df", "echo F B U A C M; echo /dev/vda1 100 95 2000000 95% /")
+    vm.add_program("cat", "echo 'MemAvailable:     512000 kB'")
+    lines = vm.run_checks()
     assert lines["disk"] == "✗ disk    2.0 GB are free at /: parts, weights and an evening want 10 GB."
     assert lines["memory"] == "✗ memory  0.5 GB of memory are free: a worker wants 4 GB."
 
@@ -122,9 +124,9 @@ def test_a_full_disk_and_little_memory_are_told(vm: Vm) -> None:
     ("anywhere", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::ffff:0.0.0.0", "::ffff:127.0.0.1")]
 )
 def test_what_listens_to_the_network_is_told_and_what_listens_to_the_machine_is_not(
-    vm: Vm, anywhere: str, loopback: str
+    vm: FakeVm, anywhere: str, loopback: str
 ) -> None:
-    with socket.socket(_family(anywhere)) as public, socket.socket(_family(anywhere)) as private:
+    with socket.socket(_address_family(anywhere)) as public, socket.socket(_address_family(anywhere)) as private:
         for listener, place in ((public, anywhere), (private, loopback)):
             try:
                 if listener.family == socket.AF_INET6:
@@ -133,50 +135,50 @@ def test_what_listens_to_the_network_is_told_and_what_listens_to_the_machine_is_
             except OSError:
                 pytest.skip("this machine speaks no IPv6")
             listener.listen()
-        line = vm.lines()["ports"]
+        line = vm.run_checks()["ports"]
         told = {int(number) for number in re.findall(r"\d+", line.partition(":")[0])}
         assert public.getsockname()[1] in told
         assert private.getsockname()[1] not in told
     assert line.startswith("✗ ports   Something listens to the network on port")
 
 
-def _family(place: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in place else socket.AF_INET
+def _address_family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def test_a_broker_that_forgets_or_is_open_is_told(vm: Vm, tmp_path: Path) -> None:
+def test_a_broker_that_forgets_or_is_open_is_told(vm: FakeVm, tmp_path: Path) -> None:
     config = {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}
-    with valkey(data_dir=tmp_path / "careless", config=config) as server:
+    with make_valkey(data_dir=tmp_path / "careless", config=config) as server:
         with connect(f"{server.connection_url}/0") as client:
             client.config_set("bind", "0.0.0.0")
-        line = vm.lines(broker_url=_secret(f"redis://127.0.0.1:{server.port}/0"))["broker"]
+        line = vm.run_checks(broker_url=_secret(f"redis://127.0.0.1:{server.port}/0"))["broker"]
     assert "it listens to the network on port" in line
     assert "set maxmemory-policy noeviction" in line
     assert "set appendonly yes" in line
 
 
-def test_a_clock_that_is_wrong_is_told(vm: Vm) -> None:
+def test_a_clock_that_is_wrong_is_told(vm: FakeVm) -> None:
     if not shutil.which("faketime"):
-        missing("needs faketime: apt install faketime")
-    vm.configure('ForceCommand faketime -f +90s sh -c "$SSH_ORIGINAL_COMMAND"')
-    line = vm.lines()["clock"]
+        skip_or_fail("needs faketime: apt install faketime")
+    vm.append_config('ForceCommand faketime -f +90s sh -c "$SSH_ORIGINAL_COMMAND"')
+    line = vm.run_checks()["clock"]
     assert line.startswith("✗ clock   Its clock is ")
     assert "s ahead of this one" in line
     assert 85 < float(line.split()[5]) < 95
 
 
-def test_a_host_that_does_not_answer_is_one_sentence(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_host_that_does_not_answer_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     sshd.stop()
-    ended = artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_environment(sshd))
+    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.startswith(f"artdream: No way there: the SSH host {sshd.address} does not answer (")
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_key_that_is_refused_is_one_sentence(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_key_that_is_refused_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     (sshd.folder / "authorized_keys").write_text("")
-    ended = artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_environment(sshd))
+    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert "does not let" in ended.stderr
@@ -185,22 +187,22 @@ def test_a_key_that_is_refused_is_one_sentence(sshd: Sshd, tmp_path: Path) -> No
 
 
 def test_a_connection_that_breaks_in_the_middle_is_one_sentence(
-    vm: Vm, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+    vm: FakeVm, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = inspection._check_disk
-    monkeypatch.setitem(inspection._CHECKS, "disk", lambda machine: (sshd.cut(), look(machine))[1])
+    monkeypatch.setitem(inspection._CHECKS, "disk", lambda machine: (sshd.kill_sessions(), look(machine))[1])
     with pytest.raises(ArtDreamError, match="hung up"):
-        vm.lines()
+        vm.run_checks()
 
 
-def test_the_command_ends_with_1_where_something_lacks(sshd: Sshd, tmp_path: Path) -> None:
-    ended = artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_environment(sshd))
+def test_the_command_ends_with_1_where_something_lacks(sshd: SshServer, tmp_path: Path) -> None:
+    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert ended.returncode == 1
-    assert [line.split()[1] for line in ended.stdout.splitlines()] == NAMES
+    assert [line.split()[1] for line in ended.stdout.splitlines()] == CHECK_NAMES
     assert ended.stderr == ""
 
 
-def _environment(sshd: Sshd) -> dict[str, str]:
+def _ssh_environment(sshd: SshServer) -> dict[str, str]:
     return {"ARTDREAM_SSH_KEY": str(sshd.key), "ARTDREAM_SSH_KNOWN_HOSTS": str(sshd.known_hosts), "COLUMNS": "400"}
 
 

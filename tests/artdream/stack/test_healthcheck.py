@@ -19,64 +19,64 @@ from worker.jobs.process_id import make_process_id
 
 
 @pytest.fixture
-def register(client: redis.Redis) -> HeartbeatRegistry:
+def registry(client: redis.Redis) -> HeartbeatRegistry:
     return HeartbeatRegistry(client)
 
 
-def wrong(settings: Settings, part: Component = Component.WORKER) -> str:
+def expect_failure(settings: Settings, part: Component = Component.WORKER) -> str:
     with pytest.raises(ArtDreamError) as raised:
         require_healthy(settings, part)
     return str(raised.value)
 
 
-def test_a_worker_is_well_once_it_is_warm(settings: Settings, register: HeartbeatRegistry) -> None:
-    assert "No worker of this machine has been heard of" in wrong(settings)
-    register.announce(Component.WORKER, make_process_id(7), "warming up")
-    assert "No worker of this machine is warm: warming up" in wrong(settings)
-    register.announce(Component.WORKER, make_process_id(7), "ready")
+def test_a_worker_is_well_once_it_is_warm(settings: Settings, registry: HeartbeatRegistry) -> None:
+    assert "No worker of this machine has been heard of" in expect_failure(settings)
+    registry.announce(Component.WORKER, make_process_id(7), "warming up")
+    assert "No worker of this machine is warm: warming up" in expect_failure(settings)
+    registry.announce(Component.WORKER, make_process_id(7), "ready")
     require_healthy(settings, Component.WORKER)
 
 
-def test_another_machine_s_worker_makes_nobody_well(settings: Settings, register: HeartbeatRegistry) -> None:
-    register.announce(Component.WORKER, "elsewhere-7", "ready")
-    assert "No worker of this machine" in wrong(settings)
+def test_another_machine_s_worker_makes_nobody_well(settings: Settings, registry: HeartbeatRegistry) -> None:
+    registry.announce(Component.WORKER, "elsewhere-7", "ready")
+    assert "No worker of this machine" in expect_failure(settings)
     assert not _is_on_this_host(f"{make_process_id(7)}".replace("-7", "0-7"))
 
 
 def test_a_worker_that_leaves_jobs_waiting_is_not_well(
-    settings: Settings, register: HeartbeatRegistry, client: redis.Redis
+    settings: Settings, registry: HeartbeatRegistry, client: redis.Redis
 ) -> None:
     """It announces itself all the while."""
-    register.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
+    registry.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
     require_healthy(settings, Component.WORKER)
     client.lpush("live", "{}")
-    assert "Jobs wait" in wrong(settings)
-    register.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
+    assert "Jobs wait" in expect_failure(settings)
+    registry.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
     require_healthy(settings, Component.WORKER)
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
-    settings: Settings, register: HeartbeatRegistry, client: redis.Redis
+    settings: Settings, registry: HeartbeatRegistry, client: redis.Redis
 ) -> None:
-    register.announce(
+    registry.announce(
         Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1, lanes=["batch"]
     )
     client.lpush("live", "{}")
     require_healthy(settings, Component.WORKER)
     client.lpush("batch", "{}")
-    assert "Jobs wait" in wrong(settings)
+    assert "Jobs wait" in expect_failure(settings)
 
 
-def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, register: HeartbeatRegistry) -> None:
-    assert "No producer of this machine" in wrong(settings, Component.PRODUCER)
-    register.announce(Component.PRODUCER, make_process_id(7), "watching")
+def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, registry: HeartbeatRegistry) -> None:
+    assert "No producer of this machine" in expect_failure(settings, Component.PRODUCER)
+    registry.announce(Component.PRODUCER, make_process_id(7), "watching")
     require_healthy(settings, Component.PRODUCER)
 
 
 def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() -> None:
     port = free_port()
     settings = Settings(broker_url="redis://127.0.0.1:1/0", port=port, _env_file=None)
-    assert f"The display does not answer at http://127.0.0.1:{port}/" in wrong(settings, Component.DISPLAY)
+    assert f"The display does not answer at http://127.0.0.1:{port}/" in expect_failure(settings, Component.DISPLAY)
     with http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         require_healthy(settings, Component.DISPLAY)

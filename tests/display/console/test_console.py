@@ -15,9 +15,9 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
-from tests.display.conftest import PATIENCE, Display, until
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import ask
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
 
 PASSCODE = "open sesame"
 
@@ -30,14 +30,14 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def open_page(browser: Browser, display: Display) -> Iterator[Callable[..., Page]]:
+def open_page(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_page(path: str, width: int = 1440, height: int = 900) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
         page.goto(display.url + path)
         return page
 
@@ -46,7 +46,7 @@ def open_page(browser: Browser, display: Display) -> Iterator[Callable[..., Page
         context.close()
 
 
-def enter(page: Page) -> Page:
+def log_in(page: Page) -> Page:
     page.get_by_label("passcode").fill(PASSCODE)
     page.get_by_role("button").click()
     page.get_by_role("tab", name="Dreams").wait_for()
@@ -55,23 +55,23 @@ def enter(page: Page) -> Page:
 
 @pytest.fixture
 def console(open_page: Callable[..., Page]) -> Page:
-    return enter(open_page("/console"))
+    return log_in(open_page("/console"))
 
 
-def tab(page: Page, name: str) -> None:
+def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
 def test_who_does_not_know_the_passcode_sees_nothing(
-    open_page: Callable[..., Page], display: Display, studio: Studio
+    open_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
-    job = studio.dream((1, 2, 3))
+    job = pipeline.add_dream((1, 2, 3))
     page = open_page("/console")
     page.get_by_label("passcode").fill("a wrong guess")
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("This is not the passcode.")
-    assert ask(display, "/console/export.zip").status == 303
-    assert ask(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
+    assert send_request(display, "/console/export.zip").status == 303
+    assert send_request(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
     # Nor does who goes around the entrance, straight to Streamlit's page.
     page.goto(display.url + "/console/")
     page.wait_for_timeout(1500)
@@ -87,8 +87,8 @@ def test_who_guesses_is_told_to_wait(open_page: Callable[..., Page]) -> None:
     expect(page.get_by_role("status")).to_contain_text("Too many wrong passcodes")
 
 
-def test_a_form_of_another_page_opens_nothing(display: Display) -> None:
-    assert ask(display, "/console/enter", method="POST", Origin="http://elsewhere.example").status == 403
+def test_a_form_of_another_page_opens_nothing(display: DisplayProcess) -> None:
+    assert send_request(display, "/console/enter", method="POST", Origin="http://elsewhere.example").status == 403
 
 
 def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -> None:
@@ -98,32 +98,36 @@ def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -
     expect(console.get_by_label("passcode")).to_be_visible()
 
 
-def test_the_operator_sees_who_works_and_who_only_breathes(console: Page, studio: Studio) -> None:
-    register = HeartbeatRegistry(studio.client)
+def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
+    console: Page, pipeline: FakePipeline
+) -> None:
+    register = HeartbeatRegistry(pipeline.client)
     register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
-    studio.photo((1, 2, 3))
+    pipeline.submit_photo((1, 2, 3))
 
     def said() -> bool:
         register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
         return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
 
-    until(said, "the worker is said not to consume")
+    wait_until(said, "the worker is said not to consume")
 
 
-def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, studio: Studio) -> None:
-    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
-    studio.client.xadd(STREAM, {"event": "{"})
-    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(timeout=1000 * PATIENCE)
+def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, pipeline: FakePipeline) -> None:
+    pipeline.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    pipeline.client.xadd(STREAM, {"event": "{"})
+    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(
+        timeout=1000 * DISPLAY_TIMEOUT_SECONDS
+    )
 
 
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
-    console: Page, open_page: Callable[..., Page], studio: Studio
+    console: Page, open_page: Callable[..., Page], pipeline: FakePipeline
 ) -> None:
-    update_runtime_settings(studio.client, approval=True)
+    update_runtime_settings(pipeline.client, approval=True)
     wall = open_page("/")
     wall.wait_for_selector(".wall[data-scene=invitation]")
-    job = studio.dream((1, 2, 3))
-    tab(console, "Dreams")
+    job = pipeline.add_dream((1, 2, 3))
+    open_tab(console, "Dreams")
     console.get_by_role("button", name="Refresh").first.click()
     button = console.get_by_role("button", name="Approve", exact=True)
     expect(button).to_be_visible()
@@ -133,21 +137,21 @@ def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
 
 
 def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
-    console: Page, open_page: Callable[..., Page], studio: Studio, display: Display
+    console: Page, open_page: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
 ) -> None:
-    job = studio.dream((1, 2, 3))
+    job = pipeline.add_dream((1, 2, 3))
     wall, gallery = open_page("/"), open_page("/gallery")
     wall.wait_for_selector(f"img[data-dream='{dream_name(job.id)}']")
     gallery.wait_for_selector(f"[data-job-id='{job.id}']")
-    tab(console, "Dreams")
+    open_tab(console, "Dreams")
     console.get_by_role("button", name="Refresh").first.click()
     console.get_by_role("button", name="Delete", exact=True).click()
     console.get_by_role("button", name="Delete for good").click()
     wall.wait_for_selector(".wall[data-scene=invitation]")
-    until(lambda: gallery.locator(f"[data-job-id='{job.id}']").count() == 0, "the dream leaves the gallery")
-    until(lambda: studio.store.get(sidecar_name(job.id)) is None, "the dream leaves the store")
+    wait_until(lambda: gallery.locator(f"[data-job-id='{job.id}']").count() == 0, "the dream leaves the gallery")
+    wait_until(lambda: pipeline.store.get(sidecar_name(job.id)) is None, "the dream leaves the store")
     assert wall.locator("img[src]").count() == 0
-    assert ask(display, f"/pictures/{dream_name(job.id)}").status == 404
+    assert send_request(display, f"/pictures/{dream_name(job.id)}").status == 404
     display.stop()
     display.start()  # nor does a display that starts find it
     wall.reload()
@@ -155,36 +159,40 @@ def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
 
 
 def test_a_failed_job_and_a_file_set_aside_are_tried_again(
-    console: Page, studio: Studio, display_settings: Settings
+    console: Page, pipeline: FakePipeline, display_settings: Settings
 ) -> None:
-    job = studio.photo((4, 4, 4))
-    studio.fail(studio.start(job))
+    job = pipeline.submit_photo((4, 4, 4))
+    pipeline.fail_job(pipeline.claim_job(job))
     quarantine = display_settings.data / "quarantine"
     quarantine.mkdir(parents=True)
     (quarantine / "abcd1234-IMG_7.HEIC").write_bytes(b"cut")
     (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
-    tab(console, "Faults")
+    open_tab(console, "Faults")
     console.get_by_role("button", name="Refresh").last.click()
     expect(console.get_by_text("It cannot be dreamt.")).to_be_visible()
     expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
     console.get_by_role("button", name="Try again").first.click()
-    until(lambda: JobTable(studio.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")
+    wait_until(lambda: JobTable(pipeline.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")
     console.get_by_role("button", name="Try again").last.click()
-    until(lambda: [file.read_bytes() for file in display_settings.inbox.glob("*.HEIC")] == [b"cut"], "the file is back")
+    wait_until(
+        lambda: [file.read_bytes() for file in display_settings.inbox.glob("*.HEIC")] == [b"cut"], "the file is back"
+    )
     assert list(quarantine.iterdir()) == []
 
 
-def test_the_operator_steers_and_everybody_hears(console: Page, studio: Studio, display_settings: Settings) -> None:
-    tab(console, "Steering")
+def test_changed_runtime_settings_reach_every_component(
+    console: Page, pipeline: FakePipeline, display_settings: Settings
+) -> None:
+    open_tab(console, "Steering")
     console.get_by_text("Pause the intake").click()
     console.get_by_role("button", name="Apply").click()
-    until(lambda: read_runtime_settings(studio.client, display_settings).paused, "the intake is paused")
-    tab(console, "Now")
-    expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * PATIENCE)
+    wait_until(lambda: read_runtime_settings(pipeline.client, display_settings).paused, "the intake is paused")
+    open_tab(console, "Now")
+    expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
 
 #: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
-CONTRAST = """(element) => {
+CONTRAST_SCRIPT = """(element) => {
   const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
   const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
     .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
@@ -197,32 +205,32 @@ CONTRAST = """(element) => {
 }"""
 
 
-def test_what_stands_on_the_accent_can_be_read(console: Page, studio: Studio) -> None:
-    update_runtime_settings(studio.client, recipes=("lines",))
-    tab(console, "Steering")
+def test_what_stands_on_the_accent_can_be_read(console: Page, pipeline: FakePipeline) -> None:
+    update_runtime_settings(pipeline.client, recipes=("lines",))
+    open_tab(console, "Steering")
     apply = console.get_by_role("button", name="Apply").locator("p")
-    assert apply.evaluate(CONTRAST) >= 4.5
+    assert apply.evaluate(CONTRAST_SCRIPT) >= 4.5
     console.reload()
-    tab(console, "Steering")
-    assert console.get_by_title("lines", exact=True).evaluate(CONTRAST) >= 4.5
+    open_tab(console, "Steering")
+    assert console.get_by_title("lines", exact=True).evaluate(CONTRAST_SCRIPT) >= 4.5
     for name in ("Now", "Steering"):
-        assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST) >= 4.5
+        assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST_SCRIPT) >= 4.5
 
 
-def test_all_dreams_are_saved_as_a_zip(console: Page, studio: Studio) -> None:
-    jobs = [studio.dream((10 * number, 0, 0)) for number in range(1, 4)]
-    tab(console, "Steering")
+def test_all_dreams_are_saved_as_a_zip(console: Page, pipeline: FakePipeline) -> None:
+    jobs = [pipeline.add_dream((10 * number, 0, 0)) for number in range(1, 4)]
+    open_tab(console, "Steering")
     with console.expect_download() as download:
         console.get_by_text("Save all dreams as a zip").click()
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as saved:
         assert saved.testzip() is None
         assert len(saved.namelist()) == 3 * len(jobs)
         dreams = {saved.read(name) for name in saved.namelist() if name.endswith(f"{jobs[0].id[:8]}.jpg")}
-    assert dreams == {studio.store.get(dream_name(jobs[0].id))}
+    assert dreams == {pipeline.store.get(dream_name(jobs[0].id))}
 
 
-def test_the_console_speaks_german_from_the_entrance_on(open_page: Callable[..., Page], studio: Studio) -> None:
-    studio.dream((1, 2, 3))
+def test_the_console_speaks_german_from_the_login_on(open_page: Callable[..., Page], pipeline: FakePipeline) -> None:
+    pipeline.add_dream((1, 2, 3))
     page = open_page("/console?lang=de")
     page.get_by_label("Das Kennwort").fill("falsch geraten")
     page.get_by_role("button", name="Konsole öffnen").click()
@@ -231,25 +239,29 @@ def test_the_console_speaks_german_from_the_entrance_on(open_page: Callable[...,
     page.get_by_role("button", name="Konsole öffnen").click()
     expect(page.get_by_text("Kein Worker ist da")).to_be_visible()
     for name, said in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
-        tab(page, name)
+        open_tab(page, name)
         expect(page.get_by_role("button", name=said).last).to_be_visible()
     page.get_by_role("link", name="Abschließen").click()
     expect(page.get_by_label("Das Kennwort")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1920, 1440, 390])
-def test_the_console_needs_no_sideways_scroll(open_page: Callable[..., Page], studio: Studio, width: int) -> None:
-    studio.dream((1, 2, 3))
-    page = enter(open_page("/console", width, 844))
+def test_the_console_needs_no_sideways_scroll(
+    open_page: Callable[..., Page], pipeline: FakePipeline, width: int
+) -> None:
+    pipeline.add_dream((1, 2, 3))
+    page = log_in(open_page("/console", width, 844))
     for name in ("Now", "Dreams", "Faults", "Steering"):
-        tab(page, name)
+        open_tab(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_a_passcode_there_is_no_console(browser: Browser, display_settings: Settings, studio: Studio) -> None:
-    display = Display(display_settings.model_copy(update={"passcode": None}))
+def test_without_a_passcode_there_is_no_console(
+    browser: Browser, display_settings: Settings, pipeline: FakePipeline
+) -> None:
+    display = DisplayProcess(display_settings.model_copy(update={"passcode": None}))
     display.start()
-    answer = ask(display, "/console")
+    answer = send_request(display, "/console")
     assert answer.status == 404
     assert b"set ARTDREAM_PASSCODE" in answer.body  # type: ignore[attr-defined]
     display.stop()

@@ -14,16 +14,16 @@ from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
 
 
-def keep(cache: DiskCache, name: str, data: bytes) -> None:
+def cache_object(cache: DiskCache, name: str, data: bytes) -> None:
     cache.put(name, data, generation=cache.generation)
 
 
 def test_what_was_not_asked_for_longest_goes_first(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 30)
     for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
-        keep(cache, name, b"0123456789")
+        cache_object(cache, name, b"0123456789")
     assert cache.get("a/1.jpg") == b"0123456789"
-    keep(cache, "a/4.jpg", b"0123456789")
+    cache_object(cache, "a/4.jpg", b"0123456789")
     assert [name for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg") if name in cache] == [
         "a/1.jpg",
         "a/3.jpg",
@@ -35,7 +35,7 @@ def test_what_was_not_asked_for_longest_goes_first(tmp_path: Path) -> None:
 def test_the_order_outlives_a_restart_and_half_a_picture_does_not(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 100)
     for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg"):
-        keep(cache, name, b"0123456789")
+        cache_object(cache, name, b"0123456789")
     cache.get("a/1.jpg")
     (tmp_path / ".draft").write_bytes(b"01234")
     cache = DiskCache(tmp_path, 20)
@@ -45,14 +45,14 @@ def test_the_order_outlives_a_restart_and_half_a_picture_does_not(tmp_path: Path
 
 def test_what_is_larger_than_everything_is_not_kept(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 20)
-    keep(cache, "a", b"01234")
-    keep(cache, "b", b"0" * 21)
+    cache_object(cache, "a", b"01234")
+    cache_object(cache, "b", b"0" * 21)
     assert ("a" in cache, "b" in cache) == (True, False)
 
 
 def test_what_is_forgotten_while_it_is_fetched_does_not_come_back(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 100)
-    keep(cache, "a", b"1")
+    cache_object(cache, "a", b"1")
     before = cache.generation
     cache.remove("a")
     cache.put("a", b"1", generation=before)
@@ -62,7 +62,7 @@ def test_what_is_forgotten_while_it_is_fetched_does_not_come_back(tmp_path: Path
 
 def test_a_picture_that_somebody_removed_is_simply_not_there(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 100)
-    keep(cache, "a", b"1")
+    cache_object(cache, "a", b"1")
     (tmp_path / "a").unlink()
     assert cache.get("a") is None
     assert "a" not in cache
@@ -76,15 +76,15 @@ def test_a_folder_is_not_kept_twice(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, s3: S3Server) -> Settings:
+def bucket_settings(tmp_path: Path, s3: S3Server) -> Settings:
     return Settings(data=tmp_path / "data", store_url=s3.url, _env_file=None)
 
 
 def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_made(
-    elsewhere: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    bucket_settings: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("display.media.pictures.PREFETCH_RETRY_SECONDS", (0.3,) * 20)
-    job, photo, store = "a" * 32, photo_name("b" * 64), Store(elsewhere.store)
+    job, photo, store = "a" * 32, photo_name("b" * 64), Store(bucket_settings.store)
     at_once = [dream_name(job), thumb_name(job), photo]
     for name in at_once:
         store.put(name, name.encode())
@@ -93,13 +93,13 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
     )
 
     async def all_of_it() -> None:
-        pictures = Pictures(elsewhere)
+        pictures = Pictures(bucket_settings)
         async with pictures.run(), asyncio.timeout(20):
             pictures.prefetch(done)
-            while not (elsewhere.data / CACHE_FOLDER / photo.replace("/", "~")).exists():
+            while not (bucket_settings.data / CACHE_FOLDER / photo.replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             store.put(clip_name(job), b"clip")
-            while not (elsewhere.data / CACHE_FOLDER / clip_name(job).replace("/", "~")).exists():
+            while not (bucket_settings.data / CACHE_FOLDER / clip_name(job).replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             s3.stop()
             for name in at_once:
@@ -112,8 +112,10 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
     asyncio.run(all_of_it())
 
 
-def test_a_picture_that_is_being_brought_here_comes_once(elsewhere: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, store = dream_name("a" * 32), Store(elsewhere.store)
+def test_a_picture_that_is_being_brought_here_comes_once(
+    bucket_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, store = dream_name("a" * 32), Store(bucket_settings.store)
     store.put(name, b"dream")
     asked, plain = [], Store.get_async
 
@@ -124,7 +126,7 @@ def test_a_picture_that_is_being_brought_here_comes_once(elsewhere: Settings, mo
     monkeypatch.setattr(Store, "get_async", counted)
 
     async def all_at_once() -> list[bytes | None]:
-        pictures = Pictures(elsewhere)
+        pictures = Pictures(bucket_settings)
         return await asyncio.gather(*(pictures.get(name) for _ in range(5)))
 
     assert asyncio.run(all_at_once()) == [b"dream"] * 5
@@ -132,16 +134,16 @@ def test_a_picture_that_is_being_brought_here_comes_once(elsewhere: Settings, mo
 
 
 def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it_is_wanted(
-    elsewhere: Settings, s3: S3Server
+    bucket_settings: Settings, s3: S3Server
 ) -> None:
     """Seen failing where each wall's frame was asked of the store."""
     names = [frame_name("a" * 32, number) for number in range(40)]
-    store = Store(elsewhere.store)
+    store = Store(bucket_settings.store)
     for name in names:
         store.put(name, name.encode())
 
     async def watch() -> None:
-        pictures = Pictures(elsewhere)
+        pictures = Pictures(bucket_settings)
         for name in names:
             assert await pictures.get(name) == name.encode()
         s3.stop()
@@ -153,4 +155,4 @@ def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it
             await pictures.get(names[-1])
 
     asyncio.run(watch())
-    assert list((elsewhere.data / CACHE_FOLDER).iterdir()) == []
+    assert list((bucket_settings.data / CACHE_FOLDER).iterdir()) == []

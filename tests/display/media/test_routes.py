@@ -21,11 +21,13 @@ from shared.storage.object_names import (
     thumb_name,
     zoom_name,
 )
-from tests.display.conftest import Display, until
-from tests.display.fake_pipeline import Colour, Studio
+from tests.display.conftest import DisplayProcess, wait_until
+from tests.display.fake_pipeline import Color, FakePipeline
 
 
-def ask(display: Display, path: str, *, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+def send_request(
+    display: DisplayProcess, path: str, *, method: str = "GET", **headers: str
+) -> http.client.HTTPResponse:
     """Send a path exactly as it is written."""
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     try:
@@ -40,59 +42,59 @@ def ask(display: Display, path: str, *, method: str = "GET", **headers: str) -> 
         connection.close()
 
 
-def dreamt(display: Display, studio: Studio, colour: Colour) -> Job:
+def add_shown_dream(display: DisplayProcess, pipeline: FakePipeline, color: Color) -> Job:
     """A dream that the display has heard of."""
-    job = studio.dream(colour)
-    until(lambda: ask(display, f"/pictures/{dream_name(job.id)}").status == 200, "the dream is shown")
+    job = pipeline.add_dream(color)
+    wait_until(lambda: send_request(display, f"/pictures/{dream_name(job.id)}").status == 200, "the dream is shown")
     return job
 
 
-def test_a_dream_is_served_once_and_then_kept_by_the_browser(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
+def test_a_dream_is_served_once_and_then_kept_by_the_browser(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
     path = f"/pictures/{dream_name(job.id)}"
-    answer = ask(display, path)
+    answer = send_request(display, path)
     assert answer.status == 200
     assert answer.getheader("Content-Type") == "image/jpeg"
     assert answer.getheader("X-Content-Type-Options") == "nosniff"
     assert "no-cache" in (answer.getheader("Cache-Control") or "")  # it may have to go
-    assert ask(display, path, If_None_Match=answer.getheader("ETag") or "").status == 304
-    assert ask(display, f"/pictures/{photo_name(job.photo_id)}").status == 200
+    assert send_request(display, path, If_None_Match=answer.getheader("ETag") or "").status == 304
+    assert send_request(display, f"/pictures/{photo_name(job.photo_id)}").status == 200
 
 
-def test_the_clips_of_a_dream_are_served_as_what_they_are(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
+def test_the_clips_of_a_dream_are_served_as_what_they_are(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
     kinds = {clip_name: "video/mp4", zoom_name: "video/mp4", preview_name: "image/webp"}
     for named, kind in kinds.items():
-        assert ask(display, f"/pictures/{named(job.id)}").status == 404
-        studio.store.put(named(job.id), b"moving")
-        answer = ask(display, f"/pictures/{named(job.id)}")
+        assert send_request(display, f"/pictures/{named(job.id)}").status == 404
+        pipeline.store.put(named(job.id), b"moving")
+        answer = send_request(display, f"/pictures/{named(job.id)}")
         assert (answer.status, answer.getheader("Content-Type")) == (200, kind)
         assert answer.body == b"moving"  # type: ignore[attr-defined]
 
 
-def test_a_phone_gets_the_parts_of_a_video_that_it_asks_for(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
-    studio.store.put(clip_name(job.id), b"0123456789")
+def test_a_phone_gets_the_parts_of_a_video_that_it_asks_for(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
+    pipeline.store.put(clip_name(job.id), b"0123456789")
     path = f"/pictures/{clip_name(job.id)}"
-    whole = ask(display, path)
+    whole = send_request(display, path)
     assert whole.getheader("Accept-Ranges") == "bytes"
     for asked, given in {"0-1": b"01", "4-": b"456789", "-3": b"789", "8-99": b"89", "-99": b"0123456789"}.items():
-        answer = ask(display, path, Range=f"bytes={asked}", If_Range=whole.getheader("ETag") or "")
+        answer = send_request(display, path, Range=f"bytes={asked}", If_Range=whole.getheader("ETag") or "")
         begin = b"0123456789".index(given)
         assert (answer.status, answer.body) == (206, given)  # type: ignore[attr-defined]
         assert answer.getheader("Content-Range") == f"bytes {begin}-{begin + len(given) - 1}/10"
         assert answer.getheader("Content-Type") == "video/mp4"
     for beyond in ("10-", "-0"):
-        answer = ask(display, path, Range=f"bytes={beyond}")
+        answer = send_request(display, path, Range=f"bytes={beyond}")
         assert (answer.status, answer.getheader("Content-Range")) == (416, "bytes */10")
     for not_given in ("bytes=0-1,4-5", "bytes=7-3", "pages=1"):
-        answer = ask(display, path, Range=not_given)
+        answer = send_request(display, path, Range=not_given)
         assert (answer.status, answer.body) == (200, b"0123456789")  # type: ignore[attr-defined]
-    changed_meanwhile = ask(display, path, Range="bytes=0-1", If_Range='"old"')
+    changed_meanwhile = send_request(display, path, Range="bytes=0-1", If_Range='"old"')
     assert changed_meanwhile.body == b"0123456789"  # type: ignore[attr-defined]
 
 
-TRICKS = [
+PATH_TRICKS = [
     "../data/store/secret.jpg",
     "..%2f..%2fsecret.jpg",
     "%2e%2e/%2e%2e/etc/passwd",
@@ -116,53 +118,53 @@ TRICKS = [
 ]
 
 
-def test_a_path_trick_shows_nothing(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
-    assert studio.store.get(sidecar_name(job.id))
-    studio.store.put("secret.jpg", b"secret")
-    studio.store.put("references/secret.jpg", b"secret")
-    for trick in TRICKS:
+def test_a_path_trick_shows_nothing(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
+    assert pipeline.store.get(sidecar_name(job.id))
+    pipeline.store.put("secret.jpg", b"secret")
+    pipeline.store.put("references/secret.jpg", b"secret")
+    for trick in PATH_TRICKS:
         path = "/pictures/" + trick.format(photo=job.photo_id, job=job.id)
-        answer = ask(display, path)
+        answer = send_request(display, path)
         assert answer.getheader("Content-Type") != "image/jpeg", path
         assert b"secret" not in answer.body, path  # type: ignore[attr-defined]
         assert b'"seed"' not in answer.body, path  # type: ignore[attr-defined]
         assert answer.status in (400, 404), path
 
 
-def test_a_picture_that_is_not_there_is_asked_for_again_next_time(display: Display) -> None:
-    answer = ask(display, f"/pictures/photos/{'a' * 64}.jpg")
+def test_a_picture_that_is_not_there_is_asked_for_again_next_time(display: DisplayProcess) -> None:
+    answer = send_request(display, f"/pictures/photos/{'a' * 64}.jpg")
     assert answer.status == 404
     assert answer.getheader("Cache-Control") == "no-store"
 
 
-def test_a_store_that_is_away_is_said_to_be_away(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
+def test_a_store_that_is_away_is_said_to_be_away(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
     folder = display.settings.data / "store" / "photos"
     shutil.rmtree(folder)
     folder.touch()  # the store's folder can be reached and not be read
-    assert ask(display, f"/pictures/{photo_name(job.photo_id)}").status == 503
+    assert send_request(display, f"/pictures/{photo_name(job.photo_id)}").status == 503
 
 
-def test_nothing_that_is_not_shown_is_given_away(display: Display, studio: Studio) -> None:
-    update_runtime_settings(studio.client, approval=True)
-    job = studio.dream((1, 2, 3))
-    shown = dreamt_after(display, studio)
+def test_nothing_that_is_not_shown_is_given_away(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    update_runtime_settings(pipeline.client, approval=True)
+    job = pipeline.add_dream((1, 2, 3))
+    shown = add_approved_dream(display, pipeline)
     for name in (dream_name(job.id), thumb_name(job.id), frame_name(job.id, 4), photo_name(job.photo_id)):
-        assert studio.store.get(name) or name == thumb_name(job.id)
-        assert ask(display, f"/pictures/{name}").status == 404, name
-    assert ask(display, f"/gallery/dreams/{job.id}").status == 404
-    listed = json.loads(ask(display, "/gallery/dreams").body)  # type: ignore[attr-defined]
+        assert pipeline.store.get(name) or name == thumb_name(job.id)
+        assert send_request(display, f"/pictures/{name}").status == 404, name
+    assert send_request(display, f"/gallery/dreams/{job.id}").status == 404
+    listed = json.loads(send_request(display, "/gallery/dreams").body)  # type: ignore[attr-defined]
     assert [dream["job_id"] for dream in listed["dreams"]] == [shown.id]
 
 
-def dreamt_after(display: Display, studio: Studio) -> Job:
+def add_approved_dream(display: DisplayProcess, pipeline: FakePipeline) -> Job:
     """A dream that is shown, so that the display has heard of all before it."""
-    update_runtime_settings(studio.client, approval=False)
-    return dreamt(display, studio, (7, 8, 9))
+    update_runtime_settings(pipeline.client, approval=False)
+    return add_shown_dream(display, pipeline, (7, 8, 9))
 
 
-def test_who_sends_text_where_streamlit_takes_bytes_fills_no_log(display: Display) -> None:
+def test_who_sends_text_where_streamlit_takes_bytes_fills_no_log(display: DisplayProcess) -> None:
     for _ in range(3):
         address = f"ws://127.0.0.1:{display.settings.port}/_stcore/stream"
         with connect(address, subprotocols=[Subprotocol("streamlit")]) as socket:

@@ -15,26 +15,26 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, sidecar_name
 from shared.storage.store import Store
-from tests.display.conftest import PATIENCE, Display, Valkey
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import dreamt
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import add_shown_dream
 from tests.servers import S3Server
 from tests.stack import free_port
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
 OpenGallery = Callable[..., Page]
 
 
 @pytest.fixture
-def open_gallery(browser: Browser, display: Display) -> Iterator[OpenGallery]:
+def open_gallery(browser: Browser, display: DisplayProcess) -> Iterator[OpenGallery]:
     contexts = []
 
     def open_gallery(width: int = 1280, height: int = 800, **asked: str) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
         page.goto(f"{display.url}/gallery" + "".join(f"?{name}={value}" for name, value in asked.items()))
         return page
 
@@ -43,12 +43,12 @@ def open_gallery(browser: Browser, display: Display) -> Iterator[OpenGallery]:
         context.close()
 
 
-def ask(display: Display, path: str) -> Any:
+def get_json(display: DisplayProcess, path: str) -> Any:
     with urllib.request.urlopen(display.url + path) as answer:
         return json.load(answer)
 
 
-def test_an_archive_gives_every_dream_once_page_by_page_newest_first() -> None:
+def test_the_dream_index_pages_through_every_dream_once_newest_first() -> None:
     archive = DreamIndex()
     leaves = [
         Dream(1_790_000_000 + number // 3, f"{number:032x}", "animals", "Animals", "p", "d") for number in range(200)
@@ -63,11 +63,11 @@ def test_an_archive_gives_every_dream_once_page_by_page_newest_first() -> None:
     assert found == sorted(leaves, reverse=True)
 
 
-def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGallery, studio: Studio) -> None:
-    first = studio.dream((10, 20, 30))
+def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGallery, pipeline: FakePipeline) -> None:
+    first = pipeline.add_dream((10, 20, 30))
     page = open_gallery()
     expect(page.locator(".leaves li")).to_have_count(1)
-    second = studio.dream((210, 20, 30), recipe=load_recipe("lines"))
+    second = pipeline.add_dream((210, 20, 30), recipe=load_recipe("lines"))
     expect(page.locator(".leaves li")).to_have_count(2)
     ids = page.locator(".leaves li").evaluate_all("items => items.map(item => item.dataset.jobId)")
     assert ids == [second.id, first.id]
@@ -76,46 +76,48 @@ def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGa
     expect(page.locator(".leaves li")).to_have_count(1)
 
 
-def test_the_store_alone_is_enough(display: Display, studio: Studio, open_gallery: OpenGallery) -> None:
-    jobs = [studio.dream((shade, 0, 0)) for shade in (50, 150, 250)]
-    studio.store.put(sidecar_name("0" * 32), b"not a sidecar")
+def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery) -> None:
+    jobs = [pipeline.add_dream((shade, 0, 0)) for shade in (50, 150, 250)]
+    pipeline.store.put(sidecar_name("0" * 32), b"not a sidecar")
     display.stop()
-    studio.client.flushall()
+    pipeline.client.flushall()
     display.start()
     page = open_gallery()
     expect(page.locator(".leaves li")).to_have_count(len(jobs))
 
 
 def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
-    s3: S3Server, tmp_path: Path, valkey: Valkey, browser: Browser
+    s3: S3Server, tmp_path: Path, valkey: RestartableValkey, browser: Browser
 ) -> None:
     """Also what the display reads while the page is there already. Seen failing with a page that asks once."""
     settings = Settings(
         data=tmp_path / "data", broker_url=valkey.url, port=free_port(), store_url=s3.url, _env_file=None
     )
     with connect(settings.broker) as client:
-        studio = Studio(client, Store(settings.store))
-        jobs = [studio.dream((80 * number, 1, 1)) for number in range(3)]
+        studio = FakePipeline(client, Store(settings.store))
+        jobs = [studio.add_dream((80 * number, 1, 1)) for number in range(3)]
         client.flushall()
     s3.stop()
-    display = Display(settings)
+    display = DisplayProcess(settings)
     display.start()
     page = browser.new_page()
     page.goto(f"{display.url}/gallery")
     expect(page.locator(".empty")).to_be_visible()
     s3.start()
-    expect(page.locator(".leaves li")).to_have_count(len(jobs), timeout=1000 * PATIENCE)
+    expect(page.locator(".leaves li")).to_have_count(len(jobs), timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
     expect(page.locator(".count")).to_have_text("3 dreams")
     display.stop()
 
 
-def test_hundreds_of_dreams_come_as_one_scrolls(display: Display, studio: Studio, open_gallery: OpenGallery) -> None:
-    job = studio.dream((1, 1, 1))
-    sidecar = json.loads(studio.store.get(sidecar_name(job.id)) or b"")
+def test_hundreds_of_dreams_come_as_one_scrolls(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    job = pipeline.add_dream((1, 1, 1))
+    sidecar = json.loads(pipeline.store.get(sidecar_name(job.id)) or b"")
     for number in range(3 * GALLERY_PAGE_SIZE):
         job_id = f"{number:032x}"
         sidecar |= {"job_id": job_id, "completed_at": 1_700_000_000 + number}
-        studio.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
+        pipeline.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
     display.stop()
     display.start()
     page = open_gallery()
@@ -128,8 +130,10 @@ def test_hundreds_of_dreams_come_as_one_scrolls(display: Display, studio: Studio
     assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
 
 
-def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenGallery, studio: Studio) -> None:
-    job = studio.dream((30, 60, 90), recipe=load_recipe("peacock"), verdicts=(("peacock", 0.031, 0.712),))
+def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenGallery, pipeline: FakePipeline) -> None:
+    job = pipeline.add_dream(
+        (30, 60, 90), recipe=load_recipe("peacock"), class_probabilities=(("peacock", 0.031, 0.712),)
+    )
     page = open_gallery()
     page.get_by_role("button", name="More peacock").click()
     dialog = page.get_by_role("dialog", name="More peacock")
@@ -148,19 +152,21 @@ def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenG
     expect(dialog).to_be_hidden()
 
 
-def test_details_tell_guests_nothing_of_the_machines(display: Display, studio: Studio) -> None:
-    job = dreamt(display, studio, (1, 2, 3))
-    about = ask(display, f"/gallery/dreams/{job.id}")
+def test_details_tell_guests_nothing_of_the_machines(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
+    about = get_json(display, f"/gallery/dreams/{job.id}")
     assert set(about) == {"recipe", "version", "seed", "network", "artworks", "size", "seconds", "verdicts"}
     for path in ("/gallery/dreams/" + "f" * 32, "/gallery/dreams/..%2f..%2fsecret", "/gallery/gallery.py"):
         with pytest.raises(urllib.error.HTTPError, match=r"40[04]"):
-            ask(display, path)
+            get_json(display, path)
 
 
 def test_the_gallery_loads_nothing_from_elsewhere_and_may_run_no_foreign_script(
-    browser: Browser, display: Display, studio: Studio
+    browser: Browser, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
-    studio.dream((9, 9, 9), recipe=load_recipe("lines").model_copy(update={"title": "<img src=x onerror=alert(1)>"}))
+    pipeline.add_dream(
+        (9, 9, 9), recipe=load_recipe("lines").model_copy(update={"title": "<img src=x onerror=alert(1)>"})
+    )
     page = browser.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -175,9 +181,9 @@ def test_the_gallery_loads_nothing_from_elsewhere_and_may_run_no_foreign_script(
 
 
 def test_a_gallery_that_cannot_reach_the_display_says_so_and_goes_on(
-    display: Display, studio: Studio, open_gallery: OpenGallery
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
 ) -> None:
-    studio.dream((1, 2, 3))
+    pipeline.add_dream((1, 2, 3))
     page = open_gallery()
     expect(page.locator(".leaves li")).to_have_count(1)
     display.stop()
@@ -190,10 +196,10 @@ def test_a_gallery_that_cannot_reach_the_display_says_so_and_goes_on(
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])
 def test_nothing_of_the_gallery_hangs_over_the_edge(
-    open_gallery: OpenGallery, studio: Studio, width: int, height: int
+    open_gallery: OpenGallery, pipeline: FakePipeline, width: int, height: int
 ) -> None:
     for shade in range(8):
-        studio.dream((30 * shade, 0, 0))
+        pipeline.add_dream((30 * shade, 0, 0))
     page = open_gallery(width, height)
     expect(page.locator(".leaves li")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -205,9 +211,9 @@ def test_nothing_of_the_gallery_hangs_over_the_edge(
     assert box["height"] <= height
 
 
-def test_a_clip_plays_where_there_is_one(open_gallery: OpenGallery, studio: Studio, clip: bytes) -> None:
-    job = studio.dream((30, 60, 90))
-    studio.store.put(clip_name(job.id), clip)
+def test_a_clip_plays_where_there_is_one(open_gallery: OpenGallery, pipeline: FakePipeline, clip: bytes) -> None:
+    job = pipeline.add_dream((30, 60, 90))
+    pipeline.store.put(clip_name(job.id), clip)
     page = open_gallery()
     page.locator(".leaves button").first.click()
     expect(page.locator("video")).to_be_visible()

@@ -19,31 +19,33 @@ from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name
 from shared.storage.store import Store
-from tests.display.conftest import PATIENCE, Display, Valkey, until
-from tests.display.fake_pipeline import Studio, picture
-from tests.display.media.test_routes import ask
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey, wait_until
+from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
+from tests.display.media.test_routes import send_request
 from tests.servers import S3Server
-from tests.stack import artdream, free_port
+from tests.stack import free_port, run_artdream
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
-PUBLIC = "http://192.168.100.200:8501"
+PUBLIC_URL = "http://192.168.100.200:8501"
 
 OpenPhone = Callable[..., Page]
 
 
 @pytest.fixture
-def display_settings(tmp_path: Path, valkey: Valkey) -> Settings:
-    return Settings(data=tmp_path / "data", broker_url=valkey.url, port=free_port(), public_url=PUBLIC, _env_file=None)
+def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
+    return Settings(
+        data=tmp_path / "data", broker_url=valkey.url, port=free_port(), public_url=PUBLIC_URL, _env_file=None
+    )
 
 
 @pytest.fixture
-def links(display_settings: Settings, display: Display) -> ShareLinks:
+def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLinks:
     return ShareLinks(display_settings)
 
 
 @pytest.fixture
-def open_phone(browser: Browser, display: Display) -> Iterator[OpenPhone]:
+def open_phone(browser: Browser, display: DisplayProcess) -> Iterator[OpenPhone]:
     """Open a path on a phone."""
     contexts = []
 
@@ -51,7 +53,7 @@ def open_phone(browser: Browser, display: Display) -> Iterator[OpenPhone]:
         context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
         page.goto(display.url + path)
         return page
 
@@ -60,23 +62,23 @@ def open_phone(browser: Browser, display: Display) -> Iterator[OpenPhone]:
         context.close()
 
 
-def codes(screenshot: bytes) -> list[str]:
+def read_qr_codes(screenshot: bytes) -> list[str]:
     """Return what a camera would read."""
     return [code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(screenshot)).convert("RGB"))]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1440, 900), (1080, 1920)])
 def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
-    open_wall: Callable[..., Page], studio: Studio, links: ShareLinks, width: int, height: int
+    open_wall: Callable[..., Page], pipeline: FakePipeline, share_links: ShareLinks, width: int, height: int
 ) -> None:
     wall = open_wall(width, height)
-    job = studio.dream((10, 90, 40))
+    job = pipeline.add_dream((10, 90, 40))
     wall.wait_for_selector(f'.wall[data-scene=dream][data-home="{job.id}"]')
     expect(wall.get_by_alt_text("QR code: opens this dream on your phone")).to_be_visible()
     wall.wait_for_timeout(1500)  # until it has faded in
-    (address,) = [text for text in codes(wall.screenshot()) if "/t/" in text]
-    assert address.startswith(f"{PUBLIC}/t/")
-    link = links.parse_token(address.rpartition("/")[2])
+    (address,) = [text for text in read_qr_codes(wall.screenshot()) if "/t/" in text]
+    assert address.startswith(f"{PUBLIC_URL}/t/")
+    link = share_links.parse_token(address.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     box = wall.locator(".home img").bounding_box()
@@ -90,39 +92,43 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
         assert inside["y"] + inside["height"] <= height
 
 
-def test_a_gallery_shows_the_code_too(browser: Browser, display: Display, studio: Studio, links: ShareLinks) -> None:
-    job = studio.dream((10, 90, 40))
+def test_a_gallery_shows_the_code_too(
+    browser: Browser, display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
     page = browser.new_page()
     page.goto(f"{display.url}/gallery")
     page.locator(".leaves button").first.click()
     expect(page.locator(".home img")).to_be_visible()
     page.wait_for_timeout(300)
-    (address,) = codes(page.screenshot())
-    link = links.parse_token(address.rpartition("/")[2])
+    (address,) = read_qr_codes(page.screenshot())
+    link = share_links.parse_token(address.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     page.close()
 
 
 def test_a_wall_that_no_phone_can_reach_shows_no_code(
-    display_settings: Settings, browser: Browser, valkey: Valkey
+    display_settings: Settings, browser: Browser, valkey: RestartableValkey
 ) -> None:
-    alone = Display(display_settings.model_copy(update={"public_url": None}))
+    alone = DisplayProcess(display_settings.model_copy(update={"public_url": None}))
     alone.start()
     with connect(valkey.url) as client:
-        job = Studio(client, Store(display_settings.store)).dream((10, 90, 40))
+        job = FakePipeline(client, Store(display_settings.store)).add_dream((10, 90, 40))
     wall = browser.new_page()
     wall.goto(alone.url)
     wall.wait_for_selector(f'.wall[data-scene=dream] .photo img[data-job-id="{job.id}"]')
     expect(wall.locator(".home")).to_be_hidden()
-    assert ask(alone, f"/qr/{job.id}.svg").status == 404
+    assert send_request(alone, f"/qr/{job.id}.svg").status == 404
     wall.close()
     assert alone.stop()[:2] == (0, "")
 
 
-def test_a_dream_is_looked_at_kept_and_shared(open_phone: OpenPhone, studio: Studio, links: ShareLinks) -> None:
-    job = studio.dream((10, 90, 40))
-    phone = open_phone(f"/t/{links.make_token(job.id)}", accept_downloads=True)
+def test_a_dream_is_looked_at_kept_and_shared(
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
+    phone = open_phone(f"/t/{share_links.make_token(job.id)}", accept_downloads=True)
     expect(phone.get_by_role("heading", name="Animals")).to_be_visible()
     expect(phone.get_by_alt_text("The photo’s dream of Animals")).to_be_visible()
     expect(phone.get_by_text("This link works until")).to_be_visible()
@@ -132,14 +138,14 @@ def test_a_dream_is_looked_at_kept_and_shared(open_phone: OpenPhone, studio: Stu
     with phone.expect_download() as download:
         phone.get_by_role("link", name="Save the dream").click()
     assert download.value.suggested_filename == f"animals-{job.id[:8]}.jpg"
-    assert Path(download.value.path()).read_bytes() == studio.store.get(dream_name(job.id))
+    assert Path(download.value.path()).read_bytes() == pipeline.store.get(dream_name(job.id))
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_link_elsewhere(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
-    path = f"/t/{links.make_token(studio.dream((10, 90, 40)).id)}"
+    path = f"/t/{share_links.make_token(pipeline.add_dream((10, 90, 40)).id)}"
     phone = open_phone(path)
     phone.add_init_script(
         "navigator.canShare = () => true;"
@@ -150,7 +156,9 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
     phone.wait_for_selector(".easel .photo", state="attached")
     phone.wait_for_timeout(300)
     phone.get_by_role("button", name="Share").click()
-    until(lambda: phone.evaluate("window.shared") is not None, "the page shares")  # its CSP lets no test wait inside
+    wait_until(
+        lambda: phone.evaluate("window.shared") is not None, "the page shares"
+    )  # its CSP lets no test wait inside
     shared = phone.evaluate("window.shared")
     assert shared[0] == display.url + path
     assert shared[1] > 500
@@ -162,176 +170,188 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
 
 
 def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks
 ) -> None:
-    studio.dream((1, 1, 1))
-    other = studio.start(studio.photo((2, 2, 2)))
-    job = studio.photo((10, 90, 40))
-    phone = open_phone(f"/t/{links.make_token(job.id)}")
+    pipeline.add_dream((1, 1, 1))
+    other = pipeline.claim_job(pipeline.submit_photo((2, 2, 2)))
+    job = pipeline.submit_photo((10, 90, 40))
+    phone = open_phone(f"/t/{share_links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
     expect(phone.get_by_text("one photo ahead of yours, about 1 s")).to_be_visible()
-    studio.finish(other)
-    claim = studio.start(job)
+    pipeline.complete_job(other)
+    claim = pipeline.claim_job(job)
     expect(phone.locator("img[data-name='photo.jpg']")).to_be_visible()
-    studio.frame(claim, 2)
+    pipeline.publish_frame(claim, 2)
     expect(phone.locator("img[data-name='frame-02.jpg']")).to_be_visible()
     expect(phone.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "60")
-    studio.finish(claim)
+    pipeline.complete_job(claim)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     expect(phone.get_by_role("link", name="Save the dream")).to_be_visible()
 
 
 def test_a_photo_that_cannot_be_dreamt_is_said_to_be_so(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks
 ) -> None:
-    claim = studio.start(studio.photo((10, 90, 40)))
-    phone = open_phone(f"/t/{links.make_token(claim.job.id)}?lang=de")
-    studio.fail(claim)
+    claim = pipeline.claim_job(pipeline.submit_photo((10, 90, 40)))
+    phone = open_phone(f"/t/{share_links.make_token(claim.job.id)}?lang=de")
+    pipeline.fail_job(claim)
     expect(phone.get_by_text("Dein Foto ließ sich nicht träumen")).to_be_visible()
 
 
 def test_an_expired_link_says_so_and_shows_nothing(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
-    token = links.make_token(studio.dream((10, 90, 40)).id, expires_at=time.time() - 7200)
+    token = share_links.make_token(pipeline.add_dream((10, 90, 40)).id, expires_at=time.time() - 7200)
     phone = open_phone(f"/t/{token}")
     expect(phone.get_by_role("heading", name="This link has expired")).to_be_visible()
     expect(phone.locator("img")).to_have_count(0)
-    assert ask(display, f"/t/{token}").status == 410
+    assert send_request(display, f"/t/{token}").status == 410
     for name in ("dream.jpg", "photo.jpg", "clip.mp4", "thumb.jpg"):
-        assert ask(display, f"/t/{token}/{name}").status == 410
+        assert send_request(display, f"/t/{token}/{name}").status == 410
 
 
 def test_the_operator_gives_a_new_link_for_an_expired_one(
-    studio: Studio, links: ShareLinks, display_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: FakePipeline,
+    share_links: ShareLinks,
+    display_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = studio.dream((10, 90, 40))
-    old = links.make_token(job.id, expires_at=time.time() - 7200)
+    job = pipeline.add_dream((10, 90, 40))
+    old = share_links.make_token(job.id, expires_at=time.time() - 7200)
     for name, value in display_settings.to_environment().items():
         monkeypatch.setenv(name, value)
-    for meant in (f"{PUBLIC}/t/{old}", job.id, job.id[:8]):
-        printed = artdream("jobs", "link", meant, folder=tmp_path).stdout
-        fresh = links.parse_token(printed.strip().rpartition("/")[2])
+    for meant in (f"{PUBLIC_URL}/t/{old}", job.id, job.id[:8]):
+        printed = run_artdream("jobs", "link", meant, folder=tmp_path).stdout
+        fresh = share_links.parse_token(printed.strip().rpartition("/")[2])
         assert fresh
         assert (fresh.job_id, fresh.is_expired) == (job.id, False)
 
 
-def test_a_forged_link_is_none(open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display) -> None:
-    job = studio.dream((10, 90, 40))
+def test_a_forged_link_is_none(
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
     own = Settings(data=display.settings.data / "elsewhere", _env_file=None)
     for token in (ShareLinks(own).make_token(job.id), "A" * 40, job.id, "..%2f"):
-        assert ask(display, f"/t/{token}").status in (400, 404)
-        assert ask(display, f"/t/{token}/dream.jpg").status in (400, 404)
+        assert send_request(display, f"/t/{token}").status in (400, 404)
+        assert send_request(display, f"/t/{token}/dream.jpg").status in (400, 404)
     phone = open_phone(f"/t/{'A' * 40}")
     expect(phone.get_by_role("heading", name="There is nothing at this link")).to_be_visible()
 
 
-def test_a_link_leads_to_its_own_dream_and_no_further(display: Display, studio: Studio, links: ShareLinks) -> None:
-    job, foreign = studio.dream((10, 90, 40)), studio.dream((90, 10, 40))
-    path = f"/t/{links.make_token(job.id)}"
+def test_a_link_leads_to_its_own_dream_and_no_further(
+    display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    job, foreign = pipeline.add_dream((10, 90, 40)), pipeline.add_dream((90, 10, 40))
+    path = f"/t/{share_links.make_token(job.id)}"
     for name in (
         foreign.id,
-        f"..%2f{links.make_token(foreign.id)}%2fdream.jpg",
+        f"..%2f{share_links.make_token(foreign.id)}%2fdream.jpg",
         f"../../pictures/{dream_name(foreign.id)}",
         "dream.json",
         "frame-00.jpg",  # a dream that is done is shown by itself
         "clip.webp",
     ):
-        answer = ask(display, f"{path}/{name}")
+        answer = send_request(display, f"{path}/{name}")
         assert answer.getheader("Content-Type") != "image/jpeg", name
         assert answer.status in (400, 404), name
-    told = ask(display, f"{path}/state").body  # type: ignore[attr-defined]
+    told = send_request(display, f"{path}/state").body  # type: ignore[attr-defined]
     assert foreign.id[:8].encode() not in told
     assert job.photo_id.encode() not in told
-    assert ask(display, f"/t/{links.make_token('f' * 32)}").status == 404
+    assert send_request(display, f"/t/{share_links.make_token('f' * 32)}").status == 404
 
 
 def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
-    display: Display, studio: Studio, links: ShareLinks
+    display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
 ) -> None:
-    job = studio.dream((10, 90, 40))
-    studio.store.put(clip_name(job.id), b"0123456789")
-    path = f"/t/{links.make_token(job.id)}"
-    until(lambda: ask(display, f"{path}/dream.jpg").status == 200, "the dream is there")
-    shown = ask(display, path)
+    job = pipeline.add_dream((10, 90, 40))
+    pipeline.store.put(clip_name(job.id), b"0123456789")
+    path = f"/t/{share_links.make_token(job.id)}"
+    wait_until(lambda: send_request(display, f"{path}/dream.jpg").status == 200, "the dream is there")
+    shown = send_request(display, path)
     assert "default-src 'none'" in (shown.getheader("Content-Security-Policy") or "")
     assert "unsafe" not in (shown.getheader("Content-Security-Policy") or "")
     assert shown.getheader("Cache-Control") == "no-store"
     assert shown.getheader("Referrer-Policy") == "no-referrer"
     assert shown.getheader("X-Robots-Tag") == "noindex"
-    picture = ask(display, f"{path}/dream.jpg")
+    picture = send_request(display, f"{path}/dream.jpg")
     assert picture.getheader("Cache-Control") == "private, no-cache"
     assert picture.getheader("X-Content-Type-Options") == "nosniff"
-    assert ask(display, f"{path}/dream.jpg", If_None_Match=picture.getheader("ETag") or "").status == 304
-    part = ask(display, f"{path}/clip.mp4", Range="bytes=2-3")
+    assert send_request(display, f"{path}/dream.jpg", If_None_Match=picture.getheader("ETag") or "").status == 304
+    part = send_request(display, f"{path}/clip.mp4", Range="bytes=2-3")
     assert (part.status, part.body) == (206, b"23")  # type: ignore[attr-defined]
-    assert ask(display, "/share/share.py").status == 404
+    assert send_request(display, "/share/share.py").status == 404
 
 
 def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display, display_settings: Settings
+    open_phone: OpenPhone,
+    pipeline: FakePipeline,
+    share_links: ShareLinks,
+    display: DisplayProcess,
+    display_settings: Settings,
 ) -> None:
-    update_runtime_settings(studio.client, approval=True)
-    job = studio.dream((10, 90, 40))
-    path = f"/t/{links.make_token(job.id)}"
+    update_runtime_settings(pipeline.client, approval=True)
+    job = pipeline.add_dream((10, 90, 40))
+    path = f"/t/{share_links.make_token(job.id)}"
     phone = open_phone(path)
     expect(phone.get_by_role("heading", name="Your dream is looked at before it is shown")).to_be_visible()
-    assert ask(display, f"/qr/{job.id}.svg").status == 404
+    assert send_request(display, f"/qr/{job.id}.svg").status == 404
     for name in ("dream.jpg", "photo.jpg", "frame-04.jpg"):
-        assert ask(display, f"{path}/{name}").status == 404
+        assert send_request(display, f"{path}/{name}").status == 404
     archive = DreamIndex()
-    archive.load_from_store(studio.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    archive.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
     curator = Moderation(display_settings, archive)
     curator.show(job.id)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     curator.delete(job.id)
     phone.reload()
     expect(phone.get_by_role("heading", name="This dream is not on show")).to_be_visible()
-    assert ask(display, f"{path}/dream.jpg").status == 404
+    assert send_request(display, f"{path}/dream.jpg").status == 404
 
 
 def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
-    open_phone: OpenPhone, studio: Studio, links: ShareLinks, display: Display
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
     from tests.display.fake_pipeline import RECIPE
 
-    job = studio.dream((1, 2, 3), recipe=RECIPE.model_copy(update={"title": '"><img src=x onerror=alert(1)>'}))
+    job = pipeline.add_dream((1, 2, 3), recipe=RECIPE.model_copy(update={"title": '"><img src=x onerror=alert(1)>'}))
     phone = open_phone("/gallery")
     asked: list[str] = []
     phone.on("request", lambda request: asked.append(request.url))
     phone.on("dialog", lambda _: pytest.fail("a title ran as a script"))
-    phone.goto(f"{display.url}/t/{links.make_token(job.id)}")
+    phone.goto(f"{display.url}/t/{share_links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name='"><img src=x')).to_be_visible()
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     assert [url for url in asked if not url.startswith(display.url)] == []
 
 
 def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
-    tmp_path: Path, valkey: Valkey, s3: S3Server, browser: Browser
+    tmp_path: Path, valkey: RestartableValkey, s3: S3Server, browser: Browser
 ) -> None:
     settings = Settings(
         data=tmp_path / "far",
         broker_url=valkey.url,
         port=free_port(),
-        public_url=PUBLIC,
+        public_url=PUBLIC_URL,
         store_url=s3.url,
         _env_file=None,
     )
-    display = Display(settings)
+    display = DisplayProcess(settings)
     display.start()
     with connect(settings.broker) as client:
-        job = Studio(client, Store(settings.store)).dream((10, 90, 40), thumb=True)
+        job = FakePipeline(client, Store(settings.store)).add_dream((10, 90, 40), thumb=True)
     kept = settings.data / "cache"
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DISPLAY_TIMEOUT_SECONDS
     while len(list(kept.glob("[!.]*"))) < 3:
         assert time.monotonic() < deadline, "the dream is not brought here"
         time.sleep(0.05)
     s3.stop()
     path = f"/t/{ShareLinks(settings).make_token(job.id)}"
     assert (
-        hashlib.sha256(ask(display, f"{path}/dream.jpg").body).digest()
+        hashlib.sha256(send_request(display, f"{path}/dream.jpg").body).digest()
         == hashlib.sha256(  # type: ignore[attr-defined]
-            picture((200, 60, 90))
+            make_circle_jpeg((200, 60, 90))
         ).digest()
     )
     phone = browser.new_page(viewport={"width": 390, "height": 844})

@@ -12,34 +12,34 @@ from shared.errors import ArtDreamError
 from shared.public_url import resolve_public_url
 from shared.settings import Settings
 
-JOB = "0123456789abcdef0123456789abcdef"
+JOB_ID = "0123456789abcdef0123456789abcdef"
 SECRET = "a secret that several displays share"
 
 
-def settings(folder: Path, **chosen: object) -> Settings:
-    return Settings(data=folder / "data", _env_file=None, **chosen)
+def make_settings(folder: Path, **overrides: object) -> Settings:
+    return Settings(data=folder / "data", _env_file=None, **overrides)
 
 
 def test_a_token_says_its_job_and_when_it_ends(tmp_path: Path) -> None:
-    links = ShareLinks(settings(tmp_path, links_days=2))
-    link = links.parse_token(links.make_token(JOB))
+    links = ShareLinks(make_settings(tmp_path, links_days=2))
+    link = links.parse_token(links.make_token(JOB_ID))
     assert link
-    assert link.job_id == JOB
+    assert link.job_id == JOB_ID
     assert not link.is_expired
     assert 0 <= link.expires_at - (time.time() + 2 * 86_400) <= 3600
 
 
 def test_an_expired_token_is_told_from_a_forged_one(tmp_path: Path) -> None:
-    links = ShareLinks(settings(tmp_path))
-    old = links.parse_token(links.make_token(JOB, expires_at=time.time() - 7200))
+    links = ShareLinks(make_settings(tmp_path))
+    old = links.parse_token(links.make_token(JOB_ID, expires_at=time.time() - 7200))
     assert old
     assert old.is_expired
-    assert old.job_id == JOB
+    assert old.job_id == JOB_ID
 
 
 def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
-    links = ShareLinks(settings(tmp_path))
-    data = bytearray(base64.urlsafe_b64decode(links.make_token(JOB)))
+    links = ShareLinks(make_settings(tmp_path))
+    data = bytearray(base64.urlsafe_b64decode(links.make_token(JOB_ID)))
     for bit in range(8 * len(data)):
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
@@ -48,12 +48,12 @@ def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "A" * 40, "A" * 39, "A" * 41, "ä" * 40, "../" * 13 + "x", "A" * 39 + "\n"])
 def test_what_is_no_token_is_wrong(tmp_path: Path, token: str) -> None:
-    assert ShareLinks(settings(tmp_path)).parse_token(token) is None
+    assert ShareLinks(make_settings(tmp_path)).parse_token(token) is None
 
 
 def test_the_key_outlives_a_restart_and_is_for_the_owner_alone(tmp_path: Path) -> None:
-    mine = settings(tmp_path)
-    token = ShareLinks(mine).make_token(JOB)
+    mine = make_settings(tmp_path)
+    token = ShareLinks(mine).make_token(JOB_ID)
     assert ShareLinks(mine).parse_token(token)
     assert (mine.data / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in mine.data.iterdir()] == [KEY_FILE]
@@ -62,15 +62,15 @@ def test_the_key_outlives_a_restart_and_is_for_the_owner_alone(tmp_path: Path) -
 
 
 def test_displays_that_share_a_secret_read_each_other_s_links(tmp_path: Path) -> None:
-    one, other = (ShareLinks(settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
-    assert other.parse_token(one.make_token(JOB))
-    stranger = ShareLinks(settings(tmp_path / "third", links_secret=SECRET.upper()))
-    assert stranger.parse_token(one.make_token(JOB)) is None
+    one, other = (ShareLinks(make_settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
+    assert other.parse_token(one.make_token(JOB_ID))
+    stranger = ShareLinks(make_settings(tmp_path / "third", links_secret=SECRET.upper()))
+    assert stranger.parse_token(one.make_token(JOB_ID)) is None
     assert not (tmp_path / "one").exists()
 
 
 def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
-    mine = settings(tmp_path)
+    mine = make_settings(tmp_path)
     mine.data.mkdir()
     (mine.data / KEY_FILE).write_bytes(b"")
     with pytest.raises(ArtDreamError, match="cut short"):
@@ -79,14 +79,14 @@ def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
 
 def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
     def led(**chosen: object) -> str | None:
-        return resolve_public_url(settings(tmp_path, **chosen))
+        return resolve_public_url(make_settings(tmp_path, **chosen))
 
     assert led(public_url="https://dream.example.org/") == "https://dream.example.org"
     assert led(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
     assert led(host="fd00::5") == "http://[fd00::5]:8501"
     for here in ("127.0.0.1", "::1", "localhost"):
         assert led(host=here) is None
-        assert ShareLinks(settings(tmp_path, host=here)).make_url(JOB) is None
+        assert ShareLinks(make_settings(tmp_path, host=here)).make_url(JOB_ID) is None
 
 
 def test_a_display_that_is_open_to_the_network_knows_its_address(
@@ -104,4 +104,4 @@ def test_a_display_that_is_open_to_the_network_knows_its_address(
 
     monkeypatch.setattr(socket, "socket", Probe)
     for Probe.address, led in {"192.168.1.23": "http://192.168.1.23:8501", "127.0.0.1": None}.items():
-        assert resolve_public_url(settings(tmp_path, host="0.0.0.0")) == led
+        assert resolve_public_url(make_settings(tmp_path, host="0.0.0.0")) == led

@@ -26,20 +26,20 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
-from tests.display.conftest import PATIENCE, Display, Valkey, until
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import ask
-from tests.display.pages.test_share import codes
-from tests.pictures import colours, heic, jpeg
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey, wait_until
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
+from tests.display.pages.test_share import read_qr_codes
+from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.stack import free_port
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
-HEIC, JPEG = heic(colours(41)), jpeg(colours(42))
+HEIC_PHOTO, JPEG_PHOTO = encode_heic(make_picture(41)), encode_jpeg(make_picture(42))
 
 
 @pytest.fixture
-def display_settings(tmp_path: Path, valkey: Valkey) -> Settings:
+def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
     (tmp_path / "inbox").mkdir()
     return Settings(
         data=tmp_path / "data",
@@ -68,24 +68,24 @@ def start_producer(settings: Settings) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def phone(browser: Browser, display: Display) -> Iterator[Page]:
+def phone(browser: Browser, display: DisplayProcess) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
     page.goto(f"{display.url}/send")
     yield page
     context.close()
 
 
-def fill(phone: Page, data: bytes, name: str = "IMG_0001.HEIC", recipe: str = "Curls") -> None:
+def fill_form(phone: Page, data: bytes, name: str = "IMG_0001.HEIC", recipe: str = "Curls") -> None:
     phone.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/heic", "buffer": data})
     phone.locator(".recipe", has_text=recipe).click()
     expect(phone.get_by_role("radio", name=recipe)).to_be_checked()
     phone.get_by_role("checkbox").check()
 
 
-def send(
-    display: Display, data: bytes, *, recipe: str = "curls", consent: str = "yes", **headers: str
+def post_photo(
+    display: DisplayProcess, data: bytes, *, recipe: str = "curls", consent: str = "yes", **headers: str
 ) -> tuple[int, Any, str]:
     """Send a photo as a browser would; return status, answer and cookie."""
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
@@ -98,85 +98,93 @@ def send(
     return answer.status, told, answer.getheader("Set-Cookie") or ""
 
 
-def uploads(settings: Settings) -> list[Path]:
+def list_uploads(settings: Settings) -> list[Path]:
     return list((settings.data / GUEST_UPLOADS_FOLDER).glob("*/*"))
 
 
-@pytest.mark.parametrize(("data", "recipe", "title"), [(HEIC, "curls", "Curls"), (JPEG, "night", "Starry night")])
+@pytest.mark.parametrize(
+    ("data", "recipe", "title"), [(HEIC_PHOTO, "curls", "Curls"), (JPEG_PHOTO, "night", "Starry night")]
+)
 def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
-    phone: Page, studio: Studio, display_settings: Settings, producer: None, data: bytes, recipe: str, title: str
+    phone: Page,
+    pipeline: FakePipeline,
+    display_settings: Settings,
+    producer: None,
+    data: bytes,
+    recipe: str,
+    title: str,
 ) -> None:
-    fill(phone, data, recipe=title)
+    fill_form(phone, data, recipe=title)
     phone.get_by_role("button", name="Send it").click()
     phone.wait_for_url(re.compile("/t/"))
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
     link = ShareLinks(display_settings).parse_token(phone.url.rpartition("/")[2])
     assert link
-    job = JobTable(studio.client).get_job(link.job_id)
+    job = JobTable(pipeline.client).get_job(link.job_id)
     assert job
     assert job.recipe == load_recipe(recipe)
     assert re.fullmatch("[0-9a-f]{16}", job.submitter)
-    claim = studio.start(job)
+    claim = pipeline.claim_job(job)
     expect(phone.locator("img[data-name='photo.jpg']")).to_be_visible()
-    studio.frame(claim, 2)
+    pipeline.publish_frame(claim, 2)
     expect(phone.locator("img[data-name='frame-02.jpg']")).to_be_visible()
-    studio.finish(claim)
+    pipeline.complete_job(claim)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
-    assert studio.store.get(dream_name(job.id))
-    until(lambda: uploads(display_settings) == [], "the upload is removed once it is spooled")
+    assert pipeline.store.get(dream_name(job.id))
+    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is spooled")
 
 
 def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_settings: Settings, producer: None) -> None:
-    fill(phone, HEIC[: len(HEIC) // 2])
+    fill_form(phone, HEIC_PHOTO[: len(HEIC_PHOTO) // 2])
     with phone.expect_navigation():
         phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_text("Your photo was not taken: it is damaged")).to_be_visible()
-    until(lambda: uploads(display_settings) == [], "the upload is removed once it is set aside")
+    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is set aside")
 
 
 def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, display_settings: Settings) -> None:
-    fill(phone, b"%PDF-1.7 not a picture at all" * 9_000, name="really.heic")
+    fill_form(phone, b"%PDF-1.7 not a picture at all" * 9_000, name="really.heic")
     phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_role("alert")).to_have_text(re.compile("not a picture that can be dreamt"))
-    fill(phone, JPEG + bytes(1_000_000))
+    fill_form(phone, JPEG_PHOTO + bytes(1_000_000))
     expect(phone.get_by_role("alert")).to_have_text("This photo is too large: at most 1 MB are taken.")
     phone.get_by_role("button", name="Send it").click()
     assert "/send" in phone.url
-    assert uploads(display_settings) == []
+    assert list_uploads(display_settings) == []
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*")) == []
 
 
 def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
     phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_role("alert")).to_have_text("Pick a photo first.")
-    fill(phone, JPEG)
+    fill_form(phone, JPEG_PHOTO)
     phone.get_by_role("checkbox").uncheck()
     phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_role("alert")).to_have_text("Please agree first: without that it is not sent.")
     expect(phone.get_by_role("checkbox")).to_be_focused()
 
 
-def test_a_guest_who_sends_too_many_reads_so(phone: Page, display: Display) -> None:
+def test_a_guest_who_sends_too_many_reads_so(phone: Page, display: DisplayProcess) -> None:
     for seed in range(3):
-        fill(phone, jpeg(colours(seed)))
+        fill_form(phone, encode_jpeg(make_picture(seed)))
         phone.get_by_role("button", name="Send it").click()
         phone.wait_for_url(re.compile("/t/"))
         expect(phone.get_by_role("heading", name="Your photo has arrived")).to_be_visible()
         phone.goto(f"{display.url}/send")
-    fill(phone, jpeg(colours(4)))
+    fill_form(phone, encode_jpeg(make_picture(4)))
     phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_role("alert")).to_have_text("That was a lot of photos. Try again in a few minutes.")
 
 
 def test_a_browser_that_throws_its_cookies_away_is_counted_by_its_address(
-    display: Display, display_settings: Settings
+    display: DisplayProcess, display_settings: Settings
 ) -> None:
-    found = [send(display, jpeg(colours(seed, (64, 64))))[0] for seed in range(26)]
+    found = [post_photo(display, encode_jpeg(make_picture(seed, (64, 64))))[0] for seed in range(26)]
     assert found == [201] * 24 + [429] * 2
-    assert len(uploads(display_settings)) == 24
+    assert len(list_uploads(display_settings)) == 24
 
 
-def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(browser: Browser, display: Display) -> None:
+def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(browser: Browser, display: DisplayProcess) -> None:
     for width, height in ((390, 844), (1440, 900)):
         page = browser.new_page(viewport={"width": width, "height": height})
         asked: list[str] = []
@@ -186,16 +194,16 @@ def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(browser: Brow
         expect(page.get_by_role("radio")).to_have_count(13)  # five painters, eight other ways
         page.locator(".recipe img").last.scroll_into_view_if_needed()
         loaded = "[...document.querySelectorAll('.recipe img')].every(image => image.naturalWidth > 200)"
-        until(lambda page=page, loaded=loaded: page.evaluate(loaded), "the examples are there")
+        wait_until(lambda page=page, loaded=loaded: page.evaluate(loaded), "the examples are there")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert [url for url in asked if not url.startswith(display.url)] == []
         page.close()
 
 
-def test_a_keyboard_is_enough(phone: Page, display: Display) -> None:
+def test_a_keyboard_is_enough(phone: Page, display: DisplayProcess) -> None:
     phone.keyboard.press("Tab")
     assert phone.evaluate("document.activeElement.type") == "file"
-    phone.locator("input[type=file]").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": JPEG})
+    phone.locator("input[type=file]").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": JPEG_PHOTO})
     phone.keyboard.press("Tab")
     phone.keyboard.press("ArrowDown")
     assert phone.evaluate("document.activeElement.value") == "more-pablo-picasso"  # the second
@@ -206,16 +214,16 @@ def test_a_keyboard_is_enough(phone: Page, display: Display) -> None:
     phone.wait_for_url(re.compile("/t/"))
 
 
-def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], studio: Studio) -> None:
+def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], pipeline: FakePipeline) -> None:
     wall = open_wall(1920, 1080)
     expect(wall.get_by_text("no AirDrop? send a photo")).to_be_visible()
     wall.wait_for_timeout(2000)
-    assert codes(wall.screenshot()) == ["http://192.168.100.200:8501/send"]
+    assert read_qr_codes(wall.screenshot()) == ["http://192.168.100.200:8501/send"]
     large = wall.locator(".send img").bounding_box()
-    studio.dream((1, 2, 3))
+    pipeline.add_dream((1, 2, 3))
     wall.wait_for_selector(".wall[data-scene=dream][data-home]")
     wall.wait_for_timeout(2000)
-    found = codes(wall.screenshot())
+    found = read_qr_codes(wall.screenshot())
     assert len(found) == 2
     assert "http://192.168.100.200:8501/send" in found
     small = wall.locator(".send img").bounding_box()
@@ -225,17 +233,17 @@ def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], studio: Studi
 
 
 def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser) -> None:
-    closed = Display(display_settings.model_copy(update={"send": False}))
+    closed = DisplayProcess(display_settings.model_copy(update={"send": False}))
     closed.start()
     for path in ("/send", "/send/", "/send/upload.js", "/send/examples/curls.jpg", "/qr/send.svg"):
-        assert ask(closed, path).status == 404, path
-    assert send(closed, JPEG)[0] == 404
+        assert send_request(closed, path).status == 404, path
+    assert post_photo(closed, JPEG_PHOTO)[0] == 404
     wall = browser.new_page()
     wall.goto(closed.url)
     expect(wall.get_by_text("AirDrop a photo")).to_be_visible()
     expect(wall.locator(".send")).to_be_hidden()
     wall.close()
-    assert uploads(display_settings) == []
+    assert list_uploads(display_settings) == []
     assert closed.stop()[:2] == (0, "")
 
 
@@ -250,22 +258,24 @@ def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser)
     ],
 )
 def test_no_other_page_can_send_in_a_guest_s_name(
-    display: Display, display_settings: Settings, headers: dict[str, str]
+    display: DisplayProcess, display_settings: Settings, headers: dict[str, str]
 ) -> None:
-    assert send(display, JPEG, **headers)[0] == 403
-    assert uploads(display_settings) == []
+    assert post_photo(display, JPEG_PHOTO, **headers)[0] == 403
+    assert list_uploads(display_settings) == []
 
 
-def test_the_server_asks_for_consent_and_a_recipe_that_is_offered(display: Display, display_settings: Settings) -> None:
-    assert send(display, JPEG, consent="no")[0] == 400
+def test_the_server_asks_for_consent_and_a_recipe_that_is_offered(
+    display: DisplayProcess, display_settings: Settings
+) -> None:
+    assert post_photo(display, JPEG_PHOTO, consent="no")[0] == 400
     for recipe in ("", "classic", "..%2f..%2fetc", "%2fetc%2fpasswd.toml"):
-        assert send(display, JPEG, recipe=recipe)[0] == 400
-    assert uploads(display_settings) == []
+        assert post_photo(display, JPEG_PHOTO, recipe=recipe)[0] == 400
+    assert list_uploads(display_settings) == []
 
 
-def test_too_much_is_cut_off_while_it_comes(display: Display, display_settings: Settings) -> None:
+def test_too_much_is_cut_off_while_it_comes(display: DisplayProcess, display_settings: Settings) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
-    pieces = iter([JPEG, *[bytes(100_000)] * 12])
+    pieces = iter([JPEG_PHOTO, *[bytes(100_000)] * 12])
     headers = {"Origin": display.url, "Transfer-Encoding": "chunked"}
     connection.request("POST", "/send/photo?recipe=curls&consent=yes", pieces, headers, encode_chunked=True)
     answer = connection.getresponse()
@@ -275,40 +285,40 @@ def test_too_much_is_cut_off_while_it_comes(display: Display, display_settings: 
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).rglob("*.*")) == []
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(display: Display, display_settings: Settings) -> None:
+def test_an_upload_that_breaks_off_leaves_nothing(display: DisplayProcess, display_settings: Settings) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
     connection.putrequest("POST", "/send/photo?recipe=curls&consent=yes")
     connection.putheader("Origin", display.url)
-    connection.putheader("Content-Length", str(len(JPEG)))
-    connection.endheaders(JPEG[:2000])
+    connection.putheader("Content-Length", str(len(JPEG_PHOTO)))
+    connection.endheaders(JPEG_PHOTO[:2000])
     folder = display_settings.data / GUEST_UPLOADS_FOLDER
-    until(lambda: len(list(folder.glob(".*.part"))) == 1, "the upload begins")
+    wait_until(lambda: len(list(folder.glob(".*.part"))) == 1, "the upload begins")
     connection.close()
-    until(lambda: list(folder.glob(".*.part")) == [], "what was half done is gone")
-    assert uploads(display_settings) == []
+    wait_until(lambda: list(folder.glob(".*.part")) == [], "what was half done is gone")
+    assert list_uploads(display_settings) == []
 
 
 def test_a_guest_is_a_number_by_chance_and_its_file_s_name_is_nobody_s(
-    display: Display, display_settings: Settings
+    display: DisplayProcess, display_settings: Settings
 ) -> None:
-    status, told, cookie = send(display, JPEG, Cookie="artdream_guest=../../etc/passwd")
+    status, told, cookie = post_photo(display, JPEG_PHOTO, Cookie="artdream_guest=../../etc/passwd")
     assert status == 201
     assert re.match(r"artdream_guest=[0-9a-f]{16}; HttpOnly; Max-Age=\d+; Path=/; SameSite=strict", cookie)
     guest = cookie[len("artdream_guest=") :][:16]
-    (path,) = uploads(display_settings)
-    job = Job(photo_id=hashlib.sha256(JPEG).hexdigest(), recipe=load_recipe("curls"))
+    (path,) = list_uploads(display_settings)
+    job = Job(photo_id=hashlib.sha256(JPEG_PHOTO).hexdigest(), recipe=load_recipe("curls"))
     assert re.fullmatch(rf"{guest}-{job.id}-[0-9a-f]{{8}}\.jpg", path.name)
-    assert path.read_bytes() == JPEG
+    assert path.read_bytes() == JPEG_PHOTO
     assert path.parent.name == "curls"
     link = ShareLinks(display_settings).parse_token(told["page"].rpartition("/")[2])
     assert link
     assert link.job_id == job.id
-    again = send(display, JPEG, Cookie=f"artdream_guest={guest}")
+    again = post_photo(display, JPEG_PHOTO, Cookie=f"artdream_guest={guest}")
     assert again[2].startswith(f"artdream_guest={guest};")
 
 
-def test_headers_are_strict(display: Display) -> None:
-    answer = ask(display, "/send")
+def test_headers_are_strict(display: DisplayProcess) -> None:
+    answer = send_request(display, "/send")
     policy = answer.getheader("Content-Security-Policy") or ""
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -316,33 +326,33 @@ def test_headers_are_strict(display: Display) -> None:
     assert answer.getheader("X-Content-Type-Options") == "nosniff"
     assert answer.getheader("Referrer-Policy") == "no-referrer"
     for path in ("/send/send.py", "/send/examples/classic.jpg", "/send/examples/..%2fsend.jpg"):
-        assert ask(display, path).status in (400, 404)
+        assert send_request(display, path).status in (400, 404)
 
 
-def test_who_sends_nothing_but_knows_a_job_gets_no_page(display: Display, studio: Studio) -> None:
-    job = studio.photo((1, 2, 3))
+def test_who_sends_nothing_but_knows_a_job_gets_no_page(display: DisplayProcess, pipeline: FakePipeline) -> None:
+    job = pipeline.submit_photo((1, 2, 3))
     for path in (f"/t/{job.id}", f"/t/{job.id}/state", f"/qr/{job.id}.svg"):
-        answer = ask(display, path)
+        answer = send_request(display, path)
         assert answer.status == 404 or json.loads(answer.body) == {"state": "wrong"}  # type: ignore[attr-defined]
 
 
-def test_a_producer_that_is_killed_between_upload_and_spool_loses_nothing_and_repeats_nothing(
-    display: Display, display_settings: Settings, studio: Studio
+def test_a_producer_that_is_killed_between_upload_and_outbox_loses_nothing_and_repeats_nothing(
+    display: DisplayProcess, display_settings: Settings, pipeline: FakePipeline
 ) -> None:
-    sent = [send(display, jpeg(colours(seed)))[1]["page"] for seed in range(6)]
+    sent = [post_photo(display, encode_jpeg(make_picture(seed)))[1]["page"] for seed in range(6)]
     jobs = {link.job_id for page in sent if (link := ShareLinks(display_settings).parse_token(page.rpartition("/")[2]))}
-    table, moments = JobTable(studio.client), iter((0.6, 0.9, 1.1, 1.3, 1.6))
+    table, moments = JobTable(pipeline.client), iter((0.6, 0.9, 1.1, 1.3, 1.6))
     for moment in moments:  # killed at several places on the way
         producer = start_producer(display_settings)
         time.sleep(moment)
         producer.kill()
         producer.wait()
     producer = start_producer(display_settings)
-    until(lambda: {entry.job.id for entry in table.iter_records()} == jobs, "every photo has its job")
-    until(lambda: uploads(display_settings) == [], "nothing piles up")
+    wait_until(lambda: {entry.job.id for entry in table.iter_records()} == jobs, "every photo has its job")
+    wait_until(lambda: list_uploads(display_settings) == [], "nothing piles up")
     producer.terminate()
     producer.wait()
-    queued = [json.loads(fields["event"]) for _, fields in studio.client.xrange(STREAM)]
+    queued = [json.loads(fields["event"]) for _, fields in pipeline.client.xrange(STREAM)]
     accepted = [event["job_id"] for event in queued if event["type"] == "accepted"]
     assert sorted(accepted) == sorted(jobs)
     assert len([event for event in queued if event["type"] == "queued"]) == len(jobs)
@@ -364,7 +374,7 @@ def test_a_picture_is_told_by_its_beginning() -> None:
         return data.getvalue()
 
     found = {detect_extension(saved(kind)[:12]) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")} | {
-        detect_extension(HEIC[:12])
+        detect_extension(HEIC_PHOTO[:12])
     }
     assert found == {"jpg", "png", "webp", "tiff", "avif", "heic"}
     for other in (b"\0\0\0\x20ftypisom", b"\0\0\0\x14ftypqt  ", b"GIF89a......", b'<svg xmlns="', b"%PDF-1.7....", b""):

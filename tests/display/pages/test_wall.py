@@ -13,19 +13,19 @@ from shared.jobs.events import STREAM
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
 from shared.storage.object_names import photo_name
-from tests.display.conftest import PATIENCE, Display, Valkey
-from tests.display.fake_pipeline import Studio
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
+from tests.display.fake_pipeline import FakePipeline
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
 OpenWall = Callable[..., Page]
 
 
-def hero(job: Job) -> str:
+def main_picture_selector(job: Job) -> str:
     return f'.wall[data-scene=dream] .dream img[data-dream][data-job-id="{job.id}"][data-shown-at]'
 
 
-def in_strip(job: Job) -> str:
+def strip_selector(job: Job) -> str:
     return f'.strip img[data-dream][data-job-id="{job.id}"][data-shown-at]'
 
 
@@ -34,143 +34,145 @@ def test_an_empty_wall_invites(wall: Page) -> None:
     expect(wall.get_by_text("AirDrop a photo and watch it dream")).to_be_visible()
 
 
-def test_a_dream_emerges_frame_by_frame_and_appears_beside_its_photo(wall: Page, studio: Studio) -> None:
-    job = studio.photo((10, 90, 40))
-    claim = studio.start(job)
+def test_a_dream_emerges_frame_by_frame_and_appears_beside_its_photo(wall: Page, pipeline: FakePipeline) -> None:
+    job = pipeline.submit_photo((10, 90, 40))
+    claim = pipeline.claim_job(job)
     wall.wait_for_selector(".wall[data-scene=emerging] img[data-photo][data-shown-at]")
     for index in range(3):
-        frame = studio.frame(claim, index)
+        frame = pipeline.publish_frame(claim, index)
         wall.wait_for_selector(f'.wall[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
     expect(wall.locator(".title")).to_have_text("Animals")
     expect(wall.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "60")
-    studio.finish(claim)
-    wall.wait_for_selector(hero(job))
+    pipeline.complete_job(claim)
+    wall.wait_for_selector(main_picture_selector(job))
     photo = wall.wait_for_selector(".photo img")
     assert photo
     assert photo.get_attribute("src") == f"/pictures/{photo_name(job.photo_id)}"
     expect(wall.get_by_alt_text("The photo’s dream of Animals").first).to_be_visible()
 
 
-def test_a_reload_shows_what_was_there(wall: Page, studio: Studio) -> None:
-    first = studio.dream((1, 2, 3))
-    second = studio.dream((200, 100, 0))
-    running = studio.photo((0, 100, 200))
-    claim = studio.start(running)
-    frame = studio.frame(claim, 1)
+def test_a_reload_shows_what_was_there(wall: Page, pipeline: FakePipeline) -> None:
+    first = pipeline.add_dream((1, 2, 3))
+    second = pipeline.add_dream((200, 100, 0))
+    running = pipeline.submit_photo((0, 100, 200))
+    claim = pipeline.claim_job(running)
+    frame = pipeline.publish_frame(claim, 1)
     wall.reload()
     wall.wait_for_selector(f'[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
     for job in (first, second):
-        wall.wait_for_selector(in_strip(job))
+        wall.wait_for_selector(strip_selector(job))
 
 
 def test_a_restarted_display_shows_what_was_there_even_where_the_broker_has_forgotten(
-    display: Display, studio: Studio, open_wall: OpenWall
+    display: DisplayProcess, pipeline: FakePipeline, open_wall: OpenWall
 ) -> None:
-    jobs = [studio.dream((shade, 0, 0)) for shade in (50, 150, 250)]
-    studio.store.put(f"dreams/{'0' * 32}/dream.json", b"not a sidecar")
+    jobs = [pipeline.add_dream((shade, 0, 0)) for shade in (50, 150, 250)]
+    pipeline.store.put(f"dreams/{'0' * 32}/dream.json", b"not a sidecar")
     display.stop()
-    studio.client.flushall()
+    pipeline.client.flushall()
     display.start()
     wall = open_wall()
-    wall.wait_for_selector(hero(jobs[-1]))
+    wall.wait_for_selector(main_picture_selector(jobs[-1]))
     for job in jobs:
         wall.wait_for_selector(f'.strip li[data-job-id="{job.id}"] img')
 
 
-def test_an_open_wall_outlives_a_restart_of_the_display(wall: Page, display: Display, studio: Studio) -> None:
-    before = studio.dream((90, 90, 90))
-    wall.wait_for_selector(hero(before))
+def test_an_open_wall_outlives_a_restart_of_the_display(
+    wall: Page, display: DisplayProcess, pipeline: FakePipeline
+) -> None:
+    before = pipeline.add_dream((90, 90, 90))
+    wall.wait_for_selector(main_picture_selector(before))
     display.stop()
     expect(wall.get_by_text("reconnecting")).to_be_visible()
-    expect(wall.locator(hero(before))).to_be_visible()
-    meanwhile = studio.dream((190, 90, 90))
+    expect(wall.locator(main_picture_selector(before))).to_be_visible()
+    meanwhile = pipeline.add_dream((190, 90, 90))
     display.start()
-    wall.wait_for_selector(hero(meanwhile))
+    wall.wait_for_selector(main_picture_selector(meanwhile))
     expect(wall.get_by_text("reconnecting")).to_be_hidden()
-    after = studio.dream((90, 190, 90))
-    wall.wait_for_selector(hero(after))
+    after = pipeline.add_dream((90, 190, 90))
+    wall.wait_for_selector(main_picture_selector(after))
 
 
 def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwhile(
-    wall: Page, valkey: Valkey, studio: Studio
+    wall: Page, valkey: RestartableValkey, pipeline: FakePipeline
 ) -> None:
-    before = studio.dream((90, 90, 90))
-    wall.wait_for_selector(hero(before))
+    before = pipeline.add_dream((90, 90, 90))
+    wall.wait_for_selector(main_picture_selector(before))
     valkey.stop()
     expect(wall.get_by_text("reconnecting")).to_be_visible()
-    expect(wall.locator(hero(before))).to_be_visible()
+    expect(wall.locator(main_picture_selector(before))).to_be_visible()
     with suppress(*BROKER_UNAVAILABLE):  # drop the connection that died with the broker
-        studio.client.ping()
+        pipeline.client.ping()
     valkey.start()
-    meanwhile = studio.dream((190, 90, 90))
-    wall.wait_for_selector(hero(meanwhile))
+    meanwhile = pipeline.add_dream((190, 90, 90))
+    wall.wait_for_selector(main_picture_selector(meanwhile))
     expect(wall.get_by_text("reconnecting")).to_be_hidden()
 
 
-def test_two_walls_show_the_same(open_wall: OpenWall, studio: Studio) -> None:
+def test_two_walls_show_the_same(open_wall: OpenWall, pipeline: FakePipeline) -> None:
     walls = [open_wall(), open_wall(1920, 1080)]
-    job = studio.dream((60, 60, 160))
+    job = pipeline.add_dream((60, 60, 160))
     for wall in walls:
-        wall.wait_for_selector(hero(job))
+        wall.wait_for_selector(main_picture_selector(job))
 
 
-def test_a_wall_tells_how_many_photos_are_on_their_way(wall: Page, studio: Studio) -> None:
-    first = studio.photo((0, 0, 60))
+def test_a_wall_tells_how_many_photos_are_on_their_way(wall: Page, pipeline: FakePipeline) -> None:
+    first = pipeline.submit_photo((0, 0, 60))
     expect(wall.locator(".waiting")).to_have_text("a photo is on its way")
-    studio.photo((0, 0, 120))
-    studio.photo((0, 0, 180))
-    claim = studio.start(first)
-    studio.frame(claim, 0)
+    pipeline.submit_photo((0, 0, 120))
+    pipeline.submit_photo((0, 0, 180))
+    claim = pipeline.claim_job(first)
+    pipeline.publish_frame(claim, 0)
     expect(wall.locator(".waiting")).to_have_text("2 more are on their way")
 
 
-def test_a_failed_job_leaves_the_last_dream_on_the_wall(wall: Page, studio: Studio) -> None:
-    shown = studio.dream((10, 10, 10))
-    wall.wait_for_selector(hero(shown))
-    claim = studio.start(studio.photo((20, 20, 20)))
-    studio.frame(claim, 0)
+def test_a_failed_job_leaves_the_last_dream_on_the_wall(wall: Page, pipeline: FakePipeline) -> None:
+    shown = pipeline.add_dream((10, 10, 10))
+    wall.wait_for_selector(main_picture_selector(shown))
+    claim = pipeline.claim_job(pipeline.submit_photo((20, 20, 20)))
+    pipeline.publish_frame(claim, 0)
     wall.wait_for_selector(".wall[data-scene=emerging]")
-    studio.fail(claim)
-    wall.wait_for_selector(hero(shown))
+    pipeline.fail_job(claim)
+    wall.wait_for_selector(main_picture_selector(shown))
     expect(wall.locator(".waiting")).to_have_text("")
 
 
-def test_what_is_no_event_is_passed_over(wall: Page, studio: Studio) -> None:
-    studio.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
-    studio.client.xadd(STREAM, {"event": "{"})
-    studio.client.xadd(STREAM, {b"\xff": b"\xfe"})
-    job = studio.dream((77, 77, 0))
-    wall.wait_for_selector(hero(job))
+def test_what_is_no_event_is_passed_over(wall: Page, pipeline: FakePipeline) -> None:
+    pipeline.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
+    pipeline.client.xadd(STREAM, {"event": "{"})
+    pipeline.client.xadd(STREAM, {b"\xff": b"\xfe"})
+    job = pipeline.add_dream((77, 77, 0))
+    wall.wait_for_selector(main_picture_selector(job))
 
 
-def test_a_picture_that_comes_late_is_shown_late(wall: Page, studio: Studio) -> None:
+def test_a_picture_that_comes_late_is_shown_late(wall: Page, pipeline: FakePipeline) -> None:
     """The store was away when the frame was announced."""
-    claim = studio.start(studio.photo((5, 50, 5)))
-    name = studio.frame(claim, 0)
+    claim = pipeline.claim_job(pipeline.submit_photo((5, 50, 5)))
+    name = pipeline.publish_frame(claim, 0)
     wall.wait_for_selector(f'img[data-frame="{name}"]')
     late = name.replace("/00.jpg", "/01.jpg")
     with wall.expect_response(lambda response: response.url.endswith("/frames/01.jpg") and response.status == 404):
-        studio.announce(claim, late)
-    studio.frame(claim, 1)
+        pipeline.announce_frame(claim, late)
+    pipeline.publish_frame(claim, 1)
     wall.wait_for_selector(f'img[data-frame="{late}"][data-shown-at]')
 
 
-def test_a_dream_that_is_done_does_not_wait_for_a_frame(wall: Page, studio: Studio) -> None:
-    claim = studio.start(studio.photo((30, 60, 90)))
+def test_a_dream_that_is_done_does_not_wait_for_a_frame(wall: Page, pipeline: FakePipeline) -> None:
+    claim = pipeline.claim_job(pipeline.submit_photo((30, 60, 90)))
     held: list[Route] = []
     wall.route("**/frames/**", lambda route: held.append(route))  # it is on its way for ever
     with wall.expect_request("**/frames/**"):
-        studio.frame(claim, 0)
-    studio.finish(claim)
-    wall.wait_for_selector(hero(claim.job))
+        pipeline.publish_frame(claim, 0)
+    pipeline.complete_job(claim)
+    wall.wait_for_selector(main_picture_selector(claim.job))
     assert len(held) == 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])
-def test_nothing_hangs_over_the_edge(open_wall: OpenWall, studio: Studio, width: int, height: int) -> None:
+def test_nothing_hangs_over_the_edge(open_wall: OpenWall, pipeline: FakePipeline, width: int, height: int) -> None:
     wall = open_wall(width, height)
-    jobs = [studio.dream((30 * shade, 0, 0)) for shade in range(8)]
-    wall.wait_for_selector(in_strip(jobs[-1]))
+    jobs = [pipeline.add_dream((30 * shade, 0, 0)) for shade in range(8)]
+    wall.wait_for_selector(strip_selector(jobs[-1]))
     wall.wait_for_selector(".wall[data-scene=dream] .photo img")
     assert wall.evaluate("document.documentElement.scrollWidth") == width
     assert wall.evaluate("document.documentElement.scrollHeight") <= height
@@ -183,7 +185,7 @@ def test_nothing_hangs_over_the_edge(open_wall: OpenWall, studio: Studio, width:
         assert box["y"] + box["height"] <= height
 
 
-def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, display: Display) -> None:
+def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, display: DisplayProcess) -> None:
     page = browser.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -197,10 +199,10 @@ def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, displ
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
-    display: Display, open_wall: OpenWall, studio: Studio, number: int
+    display: DisplayProcess, open_wall: OpenWall, pipeline: FakePipeline, number: int
 ) -> None:
     walls = [open_wall(), open_wall()]
-    studio.dream((1, 1, 200))
+    pipeline.add_dream((1, 1, 200))
     for wall in walls:
         wall.wait_for_selector("[data-scene=dream]")
     code, said, seconds = display.stop(number)
@@ -208,47 +210,49 @@ def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
     assert seconds < 5
 
 
-def test_a_guest_reads_how_many_are_before_and_about_how_long_it_takes(wall: Page, studio: Studio) -> None:
+def test_a_guest_reads_how_many_are_before_and_about_how_long_it_takes(wall: Page, pipeline: FakePipeline) -> None:
     for shade in (10, 20, 30):  # from these it is known how long a dream takes
-        studio.dream((shade, 0, 0))
-    running = studio.start(studio.photo((0, 0, 60)))
-    studio.frame(running, 0)
+        pipeline.add_dream((shade, 0, 0))
+    running = pipeline.claim_job(pipeline.submit_photo((0, 0, 60)))
+    pipeline.publish_frame(running, 0)
     for shade in (120, 180):
-        studio.photo((0, 0, shade))
+        pipeline.submit_photo((0, 0, shade))
     expect(wall.locator(".waiting")).to_have_text(re.compile(r"^2 photos ahead of yours, about \d+ s$"))
 
 
-def test_a_batch_is_not_what_guests_wait_for(wall: Page, studio: Studio) -> None:
-    studio.photo((0, 0, 60), lane=Lane.BATCH)
-    studio.photo((0, 0, 70))
+def test_a_batch_is_not_what_guests_wait_for(wall: Page, pipeline: FakePipeline) -> None:
+    pipeline.submit_photo((0, 0, 60), lane=Lane.BATCH)
+    pipeline.submit_photo((0, 0, 70))
     expect(wall.locator(".waiting")).to_have_text("a photo is on its way")
 
 
-def test_a_class_recipe_tells_how_sure_the_network_was_and_is(wall: Page, studio: Studio) -> None:
-    job = studio.dream((30, 60, 90), recipe=load_recipe("peacock"), verdicts=(("peacock", 0.031, 0.712), ("hen", 0, 0)))
-    wall.wait_for_selector(hero(job))
+def test_a_class_recipe_tells_how_sure_the_network_was_and_is(wall: Page, pipeline: FakePipeline) -> None:
+    job = pipeline.add_dream(
+        (30, 60, 90), recipe=load_recipe("peacock"), class_probabilities=(("peacock", 0.031, 0.712), ("hen", 0, 0))
+    )
+    wall.wait_for_selector(main_picture_selector(job))
     expect(wall.locator(".verdict")).to_have_text("peacock: from 3 % to 71 %")
 
 
-def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(wall: Page, studio: Studio) -> None:
-    jobs = [studio.dream((shade, 0, 90)) for shade in (10, 120, 240)]
-    wall.wait_for_selector(hero(jobs[-1]))
+def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(wall: Page, pipeline: FakePipeline) -> None:
+    jobs = [pipeline.add_dream((shade, 0, 90)) for shade in (10, 120, 240)]
+    wall.wait_for_selector(main_picture_selector(jobs[-1]))
     wall.clock.install()
     wall.reload()
-    wall.wait_for_selector(hero(jobs[-1]))
+    wall.wait_for_selector(main_picture_selector(jobs[-1]))
     wall.clock.fast_forward(31_000)
-    wall.wait_for_selector(hero(jobs[-2]))
+    wall.wait_for_selector(main_picture_selector(jobs[-2]))
     wall.clock.fast_forward(16_000)
-    wall.wait_for_selector(hero(jobs[-3]))
+    wall.wait_for_selector(main_picture_selector(jobs[-3]))
     wall.clock.fast_forward(16_000)
-    wall.wait_for_selector(hero(jobs[-1]))
+    wall.wait_for_selector(main_picture_selector(jobs[-1]))
     wall.clock.fast_forward(16_000)
-    new = studio.dream((250, 250, 0))
+    new = pipeline.add_dream((250, 250, 0))
     wall.clock.run_for(5_000)
-    wall.wait_for_selector(hero(new))
+    wall.wait_for_selector(main_picture_selector(new))
 
 
-def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, display: Display) -> None:
+def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, display: DisplayProcess) -> None:
     for language, invitation in {"de": "Schick ein Foto per AirDrop", "xx": "AirDrop a photo"}.items():
         page = browser.new_page()
         page.goto(f"{display.url}/?lang={language}")
@@ -256,10 +260,10 @@ def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, 
         page.close()
 
 
-def test_the_strip_shows_small_pictures_and_whole_ones_where_there_are_none(wall: Page, studio: Studio) -> None:
-    old = studio.dream((1, 2, 3))
-    new = studio.dream((200, 100, 0), thumb=True)
+def test_the_strip_shows_small_pictures_and_whole_ones_where_there_are_none(wall: Page, pipeline: FakePipeline) -> None:
+    old = pipeline.add_dream((1, 2, 3))
+    new = pipeline.add_dream((200, 100, 0), thumb=True)
     for job in (old, new):
-        wall.wait_for_selector(in_strip(job))
-    assert wall.locator(in_strip(old)).evaluate("image => image.naturalWidth") == 320
-    assert wall.locator(in_strip(new)).evaluate("image => image.naturalWidth") == 80
+        wall.wait_for_selector(strip_selector(job))
+    assert wall.locator(strip_selector(old)).evaluate("image => image.naturalWidth") == 320
+    assert wall.locator(strip_selector(new)).evaluate("image => image.naturalWidth") == 80

@@ -8,7 +8,7 @@ import pytest
 from display.state.eta import MAX_DURATIONS, WORKER_GONE_AFTER_SECONDS, Eta
 
 
-def evening(seed: int, workers: int) -> list[float]:
+def simulate_queue(seed: int, workers: int) -> list[float]:
     """Simulate a queue; return the relative error of each forecast, made when a photo arrives."""
     chance = random.Random(seed)
     forecast, errors = Eta(), []
@@ -47,7 +47,7 @@ def evening(seed: int, workers: int) -> list[float]:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_in_nine_of_ten_cases_the_forecast_is_right_within_30_percent(workers: int) -> None:
-    errors = sorted(error for seed in range(5) for error in evening(seed, workers))
+    errors = sorted(error for seed in range(5) for error in simulate_queue(seed, workers))
     assert len(errors) > 100
     assert errors[int(0.9 * len(errors))] <= 0.3
 

@@ -17,14 +17,14 @@ from shared.storage.object_names import (
     tombstone_name,
 )
 from shared.storage.store import Store, StoreError
-from tests.display.conftest import PATIENCE, Display, Valkey
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
 from tests.servers import S3Server
 from tests.stack import free_port
 
 PASSCODE = "open sesame"
 
 
-def fill(store: Store) -> None:
+def fill_store(store: Store) -> None:
     names = [
         photo_name("a"),
         dream_name("j"),
@@ -37,7 +37,7 @@ def fill(store: Store) -> None:
         store.put(name, bytes(1000))
 
 
-COUNTED = {
+EXPECTED_USAGE = {
     "photos": KindUsage(1000, 1),
     "dreams": KindUsage(2000, 2),
     "clips": KindUsage(1000, 1),
@@ -50,18 +50,18 @@ COUNTED = {
 @pytest.mark.parametrize("place", ["folder", "bucket"])
 def test_everything_is_counted_by_what_it_is(place: str, tmp_path: Path, s3: S3Server) -> None:
     store = Store(s3.url if place == "bucket" else (tmp_path / "store").as_uri())
-    fill(store)
+    fill_store(store)
     tally = StorageUsage(store)
     assert tally.latest is None
     tally.count()
     assert tally.latest
-    assert tally.latest.kinds == COUNTED
+    assert tally.latest.kinds == EXPECTED_USAGE
     assert (tally.latest.size, tally.latest.objects) == (8000, 8)
 
 
 def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
     store = Store(s3.url)
-    fill(store)
+    fill_store(store)
     tally = StorageUsage(store)
     tally.count()
     before = tally.latest
@@ -72,19 +72,21 @@ def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
 
 
 def test_the_console_tells_how_much_lies_in_a_bucket(
-    tmp_path: Path, valkey: Valkey, s3: S3Server, browser: Browser
+    tmp_path: Path, valkey: RestartableValkey, s3: S3Server, browser: Browser
 ) -> None:
     chosen = {"data": tmp_path / "far", "broker_url": valkey.url, "port": free_port(), "store_url": s3.url}
     settings = Settings(**chosen, passcode=PASSCODE, _env_file=None)  # type: ignore[arg-type]
-    fill(Store(s3.url))
-    display = Display(settings)
+    fill_store(Store(s3.url))
+    display = DisplayProcess(settings)
     display.start()
     page = browser.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
     page.goto(f"{display.url}/console")
     page.get_by_label("passcode").fill(PASSCODE)
     page.get_by_role("button").click()
     page.get_by_role("tab", name="Steering").click()
-    expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible(
+        timeout=1000 * DISPLAY_TIMEOUT_SECONDS
+    )
     page.close()
     assert display.stop()[:2] == (0, "")

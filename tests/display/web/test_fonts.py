@@ -11,14 +11,14 @@ from display.web.fonts import FONT_FAMILY
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import PATIENCE, Display, until
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import ask
-from tests.display.pages.test_art_map import art_map
-from tests.display.test_screens import DRAWN, PASSCODE
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
+from tests.display.pages.test_art_map import make_art_map
+from tests.display.test_screens import PASSCODE, READY_SELECTORS
 
 #: What draws Streamlit's icons, and what job ids are set in; both lie in its package.
-ICONS = ("Material Symbols Rounded", "Source Code Pro")
+ICON_FONTS = ("Material Symbols Rounded", "Source Code Pro")
 
 
 @pytest.fixture
@@ -28,34 +28,34 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def page(browser: Browser, display: Display) -> Iterator[Page]:
+def page(browser: Browser, display: DisplayProcess) -> Iterator[Page]:
     """A page that reaches nothing but the display."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.route(lambda url: not url.startswith(display.url), lambda route: route.abort())
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
     yield page
     context.close()
 
 
-def drawn_with(page: Page) -> dict[tuple[str, bool], str]:
+def find_fonts(page: Page) -> dict[tuple[str, bool], str]:
     """Return (family, whether it was fetched) of all that is drawn, with a sample of each."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("DOM.enable")
     devtools.send("CSS.enable")
     found: dict[tuple[str, bool], str] = {}
 
-    def look(node: dict[str, Any]) -> None:
+    def visit_node(node: dict[str, Any]) -> None:
         text = " ".join(child["nodeValue"] for child in node.get("children", []) if child["nodeName"] == "#text")
         if text.strip():
             for font in devtools.send("CSS.getPlatformFontsForNode", {"nodeId": node["nodeId"]})["fonts"]:
                 found[font["familyName"], font["isCustomFont"]] = text.strip()
         for child in [*node.get("children", []), *node.get("shadowRoots", [])]:
-            look(child)
+            visit_node(child)
 
     while True:
         try:
-            look(devtools.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"])
+            visit_node(devtools.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"])
         except Error as error:
             if "Could not find node" not in str(error):
                 raise
@@ -65,12 +65,12 @@ def drawn_with(page: Page) -> dict[tuple[str, bool], str]:
 
 
 def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
-    page: Page, display: Display, studio: Studio
+    page: Page, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
-    job = studio.dream((10, 90, 160), thumb=True, place=place, verdicts=[("peacock", 0.03, 0.71)])
-    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
-    until(lambda: ask(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
+    job = pipeline.add_dream((10, 90, 160), thumb=True, map_point=place, class_probabilities=[("peacock", 0.03, 0.71)])
+    pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
+    wait_until(lambda: send_request(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     paths = {
@@ -87,26 +87,28 @@ def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
-        page.wait_for_selector((DRAWN | {"entrance": "form"})[name])
+        page.wait_for_selector((READY_SELECTORS | {"entrance": "form"})[name])
         loaded = "[...document.fonts].some((face) => face.status === 'loaded')"
-        until(lambda: page.evaluate(loaded), f"the {name} has its letters")  # noqa: B023  called at once
-        fonts = drawn_with(page)
+        wait_until(lambda: page.evaluate(loaded), f"the {name} has its letters")  # noqa: B023  called at once
+        fonts = find_fonts(page)
         assert any(family.startswith(FONT_FAMILY) for family, _ in fonts), (name, fonts)
         others = {
-            font: text for font, text in fonts.items() if not font[0].startswith(FONT_FAMILY) and font[0] not in ICONS
+            font: text
+            for font, text in fonts.items()
+            if not font[0].startswith(FONT_FAMILY) and font[0] not in ICON_FONTS
         }
         assert others == {}, name
         assert all(fetched for _, fetched in fonts), (name, fonts)
     assert [url for url in asked if not url.startswith((display.url, "data:", "blob:"))] == []
 
 
-def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(display: Display) -> None:
-    sheet = ask(display, "/fonts/fonts.css").body.decode()  # type: ignore[attr-defined]
+def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(display: DisplayProcess) -> None:
+    sheet = send_request(display, "/fonts/fonts.css").body.decode()  # type: ignore[attr-defined]
     named = [line.partition('url("')[2].partition('"')[0] for line in sheet.splitlines()]
     assert len(named) == 4
     total = 0
     for path in named:
-        answer = ask(display, path)
+        answer = send_request(display, path)
         assert answer.status == 200
         assert answer.getheader("Content-Type") == "font/woff2"
         assert answer.getheader("Cache-Control") == "public, max-age=31536000, immutable"
@@ -115,4 +117,4 @@ def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(display: Display)
     assert total < 150_000
     folder = named[0].rpartition("/")[0]
     for other in (f"{folder}/LICENSE", f"{folder}/..%2f..%2fphone.py", "/fonts/fonts.html", "/fonts/0.0.0/fonts.css"):
-        assert ask(display, other).getheader("Content-Type") != "font/woff2"
+        assert send_request(display, other).getheader("Content-Type") != "font/woff2"

@@ -8,14 +8,14 @@ from shared.art_map import MapPoint
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import PATIENCE, Display, until
-from tests.display.fake_pipeline import Studio
-from tests.display.media.test_routes import ask
-from tests.display.pages.test_art_map import art_map
-from tests.display.test_screens import DRAWN, PASSCODE
+from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
+from tests.display.pages.test_art_map import make_art_map
+from tests.display.test_screens import PASSCODE, READY_SELECTORS
 
 #: Chromium says most violations by itself, but not those of workers and of styles that scripts write.
-BROKEN = """addEventListener("securitypolicyviolation", (event) =>
+VIOLATION_LISTENER = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`${event.effectiveDirective} forbids ${event.blockedURI}`));"""
 
 
@@ -26,19 +26,19 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
-    browser: Browser, display: Display, studio: Studio
+    browser: Browser, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
-    job = studio.dream((10, 90, 160), thumb=True, place=place)
-    studio.store.put(art_map_name("artists"), art_map().model_dump_json().encode())
-    studio.fail(studio.start(studio.photo((4, 4, 4))))
-    until(lambda: ask(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
+    job = pipeline.add_dream((10, 90, 160), thumb=True, map_point=place)
+    pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
+    pipeline.fail_job(pipeline.claim_job(pipeline.submit_photo((4, 4, 4))))
+    wait_until(lambda: send_request(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
     page = browser.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.add_init_script(BROKEN)
+    page.add_init_script(VIOLATION_LISTENER)
     paths = {
         "wall": "/",
         "gallery": "/gallery",
@@ -52,14 +52,14 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
-        page.wait_for_selector(DRAWN[name])
+        page.wait_for_selector(READY_SELECTORS[name])
         if name == "gallery":
             page.locator(".leaves button").first.click()
             page.wait_for_selector("dialog .download")
     for tab in ("Dreams", "Faults", "Steering", "Now"):  # with every kind of widget that the console has
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
-    update_runtime_settings(studio.client, paused=True)
+    update_runtime_settings(pipeline.client, paused=True)
     page.get_by_text("The intake is paused").wait_for()
     page.close()
     missing = f"{display.url}/pictures/dreams/{job.id}/clip.mp4"  # as of every dream whose clip is not made yet
@@ -86,8 +86,8 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         "/fonts/none",
     ],
 )
-def test_every_answer_can_neither_be_framed_nor_taken_for_something_else(display: Display, path: str) -> None:
-    answer = ask(display, path)
+def test_every_answer_can_neither_be_framed_nor_taken_for_something_else(display: DisplayProcess, path: str) -> None:
+    answer = send_request(display, path)
     assert answer.getheader("X-Content-Type-Options") == "nosniff"
     assert answer.getheader("X-Frame-Options") == "DENY"
     assert answer.getheader("Referrer-Policy") in ("no-referrer", "same-origin")

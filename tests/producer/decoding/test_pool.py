@@ -19,19 +19,19 @@ from producer.decoding.convert import Photo, convert
 from producer.decoding.formats import Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecoderPool
-from tests.fault.special_files import FATES
-from tests.pictures import colours, heic, jpeg
-from tests.producer.conftest import until
+from tests.fault.special_files import FILE_CHANGES
+from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.conftest import wait_until
 
 
 @pytest.fixture
-def decoders() -> Iterator[DecoderPool]:
+def decoder_pool() -> Iterator[DecoderPool]:
     with DecoderPool(2, Limits()) as decoders:
         yield decoders
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Path:
+def slow_picture(tmp_path: Path) -> Path:
     """A picture that takes seconds, and is within all limits but that of time."""
     data = io.BytesIO()
     Image.new("L", (10_900, 10_900), 128).save(data, "AVIF", quality=30, speed=10)
@@ -40,61 +40,64 @@ def slow(tmp_path: Path) -> Path:
     return path
 
 
-def put(folder: Path, name: str, data: bytes) -> Path:
+def write_file(folder: Path, name: str, data: bytes) -> Path:
     (folder / name).write_bytes(data)
     return folder / name
 
 
-def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoders: DecoderPool, tmp_path: Path) -> None:
-    data = heic(colours(1))
-    done = decoders.submit(put(tmp_path, "caf\udce9\n.heic", data)).result()
+def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoder_pool: DecoderPool, tmp_path: Path) -> None:
+    data = encode_heic(make_picture(1))
+    done = decoder_pool.submit(write_file(tmp_path, "caf\udce9\n.heic", data)).result()
     assert done.photo_or_error == convert(data)
     assert isinstance(done.photo_or_error, Photo)
     assert done.photo_id == done.photo_or_error.photo_id
     assert done.seconds > 0
 
 
-def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoders: DecoderPool, tmp_path: Path) -> None:
-    paths = [put(tmp_path, f"{number}.jpg", jpeg(colours(number))) for number in range(12)]
+def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoder_pool: DecoderPool, tmp_path: Path) -> None:
+    paths = [write_file(tmp_path, f"{number}.jpg", encode_jpeg(make_picture(number))) for number in range(12)]
     assert all(
-        isinstance(future.result().photo_or_error, Photo) for future in [decoders.submit(path) for path in paths]
+        isinstance(future.result().photo_or_error, Photo) for future in [decoder_pool.submit(path) for path in paths]
     )
-    assert os.getpid() not in decoders.list_pids()
+    assert os.getpid() not in decoder_pool.list_pids()
 
 
-def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoders: DecoderPool, tmp_path: Path) -> None:
-    for data, reason in ((b"", "is empty"), (heic(colours(1))[:2000], "is damaged: the file ends too early")):
-        assert str(decoders.submit(put(tmp_path, "x", data)).result().photo_or_error) == reason
-    assert "is not a file" in str(decoders.submit(tmp_path).result().photo_or_error)
+def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoder_pool: DecoderPool, tmp_path: Path) -> None:
+    for data, reason in (
+        (b"", "is empty"),
+        (encode_heic(make_picture(1))[:2000], "is damaged: the file ends too early"),
+    ):
+        assert str(decoder_pool.submit(write_file(tmp_path, "x", data)).result().photo_or_error) == reason
+    assert "is not a file" in str(decoder_pool.submit(tmp_path).result().photo_or_error)
     with pytest.raises(FileNotFoundError):
-        decoders.submit(tmp_path / "gone.heic").result()
+        decoder_pool.submit(tmp_path / "gone.heic").result()
 
 
-def test_what_a_file_became_before_its_turn_holds_nothing_up(decoders: DecoderPool, tmp_path: Path) -> None:
+def test_what_a_file_became_before_its_turn_holds_nothing_up(decoder_pool: DecoderPool, tmp_path: Path) -> None:
     """Seen failing with Path.open: a pipe took all the time there is, /dev/zero all the memory."""
     for name in ("pipe", "zero"):
-        path = put(tmp_path, name, b"")
-        FATES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
-        done = decoders.submit(path).result(5)
+        path = write_file(tmp_path, name, b"")
+        FILE_CHANGES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
+        done = decoder_pool.submit(path).result(5)
         assert str(done.photo_or_error) == "is not a file"
 
 
-def test_a_decoder_that_dies_between_two_files_is_replaced(decoders: DecoderPool, tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jpg", jpeg(colours(1)))
-    for pid in decoders.list_pids():
+def test_a_decoder_that_dies_between_two_files_is_replaced(decoder_pool: DecoderPool, tmp_path: Path) -> None:
+    path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))
+    for pid in decoder_pool.list_pids():
         os.kill(pid, signal.SIGKILL)
-    assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
+    assert isinstance(decoder_pool.submit(path).result().photo_or_error, Photo)
 
 
-def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow: Path, tmp_path: Path) -> None:
+def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow_picture: Path, tmp_path: Path) -> None:
     """SIGSEGV, as a decoder's bug would send it."""
     with DecoderPool(1, Limits()) as decoders:
-        future = decoders.submit(slow)
-        good = decoders.submit(put(tmp_path, "good.jpg", jpeg(colours(1))))
+        future = decoders.submit(slow_picture)
+        good = decoders.submit(write_file(tmp_path, "good.jpg", encode_jpeg(make_picture(1))))
         killed: set[int] = set()
         while not future.done():
             [pid] = decoders.list_pids()
-            if pid not in killed and busy(pid):
+            if pid not in killed and is_busy(pid):
                 killed.add(pid)
                 os.kill(pid, signal.SIGSEGV)
             time.sleep(0.01)
@@ -103,7 +106,7 @@ def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow
         assert isinstance(good.result().photo_or_error, Photo)
 
 
-def busy(pid: int) -> bool:
+def is_busy(pid: int) -> bool:
     """Tell whether a decoder has begun with the slow picture: it has become large."""
     try:
         return psutil.Process(pid).memory_info().rss > 120_000_000
@@ -113,34 +116,38 @@ def busy(pid: int) -> bool:
 
 def test_a_decoder_that_hangs_is_cut_off_and_the_next_file_goes_on(tmp_path: Path) -> None:
     with DecoderPool(1, Limits(timeout_seconds=1)) as decoders:
-        assert isinstance(decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result().photo_or_error, Photo)
+        assert isinstance(
+            decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result().photo_or_error, Photo
+        )
         os.kill(decoders.list_pids()[0], signal.SIGSTOP)
         done = decoders.submit(tmp_path / "a.jpg").result()
         assert str(done.photo_or_error) == "took longer than 1 s to decode"
         assert isinstance(decoders.submit(tmp_path / "a.jpg").result().photo_or_error, Photo)
 
 
-def test_a_picture_that_takes_too_long_is_refused(slow: Path) -> None:
+def test_a_picture_that_takes_too_long_is_refused(slow_picture: Path) -> None:
     with DecoderPool(1, Limits(timeout_seconds=0.2)) as decoders:
-        result = decoders.submit(slow).result().photo_or_error
+        result = decoders.submit(slow_picture).result().photo_or_error
         assert isinstance(result, Unreadable)
         assert "took longer than" in str(result)
 
 
-def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow: Path) -> None:
+def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow_picture: Path) -> None:
     """The moment in which a hanging one is being replaced is hit on some of these tries."""
     for _ in range(4):
         with DecoderPool(2, Limits(timeout_seconds=0.5)) as decoders:
             first = decoders.list_pids()
-            futures = [decoders.submit(slow) for _ in range(4)]
-            until(lambda: decoders.list_pids() != first)  # noqa: B023
+            futures = [decoders.submit(slow_picture) for _ in range(4)]
+            wait_until(lambda: decoders.list_pids() != first)  # noqa: B023
         assert all(future.done() for future in futures)
         assert not [child for child in psutil.Process().children() if "producer.decoding.process" in child.cmdline()]
 
 
-def test_a_worn_decoder_is_replaced_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_at_its_file_limit_is_replaced_before_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_FILES_PER_PROCESS", 2)
-    path = put(tmp_path, "a.jpg", jpeg(colours(1)))
+    path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))
     with DecoderPool(1, Limits()) as decoders:
         first = decoders.list_pids()
         decoders.submit(path).result()
@@ -167,26 +174,26 @@ decoder.main()
 
 
 def test_what_is_no_answer_counts_as_a_crash(
-    decoders: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decoder_pool: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that a stranger's file took over may say anything."""
     monkeypatch.setattr(module, "parse_photo", lambda *_: 1 / 0)
-    done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
+    done = decoder_pool.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert str(done.photo_or_error) == "makes the decoder crash"
 
 
-ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
+VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        {"photo": ANSWER | {"photo_id": "../../../etc/cron.d/x"}},
-        {"photo": ANSWER | {"photo_id": 7}},
-        {"photo": ANSWER | {"width": 10**9}},
-        {"photo": ANSWER | {"camera": "x" * 10_000}},
-        {"photo": ANSWER, "body": "<script>"},
-        {"photo": ANSWER, "length": 10**12},
+        {"photo": VALID_ANSWER | {"photo_id": "../../../etc/cron.d/x"}},
+        {"photo": VALID_ANSWER | {"photo_id": 7}},
+        {"photo": VALID_ANSWER | {"width": 10**9}},
+        {"photo": VALID_ANSWER | {"camera": "x" * 10_000}},
+        {"photo": VALID_ANSWER, "body": "<script>"},
+        {"photo": VALID_ANSWER, "length": 10**12},
         {"photo_id": "../../x", "reason": "is damaged"},
         {"photo_id": "", "reason": "is\nfine"},
         {"photo_id": "", "reason": "x" * 10_000},
@@ -213,23 +220,23 @@ for line in sys.stdin:
         module.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
     )
     with DecoderPool(1, Limits(timeout_seconds=5)) as decoders:
-        done = decoders.submit(put(tmp_path, "a.jpg", jpeg(colours(1)))).result()
+        done = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert str(done.photo_or_error) == "makes the decoder crash"
     assert done.photo_id == ""
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jpg", jpeg(colours(1, (2000, 1000))))
+    path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1, (2000, 1000))))
     with DecoderPool(1, Limits(max_bytes=10_000)) as decoders:
         assert "is too large: at most 0 MB" in str(decoders.submit(path).result().photo_or_error)
     with DecoderPool(1, Limits(max_megapixels=1)) as decoders:
         assert "2 megapixels, at most 1" in str(decoders.submit(path).result().photo_or_error)
 
 
-def test_a_bomb_is_refused_at_once(decoders: DecoderPool, tmp_path: Path) -> None:
+def test_a_bomb_is_refused_at_once(decoder_pool: DecoderPool, tmp_path: Path) -> None:
     bomb = io.BytesIO()
     Image.new("1", (60_000, 60_000)).save(bomb, "PNG")
-    done = decoders.submit(put(tmp_path, "bomb.png", bomb.getvalue())).result()
+    done = decoder_pool.submit(write_file(tmp_path, "bomb.png", bomb.getvalue())).result()
     assert "3,600 megapixels" in str(done.photo_or_error)
 
 
@@ -246,10 +253,10 @@ def test_no_decoder_outlives_a_producer_that_was_killed(tmp_path: Path) -> None:
     assert len(pids) == 2
     producer.kill()
     producer.communicate()
-    until(lambda: not any(alive(pid) for pid in pids))
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -261,7 +268,7 @@ def test_a_module_that_a_guest_drops_where_the_producer_runs_is_not_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
-    path = put(tmp_path, "a.jpg", jpeg(colours(1)))
+    path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))
     with DecoderPool(1, Limits()) as decoders:
         assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
     assert not (tmp_path / "owned").exists()

@@ -9,13 +9,13 @@ from PIL import Image
 from producer.decoding.convert import convert
 from producer.decoding.formats import Unreadable
 
-DATA = Path(__file__).parents[3] / "../shared/data"
-HEIC = DATA / "heic"
+DATA_FOLDER = Path(__file__).parents[3] / "../shared/data"
+HEIC_FOLDER = DATA_FOLDER / "heic"
 
-pytestmark = pytest.mark.skipif(not HEIC.is_dir(), reason="../shared/data is not here")
+pytestmark = pytest.mark.skipif(not HEIC_FOLDER.is_dir(), reason="../shared/data is not here")
 
 #: Part of a file's name → whether a person sees a portrait. Read off a contact sheet.
-PORTRAIT = {
+IS_PORTRAIT = {
     "arrow": True,
     "pug": False,
     "iPhoneXR": False,
@@ -28,18 +28,18 @@ PORTRAIT = {
 }
 
 
-def files(folder: str) -> list[Path]:
-    return sorted((HEIC / folder).glob("*"))
+def list_files(folder: str) -> list[Path]:
+    return sorted((HEIC_FOLDER / folder).glob("*"))
 
 
-def shown(path: Path) -> Image.Image:
+def open_converted(path: Path) -> Image.Image:
     return Image.open(io.BytesIO(convert(path.read_bytes()).jpeg))
 
 
-@pytest.mark.parametrize("path", files("iphone"), ids=lambda path: path.name[-24:])
+@pytest.mark.parametrize("path", list_files("iphone"), ids=lambda path: path.name[-24:])
 def test_an_iphone_s_photo_is_upright(path: Path) -> None:
-    (portrait,) = [portrait for name, portrait in PORTRAIT.items() if name in path.name]
-    with shown(path) as image:
+    (portrait,) = [portrait for name, portrait in IS_PORTRAIT.items() if name in path.name]
+    with open_converted(path) as image:
         assert (image.height > image.width) is portrait
         assert not image.getexif()
         assert not {"icc_profile", "exif", "xmp", "comment"} & image.info.keys()
@@ -48,8 +48,8 @@ def test_an_iphone_s_photo_is_upright(path: Path) -> None:
 
 def test_the_arrow_points_up() -> None:
     """The drawn arrow's head is broad and in the upper half; its shaft is narrow and ends below the middle."""
-    (path,) = [path for path in files("iphone") if "arrow" in path.name]
-    with shown(path) as image:
+    (path,) = [path for path in list_files("iphone") if "arrow" in path.name]
+    with open_converted(path) as image:
         dark = image.convert("L").point(lambda value: 255 if value < 70 else 0)
         left, top, right, bottom = dark.getbbox() or (0, 0, 0, 0)
         assert bottom - top > 0.5 * image.height
@@ -59,26 +59,26 @@ def test_the_arrow_points_up() -> None:
         assert right - left > 1.3 * (foot[2] - foot[0])
 
 
-@pytest.mark.parametrize("path", files("other_cameras"), ids=lambda path: path.name[-24:])
+@pytest.mark.parametrize("path", list_files("other_cameras"), ids=lambda path: path.name[-24:])
 def test_other_phones_photos_are_taken(path: Path) -> None:
-    with shown(path) as image:
+    with open_converted(path) as image:
         assert max(image.size) == 1536
 
 
-@pytest.mark.parametrize("path", files("broken"), ids=lambda path: path.name[-24:])
+@pytest.mark.parametrize("path", list_files("broken"), ids=lambda path: path.name[-24:])
 def test_every_broken_file_is_refused(path: Path) -> None:
     with pytest.raises(Unreadable, match=r"^is (empty$|damaged: )"):
         convert(path.read_bytes())
 
 
-@pytest.mark.parametrize("path", files("odd"), ids=lambda path: path.name[-24:])
+@pytest.mark.parametrize("path", list_files("odd"), ids=lambda path: path.name[-24:])
 def test_odd_files_are_taken_too(path: Path) -> None:
-    with shown(path) as image:
+    with open_converted(path) as image:
         assert max(image.size) <= 1536
 
 
-@pytest.mark.parametrize("path", sorted((DATA / "photos").glob("*.jpg")), ids=lambda path: path.name[-24:])
+@pytest.mark.parametrize("path", sorted((DATA_FOLDER / "photos").glob("*.jpg")), ids=lambda path: path.name[-24:])
 def test_photographs_from_cameras_are_taken(path: Path) -> None:
-    with shown(path) as image:
+    with open_converted(path) as image:
         assert 1000 < max(image.size) <= 1536
         assert not image.getexif()

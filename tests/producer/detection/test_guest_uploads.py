@@ -16,66 +16,70 @@ from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from tests.pictures import colours, heic
-from tests.producer.conftest import Watching, until
+from tests.pictures import encode_heic, make_picture
+from tests.producer.conftest import ProducerThread, wait_until
 
-HEIC = heic(colours(31))
-GUEST = "0123456789abcdef"
-
-
-def job_of(data: bytes, recipe: str = "curls") -> Job:
-    return Job(photo_id=hashlib.sha256(data).hexdigest(), recipe=load_recipe(recipe), submitter=GUEST)
+HEIC_PHOTO = encode_heic(make_picture(31))
+GUEST_ID = "0123456789abcdef"
 
 
-def sent(settings: Settings, data: bytes, recipe: str = "curls") -> Path:
+def make_job(data: bytes, recipe: str = "curls") -> Job:
+    return Job(photo_id=hashlib.sha256(data).hexdigest(), recipe=load_recipe(recipe), submitter=GUEST_ID)
+
+
+def place_upload(settings: Settings, data: bytes, recipe: str = "curls") -> Path:
     """What the display does with an upload."""
     folder = settings.data / GUEST_UPLOADS_FOLDER / recipe
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / ".draft.part"
     draft.write_bytes(data)
-    return draft.rename(folder / make_file_name(GuestUpload(GUEST, job_of(data).id), "heic"))
+    return draft.rename(folder / make_file_name(GuestUpload(GUEST_ID, make_job(data).id), "heic"))
 
 
-def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(watching: Watching) -> None:
-    watching.start()
-    first = sent(watching.settings, HEIC)
-    until(lambda: watching.waiting() == 1)
-    job = JobTable(watching.client).get_job(job_of(HEIC).id)
+def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(producer_thread: ProducerThread) -> None:
+    producer_thread.start()
+    first = place_upload(producer_thread.settings, HEIC_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    job = JobTable(producer_thread.client).get_job(make_job(HEIC_PHOTO).id)
     assert job
-    assert (job.recipe, job.submitter) == (load_recipe("curls"), GUEST)
-    second = sent(watching.settings, HEIC, "night")
-    until(lambda: watching.waiting() == 2)
-    until(lambda: not first.exists() and not second.exists())
-    watching.stop()
-    with sqlite3.connect(watching.settings.data / LEDGER_FILE_NAME) as db:
+    assert (job.recipe, job.submitter) == (load_recipe("curls"), GUEST_ID)
+    second = place_upload(producer_thread.settings, HEIC_PHOTO, "night")
+    wait_until(lambda: producer_thread.count_waiting() == 2)
+    wait_until(lambda: not first.exists() and not second.exists())
+    producer_thread.stop()
+    with sqlite3.connect(producer_thread.settings.data / LEDGER_FILE_NAME) as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (0,)
     db.close()
 
 
-def test_a_guest_who_sends_the_same_again_makes_no_second_job(watching: Watching) -> None:
-    watching.start()
+def test_a_guest_who_sends_the_same_again_makes_no_second_job(producer_thread: ProducerThread) -> None:
+    producer_thread.start()
     for _ in range(3):
-        path = sent(watching.settings, HEIC)
-        until(lambda path=path: not path.exists())
-    watching.stop()
-    assert list(watching.jobs().values()) == [1]
+        path = place_upload(producer_thread.settings, HEIC_PHOTO)
+        wait_until(lambda path=path: not path.exists())
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1]
 
 
-def test_what_was_spooled_before_a_crash_is_removed_and_not_taken_again(watching: Watching) -> None:
-    settings = watching.settings
-    path = sent(settings, HEIC)
+def test_an_upload_that_reached_the_outbox_before_a_crash_is_removed_and_not_submitted_again(
+    producer_thread: ProducerThread,
+) -> None:
+    settings = producer_thread.settings
+    path = place_upload(settings, HEIC_PHOTO)
     mark = read_file_version(path)
     assert mark
     ledger = Ledger(settings.data)
-    Outbox(ledger).add(job_of(HEIC), b"jpeg", File(path, mark))
+    Outbox(ledger).add(make_job(HEIC_PHOTO), b"jpeg", File(path, mark))
     ledger.close()
-    watching.start()
-    until(lambda: not path.exists() and watching.waiting() == 1)
-    watching.stop()
-    assert list(watching.jobs().values()) == [1]
+    producer_thread.start()
+    wait_until(lambda: not path.exists() and producer_thread.count_waiting() == 1)
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1]
 
 
-def test_a_guest_s_file_stays_until_it_is_spooled(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_s_file_stays_until_it_is_in_the_outbox(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from producer import watch
     from producer.outbox.outbox import DiskUnavailable
 
@@ -88,35 +92,40 @@ def test_a_guest_s_file_stays_until_it_is_spooled(watching: Watching, monkeypatc
             super().add(job, jpeg, file)
 
     monkeypatch.setattr(watch, "Outbox", Filling)
-    watching.start()
-    path = sent(watching.settings, HEIC)
-    watching._thread.join(3)  # longer than between two looks
+    producer_thread.start()
+    path = place_upload(producer_thread.settings, HEIC_PHOTO)
+    producer_thread._thread.join(3)  # longer than between two looks
     assert path.exists()
     full.clear()
-    until(lambda: not path.exists() and watching.waiting() == 1)
+    wait_until(lambda: not path.exists() and producer_thread.count_waiting() == 1)
 
 
-def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(watching: Watching) -> None:
+def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(producer_thread: ProducerThread) -> None:
     dream = io.BytesIO()
-    colours(32).save(dream, "JPEG", comment=JPEG_MARKER)
-    damaged, again = sent(watching.settings, HEIC[:900]), sent(watching.settings, dream.getvalue())
-    watching.start(patience_seconds=0.3)
-    until(lambda: len(watching.refused()) == 2)
-    refused = watching.refused()
+    make_picture(32).save(dream, "JPEG", comment=JPEG_MARKER)
+    damaged, again = (
+        place_upload(producer_thread.settings, HEIC_PHOTO[:900]),
+        place_upload(producer_thread.settings, dream.getvalue()),
+    )
+    producer_thread.start(patience_seconds=0.3)
+    wait_until(lambda: len(producer_thread.read_refusals()) == 2)
+    refused = producer_thread.read_refusals()
     assert refused[again.name] == "is a dream already"
     assert refused[damaged.name].startswith("is damaged")
-    until(lambda: not damaged.exists() and not again.exists())
+    wait_until(lambda: not damaged.exists() and not again.exists())
 
 
-def test_what_else_lies_in_the_folder_is_left_alone(watching: Watching) -> None:
-    folder = watching.settings.data / GUEST_UPLOADS_FOLDER
+def test_what_else_lies_in_the_folder_is_left_alone(producer_thread: ProducerThread) -> None:
+    folder = producer_thread.settings.data / GUEST_UPLOADS_FOLDER
     others = [folder / "no-recipe" / "a.jpg", folder / "b.jpg", folder / ".half.part"]
     for path in others:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(HEIC)
-    inbox = watching.inbox / make_file_name(GuestUpload(GUEST, "0" * 32), "heic")  # a name alone makes nobody a guest
-    inbox.write_bytes(HEIC)
-    watching.start()
-    until(lambda: watching.waiting() == 1)
-    watching.stop()
+        path.write_bytes(HEIC_PHOTO)
+    inbox = producer_thread.inbox / make_file_name(
+        GuestUpload(GUEST_ID, "0" * 32), "heic"
+    )  # a name alone makes nobody a guest
+    inbox.write_bytes(HEIC_PHOTO)
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    producer_thread.stop()
     assert all(path.exists() for path in (*others, inbox))

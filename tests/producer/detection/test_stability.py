@@ -11,27 +11,27 @@ from producer.decoding.limits import Limits
 from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.outbox.ledger import File
-from tests.pictures import colours, heic, jpeg
-from tests.producer.conftest import until
+from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.conftest import wait_until
 
 
-class Watched(DecoderPool):
+class RecordingDecoders(DecoderPool):
     """Decoders that remember what they were asked."""
 
     def __init__(self) -> None:
         super().__init__(1, Limits())
-        self.asked: list[tuple[str, bool]] = []
+        self.requests: list[tuple[str, bool]] = []
 
     def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
-        self.asked.append((path.name, allow_truncated))
+        self.requests.append((path.name, allow_truncated))
         return super().submit(path, allow_truncated=allow_truncated)
 
 
-class Elsewhere(Watched):
+class MovingFileDecoders(RecordingDecoders):
     """As above; the first time, the file is somewhere else just while it is being read."""
 
     def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
-        if self.asked:
+        if self.requests:
             return super().submit(path, allow_truncated=allow_truncated)
         away = path.rename(path.with_name("away"))
         future = super().submit(path, allow_truncated=allow_truncated)
@@ -40,7 +40,7 @@ class Elsewhere(Watched):
         return future
 
 
-def settled(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
+def settle_files(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
     settling, found = (
         StabilityTracker(decoders, stable_after_seconds=0.1, give_up_after_seconds=0.2),
         list[StableFile](),
@@ -49,29 +49,33 @@ def settled(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
         mark = read_file_version(path)
         assert mark is not None
         settling.track(File(path, mark))
-    until(lambda: found.extend(settling.poll(4)) or len(found) == len(paths))
+    wait_until(lambda: found.extend(settling.poll(4)) or len(found) == len(paths))
     return {one.file.path.name: one for one in found}
 
 
 def test_a_file_that_is_gone_just_while_it_is_read_is_taken_when_it_is_back(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    path.write_bytes(jpeg(colours(1)))
-    with Elsewhere() as decoders:
-        found = settled(decoders, path)
+    path.write_bytes(encode_jpeg(make_picture(1)))
+    with MovingFileDecoders() as decoders:
+        found = settle_files(decoders, path)
     assert isinstance(found["a.jpg"].photo_or_error, Photo)
-    assert decoders.asked == [("a.jpg", False)] * 2
+    assert decoders.requests == [("a.jpg", False)] * 2
 
 
 def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> None:
     """Whatever crashes or hangs a decoder would do so again."""
-    whole = jpeg(colours(1))
+    whole = encode_jpeg(make_picture(1))
     picture = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(picture, "PNG")
-    files = {"most.jpg": whole[: len(whole) * 4 // 5], "cut.heic": heic(colours(1))[:2000], "no.txt": b"Dear guest,"}
+    files = {
+        "most.jpg": whole[: len(whole) * 4 // 5],
+        "cut.heic": encode_heic(make_picture(1))[:2000],
+        "no.txt": b"Dear guest,",
+    }
     files |= {"good.jpg": whole, "bomb.png": picture.getvalue()}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    with Watched() as decoders:
-        found = settled(decoders, *(tmp_path / name for name in files))
+    with RecordingDecoders() as decoders:
+        found = settle_files(decoders, *(tmp_path / name for name in files))
     assert {name for name, one in found.items() if isinstance(one.photo_or_error, Photo)} == {"most.jpg", "good.jpg"}
-    assert sorted(decoders.asked) == sorted([(name, False) for name in files] + [("most.jpg", True)])
+    assert sorted(decoders.requests) == sorted([(name, False) for name in files] + [("most.jpg", True)])

@@ -18,10 +18,10 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
-from tests.fault.special_files import FATES
-from tests.pictures import colours, jpeg
-from tests.producer.conftest import Watching, until
-from tests.servers import valkey
+from tests.fault.special_files import FILE_CHANGES
+from tests.pictures import encode_jpeg, make_picture
+from tests.producer.conftest import ProducerThread, wait_until
+from tests.servers import make_valkey
 
 
 @pytest.fixture
@@ -31,47 +31,47 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     ledger.close()
 
 
-def job(number: int, recipe: str = "animals") -> Job:
+def make_job(number: int, recipe: str = "animals") -> Job:
     return Job(photo_id=f"{number:064x}", recipe=load_recipe(recipe))
 
 
-def file(name: str) -> File:
+def make_file(name: str) -> File:
     return File(Path("/inbox") / name, FileVersion(1, 2))
 
 
 def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_files_are_gone(
-    watching: Watching, tmp_path: Path, store: Store
+    producer_thread: ProducerThread, tmp_path: Path, store: Store
 ) -> None:
-    with valkey() as server:
+    with make_valkey() as server:
         port, url = server.port, f"{server.connection_url}/0"
-    watching.start(broker_url=SecretStr(url))
-    ledger = Ledger(watching.settings.data)
+    producer_thread.start(broker_url=SecretStr(url))
+    ledger = Ledger(producer_thread.settings.data)
     for number in range(5):
-        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-        until(lambda number=number: len(Outbox(ledger)) == number + 1)
-        (watching.inbox / f"{number}.jpg").unlink()
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+        wait_until(lambda number=number: len(Outbox(ledger)) == number + 1)
+        (producer_thread.inbox / f"{number}.jpg").unlink()
     order = [photo_id for (photo_id,) in ledger.query("SELECT photo_id FROM spool ORDER BY number")]
-    watching.stop()
-    with valkey(port=port):
-        watching.client = connect(url)
-        watching.start(broker_url=SecretStr(url))
-        until(lambda: watching.waiting() == 5)
-        assert [event.photo_id for event in watching.events() if isinstance(event, Accepted)] == order
-        until(lambda: len(Outbox(ledger)) == 0)
-        watching.stop()
-        watching.client.close()
+    producer_thread.stop()
+    with make_valkey(port=port):
+        producer_thread.client = connect(url)
+        producer_thread.start(broker_url=SecretStr(url))
+        wait_until(lambda: producer_thread.count_waiting() == 5)
+        assert [event.photo_id for event in producer_thread.read_events() if isinstance(event, Accepted)] == order
+        wait_until(lambda: len(Outbox(ledger)) == 0)
+        producer_thread.stop()
+        producer_thread.client.close()
     assert all(store.get(photo_name(photo_id)) for photo_id in order)
-    assert list((watching.settings.data / "spool").iterdir()) == []
+    assert list((producer_thread.settings.data / "spool").iterdir()) == []
     ledger.close()
 
 
 def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> None:
     spool = Outbox(ledger)
-    spool.add(job(1), b"a photo", file("a.jpg"))
-    spool.add(job(1, "lines"), b"a photo", file("a.jpg"))
+    spool.add(make_job(1), b"a photo", make_file("a.jpg"))
+    spool.add(make_job(1, "lines"), b"a photo", make_file("a.jpg"))
     first = spool.next_item()
     assert first is not None
-    assert first.job == job(1)
+    assert first.job == make_job(1)
     spool.mark_submitted(first)
     second = spool.next_item()
     assert second is not None
@@ -83,7 +83,7 @@ def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> Non
 
 def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(ledger: Ledger) -> None:
     spool = Outbox(ledger)
-    spool.add(job(1), b"entered", file("a.jpg"))
+    spool.add(make_job(1), b"entered", make_file("a.jpg"))
     folder = ledger.data_folder / "spool"
     for name, age in {
         "abandoned.jpg": ORPHAN_AGE_SECONDS + 60,
@@ -97,7 +97,7 @@ def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(
 
 
 def test_a_full_disk_holds_photos_back_until_there_is_room(
-    watching: Watching, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    producer_thread: ProducerThread, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk cannot be filled in a test; the one call that finds it full can be made to say so."""
     full = True
@@ -109,23 +109,23 @@ def test_a_full_disk_holds_photos_back_until_there_is_room(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", sync)
-    watching.start()
+    producer_thread.start()
     for number in range(8):
-        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: "No space left on device" in caplog.text)
-    assert watching.waiting() == 0
-    assert list((watching.settings.data / "spool").iterdir()) == []
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+    wait_until(lambda: "No space left on device" in caplog.text)
+    assert producer_thread.count_waiting() == 0
+    assert list((producer_thread.settings.data / "spool").iterdir()) == []
     full = False
-    until(lambda: watching.waiting() == 8)
-    watching.stop()
-    assert sorted(watching.jobs().values()) == [1] * 8
+    wait_until(lambda: producer_thread.count_waiting() == 8)
+    producer_thread.stop()
+    assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 8
     assert len(caplog.records) == 2  # full, writable again
 
 
 def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(ledger: Ledger, settings: Settings) -> None:
     taken = File(settings.inbox / "a.heic", FileVersion(1234, 5678))
-    Outbox(ledger).add(job(1), b"", taken)
-    Outbox(ledger).add(job(1), b"", File(settings.inbox / "deep" / "b.heic", FileVersion(1, 2)))
+    Outbox(ledger).add(make_job(1), b"", taken)
+    Outbox(ledger).add(make_job(1), b"", File(settings.inbox / "deep" / "b.heic", FileVersion(1, 2)))
     assert ledger.list_processed_files(settings.inbox)[taken.path] == taken.version
     assert ledger.list_processed_files(settings.inbox.with_name("inb")) == {}
 
@@ -136,12 +136,12 @@ def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: 
     assert note.read_text() == "gone.heic cannot be read.\n"
 
 
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("fate", FILE_CHANGES)
 def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, ledger: Ledger, tmp_path: Path) -> None:
     """Seen failing with shutil.copyfile: the data folder counted as full, for ever, and everybody waited behind it."""
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no")
-    FATES[fate](path)
+    FILE_CHANGES[fate](path)
     spool = Outbox(ledger)
     note = spool.add_refusal(File(path, FileVersion(1, 2)), "", "is not a picture")
     assert note.read_text() == "a.jpg is not a picture.\n"
@@ -157,19 +157,19 @@ def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> N
     assert list(note.parent.iterdir()) == [note]
 
 
-def test_what_another_version_left_in_the_spool_keeps_nobody_waiting_and_stays(
-    watching: Watching, ledger: Ledger, caplog: pytest.LogCaptureFixture
+def test_an_outbox_entry_of_another_version_blocks_nothing_and_stays(
+    producer_thread: ProducerThread, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Seen failing with the job read unguarded: the delivery ended without a word, and nothing went out any more."""
     spool = Outbox(ledger)
-    spool.add(job(1), jpeg(colours(1)), file("newer.heic"))
+    spool.add(make_job(1), encode_jpeg(make_picture(1)), make_file("newer.heic"))
     with ledger.transaction() as db:
         db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2')")
-    watching.start()
-    (watching.inbox / "a.jpg").write_bytes(jpeg(colours(2)))
-    until(lambda: watching.waiting() == 1)
-    watching.stop()
+    producer_thread.start()
+    (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(2)))
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    producer_thread.stop()
     assert len(spool) == 1
-    assert spool.read_jpeg(OutboxItem(1, "", job(1).photo_id, None, "")) == jpeg(colours(1))
+    assert spool.read_jpeg(OutboxItem(1, "", make_job(1).photo_id, None, "")) == encode_jpeg(make_picture(1))
     assert caplog.text.count("newer.heic waits in the spool for another version") == 1
     assert "Traceback" not in caplog.text

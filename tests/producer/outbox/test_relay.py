@@ -11,24 +11,24 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
-from tests.producer.conftest import Watching, until
+from tests.pictures import encode_jpeg, make_picture
+from tests.producer.conftest import ProducerThread, wait_until
 
-JPEG = jpeg(colours(1))
+JPEG_PHOTO = encode_jpeg(make_picture(1))
 
 
-def jobs(count: int) -> list[Job]:
+def make_jobs(count: int) -> list[Job]:
     return [Job(photo_id=f"{number:064x}", recipe=load_recipe("animals")) for number in range(count)]
 
 
 def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
     settings: Settings, client: redis.Redis, store: Store
 ) -> None:
-    waiting, ended, without_photo = jobs(3)
+    waiting, ended, without_photo = make_jobs(3)
     table = JobTable(client)
     with SubmissionClient(settings) as intake:
         for job in (waiting, ended, without_photo):
-            intake.submit(job, JPEG)
+            intake.submit(job, JPEG_PHOTO)
         table.cancel(ended.id)
         assert intake.resubmit_lost_jobs() == 0
         store.delete(photo_name(without_photo.photo_id))
@@ -44,16 +44,16 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
 
 
 def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
-    watching: Watching, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    producer_thread: ProducerThread, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen failing without `recall` in the delivery: the photos stayed lost."""
     monkeypatch.setattr(delivery, "LOST_JOB_CHECK_INTERVAL_SECONDS", 0.2)
-    watching.start()
+    producer_thread.start()
     for number in range(5):
-        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: len(watching.jobs()) == 5)
-    before = watching.jobs()
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+    wait_until(lambda: len(producer_thread.count_queued_jobs()) == 5)
+    before = producer_thread.count_queued_jobs()
     client.flushall()
-    until(lambda: len(watching.jobs()) == 5)
-    assert watching.jobs() == before
-    assert watching.waiting() == 5
+    wait_until(lambda: len(producer_thread.count_queued_jobs()) == 5)
+    assert producer_thread.count_queued_jobs() == before
+    assert producer_thread.count_waiting() == 5

@@ -21,142 +21,148 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
-from tests.pictures import colours, heic, jpeg
-from tests.producer.conftest import Watching, until
-from tests.servers import Sshd, valkey
+from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.conftest import ProducerThread, wait_until
+from tests.servers import SshServer, make_valkey
 
-PHOTO = convert(heic(colours(1)))
+PHOTO = convert(encode_heic(make_picture(1)))
 
 
 @pytest.fixture
-def intake(settings: Settings) -> Iterator[SubmissionClient]:
+def submission_client(settings: Settings) -> Iterator[SubmissionClient]:
     with SubmissionClient(settings) as intake:
         yield intake
 
 
 def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
-    watching: Watching, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = {"appendonly": "yes", "appendfsync": "always"}
-    with valkey(data_dir=tmp_path / "broker", config=kept) as first:
+    with make_valkey(data_dir=tmp_path / "broker", config=kept) as first:
         port, url = first.port, f"{first.connection_url}/0"
-        watching.client = connect(url)
-        watching.start(broker_url=SecretStr(url))
-        (watching.inbox / "before.jpg").write_bytes(jpeg(colours(1)))
-        until(lambda: len(watching.jobs()) == 1)
+        producer_thread.client = connect(url)
+        producer_thread.start(broker_url=SecretStr(url))
+        (producer_thread.inbox / "before.jpg").write_bytes(encode_jpeg(make_picture(1)))
+        wait_until(lambda: len(producer_thread.count_queued_jobs()) == 1)
     for number in range(2, 12):
-        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: "The broker is away" in caplog.text)
-    with valkey(port=port, data_dir=tmp_path / "broker", config=kept):
-        until(lambda: _reachable(watching.client) and watching.waiting() == 11)
-        watching.stop()
-        assert sorted(watching.jobs().values()) == [1] * 11
-        watching.client.close()
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+    wait_until(lambda: "The broker is away" in caplog.text)
+    with make_valkey(port=port, data_dir=tmp_path / "broker", config=kept):
+        wait_until(lambda: _is_reachable(producer_thread.client) and producer_thread.count_waiting() == 11)
+        producer_thread.stop()
+        assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 11
+        producer_thread.client.close()
     away, back = [record.message for record in caplog.records]
     assert "Photos wait in the spool and go out when it is back" in away
     assert back == "Store and broker are back."
 
 
-def test_a_producer_is_connected_before_its_first_photo_comes(settings: Settings, sshd: Sshd, tmp_path: Path) -> None:
+def test_a_producer_is_connected_before_its_first_photo_comes(
+    settings: Settings, sshd: SshServer, tmp_path: Path
+) -> None:
     ssh = {"ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     store = {"store_url": f"ssh+sftp://{sshd.address}{tmp_path / 'remote'}"}
     with SubmissionClient(settings.model_copy(update=ssh | store)) as intake:
-        until(lambda: not sshd.sessions())  # that of the fixture, which asked whether it answers
+        wait_until(lambda: not sshd.list_sessions())  # that of the fixture, which asked whether it answers
         intake.open_connections()
-        assert sshd.sessions()
+        assert sshd.list_sessions()
 
 
 def test_stopping_does_not_wait_for_a_broker_that_is_away(
-    watching: Watching, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with valkey() as server:
+    with make_valkey() as server:
         url = f"{server.connection_url}/0"
-    (watching.inbox / "a.jpg").write_bytes(jpeg(colours(1)))
-    watching.start(broker_url=SecretStr(url))
-    until(lambda: "The broker is away" in caplog.text)
-    assert watching.stop() < 3
-    watching.start()
-    until(lambda: watching.waiting() == 1)
+    (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(1)))
+    producer_thread.start(broker_url=SecretStr(url))
+    wait_until(lambda: "The broker is away" in caplog.text)
+    assert producer_thread.stop() < 3
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 1)
 
 
 def test_a_store_that_cannot_be_written_holds_photos_back_until_it_can(
-    watching: Watching, store: Store, caplog: pytest.LogCaptureFixture
+    producer_thread: ProducerThread, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    obstacle = watching.settings.data / "store" / "photos"
+    obstacle = producer_thread.settings.data / "store" / "photos"
     obstacle.write_text("in the way")
-    watching.start()
+    producer_thread.start()
     for number in range(8):
-        (watching.inbox / f"{number}.jpg").write_bytes(jpeg(colours(number)))
-    until(lambda: "could not be written to the store" in caplog.text)
-    assert watching.waiting() == 0
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+    wait_until(lambda: "could not be written to the store" in caplog.text)
+    assert producer_thread.count_waiting() == 0
     obstacle.unlink()
-    until(lambda: watching.waiting() == 8)
-    watching.stop()
-    assert sorted(watching.jobs().values()) == [1] * 8
-    assert all(store.get(photo_name(convert(jpeg(colours(number))).photo_id)) for number in range(8))
+    wait_until(lambda: producer_thread.count_waiting() == 8)
+    producer_thread.stop()
+    assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 8
+    assert all(store.get(photo_name(convert(encode_jpeg(make_picture(number))).photo_id)) for number in range(8))
     assert len(caplog.records) == 2  # away, back
 
 
 @pytest.mark.parametrize("step", ["nothing", "stored", "accepted", "queued", "spooled"])
 def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
-    watching: Watching, client: redis.Redis, store: Store, step: str
+    producer_thread: ProducerThread, client: redis.Redis, store: Store, step: str
 ) -> None:
     """Each step is what a killed producer had done; a new one then does the whole way again."""
-    file = heic(colours(3))
+    file = encode_heic(make_picture(3))
     photo = convert(file)
-    job = Job(photo_id=photo.photo_id, recipe=RecipeChoice(watching.settings, client).choose_recipe(photo.photo_id))
+    job = Job(
+        photo_id=photo.photo_id, recipe=RecipeChoice(producer_thread.settings, client).choose_recipe(photo.photo_id)
+    )
     if step != "nothing":
         store.put(photo_name(photo.photo_id), photo.jpeg)
     if step == "accepted":
         JobTable(client).accept(job)
     if step in ("queued", "spooled"):
-        with SubmissionClient(watching.settings) as earlier:
+        with SubmissionClient(producer_thread.settings) as earlier:
             earlier.submit(job, photo.jpeg)
-        (watching.settings.data / "ledger.sqlite3").unlink()
-    (watching.inbox / "a.heic").write_bytes(file)
+        (producer_thread.settings.data / "ledger.sqlite3").unlink()
+    (producer_thread.inbox / "a.heic").write_bytes(file)
     if step == "spooled":
-        mark = read_file_version(watching.inbox / "a.heic")
+        mark = read_file_version(producer_thread.inbox / "a.heic")
         assert mark is not None
-        earlier = Ledger(watching.settings.data)
-        Outbox(earlier).add(job, photo.jpeg, File(watching.inbox / "a.heic", mark))
+        earlier = Ledger(producer_thread.settings.data)
+        Outbox(earlier).add(job, photo.jpeg, File(producer_thread.inbox / "a.heic", mark))
         earlier.close()
-    watching.start()
-    until(lambda: in_ledger(watching.settings) == 1 and watching.jobs())  # who accepted it has time to queue it first
-    watching.stop()
-    assert watching.jobs() == {job.id: 1}
-    assert watching.waiting() == 1
+    producer_thread.start()
+    wait_until(
+        lambda: count_ledger_files(producer_thread.settings) == 1 and producer_thread.count_queued_jobs()
+    )  # who accepted it has time to queue it first
+    producer_thread.stop()
+    assert producer_thread.count_queued_jobs() == {job.id: 1}
+    assert producer_thread.count_waiting() == 1
 
 
-def in_ledger(settings: Settings) -> int:
+def count_ledger_files(settings: Settings) -> int:
     """Return how many files of the inbox a later producer would know."""
     with SubmissionClient(settings) as intake:
         return len(intake.ledger.list_processed_files(settings.inbox))
 
 
-def job(recipe: str = "animals", seed: int = 0) -> Job:
+def make_job(recipe: str = "animals", seed: int = 0) -> Job:
     return Job(photo_id=PHOTO.photo_id, recipe=load_recipe(recipe), seed=seed)
 
 
 def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
-    intake: SubmissionClient, client: redis.Redis
+    submission_client: SubmissionClient, client: redis.Redis
 ) -> None:
-    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    taken = intake.submit(job(), PHOTO.jpeg)
+    assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    taken = submission_client.submit(make_job(), PHOTO.jpeg)
     assert taken.outcome is Outcome.KNOWN
     table = JobTable(client)
     claim = table.claim(taken.job, "a worker")
     assert claim is not None
     table.fail(claim, "no reason")
-    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert table.get_state(taken.job.id) is State.QUEUED
     table.cancel(taken.job.id)
-    assert intake.submit(job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
 
 
-def test_another_recipe_or_seed_is_another_job(intake: SubmissionClient, client: redis.Redis) -> None:
+def test_another_recipe_or_seed_is_another_job(submission_client: SubmissionClient, client: redis.Redis) -> None:
     for recipe in ("animals", "lines"):
         for seed in (0, 1):
-            assert intake.submit(job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+            assert submission_client.submit(make_job(recipe, seed), PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert count_queued(client, Lane.LIVE) == 4
 
 
@@ -165,7 +171,7 @@ def test_only_a_regular_file_has_a_state(tmp_path: Path) -> None:
     assert read_file_version(tmp_path / "nothing") is None
 
 
-def _reachable(client: redis.Redis) -> bool:
+def _is_reachable(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except redis.RedisError:

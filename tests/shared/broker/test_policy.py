@@ -11,7 +11,7 @@ from shared.errors import ArtDreamError
 ROOT = Path(__file__).parents[3]
 
 #: One of no example.
-OWN = "hunter-at-dusk"
+OWN_PASSWORD = "hunter-at-dusk"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ OWN = "hunter-at-dusk"
         "redis://localhost/0",
         "redis:///0",
         "unix:///run/redis.sock",
-        f"redis://:{OWN}@localhost:6379/3",
+        f"redis://:{OWN_PASSWORD}@localhost:6379/3",
     ],
 )
 def test_a_broker_on_this_machine_needs_no_protection(address: str) -> None:
@@ -33,11 +33,11 @@ def test_a_broker_on_this_machine_needs_no_protection(address: str) -> None:
 @pytest.mark.parametrize("host", ["10.0.0.7", "vm.example", "localhost.example", "[2001:db8::1]", "0.0.0.0"])
 def test_a_broker_elsewhere_is_not_spoken_to_in_the_clear(host: str) -> None:
     """Fails where `_local` says True."""
-    address = f"redis://:{OWN}@{host}:6379/0"
+    address = f"redis://:{OWN_PASSWORD}@{host}:6379/0"
     with pytest.raises(ArtDreamError, match="in the clear") as told:
         require_secure_url(address)
     sentence = str(told.value)
-    assert OWN not in sentence
+    assert OWN_PASSWORD not in sentence
     assert all(way in sentence for way in ("rediss://", "ARTDREAM_SSH", "ARTDREAM_INSECURE_BROKER=true"))
     assert require_secure_url(address, allow_insecure=True) == address
 
@@ -45,12 +45,12 @@ def test_a_broker_elsewhere_is_not_spoken_to_in_the_clear(host: str) -> None:
 def test_a_second_broker_cannot_hide_behind_the_first() -> None:
     """kombu takes several addresses; fails without the look for a semicolon."""
     with pytest.raises(ArtDreamError, match="semicolon"):
-        require_secure_url(f"redis://:{OWN}@127.0.0.1:6379/0;redis://:{OWN}@10.0.0.7/0")
+        require_secure_url(f"redis://:{OWN_PASSWORD}@127.0.0.1:6379/0;redis://:{OWN_PASSWORD}@10.0.0.7/0")
 
 
 def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
     """kombu alone would check nothing; fails without the options."""
-    address = require_secure_url(f"rediss://artdream:{OWN}@vm.example:6380/0")
+    address = require_secure_url(f"rediss://artdream:{OWN_PASSWORD}@vm.example:6380/0")
     assert "ssl_cert_reqs=required" in address
     assert "ssl_check_hostname=true" in address
 
@@ -61,12 +61,16 @@ def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
 def test_a_certificate_that_nobody_checks_is_refused(option: str) -> None:
     """Fails without the loop over the options."""
     with pytest.raises(ArtDreamError, match="anybody may pretend to be the broker") as told:
-        require_secure_url(f"rediss://artdream:{OWN}@vm.example:6380/0?{option}", allow_insecure=True)
-    assert OWN not in str(told.value)
+        require_secure_url(f"rediss://artdream:{OWN_PASSWORD}@vm.example:6380/0?{option}", allow_insecure=True)
+    assert OWN_PASSWORD not in str(told.value)
 
 
 def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    address, missing, other = f"rediss://artdream:{OWN}@vm.example/0", tmp_path / "missing.crt", tmp_path / "other.crt"
+    address, missing, other = (
+        f"rediss://artdream:{OWN_PASSWORD}@vm.example/0",
+        tmp_path / "missing.crt",
+        tmp_path / "other.crt",
+    )
     with pytest.raises(ArtDreamError, match=r"missing\.crt cannot be read \(No such file"):
         require_secure_url(address, ca_file=missing)
     other.write_text("Dear diary")
@@ -98,7 +102,7 @@ def test_what_everybody_knows_is_no_secret(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [OWN, "open sesame", "9f1c2b7e5a", "theodora", "$3cr4mbl3d-eggs", "my-aunt-Emily-1931"]
+    "secret", [OWN_PASSWORD, "open sesame", "9f1c2b7e5a", "theodora", "$3cr4mbl3d-eggs", "my-aunt-Emily-1931"]
 )
 def test_what_somebody_chose_is_one(secret: str) -> None:
     assert not is_placeholder(secret)

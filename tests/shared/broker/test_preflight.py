@@ -21,19 +21,19 @@ from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from tests.redis_server import DEFAULT_USER, Authority, RedisServer, require_redis
+from tests.redis_server import DEFAULT_USER_RULE, CertificateAuthority, RedisServer, require_redis
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def settings(guarded_redis: RedisServer, tmp_path: Path) -> Settings:
-    guarded_redis.permit(build_acl_rules())
+def settings(tls_redis: RedisServer, tmp_path: Path) -> Settings:
+    tls_redis.set_permissions(build_acl_rules())
     return Settings(
         data=tmp_path / "data",
         inbox=tmp_path,
-        broker_url=guarded_redis.url(),
-        broker_ca=guarded_redis.authority.file,
+        broker_url=tls_redis.url(),
+        broker_ca=tls_redis.authority.certificate_path,
         _env_file=None,
     )
 
@@ -69,7 +69,7 @@ def test_every_client_that_is_used_gets_in(settings: Settings) -> None:
     require_broker_access(settings)
 
 
-def elsewhere(settings: Settings, **parts: str) -> Settings:
+def change_address(settings: Settings, **parts: str) -> Settings:
     """Return settings with another part in the broker's address."""
     address = settings.configured_broker_url
     for old, new in parts.items():
@@ -82,30 +82,30 @@ def test_kombu_refuses_the_certificate_of_another_host_too(settings: Settings) -
     """kombu alone checks nothing; fails without `ssl_check_hostname`."""
     with (
         pytest.raises(redis.ConnectionError, match="not valid for"),
-        Connection(elsewhere(settings, host="127.0.0.1").broker) as c,
+        Connection(change_address(settings, host="127.0.0.1").broker) as c,
     ):
         c.channel()
 
 
-def spoiled(settings: Settings, server: RedisServer, folder: Path, how: str) -> Settings:
+def spoil_settings(settings: Settings, server: RedisServer, folder: Path, fault: str) -> Settings:
     """Return settings that the broker does not fit."""
-    match how:
+    match fault:
         case "authority":
-            return settings.model_copy(update={"broker_ca": Authority(folder, "other").file})
+            return settings.model_copy(update={"broker_ca": CertificateAuthority(folder, "other").certificate_path})
         case "no authority":
             return settings.model_copy(update={"broker_ca": None})
         case "host":
-            return elsewhere(settings, host="127.0.0.1")
+            return change_address(settings, host="127.0.0.1")
         case "password":
-            return elsewhere(settings, password="fisher-at-dawn")
+            return change_address(settings, password="fisher-at-dawn")
         case "command":
-            server.permit(f"{build_acl_rules()} -xadd -script|load")
+            server.set_permissions(f"{build_acl_rules()} -xadd -script|load")
         case "key":
-            server.permit(f"{build_acl_rules()} resetkeys ~artdream:* ~live* ~unacked* ~_kombu.*")
+            server.set_permissions(f"{build_acl_rules()} resetkeys ~artdream:* ~live* ~unacked* ~_kombu.*")
     return settings
 
 
-FAULTS = {
+EXPECTED_ERRORS = {
     "authority": "The broker's certificate is not trusted (.*): name the file .* in ARTDREAM_BROKER_CA",
     "no authority": "The broker's certificate is not trusted (.*): name the file .* in ARTDREAM_BROKER_CA",
     "host": r"The broker's certificate is another host's \(.*127\.0\.0\.1'\): let ARTDREAM_BROKER_URL name",
@@ -115,23 +115,23 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("how", FAULTS)
+@pytest.mark.parametrize("how", EXPECTED_ERRORS)
 def test_whoever_is_not_let_in_is_told_what_to_do(
-    settings: Settings, guarded_redis: RedisServer, tmp_path: Path, how: str
+    settings: Settings, tls_redis: RedisServer, tmp_path: Path, how: str
 ) -> None:
     """Each fails where its case in `refusal`, or `missing`, is left out."""
-    with pytest.raises(ArtDreamError, match=f"^{FAULTS[how]}"):
-        require_broker_access(spoiled(settings, guarded_redis, tmp_path, how))
+    with pytest.raises(ArtDreamError, match=f"^{EXPECTED_ERRORS[how]}"):
+        require_broker_access(spoil_settings(settings, tls_redis, tmp_path, how))
 
 
 @pytest.mark.parametrize(
     ("how", "command"), [("host", "worker"), ("password", "watch"), ("command", "display"), ("password", "status")]
 )
 def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
-    settings: Settings, guarded_redis: RedisServer, tmp_path: Path, how: str, command: str
+    settings: Settings, tls_redis: RedisServer, tmp_path: Path, how: str, command: str
 ) -> None:
     """Fails with `reached` in place of `admitted`, and without `refusal` in `main`."""
-    spoilt = spoiled(settings, guarded_redis, tmp_path, how)
+    spoilt = spoil_settings(settings, tls_redis, tmp_path, how)
     ended = subprocess.run(
         [sys.executable, "-m", "artdream", command],
         env={**os.environ, **spoilt.to_environment()},
@@ -142,13 +142,13 @@ def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
     )
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert re.match(f"artdream: {FAULTS[how]}", ended.stderr)
+    assert re.match(f"artdream: {EXPECTED_ERRORS[how]}", ended.stderr)
     assert ended.stderr.count("\n") == 1
 
 
 def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
     require_broker_access(
-        elsewhere(settings, host="localhost").model_copy(
+        change_address(settings, host="localhost").model_copy(
             update={"broker_url": SecretStr("rediss://:own-one-of@localhost:1/0")}
         )
     )
@@ -156,15 +156,15 @@ def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
 
 @pytest.mark.parametrize("rule", [*COMMAND_RULES, *(f"~{key}" for key in KEY_PATTERNS)])
 def test_each_rule_that_lacks_is_found_and_nothing_is_done_to_find_it(
-    settings: Settings, guarded_redis: RedisServer, rule: str
+    settings: Settings, tls_redis: RedisServer, rule: str
 ) -> None:
     without = (
         f"-{rule[1:]}"
         if rule[0] == "+"
         else " ".join(["resetkeys", *(f"~{k}" for k in KEY_PATTERNS if f"~{k}" != rule)])
     )
-    guarded_redis.permit(f"{build_acl_rules()} {without}")
-    with connect(settings.broker) as client, guarded_redis.admin() as admin:
+    tls_redis.set_permissions(f"{build_acl_rules()} {without}")
+    with connect(settings.broker) as client, tls_redis.connect_admin() as admin:
         assert find_missing_rules(client) == [rule]
         assert admin.dbsize() == 0
 
@@ -173,14 +173,14 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
     """Fails with `user default off` alone, which guides recommend: see `DEFAULT_USER`."""
     require_redis()
     server = RedisServer(tmp_path / "redis")
-    settings = Settings(broker_url=server.url(), broker_ca=server.authority.file, _env_file=None)
+    settings = Settings(broker_url=server.url(), broker_ca=server.authority.certificate_path, _env_file=None)
     job = Job(photo_id="0" * 64, recipe=load_recipe("animals"))
     server.start()
     try:
-        server.permit(build_acl_rules())
+        server.set_permissions(build_acl_rules())
         with connect(settings.broker) as client:
             assert JobTable(client).accept(job).is_new
-        server.end()
+        server.shut_down()
         server.start()
         with connect(settings.broker) as client:
             assert JobTable(client).get_state(job.id) is State.ACCEPTED
@@ -190,5 +190,5 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
 
 def test_security_md_has_the_rules_of_the_code() -> None:
     text = " ".join((ROOT / "SECURITY.md").read_text().split())
-    assert f" {DEFAULT_USER} " in text
+    assert f" {DEFAULT_USER_RULE} " in text
     assert f"user artdream on >YOUR-PASSWORD {build_acl_rules()} Every part" in text

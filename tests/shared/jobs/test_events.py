@@ -6,31 +6,31 @@ import redis
 from shared.jobs.events import STREAM, EventLog, EventReader, FileRejected, parse_entry
 
 
-def refused(name: str) -> FileRejected:
+def make_refused(name: str) -> FileRejected:
     return FileRejected(file=name, reason="is empty")
 
 
-def names(reader: EventReader) -> list[str]:
+def read_file_names(reader: EventReader) -> list[str]:
     return [recorded.event.file for recorded in reader.read() if isinstance(recorded.event, FileRejected)]
 
 
 def test_a_reader_resumes_from_the_last_event_it_saw(client: redis.Redis) -> None:
     log, reader = EventLog(client), EventReader(client)
-    log.append(refused("a"))
-    assert names(reader) == ["a"]
-    log.append(refused("b"))
-    log.append(refused("c"))
+    log.append(make_refused("a"))
+    assert read_file_names(reader) == ["a"]
+    log.append(make_refused("b"))
+    log.append(make_refused("c"))
     later = EventReader(client, reader.position)
-    assert names(later) == ["b", "c"]
-    assert names(later) == []
+    assert read_file_names(later) == ["b", "c"]
+    assert read_file_names(later) == []
 
 
 def test_a_reader_may_start_with_what_happens_from_now_on(client: redis.Redis) -> None:
     log = EventLog(client)
-    log.append(refused("before"))
+    log.append(make_refused("before"))
     reader = EventReader(client, log.last_id())
-    log.append(refused("after"))
-    assert names(reader) == ["after"]
+    log.append(make_refused("after"))
+    assert read_file_names(reader) == ["after"]
 
 
 def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis) -> None:
@@ -38,9 +38,9 @@ def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis)
     for text in ("not json", '{"version": 2, "type": "refused", "file": "f", "reason": "r"}', '{"type": "unheard of"}'):
         client.xadd(STREAM, {"event": text})
     client.xadd(STREAM, {"other": "field"})
-    EventLog(client).append(refused("good"))
+    EventLog(client).append(make_refused("good"))
     last = client.xadd(STREAM, {"event": "[]"})
-    assert names(reader) == ["good"]
+    assert read_file_names(reader) == ["good"]
     assert reader.position == last
 
 
@@ -50,7 +50,7 @@ def test_a_reader_waits_for_an_event_and_not_longer(client: redis.Redis) -> None
 
 def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redis) -> None:
     before = client.time()[0]
-    EventLog(client).append(refused("a"))
+    EventLog(client).append(make_refused("a"))
     [recorded] = EventReader(client).read()
     assert before <= recorded.recorded_at <= client.time()[0] + 1
 

@@ -21,10 +21,10 @@ from shared.jobs.state_machine import UNFINISHED_BY_SUBMITTER, job_key
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
-from tests.servers import until, valkey
+from tests.servers import make_valkey, wait_until
 
 
-def served(client: redis.Redis) -> list[str]:
+def pop_jobs(client: redis.Redis) -> list[str]:
     """Return the jobs in the order in which one worker gets them."""
     keys = [
         name for pair in zip(queue_keys(Lane.LIVE), queue_keys(Lane.BATCH), strict=True) for name in pair
@@ -35,17 +35,17 @@ def served(client: redis.Redis) -> list[str]:
     return found
 
 
-def job(number: int, lane: Lane = Lane.LIVE, submitter: str = "") -> Job:
+def make_job(number: int, lane: Lane = Lane.LIVE, submitter: str = "") -> Job:
     return Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=lane, submitter=submitter)
 
 
 def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, client: redis.Redis) -> None:
     app, table = create_celery_app(settings), JobTable(client)
-    burst = [job(number, submitter="Ada") for number in range(20)]
-    others = [job(100, submitter="Bob"), job(101, submitter="Bob"), job(102, submitter="Cem")]
+    burst = [make_job(number, submitter="Ada") for number in range(20)]
+    others = [make_job(100, submitter="Bob"), make_job(101, submitter="Bob"), make_job(102, submitter="Cem")]
     for one in (*burst, *others):
         submit(app, table, one)
-    order = served(client)
+    order = pop_jobs(client)
     places = [order.index(one.id) for one in others]
     assert places == [1, 4, 2]
     assert [one for one in order if one in {b.id for b in burst}] == [one.id for one in burst]
@@ -55,12 +55,12 @@ def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, clie
 def test_a_guest_whose_dreams_are_done_is_first_again(settings: Settings, client: redis.Redis) -> None:
     app, table = create_celery_app(settings), JobTable(client)
     for number in range(3):
-        submit(app, table, job(number, submitter="Ada"))
-        claim = table.claim(job(number), "w")
+        submit(app, table, make_job(number, submitter="Ada"))
+        claim = table.claim(make_job(number), "w")
         assert claim is not None
         assert table.fail(claim, "no matter") if number else table.cancel(claim.job.id)
     assert not client.hexists(UNFINISHED_BY_SUBMITTER, "Ada")
-    submit(app, table, job(9, submitter="Ada"))
+    submit(app, table, make_job(9, submitter="Ada"))
     assert client.llen(queue_keys(Lane.LIVE)[0]) == 4
     app.close()
 
@@ -75,7 +75,7 @@ def test_two_producers_who_see_a_photo_at_the_same_moment_queue_it_once(
         with connect(settings.broker) as own:
             start.wait()
             try:
-                return submit(app, JobTable(own), job(1))
+                return submit(app, JobTable(own), make_job(1))
             except ArtDreamError as error:
                 assert "by another producer" in str(error)  # noqa: PT017
                 return False
@@ -90,13 +90,13 @@ def test_a_job_whose_producer_died_before_it_was_queued_is_queued_by_the_next(
     settings: Settings, client: redis.Redis
 ) -> None:
     app, table = create_celery_app(settings), JobTable(client)
-    assert table.accept(job(1)).needs_queueing
+    assert table.accept(make_job(1)).needs_queueing
     with pytest.raises(ArtDreamError, match="being queued by another producer"):
-        submit(app, table, job(1))
-    client.hset(job_key(job(1).id), "reserved", "1")  # long ago
-    assert not submit(app, table, job(1))
+        submit(app, table, make_job(1))
+    client.hset(job_key(make_job(1).id), "reserved", "1")  # long ago
+    assert not submit(app, table, make_job(1))
     assert count_queued(client, Lane.LIVE) == 1
-    assert not submit(app, table, job(1))
+    assert not submit(app, table, make_job(1))
     assert count_queued(client, Lane.LIVE) == 1
     app.close()
 
@@ -105,18 +105,18 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
     settings: Settings, client: redis.Redis
 ) -> None:
     app, table = create_celery_app(settings), JobTable(client)
-    batch = [job(number, Lane.BATCH) for number in range(5)]
-    live = [job(number, submitter="Ada") for number in range(10, 22)]
+    batch = [make_job(number, Lane.BATCH) for number in range(5)]
+    live = [make_job(number, submitter="Ada") for number in range(10, 22)]
     for one in (*batch, *live):
         submit(app, table, one)
     assert (count_queued(client, Lane.BATCH), count_queued(client, Lane.LIVE)) == (5, 12)
-    assert served(client) == [one.id for one in (*live, *batch)]
+    assert pop_jobs(client) == [one.id for one in (*live, *batch)]
     app.close()
 
 
 def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the first job, once the producer is warm; of a broker that no other test has connections to."""
-    with valkey() as server, connect(f"{server.connection_url}/0") as client:
+    with make_valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = create_celery_app(settings), JobTable(client)
         client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))
@@ -128,7 +128,7 @@ def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkey
             plain(connection, *words, **how)
 
         monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
-        assert submit(app, table, job(1))
+        assert submit(app, table, make_job(1))
         assert len(turns) == 3, "entered, put into its lane, noted as queued"
         app.close()
 
@@ -137,8 +137,8 @@ def test_a_broker_that_forgot_its_scripts_takes_jobs(settings: Settings, client:
     app, table = create_celery_app(settings), JobTable(client)
     for number in range(2):
         client.script_flush()
-        assert submit(app, table, job(number))
-        assert table.get_state(job(number).id) is State.QUEUED
+        assert submit(app, table, make_job(number))
+        assert table.get_state(make_job(number).id) is State.QUEUED
     assert count_queued(client, Lane.LIVE) == 2
     app.close()
 
@@ -149,10 +149,10 @@ def test_a_broker_on_a_socket_of_this_machine_takes_jobs(tmp_path: Path) -> None
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
     server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
     try:
-        until(socket.exists, "the broker answers")
+        wait_until(socket.exists, "the broker answers")
         settings = Settings(broker_url=f"unix://{socket}", data=tmp_path, _env_file=None)
         with connect(settings.broker) as client, create_celery_app(settings) as app:
-            assert submit(app, JobTable(client), job(1))
+            assert submit(app, JobTable(client), make_job(1))
             assert count_queued(client, Lane.LIVE) == 1
     finally:
         server.kill()

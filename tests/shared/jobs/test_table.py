@@ -20,7 +20,7 @@ from shared.recipe.recipe import load_recipe
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.sidecar import Visibility
 
-PHOTO = "ab" * 32
+PHOTO_ID = "ab" * 32
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def table(client: redis.Redis) -> JobTable:
 
 @pytest.fixture
 def job() -> Job:
-    return Job(photo_id=PHOTO, recipe=load_recipe("animals"))
+    return Job(photo_id=PHOTO_ID, recipe=load_recipe("animals"))
 
 
-def completed(job: Job) -> Completed:
+def make_completed(job: Job) -> Completed:
     return Completed(
         job_id=job.id,
         photo_id=job.photo_id,
@@ -45,7 +45,7 @@ def completed(job: Job) -> Completed:
     )
 
 
-def types(client: redis.Redis) -> list[str]:
+def read_event_types(client: redis.Redis) -> list[str]:
     return [recorded.event.type for recorded in EventReader(client).read()]
 
 
@@ -73,9 +73,9 @@ def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, tabl
     assert claim is not None
     assert claim.job == job
     assert table.record_progress(claim, "dreams/x/frames/00.jpg", 0.5)
-    assert table.complete(claim, completed(job))
+    assert table.complete(claim, make_completed(job))
     assert table.get_state(job.id) == State.COMPLETED
-    assert types(client) == ["accepted", "queued", "started", "progress", "completed"]
+    assert read_event_types(client) == ["accepted", "queued", "started", "progress", "completed"]
 
 
 def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable, job: Job) -> None:
@@ -83,18 +83,18 @@ def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable
     table.mark_queued(job)
     claim = table.claim(job, "w1")
     assert claim is not None
-    table.complete(claim, completed(job))
-    told = types(client)
+    table.complete(claim, make_completed(job))
+    told = read_event_types(client)
     assert not table.accept(job).is_new
     assert not table.mark_queued(job)
     assert table.claim(job, "w2") is None
     assert not table.record_progress(claim, "f", 0.9)
-    assert not table.complete(claim, completed(job))
+    assert not table.complete(claim, make_completed(job))
     assert not table.fail(claim, "late")
-    assert types(client) == told
+    assert read_event_types(client) == told
 
 
-def lapse(client: redis.Redis, job: Job) -> None:
+def expire_lease(client: redis.Redis, job: Job) -> None:
     """Let a worker have been silent for longer than its claim holds."""
     client.zadd(LEASES, {job.id: 1})
 
@@ -104,17 +104,17 @@ def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
 ) -> None:
     table.accept(job)
     zombie = table.claim(job, "w1")
-    lapse(client, job)
+    expire_lease(client, job)
     successor = table.claim(job, "w2")
     assert zombie is not None
     assert successor is not None
     assert not table.record_progress(zombie, "f", 0.9)
-    assert not table.complete(zombie, completed(job))
+    assert not table.complete(zombie, make_completed(job))
     assert not table.renew_lease(zombie)
     assert not table.release(zombie)
     assert not table.fail(zombie, "late")
-    assert table.complete(successor, completed(job))
-    assert types(client).count("completed") == 1
+    assert table.complete(successor, make_completed(job))
+    assert read_event_types(client).count("completed") == 1
 
 
 def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
@@ -126,20 +126,20 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
     assert claim is not None
     with pytest.raises(AlreadyClaimed, match="w1 is dreaming it"):
         table.claim(job, "w2")
-    lapse(client, job)
+    expire_lease(client, job)
     assert table.renew_lease(claim)  # late, but nobody has taken it
     with pytest.raises(AlreadyClaimed):
         table.claim(job, "w2")
     assert table.requeue(job.id) is None
     assert table.requeue(job.id, dead_worker="w2") is None
-    assert table.complete(claim, completed(job))
+    assert table.complete(claim, make_completed(job))
 
 
 def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis, table: JobTable, job: Job) -> None:
     table.accept(job)
     table.mark_queued(job)
     table.claim(job, "w1")
-    lapse(client, job)
+    expire_lease(client, job)
     assert table.list_expired_leases() == []  # nobody has looked for long: its worker is given time
     client.hdel(LAST_SWEEP, "patience")
     assert table.list_expired_leases() == [job.id]
@@ -165,13 +165,13 @@ def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
     table.accept(job)
     for _ in range(MAX_ATTEMPTS):
         assert table.claim(job, "w") is not None
-        lapse(client, job)
+        expire_lease(client, job)
     assert table.requeue(job.id) is None
     assert table.claim(job, "w") is None
     entry = table.get_record(job.id)
     assert entry
     assert (entry.state, entry.reason) == (State.FAILED, ATTEMPTS_EXHAUSTED_REASON)
-    assert types(client).count("failed") == 1
+    assert read_event_types(client).count("failed") == 1
     assert table.accept(job).is_new  # the operator's other try counts anew
     assert table.claim(job, "w") is not None
 
@@ -191,16 +191,16 @@ def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
     others = [job.model_copy(update={"seed": seed}) for seed in range(1, 4)]
-    assert dreamt(table, job) is Visibility.SHOWN
+    assert run_job(table, job) is Visibility.SHOWN
     table.accept(others[0])
     table.cancel(others[0].id)
     table.delete(others[1].id, job.photo_id)
     for one in (job, *others[:2]):
         assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
     update_runtime_settings(client, approval=True)
-    assert dreamt(table, others[2]) is Visibility.HELD
+    assert run_job(table, others[2]) is Visibility.HELD
     assert client.ttl(job_key(others[2].id)) == -1
-    for one, completion in ((others[2], completed(others[2])), (job, completed(job))):
+    for one, completion in ((others[2], make_completed(others[2])), (job, make_completed(job))):
         table.show(Shown(job_id=one.id, photo_id=one.photo_id, completed=completion, dreamt_at=1.0))
         assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
     table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
@@ -222,7 +222,7 @@ def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     assert table.get_states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
     assert table.are_not_visible([job.id, hidden.id, deleted.id]) == [False, True, True]
     assert not any(table.accept(one).is_new for one in (job, hidden, deleted))
-    assert types(client) == []
+    assert read_event_types(client) == []
 
 
 def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
@@ -260,10 +260,10 @@ def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis,
     assert table.cancel(job.id)
     assert not table.cancel(job.id)
     assert not table.record_progress(claim, "f", 0.9)
-    assert not table.complete(claim, completed(job))
+    assert not table.complete(claim, make_completed(job))
     assert table.claim(job, "w2") is None
     assert table.get_states([job.id, other.id, "0" * 32]) == [State.CANCELLED, State.ACCEPTED, None]
-    assert types(client).count("cancelled") == 1
+    assert read_event_types(client).count("cancelled") == 1
     assert table.accept(job).is_new
     assert not table.cancel("0" * 32)
 
@@ -284,23 +284,23 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
     assert table.get_record(job.id).reason == ""  # type: ignore[union-attr]
 
 
-def dreamt(table: JobTable, job: Job) -> Visibility | None:
+def run_job(table: JobTable, job: Job) -> Visibility | None:
     table.accept(job)
     table.mark_queued(job)
     claim = table.claim(job, "w")
     assert claim
-    return table.complete(claim, completed(job))
+    return table.complete(claim, make_completed(job))
 
 
 def test_with_approval_no_event_of_a_job_is_anybodys_until_it_is_shown(
     table: JobTable, client: redis.Redis, job: Job
 ) -> None:
     update_runtime_settings(client, approval=True)
-    assert dreamt(table, job) is Visibility.HELD
+    assert run_job(table, job) is Visibility.HELD
     assert table.are_not_visible([job.id]) == [True]
     recorded = [one for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)]
     assert [one.held for one in recorded] == [True] * 4
-    assert table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0))
+    assert table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0))
     assert table.are_not_visible([job.id]) == [False]
     assert not EventReader(client, recorded[-1].id).read()[-1].held
 
@@ -311,16 +311,16 @@ def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, cli
     assert claim
     assert claim.visibility is Visibility.SHOWN
     update_runtime_settings(client, approval=True)
-    assert table.complete(claim, completed(job)) is Visibility.HELD
+    assert table.complete(claim, make_completed(job)) is Visibility.HELD
     update_runtime_settings(client, approval=False)
     assert table.are_not_visible([job.id]) == [True]  # what was held waits for a word of its own
 
 
-def test_approval_is_as_the_settings_say_until_it_is_steered(client: redis.Redis, job: Job) -> None:
+def test_approval_is_as_the_settings_say_until_it_is_changed_at_runtime(client: redis.Redis, job: Job) -> None:
     table = JobTable(client, approval=True)
-    assert dreamt(table, job) is Visibility.HELD
+    assert run_job(table, job) is Visibility.HELD
     update_runtime_settings(client, approval=False)
-    assert dreamt(table, job.model_copy(update={"seed": 1})) is Visibility.SHOWN
+    assert run_job(table, job.model_copy(update={"seed": 1})) is Visibility.SHOWN
 
 
 @pytest.mark.parametrize("state", [None, State.ACCEPTED, State.STARTED, State.COMPLETED, State.CANCELLED])
@@ -334,7 +334,7 @@ def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, jo
         claim = table.claim(job, "w")
         assert claim
     if state is State.COMPLETED and claim:
-        table.complete(claim, completed(job))
+        table.complete(claim, make_completed(job))
     assert table.delete(job.id, job.photo_id)
     assert not table.delete(job.id, job.photo_id)
     assert not client.hexists(UNFINISHED_BY_SUBMITTER, job.submitter)
@@ -342,8 +342,8 @@ def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, jo
     assert table.claim(job, "w") is None
     if claim:
         assert not table.record_progress(claim, "f", 0.5)
-        assert table.complete(claim, completed(job)) is None
-    shown = Shown(job_id=job.id, photo_id=job.photo_id, completed=completed(job), dreamt_at=1.0)
+        assert table.complete(claim, make_completed(job)) is None
+    shown = Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0)
     assert not table.show(shown)
     assert table.get_state(job.id) is State.DELETED
     assert table.get_record(job.id) is None  # nothing tells any longer whose photo it was
@@ -352,7 +352,7 @@ def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, jo
 def test_no_event_slips_past_approval_once_it_is_asked_for(table: JobTable, client: redis.Redis, job: Job) -> None:
     jobs = [job.model_copy(update={"seed": seed}) for seed in range(400)]
     with ThreadPoolExecutor(4) as dreaming:
-        done = dreaming.map(lambda one: dreamt(table, one), jobs)
+        done = dreaming.map(lambda one: run_job(table, one), jobs)
         while client.xlen(STREAM) < 200:
             pass
         for approval in (True, False, True):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-SETUP = """
+SETUP_SCRIPT = """
 import logging, warnings
 from redis.exceptions import ConnectionError
 from shared.errors import ArtDreamError
@@ -26,20 +26,22 @@ SECRETS = {
 }
 
 
-def logged(program: str, form: str = "json", **environment: str) -> str:
+def run_and_read_log(program: str, log_format: str = "json", **environment: str) -> str:
     """Run a program and return what it logged."""
-    chosen = {**os.environ, "ARTDREAM_LOG": form, **environment}
-    ran = subprocess.run([sys.executable, "-c", SETUP + program], env=chosen, capture_output=True, text=True)
+    chosen = {**os.environ, "ARTDREAM_LOG": log_format, **environment}
+    ran = subprocess.run([sys.executable, "-c", SETUP_SCRIPT + program], env=chosen, capture_output=True, text=True)
     assert ran.stdout == ""
     return ran.stderr
 
 
-def lines(program: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in logged(program).splitlines()]
+def read_json_lines(program: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in run_and_read_log(program).splitlines()]
 
 
 def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
-    [line] = lines("with bind_job_id('42'): log.info('it “dreams”\\nstill', extra={'seconds': 1.5, 'data': object()})")
+    [line] = read_json_lines(
+        "with bind_job_id('42'): log.info('it “dreams”\\nstill', extra={'seconds': 1.5, 'data': object()})"
+    )
     assert str(line.pop("time")).endswith("+00:00")
     assert line == {
         "level": "INFO",
@@ -53,7 +55,7 @@ def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
 
 def test_what_python_says_by_itself_is_json_too() -> None:
     """Fails without `captureWarnings` and the hook for faults."""
-    found = lines("warnings.warn('old'); 1 / 0")
+    found = read_json_lines("warnings.warn('old'); 1 / 0")
     assert [line["level"] for line in found] == ["WARNING", "CRITICAL"]
     assert "ZeroDivisionError" in str(found[1]["exc_info"])
 
@@ -68,13 +70,13 @@ log.info("hunter@dusk %s", settings.links_secret.get_secret_value())
 try: raise ValueError(settings.passcode.get_secret_value())
 except ValueError: log.exception("a fault")
 """
-    told = logged(program, form, **SECRETS)
+    told = run_and_read_log(program, form, **SECRETS)
     assert told.count("•••") == 5 if form == "text" else told.count("•••") >= 5
     for secret in ("hunter", "dusk", "fisher", "dawn", "baker", "breakfast", "cook", "midnight"):
         assert secret not in told.replace("settings.", "")
 
 
-FAULT = """
+ERROR_SCRIPT = """
 def go():
     raise {error}
 try:
@@ -87,10 +89,10 @@ except RuntimeError: log.exception("it failed: %s", "why")
 def test_a_fault_that_can_be_expected_has_no_traceback() -> None:
     """Fails without `_Told`."""
     for error in ("ArtDreamError('away')", "ConnectionError('away')"):
-        told = logged(FAULT.format(error=error), "text")
+        told = run_and_read_log(ERROR_SCRIPT.format(error=error), "text")
         assert told.count("\n") == 1
         assert told.endswith("ERROR   worker.jobs.processor: it failed: why\n")
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    assert "Traceback" in logged(FAULT.format(error="KeyError('bug')"), "text")
+    assert "Traceback" in run_and_read_log(ERROR_SCRIPT.format(error="KeyError('bug')"), "text")

@@ -5,7 +5,7 @@ import pytest
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import DEFAULT_RECIPE, list_recipe_names, load_recipe, parse_recipe
 
-GOOD = """
+VALID_RECIPE = """
 name = "mine"
 version = 1
 title = "Mine"
@@ -47,29 +47,29 @@ def test_an_unknown_recipe_names_near_ones() -> None:
     ],
 )
 def test_a_faulty_recipe_names_its_file_and_field(change: tuple[str, str], told: str) -> None:
-    parse_recipe(GOOD, source="mine.toml")
+    parse_recipe(VALID_RECIPE, source="mine.toml")
     with pytest.raises(ArtDreamError, match=told):
-        parse_recipe(GOOD.replace(*change), source="mine.toml")
+        parse_recipe(VALID_RECIPE.replace(*change), source="mine.toml")
 
 
 def test_an_objective_may_be_one_term_or_several() -> None:
-    term = GOOD[GOOD.index("kind") :]
+    term = VALID_RECIPE[VALID_RECIPE.index("kind") :]
     one, two = (
-        parse_recipe(GOOD, source=""),
-        parse_recipe(GOOD.replace("[objective]", f"[[objective]]\n{term}\n[[objective]]"), source=""),
+        parse_recipe(VALID_RECIPE, source=""),
+        parse_recipe(VALID_RECIPE.replace("[objective]", f"[[objective]]\n{term}\n[[objective]]"), source=""),
     )
     assert two.objective == one.objective * 2
 
 
 @pytest.mark.parametrize("reference", ["../photos", "a/b/c", "/etc/passwd", "house/../x", ".hidden", ""])
 def test_a_reference_cannot_leave_its_folder(reference: str) -> None:
-    guided = GOOD.replace('"layers"\n', f'"guide"\nreference = "{reference}"\n')
+    guided = VALID_RECIPE.replace('"layers"\n', f'"guide"\nreference = "{reference}"\n')
     with pytest.raises(ArtDreamError, match=r"objective\.0\.reference"):
         parse_recipe(guided, source="mine.toml")
 
 
 def test_what_a_guest_cannot_see_in_the_picture_does_not_make_another_job() -> None:
-    recipe = parse_recipe(GOOD, source="")
+    recipe = parse_recipe(VALID_RECIPE, source="")
     assert recipe.model_copy(update={"title": "Other", "stand_in": "lines"}).digest == recipe.digest
     assert recipe.model_copy(update={"keep_colours": True}).digest != recipe.digest
 
@@ -114,8 +114,8 @@ def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
 )
 def test_a_recipe_names_no_code_and_no_number_that_is_absurd(change: tuple[str, str], told: str) -> None:
     """Seen failing without the bounds of sizes, and with a traceback where TOML itself gave up."""
-    assert change[0] in GOOD
+    assert change[0] in VALID_RECIPE
     with pytest.raises(ArtDreamError, match=told) as raised:
-        parse_recipe(GOOD.replace(*change), source="mine.toml")
+        parse_recipe(VALID_RECIPE.replace(*change), source="mine.toml")
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500

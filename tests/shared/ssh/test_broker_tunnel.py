@@ -21,22 +21,22 @@ from shared.settings import BROKER_FILE, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.ssh.connection import Account
 from shared.ssh.port_forward import PortForward
-from tests.servers import Sshd, forked, until
+from tests.servers import SshServer, fork_child, wait_until
 from tests.stack import free_port
 
 #: Bytes that go there and back.
-LOAD = 20_000_000
+LOAD_BYTES = 20_000_000
 
 
 @pytest.fixture
-def far(settings: Settings, sshd: Sshd) -> Settings:
+def remote_settings(settings: Settings, sshd: SshServer) -> Settings:
     """Settings of an installation behind the SSH host."""
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     return settings.model_copy(update=ssh)
 
 
 @pytest.fixture
-def echo() -> Iterator[int]:
+def echo_port() -> Iterator[int]:
     """Port of a server that says everything back, and ends when it was told that this was all."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = int(listener.getsockname()[1])
@@ -62,9 +62,9 @@ def echo() -> Iterator[int]:
         thread.join()
 
 
-def test_a_broker_behind_the_ssh_host_is_reached(far: Settings, settings: Settings) -> None:
-    with open_broker_tunnel(far) as near:
-        assert near.broker != far.broker
+def test_a_broker_behind_the_ssh_host_is_reached(remote_settings: Settings, settings: Settings) -> None:
+    with open_broker_tunnel(remote_settings) as near:
+        assert near.broker != remote_settings.broker
         assert near.ssh is None
         with connect(near.broker) as through, connect(settings.broker) as straight:
             through.set("word", "heard")
@@ -79,91 +79,95 @@ def test_without_an_ssh_host_nothing_changes(settings: Settings) -> None:
         assert near is settings
 
 
-def test_the_broker_of_the_stack_on_this_machine_is_not_looked_for_elsewhere(far: Settings) -> None:
-    far.data.mkdir()
-    (far.data / BROKER_FILE).write_text(far.broker)
-    with open_broker_tunnel(far) as near:
-        assert near is far
+def test_the_broker_of_the_stack_on_this_machine_is_not_looked_for_elsewhere(remote_settings: Settings) -> None:
+    remote_settings.data.mkdir()
+    (remote_settings.data / BROKER_FILE).write_text(remote_settings.broker)
+    with open_broker_tunnel(remote_settings) as near:
+        assert near is remote_settings
 
 
-def test_the_brokers_password_goes_along(far: Settings) -> None:
+def test_the_brokers_password_goes_along(remote_settings: Settings) -> None:
     with open_broker_tunnel(
-        far.model_copy(update={"broker_url": SecretStr("redis://:hush%40hush@10.0.0.7/3")})
+        remote_settings.model_copy(update={"broker_url": SecretStr("redis://:hush%40hush@10.0.0.7/3")})
     ) as near:
         assert near.broker.startswith("redis://:hush%40hush@127.0.0.1:")
         assert near.broker.endswith("/3")
 
 
-def test_a_host_that_is_not_known_is_refused_with_the_command_that_accepts_it(far: Settings, sshd: Sshd) -> None:
+def test_a_host_that_is_not_known_is_refused_with_the_command_that_accepts_it(
+    remote_settings: Settings, sshd: SshServer
+) -> None:
     sshd.known_hosts.unlink()
     with pytest.raises(ArtDreamError, match=r"is not known: it shows the key SHA256:\S+ \(ssh-ed25519\)") as told:
-        _enter(far)
+        _expect_refusal(remote_settings)
     assert not sshd.known_hosts.exists()
     command = str(told.value).split("`")[-2]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    with open_broker_tunnel(far) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
         assert client.ping()
 
 
-def test_a_host_whose_key_has_changed_is_refused_loudly(far: Settings, sshd: Sshd) -> None:
+def test_a_host_whose_key_has_changed_is_refused_loudly(remote_settings: Settings, sshd: SshServer) -> None:
     sshd.stop()
     sshd.renew_host_key()
     sshd.start()
     known = sshd.known_hosts.read_text()
     with pytest.raises(ArtDreamError, match=r"THE KEY OF THE SSH HOST 127.0.0.1 HAS CHANGED.*SHA256:.*SHA256:.*-R"):
-        _enter(far)
+        _expect_refusal(remote_settings)
     assert sshd.known_hosts.read_text() == known
 
 
-def test_a_key_that_is_not_let_in_is_told(far: Settings, sshd: Sshd) -> None:
+def test_a_key_that_is_not_let_in_is_told(remote_settings: Settings, sshd: SshServer) -> None:
     (sshd.folder / "authorized_keys").write_text("")
     with pytest.raises(ArtDreamError, match=rf"does not let .* in with the key {sshd.key}: .*`ssh-copy-id"):
-        _enter(far)
+        _expect_refusal(remote_settings)
 
 
-def test_what_is_no_key_is_told(far: Settings, tmp_path: Path) -> None:
+def test_what_is_no_key_is_told(remote_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("no key")
     for key in (tmp_path / "key", tmp_path / "missing"):
         with pytest.raises(ArtDreamError, match=rf"The SSH key {key} cannot be used"):
-            _enter(far.model_copy(update={"ssh_key": key}))
+            _expect_refusal(remote_settings.model_copy(update={"ssh_key": key}))
 
 
 @pytest.mark.parametrize("address", ["host", "@host", "user@", "user@host:port", "user@host:99999"])
-def test_an_address_that_is_none_is_told(far: Settings, address: str) -> None:
+def test_an_address_that_is_none_is_told(remote_settings: Settings, address: str) -> None:
     with pytest.raises(ArtDreamError, match=f"“{address}” is no address of an SSH host"):
-        _enter(far.model_copy(update={"ssh": address}))
+        _expect_refusal(remote_settings.model_copy(update={"ssh": address}))
 
 
-def test_a_password_in_the_address_is_refused_and_not_shown(far: Settings) -> None:
+def test_a_password_in_the_address_is_refused_and_not_shown(remote_settings: Settings) -> None:
     with pytest.raises(ArtDreamError, match="without passwords") as told:
-        _enter(far.model_copy(update={"ssh": "user:hush@host"}))
+        _expect_refusal(remote_settings.model_copy(update={"ssh": "user:hush@host"}))
     assert "hush" not in str(told.value)
 
 
-def test_a_host_that_is_down_at_the_start_is_waited_for(far: Settings, sshd: Sshd) -> None:
+def test_a_host_that_is_down_at_the_start_is_waited_for(remote_settings: Settings, sshd: SshServer) -> None:
     sshd.stop()
-    with open_broker_tunnel(far) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
         with pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
         sshd.start()
-        until(lambda: _answers(client), "the broker answers once the host is up")
+        wait_until(lambda: _is_answering(client), "the broker answers once the host is up")
 
 
-def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(far: Settings, sshd: Sshd) -> None:
-    with open_broker_tunnel(far) as near, connect(near.broker) as client:
+def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(
+    remote_settings: Settings, sshd: SshServer
+) -> None:
+    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
         client.set("word", "kept")
-        sshd.cut()
-        until(lambda: _answers(client), "the broker answers after a cut")
+        sshd.kill_sessions()
+        wait_until(lambda: _is_answering(client), "the broker answers after a cut")
         sshd.stop()
         with pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
         sshd.start()
-        until(lambda: _answers(client), "the broker answers after a restart")
+        wait_until(lambda: _is_answering(client), "the broker answers after a restart")
         assert client.get("word") == "kept"
 
 
-def test_a_host_that_falls_silent_is_given_up_in_time(sshd: Sshd, echo: int) -> None:
-    with PortForward(_account(sshd), ("127.0.0.1", echo), probe_interval=0.2, probe_timeout=0.8) as forward:
+def test_a_host_that_falls_silent_is_given_up_in_time(sshd: SshServer, echo_port: int) -> None:
+    with PortForward(_make_account(sshd), ("127.0.0.1", echo_port), probe_interval=0.2, probe_timeout=0.8) as forward:
         with socket.create_connection(("127.0.0.1", forward.port), 10) as near:
             near.sendall(b"word")
             assert near.recv(4) == b"word"
@@ -173,68 +177,70 @@ def test_a_host_that_falls_silent_is_given_up_in_time(sshd: Sshd, echo: int) -> 
             assert time.monotonic() - before < 3
             assert not forward.is_connected
         sshd.resume()
-        until(lambda: forward.is_connected, "the connection stands again")
-        assert _said_back(forward.port, b"word") == b"word"
+        wait_until(lambda: forward.is_connected, "the connection stands again")
+        assert _send_and_receive(forward.port, b"word") == b"word"
 
 
-def test_much_goes_through_whole_on_many_channels_at_once(sshd: Sshd, echo: int) -> None:
-    with PortForward(_account(sshd), ("127.0.0.1", echo)) as forward, ThreadPoolExecutor(20) as pool:
-        loads = [os.urandom(LOAD // 20) for _ in range(20)]
-        for load, heard in zip(loads, pool.map(lambda load: _said_back(forward.port, load), loads), strict=True):
+def test_much_goes_through_whole_on_many_channels_at_once(sshd: SshServer, echo_port: int) -> None:
+    with PortForward(_make_account(sshd), ("127.0.0.1", echo_port)) as forward, ThreadPoolExecutor(20) as pool:
+        loads = [os.urandom(LOAD_BYTES // 20) for _ in range(20)]
+        for load, heard in zip(loads, pool.map(lambda load: _send_and_receive(forward.port, load), loads), strict=True):
             assert hashlib.sha256(heard).digest() == hashlib.sha256(load).digest()
-        assert len(sshd.sessions()) <= 2, "one connection: as root two processes serve it"
+        assert len(sshd.list_sessions()) <= 2, "one connection: as root two processes serve it"
 
 
-def test_a_target_that_refuses_is_told_once_and_hung_up_on(sshd: Sshd, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_target_that_refuses_is_told_once_and_hung_up_on(sshd: SshServer, caplog: pytest.LogCaptureFixture) -> None:
     nowhere = free_port()
-    with PortForward(_account(sshd), ("127.0.0.1", nowhere)) as forward:
-        assert [_said_back(forward.port, b"") for _ in range(3)] == [b""] * 3
+    with PortForward(_make_account(sshd), ("127.0.0.1", nowhere)) as forward:
+        assert [_send_and_receive(forward.port, b"") for _ in range(3)] == [b""] * 3
     assert [record.message for record in caplog.records] == [
         f"The SSH host {sshd.address} cannot reach 127.0.0.1:{nowhere} (Connect failed)"
     ]
 
 
-def test_nothing_stays_behind(far: Settings, sshd: Sshd) -> None:
-    with open_broker_tunnel(far) as near, connect(near.broker) as client:
+def test_nothing_stays_behind(remote_settings: Settings, sshd: SshServer) -> None:
+    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
         client.ping()
-    until(lambda: not sshd.sessions(), "the host serves nobody")
-    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("forward")], "no thread is left")
+    wait_until(lambda: not sshd.list_sessions(), "the host serves nobody")
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("forward")], "no thread is left")
 
 
-def test_clients_are_hung_up_on_although_a_forked_child_holds_all_open(far: Settings, sshd: Sshd) -> None:
-    with open_broker_tunnel(far) as near:
+def test_clients_are_hung_up_on_although_a_forked_child_holds_all_open(
+    remote_settings: Settings, sshd: SshServer
+) -> None:
+    with open_broker_tunnel(remote_settings) as near:
         port = int(near.broker.rpartition(":")[2].partition("/")[0])
         with socket.create_connection(("127.0.0.1", port), 10) as held:
             held.sendall(b"PING\r\n")
             assert held.recv(64) == b"+PONG\r\n"
-            with forked():
-                sshd.cut()
+            with fork_child():
+                sshd.kill_sessions()
                 assert held.recv(1) == b""
 
 
-def _enter(settings: Settings) -> None:
+def _expect_refusal(settings: Settings) -> None:
     with open_broker_tunnel(settings):
         pytest.fail("it was entered")
 
 
-def _account(sshd: Sshd) -> Account:
+def _make_account(sshd: SshServer) -> Account:
     return Account.parse(sshd.address, sshd.key, sshd.known_hosts)
 
 
-def _answers(client: redis.Redis) -> bool:
+def _is_answering(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except BROKER_UNAVAILABLE:
         return False
 
 
-def _said_back(port: int, load: bytes) -> bytes:
+def _send_and_receive(port: int, payload: bytes) -> bytes:
     heard = bytearray()
     with socket.create_connection(("127.0.0.1", port), 60) as near:
 
         def say() -> None:
             with suppress(OSError):
-                near.sendall(load)
+                near.sendall(payload)
                 near.shutdown(socket.SHUT_WR)
 
         speaker = threading.Thread(target=say)

@@ -17,10 +17,10 @@ from shared.settings import Settings
 from shared.ssh.sftp_store import SftpBackend
 from shared.storage.object_names import dream_name, frame_name, photo_name
 from shared.storage.store import Store, StoreError
-from tests.servers import Sshd, until
+from tests.servers import SshServer, wait_until
 
 #: Large enough that it can be cut while it goes up.
-LARGE = 40_000_000
+LARGE_OBJECT_BYTES = 40_000_000
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def url(sshd: Sshd, folder: Path) -> str:
+def url(sshd: SshServer, folder: Path) -> str:
     """The URL of a store on the SSH host, as the settings give it."""
     url = f"ssh+sftp://{sshd.address}{folder.as_uri().removeprefix('file://')}"
     settings = Settings(store_url=url, ssh_key=sshd.key, ssh_known_hosts=sshd.known_hosts, _env_file=None)
@@ -109,10 +109,10 @@ def test_two_who_put_the_same_do_not_disturb_each_other(url: str) -> None:
     assert Store(url).get(photo_name("ab")) == data
 
 
-def test_a_connection_that_was_cut_while_idle_is_not_noticed(url: str, sshd: Sshd) -> None:
+def test_a_connection_that_was_cut_while_idle_is_not_noticed(url: str, sshd: SshServer) -> None:
     store = Store(url)
     store.put(photo_name("ab"), b"pixels")
-    sshd.cut()
+    sshd.kill_sessions()
     assert store.get(photo_name("ab")) == b"pixels"
     sshd.stop()
     with pytest.raises(StoreError, match=r"could not be read from the store ssh\+sftp://\S+store: the SSH host"):
@@ -122,9 +122,9 @@ def test_a_connection_that_was_cut_while_idle_is_not_noticed(url: str, sshd: Ssh
 
 
 def test_an_upload_that_was_cut_shows_nothing_and_goes_on_where_it_was(
-    url: str, folder: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+    url: str, folder: Path, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, data, faults = Store(url), os.urandom(LARGE), []
+    store, data, faults = Store(url), os.urandom(LARGE_OBJECT_BYTES), []
 
     def put() -> None:
         try:
@@ -134,20 +134,20 @@ def test_an_upload_that_was_cut_shows_nothing_and_goes_on_where_it_was(
 
     thread = threading.Thread(target=put)
     thread.start()
-    until(lambda: _arrived(folder) > LARGE / 10, "a part of it has arrived")
+    wait_until(lambda: _count_arrived_bytes(folder) > LARGE_OBJECT_BYTES / 10, "a part of it has arrived")
     sshd.stop()
     thread.join()
     assert len(faults) == 1, "it was whole before it was cut: make it larger"
-    arrived = _arrived(folder)
-    assert arrived < LARGE
+    arrived = _count_arrived_bytes(folder)
+    assert arrived < LARGE_OBJECT_BYTES
 
     sshd.start()
     assert store.get(photo_name("ab")) is None
     assert list(store.list_objects("")) == []
 
-    sent = _count_what_is_sent(monkeypatch)
+    sent = _record_sent_bytes(monkeypatch)
     store.put(photo_name("ab"), data)
-    assert sum(sent) == LARGE - arrived
+    assert sum(sent) == LARGE_OBJECT_BYTES - arrived
     assert store.get(photo_name("ab")) == data
 
 
@@ -174,7 +174,7 @@ def test_what_nobody_finished_is_swept_away_after_a_day(url: str, folder: Path) 
     assert [path.name for path in parts.iterdir()] == ["new"]
 
 
-def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: Sshd) -> None:
+def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: SshServer) -> None:
     place = SftpBackend(url, timeout=0.5)
     place.put(photo_name("ab"), b"pixels", "image/jpeg")
     sshd.hang()
@@ -184,7 +184,7 @@ def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: Sshd) -> N
     resume.join()
 
 
-def test_a_host_that_is_not_known_is_refused(url: str, sshd: Sshd) -> None:
+def test_a_host_that_is_not_known_is_refused(url: str, sshd: SshServer) -> None:
     sshd.known_hosts.unlink()
     with pytest.raises(ArtDreamError, match="is not known: it shows the key SHA256:") as told:
         Store(url).get(photo_name("ab"))
@@ -210,11 +210,11 @@ def test_a_folder_that_cannot_be_written_is_told(url: str, folder: Path) -> None
         Store(url).put(photo_name("ab"), b"pixels")
 
 
-def _arrived(folder: Path) -> int:
+def _count_arrived_bytes(folder: Path) -> int:
     return sum(part.stat().st_size for part in (folder / ".parts").glob("*"))
 
 
-def _count_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def _record_sent_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sent: list[int] = []
     write = paramiko.SFTPFile.write
 

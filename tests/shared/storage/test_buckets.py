@@ -52,7 +52,7 @@ def test_anyone_can_read_by_a_link_until_it_ends(s3: S3Server) -> None:
         assert (response.read(), response.headers["Content-Type"]) == (b"pixels", "image/jpeg")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(link.replace("ab.jpg", "cd.jpg"))
-    assert s3.secret not in link
+    assert s3.secret_key not in link
     longest = store.presign_url(photo_name("ab"), 365 * 24 * 3600)
     assert longest is not None
     assert parse_qs(urlsplit(longest).query)["X-Amz-Expires"] == ["604800"]
@@ -88,7 +88,7 @@ def test_wrong_keys_are_told_without_the_keys(s3: S3Server, monkeypatch: pytest.
             call()
         assert "secret" not in str(told.value)
         assert "\n" not in str(told.value)
-        assert s3.key not in str(told.value)
+        assert s3.access_key not in str(told.value)
 
 
 def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server) -> None:
@@ -108,7 +108,7 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server
 def test_what_is_damaged_on_its_way_is_not_taken_for_written(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    with _Meddler(s3.port) as meddler:
+    with _CorruptingProxy(s3.port) as meddler:
         monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{meddler.port}")
         with pytest.raises(StoreError, match="it arrived damaged"):
             Store(s3.url).put(photo_name("ab"), b"pixels" * (size // 6))
@@ -142,7 +142,7 @@ def test_google_and_azure_are_opened_and_sign_with_what_the_environment_says(
     assert link is not None
     assert urlsplit(link)[:3] == ("https", "wall.blob.core.windows.net", "/container/prefix/photos/ab.jpg")
 
-    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(_google_account(tmp_path)))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(_write_google_account(tmp_path)))
     link = Store("gs://bucket/prefix").presign_url(photo_name("ab"), 60)
     assert link is not None
     assert urlsplit(link)[:3] == ("https", "storage.googleapis.com", "/bucket/prefix/photos/ab.jpg")
@@ -153,7 +153,7 @@ def test_azure_without_an_account_says_what_is_missing(monkeypatch: pytest.Monke
         Store("az://container/prefix?sig=hushhush")
 
 
-def _google_account(folder: Path) -> Path:
+def _write_google_account(folder: Path) -> Path:
     import json
 
     from cryptography.hazmat.primitives import serialization
@@ -168,39 +168,39 @@ def _google_account(folder: Path) -> Path:
     return file
 
 
-class _Meddler:
+class _CorruptingProxy:
     """Stands between client and server, and changes what is written."""
 
     def __init__(self, port: int) -> None:
-        self._far, self.port, self._ended = port, free_port(), False
+        self._target_port, self.port, self._is_closed = port, free_port(), False
 
-    def __enter__(self) -> "_Meddler":
+    def __enter__(self) -> "_CorruptingProxy":
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._acceptor = threading.Thread(target=self._accept, daemon=True)
-        self._acceptor.start()
+        self._accept_thread = threading.Thread(target=self._accept, daemon=True)
+        self._accept_thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended = True
+        self._is_closed = True
         socket.create_connection(("127.0.0.1", self.port)).close()
-        self._acceptor.join()
+        self._accept_thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
         while True:
             near, _ = self._listener.accept()
-            if self._ended:
+            if self._is_closed:
                 near.close()
                 return
-            far = socket.create_connection(("127.0.0.1", self._far))
-            threading.Thread(target=self._pour, args=(near, far, b"pixels", b"pixelz"), daemon=True).start()
-            threading.Thread(target=self._pour, args=(far, near, b"", b""), daemon=True).start()
+            far = socket.create_connection(("127.0.0.1", self._target_port))
+            threading.Thread(target=self._relay, args=(near, far, b"pixels", b"pixelz"), daemon=True).start()
+            threading.Thread(target=self._relay, args=(far, near, b"", b""), daemon=True).start()
 
     @staticmethod
-    def _pour(source: socket.socket, target: socket.socket, find: bytes, change: bytes) -> None:
+    def _relay(source: socket.socket, target: socket.socket, original: bytes, replacement: bytes) -> None:
         with source, target:
             try:
                 while data := source.recv(2**16):
-                    target.sendall(data.replace(find, change) if find else data)
+                    target.sendall(data.replace(original, replacement) if original else data)
             except OSError:
                 return

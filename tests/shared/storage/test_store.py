@@ -94,10 +94,10 @@ def test_an_unknown_kind_of_store_is_refused() -> None:
         Store("ftp://host/place")
 
 
-NOWHERE = ["../secret", "a/../../secret", "/secret", "./a", "a//b", "", "a\0b", "a\nb", "caf\udce9", "x" * 2000]
+INVALID_NAMES = ["../secret", "a/../../secret", "/secret", "./a", "a//b", "", "a\0b", "a\nb", "caf\udce9", "x" * 2000]
 
 
-@pytest.mark.parametrize("name", NOWHERE, ids=lambda name: repr(name)[:30])
+@pytest.mark.parametrize("name", INVALID_NAMES, ids=lambda name: repr(name)[:30])
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_a_name_that_leads_out_of_the_store_or_nowhere_is_one_sentence(kind: str, name: str, tmp_path: Path) -> None:
     """Seen failing without the check: tracebacks, and a name too long was tried again for ten minutes."""

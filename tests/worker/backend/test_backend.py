@@ -16,65 +16,65 @@ from worker.backend import compile_function, count_traces, resize, roll, value_a
 
 ROOT = Path(__file__).parents[3]
 
-PICTURES: tuple[tuple[int | None, ...], str] = ((None, None, None, 3), "float32")
+PICTURES_SIGNATURE: tuple[tuple[int | None, ...], str] = ((None, None, None, 3), "float32")
 
 
-def noise(*shape: int) -> NDArray[np.float32]:
+def make_noise(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
-def between(length: int, wanted: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+def find_neighbors(length: int, wanted: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
     """The two neighbours of each wanted position, its pixels half a pixel from the border, and the second's share."""
     places = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
     first = np.floor(places).astype(int)
     return first, np.minimum(first + 1, length - 1), places - first
 
 
-def bilinear(pictures: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
-    top, bottom, down = between(pictures.shape[1], height)
-    left, right, across = between(pictures.shape[2], width)
+def resize_bilinear(pictures: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    top, bottom, down = find_neighbors(pictures.shape[1], height)
+    left, right, across = find_neighbors(pictures.shape[2], width)
     rows = pictures[:, top] * (1 - down)[:, None, None] + pictures[:, bottom] * down[:, None, None]
     return rows[:, :, left] * (1 - across)[:, None] + rows[:, :, right] * across[:, None]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (24, 30), (13, 47), (31, 8)])
 def test_pictures_are_scaled_up_and_down_without_averaging(size: tuple[int, int]) -> None:
-    pictures = noise(2, 12, 15, 3)
-    np.testing.assert_allclose(np.asarray(resize(pictures, *size)), bilinear(pictures, *size), atol=1e-5)
+    pictures = make_noise(2, 12, 15, 3)
+    np.testing.assert_allclose(np.asarray(resize(pictures, *size)), resize_bilinear(pictures, *size), atol=1e-5)
 
 
 def test_each_picture_is_rolled_by_its_own_shift() -> None:
-    pictures, shifts = noise(3, 8, 10, 3), np.array([[2, -3], [0, 0], [-9, 25]], np.int32)
+    pictures, shifts = make_noise(3, 8, 10, 3), np.array([[2, -3], [0, 0], [-9, 25]], np.int32)
     expected = [np.roll(one, shift, (0, 1)) for one, shift in zip(pictures, shifts, strict=True)]
     assert np.array_equal(np.asarray(roll(pictures, shifts)), np.stack(expected))
 
 
 def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling() -> None:
-    picture, shifts = noise(2, 6, 8, 3), np.array([[1, 2], [3, -4]], np.int32)
+    picture, shifts = make_noise(2, 6, 8, 3), np.array([[1, 2], [3, -4]], np.int32)
 
     def score(x: Any) -> Any:
         return ops.sum(ops.square(roll(resize(x, 12, 16), shifts)), axis=(1, 2, 3))
 
     value, gradient = value_and_gradient(score, ops.convert_to_tensor(picture))
-    nudge = 0.01 * noise(2, 6, 8, 3)
+    nudge = 0.01 * make_noise(2, 6, 8, 3)
     ahead, behind = (np.sum(np.asarray(score(picture + sign * nudge), np.float64)) for sign in (1, -1))
     assert np.asarray(value).shape == (2,)
     assert (ahead - behind) / 2 == pytest.approx(float(np.sum(np.asarray(gradient) * nudge)), rel=1e-3)
 
 
 def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
-    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(noise(1, 4, 4, 3)))  # noqa: ARG005
+    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(make_noise(1, 4, 4, 3)))  # noqa: ARG005
     assert np.array_equal(np.asarray(gradient), np.zeros((1, 4, 4, 3)))
 
 
 def test_a_compiled_function_takes_any_shape_and_traces_none_twice() -> None:
-    double = compile_function(lambda x: 2 * x, input_specs=[PICTURES])
+    double = compile_function(lambda x: 2 * x, input_specs=[PICTURES_SIGNATURE])
     shapes = [(1, 4, 6, 3), (2, 6, 4, 3)]
     for shape in shapes:
-        assert np.array_equal(np.asarray(double(noise(*shape))), 2 * noise(*shape))
+        assert np.array_equal(np.asarray(double(make_noise(*shape))), 2 * make_noise(*shape))
     before = count_traces()
     for shape in shapes:
-        double(noise(*shape))
+        double(make_noise(*shape))
     assert count_traces() == before > 0
 
 
@@ -85,11 +85,11 @@ def test_numbers_of_another_type_become_what_was_said() -> None:
 
 def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_compiled() -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
-    look = compile_function(lambda x: model(x), input_specs=[PICTURES], model=model)
-    first = np.asarray(look(noise(1, 8, 8, 3)))
+    look = compile_function(lambda x: model(x), input_specs=[PICTURES_SIGNATURE], model=model)
+    first = np.asarray(look(make_noise(1, 8, 8, 3)))
     before = count_traces()
     model.set_weights([-weight for weight in model.get_weights()])
-    np.testing.assert_allclose(np.asarray(look(noise(1, 8, 8, 3))), -first, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(look(make_noise(1, 8, 8, 3))), -first, atol=1e-6)
     assert count_traces() == before
 
 

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.worker.dreaming.render_dreams import RECIPES
+from tests.worker.dreaming.render_dreams import RECIPE_TERMS
 
 ROOT = Path(__file__).parents[3]
 
 # JAX compiles for every shape, and on a CPU in half the time where it does not optimise.
-JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+JAX_ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 # With oneDNN TensorFlow rounds otherwise than with its plain kernels, and then dreams as far from itself as from JAX.
-TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+TENSORFLOW_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 #: What of test_engine.py stands for it here. All of it takes JAX ten minutes: `KERAS_BACKEND=jax pytest tests/worker`.
-ENGINE = (
+ENGINE_TESTS = (
     "test_the_same_seed_gives_the_same_pixels",
     "test_being_watched_does_not_change_the_dream",
     "test_without_steps_the_photo_stays_as_it_was",
@@ -41,63 +41,68 @@ pytestmark = [
 ]
 
 
-class Told:
-    """What came out of dreaming.py."""
+class RenderProcess:
+    """What came out of render_dreams.py."""
 
-    def __init__(self, file: Path, **environment: str) -> None:
-        command = [sys.executable, "-m", "tests.worker.dreaming.render_dreams", str(file)]
-        self._file = file
-        self._running = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
+    def __init__(self, output_path: Path, **environment: str) -> None:
+        command = [sys.executable, "-m", "tests.worker.dreaming.render_dreams", str(output_path)]
+        self._output_path = output_path
+        self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
 
     def wait(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
         """Return pictures by name, and what it said."""
-        said, _ = self._running.communicate()
-        assert self._running.returncode == 0
-        with np.load(self._file) as pictures:
+        said, _ = self._process.communicate()
+        assert self._process.returncode == 0
+        with np.load(self._output_path) as pictures:
             return dict(pictures), json.loads(said)
 
 
-Pair = tuple[tuple[Mapping[str, NDArray[Any]], dict[str, Any]], tuple[Mapping[str, NDArray[Any]], dict[str, Any]]]
+BackendResults = tuple[
+    tuple[Mapping[str, NDArray[Any]], dict[str, Any]], tuple[Mapping[str, NDArray[Any]], dict[str, Any]]
+]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def backend_results(tmp_path_factory: pytest.TempPathFactory) -> BackendResults:
     """JAX's and TensorFlow's, dreamt side by side."""
     folder = tmp_path_factory.mktemp("dreams")
-    jax, tensorflow = Told(folder / "jax.npz", **JAX), Told(folder / "tensorflow.npz", **TENSORFLOW)
+    jax, tensorflow = (
+        RenderProcess(folder / "jax.npz", **JAX_ENVIRONMENT),
+        RenderProcess(folder / "tensorflow.npz", **TENSORFLOW_ENVIRONMENT),
+    )
     return jax.wait(), tensorflow.wait()
 
 
-def test_with_jax_nothing_imports_tensorflow(told: Pair) -> None:
-    assert told[0][1]["imported"] == []
-    assert told[1][1]["imported"] == ["tensorflow"]
+def test_with_jax_nothing_imports_tensorflow(backend_results: BackendResults) -> None:
+    assert backend_results[0][1]["imported"] == []
+    assert backend_results[1][1]["imported"] == ["tensorflow"]
 
 
-def test_with_jax_a_second_dream_compiles_nothing(told: Pair) -> None:
-    assert told[0][1]["compilations"] == 0
+def test_with_jax_a_second_dream_compiles_nothing(backend_results: BackendResults) -> None:
+    assert backend_results[0][1]["compilations"] == 0
 
 
-def test_jax_on_a_cpu_computes_in_float32(told: Pair) -> None:
-    assert told[0][1]["precision"] == "float32"
+def test_jax_on_a_cpu_computes_in_float32(backend_results: BackendResults) -> None:
+    assert backend_results[0][1]["precision"] == "float32"
 
 
-def test_both_see_the_same_slope(told: Pair) -> None:
+def test_both_compute_the_same_gradient(backend_results: BackendResults) -> None:
     """Measured 3e-6 but for a few pixels: a unit at the corner of a relu is on in one and off in the other."""
-    jax, tensorflow = (pictures["slope"] for pictures, _ in told)
+    jax, tensorflow = (pictures["slope"] for pictures, _ in backend_results)
     apart = np.square(jax - tensorflow).sum(axis=-1).ravel()
     most = np.sort(apart)[: int(0.99 * apart.size)]
     assert np.sqrt(most.sum() / np.square(tensorflow).sum()) < 1e-4
     assert np.sqrt(apart.sum() / np.square(tensorflow).sum()) < 0.03
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_both_dream_the_same(name: str, told: Pair) -> None:
+@pytest.mark.parametrize("name", RECIPE_TERMS)
+def test_both_dream_the_same(name: str, backend_results: BackendResults) -> None:
     """Within 1.2 grey levels, on average over all pixels; from noise, where Adam's first step is a sign, 1.5.
 
     A dream that is longer comes further apart, as it does between two processors: each step builds on the last.
     """
-    photo = told[0][0]["photo"].astype(float)
-    jax, tensorflow = (pictures[name].astype(float) for pictures, _ in told)
+    photo = backend_results[0][0]["photo"].astype(float)
+    jax, tensorflow = (pictures[name].astype(float) for pictures, _ in backend_results)
     assert np.abs(tensorflow - photo).mean() > 2
     assert np.abs(jax - tensorflow).mean() < (1.5 if name == "noise" else 1.2)
     assert np.corrcoef((jax - photo).ravel(), (tensorflow - photo).ravel())[0, 1] > 0.85
@@ -105,10 +110,10 @@ def test_both_dream_the_same(name: str, told: Pair) -> None:
 
 def test_the_engine_keeps_its_promises_with_jax() -> None:
     tests = [
-        "test_backend.py",
-        "test_laplacian.py",
-        "test_objectives.py",
-        *(f"test_engine.py::{one}" for one in ENGINE),
+        "backend/test_backend.py",
+        "dreaming/test_laplacian.py",
+        "dreaming/test_objectives.py",
+        *(f"dreaming/test_engine.py::{one}" for one in ENGINE_TESTS),
     ]
     command = [
         sys.executable,
@@ -120,5 +125,5 @@ def test_the_engine_keeps_its_promises_with_jax() -> None:
         "--numprocesses=0",
         *(f"tests/worker/{test}" for test in tests),
     ]
-    ran = subprocess.run(command, cwd=ROOT, env=os.environ | JAX, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ | JAX_ENVIRONMENT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout

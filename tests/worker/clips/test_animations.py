@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.worker.clips.videos import Picture, apart, dreamt, scaled
+from tests.worker.clips.videos import Picture, make_pictures, mean_difference, resize_like
 from worker.clips.animations import Morph, Zoom, fit_video_size
 
 
-def middle(picture: Picture, share: float) -> Picture:
+def crop_center(picture: Picture, share: float) -> Picture:
     """Return the part in the middle whose sides are a share of the picture's."""
     height, width, _ = picture.shape
     rows, columns = round(height * share / 2), round(width * share / 2)
@@ -17,7 +17,7 @@ def middle(picture: Picture, share: float) -> Picture:
 
 
 def test_a_clip_begins_with_the_photo_and_reaches_the_dream() -> None:
-    pictures = dreamt()
+    pictures = make_pictures()
     clip = list(Morph(pictures))
     np.testing.assert_array_equal(clip[0], pictures[0])
     assert any(np.array_equal(shown, pictures[-1]) for shown in clip)
@@ -25,48 +25,48 @@ def test_a_clip_begins_with_the_photo_and_reaches_the_dream() -> None:
 
 
 def test_a_clip_goes_through_the_frames() -> None:
-    photo, dream = dreamt(2)
+    photo, dream = make_pictures(2)
     frame = 255 - photo
-    assert min(apart(shown, frame) for shown in Morph([photo, frame, dream])) < 4
-    assert min(apart(shown, frame) for shown in Morph([photo, dream])) > 20
+    assert min(mean_difference(shown, frame) for shown in Morph([photo, frame, dream])) < 4
+    assert min(mean_difference(shown, frame) for shown in Morph([photo, dream])) > 20
 
 
 def test_photo_and_dream_are_held_for_a_moment() -> None:
-    pictures = dreamt()
+    pictures = make_pictures()
     clip = list(Morph(pictures))
     for held in (pictures[0], pictures[-1]):
-        assert sum(apart(shown, held) < 1 for shown in clip) > 12
+        assert sum(mean_difference(shown, held) < 1 for shown in clip) > 12
 
 
 def test_a_clip_moves_evenly_however_uneven_the_frames_are() -> None:
-    photo, dream = dreamt(2)
+    photo, dream = make_pictures(2)
     early = np.clip(photo + 0.02 * (dream.astype(np.float32) - photo), 0, 255).astype(np.uint8)
-    uneven = [apart(*pair) for pair in pairwise(Morph([photo, early, early, early, dream]))]
-    even_ = [apart(*pair) for pair in pairwise(Morph([photo, dream]))]
+    uneven = [mean_difference(*pair) for pair in pairwise(Morph([photo, early, early, early, dream]))]
+    even_ = [mean_difference(*pair) for pair in pairwise(Morph([photo, dream]))]
     assert max(uneven) < 1.5 * max(even_)
 
 
 def test_the_clip_loops_without_a_jump() -> None:
-    clip = list(Morph(dreamt()))
-    assert apart(clip[-1], clip[0]) <= max(apart(*pair) for pair in pairwise(clip))
+    clip = list(Morph(make_pictures()))
+    assert mean_difference(clip[-1], clip[0]) <= max(mean_difference(*pair) for pair in pairwise(clip))
 
 
 def test_the_photo_hangs_small_in_the_middle_of_its_dream() -> None:
-    pictures = dreamt(2, (320, 240))
+    pictures = make_pictures(2, (320, 240))
     photo, dream = pictures
     first = next(iter(Zoom(pictures)))
-    hung = middle(first, Zoom.NESTED_SIDE_SHARE / 2)
-    assert apart(hung, scaled(middle(photo, 1 / 2), like=hung)) < 8
-    assert apart(hung, middle(dream, Zoom.NESTED_SIDE_SHARE / 2)) > 20
+    hung = crop_center(first, Zoom.NESTED_SIDE_SHARE / 2)
+    assert mean_difference(hung, resize_like(crop_center(photo, 1 / 2), reference=hung)) < 8
+    assert mean_difference(hung, crop_center(dream, Zoom.NESTED_SIDE_SHARE / 2)) > 20
     np.testing.assert_array_equal(first[:90], dream[:90])
 
 
 def test_the_zoom_ends_where_it_began() -> None:
     for size in ((160, 120), (120, 160), (131, 131)):
-        clip = list(Zoom(dreamt(size=size)))
+        clip = list(Zoom(make_pictures(size=size)))
         for share in (1, Zoom.NESTED_SIDE_SHARE, Zoom.NESTED_SIDE_SHARE / 2):
-            near = [middle(shown, share) for shown in (*clip[-5:], *clip[:5])]
-            steps = [apart(*pair) for pair in pairwise(near)]
+            near = [crop_center(shown, share) for shown in (*clip[-5:], *clip[:5])]
+            steps = [mean_difference(*pair) for pair in pairwise(near)]
             assert steps[4] < 1.3 * max(steps[:4] + steps[5:])
 
 
@@ -75,7 +75,7 @@ def test_the_zoom_goes_on_at_one_speed() -> None:
     rng = np.random.default_rng(0)
     dream = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
     clip = list(Zoom([dream, dream]))
-    steps = [apart(*pair) for pair in pairwise(clip)]
+    steps = [mean_difference(*pair) for pair in pairwise(clip)]
     assert max(steps) < 3 * min(steps)
     assert max(abs(after - before) for before, after in pairwise(steps)) < 0.15 * max(steps)
 
@@ -106,11 +106,11 @@ def test_videos_keep_the_aspect_with_even_sides() -> None:
 
 
 def test_a_photo_that_is_a_mere_line_has_clips_too() -> None:
-    pictures = dreamt(2, (300, 3))
+    pictures = make_pictures(2, (300, 3))
     for film in (Morph(pictures), Zoom(pictures)):
         assert next(iter(film)).shape == (16, 300, 3)
 
 
 def test_a_photo_without_a_dream_is_no_clip() -> None:
     with pytest.raises(ValueError, match="1 picture cannot"):
-        Morph(dreamt(2)[:1])
+        Morph(make_pictures(2)[:1])

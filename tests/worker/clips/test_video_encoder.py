@@ -10,11 +10,11 @@ from PIL import Image
 
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
-from tests.worker.clips.videos import Picture, apart, dreamt, played
+from tests.worker.clips.videos import Picture, decode_video, make_pictures, mean_difference
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 
 
-class Reel:
+class PictureSequence:
     """Pictures as they are, drawn anew each time that they are shown."""
 
     def __init__(self, draw: Callable[[int], Picture], count: int, rate: int = 25) -> None:
@@ -29,32 +29,32 @@ class Reel:
         return (self._draw(number) for number in range(self._count))
 
 
-def noise(number: int, size: tuple[int, int] = (480, 640)) -> Picture:
+def make_noise(number: int, size: tuple[int, int] = (480, 640)) -> Picture:
     return np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def small_noise(number: int) -> Picture:
-    return noise(number, (48, 64))
+def make_small_noise(number: int) -> Picture:
+    return make_noise(number, (48, 64))
 
 
 def test_a_video_shows_its_pictures_in_their_order_and_colours() -> None:
-    pictures = dreamt(6)
-    shown = played(encode_mp4(Reel(pictures.__getitem__, 6)))
+    pictures = make_pictures(6)
+    shown = decode_video(encode_mp4(PictureSequence(pictures.__getitem__, 6)))
     assert len(shown) == 6
-    assert max(apart(*pair) for pair in zip(pictures, shown, strict=True)) < 6
+    assert max(mean_difference(*pair) for pair in zip(pictures, shown, strict=True)) < 6
 
 
 def test_a_colour_stays_the_colour_that_it_is() -> None:
     for colour in ((200, 30, 60), (20, 200, 90), (240, 240, 235)):
         still = np.full((48, 64, 3), colour, np.uint8)
-        film = Reel(lambda _, still=still: still, 2)
-        assert np.abs(played(encode_mp4(film))[0].astype(int) - colour).max() <= 2
+        film = PictureSequence(lambda _, still=still: still, 2)
+        assert np.abs(decode_video(encode_mp4(film))[0].astype(int) - colour).max() <= 2
         with Image.open(io.BytesIO(encode_webp(film))) as image:
             assert np.abs(np.asarray(image.convert("RGB")).mean((0, 1)) - colour).max() <= 2
 
 
 def test_a_video_is_one_that_an_iphone_plays() -> None:
-    data = encode_mp4(Reel(small_noise, 10))
+    data = encode_mp4(PictureSequence(make_small_noise, 10))
     with av.open(io.BytesIO(data)) as container:
         [stream] = container.streams.video
         context = stream.codec_context
@@ -66,28 +66,28 @@ def test_a_video_is_one_that_an_iphone_plays() -> None:
 
 def test_a_video_plays_before_all_of_it_has_arrived() -> None:
     for count in (1, 400):
-        data = encode_mp4(Reel(small_noise, count))
+        data = encode_mp4(PictureSequence(make_small_noise, count))
         assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_an_animated_picture_shows_every_moment_and_repeats_for_ever() -> None:
-    pictures = dreamt(6)
-    with Image.open(io.BytesIO(encode_webp(Reel(pictures.__getitem__, 6, rate=10)))) as image:
+    pictures = make_pictures(6)
+    with Image.open(io.BytesIO(encode_webp(PictureSequence(pictures.__getitem__, 6, rate=10)))) as image:
         assert (image.format, image.n_frames, image.info["loop"]) == ("WEBP", 6, 0)
         for number, picture in enumerate(pictures):
             image.seek(number)
-            assert apart(np.asarray(image.convert("RGB")), picture) < 6
+            assert mean_difference(np.asarray(image.convert("RGB")), picture) < 6
             assert image.info["duration"] == 100
 
 
 def test_a_clip_of_the_noisiest_dream_is_below_eight_megabytes() -> None:
     # Without a bound this is 10.4 MB.
-    assert 4_000_000 < len(encode_mp4(Reel(noise, 60))) <= 8_000_000
+    assert 4_000_000 < len(encode_mp4(PictureSequence(make_noise, 60))) <= 8_000_000
 
 
 @pytest.mark.parametrize("encode", [encode_mp4, encode_webp])
 def test_what_is_too_large_is_encoded_again_until_it_is_not(encode: Callable[[Animation, int], bytes]) -> None:
-    film = Reel(small_noise, 12)
+    film = PictureSequence(make_small_noise, 12)
     best = len(encode(film, 10**6))
     smaller = encode(film, best * 2 // 3)
     assert len(smaller) <= best * 2 // 3

@@ -14,7 +14,7 @@ from worker.consumer.gpus import NVIDIA_SMI, GpuMemoryCollector, pin_gpu
 ROOT = Path(__file__).parents[3]
 
 
-def told() -> dict[tuple[str, str], float]:
+def collect_memory() -> dict[tuple[str, str], float]:
     return {
         (s.labels["gpu"], s.labels["what"]): s.value
         for family in GpuMemoryCollector().collect()
@@ -22,21 +22,21 @@ def told() -> dict[tuple[str, str], float]:
     }
 
 
-def test_without_a_card_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_no_metric_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert told() == {}
+    assert collect_memory() == {}
 
 
 @pytest.mark.skipif(shutil.which(NVIDIA_SMI) is None, reason="needs a GPU of NVIDIA's and its driver")
-def test_the_memory_of_each_card_is_told_in_bytes() -> None:
-    memory = told()
+def test_the_memory_of_each_gpu_is_reported_in_bytes() -> None:
+    memory = collect_memory()
     assert {what for _, what in memory} == {"used", "total"}
     for gpu, _ in memory:
         assert 0 <= memory[gpu, "used"] <= memory[gpu, "total"]
         assert memory[gpu, "total"] > 2**30
 
 
-def pinned(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> tuple[str | None, str | None]:
+def pin_and_read(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> tuple[str | None, str | None]:
     with monkeypatch.context() as patch:
         for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
             patch.setenv(name, "")  # or what `pin` sets would stay
@@ -48,36 +48,34 @@ def pinned(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> 
 
 
 @pytest.fixture
-def two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / NVIDIA_SMI
     program.write_text("#!/bin/sh\necho '0, 10, 80000'\necho '1, 20, 80000'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def test_each_process_of_a_pool_sees_a_card_of_its_own(two_cards: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pinned(0, monkeypatch, None) == ("0", "PCI_BUS_ID")
-    assert pinned(1, monkeypatch, None) == ("1", "PCI_BUS_ID")
-    assert pinned(2, monkeypatch, None) == ("0", "PCI_BUS_ID")
+def test_each_pool_process_sees_a_gpu_of_its_own(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pin_and_read(0, monkeypatch, None) == ("0", "PCI_BUS_ID")
+    assert pin_and_read(1, monkeypatch, None) == ("1", "PCI_BUS_ID")
+    assert pin_and_read(2, monkeypatch, None) == ("0", "PCI_BUS_ID")
 
 
-def test_a_machine_with_one_card_or_none_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_with_one_gpu_or_none_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert pinned(0, monkeypatch, None) == (None, None)
+    assert pin_and_read(0, monkeypatch, None) == (None, None)
     (tmp_path / NVIDIA_SMI).write_text("#!/bin/sh\necho '0, 10, 80000'\n")
     (tmp_path / NVIDIA_SMI).chmod(0o755)
-    assert pinned(0, monkeypatch, None) == (None, None)
+    assert pin_and_read(0, monkeypatch, None) == (None, None)
 
 
-def test_cards_that_somebody_chose_are_shared_out_and_no_others(
-    two_cards: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert [pinned(index, monkeypatch, "GPU-aa, GPU-bb")[0] for index in (0, 1)] == ["GPU-aa", "GPU-bb"]
+def test_only_the_chosen_gpus_are_assigned(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [pin_and_read(index, monkeypatch, "GPU-aa, GPU-bb")[0] for index in (0, 1)] == ["GPU-aa", "GPU-bb"]
     for one in ("1", "", "-1"):
-        assert pinned(0, monkeypatch, one) == (one, None)
+        assert pin_and_read(0, monkeypatch, one) == (one, None)
 
 
-def test_a_pool_process_has_its_card_before_it_imports_what_computes(two_cards: None) -> None:
+def test_a_pool_process_has_its_gpu_before_it_imports_keras(two_gpus: None) -> None:
     """Fails where `PoolProcess.start` imports the studio first: CUDA reads the variable once."""
     program = """
 import os, sys, time

@@ -14,14 +14,14 @@ from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.monitoring.exporter import CONSUMING_PATH
 from shared.monitoring.heartbeat import HeartbeatRegistry
-from tests.fault.installation import Site, Worker
+from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.stack import free_port
 from worker.consumer.liveness import Liveness
 
-WORKER = (sys.executable, "-m", "artdream", "worker")
+WORKER_COMMAND = (sys.executable, "-m", "artdream", "worker")
 
 #: One whose watchdog sees to it soon, and which can be made to stop eating, as no real one can.
-OBEDIENT = """
+STALLING_WORKER_SCRIPT = """
 import signal, sys
 from celery.signals import worker_ready
 from artdream.cli.main import main
@@ -40,26 +40,26 @@ main()
 
 
 #: One whose watchdog loses patience soon.
-HUNGER = 4.0
-IMPATIENT = f"""
+STUCK_TIMEOUT_SECONDS = 4.0
+IMPATIENT_WORKER_SCRIPT = f"""
 import sys
 from artdream.cli.main import main
 from worker.consumer import watchdog
 
-watchdog.CHECK_INTERVAL_SECONDS, watchdog.STUCK_TIMEOUT_SECONDS = 0.2, {HUNGER}
+watchdog.CHECK_INTERVAL_SECONDS, watchdog.STUCK_TIMEOUT_SECONDS = 0.2, {STUCK_TIMEOUT_SECONDS}
 sys.argv = ["artdream", "worker", "--lane", "batch"]
 main()
 """
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("lanes"), grace_seconds=1.0)
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInstallation]:
+    site = FaultInstallation(tmp_path_factory.mktemp("lanes"), grace_seconds=1.0)
     yield site
     site.close()
 
 
-def consumes(port: int) -> int:
+def probe_status(port: int) -> int:
     """Return what a probe would see."""
     try:
         with urlopen(f"http://127.0.0.1:{port}{CONSUMING_PATH}", timeout=5) as answer:
@@ -70,52 +70,60 @@ def consumes(port: int) -> int:
         return 0
 
 
-def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(site: Site, tmp_path: Path) -> None:
+def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(
+    installation: FaultInstallation, tmp_path: Path
+) -> None:
     """And does not start itself anew over them: seen failing with a watchdog that counts every lane."""
     port = free_port()
-    worker = site.start_worker(command=(sys.executable, "-c", IMPATIENT), worker_metrics_port=port)
-    parent, child = worker.pid, worker.child.pid
-    live, batch = site.submit(1), site.submit(2, lane=Lane.BATCH)
-    site.until(lambda: site.ended(batch))
+    worker = installation.start_worker(
+        command=(sys.executable, "-c", IMPATIENT_WORKER_SCRIPT), worker_metrics_port=port
+    )
+    parent, child = worker.pid, worker.pool_process.pid
+    live, batch = installation.submit(1), installation.submit(2, lane=Lane.BATCH)
+    installation.wait_until(lambda: installation.is_ended(batch))
     with pytest.raises(AssertionError):
-        site.until(lambda: site.started(live), patience=2 * HUNGER)
-    assert count_queued(site.client, Lane.LIVE) == 1
-    assert (worker.pid, worker.child.pid) == (parent, child)
-    assert consumes(port) == 200
-    assert [one.lanes for one in HeartbeatRegistry(site.client).list_heartbeats()] == [("batch",)]
-    other = site.start_worker(command=(*WORKER, "--lane", "live"), wait=False)
-    site.until(lambda: site.ended(live))
-    site.verify()
-    end(worker, other)
+        installation.wait_until(lambda: installation.is_started(live), timeout=2 * STUCK_TIMEOUT_SECONDS)
+    assert count_queued(installation.client, Lane.LIVE) == 1
+    assert (worker.pid, worker.pool_process.pid) == (parent, child)
+    assert probe_status(port) == 200
+    assert [one.lanes for one in HeartbeatRegistry(installation.client).list_heartbeats()] == [("batch",)]
+    other = installation.start_worker(command=(*WORKER_COMMAND, "--lane", "live"), wait=False)
+    installation.wait_until(lambda: installation.is_ended(live))
+    installation.verify_outcomes()
+    stop_workers(worker, other)
 
 
-def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_does_not(site: Site) -> None:
+def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_does_not(
+    installation: FaultInstallation,
+) -> None:
     port = free_port()
-    worker = site.start_worker(command=(sys.executable, "-c", OBEDIENT), worker_metrics_port=port, wait=False)
-    site.until(lambda: consumes(port) == 503)  # it listens, and is not warm yet
-    site.until(lambda: consumes(port) == 200, patience=120)
-    site.kill_broker()
+    worker = installation.start_worker(
+        command=(sys.executable, "-c", STALLING_WORKER_SCRIPT), worker_metrics_port=port, wait=False
+    )
+    installation.wait_until(lambda: probe_status(port) == 503)  # it listens, and is not warm yet
+    installation.wait_until(lambda: probe_status(port) == 200, timeout=120)
+    installation.kill_broker()
     time.sleep(5)  # longer than the pulse may be silent
-    assert consumes(port) == 200
-    site.start_broker()
-    site.until(lambda: site.ended(site.submit(4)))
+    assert probe_status(port) == 200
+    installation.start_broker()
+    installation.wait_until(lambda: installation.is_ended(installation.submit(4)))
     worker.process.send_signal(signal.SIGUSR2)
-    job = site.submit(3)
-    site.until(lambda: consumes(port) == 503)
-    assert not site.started(job)
-    end(worker)
-    site.until(lambda: bool(site.start_worker()))
-    site.until(lambda: site.ended(job))
+    job = installation.submit(3)
+    installation.wait_until(lambda: probe_status(port) == 503)
+    assert not installation.is_started(job)
+    stop_workers(worker)
+    installation.wait_until(lambda: bool(installation.start_worker()))
+    installation.wait_until(lambda: installation.is_ended(job))
 
 
-def test_a_pulse_that_never_beat_does_not_beat() -> None:
+def test_liveness_is_false_before_the_first_mark() -> None:
     pulse = Liveness()
     assert not pulse.is_alive()
     pulse.mark_alive()
     assert pulse.is_alive()
 
 
-def end(*workers: Worker) -> None:
+def stop_workers(*workers: WorkerProcess) -> None:
     """Stop workers as a cluster does, and see them end."""
     for worker in workers:
         worker.process.terminate()

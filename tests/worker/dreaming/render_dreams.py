@@ -22,27 +22,27 @@ from worker.dreaming.reference_images import Artwork, ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
-ADAM = {"octaves": 2, "steps": 2, "optimiser": "adam", "step": 0.05}
-STYLE = {"kind": "style", "layers": {"block2": 1, "block4": 1}, "reference": "any/one"}
+ADAM_ASCENT = {"octaves": 2, "steps": 2, "optimiser": "adam", "step": 0.05}
+STYLE_TERM = {"kind": "style", "layers": {"block2": 1, "block4": 1}, "reference": "any/one"}
 
 #: Recipe → its terms, and what is not usual about it.
-RECIPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+RECIPE_TERMS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "layers": ([{"kind": "layers", "layers": {"block10": 1}}], {}),
     "channels": ([{"kind": "channels", "layer": "block8", "channels": [3, 7]}], {}),
     "classes": ([{"kind": "classes", "classes": ["207"]}], {}),
-    "style": ([STYLE, {"kind": "content", "layers": {"block4": 1}, "weight": 0.1}], {"ascent": ADAM}),
-    "noise": ([{"kind": "channels", "layer": "block8", "channels": [3]}], {"start": "noise", "ascent": ADAM}),
+    "style": ([STYLE_TERM, {"kind": "content", "layers": {"block4": 1}, "weight": 0.1}], {"ascent": ADAM_ASCENT}),
+    "noise": ([{"kind": "channels", "layer": "block8", "channels": [3]}], {"start": "noise", "ascent": ADAM_ASCENT}),
 }
 
 
-class Drawn(ReferenceImages):
+class FixedReferences(ReferenceImages):
     """One artwork, made up."""
 
     def load_artwork(self, reference: str, seed: int) -> Artwork:  # noqa: ARG002
-        return Artwork(reference, texture(5))
+        return Artwork(reference, make_texture(5))
 
 
-def texture(seed: int) -> NDArray[np.uint8]:
+def make_texture(seed: int) -> NDArray[np.uint8]:
     """Shapes of every size, as a photo has them: (192, 256, 3)."""
     chance = np.random.default_rng(seed)
     whole = np.zeros((192, 256, 3))
@@ -52,24 +52,24 @@ def texture(seed: int) -> NDArray[np.uint8]:
     return ((whole - whole.min()) / np.ptp(whole) * 255).astype(np.uint8)
 
 
-def recipe(name: str) -> Recipe:
-    terms, more = RECIPES[name]
+def make_recipe(name: str) -> Recipe:
+    terms, more = RECIPE_TERMS[name]
     whole = {"name": name, "version": 1, "title": name, "description": name, "canvas": 256, "objective": terms}
     return Recipe.model_validate(whole | {"ascent": {"octaves": 2, "steps": 2}} | more)
 
 
-def slope(networks: Networks, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute_gradient(networks: Networks, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The gradient of the mean square of a layer."""
     features = networks.load("lite").feature_extractor(["block10"])
 
-    def look(picture: Any) -> Any:
+    def gradient_fn(picture: Any) -> Any:
         return value_and_gradient(lambda x: ops.mean(ops.square(features(x)["block10"]), axis=(1, 2, 3)), picture)
 
     takes = [((None, None, None, 3), "float32")]
-    return np.asarray(compile_function(look, input_specs=takes, model=features)(to_picture(photo))[1])
+    return np.asarray(compile_function(gradient_fn, input_specs=takes, model=features)(to_picture(photo))[1])
 
 
-def load_file(networks: Networks) -> None:
+def load_saved_network(networks: Networks) -> None:
     """Write a network as Keras does, and load it as an artist's is loaded."""
     convolution = [layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(2.0), *convolution, layers.Dense(2)])
@@ -78,27 +78,27 @@ def load_file(networks: Networks) -> None:
         networks.load(f"{folder}/small.keras").predict_probabilities(np.zeros((40, 50, 3), np.uint8))
 
 
-def compilations_of_a_second_dream(engine: Engine, photo: NDArray[np.uint8]) -> int:
+def count_second_dream_compilations(engine: Engine, photo: NDArray[np.uint8]) -> int:
     """Count what JAX really compiles, be it ours or its own."""
     from jax import monitoring
 
     events: list[str] = []
     monitoring.register_event_duration_secs_listener(lambda event, _seconds, **_: events.append(event))
-    engine.dream(photo[::-1], recipe("layers"), seed=4)
+    engine.dream(photo[::-1], make_recipe("layers"), seed=4)
     return sum("backend_compile" in event for event in events)
 
 
 def main() -> None:
     networks = Networks(Path("/nowhere"), precision="float32")
-    photo = texture(2)
-    engine = Engine(networks, Drawn())
-    dreams = {name: engine.dream(photo, recipe(name), seed=3).pixels for name in RECIPES}
-    np.savez(sys.argv[1], photo=photo, slope=slope(networks, photo), **dreams)
-    load_file(networks)
+    photo = make_texture(2)
+    engine = Engine(networks, FixedReferences())
+    dreams = {name: engine.dream(photo, make_recipe(name), seed=3).pixels for name in RECIPE_TERMS}
+    np.savez(sys.argv[1], photo=photo, slope=compute_gradient(networks, photo), **dreams)
+    load_saved_network(networks)
     jax = keras.backend.backend() == "jax"
     told = {
         "precision": Networks(Path("/nowhere")).load("lite").precision,
-        "compilations": compilations_of_a_second_dream(engine, photo) if jax else None,
+        "compilations": count_second_dream_compilations(engine, photo) if jax else None,
         "imported": sorted({"tensorflow", "torch"} & set(sys.modules)),
     }
     sys.stdout.write(json.dumps(told))

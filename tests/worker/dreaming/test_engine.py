@@ -21,39 +21,39 @@ from worker.networks.network import to_picture
 Pixels = NDArray[np.uint8]
 
 #: Recipes whose network's weights have to be fetched.
-FETCHED = {name for name in list_recipe_names() if load_recipe(name).network != "lite"}
+FETCHED_RECIPES = {name for name in list_recipe_names() if load_recipe(name).network != "lite"}
 
 NETWORKS = Networks(Path("/nowhere"))
 ENGINE = Engine(NETWORKS, ReferenceImages())
 
 
-def dream(photo: Pixels, recipe: Recipe, *, seed: int, **more: Any) -> Pixels:
-    return ENGINE.dream(photo, recipe, seed=seed, **more).pixels
+def dream_pixels(photo: Pixels, recipe: Recipe, *, seed: int, **options: Any) -> Pixels:
+    return ENGINE.dream(photo, recipe, seed=seed, **options).pixels
 
 
-def short(name: str = "animals", **ascent: Any) -> Recipe:
+def make_short_recipe(name: str = "animals", **ascent: Any) -> Recipe:
     """A bundled recipe on the smallest canvas, with few steps."""
     recipe = load_recipe(name)
     changed = {"octaves": 2, "steps": 3, **ascent}
     return recipe.model_copy(update={"canvas": 256, "ascent": recipe.ascent.model_copy(update=changed)})
 
 
-def recipe_of(*terms: dict[str, Any], **more: Any) -> Recipe:
+def make_recipe(*terms: dict[str, Any], **fields: Any) -> Recipe:
     """A recipe of these terms, on the smallest canvas."""
-    ascent = {"octaves": 2, "steps": 5} | more.pop("ascent", {})
+    ascent = {"octaves": 2, "steps": 5} | fields.pop("ascent", {})
     whole = {"name": "mine", "version": 1, "title": "Mine", "description": "Mine.", "canvas": 256}
-    return Recipe.model_validate(whole | {"objective": terms, "ascent": ascent} | more)
+    return Recipe.model_validate(whole | {"objective": terms, "ascent": ascent} | fields)
 
 
-BLOCK10 = {"kind": "layers", "layers": {"block10": 1}}
+BLOCK10_TERM = {"kind": "layers", "layers": {"block10": 1}}
 
 
-def seen(pixels: Pixels, layer: str) -> NDArray[np.float32]:
+def compute_activations(pixels: Pixels, layer: str) -> NDArray[np.float32]:
     """What a layer of `lite` sees in a picture: (rows, columns, channels)."""
     return np.asarray(NETWORKS.load("lite").feature_extractor([layer])(to_picture(pixels))[layer])[0]
 
 
-def landscape(width: int = 320, height: int = 240) -> Pixels:
+def make_landscape(width: int = 320, height: int = 240) -> Pixels:
     """A sky over hills with some detail, as a photo would have it."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     hills = y > 0.6 + 0.1 * np.sin(9 * x)
@@ -62,71 +62,84 @@ def landscape(width: int = 320, height: int = 240) -> Pixels:
     return np.where(hills[..., None], ground, sky).astype(np.uint8)
 
 
-def difference(one: Pixels, other: Pixels) -> float:
+def mean_difference(one: Pixels, other: Pixels) -> float:
     """Mean absolute difference, in grey levels."""
     return float(np.abs(one.astype(float) - other).mean())
 
 
-def frames_of(recipe: Recipe, photo: Pixels) -> tuple[list[Frame], Pixels]:
+def collect_frames(recipe: Recipe, photo: Pixels) -> tuple[list[Frame], Pixels]:
     frames: list[Frame] = []
-    return frames, dream(photo, recipe, seed=1, on_frame=frames.append)
+    return frames, dream_pixels(photo, recipe, seed=1, on_frame=frames.append)
 
 
 def test_the_same_seed_gives_the_same_pixels() -> None:
-    assert np.array_equal(dream(landscape(), short(), seed=7), dream(landscape(), short(), seed=7))
+    assert np.array_equal(
+        dream_pixels(make_landscape(), make_short_recipe(), seed=7),
+        dream_pixels(make_landscape(), make_short_recipe(), seed=7),
+    )
 
 
 def test_another_seed_gives_another_dream() -> None:
-    assert difference(dream(landscape(), short(), seed=7), dream(landscape(), short(), seed=8)) > 1
+    assert (
+        mean_difference(
+            dream_pixels(make_landscape(), make_short_recipe(), seed=7),
+            dream_pixels(make_landscape(), make_short_recipe(), seed=8),
+        )
+        > 1
+    )
 
 
 def test_being_watched_does_not_change_the_dream() -> None:
-    _, watched = frames_of(short(), landscape())
-    assert np.array_equal(watched, dream(landscape(), short(), seed=1))
+    _, watched = collect_frames(make_short_recipe(), make_landscape())
+    assert np.array_equal(watched, dream_pixels(make_landscape(), make_short_recipe(), seed=1))
 
 
 @functools.cache
-def emerging(name: str) -> list[Frame]:
+def render_frames(name: str) -> list[Frame]:
     """The frames of a bundled recipe's dream, the dream being the last: small, and of fewer and so coarser steps."""
     recipe = load_recipe(name)
-    return frames_of(short(name, octaves=recipe.ascent.octaves, steps=8), landscape())[0]
+    return collect_frames(make_short_recipe(name, octaves=recipe.ascent.octaves, steps=8), make_landscape())[0]
 
 
 def test_no_two_recipes_dream_alike() -> None:
-    dreams = [emerging(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED]
-    apart = [difference(one, other) for index, one in enumerate(dreams) for other in dreams[:index]]
+    dreams = [render_frames(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED_RECIPES]
+    apart = [mean_difference(one, other) for index, one in enumerate(dreams) for other in dreams[:index]]
     assert len(dreams) >= 12
     assert min(apart) > 2
 
 
-def fired(pixels: Pixels, layer: str = "block10") -> float:
-    return float(np.mean(np.square(seen(pixels, layer))))
+def mean_activation(pixels: Pixels, layer: str = "block10") -> float:
+    return float(np.mean(np.square(compute_activations(pixels, layer))))
 
 
 def test_the_dream_of_a_weight_below_zero_lowers_the_objective() -> None:
-    fewer = recipe_of({**BLOCK10, "weight": -1})
-    assert fired(dream(landscape(), fewer, seed=1)) < fired(landscape()) < fired(dream(landscape(), short(), seed=1))
+    fewer = make_recipe({**BLOCK10_TERM, "weight": -1})
+    assert (
+        mean_activation(dream_pixels(make_landscape(), fewer, seed=1))
+        < mean_activation(make_landscape())
+        < mean_activation(dream_pixels(make_landscape(), make_short_recipe(), seed=1))
+    )
 
 
 def test_without_steps_the_photo_stays_as_it_was() -> None:
-    frames, result = frames_of(short(steps=0), landscape(256, 192))
-    assert np.array_equal(result, landscape(256, 192))
+    frames, result = collect_frames(make_short_recipe(steps=0), make_landscape(256, 192))
+    assert np.array_equal(result, make_landscape(256, 192))
     assert [(frame.index, frame.fraction) for frame in frames] == [(0, 1.0)]
 
 
 def test_the_photos_own_detail_comes_back_at_every_octave() -> None:
     fine = np.where(np.indices((256, 256)).sum(0) % 2 == 0, 100, 156).astype(np.uint8)[..., None].repeat(3, axis=2)
-    result = dream(fine, short(octaves=4, step=0.001), seed=1).astype(float)
+    result = dream_pixels(fine, make_short_recipe(octaves=4, step=0.001), seed=1).astype(float)
     assert np.abs(np.diff(result, axis=1)).mean() > 50  # 56 in the photo; an octave carried up would be blurred to 0
 
 
 def test_a_faint_dream_lies_where_the_photo_is() -> None:
-    still = dream(landscape(), short(steps=0), seed=1)
-    assert 0 < difference(dream(landscape(), short(step=0.001), seed=1), still) < 1
+    still = dream_pixels(make_landscape(), make_short_recipe(steps=0), seed=1)
+    assert 0 < mean_difference(dream_pixels(make_landscape(), make_short_recipe(step=0.001), seed=1), still) < 1
 
 
 def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
-    frames, result = frames_of(short(octaves=4, steps=10), landscape())
+    frames, result = collect_frames(make_short_recipe(octaves=4, steps=10), make_landscape())
     assert [frame.index for frame in frames] == list(range(len(frames)))
     fractions = [frame.fraction for frame in frames]
     assert fractions == sorted(set(fractions))
@@ -134,13 +147,13 @@ def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
     assert fractions[-1] == 1
     assert {frame.pixels.shape for frame in frames} == {result.shape}
     assert np.array_equal(frames[-1].pixels, result)
-    photo = dream(landscape(), short(steps=0), seed=1)
-    assert difference(frames[-1].pixels, photo) > difference(frames[0].pixels, photo) > 0
+    photo = dream_pixels(make_landscape(), make_short_recipe(steps=0), seed=1)
+    assert mean_difference(frames[-1].pixels, photo) > mean_difference(frames[0].pixels, photo) > 0
 
 
-@pytest.mark.parametrize("name", sorted(set(list_recipe_names()) - FETCHED))
+@pytest.mark.parametrize("name", sorted(set(list_recipe_names()) - FETCHED_RECIPES))
 def test_a_guest_sees_a_frame_for_every_octave_the_first_of_them_early(name: str) -> None:
-    frames = emerging(name)
+    frames = render_frames(name)
     assert len(frames) >= min(load_recipe(name).ascent.octaves, 3)
     assert frames[0].fraction <= 0.15
 
@@ -150,23 +163,23 @@ def test_a_frame_that_cannot_be_told_ends_the_dream() -> None:
         raise InterruptedError(frame.index)
 
     with pytest.raises(InterruptedError):
-        dream(landscape(), short(), seed=1, on_frame=cancelled)
+        dream_pixels(make_landscape(), make_short_recipe(), seed=1, on_frame=cancelled)
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX traces once for each size")
 def test_a_recipe_is_traced_once_for_pictures_of_every_size() -> None:
     before = count_traces()
-    ENGINE.warm_up(short(levels=2))  # an ascent that no other test has traced
+    ENGINE.warm_up(make_short_recipe(levels=2))  # an ascent that no other test has traced
     assert count_traces() == before + 1
 
 
 def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
-    recipe = short("lines")
+    recipe = make_short_recipe("lines")
     ENGINE.warm_up(recipe)
     before = count_traces()
     assert before > 0
     for size in ((400, 300), (300, 400), (160, 90), (90, 160), (50, 50), (900, 30)):
-        dream(landscape(*size), recipe, seed=1)
+        dream_pixels(make_landscape(*size), recipe, seed=1)
     assert count_traces() == before
 
 
@@ -181,47 +194,47 @@ def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
     ],
 )
 def test_a_photo_of_any_size_dreams_in_its_own_shape(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    result = dream(landscape(*size), short(), seed=1)
+    result = dream_pixels(make_landscape(*size), make_short_recipe(), seed=1)
     assert result.shape == (*expected, 3)
-    assert difference(result, dream(landscape(*size), short(steps=0), seed=1)) > 1
+    assert mean_difference(result, dream_pixels(make_landscape(*size), make_short_recipe(steps=0), seed=1)) > 1
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 90, 255)])
 def test_a_photo_of_one_colour_dreams(colour: tuple[int, int, int]) -> None:
     plain = np.full((300, 400, 3), colour, np.uint8)
-    result = dream(plain, short(), seed=1)
+    result = dream_pixels(plain, make_short_recipe(), seed=1)
     assert result.reshape(-1, 3).std(axis=0).max() > 2
 
 
 def test_nothing_of_the_photo_is_cut_and_nothing_is_added() -> None:
-    photo = landscape(256, 80)  # on a canvas of 256 × 160
+    photo = make_landscape(256, 80)  # on a canvas of 256 × 160
     photo[0], photo[-1], photo[:, 0], photo[:, -1] = 255, 0, 255, 0
-    still = dream(photo, short(steps=0), seed=1)
+    still = dream_pixels(photo, make_short_recipe(steps=0), seed=1)
     assert np.array_equal(still, photo)
 
 
 def test_an_unknown_layer_is_named_with_near_ones() -> None:
-    recipe = recipe_of({"kind": "layers", "layers": {"blok10": 1}})
+    recipe = make_recipe({"kind": "layers", "layers": {"blok10": 1}})
     with pytest.raises(ArtDreamError, match=r"no layer “blok10”.*block10"):
-        dream(landscape(), recipe, seed=1)
+        dream_pixels(make_landscape(), recipe, seed=1)
 
 
 @pytest.mark.parametrize("weight", [1e30, 1e38])
 @pytest.mark.parametrize("levels", [0, 3])
 def test_a_runaway_objective_ends_the_dream_with_a_reason(weight: float, levels: int) -> None:
-    recipe = recipe_of({**BLOCK10, "weight": weight}, ascent={"levels": levels})
+    recipe = make_recipe({**BLOCK10_TERM, "weight": weight}, ascent={"levels": levels})
     with pytest.raises(ArtDreamError, match="“mine” ran away"):
-        dream(landscape(), recipe, seed=1)
-    dream(landscape(), short(), seed=1)  # and the next is well
+        dream_pixels(make_landscape(), recipe, seed=1)
+    dream_pixels(make_landscape(), make_short_recipe(), seed=1)  # and the next is well
 
 
 @pytest.mark.parametrize("photo", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))])
 def test_what_is_no_photo_is_refused(photo: Pixels) -> None:
     with pytest.raises(ValueError, match="A photo is"):
-        dream(photo, short(), seed=1)
+        dream_pixels(photo, make_short_recipe(), seed=1)
 
 
 def test_a_recipe_tells_the_weights_it_dreams_with() -> None:
-    dreamt = ENGINE.dream(landscape(), short(), seed=1)
+    dreamt = ENGINE.dream(make_landscape(), make_short_recipe(), seed=1)
     assert dreamt.precision in ("float32", "bfloat16")
     assert dreamt.weights_sha256 == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 #: Dreams in a process whose memory ends soon after a first small dream; with an argument, until the second try.
-SCRIPT = """
+MEMORY_LIMIT_SCRIPT = """
     import logging, resource, sys
     from pathlib import Path
     import numpy as np
@@ -41,21 +41,21 @@ SCRIPT = """
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux heeds the limit")
 
 
-def told(*arguments: str) -> list[str]:
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments]
+def run_script(*arguments: str) -> list[str]:
+    command = [sys.executable, "-c", textwrap.dedent(MEMORY_LIMIT_SCRIPT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280).stdout.splitlines()
 
 
 def test_a_dream_that_does_not_fit_into_memory_is_dreamt_smaller() -> None:
     """Seen failing without the second try: a MemoryError left the engine."""
-    assert told("relieved") == [
+    assert run_script("relieved") == [
         "recipe “lines” does not fit into memory at 2048 px: 1536 px are tried",
         "(1152, 1536, 3)",
     ]
 
 
 def test_one_that_does_not_fit_then_either_fails_in_one_sentence() -> None:
-    assert told()[1:] == [
+    assert run_script()[1:] == [
         "A dream of recipe “lines” fits into memory neither at 2048 nor at 1536 px: give it a smaller canvas, or the "
         "worker more memory."
     ]

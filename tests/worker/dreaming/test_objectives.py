@@ -23,60 +23,65 @@ from worker.dreaming.objectives import (
 )
 from worker.networks import Networks
 
-SEEN = {"a": np.full((2, 3, 4, 5), [[[[2.0]]], [[[3.0]]]], np.float32), "b": np.full((2, 1, 1, 7), -1, np.float32)}
+ACTIVATIONS = {
+    "a": np.full((2, 3, 4, 5), [[[[2.0]]], [[[3.0]]]], np.float32),
+    "b": np.full((2, 1, 1, 7), -1, np.float32),
+}
 
 
-def score(objective: Objective, seen: dict[str, Any] = SEEN, *, target: Any = None, picture: Any = None) -> list[float]:
+def compute_score(
+    objective: Objective, activations: dict[str, Any] = ACTIVATIONS, *, target: Any = None, picture: Any = None
+) -> list[float]:
     targets = {aim.key: aim.compute(target) for aim in objective.targets}
-    return np.asarray(objective.score(ObjectiveInputs(picture, seen, targets)), np.float64).tolist()
+    return np.asarray(objective.score(ObjectiveInputs(picture, activations, targets)), np.float64).tolist()
 
 
-def noise(seed: int, batch: int = 1, rows: int = 6, columns: int = 8) -> Any:
+def make_activations(seed: int, batch: int = 1, rows: int = 6, columns: int = 8) -> Any:
     """Activations of a layer with five channels."""
     return np.random.default_rng(seed).random((batch, rows, columns, 5), np.float32)
 
 
-def terms(*written: dict[str, Any]) -> tuple[Term, ...]:
-    return TypeAdapter(tuple[Term, ...]).validate_python(written)
+def parse_terms(*descriptions: dict[str, Any]) -> tuple[Term, ...]:
+    return TypeAdapter(tuple[Term, ...]).validate_python(descriptions)
 
 
 def test_a_layer_scores_the_mean_square_or_the_mean_for_each_picture() -> None:
-    assert score(layer("a")) == [4, 9]
-    assert score(layer("a", "mean")) == pytest.approx([2, 3])
+    assert compute_score(layer("a")) == [4, 9]
+    assert compute_score(layer("a", "mean")) == pytest.approx([2, 3])
 
 
 def test_channels_score_their_own_mean_only() -> None:
     ramp = np.arange(5, dtype=np.float32) * np.ones((1, 3, 4, 1), np.float32)
-    assert score(channels("a", [1, 4]), {"a": ramp}) == [2.5]
+    assert compute_score(channels("a", [1, 4]), {"a": ramp}) == [2.5]
 
 
 def test_objectives_add_up_and_scale() -> None:
     objective = 2 * (layer("a") + layer("b")) + layer("a") * 3
     assert objective.layers == ("a", "b")
-    assert score(objective) == [2 * (4 + 1) + 12, 2 * (9 + 1) + 27]
+    assert compute_score(objective) == [2 * (4 + 1) + 12, 2 * (9 + 1) + 27]
 
 
 def test_style_does_not_ask_where_things_are_but_what_goes_together() -> None:
-    artwork = noise(1)
+    artwork = make_activations(1)
     elsewhere = artwork.reshape(1, -1, 5)[:, ::-1].reshape(artwork.shape)
     objective = style("a", "house")
-    assert score(objective, {"a": elsewhere}, target=artwork) == pytest.approx([0], abs=1e-6)
-    assert score(objective, {"a": np.zeros_like(artwork)}, target=artwork) == pytest.approx([-1])
-    assert score(objective, {"a": artwork[..., ::-1]}, target=artwork)[0] < -0.001
+    assert compute_score(objective, {"a": elsewhere}, target=artwork) == pytest.approx([0], abs=1e-6)
+    assert compute_score(objective, {"a": np.zeros_like(artwork)}, target=artwork) == pytest.approx([-1])
+    assert compute_score(objective, {"a": artwork[..., ::-1]}, target=artwork)[0] < -0.001
 
 
 def test_the_size_of_an_artwork_does_not_matter_to_its_style() -> None:
-    artwork = noise(1)
+    artwork = make_activations(1)
     twice = np.concatenate([artwork, artwork], axis=1)
     assert np.allclose(gram_matrix(artwork), gram_matrix(twice), rtol=1e-5)
 
 
 def test_content_asks_where_things_are() -> None:
-    photo = noise(1, batch=2)
+    photo = make_activations(1, batch=2)
     objective = content("a")
-    assert score(objective, {"a": photo}, target=photo) == [0, 0]
+    assert compute_score(objective, {"a": photo}, target=photo) == [0, 0]
     moved = np.stack([photo[0], np.roll(photo[1], 1, axis=0)])
-    same, other = score(objective, {"a": moved}, target=photo)
+    same, other = compute_score(objective, {"a": moved}, target=photo)
     assert same == 0 > other
 
 
@@ -85,7 +90,7 @@ def test_a_guide_counts_the_best_match_of_every_place() -> None:
     artwork[0, 0, 0, 0], artwork[0, 0, 1, 3] = 1, 2
     first, second = np.zeros((2, 1, 1, 1, 5), np.float32)
     first[..., 0], second[..., 3] = 4, 4
-    weak, strong = (score(guide("a", "house"), {"a": place}, target=artwork)[0] for place in (first, second))
+    weak, strong = (compute_score(guide("a", "house"), {"a": place}, target=artwork)[0] for place in (first, second))
     assert strong == pytest.approx(2 * weak)
     assert weak > 0
 
@@ -93,7 +98,7 @@ def test_a_guide_counts_the_best_match_of_every_place() -> None:
 def test_variation_prefers_calm() -> None:
     calm, stripes = np.zeros((2, 4, 4, 3), np.float32)
     stripes[:, ::2] = 1
-    still, striped = score(variation(), picture=np.stack([calm, stripes]))
+    still, striped = compute_score(variation(), picture=np.stack([calm, stripes]))
     assert still == 0
     assert striped == -1
 
@@ -105,9 +110,9 @@ def networks() -> Networks:
 
 def test_a_recipe_weighs_its_terms_and_their_layers(networks: Networks) -> None:
     written = {"kind": "layers", "weight": 2, "layers": {"a": 0.5, "b": -2}}
-    objective = build_objective(terms(written, written), networks.load("lite"))
+    objective = build_objective(parse_terms(written, written), networks.load("lite"))
     assert objective.layers == ("a", "b")
-    assert score(objective) == pytest.approx([0, 2 * 2 * 2.5])
+    assert compute_score(objective) == pytest.approx([0, 2 * 2 * 2.5])
 
 
 @pytest.mark.parametrize(
@@ -122,4 +127,4 @@ def test_what_the_network_does_not_have_is_named_with_what_it_has(
     term: dict[str, Any], told: str, networks: Networks
 ) -> None:
     with pytest.raises(ArtDreamError, match=told):
-        build_objective(terms(term), networks.load("lite"))
+        build_objective(parse_terms(term), networks.load("lite"))

@@ -11,16 +11,16 @@ from shared.errors import ArtDreamError
 from shared.storage.object_names import reference_name
 from shared.storage.store import Store
 from tests.worker.dreaming.test_engine import (
-    BLOCK10,
+    BLOCK10_TERM,
     ENGINE,
     NETWORKS,
     Pixels,
-    difference,
-    dream,
-    fired,
-    landscape,
-    recipe_of,
-    seen,
+    compute_activations,
+    dream_pixels,
+    make_landscape,
+    make_recipe,
+    mean_activation,
+    mean_difference,
 )
 from worker.dreaming import gradient as slope
 from worker.dreaming import octaves as ascent
@@ -31,35 +31,39 @@ from worker.jobs.frames import encode_jpeg
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
-ADAM = {"optimiser": "adam", "jitter": 0, "step": 0.05, "octaves": 2, "steps": 12}
-STYLE = {"kind": "style", "layers": {"block1": 1, "block4": 1}, "reference": "house/night.jpg"}
+ADAM_ASCENT = {"optimiser": "adam", "jitter": 0, "step": 0.05, "octaves": 2, "steps": 12}
+STYLE_TERM = {"kind": "style", "layers": {"block1": 1, "block4": 1}, "reference": "house/night.jpg"}
 
 
-def artwork(name: str) -> Pixels:
+def load_artwork(name: str) -> Pixels:
     return ReferenceImages().load_artwork(name, 0).pixels
 
 
-def style_distance(pixels: Pixels, name: str) -> float:
+def measure_style_distance(pixels: Pixels, name: str) -> float:
     """How far a picture's Gram matrices are from an artwork's, relative to these."""
     long_side = max(pixels.shape)
-    shrunk = Image.fromarray(artwork(name))
+    shrunk = Image.fromarray(load_artwork(name))
     shrunk.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     apart = []
-    for layer in STYLE["layers"]:
-        mine, its = (np.asarray(gram_matrix(seen(one, layer)[None])) for one in (pixels, np.asarray(shrunk)))
+    for layer in STYLE_TERM["layers"]:
+        mine, its = (
+            np.asarray(gram_matrix(compute_activations(one, layer)[None])) for one in (pixels, np.asarray(shrunk))
+        )
         apart.append(((mine - its) ** 2).sum() / (its**2).sum())
     return float(np.mean(apart))
 
 
 def test_a_channel_asked_for_fires_more_than_any_other_way_makes_it() -> None:
-    asked = dream(landscape(), recipe_of({"kind": "channels", "layer": "block10", "channels": [102]}), seed=1)
-    others = [landscape(), dream(landscape(), recipe_of(BLOCK10), seed=1)]
-    strength = [float(seen(pixels, "block10")[..., 102].mean()) for pixels in (asked, *others)]
+    asked = dream_pixels(
+        make_landscape(), make_recipe({"kind": "channels", "layer": "block10", "channels": [102]}), seed=1
+    )
+    others = [make_landscape(), dream_pixels(make_landscape(), make_recipe(BLOCK10_TERM), seed=1)]
+    strength = [float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (asked, *others)]
     assert strength[0] > max(strength[1:]) + 1
 
 
 def test_more_peacock_is_more_peacock_and_the_sidecar_can_prove_it() -> None:
-    dreamt = ENGINE.dream(landscape(), recipe_of({"kind": "classes", "classes": ["Peacock"]}), seed=1)
+    dreamt = ENGINE.dream(make_landscape(), make_recipe({"kind": "classes", "classes": ["Peacock"]}), seed=1)
     first, *others = dreamt.class_probabilities
     assert first.name == "peacock"
     assert first.photo < 0.05 < 0.5 < first.dream
@@ -71,28 +75,36 @@ def test_more_peacock_is_more_peacock_and_the_sidecar_can_prove_it() -> None:
 
 
 def test_a_recipe_without_a_class_claims_nothing() -> None:
-    assert ENGINE.dream(landscape(), recipe_of(BLOCK10), seed=1).class_probabilities == ()
+    assert ENGINE.dream(make_landscape(), make_recipe(BLOCK10_TERM), seed=1).class_probabilities == ()
 
 
 def test_a_style_moves_the_picture_towards_its_artwork_and_not_towards_another() -> None:
-    painted = dream(landscape(), recipe_of(STYLE, ascent=ADAM), seed=1)
-    assert style_distance(painted, "house/night.jpg") < 0.5 * style_distance(landscape(), "house/night.jpg")
-    assert style_distance(painted, "house/night.jpg") < style_distance(painted, "house/mosaic.jpg")
+    painted = dream_pixels(make_landscape(), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT), seed=1)
+    assert measure_style_distance(painted, "house/night.jpg") < 0.5 * measure_style_distance(
+        make_landscape(), "house/night.jpg"
+    )
+    assert measure_style_distance(painted, "house/night.jpg") < measure_style_distance(painted, "house/mosaic.jpg")
 
 
 def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
     def apart(pixels: Pixels) -> float:
-        return float(np.square(seen(pixels, "block6") - seen(landscape(256, 192), "block6")).mean())
+        return float(
+            np.square(
+                compute_activations(pixels, "block6") - compute_activations(make_landscape(256, 192), "block6")
+            ).mean()
+        )
 
-    free = dream(landscape(256, 192), recipe_of(STYLE, ascent=ADAM), seed=1)
-    held = dream(
-        landscape(256, 192), recipe_of(STYLE, {"kind": "content", "layers": {"block6": 5}}, ascent=ADAM), seed=1
+    free = dream_pixels(make_landscape(256, 192), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT), seed=1)
+    held = dream_pixels(
+        make_landscape(256, 192),
+        make_recipe(STYLE_TERM, {"kind": "content", "layers": {"block6": 5}}, ascent=ADAM_ASCENT),
+        seed=1,
     )
     assert apart(held) < 0.7 * apart(free)
 
 
 def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
-    photo = np.asarray(to_picture(landscape(256, 192)))
+    photo = np.asarray(to_picture(make_landscape(256, 192)))
     network = Networks(Path("/nowhere"), precision="float32").load("lite")
     look = slope.ObjectiveGradient(network, content("block6")).make_gradient_fn(photo, {}, {})
     values = [float(look(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
@@ -105,33 +117,39 @@ def test_variation_calms_a_picture_down() -> None:
         return float(np.abs(np.diff(pixels.astype(float), axis=1)).mean())
 
     calm = {"kind": "variation", "weight": 30000}
-    smooth = dream(landscape(), recipe_of(BLOCK10, calm, ascent={"levels": 0}), seed=1)
-    assert roughness(smooth) < 0.6 * roughness(dream(landscape(), recipe_of(BLOCK10, ascent={"levels": 0}), seed=1))
+    smooth = dream_pixels(make_landscape(), make_recipe(BLOCK10_TERM, calm, ascent={"levels": 0}), seed=1)
+    assert roughness(smooth) < 0.6 * roughness(
+        dream_pixels(make_landscape(), make_recipe(BLOCK10_TERM, ascent={"levels": 0}), seed=1)
+    )
 
 
-def _places(map_: np.ndarray) -> np.ndarray:
-    return map_.reshape(-1, map_.shape[-1])
+def _flatten_positions(activation_map: np.ndarray) -> np.ndarray:
+    return activation_map.reshape(-1, activation_map.shape[-1])
 
 
 def test_a_guide_leads_to_what_is_in_it() -> None:
     def resemblance(pixels: Pixels, name: str) -> float:
-        shrunk = Image.fromarray(artwork(name))
+        shrunk = Image.fromarray(load_artwork(name))
         shrunk.thumbnail((256, 256), Image.Resampling.LANCZOS)
-        here, there = (_places(seen(one, "block8")) for one in (pixels, np.asarray(shrunk)))
+        here, there = (_flatten_positions(compute_activations(one, "block8")) for one in (pixels, np.asarray(shrunk)))
         return float((here @ there.T).max(axis=1).mean())
 
-    guided = dream(
-        landscape(), recipe_of({"kind": "guide", "layers": {"block8": 1}, "reference": "house/night.jpg"}), seed=1
+    guided = dream_pixels(
+        make_landscape(),
+        make_recipe({"kind": "guide", "layers": {"block8": 1}, "reference": "house/night.jpg"}),
+        seed=1,
     )
-    elsewhere = dream(
-        landscape(), recipe_of({"kind": "guide", "layers": {"block8": 1}, "reference": "house/window.jpg"}), seed=1
+    elsewhere = dream_pixels(
+        make_landscape(),
+        make_recipe({"kind": "guide", "layers": {"block8": 1}, "reference": "house/window.jpg"}),
+        seed=1,
     )
-    assert resemblance(guided, "house/night.jpg") > 1.5 * resemblance(landscape(), "house/night.jpg")
-    assert difference(guided, elsewhere) > 2
+    assert resemblance(guided, "house/night.jpg") > 1.5 * resemblance(make_landscape(), "house/night.jpg")
+    assert mean_difference(guided, elsewhere) > 2
 
 
 @pytest.fixture
-def gallery(tmp_path: Path) -> Store:
+def artwork_store(tmp_path: Path) -> Store:
     """A store that owns two artworks of one artist."""
     store = Store((tmp_path / "store").as_uri())
     for name, colour in (("red.jpg", (230, 30, 20)), ("blue.jpg", (20, 40, 220))):
@@ -140,12 +158,12 @@ def gallery(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> None:
-    engine = Engine(NETWORKS, ReferenceImages(gallery))
-    hybrid = recipe_of(
-        {**BLOCK10, "weight": 0.02}, {**STYLE, "reference": "ada"}, ascent={"optimiser": "adam", "step": 0.05}
+def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(artwork_store: Store) -> None:
+    engine = Engine(NETWORKS, ReferenceImages(artwork_store))
+    hybrid = make_recipe(
+        {**BLOCK10_TERM, "weight": 0.02}, {**STYLE_TERM, "reference": "ada"}, ascent={"optimiser": "adam", "step": 0.05}
     )
-    dreams = {seed: engine.dream(landscape(), hybrid, seed=seed) for seed in range(6)}
+    dreams = {seed: engine.dream(make_landscape(), hybrid, seed=seed) for seed in range(6)}
     drawn = {dreamt.artworks for dreamt in dreams.values()}
     assert drawn == {("ada/red.jpg",), ("ada/blue.jpg",)}
 
@@ -155,7 +173,7 @@ def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> 
     red = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/red.jpg",)]
     blue = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/blue.jpg",)]
     assert min(red) > max(blue)
-    assert np.array_equal(engine.dream(landscape(), hybrid, seed=3).pixels, dreams[3].pixels)
+    assert np.array_equal(engine.dream(make_landscape(), hybrid, seed=3).pixels, dreams[3].pixels)
 
 
 @pytest.mark.parametrize(
@@ -165,22 +183,22 @@ def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(gallery: Store) -> 
         ("ada/read.jpg", r"no artwork ada/read\.jpg\. Did you mean red\.jpg"),
     ],
 )
-def test_an_unknown_artwork_is_named_with_near_ones(reference: str, told: str, gallery: Store) -> None:
+def test_an_unknown_artwork_is_named_with_near_ones(reference: str, told: str, artwork_store: Store) -> None:
     with pytest.raises(ArtDreamError, match=told):
-        ReferenceImages(gallery).load_artwork(reference, 0)
+        ReferenceImages(artwork_store).load_artwork(reference, 0)
 
 
-def test_an_artwork_that_is_no_picture_is_named(gallery: Store) -> None:
-    gallery.put(reference_name("ada", "note.jpg"), b"not a picture")
+def test_an_artwork_that_is_no_picture_is_named(artwork_store: Store) -> None:
+    artwork_store.put(reference_name("ada", "note.jpg"), b"not a picture")
     with pytest.raises(ArtDreamError, match=r"The artwork ada/note\.jpg is no JPEG"):
-        ReferenceImages(gallery).load_artwork("ada/note.jpg", 0)
+        ReferenceImages(artwork_store).load_artwork("ada/note.jpg", 0)
 
 
 @pytest.mark.parametrize("outside", [False, True])
 def test_outside_the_mask_not_a_single_pixel_changes(outside: bool) -> None:
-    photo = landscape(256, 192)
+    photo = make_landscape(256, 192)
     mask = {"kind": "ellipse", "x": 0.3, "y": 0.6, "width": 0.4, "height": 0.5, "outside": outside}
-    result = dream(photo, recipe_of(BLOCK10, mask=mask), seed=1)
+    result = dream_pixels(photo, make_recipe(BLOCK10_TERM, mask=mask), seed=1)
     y, x = (np.mgrid[0:192, 0:256] + 0.5) / np.array([192, 256])[:, None, None]
     inside = np.hypot((x - 0.3) / 0.2, (y - 0.6) / 0.25) < 1
     kept = inside if outside else ~inside
@@ -188,18 +206,20 @@ def test_outside_the_mask_not_a_single_pixel_changes(outside: bool) -> None:
     assert np.abs(result.astype(int) - photo)[~kept].mean() > 2
 
 
-def test_a_stencil_says_where_to_dream(gallery: Store) -> None:
+def test_a_stencil_says_where_to_dream(artwork_store: Store) -> None:
     half = np.zeros((10, 10, 3), np.uint8)
     half[:, 5:] = 255
-    gallery.put(reference_name("masks", "right.png"), _png(half))
-    photo = landscape(256, 192)
-    engine = Engine(NETWORKS, ReferenceImages(gallery))
-    result = engine.dream(photo, recipe_of(BLOCK10, mask={"kind": "stencil", "reference": "masks/right.png"}), seed=1)
+    artwork_store.put(reference_name("masks", "right.png"), _encode_png(half))
+    photo = make_landscape(256, 192)
+    engine = Engine(NETWORKS, ReferenceImages(artwork_store))
+    result = engine.dream(
+        photo, make_recipe(BLOCK10_TERM, mask={"kind": "stencil", "reference": "masks/right.png"}), seed=1
+    )
     assert np.array_equal(result.pixels[:, :90], photo[:, :90])
-    assert difference(result.pixels[:, 160:], photo[:, 160:]) > 2
+    assert mean_difference(result.pixels[:, 160:], photo[:, 160:]) > 2
 
 
-def _png(pixels: Pixels) -> bytes:
+def _encode_png(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -209,72 +229,77 @@ def test_kept_colours_are_the_photos_own() -> None:
     def chroma(pixels: Pixels) -> np.ndarray:
         return np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 1:].astype(int)
 
-    photo = np.clip(landscape(256, 192), 60, 190)  # nothing near white or black, where colours have no room
-    kept = dream(photo, recipe_of(BLOCK10, keep_colours=True), seed=1)
+    photo = np.clip(make_landscape(256, 192), 60, 190)  # nothing near white or black, where colours have no room
+    kept = dream_pixels(photo, make_recipe(BLOCK10_TERM, keep_colours=True), seed=1)
     assert (
         np.abs(chroma(kept) - chroma(photo)).mean()
         < 1
-        < np.abs(chroma(dream(photo, recipe_of(BLOCK10), seed=1)) - chroma(photo)).mean()
+        < np.abs(chroma(dream_pixels(photo, make_recipe(BLOCK10_TERM), seed=1)) - chroma(photo)).mean()
     )
-    assert difference(kept, photo) > 2
+    assert mean_difference(kept, photo) > 2
 
 
 def test_steps_that_decay_go_less_far() -> None:
-    photo = landscape(256, 192)
+    photo = make_landscape(256, 192)
     full, faded = (
-        difference(dream(photo, recipe_of(BLOCK10, ascent={"decay": decay}), seed=1), photo) for decay in (1, 0.1)
+        mean_difference(dream_pixels(photo, make_recipe(BLOCK10_TERM, ascent={"decay": decay}), seed=1), photo)
+        for decay in (1, 0.1)
     )
     assert faded < 0.8 * full
 
 
 def test_from_noise_the_photo_gives_only_its_shape() -> None:
-    look = recipe_of(
+    look = make_recipe(
         {"kind": "channels", "layer": "block10", "channels": [102]},
         start="noise",
         ascent={"optimiser": "adam", "steps": 12, "step": 0.05},
     )
-    one = dream(landscape(), look, seed=1)
+    one = dream_pixels(make_landscape(), look, seed=1)
     assert one.shape == (192, 256, 3)
-    assert np.array_equal(one, dream(255 - landscape(), look, seed=1))
-    assert difference(one, dream(landscape(), look, seed=2)) > 5
-    blank = dream(landscape(), look.model_copy(update={"ascent": look.ascent.model_copy(update={"steps": 1})}), seed=1)
-    channel = [float(seen(pixels, "block10")[..., 102].mean()) for pixels in (one, blank)]
+    assert np.array_equal(one, dream_pixels(255 - make_landscape(), look, seed=1))
+    assert mean_difference(one, dream_pixels(make_landscape(), look, seed=2)) > 5
+    blank = dream_pixels(
+        make_landscape(), look.model_copy(update={"ascent": look.ascent.model_copy(update={"steps": 1})}), seed=1
+    )
+    channel = [float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (one, blank)]
     assert channel[0] > channel[1] + 1
 
 
 def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = recipe_of(BLOCK10, {"kind": "content", "layers": {"block4": 0.01}}, ascent={"octaves": 1, "steps": 10})
-    photo = landscape(256, 192)
-    whole = dream(photo, recipe, seed=1)
+    recipe = make_recipe(
+        BLOCK10_TERM, {"kind": "content", "layers": {"block4": 0.01}}, ascent={"octaves": 1, "steps": 10}
+    )
+    photo = make_landscape(256, 192)
+    whole = dream_pixels(photo, recipe, seed=1)
     for module in (slope, ascent):
         monkeypatch.setattr(module, "MAX_TILE_SIDE", 96)
         monkeypatch.setattr(module, "MAX_UNTILED_SIDE", 128)
-    tiled = dream(photo, recipe, seed=1)
-    assert fired(tiled) > 0.6 * fired(whole) > fired(photo)
+    tiled = dream_pixels(photo, recipe, seed=1)
+    assert mean_activation(tiled) > 0.6 * mean_activation(whole) > mean_activation(photo)
     steps = np.abs(np.diff(tiled.astype(float) - photo, axis=1)).mean(axis=(0, 2))
     seams = [steps[column] for column in (79, 80, 95, 96, 159, 160)]
     assert max(seams) < np.median(steps) * 1.6
 
 
 def test_photos_dreamt_together_are_the_dreams_of_each() -> None:
-    photos = [landscape(), np.ascontiguousarray(landscape()[::-1]), 255 - landscape()]
+    photos = [make_landscape(), np.ascontiguousarray(make_landscape()[::-1]), 255 - make_landscape()]
     engine = Engine(Networks(Path("/nowhere"), precision="float32"), ReferenceImages())
-    for recipe in (recipe_of(BLOCK10), recipe_of(STYLE, ascent=ADAM)):
+    for recipe in (make_recipe(BLOCK10_TERM), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT)):
         together = engine.dream_batch(photos, recipe, seeds=[5, 6, 7])
         for photo, seed, dreamt in zip(photos, (5, 6, 7), together, strict=True):
             # A batch is summed in another order, and an ascent magnifies what rounding begins.
-            assert difference(dreamt.pixels, engine.dream(photo, recipe, seed=seed).pixels) < 1.2
+            assert mean_difference(dreamt.pixels, engine.dream(photo, recipe, seed=seed).pixels) < 1.2
 
 
-def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(gallery: Store) -> None:
-    engine = Engine(NETWORKS, ReferenceImages(gallery))
-    recipe = recipe_of({**STYLE, "reference": "ada"}, ascent=ADAM | {"steps": 2})
-    together = engine.dream_batch([landscape()] * 6, recipe, seeds=range(6))
+def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(artwork_store: Store) -> None:
+    engine = Engine(NETWORKS, ReferenceImages(artwork_store))
+    recipe = make_recipe({**STYLE_TERM, "reference": "ada"}, ascent=ADAM_ASCENT | {"steps": 2})
+    together = engine.dream_batch([make_landscape()] * 6, recipe, seeds=range(6))
     assert [dreamt.artworks for dreamt in together] == [
-        engine.dream(landscape(), recipe, seed=seed).artworks for seed in range(6)
+        engine.dream(make_landscape(), recipe, seed=seed).artworks for seed in range(6)
     ]
 
 
 def test_photos_of_different_shapes_cannot_dream_together() -> None:
     with pytest.raises(ValueError, match="one size"):
-        ENGINE.dream_batch([landscape(), landscape(240, 320)], recipe_of(BLOCK10), seeds=[1, 2])
+        ENGINE.dream_batch([make_landscape(), make_landscape(240, 320)], make_recipe(BLOCK10_TERM), seeds=[1, 2])

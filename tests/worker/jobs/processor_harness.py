@@ -20,37 +20,37 @@ from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
+from tests.pictures import encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.servers import until
+from tests.servers import wait_until
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.dreaming.engine import Engine
 from worker.jobs.processor import JobProcessor
 
-ANIMALS = load_recipe("animals")
-SHORT = ANIMALS.model_copy(
-    update={"canvas": 256, "ascent": ANIMALS.ascent.model_copy(update={"octaves": 2, "steps": 2})}
+ANIMALS_RECIPE = load_recipe("animals")
+SHORT_RECIPE = ANIMALS_RECIPE.model_copy(
+    update={"canvas": 256, "ascent": ANIMALS_RECIPE.ascent.model_copy(update={"octaves": 2, "steps": 2})}
 )
-LONG = SHORT.model_copy(update={"ascent": SHORT.ascent.model_copy(update={"steps": 40})})
+LONG_RECIPE = SHORT_RECIPE.model_copy(update={"ascent": SHORT_RECIPE.ascent.model_copy(update={"steps": 40})})
 
 
-class Watched:
+class RecordingDreamer:
     """The engine, and how many photos each of its ascents had; `amid` happens in the midst of the first of them."""
 
     def __init__(self, engine: Engine) -> None:
-        self.ascents: list[int] = []
-        self.amid: Callable[[], None] = lambda: None
+        self.batch_sizes: list[int] = []
+        self.during_first_ascent: Callable[[], None] = lambda: None
         self.warm_up, self._engine = engine.warm_up, engine
 
     def dream(
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
     ) -> DreamResult:
-        self.ascents.append(1)
-        first = len(self.ascents) == 1
+        self.batch_sizes.append(1)
+        first = len(self.batch_sizes) == 1
 
         def offer(frame: Frame) -> None:
             if first and frame.index == 0:
-                self.amid()
+                self.during_first_ascent()
             if on_frame:
                 on_frame(frame)
 
@@ -64,13 +64,13 @@ class Watched:
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
     ) -> list[DreamResult]:
-        self.ascents.append(len(photos))
-        if len(self.ascents) == 1:
-            self.amid()
+        self.batch_sizes.append(len(photos))
+        if len(self.batch_sizes) == 1:
+            self.during_first_ascent()
         return self._engine.dream_batch(photos, recipe, seeds=seeds, on_frame=on_frame)
 
 
-class House:
+class ProcessorHarness:
     """A broker, a store, and a studio that dreams up to four photos together."""
 
     def __init__(self, settings: Settings, client: redis.Redis, engine: Engine) -> None:
@@ -78,13 +78,13 @@ class House:
         self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": recipe})
         self.client, self.table = client, JobTable(client)
         self.app, self.store = create_celery_app(settings), Store(settings.store)
-        self.dreamer = Watched(engine)
-        self.studio = JobProcessor(self.settings, "w-1", self.dreamer)
+        self.dreamer = RecordingDreamer(engine)
+        self.processor = JobProcessor(self.settings, "w-1", self.dreamer)
 
     def submit(
-        self, seed: int, recipe: Recipe = SHORT, *, lane: Lane = Lane.BATCH, size: tuple[int, int] = (320, 240)
+        self, seed: int, recipe: Recipe = SHORT_RECIPE, *, lane: Lane = Lane.BATCH, size: tuple[int, int] = (320, 240)
     ) -> Job:
-        photo = convert(jpeg(colours(seed, size)))
+        photo = convert(encode_jpeg(make_picture(seed, size)))
         self.store.put(photo_name(photo.photo_id), photo.jpeg)
         job = Job(photo_id=photo.photo_id, recipe=recipe, lane=lane)
         submit(self.app, self.table, job)
@@ -93,10 +93,10 @@ class House:
     def deliver(self, job: Job) -> None:
         """Work at a job of a batch whose message was the next, as Celery does."""
         self.client.rpop(queue_keys(job.lane)[-1])
-        self.studio.process(job)
+        self.processor.process(job)
 
     @contextmanager
-    def worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:
+    def running_worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:
         """Have a real worker beside it, warm, whose log lies in a folder."""
         command = [sys.executable, "-m", "artdream", "worker", *options]
         with (folder / "worker.log").open("ab") as log:
@@ -105,7 +105,7 @@ class House:
             )
         try:
             register = HeartbeatRegistry(self.client)
-            until(
+            wait_until(
                 lambda: any(p.state == "ready" for p in register.list_heartbeats() if p.part is Component.WORKER),
                 "warm",
                 120,
@@ -115,10 +115,10 @@ class House:
             worker.terminate()
             worker.wait()
 
-    def ends(self) -> list[str]:
+    def list_ended_jobs(self) -> list[str]:
         """Name the jobs that ended, in their order."""
         events = [recorded.event for recorded in EventReader(self.client).read(max_events=10_000)]
         return [event.job_id for event in events if isinstance(event, (Completed, Failed))]
 
-    def states(self, jobs: list[Job]) -> list[State | None]:
+    def read_states(self, jobs: list[Job]) -> list[State | None]:
         return self.table.get_states([job.id for job in jobs])

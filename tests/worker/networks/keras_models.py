@@ -11,12 +11,12 @@ from keras import layers
 from worker.networks.loaders.downloads import WeightsFile
 
 
-def randomised(model: keras.Model) -> keras.Model:
+def randomize(model: keras.Model) -> keras.Model:
     """Give a model kernels that keep activations of the same size, and normalisations that do something."""
     chance = np.random.default_rng(7)
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            randomised(layer)
+            randomize(layer)
         elif isinstance(layer, layers.BatchNormalization):
             size = layer.moving_mean.shape
             # scale, then shift, where it has them; then mean and variance
@@ -31,7 +31,7 @@ def randomised(model: keras.Model) -> keras.Model:
     return model
 
 
-def saved(model: keras.Model, path: Path) -> Path:
+def save_model(model: keras.Model, path: Path) -> Path:
     """Save a model, or its weights alone, in the format that the ending of the path names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 has one of NumPy 2 when it writes
@@ -39,13 +39,13 @@ def saved(model: keras.Model, path: Path) -> Path:
     return path
 
 
-def published(network: str, path: Path, url: str = "http://127.0.0.1:9") -> WeightsFile:
+def describe_weights(network: str, path: Path, url: str = "http://127.0.0.1:9") -> WeightsFile:
     """Say of a file what is said of published weights."""
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
     return WeightsFile(network, f"{url}/{path.name}", md5, path.stat().st_size, "none")
 
 
-def pictures(height: int, width: int) -> np.ndarray:
+def make_pictures(height: int, width: int) -> np.ndarray:
     """Two pictures of the engine, smooth enough to be pictures."""
     chance = np.random.default_rng(height)
     coarse = chance.uniform(-1, 1, (2, height // 8 + 1, width // 8 + 1, 3))

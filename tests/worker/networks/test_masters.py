@@ -11,8 +11,8 @@ from shared.errors import ArtDreamError
 from shared.recipe.painters import BUNDLED_NETWORK, PAINTERS
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.store import Store
-from tests.pictures import colours, jpeg
-from tests.worker.dreaming.test_engine import landscape
+from tests.pictures import encode_jpeg, make_picture
+from tests.worker.dreaming.test_engine import make_landscape
 from worker import networks
 from worker.backend import count_traces
 from worker.dreaming.engine import Engine
@@ -22,22 +22,22 @@ from worker.networks.catalogue import BUNDLED_ARTISTS_FOLDER, CHECKSUMS_FILE, ve
 from worker.networks.embedding_map import EmbeddingMap
 from worker.networks.metadata import parse_metadata
 
-FOLDER = BUNDLED_ARTISTS_FOLDER / "masters"
+MASTERS_FOLDER = BUNDLED_ARTISTS_FOLDER / "masters"
 NETWORKS = Networks(Path("nowhere"))
 ENGINE = Engine(NETWORKS, ReferenceImages())
 
 
-def small(name: str) -> Recipe:
+def load_small_recipe(name: str) -> Recipe:
     return load_recipe(name).model_copy(update={"canvas": 256})
 
 
 def test_it_is_small_and_knows_the_painters_that_have_recipes() -> None:
-    card = parse_metadata((FOLDER / "network.json").read_bytes(), "network.json")
+    card = parse_metadata((MASTERS_FOLDER / "network.json").read_bytes(), "network.json")
     assert card.classes == PAINTERS
     assert card.score is not None
     assert card.score.top1 >= 0.78
-    assert (FOLDER / "network.keras").stat().st_size <= 12e6
-    told = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert (MASTERS_FOLDER / "network.keras").stat().st_size <= 12e6
+    told = (MASTERS_FOLDER / "README.md").read_text(encoding="utf-8")
     assert NETWORKS.load(BUNDLED_NETWORK).digest in told
     assert card.lesson is not None
     assert card.lesson.command in told
@@ -45,7 +45,7 @@ def test_it_is_small_and_knows_the_painters_that_have_recipes() -> None:
 
 @pytest.mark.parametrize("painter", ["paul-klee", "rembrandt"])
 def test_a_dream_of_a_painter_is_more_of_that_painter_and_comes_nearer_on_the_map(painter: str) -> None:
-    dreamt = ENGINE.dream(landscape(), small(f"more-{painter}"), seed=1)
+    dreamt = ENGINE.dream(make_landscape(), load_small_recipe(f"more-{painter}"), seed=1)
     verdict = dreamt.class_probabilities[0]
     assert verdict.name == painter.replace("-", " ").title()
     assert verdict.dream > 0.5
@@ -61,9 +61,9 @@ def test_a_dream_of_a_painter_is_more_of_that_painter_and_comes_nearer_on_the_ma
 
 
 def test_a_second_painter_compiles_nothing() -> None:
-    ENGINE.dream(landscape(), small("more-paul-klee"), seed=1)
+    ENGINE.dream(make_landscape(), load_small_recipe("more-paul-klee"), seed=1)
     before = count_traces()
-    ENGINE.dream(landscape(), small("more-claude-monet"), seed=1)
+    ENGINE.dream(make_landscape(), load_small_recipe("more-claude-monet"), seed=1)
     assert count_traces() == before
 
 
@@ -81,8 +81,8 @@ def test_the_map_is_put_into_a_store_that_has_none(tmp_path: Path) -> None:
     assert store.get("networks/masters/map.json") == b"{}"
 
 
-def test_the_same_features_have_the_same_place_and_a_damaged_atlas_is_told() -> None:
-    content = (FOLDER / "atlas.npz").read_bytes()
+def test_the_same_features_have_the_same_map_point_and_a_damaged_embedding_map_is_an_error() -> None:
+    content = (MASTERS_FOLDER / "atlas.npz").read_bytes()
     atlas = EmbeddingMap.from_npz(content, "atlas.npz")
     features = np.random.default_rng(1).random((2, atlas.mean.shape[0]), np.float32)
     first = atlas.locate(features)
@@ -98,9 +98,9 @@ def test_a_hybrid_takes_after_a_work_that_the_installation_owns(tmp_path: Path) 
     store = Store((tmp_path / "store").as_uri())
     engine = Engine(Networks(tmp_path, store), ReferenceImages(store))
     with pytest.raises(ArtDreamError, match="There are no artworks of “Paul Klee”"):
-        engine.dream(landscape(), small("hybrid-paul-klee"), seed=1)
-    store.put("references/Paul Klee/one.jpg", jpeg(colours(5)))
-    dreamt = engine.dream(landscape(), small("hybrid-paul-klee"), seed=1)
+        engine.dream(make_landscape(), load_small_recipe("hybrid-paul-klee"), seed=1)
+    store.put("references/Paul Klee/one.jpg", encode_jpeg(make_picture(5)))
+    dreamt = engine.dream(make_landscape(), load_small_recipe("hybrid-paul-klee"), seed=1)
     assert dreamt.artworks == ("Paul Klee/one.jpg",)
     assert dreamt.class_probabilities[0].dream > dreamt.class_probabilities[0].photo
 

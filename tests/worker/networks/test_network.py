@@ -10,7 +10,7 @@ from worker.networks.class_names import imagenet_classes
 from worker.networks.network import Network, to_picture, to_pixels
 
 
-def tiny(*classes: str) -> Network:
+def make_network(*classes: str) -> Network:
     picture = keras.Input((None, None, 3))
     x = layers.Conv2D(4, 3, 2, padding="same", name="first")(picture)
     x = layers.Conv2D(max(1, len(classes)), 3, 2, padding="valid", name="classmap")(x)
@@ -33,20 +33,23 @@ def test_imagenets_class_names_are_a_thousand_and_no_two_alike() -> None:
     ],
 )
 def test_an_unknown_class_is_named_with_near_ones(asked: str, sentence: str) -> None:
-    network = tiny("Claude Monet", "Edouard Manet", "Paul Klee")
+    network = make_network("Claude Monet", "Edouard Manet", "Paul Klee")
     with pytest.raises(ArtDreamError, match=sentence.replace("?", r"\?")):
         network.class_index(asked)
     assert network.class_index("paul KLEE") == network.class_index("2") == 2
 
 
 def test_a_network_without_classes_says_so() -> None:
-    for ask in (lambda: tiny().class_index("cat"), lambda: tiny().predict_probabilities(np.zeros((8, 8, 3), np.uint8))):
+    for ask in (
+        lambda: make_network().class_index("cat"),
+        lambda: make_network().predict_probabilities(np.zeros((8, 8, 3), np.uint8)),
+    ):
         with pytest.raises(ArtDreamError, match="network tiny tells no classes apart"):
             ask()
 
 
 def test_a_layer_tells_its_channels_and_its_stride() -> None:
-    network = tiny("a", "b")
+    network = make_network("a", "b")
     assert (network.channel_count("first"), network.channel_count("classmap")) == (4, 2)
     assert network.strides() == {"first": 2, "classmap": 4}
     with pytest.raises(ArtDreamError, match=r"no layer “frist”\. Did you mean first"):

@@ -7,31 +7,31 @@ import pytest
 
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
-from tests.worker.networks.keras_models import saved
-from tests.worker.networks.loaders.test_keras_file import classifier
+from tests.worker.networks.keras_models import save_model
+from tests.worker.networks.loaders.test_keras_file import make_classifier
 from worker.networks import Networks
 
-CARD = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "source": "trained here"}
+METADATA = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "source": "trained here"}
 
 
 @pytest.fixture
-def painters(tmp_path: Path) -> Store:
+def artist_store(tmp_path: Path) -> Store:
     folder = tmp_path / "store" / "networks" / "salon"
     folder.mkdir(parents=True)
-    saved(classifier(), folder / "network.keras")
-    (folder / "network.json").write_text(json.dumps(CARD))
+    save_model(make_classifier(), folder / "network.keras")
+    (folder / "network.json").write_text(json.dumps(METADATA))
     return Store((tmp_path / "store").as_uri())
 
 
-def test_an_artists_network_comes_from_the_store(tmp_path: Path, painters: Store) -> None:
-    networks = Networks(tmp_path, painters)
+def test_an_artists_network_comes_from_the_store(tmp_path: Path, artist_store: Store) -> None:
+    networks = Networks(tmp_path, artist_store)
     network = networks.load("artist/salon")
     assert network is networks.load("artist/salon")
     assert (network.name, network.sides, network.class_index("klee")) == ("artist/salon", (160,), 1)
 
 
-def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store) -> None:
-    *usual, artist = Networks(tmp_path, painters).list_all()
+def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
+    *usual, artist = Networks(tmp_path, artist_store).list_all()
     assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19", "artist/masters"]
     assert [known.is_available for known in usual] == [True, False, False, True]
     assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
@@ -47,12 +47,12 @@ def test_the_list_names_the_artists_in_the_store(tmp_path: Path, painters: Store
         ("artist/", "artist/salon"),
     ],
 )
-def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_path: Path, painters: Store) -> None:
+def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_path: Path, artist_store: Store) -> None:
     with pytest.raises(ArtDreamError, match=rf"no network “{asked}”\. Did you mean .*{near}"):
-        Networks(tmp_path, painters).load(asked)
+        Networks(tmp_path, artist_store).load(asked)
 
 
-def test_an_artists_name_leads_nowhere_else(tmp_path: Path, painters: Store) -> None:
+def test_an_artists_name_leads_nowhere_else(tmp_path: Path, artist_store: Store) -> None:
     for name in ("artist/../salon", "artist/salon/network.keras", "artist/.."):
         with pytest.raises(ArtDreamError, match="no network"):
-            Networks(tmp_path, painters).load(name)
+            Networks(tmp_path, artist_store).load(name)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 #: Artist → (colours, width of the strokes in pixels).
-HANDS: Mapping[str, tuple[tuple[int, int, int], int]] = {
+ARTIST_STYLES: Mapping[str, tuple[tuple[int, int, int], int]] = {
     "Anna Rot": ((190, 70, 60), 3),
     "Bert Blau": ((60, 80, 190), 12),
     "Cleo Grün": ((70, 160, 80), 6),
@@ -15,9 +15,9 @@ HANDS: Mapping[str, tuple[tuple[int, int, int], int]] = {
 }
 
 
-def painting(artist: str, number: int, side: int = 96) -> Image.Image:
+def paint(artist: str, number: int, side: int = 96) -> Image.Image:
     """Return a painting by an artist; each number is another work."""
-    colour, stroke = HANDS[artist]
+    colour, stroke = ARTIST_STYLES[artist]
     chance = np.random.default_rng([number, *artist.encode()])
     coarse = chance.normal(0, 45, (-(-side // stroke), -(-side // stroke), 3)) + np.array(colour)
     picture = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
@@ -26,9 +26,9 @@ def painting(artist: str, number: int, side: int = 96) -> Image.Image:
 
 def paint_folders(folder: Path, count: int, side: int = 96) -> Path:
     """Paint so many works of each artist, a folder for each."""
-    for artist in HANDS:
+    for artist in ARTIST_STYLES:
         own = folder / artist.replace(" ", "_")
         own.mkdir(parents=True)
         for number in range(count):
-            painting(artist, number, side).save(own / f"{number}.png")
+            paint(artist, number, side).save(own / f"{number}.png")
     return folder

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from shared.errors import ArtDreamError
-from tests.worker.networks.keras_models import pictures, published, randomised, saved
-from tests.worker.training.paintings import HANDS, paint_folders
+from tests.worker.networks.keras_models import describe_weights, make_pictures, randomize, save_model
+from tests.worker.training.paintings import ARTIST_STYLES, paint_folders
 from worker.networks.loaders.keras_applications import IMAGENET_MEANS
 from worker.networks.loaders.keras_file import load_keras_file
 from worker.networks.metadata import NetworkMetadata
@@ -37,37 +37,39 @@ def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) ->
     network = load_keras_file(
         "artist/mine", serialize_network(trained.model), NetworkMetadata(classes=dataset.artists, side=48), "float32"
     )
-    picture = pictures(64, 96)
+    picture = make_pictures(64, 96)
     classmap = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
-    assert classmap.shape == (2, 2, 3, len(HANDS))  # one answer at each position, at any size
+    assert classmap.shape == (2, 2, 3, len(ARTIST_STYLES))  # one answer at each position, at any size
     wanted = np.asarray(trained.model(picture))
     assert np.allclose(classmap.mean(axis=(1, 2)), wanted, atol=0.05 * np.abs(wanted).max())
 
 
 def test_vgg_takes_up_what_it_knows_in_its_own_numbers(tmp_path: Path) -> None:
-    original = randomised(keras.applications.VGG19(weights=None, include_top=False))
-    weights = {"vgg19": published("vgg19", saved(original, tmp_path / "vgg19.weights.h5"))}
+    original = randomize(keras.applications.VGG19(weights=None, include_top=False))
+    weights = {"vgg19": describe_weights("vgg19", save_model(original, tmp_path / "vgg19.weights.h5"))}
     body = build_backbone("vgg19", tmp_path, weights)
     assert body.is_pretrained
-    picture = pictures(64, 64)
+    picture = make_pictures(64, 64)
     theirs = (picture * 127.5 + 127.5 - IMAGENET_MEANS)[..., ::-1]  # blue, green, red, without ImageNet's mean
     assert np.allclose(np.asarray(body.model(picture)), np.asarray(original(theirs)), rtol=1e-3, atol=1e-3)
 
 
 def test_inception_takes_up_what_it_knows_at_any_size(tmp_path: Path) -> None:
-    original = randomised(keras.applications.InceptionV3(weights=None))
-    weights = {"inception_v3": published("inception_v3", saved(original, tmp_path / "inception_v3.weights.h5"))}
+    original = randomize(keras.applications.InceptionV3(weights=None))
+    weights = {
+        "inception_v3": describe_weights("inception_v3", save_model(original, tmp_path / "inception_v3.weights.h5"))
+    }
     body = build_backbone("inception_v3", tmp_path, weights)
     assert body.is_pretrained
-    picture = pictures(299, 299)
+    picture = make_pictures(299, 299)
     wanted = keras.Model(original.input, original.get_layer("mixed10").output)(picture)
     assert np.allclose(np.asarray(body.model(picture)), np.asarray(wanted), rtol=1e-3, atol=1e-3)
-    assert body.model(pictures(96, 128)).shape == (2, 1, 2, 2048)
+    assert body.model(make_pictures(96, 128)).shape == (2, 1, 2, 2048)
 
 
 def test_weights_that_are_damaged_are_told_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "vgg19.weights.h5").write_bytes(b"no weights")
-    weights = {"vgg19": published("vgg19", tmp_path / "vgg19.weights.h5")}
+    weights = {"vgg19": describe_weights("vgg19", tmp_path / "vgg19.weights.h5")}
     with pytest.raises(ArtDreamError, match="do not fit"):
         build_backbone("vgg19", tmp_path, weights)
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from tests.worker.networks.keras_models import published
+from tests.worker.networks.keras_models import describe_weights
 from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
-CONTENT = bytes(range(256)) * 400
+WEIGHTS_CONTENT = bytes(range(256)) * 400
 
 
-class Site:
+class WeightServer:
     """A folder that is served, and what was asked of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        asked = self.asked = []
+        asked = self.requested_paths = []
 
         class Handler(SimpleHTTPRequestHandler):
             def log_request(self, *_: object) -> None:
@@ -38,11 +38,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def server(tmp_path: Path) -> Iterator[WeightServer]:
     folder = tmp_path / "site"
     folder.mkdir()
-    (folder / "net.h5").write_bytes(CONTENT)
-    site = Site(folder)
+    (folder / "net.h5").write_bytes(WEIGHTS_CONTENT)
+    site = WeightServer(folder)
     thread = threading.Thread(target=site.server.serve_forever, daemon=True)
     thread.start()
     yield site
@@ -51,38 +51,41 @@ def site(tmp_path: Path) -> Iterator[Site]:
     thread.join()
 
 
-def weights(site: Site) -> WeightsFile:
-    return published("vgg19", site.folder / "net.h5", site.url)
+def describe_served_weights(server: WeightServer) -> WeightsFile:
+    return describe_weights("vgg19", server.folder / "net.h5", server.url)
 
 
-def test_weights_are_fetched_once(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    networks = Networks(tmp_path / "new" / "cache", published_weights={"vgg19": weights(site)})
+def test_weights_are_fetched_once(server: WeightServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    networks = Networks(tmp_path / "new" / "cache", published_weights={"vgg19": describe_served_weights(server)})
     path = networks.download_weights("vgg19")
     assert path == tmp_path / "new" / "cache" / "net.h5"
-    assert path.read_bytes() == CONTENT
+    assert path.read_bytes() == WEIGHTS_CONTENT
     assert "Downloading" in capsys.readouterr().out
     assert networks.download_weights("vgg19") == path
-    assert site.asked == ["/net.h5"]
+    assert server.requested_paths == ["/net.h5"]
 
 
-def test_other_weights_than_the_published_are_not_kept(site: Site, tmp_path: Path) -> None:
-    wanted = weights(site)
-    (site.folder / "net.h5").write_bytes(CONTENT[::-1])
+def test_other_weights_than_the_published_are_not_kept(server: WeightServer, tmp_path: Path) -> None:
+    wanted = describe_served_weights(server)
+    (server.folder / "net.h5").write_bytes(WEIGHTS_CONTENT[::-1])
     with pytest.raises(ArtDreamError, match=r"net\.h5 gave is not the published weights of vgg19"):
         Networks(tmp_path / "cache", published_weights={"vgg19": wanted}).download_weights("vgg19")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_damaged_file_is_fetched_anew(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "net.h5").write_bytes(CONTENT[:1000])
+def test_a_damaged_file_is_fetched_anew(server: WeightServer, tmp_path: Path) -> None:
+    (tmp_path / "net.h5").write_bytes(WEIGHTS_CONTENT[:1000])
     assert (
-        Networks(tmp_path, published_weights={"vgg19": weights(site)}).download_weights("vgg19").read_bytes() == CONTENT
+        Networks(tmp_path, published_weights={"vgg19": describe_served_weights(server)})
+        .download_weights("vgg19")
+        .read_bytes()
+        == WEIGHTS_CONTENT
     )
 
 
-def test_a_file_that_is_gone_and_a_site_that_is_away_are_one_sentence(site: Site, tmp_path: Path) -> None:
-    wanted = weights(site)
-    (site.folder / "net.h5").unlink()
+def test_a_file_that_is_gone_and_a_site_that_is_away_are_one_sentence(server: WeightServer, tmp_path: Path) -> None:
+    wanted = describe_served_weights(server)
+    (server.folder / "net.h5").unlink()
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*File not found.*put the file into"):
         Networks(tmp_path, published_weights={"vgg19": wanted}).download_weights("vgg19")
     nowhere = WeightsFile("vgg19", "http://127.0.0.1:9/net.h5", wanted.md5, 1, "")
@@ -90,10 +93,12 @@ def test_a_file_that_is_gone_and_a_site_that_is_away_are_one_sentence(site: Site
         Networks(tmp_path, published_weights={"vgg19": nowhere}).download_weights("vgg19")
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(server: WeightServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be kept as .*file/net\.h5"):
-        Networks(tmp_path / "file", published_weights={"vgg19": weights(site)}).download_weights("vgg19")
+        Networks(tmp_path / "file", published_weights={"vgg19": describe_served_weights(server)}).download_weights(
+            "vgg19"
+        )
 
 
 def test_only_the_big_networks_are_fetched(tmp_path: Path) -> None:

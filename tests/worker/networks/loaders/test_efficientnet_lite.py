@@ -20,12 +20,12 @@ from worker.networks.network import to_picture
 NETWORKS = Networks(Path("/nowhere"), precision="float32")
 
 
-PHOTOS = Path(__file__).parents[4].parent / "shared" / "data" / "photos"
+PHOTOS_FOLDER = Path(__file__).parents[4].parent / "shared" / "data" / "photos"
 KNOWN_PHOTOS = {"google-coral__cat_1080p.jpg": 285, "drewnoakes__Canon_PowerShot_A20.jpg": 649}
-SKY = (130, 180, 230)
+SKY_COLOR = (130, 180, 230)
 
 
-def crossword() -> Image.Image:
+def draw_crossword() -> Image.Image:
     image = Image.new("RGB", (224, 224))
     pen = ImageDraw.Draw(image)
     for i in range(14):
@@ -35,7 +35,7 @@ def crossword() -> Image.Image:
     return image
 
 
-def honeycomb() -> Image.Image:
+def draw_honeycomb() -> Image.Image:
     image = Image.new("RGB", (224, 224), (150, 90, 10))
     pen = ImageDraw.Draw(image)
     for row in range(-1, 14):
@@ -46,7 +46,7 @@ def honeycomb() -> Image.Image:
     return image
 
 
-def spider_web() -> Image.Image:
+def draw_spider_web() -> Image.Image:
     image = Image.new("RGB", (224, 224), (20, 30, 20))
     pen = ImageDraw.Draw(image)
 
@@ -60,8 +60,8 @@ def spider_web() -> Image.Image:
     return image
 
 
-def traffic_light() -> Image.Image:
-    image = Image.new("RGB", (224, 224), SKY)
+def draw_traffic_light() -> Image.Image:
+    image = Image.new("RGB", (224, 224), SKY_COLOR)
     pen = ImageDraw.Draw(image)
     pen.rectangle((106, 170, 118, 224), (60, 60, 60))
     pen.rounded_rectangle((76, 24, 148, 176), 12, (25, 25, 25))
@@ -70,7 +70,7 @@ def traffic_light() -> Image.Image:
     return image
 
 
-def answer(pixels: NDArray[np.uint8]) -> tuple[int, float]:
+def classify(pixels: NDArray[np.uint8]) -> tuple[int, float]:
     """The most probable ImageNet class, and how probable it is."""
     logits = np.asarray(NETWORKS.load("lite").model(to_picture(pixels)))[0]
     odds = np.exp(logits - logits.max())
@@ -81,27 +81,32 @@ def answer(pixels: NDArray[np.uint8]) -> tuple[int, float]:
 # notice a fault too small to change an answer, such as another epsilon in the normalisation.
 @pytest.mark.parametrize(
     ("draw", "imagenet_class", "probability"),
-    [(crossword, 918, 0.65), (honeycomb, 599, 0.81), (spider_web, 815, 0.81), (traffic_light, 920, 0.61)],
+    [
+        (draw_crossword, 918, 0.65),
+        (draw_honeycomb, 599, 0.81),
+        (draw_spider_web, 815, 0.81),
+        (draw_traffic_light, 920, 0.61),
+    ],
 )
 def test_the_network_recognises_a_drawing(
     draw: Callable[[], Image.Image], imagenet_class: int, probability: float
 ) -> None:
-    answered, odds = answer(np.asarray(draw()))
+    answered, odds = classify(np.asarray(draw()))
     assert answered == imagenet_class
     assert odds == pytest.approx(probability, abs=0.02)
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN_PHOTOS if (PHOTOS / name).exists()])
+@pytest.mark.parametrize("name", [name for name in KNOWN_PHOTOS if (PHOTOS_FOLDER / name).exists()])
 def test_the_network_recognises_a_real_photo(name: str) -> None:
-    photo = Image.open(PHOTOS / name).convert("RGB")
+    photo = Image.open(PHOTOS_FOLDER / name).convert("RGB")
     scale = 256 / min(photo.size)
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BICUBIC)
     left, top = (photo.width - 224) // 2, (photo.height - 224) // 2
-    assert answer(np.asarray(photo.crop((left, top, left + 224, top + 224))))[0] == KNOWN_PHOTOS[name]
+    assert classify(np.asarray(photo.crop((left, top, left + 224, top + 224))))[0] == KNOWN_PHOTOS[name]
 
 
 def test_the_answer_is_the_mean_of_the_class_map() -> None:
-    seen = NETWORKS.load("lite").feature_extractor(["classmap", "logits"])(to_picture(np.asarray(traffic_light())))
+    seen = NETWORKS.load("lite").feature_extractor(["classmap", "logits"])(to_picture(np.asarray(draw_traffic_light())))
     assert seen["classmap"].shape == (1, 7, 7, 1000)
     np.testing.assert_allclose(np.mean(seen["classmap"], axis=(1, 2)), seen["logits"], rtol=1e-4, atol=1e-4)
 
@@ -125,7 +130,7 @@ def test_classes_are_known_by_name() -> None:
 
 
 def test_the_probabilities_of_a_picture_of_any_size_are_those_of_its_classes() -> None:
-    drawing = Image.fromarray(np.asarray(traffic_light())).resize((500, 400))
+    drawing = Image.fromarray(np.asarray(draw_traffic_light())).resize((500, 400))
     network = NETWORKS.load("lite")
     odds = network.predict_probabilities(np.asarray(drawing))
     assert odds.shape == (1000,)
@@ -136,7 +141,7 @@ def test_the_probabilities_of_a_picture_of_any_size_are_those_of_its_classes() -
 # Rounding to 8 bits of mantissa in 30 convolutions: 2 to 7 % of the largest activation, and never another answer.
 def test_in_bfloat16_it_sees_the_same(tmp_path: Path) -> None:
     exact, fast = NETWORKS.load("lite"), Networks(tmp_path, precision="bfloat16").load("lite")
-    pixels = np.asarray(honeycomb())
+    pixels = np.asarray(draw_honeycomb())
     assert fast.precision == "bfloat16"
     assert np.argmax(fast.predict_probabilities(pixels)) == np.argmax(exact.predict_probabilities(pixels)) == 599
     one, other = (

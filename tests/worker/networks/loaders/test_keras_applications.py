@@ -10,31 +10,33 @@ from keras.applications import inception_v3, vgg19
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import LONG_SIDES, list_canvases
 from shared.recipe.recipe import AscentConfig
-from tests.worker.networks.keras_models import pictures, published, randomised, saved
+from tests.worker.networks.keras_models import describe_weights, make_pictures, randomize, save_model
 from worker.dreaming.octaves import list_octaves
 from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
 #: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.smallest`).
-SIZES = [(96, 128), (139, 107)]
+PICTURE_SIZES = [(96, 128), (139, 107)]
 
 #: Of the norm of a layer. float32: the order of additions. bfloat16: 8 bits, through up to 94 convolutions.
-EXACT, ROUNDED = 1e-5, 0.05
+FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 0.05
 
 
-class Shelf:
+class KerasModels:
     """Originals beside a folder of their saved weights, and the networks that are loaded from there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # The one with its top takes only 299 × 299, the other any size. Keras numbers the names of both in one row.
-        self.open = randomised(keras.applications.InceptionV3(weights=None, include_top=False))
+        self.headless_inception = randomize(keras.applications.InceptionV3(weights=None, include_top=False))
         self.inception = keras.applications.InceptionV3(weights=None)
-        self.inception.set_weights(self.open.get_weights() + self.inception.get_weights()[-2:])
-        self.vgg = randomised(keras.applications.VGG19(weights=None, include_top=False))
+        self.inception.set_weights(self.headless_inception.get_weights() + self.inception.get_weights()[-2:])
+        self.vgg = randomize(keras.applications.VGG19(weights=None, include_top=False))
         self.published = {
-            "inception_v3": published("inception_v3", saved(self.inception, folder / "inception.weights.h5")),
-            "vgg19": published("vgg19", saved(self.vgg, folder / "vgg.h5")),
+            "inception_v3": describe_weights(
+                "inception_v3", save_model(self.inception, folder / "inception.weights.h5")
+            ),
+            "vgg19": describe_weights("vgg19", save_model(self.vgg, folder / "vgg.h5")),
         }
         exact = Networks(folder, precision="float32", published_weights=self.published)
         self._networks = {
@@ -47,16 +49,16 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("weights"))
+def keras_models(tmp_path_factory: pytest.TempPathFactory) -> KerasModels:
+    return KerasModels(tmp_path_factory.mktemp("weights"))
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
+def relative_distance(one: np.ndarray, other: np.ndarray) -> float:
     assert one.shape == other.shape
     return float(np.linalg.norm(one - other) / np.linalg.norm(one))
 
 
-def inceptions_layers(original: keras.Model) -> keras.Model:
+def select_inception_layers(original: keras.Model) -> keras.Model:
     """Return a model of the layers that are compared, from Keras's own network, by the names that ours have."""
     # Keras's names of the activations, in the order in which it made them.
     made = sorted(
@@ -68,23 +70,23 @@ def inceptions_layers(original: keras.Model) -> keras.Model:
     return keras.Model(original.input, {name: original.get_layer(their).output for name, their in theirs.items()})
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", EXACT), ("bfloat16", ROUNDED)])
-def test_inception_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: float) -> None:
-    network = shelf.networks(precision).load("inception_v3")
-    outputs = inceptions_layers(shelf.open)
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", FLOAT32_TOLERANCE), ("bfloat16", BFLOAT16_TOLERANCE)])
+def test_inception_sees_what_kerass_own_sees(keras_models: KerasModels, precision: str, tolerance: float) -> None:
+    network = keras_models.networks(precision).load("inception_v3")
+    outputs = select_inception_layers(keras_models.headless_inception)
     features = network.feature_extractor(list(outputs.output))
-    for height, width in SIZES:
-        picture = pictures(height, width)
+    for height, width in PICTURE_SIZES:
+        picture = make_pictures(height, width)
         theirs = inception_v3.preprocess_input(picture * 127.5 + 127.5)
         wanted = outputs(theirs, training=False)
         for name, got in features(picture, training=False).items():
-            assert apart(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
+            assert relative_distance(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
 
 
-def test_inceptions_class_map_answers_as_its_dense_layer(shelf: Shelf) -> None:
-    network = shelf.networks().load("inception_v3")
-    picture = pictures(299, 299)[:1]
-    probable = np.asarray(shelf.inception(picture, training=False))[0]
+def test_inceptions_class_map_answers_as_its_dense_layer(keras_models: KerasModels) -> None:
+    network = keras_models.networks().load("inception_v3")
+    picture = make_pictures(299, 299)[:1]
+    probable = np.asarray(keras_models.inception(picture, training=False))[0]
     seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
     assert seen.shape == (1, 8, 8, 1000)
     logits = seen.mean(axis=(0, 1, 2))
@@ -92,8 +94,8 @@ def test_inceptions_class_map_answers_as_its_dense_layer(shelf: Shelf) -> None:
     assert (network.classes[207], network.sides) == ("golden retriever", (299,))
 
 
-def test_inceptions_layers_have_the_same_names_in_every_process(shelf: Shelf) -> None:
-    network = shelf.networks().load("inception_v3")
+def test_inceptions_layers_have_the_same_names_in_every_process(keras_models: KerasModels) -> None:
+    network = keras_models.networks().load("inception_v3")
     named = {*(f"conv{index}" for index in range(1, 95)), *(f"mixed{index}" for index in range(11)), "classmap"}
     assert set(network.layers) == named
     assert len(network.layers) == len(named)
@@ -101,9 +103,9 @@ def test_inceptions_layers_have_the_same_names_in_every_process(shelf: Shelf) ->
     assert [strides[name] for name in ("conv1", "mixed0", "mixed3", "mixed8")] == [2, 8, 16, 32]
 
 
-def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(shelf: Shelf) -> None:
+def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(keras_models: KerasModels) -> None:
     """There bfloat16 is wrong on some processors, and below it InceptionV3 has no answer."""
-    networks = shelf.networks()
+    networks = keras_models.networks()
     assert {name: networks.load(name).min_side for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
     inception = networks.load("inception_v3")
     assert inception.min_side == 112
@@ -114,22 +116,22 @@ def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(shelf: Shelf) -> N
                 assert min(octave.height, octave.width) >= 107
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", EXACT), ("bfloat16", ROUNDED)])
-def test_vgg_sees_what_kerass_own_sees(shelf: Shelf, precision: str, tolerance: float) -> None:
-    network = shelf.networks(precision).load("vgg19")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", FLOAT32_TOLERANCE), ("bfloat16", BFLOAT16_TOLERANCE)])
+def test_vgg_sees_what_kerass_own_sees(keras_models: KerasModels, precision: str, tolerance: float) -> None:
+    network = keras_models.networks(precision).load("vgg19")
     names = ["block1_conv1", "block1_conv2", "block2_pool", "block5_conv4", "block5_pool"]
-    outputs = keras.Model(shelf.vgg.input, {name: shelf.vgg.get_layer(name).output for name in names})
-    for height, width in SIZES:
-        picture = pictures(height, width)
+    outputs = keras.Model(keras_models.vgg.input, {name: keras_models.vgg.get_layer(name).output for name in names})
+    for height, width in PICTURE_SIZES:
+        picture = make_pictures(height, width)
         wanted = outputs(vgg19.preprocess_input(picture * 127.5 + 127.5))
         for name, got in network.feature_extractor(names)(picture).items():
-            assert apart(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
+            assert relative_distance(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
     assert network.classes == ()
     assert len(network.layers) == 21
 
 
-def test_what_the_list_says_of_them_is_true(shelf: Shelf) -> None:
-    networks = shelf.networks()
+def test_what_the_list_says_of_them_is_true(keras_models: KerasModels) -> None:
+    networks = keras_models.networks()
     for known in networks.list_all()[:3]:
         network = networks.load(known.name)
         assert (known.layers, known.classes) == (len(network.layers), len(network.classes))
@@ -141,15 +143,15 @@ def test_missing_weights_say_where_they_were_expected_and_what_to_do(tmp_path: P
             Networks(tmp_path).load(name)
 
 
-def test_damaged_weights_are_refused(shelf: Shelf, tmp_path: Path) -> None:
-    content = (shelf.folder / "vgg.h5").read_bytes()
+def test_damaged_weights_are_refused(keras_models: KerasModels, tmp_path: Path) -> None:
+    content = (keras_models.folder / "vgg.h5").read_bytes()
     (tmp_path / "vgg.h5").write_bytes(content[: len(content) // 2])
     with pytest.raises(ArtDreamError, match=r"vgg\.h5 are not those of vgg19: delete the file and run `artdream"):
-        Networks(tmp_path, published_weights=shelf.published).load("vgg19")
+        Networks(tmp_path, published_weights=keras_models.published).load("vgg19")
 
 
-def test_weights_of_another_network_are_refused(shelf: Shelf) -> None:
-    other = shelf.published["inception_v3"]
+def test_weights_of_another_network_are_refused(keras_models: KerasModels) -> None:
+    other = keras_models.published["inception_v3"]
     mixed_up = WeightsFile("vgg19", other.url, other.md5, other.size, "")
     with pytest.raises(ArtDreamError, match="do not fit vgg19"):
-        Networks(shelf.folder, published_weights={"vgg19": mixed_up}).load("vgg19")
+        Networks(keras_models.folder, published_weights={"vgg19": mixed_up}).load("vgg19")

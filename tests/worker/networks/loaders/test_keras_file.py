@@ -9,14 +9,14 @@ import pytest
 from keras import layers, ops
 
 from shared.errors import ArtDreamError
-from tests.worker.networks.keras_models import pictures, randomised, saved
+from tests.worker.networks.keras_models import make_pictures, randomize, save_model
 from worker.backend import value_and_gradient
 from worker.networks import Networks
 from worker.networks.loaders.keras_file import load_keras_file
 from worker.networks.metadata import NetworkMetadata
 
 
-def body(picture: keras.KerasTensor) -> keras.KerasTensor:
+def build_layers(picture: keras.KerasTensor) -> keras.KerasTensor:
     """A bit of everything: strided, depthwise and separable convolutions, joins, and normalisations that stay."""
     x = layers.Conv2D(16, 3, 2, padding="same", use_bias=False, name="first")(picture)
     x = before = layers.Activation("relu", name="first_out")(layers.BatchNormalization(name="first_norm")(x))
@@ -34,24 +34,34 @@ def body(picture: keras.KerasTensor) -> keras.KerasTensor:
     return layers.SeparableConv2D(24, 3, padding="same", name="last")(z)
 
 
-def classifier(outputs: int = 3, side: int | None = None, activation: str | None = "softmax") -> keras.Model:
+def make_classifier(outputs: int = 3, side: int | None = None, activation: str | None = "softmax") -> keras.Model:
     picture = keras.Input((side, side, 3))
-    x = layers.GlobalAveragePooling2D()(body(picture))
+    x = layers.GlobalAveragePooling2D()(build_layers(picture))
     x = layers.Dense(outputs, activation=activation, name="answer")(layers.Dropout(0.3)(x))
-    return randomised(keras.Model(picture, x))
+    return randomize(keras.Model(picture, x))
 
 
-def content(model: keras.Model, folder: Path) -> bytes:
-    return saved(model, folder / "some.keras").read_bytes()
+def save_to_bytes(model: keras.Model, folder: Path) -> bytes:
+    return save_model(model, folder / "some.keras").read_bytes()
 
 
-def apart(one: object, other: object) -> float:
+def relative_distance(one: object, other: object) -> float:
     wanted, got = np.asarray(one), np.asarray(other)
     assert wanted.shape == got.shape
     return float(np.linalg.norm(wanted - got) / np.linalg.norm(wanted))
 
 
-NAMES = ["first_norm", "first_out", "wide_out", "norm_of_narrow", "fired", "norm_of_fired", "sum", "shrunk", "last"]
+LAYER_NAMES = [
+    "first_norm",
+    "first_out",
+    "wide_out",
+    "norm_of_narrow",
+    "fired",
+    "norm_of_fired",
+    "sum",
+    "shrunk",
+    "last",
+]
 
 
 @pytest.mark.parametrize(
@@ -66,24 +76,24 @@ NAMES = ["first_norm", "first_out", "wide_out", "norm_of_narrow", "fired", "norm
 def test_it_sees_what_the_original_sees(
     card: NetworkMetadata, theirs: Callable[[np.ndarray], np.ndarray], precision: str, tolerance: float, tmp_path: Path
 ) -> None:
-    original = classifier()
-    network = load_keras_file("some.keras", content(original, tmp_path), card, precision)
-    wanted = keras.Model(original.input, {name: original.get_layer(name).output for name in NAMES})
+    original = make_classifier()
+    network = load_keras_file("some.keras", save_to_bytes(original, tmp_path), card, precision)
+    wanted = keras.Model(original.input, {name: original.get_layer(name).output for name in LAYER_NAMES})
     for height, width in [(64, 96), (61, 45)]:
-        picture = pictures(height, width)
-        seen = network.feature_extractor(NAMES)(picture, training=False)
+        picture = make_pictures(height, width)
+        seen = network.feature_extractor(LAYER_NAMES)(picture, training=False)
         for name, activations in wanted(theirs(picture), training=False).items():
-            assert apart(activations, seen[name]) < tolerance, name
+            assert relative_distance(activations, seen[name]) < tolerance, name
             assert seen[name].dtype == "float32"
 
 
 def test_the_class_map_answers_as_the_dense_layer(tmp_path: Path) -> None:
     for activation in ("softmax", None):
-        original = classifier(activation=activation)
+        original = make_classifier(activation=activation)
         network = load_keras_file(
-            "some.keras", content(original, tmp_path), NetworkMetadata(classes=("a", "b", "c")), "float32"
+            "some.keras", save_to_bytes(original, tmp_path), NetworkMetadata(classes=("a", "b", "c")), "float32"
         )
-        picture = pictures(64, 96)
+        picture = make_pictures(64, 96)
         seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
         assert seen.shape == (2, 7, 11, 3)
         logits = ops.softmax(seen.mean(axis=(1, 2))) if activation else seen.mean(axis=(1, 2))
@@ -93,55 +103,60 @@ def test_the_class_map_answers_as_the_dense_layer(tmp_path: Path) -> None:
 
 def test_a_backbone_inside_a_model_is_unfolded(tmp_path: Path) -> None:
     picture = keras.Input((64, 64, 3))
-    backbone = keras.Model(picture, body(picture), name="backbone")
+    backbone = keras.Model(picture, build_layers(picture), name="backbone")
     relu = layers.ReLU()  # one layer used twice
     head = layers.Conv2D(8, 1, name="head")(relu(layers.Conv2D(8, 1, name="neck")(relu(backbone(picture)))))
-    original = randomised(keras.Model(picture, layers.Dense(2)(layers.GlobalAveragePooling2D()(head))))
-    network = load_keras_file("some.keras", content(original, tmp_path), NetworkMetadata(), "float32")
+    original = randomize(keras.Model(picture, layers.Dense(2)(layers.GlobalAveragePooling2D()(head))))
+    network = load_keras_file("some.keras", save_to_bytes(original, tmp_path), NetworkMetadata(), "float32")
     assert {"first_norm", "last", "neck", "head", "classmap"} <= set(network.layers)
-    picture = pictures(64, 64)
+    picture = make_pictures(64, 64)
     mean = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"]).mean(axis=(1, 2))
     np.testing.assert_allclose(mean, original(picture), rtol=1e-3, atol=1e-4)
     chain = keras.Sequential([keras.Input((64, 64, 3)), backbone, layers.GlobalAveragePooling2D(), layers.Dense(2)])
-    assert load_keras_file("chain.keras", content(chain, tmp_path), NetworkMetadata(), "float32").classes == ("0", "1")
+    assert load_keras_file("chain.keras", save_to_bytes(chain, tmp_path), NetworkMetadata(), "float32").classes == (
+        "0",
+        "1",
+    )
 
 
 def test_a_network_that_ends_otherwise_has_layers_but_no_classes(tmp_path: Path) -> None:
     picture = keras.Input((32, 32, 3))
     x = layers.Dense(5)(layers.Flatten()(layers.Conv2D(4, 3, 2, name="only")(picture)))
-    network = load_keras_file("flat.keras", content(keras.Model(picture, x), tmp_path), NetworkMetadata(), "float32")
+    network = load_keras_file(
+        "flat.keras", save_to_bytes(keras.Model(picture, x), tmp_path), NetworkMetadata(), "float32"
+    )
     assert (network.layers, network.classes, network.class_map) == (("only",), (), None)
-    assert network.feature_extractor(["only"])(pictures(40, 56))["only"].shape == (2, 19, 27, 4)
+    assert network.feature_extractor(["only"])(make_pictures(40, 56))["only"].shape == (2, 19, 27, 4)
 
 
 # A single layer, so that nothing but the gradient's own rounding to 8 bits comes between.
 @pytest.mark.parametrize("side", [2, 3, 5])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_the_slope_of_a_strided_depthwise_convolution_is_the_same_in_bfloat16(
+def test_the_gradient_of_a_strided_depthwise_convolution_is_the_same_in_bfloat16(
     side: int, padding: str, tmp_path: Path
 ) -> None:
     picture = keras.Input((None, None, 3))
     layer = layers.DepthwiseConv2D(side, 2, padding=padding, name="only")
-    data = content(randomised(keras.Model(picture, layer(picture))), tmp_path)
+    data = save_to_bytes(randomize(keras.Model(picture, layer(picture))), tmp_path)
     features = [
         load_keras_file("one.keras", data, NetworkMetadata(), each).feature_extractor(["only"])
         for each in ("float32", "bfloat16")
     ]
     for height, width in [(16, 24), (17, 23), (18, 21)]:
-        seen = ops.convert_to_tensor(pictures(height, width))
+        seen = ops.convert_to_tensor(make_pictures(height, width))
         slopes = [value_and_gradient(lambda x, f=each: ops.mean(f(x)["only"] ** 2), seen)[1] for each in features]
-        assert apart(*slopes) < 0.02
+        assert relative_distance(*slopes) < 0.02
 
 
 def test_a_file_that_holds_code_is_refused(tmp_path: Path) -> None:
     picture = keras.Input((None, None, 3))
     hostile = keras.Model(picture, layers.Lambda(lambda x: x * 2)(layers.Conv2D(4, 3)(picture)))
     with pytest.raises(ArtDreamError, match=r"hostile\.keras was refused: it holds code of its own\.$"):
-        load_keras_file("hostile.keras", content(hostile, tmp_path), NetworkMetadata(), "float32")
+        load_keras_file("hostile.keras", save_to_bytes(hostile, tmp_path), NetworkMetadata(), "float32")
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    whole = content(classifier(), tmp_path)
+    whole = save_to_bytes(make_classifier(), tmp_path)
     for damaged in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:200] + bytes(400) + whole[600:]):
         with pytest.raises(ArtDreamError, match=r"The network bad\.keras (was refused|is not a \.keras file)"):
             load_keras_file("bad.keras", damaged, NetworkMetadata(), "float32")
@@ -153,20 +168,22 @@ def test_a_network_that_takes_no_pictures_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ArtDreamError, match="takes no pictures of three colours"):
             load_keras_file(
                 "n.keras",
-                content(keras.Model(numbers, layers.Dense(2)(numbers)), tmp_path),
+                save_to_bytes(keras.Model(numbers, layers.Dense(2)(numbers)), tmp_path),
                 NetworkMetadata(),
                 "float32",
             )
 
 
-def test_a_card_of_another_network_is_refused(tmp_path: Path) -> None:
+def test_metadata_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtDreamError, match="tells 3 classes apart, but its card names 2"):
-        load_keras_file("some.keras", content(classifier(), tmp_path), NetworkMetadata(classes=("a", "b")), "float32")
+        load_keras_file(
+            "some.keras", save_to_bytes(make_classifier(), tmp_path), NetworkMetadata(classes=("a", "b")), "float32"
+        )
 
 
-def test_a_file_is_loaded_by_path_and_by_url_with_the_card_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_loaded_by_path_and_by_url_with_its_metadata(tmp_path: Path) -> None:
     (tmp_path / "my nets").mkdir()
-    file = saved(classifier(), tmp_path / "my nets" / "some.keras")
+    file = save_model(make_classifier(), tmp_path / "my nets" / "some.keras")
     file.with_suffix(".json").write_text('{"classes": ["a", "b", "c"], "side": 64, "range": "bytes"}')
     for name in (str(file), file.as_uri()):
         network = Networks(tmp_path, precision="float32").load(name)

@@ -13,43 +13,62 @@ from shared.errors import ArtDreamError
 from worker.networks.loaders.efficientnet_lite import load_lite_from
 from worker.networks.loaders.torch_file import MAGIC_NUMBER, PROTOCOL_VERSION, parse_tensors
 
-ORDERED = b"ccollections\nOrderedDict\n)R"
+ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
 
 
-def text(value: str) -> bytes:
+def pickle_text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(value)) + value.encode()
 
 
-def number(value: int) -> bytes:
+def pickle_number(value: int) -> bytes:
     size = value.bit_length() // 8 + 1
     return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
 
 
-def group(*items: bytes) -> bytes:
+def pickle_tuple(*items: bytes) -> bytes:
     return b"(" + b"".join(items) + b"t"
 
 
-def pickled(body: bytes) -> bytes:
+def wrap_pickle(body: bytes) -> bytes:
     return b"\x80\x02" + body + b"."
 
 
-def tensor(key: str, count: int, shape: tuple[int, ...], strides: tuple[int, ...], *, offset: int = 0) -> bytes:
-    storage = group(text("storage"), b"ctorch\nFloatStorage\n", text(key), text("cpu"), number(count), b"N") + b"Q"
-    sides = (group(*map(number, shape)), group(*map(number, strides)))
-    return b"ctorch._utils\n_rebuild_tensor_v2\n" + group(storage, number(offset), *sides, b"\x89", ORDERED) + b"R"
+def pickle_tensor(key: str, count: int, shape: tuple[int, ...], strides: tuple[int, ...], *, offset: int = 0) -> bytes:
+    storage = (
+        pickle_tuple(
+            pickle_text("storage"),
+            b"ctorch\nFloatStorage\n",
+            pickle_text(key),
+            pickle_text("cpu"),
+            pickle_number(count),
+            b"N",
+        )
+        + b"Q"
+    )
+    sides = (pickle_tuple(*map(pickle_number, shape)), pickle_tuple(*map(pickle_number, strides)))
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n"
+        + pickle_tuple(storage, pickle_number(offset), *sides, b"\x89", ORDERED_DICT)
+        + b"R"
+    )
 
 
-def torch_file(
-    weights: bytes, *, count: int = 6, numbers: bytes | None = None, little: bytes = b"\x88", magic: int = MAGIC_NUMBER
+def make_torch_file(
+    weights: bytes,
+    *,
+    count: int = 6,
+    numbers: bytes | None = None,
+    little_endian: bytes = b"\x88",
+    magic: int = MAGIC_NUMBER,
 ) -> bytes:
     """Write, opcode by opcode, what torch.save(…, _use_new_zipfile_serialization=False) writes for one weight."""
     return b"".join(
         (
-            pickled(number(magic)),
-            pickled(number(PROTOCOL_VERSION)),
-            pickled(b"}(" + text("little_endian") + little + b"u"),
-            pickled(ORDERED + b"(" + text("weight") + weights + b"u"),
-            pickled(b"](" + text("0") + b"e"),
+            wrap_pickle(pickle_number(magic)),
+            wrap_pickle(pickle_number(PROTOCOL_VERSION)),
+            wrap_pickle(b"}(" + pickle_text("little_endian") + little_endian + b"u"),
+            wrap_pickle(ORDERED_DICT + b"(" + pickle_text("weight") + weights + b"u"),
+            wrap_pickle(b"](" + pickle_text("0") + b"e"),
             struct.pack("<q", count),
             np.arange(6, dtype="<f4").tobytes() if numbers is None else numbers,
         )
@@ -57,23 +76,23 @@ def torch_file(
 
 
 def test_a_weight_is_read_number_by_number() -> None:
-    tensors = parse_tensors(torch_file(tensor("0", 6, (2, 3), (3, 1))), source="good.pth")
+    tensors = parse_tensors(make_torch_file(pickle_tensor("0", 6, (2, 3), (3, 1))), source="good.pth")
     assert tensors["weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_a_transposed_weight_is_read_in_its_own_order() -> None:
-    tensors = parse_tensors(torch_file(tensor("0", 6, (3, 2), (1, 3))), source="good.pth")
+    tensors = parse_tensors(make_torch_file(pickle_tensor("0", 6, (3, 2), (1, 3))), source="good.pth")
     assert tensors["weight"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
 def test_a_part_of_a_storage_is_read_from_its_offset() -> None:
-    tensors = parse_tensors(torch_file(tensor("0", 6, (2,), (1,), offset=4)), source="good.pth")
+    tensors = parse_tensors(make_torch_file(pickle_tensor("0", 6, (2,), (1,), offset=4)), source="good.pth")
     assert tensors["weight"].tolist() == [4, 5]
 
 
 def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
     trace = tmp_path / "was-here"
-    content = torch_file(b"cos\nsystem\n" + group(text(f"touch {trace}")) + b"R")
+    content = make_torch_file(b"cos\nsystem\n" + pickle_tuple(pickle_text(f"touch {trace}")) + b"R")
     with pytest.raises(ArtDreamError, match=r"hostile\.pth .* os\.system"):
         parse_tensors(content, source="hostile.pth")
     assert not trace.exists()
@@ -84,18 +103,18 @@ def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
     [
         (b"", "refused"),
         (b"PK\x03\x04 the newer, zipped format", "refused"),
-        (torch_file(tensor("0", 6, (6,), (1,)), magic=1), "not a legacy PyTorch file"),
-        (torch_file(tensor("0", 6, (6,), (1,)), little=b"\x89"), "little-endian"),
-        (torch_file(tensor("0", 6, (6,), (1,)))[:-1], "cut short"),
-        (torch_file(tensor("0", 6, (6,), (1,))) + b"?", "follows its last storage"),
-        (torch_file(tensor("0", 7, (6,), (1,))), "not what the file said"),
-        (torch_file(tensor("0", 2**40, (6,), (1,)), count=2**40), "cut short"),
-        (torch_file(tensor("0", 6, (3, 3), (3, 1))), "larger than its storages"),
-        (torch_file(tensor("0", 6, (2,), (1,), offset=5)), "beyond its storage"),
-        (torch_file(tensor("0", 6, (2**40,), (0,))), "larger than its storages"),
-        (torch_file(tensor("0", 6, (2,), (-1,))), "impossible shape"),
-        (torch_file(tensor("1", 6, (6,), (1,))), "not what the file said"),
-        (torch_file(number(7)), "other than tensors"),
+        (make_torch_file(pickle_tensor("0", 6, (6,), (1,)), magic=1), "not a legacy PyTorch file"),
+        (make_torch_file(pickle_tensor("0", 6, (6,), (1,)), little_endian=b"\x89"), "little-endian"),
+        (make_torch_file(pickle_tensor("0", 6, (6,), (1,)))[:-1], "cut short"),
+        (make_torch_file(pickle_tensor("0", 6, (6,), (1,))) + b"?", "follows its last storage"),
+        (make_torch_file(pickle_tensor("0", 7, (6,), (1,))), "not what the file said"),
+        (make_torch_file(pickle_tensor("0", 2**40, (6,), (1,)), count=2**40), "cut short"),
+        (make_torch_file(pickle_tensor("0", 6, (3, 3), (3, 1))), "larger than its storages"),
+        (make_torch_file(pickle_tensor("0", 6, (2,), (1,), offset=5)), "beyond its storage"),
+        (make_torch_file(pickle_tensor("0", 6, (2**40,), (0,))), "larger than its storages"),
+        (make_torch_file(pickle_tensor("0", 6, (2,), (-1,))), "impossible shape"),
+        (make_torch_file(pickle_tensor("1", 6, (6,), (1,))), "not what the file said"),
+        (make_torch_file(pickle_number(7)), "other than tensors"),
     ],
 )
 def test_a_damaged_weights_file_is_refused_with_a_reason(content: bytes, reason: str) -> None:
@@ -124,10 +143,10 @@ def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
 )
 def test_a_weights_file_can_name_nothing_but_tensors(module: str, name: str, tmp_path: Path) -> None:
     """Seen failing with Python's own find_class; by either of the ways in which a pickle names things."""
-    trace = text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
-    for named in (f"c{module}\n{name}\n".encode(), text(module) + text(name) + b"\x93"):
+    trace = pickle_text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
+    for named in (f"c{module}\n{name}\n".encode(), pickle_text(module) + pickle_text(name) + b"\x93"):
         with pytest.raises(ArtDreamError, match=re.escape(f"it names {module}.{name}, which no weights need")):
-            parse_tensors(torch_file(named + group(trace) + b"R"), source="hostile.pth")
+            parse_tensors(make_torch_file(named + pickle_tuple(trace) + b"R"), source="hostile.pth")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,14 +158,14 @@ def test_a_small_pickle_takes_no_memory(index: bytes) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (here + 500_000_000, hard))  # so that who fails here does not fail all
     try:
         with pytest.raises(ArtDreamError, match="it is larger than weights are"):
-            parse_tensors(pickled(b"]" + index), source="bad.pth")
+            parse_tensors(wrap_pickle(b"]" + index), source="bad.pth")
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def test_many_tensors_of_one_storage_take_no_memory() -> None:
     """Seen failing without the sum: each is a copy."""
-    more = b"".join(text(f"w{number}") + tensor("0", 6, (6,), (1,)) for number in range(50))
-    content = torch_file(tensor("0", 6, (6,), (1,)) + more)
+    more = b"".join(pickle_text(f"w{number}") + pickle_tensor("0", 6, (6,), (1,)) for number in range(50))
+    content = make_torch_file(pickle_tensor("0", 6, (6,), (1,)) + more)
     with pytest.raises(ArtDreamError, match="its tensors are larger than its storages"):
         parse_tensors(content, source="bad.pth")

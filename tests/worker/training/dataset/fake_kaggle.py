@@ -7,21 +7,21 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class Kaggle:
+class FakeKaggle:
     """Answers what the client asks: the version of a data set, and archives by way of a redirect to a storage."""
 
     def __init__(self, archive: bytes) -> None:
         """Serve this archive, whatever is asked for."""
         self.archive = archive
         #: Bytes after which the next downloads break off, one after the other.
-        self.breaks: list[int] = []
+        self.break_offsets: list[int] = []
         #: Status to refuse with, 0 for none.
-        self.refusal = 0
+        self.refusal_status = 0
         #: Where each download began.
-        self.begun: list[int] = []
+        self.download_offsets: list[int] = []
         #: How the client said who it is.
-        self.authorised: list[str | None] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.authorization_headers: list[str | None] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -38,15 +38,15 @@ class Kaggle:
         there = {"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "HTTP_PROXY": proxy, "http_proxy": proxy}
         return there | {"NO_PROXY": "", "no_proxy": ""}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _make_handler(self) -> type[BaseHTTPRequestHandler]:
         kaggle = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                kaggle.authorised.append(self.headers.get("Authorization"))
-                if kaggle.refusal:
-                    self._answer(kaggle.refusal, {"code": kaggle.refusal, "message": "refused"})
+                kaggle.authorization_headers.append(self.headers.get("Authorization"))
+                if kaggle.refusal_status:
+                    self._answer(kaggle.refusal_status, {"code": kaggle.refusal_status, "message": "refused"})
                 elif self.path.endswith("/GetDataset"):
                     self._answer(200, {"currentVersionNumber": 1})
                 else:
@@ -66,9 +66,9 @@ class Kaggle:
                 self.end_headers()
                 content = kaggle.archive[first:]
                 # Once some of it is there the client asks for the whole only to see its length, then for the rest.
-                if kaggle.breaks and (asked or not kaggle.begun):
-                    content = content[: kaggle.breaks.pop(0)]
-                kaggle.begun.append(first)
+                if kaggle.break_offsets and (asked or not kaggle.download_offsets):
+                    content = content[: kaggle.break_offsets.pop(0)]
+                kaggle.download_offsets.append(first)
                 try:
                     self.wfile.write(content)
                     self.wfile.flush()

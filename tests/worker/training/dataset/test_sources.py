@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from tests.worker.training.paintings import painting
+from tests.worker.training.paintings import paint
 from worker.training.dataset.painter_by_numbers import WorkFilter
 from worker.training.dataset.sources import find_pictures, read_artist_names
 
-TABLE = """artist,date,genre,pixelsx,pixelsy,size_bytes,source,style,title,artist_group,in_train,new_filename
+TABLE_CSV = """artist,date,genre,pixelsx,pixelsy,size_bytes,source,style,title,artist_group,in_train,new_filename
 Anna Rot,c.1912,landscape,96,96,1,wikiart,Cubism,One,train_only,True,1.jpg
 Anna Rot,1950.0,landscape,96,96,1,wikiart,Cubism,Two,train_only,True,2.jpg
 Bert Blau,,portrait,96,96,1,wikiart,Realism,Three,train_only,True,3.jpg
@@ -18,14 +18,14 @@ Cleo Grün,1910,portrait,96,96,1,wikiart,Cubism,Lost,train_only,True,5.jpg
 """
 
 
-def put(path: Path) -> None:
+def save_painting(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    painting("Anna Rot", 1).save(path)
+    paint("Anna Rot", 1).save(path)
 
 
 def test_a_folder_for_each_artist(tmp_path: Path) -> None:
     for name in ("Anna_Rot/1.jpg", "Cleo_Gru\u0308n/deeper/2.png", ".hidden/3.jpg", "Bert_Blau/notes.txt"):
-        put(tmp_path / name) if not name.endswith("txt") else None
+        save_painting(tmp_path / name) if not name.endswith("txt") else None
     assert [(one.artist, one.path.name) for one in find_pictures(tmp_path)] == [
         ("Anna Rot", "1.jpg"),
         ("Cleo Grün", "2.png"),
@@ -34,15 +34,15 @@ def test_a_folder_for_each_artist(tmp_path: Path) -> None:
 
 def test_names_with_numbers(tmp_path: Path) -> None:
     for name in ("Henri_de_Toulouse-Lautrec_12.jpg", "Anna_Rot_3.jpg", "holiday.jpg"):
-        put(tmp_path / name)
+        save_painting(tmp_path / name)
     assert [one.artist for one in find_pictures(tmp_path)] == ["Anna Rot", "Henri de Toulouse-Lautrec"]
 
 
 def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -> None:
     for number in range(1, 5):
-        put(tmp_path / "train" / f"{number}.jpg")
+        save_painting(tmp_path / "train" / f"{number}.jpg")
     table = tmp_path / "all_data_info.csv"
-    table.write_text(TABLE, encoding="utf-8")
+    table.write_text(TABLE_CSV, encoding="utf-8")
     files = [(one.artist, one.path.name) for one in find_pictures(tmp_path, table)]
     assert files == [("Anna Rot", "1.jpg"), ("Anna Rot", "2.jpg"), ("Bert Blau", "3.jpg")]
     early = find_pictures(tmp_path, table, WorkFilter(styles=("cubism",), until=1920))
@@ -51,7 +51,7 @@ def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -
 
 
 def test_folders_without_accents_get_the_artists_names(tmp_path: Path) -> None:
-    put(tmp_path / "src" / "Cleo_Gruen" / "1.jpg")
+    save_painting(tmp_path / "src" / "Cleo_Gruen" / "1.jpg")
     (tmp_path / "artists.csv").write_text("folder,name,years\nCleo_Gruen,Cleo Grün,1900\n", encoding="utf-8")
     assert [
         one.artist for one in find_pictures(tmp_path / "src", artist_names=read_artist_names(tmp_path / "artists.csv"))
