@@ -38,7 +38,7 @@ from worker.quiet_import import quiet_import
 if TYPE_CHECKING:
     from worker.dreamer import Dreamer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def make_engine(settings: Settings) -> "Dreamer":
@@ -143,7 +143,7 @@ class PoolProcess:
         threading.Thread(target=self._run_heartbeat, name="presence", daemon=True).start()
         started = time.perf_counter()
         if card := pin_gpu(current_process().index):  # a pool process that takes another's place takes its card, too
-            log.info("worker %s has card %s to itself", self._process_id, card)
+            logger.info("worker %s has card %s to itself", self._process_id, card)
         dreamer = self._make_dreamer(self._settings)
         from worker.jobs.processor import JobProcessor
 
@@ -152,7 +152,7 @@ class PoolProcess:
         self._resources.callback(self._processor.close)
         for name in self._settings.recipes:
             dreamer.warm_up(load_recipe(name))
-        log.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started)
+        logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started)
         self._set_state("ready")
         self._flow_control.mark_warm()
 
@@ -186,4 +186,4 @@ class PoolProcess:
                 lanes=self._lanes,
             )
         except BROKER_UNAVAILABLE as error:
-            log.debug("presence could not be announced: %s", error)
+            logger.debug("presence could not be announced: %s", error)

@@ -30,7 +30,7 @@ from shared.storage.object_names import photo_name, sidecar_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Deleted jobs of which something may still lie in the store, as `job_id photo_id`.
 PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
@@ -151,7 +151,7 @@ class Moderation:
                 if found.modified.timestamp() < oldest and found.name not in kept:
                     self._store.delete(found.name)
         if old:
-            _LOG.info("%d dreams were older than %d days, and were deleted", len(old), days)
+            logger.info("%d dreams were older than %d days, and were deleted", len(old), days)
         return len(old)
 
     def _delete(self, job_id: str, photo_id: str) -> None:

@@ -22,7 +22,7 @@ from shared.settings import Settings
 from shared.storage.object_names import NETWORKS_PREFIX
 from shared.storage.store import Store, StoreError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Dreams that are placed on the map.
 MAX_MAP_DREAMS = 12
@@ -77,7 +77,7 @@ class LatestArtMap:
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             self.error_text = f"The map {name} cannot be read: {reason}."
-            _LOG.info("%s", self.error_text)
+            logger.info("%s", self.error_text)
         else:
             self.picture_names = frozenset(filter(None, self.map.picture))
 

@@ -24,7 +24,7 @@ from shared.public_url import resolve_public_url
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: The cookie that tells one browser from the next: a number by chance, for the limit and for taking turns.
 GUEST_COOKIE = "artdream_guest"
@@ -88,7 +88,7 @@ class UploadReceiver:
             self._address_limiter.record(address)
             job_id = await self._upload_folder.save(_iterate_with_timeout(request.stream()), guest, recipe)
         except OSError as error:
-            _LOG.warning("A guest's photo could not be written: %s", error.strerror or error)
+            logger.warning("A guest's photo could not be written: %s", error.strerror or error)
             raise UploadRejected("send_busy", 503) from error
         except (TimeoutError, ClientDisconnect) as error:
             raise UploadRejected("send_broken", 408) from error

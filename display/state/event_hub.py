@@ -39,7 +39,7 @@ from shared.settings import Settings
 from shared.storage.sidecar import Visibility
 from shared.storage.store import Store, StoreError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: What says that the broker is away, or not yet able to serve.
 _BROKER_ERRORS = (RedisError, OSError, ArtDreamError)
@@ -158,7 +158,7 @@ class EventHub:
                     while True:
                         await self._read_stream(client)
             except _BROKER_ERRORS as error:
-                _LOG.debug("the broker is away: %s", error)
+                logger.debug("the broker is away: %s", error)
                 if self._connected is not False:
                     metrics.count_fault("away")
                 self._set_connected(False)
@@ -279,7 +279,7 @@ class EventHub:
                 pause = _MIN_RETRY_SECONDS
                 continue
             except ArtDreamError as error:
-                _LOG.debug("the store is away: %s", error)
+                logger.debug("the store is away: %s", error)
                 self._store_scan_needed.set()
             finally:
                 self._store_tried.set()
@@ -293,7 +293,7 @@ class EventHub:
             try:
                 await run_in_thread(self.moderation.clean_up)
             except ArtDreamError as error:
-                _LOG.debug("nothing was tidied: %s", error)
+                logger.debug("nothing was tidied: %s", error)
 
     def _are_held(self, job_ids: Sequence[str]) -> list[bool]:
         """Ask the broker which jobs nobody may see; while it is away the sidecars have the word."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from display.web.threads import run_in_thread
 from shared.storage.store import Store, StoreError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds between two counts. A bucket answers a listing with a thousand names at a time, and charges for each answer:
 #: 2,000 dreams are some forty.
@@ -95,6 +95,6 @@ class StorageUsage:
                 await run_in_thread(self.count)
                 pause = max(COUNT_INTERVAL_SECONDS, MIN_PAUSE_FACTOR * (time.monotonic() - began))
             except StoreError as error:
-                _LOG.debug("the store was not counted: %s", error)
+                logger.debug("the store was not counted: %s", error)
                 pause = STORE_RETRY_SECONDS
             await asyncio.sleep(pause)

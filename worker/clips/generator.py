@@ -23,7 +23,7 @@ from shared.storage.store import Store
 from worker.clips.animations import Morph, Zoom
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Jobs that wait for their clips; where more complete, the one that has waited longest goes without.
 MAX_QUEUED_JOBS = 200
@@ -104,9 +104,9 @@ class ClipGenerator:
             except _AbortedError:
                 return
             except ArtDreamError as error:
-                log.warning("job %s has no clips: %s", job_id, error)
+                logger.warning("job %s has no clips: %s", job_id, error)
             except Exception:
-                log.exception("job %s has no clips: they met a fault in the worker", job_id)
+                logger.exception("job %s has no clips: they met a fault in the worker", job_id)
 
     def _wait_for_job(self) -> str | None:
         with self._condition:
@@ -129,7 +129,7 @@ class ClipGenerator:
         if has_tombstone(self._store, job_id):  # perhaps since the last look
             delete_dream_objects(self._store, job_id)
             return
-        log.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started)
+        logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started)
 
     def _load_pictures(self, job_id: str, throttle: Callable[[], None]) -> list[NDArray[np.uint8]]:
         """Read the photo, the frames that there are, and the dream, all of one size, at most PICTURES of them."""

@@ -19,7 +19,7 @@ from shared.monitoring import metrics
 from shared.settings import Settings
 from worker.consumer.message_schema import find_rejection
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: What goes wrong with a broker, not with a message; and that there is none.
 _BROKER_ERRORS = (redis.RedisError, OSError, Empty)
@@ -30,7 +30,7 @@ def install_message_filter(settings: Settings) -> None:
     client = connect(settings.broker)
 
     def reject(reason: RejectionReason) -> None:
-        log.warning("a message was rejected: it %s", reason)
+        logger.warning("a message was rejected: it %s", reason)
         metrics.count_unreadable("message")
         with suppress(redis.RedisError):
             count_rejection(client, reason)

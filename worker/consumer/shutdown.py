@@ -8,7 +8,7 @@ import threading
 import psutil
 from celery.signals import worker_shutting_down
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds in which a pool process gives its job back once it is told to; one in native code may not hear it.
 RELEASE_TIMEOUT_SECONDS = 5.0
@@ -34,7 +34,7 @@ class GracefulShutdown(threading.Thread):
         self._shutdown_requested.wait()
         if self._worker_ended.wait(self._grace_seconds):
             return
-        log.warning("the grace of %.0f s is over: what is being dreamt goes back to its lane", self._grace_seconds)
+        logger.warning("the grace of %.0f s is over: what is being dreamt goes back to its lane", self._grace_seconds)
         _signal_children(signal.SIGUSR1)  # raises SoftTimeLimitExceeded where a dream goes on
         if not self._worker_ended.wait(RELEASE_TIMEOUT_SECONDS):
             _signal_children(signal.SIGKILL)

@@ -19,7 +19,7 @@ from shared.jobs.queue import count_queued
 from worker.consumer.flow_control import FlowControl
 from worker.consumer.liveness import Liveness
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks, and seconds for which an idle worker may leave messages waiting.
 CHECK_INTERVAL_SECONDS, STUCK_TIMEOUT_SECONDS = 3.0, 30.0
@@ -58,7 +58,7 @@ class Watchdog(threading.Thread):
                 if self._flow_control.count_warm():
                     self._liveness.mark_alive()
             elif time.monotonic() - content > STUCK_TIMEOUT_SECONDS:
-                log.warning(
+                logger.warning(
                     "messages wait and this idle worker has taken none for %.0f s: it starts anew",
                     STUCK_TIMEOUT_SECONDS,
                 )

@@ -32,7 +32,7 @@ from worker.networks import Networks
 from worker.networks.embedding_map import EmbeddingMap
 from worker.networks.network import Network
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ class Engine:
             if not is_out_of_memory(error):
                 raise
         smaller = max((side for side in LONG_SIDES if side < recipe.canvas), default=recipe.canvas)
-        log.warning(
+        logger.warning(
             "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller
         )
         try:
@@ -135,7 +135,7 @@ class Engine:
         try:
             self._networks.store_bundled_maps()
         except StoreError as error:  # the display does without
-            log.warning("The art map was not put into the store: %s", error)
+            logger.warning("The art map was not put into the store: %s", error)
 
     def _dream_photos(
         self,

@@ -14,7 +14,7 @@ from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 from worker.jobs.execution import JobExecution
 from worker.jobs.lease import LeaseLost
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: A job that is dreamt, and its photo.
 FetchedJob = tuple[JobExecution, Pixels]
@@ -57,7 +57,7 @@ class BatchRun:
         except (SoftTimeLimitExceeded, StoreError, *BROKER_UNAVAILABLE):
             raise
         except Exception as error:  # for which one of them may be the reason, or memory
-            log.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(fetched_jobs), error)
+            logger.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(fetched_jobs), error)
             for attempt, photo in fetched_jobs:
                 self._run_single(attempt, photo)
             return

@@ -26,7 +26,7 @@ from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
 from worker.jobs.lease import LeaseKeeper, LeaseLost
 from worker.jobs.retry import RetryPolicy
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class JobExecution:
@@ -64,12 +64,12 @@ class JobExecution:
         except (StoreError, SoftTimeLimitExceeded, *BROKER_UNAVAILABLE):
             raise
         except LeaseLost:
-            log.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
+            logger.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
             self._end_cancelled()
         except ArtDreamError as error:
             self.fail(str(error), "expected")
         except Exception as error:
-            log.exception("job %s met a fault in the worker", self.job.id)
+            logger.exception("job %s met a fault in the worker", self.job.id)
             self.fail(f"The worker met a fault: {type(error).__name__}. Its log has the details.", "bug")
 
     def fetch_photo(self) -> Pixels | None:
@@ -146,7 +146,7 @@ class JobExecution:
         metrics.count_fault(kind)
         if self._retry(lambda: self._table.fail(self._claim, reason)):
             metrics.count_job("failed")
-            log.warning("job %s failed: %s", self.job.id, reason)
+            logger.warning("job %s failed: %s", self.job.id, reason)
 
     def release(self) -> bool:
         """Let another worker have the job; False where this one has lost it. Raises RedisError."""
@@ -158,12 +158,14 @@ class JobExecution:
         self.ended = True
         standing = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
         if standing is None:
-            log.info("job %s was called off or taken over by another worker; its dream is not announced", self.job.id)
+            logger.info(
+                "job %s was called off or taken over by another worker; its dream is not announced", self.job.id
+            )
             self._end_cancelled()
             return
         self.completed = True
         metrics.count_job("completed")
-        log.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
+        logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if standing is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was asked for meanwhile
             self._write_sidecar(sidecar.model_copy(update={"standing": standing}))
 

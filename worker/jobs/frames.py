@@ -19,7 +19,7 @@ from shared.storage.object_names import frame_name
 from shared.storage.store import Store, StoreError
 from worker.dreamer import Frame
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: JPEG quality of dreams and frames; 4:4:4, because dreams are full of fine colour.
 DREAM_QUALITY = 92
@@ -85,4 +85,4 @@ class FramePublisher:
                 self._store.put(name, encode_jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)
             except (StoreError, *BROKER_UNAVAILABLE) as error:  # a frame is a pleasure, not a promise
-                log.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)
+                logger.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)

@@ -10,7 +10,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.state_machine import RENEW_INTERVAL_SECONDS
 from shared.jobs.table import Claim, JobTable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -69,4 +69,4 @@ class LeaseKeeper:
                     self._lost.set()
                     return
             except BROKER_UNAVAILABLE as error:
-                log.debug("job %s could not be held: %s", self._claim.job.id, error)
+                logger.debug("job %s could not be held: %s", self._claim.job.id, error)

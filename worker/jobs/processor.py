@@ -23,7 +23,7 @@ from worker.jobs.lease import Released
 from worker.jobs.process_id import is_dead_local_process
 from worker.jobs.retry import RetryPolicy
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class JobProcessor:
@@ -54,10 +54,10 @@ class JobProcessor:
         try:
             claim = self._retry_policy.retry(lambda: self._claim(job))
         except AlreadyClaimed as held:
-            log.info("job %s is held: %s; this delivery is dropped", job.id, held)
+            logger.info("job %s is held: %s; this delivery is dropped", job.id, held)
             return
         if claim is None:
-            log.info("job %s has ended already; its delivery is dropped", job.id)
+            logger.info("job %s has ended already; its delivery is dropped", job.id)
             return
         attempts: list[JobExecution] = []
         try:
@@ -102,14 +102,14 @@ class JobProcessor:
             try:
                 guest = self._batcher.claim_live_job()
             except BROKER_UNAVAILABLE as error:  # then guests wait
-                log.info("job %s did not step aside: %s", job.id, error)
+                logger.info("job %s did not step aside: %s", job.id, error)
                 return
             if guest is None:
                 return
             attempt = JobExecution(guest, self._table, self._store, self._retry_policy)
             executions.append(attempt)
             with bind_job_id(guest.job.id), attempt.lease_keeper:
-                log.info("job %s steps aside for this guest's", job.id)
+                logger.info("job %s steps aside for this guest's", job.id)
                 BatchRun(self._dreamer, lambda: None).run([attempt])
 
     def _pause_clips(self) -> AbstractContextManager[object]:
@@ -130,7 +130,7 @@ class JobProcessor:
         try:
             yield from self._batcher.claim_batch_mates(claim.job)
         except BROKER_UNAVAILABLE as error:  # then alone
-            log.info("job %s has no company: %s", claim.job.id, error)
+            logger.info("job %s has no company: %s", claim.job.id, error)
 
     def _release(self, executions: list[JobExecution]) -> None:
         """Hand back what has not ended; of those that were claimed without a delivery the messages, too."""

@@ -14,7 +14,7 @@ from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks, whoever of the workers looks.
 RECONCILE_INTERVAL_SECONDS = 2.0
@@ -47,9 +47,9 @@ class Reconciler(threading.Thread):
                 if self._client.set(_LOCK_KEY, 1, nx=True, px=int(1000 * RECONCILE_INTERVAL_SECONDS)):
                     self.reconcile()
             except (RedisError, ArtDreamError) as error:  # the next look finds the same
-                log.debug("jobs could not be reconciled: %s", error)
+                logger.debug("jobs could not be reconciled: %s", error)
             except Exception:
-                log.exception("the reconciler met a fault, and goes on")
+                logger.exception("the reconciler met a fault, and goes on")
 
     def stop(self) -> None:
         """Let it end after the look that goes on."""
@@ -72,6 +72,6 @@ class Reconciler(threading.Thread):
 
     def _requeue(self, job: Job | None, reason: str) -> None:
         if job is not None:
-            log.warning("job %s is put back into its lane: %s", job.id, reason)
+            logger.warning("job %s is put back into its lane: %s", job.id, reason)
             metrics.count_fault(reason)
             submit(self._app, self._table, job)

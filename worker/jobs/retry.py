@@ -11,7 +11,7 @@ from shared.storage.store import StoreError
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds between tries; the last one repeats.
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5)
@@ -35,6 +35,6 @@ class RetryPolicy:
                     raise
                 if tries == 0:
                     metrics.count_fault("away")
-                    log.warning("waiting: %s", error)
+                    logger.warning("waiting: %s", error)
                 time.sleep(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
                 tries += 1

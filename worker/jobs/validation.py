@@ -17,7 +17,7 @@ from worker.networks import ARTIST_NAME_PATTERN
 from worker.networks.catalogue import ARTIST_PREFIX
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Letters of the longest job; a recipe of everything has some thousands.
 MAX_JOB_LENGTH = 100_000
@@ -46,7 +46,7 @@ class JobValidation:
         job = self._parse_job(job_id, text)
         if isinstance(job, Job):
             return job
-        log.warning("job %s was rejected: it %s", job_id, job)
+        logger.warning("job %s was rejected: it %s", job_id, job)
         count_rejection(self._client, job)
         self._table.reject(job_id, f"The job {job}.")
         return None
