@@ -1,1 +1,1 @@
-"""Every figure that the project quotes, as a command that prints it and writes JSON."""
+"""Benchmarks: for every figure that the project quotes, a command that prints it and writes it as JSON."""

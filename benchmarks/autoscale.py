@@ -1,6 +1,6 @@
-"""What a scaling policy costs and what it is worth: an evening in a simulated cluster, by policy and by fixed fleet.
+"""Costs and waiting times of scaling policies and fixed fleets, for an evening in a simulated cluster.
 
-Nothing runs but a clock: guests all evening, a burst of 200, a batch of 10,000 at midnight (benchmarks/evening.py), in
+Only a clock is simulated: guests all evening, a burst of 200, a batch of 10,000 at midnight (benchmarks/evening.py), in
 a cluster with the delays of benchmarks/cluster.py. Each row is the mean over the same evenings.
 
     make bench-autoscale [ARGS="usual busy --count 20 --scrape 60"]
@@ -30,25 +30,25 @@ from shared.jobs.job import Lane
 
 BOTH_LANES = tuple(Lane)
 
-#: Fixed fleets to compare with: workers that take from both lanes, from opening to the end of the batch.
+#: Sizes of fixed fleets to compare with: workers that serve both lanes, from opening to the end of the batch.
 FLEET_SIZES = (1, 2, 4, 8, 16)
 
 
-#: Hours from opening after which an evening is over, whatever is left.
+#: Hours after opening at which the simulation of an evening ends, even if jobs remain.
 MAX_EVENING_HOURS = 24.0
 
-#: Evenings that show what the usual one does not.
+#: Kinds of evenings, by name.
 EVENINGS = {
     "usual": Evening(),
     "busy": Evening(guests_per_hour=2400, burst_size=0, batch_size=0),
     "together": Evening(
         burst_start_range=(6.1 * SECONDS_PER_HOUR, 6.3 * SECONDS_PER_HOUR)
-    ),  # the burst comes while the batch is dreamt
+    ),  # the burst starts while the batch is processed
     "small": Evening(batch_size=40),
     "prints": Evening(batch_size=64, batch_dream_seconds=400),
 }
 
-#: The columns of the table, and decimal places. The first are seconds, then hours, then numbers.
+#: Column of the table → decimal places. The first two are seconds, the next hours, then counts.
 COLUMN_DECIMALS = {
     "p95 wait": 0,
     "longest": 0,
@@ -64,13 +64,13 @@ COLUMN_DECIMALS = {
 
 @dataclass(frozen=True)
 class EveningResult:
-    """What an evening came to."""
+    """The result of one simulated evening."""
 
-    #: Seconds that guests waited for their dreams to begin.
+    #: Seconds that each guest waited until their dream started.
     live_wait_seconds: tuple[float, ...]
-    #: Hours from the batch's arrival to its last dream; 0 where there was none, infinite where it never came.
+    #: Hours from the batch's arrival to its last dream; 0 without a batch, infinite if it did not finish.
     batch_hours: float
-    #: Hours of workers, starting ones included, and of nodes that were paid for.
+    #: Hours of workers, including their start, and paid hours of nodes.
     worker_hours: float
     node_hours: float
     started_workers: int
@@ -79,7 +79,7 @@ class EveningResult:
 
     @property
     def p95_wait_seconds(self) -> float:
-        """Seconds that 95 % of the guests did not exceed."""
+        """The waiting time in seconds that 95 % of the guests did not exceed."""
         return percentile(self.live_wait_seconds, 0.95) if self.live_wait_seconds else 0.0
 
 
@@ -91,32 +91,32 @@ def simulate_evening(
     delays: Delays | None = None,
     scrape_seconds: float = SCRAPE_SECONDS,
 ) -> EveningResult:
-    """Let one evening pass; the same seed brings the same guests to every policy."""
+    """Simulate one evening; with the same seed, every policy gets the same guests."""
     env = simpy.Environment()
     arrivals = evening.draw_arrivals(random.Random(seed))
-    dice = random.Random(seed + 1_000_000)
-    cluster = Cluster(env, delays or Delays(), dice)
-    prometheus = SimulatedPrometheus(cluster, dice, scrape_seconds)
+    rng = random.Random(seed + 1_000_000)
+    cluster = Cluster(env, delays or Delays(), rng)
+    prometheus = SimulatedPrometheus(cluster, rng, scrape_seconds)
     for policy in policies:
-        SimulatedAutoscaler(cluster, policy, prometheus, dice)
+        SimulatedAutoscaler(cluster, policy, prometheus, rng)
     env.run(env.process(_submit_arrivals(cluster, arrivals, evening.length_seconds)))
-    tally, now = cluster.statistics, env.now
+    totals, now = cluster.statistics, env.now
     return EveningResult(
-        live_wait_seconds=tuple(tally.wait_seconds[Lane.LIVE]),
-        batch_hours=(max(0.0, tally.finished_at.get(Lane.BATCH, 0.0) - evening.batch_start) / SECONDS_PER_HOUR)
+        live_wait_seconds=tuple(totals.wait_seconds[Lane.LIVE]),
+        batch_hours=(max(0.0, totals.finished_at.get(Lane.BATCH, 0.0) - evening.batch_start) / SECONDS_PER_HOUR)
         if cluster.is_idle
         else float("inf"),
-        worker_hours=(tally.worker_seconds + sum(now - worker.started_at for worker in cluster.workers))
+        worker_hours=(totals.worker_seconds + sum(now - worker.started_at for worker in cluster.workers))
         / SECONDS_PER_HOUR,
         node_hours=cluster.count_paid_node_seconds(now) / SECONDS_PER_HOUR,
-        started_workers=tally.started_workers,
-        interrupted_workers=tally.interrupted_workers,
-        released_jobs=tally.released_jobs,
+        started_workers=totals.started_workers,
+        interrupted_workers=totals.interrupted_workers,
+        released_jobs=totals.released_jobs,
     )
 
 
 def _submit_arrivals(cluster: Cluster, arrivals: Sequence[Arrival], length_seconds: float) -> SimulationSteps:
-    """Bring the jobs, and end when it is late and all of them are dreamt."""
+    """Enqueue the jobs as they arrive; end after closing time, once all are processed or the evening is too long."""
     for job in arrivals:
         if job.arrives_at > cluster.env.now:
             yield cluster.env.timeout(job.arrives_at - cluster.env.now)
@@ -127,31 +127,31 @@ def _submit_arrivals(cluster: Cluster, arrivals: Sequence[Arrival], length_secon
 
 
 def fixed_fleet(worker_count: int) -> list[ScalingPolicy]:
-    """Return a fleet that stays as it is, of workers that take from both lanes."""
+    """Return the policy of a fixed number of workers that serve both lanes."""
     return [ScalingPolicy(Lane.LIVE, worker_count, worker_count, 1, lane_order=BOTH_LANES)]
 
 
 def list_candidates() -> Iterator[tuple[str, list[ScalingPolicy]]]:
-    """Name what is compared: what is shipped, what differs from it in one thing, and fixed fleets."""
-    now = load_shipped_policies()
-    live, batch = now[Lane.LIVE], now[Lane.BATCH]
+    """Yield the compared policies by name: the shipped ones, variations in one parameter, and fixed fleets."""
+    shipped = load_shipped_policies()
+    live, batch = shipped[Lane.LIVE], shipped[Lane.BATCH]
 
     def with_changes(live_changes: dict[str, Any], batch_changes: dict[str, Any]) -> list[ScalingPolicy]:
         return [dataclasses.replace(live, **live_changes), dataclasses.replace(batch, **batch_changes)]
 
     yield "shipped", [live, batch]
-    for least in (1, 3, 4):
-        yield f"live: at least {least}", with_changes({"min_workers": least}, {})
+    for minimum in (1, 3, 4):
+        yield f"live: at least {minimum}", with_changes({"min_workers": minimum}, {})
     for threshold in (2, 5, 20):
         yield f"live: {threshold} jobs a worker", with_changes({"threshold": threshold}, {})
     yield "live: up to 8", with_changes({"max_workers": 8}, {})
     for threshold in (5, 20, 100):
         yield f"batch: {threshold} jobs a worker", with_changes({}, {"threshold": threshold})
-    for most in (4, 16):
-        yield f"batch: up to {most}", with_changes({}, {"max_workers": most})
+    for maximum in (4, 16):
+        yield f"batch: up to {maximum}", with_changes({}, {"max_workers": maximum})
     for seconds in (60, 600):
-        sooner = {"stabilization_seconds": seconds, "cooldown_seconds": seconds}
-        yield f"both: down after {seconds} s", with_changes(sooner, sooner)
+        down_sooner = {"stabilization_seconds": seconds, "cooldown_seconds": seconds}
+        yield f"both: down after {seconds} s", with_changes(down_sooner, down_sooner)
     yield "both: waiting alone counts", with_changes({"count_in_flight": False}, {"count_in_flight": False})
     yield "batch workers take live jobs first", with_changes({}, {"lane_order": BOTH_LANES})
     yield "all workers take both, live first", with_changes({"lane_order": BOTH_LANES}, {"lane_order": BOTH_LANES})
@@ -160,43 +160,43 @@ def list_candidates() -> Iterator[tuple[str, list[ScalingPolicy]]]:
 
 
 def main() -> None:
-    """Compare, print, and write."""
+    """Simulate the chosen evenings with every policy, print and write the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("evenings", nargs="*", choices=[*EVENINGS, []], default=[])
     parser.add_argument("--count", type=int, default=20, help="how many evenings of each kind")
     parser.add_argument("--scrape", type=float, default=SCRAPE_SECONDS, help="seconds between two looks of Prometheus")
-    chosen = parser.parse_args()
-    for kind in chosen.evenings or EVENINGS:
+    arguments = parser.parse_args()
+    for evening_name in arguments.evenings or EVENINGS:
         facts = {
             name: summarize(
                 [
-                    simulate_evening(EVENINGS[kind], policies, seed, scrape_seconds=chosen.scrape)
-                    for seed in range(chosen.count)
+                    simulate_evening(EVENINGS[evening_name], policies, seed, scrape_seconds=arguments.scrape)
+                    for seed in range(arguments.count)
                 ]
             )
             for name, policies in list_candidates()
         }
         rows = [
-            (name, *(f"{value:.{COLUMN_DECIMALS[column]}f}" for column, value in found.items()))
-            for name, found in facts.items()
+            (name, *(f"{value:.{COLUMN_DECIMALS[column]}f}" for column, value in means.items()))
+            for name, means in facts.items()
         ]
-        told = {"evenings": chosen.count, "scrape": chosen.scrape, "policies": facts}
-        publish(f"autoscale-{kind}", ("policy", *COLUMN_DECIMALS), rows, told)
+        published = {"evenings": arguments.count, "scrape": arguments.scrape, "policies": facts}
+        publish(f"autoscale-{evening_name}", ("policy", *COLUMN_DECIMALS), rows, published)
 
 
 def summarize(results: Sequence[EveningResult]) -> dict[str, float]:
-    """Return means over evenings, and what the worst of them was; hours but for the waits, which are seconds."""
+    """Return means over evenings and the longest wait, by column; waits in seconds, other times in hours."""
     mean = statistics.fmean
     values = (
-        mean(one.p95_wait_seconds for one in results),
-        max(max(one.live_wait_seconds, default=0.0) for one in results),
-        mean(one.batch_hours for one in results),
-        mean(one.worker_hours for one in results),
-        percentile([one.worker_hours for one in results], 0.95),
-        mean(one.node_hours for one in results),
-        mean(one.started_workers for one in results),
-        mean(one.interrupted_workers for one in results),
-        mean(one.released_jobs for one in results),
+        mean(result.p95_wait_seconds for result in results),
+        max(max(result.live_wait_seconds, default=0.0) for result in results),
+        mean(result.batch_hours for result in results),
+        mean(result.worker_hours for result in results),
+        percentile([result.worker_hours for result in results], 0.95),
+        mean(result.node_hours for result in results),
+        mean(result.started_workers for result in results),
+        mean(result.interrupted_workers for result in results),
+        mean(result.released_jobs for result in results),
     )
     return dict(zip(COLUMN_DECIMALS, values, strict=True))
 

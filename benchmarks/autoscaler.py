@@ -1,8 +1,8 @@
-"""The scaler of the simulated evening: Prometheus, KEDA and the HorizontalPodAutoscaler, as far as they decide here.
+"""The autoscaler of the simulated evening: the relevant behaviour of Prometheus, KEDA and the HorizontalPodAutoscaler.
 
-How the autoscaler reckons: kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale (ceil of metric by
-threshold, tolerance, the default behaviour). How KEDA wakes and puts to sleep: keda.sh/docs/latest/concepts and
-reference/scaledobject-spec. KEDA asks Prometheus whenever the autoscaler asks KEDA.
+Algorithm of the autoscaler: kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale (ceil of metric by
+threshold, tolerance, the default behaviour). Activation by KEDA: keda.sh/docs/latest/concepts and
+reference/scaledobject-spec. KEDA queries Prometheus whenever the autoscaler queries KEDA.
 """
 
 import random
@@ -17,51 +17,51 @@ import yaml
 from benchmarks.cluster import Cluster, SimulatedWorker, SimulationSteps
 from shared.jobs.job import Lane
 
-#: What is shipped.
+#: The manifest with the shipped policies.
 SCALING_MANIFEST = Path(__file__).parents[1] / "deploy" / "kubernetes" / "base" / "scaling.yaml"
 
-#: Seconds between two decisions of the autoscaler, and how far off the metric may be before it decides anything.
+#: Seconds between two decisions of the autoscaler, and the relative deviation of the metric that it tolerates.
 SYNC_SECONDS, METRIC_TOLERANCE = 15.0, 0.1
 
-#: The autoscaler's default behaviour: within one SYNC it doubles the workers or adds four, whichever is more, and it
-#: goes down to the highest number that it wanted in so many seconds.
+#: The autoscaler's default behaviour: per SYNC_SECONDS it doubles the workers or adds four, whichever is more; it
+#: scales down to the highest number recommended in the last STABILIZATION_SECONDS.
 SCALE_UP_FACTOR, SCALE_UP_PODS, STABILIZATION_SECONDS = 2, 4, 300.0
 
-#: Seconds between two looks of Prometheus at one process: the default of its Helm chart, and of Prometheus.
+#: Seconds between two scrapes of one process: the default of Prometheus, also in its Kubernetes chart.
 SCRAPE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class ScalingPolicy:
-    """How many workers of a Deployment there are: a ScaledObject."""
+    """The number of workers of one Deployment, as a ScaledObject configures it."""
 
     lane: Lane
     min_workers: int
     max_workers: int
     threshold: float
-    #: Seconds.
+    #: In seconds, like the next two.
     polling_seconds: float = 10
     cooldown_seconds: float = 300
     stabilization_seconds: float = STABILIZATION_SECONDS
-    #: Whether jobs in flight count, as shipped, or waiting ones alone.
+    #: Whether jobs in flight count as well as waiting ones, as in the shipped policies.
     count_in_flight: bool = True
-    #: The lanes that its workers take from, in this order; empty: its own.
+    #: The lanes that its workers serve, in this order; empty: its own lane only.
     lane_order: tuple[Lane, ...] = ()
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        """What its workers take from."""
+        """The lanes that its workers serve."""
         return self.lane_order or (self.lane,)
 
 
 def load_shipped_policies(manifest: Path = SCALING_MANIFEST) -> dict[Lane, ScalingPolicy]:
-    """Read the policies that are shipped."""
-    found = {}
-    for one in yaml.safe_load_all(manifest.read_text(encoding="utf-8")):
-        spec = one["spec"]
+    """Return the shipped policies by lane."""
+    policies = {}
+    for scaled_object in yaml.safe_load_all(manifest.read_text(encoding="utf-8")):
+        spec = scaled_object["spec"]
         lane = Lane(spec["scaleTargetRef"]["name"].removeprefix("artdream-worker-"))
         behaviour = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {})
-        found[lane] = ScalingPolicy(
+        policies[lane] = ScalingPolicy(
             lane,
             spec["minReplicaCount"],
             spec["maxReplicaCount"],
@@ -70,11 +70,11 @@ def load_shipped_policies(manifest: Path = SCALING_MANIFEST) -> dict[Lane, Scali
             spec["cooldownPeriod"],
             behaviour.get("scaleDown", {}).get("stabilizationWindowSeconds", STABILIZATION_SECONDS),
         )
-    return found
+    return policies
 
 
 class SimulatedPrometheus:
-    """Knows what each process told when it was last asked: the display, which is always there, and the workers."""
+    """Holds the last sample of each process: of the display, which always runs, and of the workers."""
 
     def __init__(self, cluster: Cluster, rng: random.Random, scrape_seconds: float = SCRAPE_SECONDS) -> None:
         self._cluster, self._rng, self._scrape_seconds = cluster, rng, scrape_seconds
@@ -82,14 +82,14 @@ class SimulatedPrometheus:
         cluster.env.process(self._scrape_target(None))
 
     def add_target(self, worker: SimulatedWorker) -> None:
-        """Ask a worker, too, from when it is warm until it ends."""
+        """Scrape a worker as well, from when it is warm until it ends."""
         self._cluster.env.process(self._scrape_target(worker))
 
     def query_jobs(self, policy: ScalingPolicy) -> int:
-        """Answer the query of a ScaledObject: the most that anybody tells to be waiting, and in flight."""
-        told = [one[policy.lane] for one in self._samples.values()]
-        waiting = max((waiting for waiting, _ in told), default=0)
-        return waiting + max((flying for _, flying in told), default=0) * policy.count_in_flight
+        """Return the result of a ScaledObject's query: the maxima of waiting jobs and of jobs in flight, added."""
+        samples = [sample[policy.lane] for sample in self._samples.values()]
+        waiting = max((waiting for waiting, _ in samples), default=0)
+        return waiting + max((in_flight for _, in_flight in samples), default=0) * policy.count_in_flight
 
     def _scrape_target(self, target: SimulatedWorker | None) -> SimulationSteps:
         yield self._cluster.env.timeout(self._rng.uniform(0, self._scrape_seconds))
@@ -101,7 +101,7 @@ class SimulatedPrometheus:
 
 
 class SimulatedAutoscaler:
-    """Keeps the number of workers of one Deployment."""
+    """Adjusts the number of workers of one Deployment to its policy."""
 
     def __init__(
         self, cluster: Cluster, policy: ScalingPolicy, prometheus: SimulatedPrometheus, rng: random.Random
@@ -117,7 +117,9 @@ class SimulatedAutoscaler:
 
     @property
     def _running_workers(self) -> list[SimulatedWorker]:
-        self._workers = [one for one in self._workers if one in self._cluster.workers and not one.is_terminating]
+        self._workers = [
+            worker for worker in self._workers if worker in self._cluster.workers and not worker.is_terminating
+        ]
         return self._workers
 
     def _run_every(self, seconds: float, action: Callable[[], None]) -> SimulationSteps:
@@ -127,7 +129,7 @@ class SimulatedAutoscaler:
             yield self._cluster.env.timeout(seconds)
 
     def _activate_or_deactivate(self) -> None:
-        """Do KEDA's part: from none to one, and to none again."""
+        """Do KEDA's part: scale from zero to one, and back to zero."""
         policy, now = self._policy, self._cluster.env.now
         if self._prometheus.query_jobs(policy) > 0:
             self._last_active_at = now
@@ -137,23 +139,25 @@ class SimulatedAutoscaler:
             self._scale_to(0)
 
     def _autoscale(self) -> None:
-        """Do the autoscaler's part: from one to many, and back to one."""
-        policy, there, now = self._policy, len(self._running_workers), self._cluster.env.now
-        if there == 0:
+        """Do the HorizontalPodAutoscaler's part: scale between one and many."""
+        policy, current_count, now = self._policy, len(self._running_workers), self._cluster.env.now
+        if current_count == 0:
             self._recommendations.clear()
             return
         metric = self._prometheus.query_jobs(policy)
-        off = abs(metric / (policy.threshold * there) - 1)
-        wanted = there if off <= METRIC_TOLERANCE else ceil(metric / policy.threshold)
-        wanted = min(max(wanted, policy.min_workers, 1), policy.max_workers)
+        deviation = abs(metric / (policy.threshold * current_count) - 1)
+        recommended = current_count if deviation <= METRIC_TOLERANCE else ceil(metric / policy.threshold)
+        recommended = min(max(recommended, policy.min_workers, 1), policy.max_workers)
         if not self._recommendations:
-            self._recommendations.append((now, there))
-        self._recommendations.append((now, wanted))
+            self._recommendations.append((now, current_count))
+        self._recommendations.append((now, recommended))
         while self._recommendations[0][0] <= now - policy.stabilization_seconds and len(self._recommendations) > 1:
             self._recommendations.popleft()
-        down = max(number for _, number in self._recommendations)
+        highest_recent = max(number for _, number in self._recommendations)
         self._scale_to(
-            min(wanted, max(SCALE_UP_FACTOR * there, there + SCALE_UP_PODS)) if wanted > there else min(there, down)
+            min(recommended, max(SCALE_UP_FACTOR * current_count, current_count + SCALE_UP_PODS))
+            if recommended > current_count
+            else min(current_count, highest_recent)
         )
 
     def _scale_to(self, worker_count: int, *, warm: bool = False) -> None:
@@ -161,7 +165,7 @@ class SimulatedAutoscaler:
             worker = self._cluster.start_worker(self._policy.lanes, warm=warm)
             self._workers.append(worker)
             self._prometheus.add_target(worker)
-        # Those that are not ready go first; among the others nobody asks who dreams.
-        leaving = sorted(self._running_workers, key=lambda one: (one.ready, self._rng.random()))
-        for worker in leaving[: len(leaving) - worker_count]:
+        # Pods that are not ready are stopped first; the others at random, whether they are busy or not.
+        candidates = sorted(self._running_workers, key=lambda candidate: (candidate.ready, self._rng.random()))
+        for worker in candidates[: len(candidates) - worker_count]:
             self._cluster.stop_worker(worker)

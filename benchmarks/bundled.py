@@ -1,4 +1,4 @@
-"""The bundled network against InceptionV3, and what a dream does besides asking its network."""
+"""The bundled network compared with InceptionV3, and the share of a dream's time that is spent outside the network."""
 
 import os
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from worker.backend import compile_function, count_traces, value_and_gradient
 from worker.dreaming.octaves import Octave, list_octaves
 from worker.networks.network import Network, to_picture
 
-#: Long side of the canvas, and a photo for it.
+#: Long side of the canvas in pixels, and width and height of a photo for it.
 CANVAS_LONG_SIDE, PHOTO_SIZE = 640, (1024, 768)
 
 
 def make_network_run(network: Network, sizes: list[Octave], steps: int) -> Callable[[], None]:
-    """Return what asks a network as often as a dream does, for value and gradient at each octave, and nothing else."""
+    """Return a function that computes value and gradient as often as a dream does at each octave, and nothing else."""
     features = network.feature_extractor(DREAM_LAYERS[network.name])
 
     def score(picture: Any) -> Any:
-        return sum(ops.mean(ops.square(seen)) for seen in features(picture).values())
+        return sum(ops.mean(ops.square(activations)) for activations in features(picture).values())
 
     def gradient_fn(picture: Any) -> tuple[Any, Any]:
         return value_and_gradient(score, picture)
@@ -44,34 +44,42 @@ def make_network_run(network: Network, sizes: list[Octave], steps: int) -> Calla
 
 
 def measure(folder: Path, *, rounds: int) -> None:
-    """Measure and publish. folder: where the weights are."""
+    """Measure and publish. folder: contains the weights. rounds: runs of each candidate, of which the best counts."""
     load = os.getloadavg()[0]
     ascent = AscentConfig()
     canvas = choose_canvas(*PHOTO_SIZE, CANVAS_LONG_SIDE)
-    ours, loaded = make_engine(folder), make_networks(folder)
+    engine, networks = make_engine(folder), make_networks(folder)
     picture = load_photo(*PHOTO_SIZE)
     candidates: dict[str, Callable[[], object]] = {}
     for name in ("lite", "inception_v3"):
         recipe = make_recipe(name, CANVAS_LONG_SIDE, ascent)
 
         def dream(recipe: Any = recipe) -> None:
-            ours.dream(picture, recipe, seed=0, on_frame=lambda _: None)
+            engine.dream(picture, recipe, seed=0, on_frame=lambda _: None)
 
         candidates[f"{name} dream"] = dream
-        network = loaded.load(name)
+        network = networks.load(name)
         sizes = list_octaves(canvas.height, canvas.width, ascent, network.min_side)
         candidates[f"{name} bare"] = make_network_run(network, sizes, ascent.steps)
-    taken = measure_best(candidates, rounds)
-    traced = count_traces()
-    ours.dream(np.flip(picture, 1), make_recipe("lite", CANVAS_LONG_SIDE, ascent), seed=1)
-    compiled_again = count_traces() - traced
+    best_seconds = measure_best(candidates, rounds)
+    traces_before = count_traces()
+    engine.dream(np.flip(picture, 1), make_recipe("lite", CANVAS_LONG_SIDE, ascent), seed=1)
+    new_traces = count_traces() - traces_before
 
     rows = []
     for name in ("lite", "inception_v3"):
-        whole, within = taken[f"{name} dream"], taken[f"{name} bare"]
-        faster = taken["inception_v3 dream"] / whole
-        rows.append((name, f"{whole:.2f}", f"{within:.2f}", f"{1 - within / whole:.0%}", f"{faster:.2f} ×"))
-    rows.append(("traces of a second photo", str(compiled_again), "", "", ""))
+        dream_seconds, network_seconds = best_seconds[f"{name} dream"], best_seconds[f"{name} bare"]
+        faster = best_seconds["inception_v3 dream"] / dream_seconds
+        rows.append(
+            (
+                name,
+                f"{dream_seconds:.2f}",
+                f"{network_seconds:.2f}",
+                f"{1 - network_seconds / dream_seconds:.0%}",
+                f"{faster:.2f} ×",
+            )
+        )
+    rows.append(("traces of a second photo", str(new_traces), "", "", ""))
     columns = (f"{canvas.width} × {canvas.height}, 5 octaves, 15 steps", "dream", "network", "around it", "faster")
-    facts = {"seconds": taken, "traces": compiled_again, "precision": loaded.load("lite").precision, "load": load}
+    facts = {"seconds": best_seconds, "traces": new_traces, "precision": networks.load("lite").precision, "load": load}
     publish("engine-lite", columns, rows, facts)

@@ -1,4 +1,4 @@
-"""The cluster of the simulated evening: lanes, workers that dream, and the nodes that they are on."""
+"""The cluster of the simulated evening: lanes, workers, and the nodes that they run on."""
 
 import random
 from collections import Counter, deque
@@ -16,15 +16,15 @@ SimulationSteps = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Delays:
-    """What takes its time in a cluster, in seconds. None of it was measured here but `warm`."""
+    """Delays of a cluster, in seconds. Assumptions, except `warm_up_seconds`, which was measured."""
 
-    #: A node with a card comes up, its driver too: two to five minutes at the large providers, when they have cards.
+    #: A node with a GPU starts, driver included: two to five minutes at the large providers, if a GPU is available.
     node_seconds: tuple[float, float] = (120, 300)
-    #: A fresh node pulls the worker's image of several GB.
+    #: A new node pulls the worker's image of several GB.
     image_pull_seconds: tuple[float, float] = (30, 120)
-    #: A worker becomes warm: the bundled network here (README).
+    #: A worker becomes warm: measured with the bundled network (README).
     warm_up_seconds: float = 16
-    #: A node that stands empty is given back after this (cluster-autoscaler, --scale-down-unneeded-time).
+    #: An empty node is removed after this time (cluster-autoscaler, --scale-down-unneeded-time).
     scale_down_seconds: float = 600
     #: ARTDREAM_GRACE_SECONDS of the manifests.
     grace_seconds: float = 20
@@ -32,7 +32,7 @@ class Delays:
 
 @dataclass
 class Node:
-    """A machine with one card, paid for from when it is asked for."""
+    """A machine with one GPU, paid for from the time it is requested."""
 
     created_at: float
     empty_since: float | None = None
@@ -40,7 +40,7 @@ class Node:
 
 @dataclass(eq=False)
 class SimulatedWorker:
-    """A pod."""
+    """A worker's pod."""
 
     lanes: tuple[Lane, ...]
     node: Node
@@ -48,7 +48,7 @@ class SimulatedWorker:
     ready: bool = False
     is_terminating: bool = False
     current_job: Arrival | None = None
-    #: When its dream will be finished.
+    #: Simulated time at which its current dream is finished.
     busy_until: float = 0.0
     wake_event: simpy.Event | None = None
     process: simpy.Process | None = None
@@ -56,22 +56,22 @@ class SimulatedWorker:
 
 @dataclass
 class ClusterStatistics:
-    """What an evening was like."""
+    """Counters and times of one simulated evening."""
 
-    #: Seconds from arrival to the beginning of the dream, by lane.
+    #: Seconds from the arrival of each job to the start of its dream, by lane.
     wait_seconds: dict[Lane, list[float]] = field(default_factory=lambda: {lane: [] for lane in Lane})
-    #: When the last job of a lane was finished.
+    #: Simulated time at which the last job of a lane was finished.
     finished_at: dict[Lane, float] = field(default_factory=dict)
-    #: Seconds that workers were there, starting ones included.
+    #: Total lifetime of workers in seconds, including their start.
     worker_seconds: float = 0.0
-    #: Workers that were started, that were told to end while they dreamt, and that had to hand a dream back.
+    #: Workers that were started, workers that were stopped during a dream, and jobs that were released.
     started_workers: int = 0
     interrupted_workers: int = 0
     released_jobs: int = 0
 
 
 class Cluster:
-    """Workers that take from lanes, the first of theirs first."""
+    """Workers that take jobs from their lanes, in the order of priority."""
 
     def __init__(self, env: simpy.Environment, delays: Delays, rng: random.Random) -> None:
         self.env = env
@@ -83,31 +83,37 @@ class Cluster:
         self._nodes: list[Node] = []
 
     def count_jobs(self, lane: Lane) -> tuple[int, int]:
-        """Return how many jobs of a lane wait, and how many are in flight: what artdream_lane_jobs tells."""
+        """Return a lane's numbers of waiting jobs and of jobs in flight, as the metric artdream_lane_jobs does."""
         return len(self._queues[lane]), self._in_flight[lane]
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether no job is waiting or in flight."""
         return not any(self._queues.values()) and not self._in_flight.total()
 
     def enqueue(self, job: Arrival) -> None:
-        """Put a job into its lane, and call a worker for it."""
+        """Put a job into its lane, and wake an idle worker of the lane."""
         self._queues[job.lane].append(job)
         self._wake_worker(job.lane)
 
     def start_worker(self, lanes: tuple[Lane, ...], *, warm: bool = False) -> SimulatedWorker:
-        """Ask for a worker; warm: it has been there since before the evening."""
+        """Start a worker on an empty or new node. warm: without start-up time, as it ran before the evening."""
         now = self.env.now
-        kept = [one for one in self._nodes if one.empty_since is not None and now < self._release_time(one)]
-        if kept:
-            node, delay = kept[-1], self._delays.warm_up_seconds
+        empty_nodes = [
+            candidate
+            for candidate in self._nodes
+            if candidate.empty_since is not None and now < self._release_time(candidate)
+        ]
+        if empty_nodes:
+            node, delay = empty_nodes[-1], self._delays.warm_up_seconds
             node.empty_since = None
         else:
             node = Node(now)
             self._nodes.append(node)
-            fresh = self._rng.uniform(*self._delays.node_seconds) + self._rng.uniform(*self._delays.image_pull_seconds)
-            delay = 0.0 if warm else fresh + self._delays.warm_up_seconds
+            node_delay = self._rng.uniform(*self._delays.node_seconds) + self._rng.uniform(
+                *self._delays.image_pull_seconds
+            )
+            delay = 0.0 if warm else node_delay + self._delays.warm_up_seconds
         worker = SimulatedWorker(lanes, node, now)
         self.workers.append(worker)
         self.statistics.started_workers += 1
@@ -115,7 +121,7 @@ class Cluster:
         return worker
 
     def stop_worker(self, worker: SimulatedWorker) -> None:
-        """Tell a worker to end: it finishes its dream within the grace, or hands it back."""
+        """Stop a worker: it finishes its dream within the grace period, or releases the job."""
         worker.is_terminating = True
         if worker.current_job:
             self.statistics.interrupted_workers += 1
@@ -128,7 +134,7 @@ class Cluster:
             worker.process.interrupt()
 
     def count_paid_node_seconds(self, end_time: float) -> float:
-        """Return the seconds that nodes were paid for."""
+        """Return the total paid seconds of all nodes until `end_time`."""
         return sum(min(end_time, self._release_time(node)) - node.created_at for node in self._nodes)
 
     def _release_time(self, node: Node) -> float:
@@ -158,13 +164,13 @@ class Cluster:
             self.workers.remove(worker)
             self.statistics.worker_seconds += self.env.now - worker.started_at
             worker.node.empty_since = self.env.now
-            for lane in worker.lanes:  # it may have been called just before it was told to end
+            for lane in worker.lanes:  # it may have been woken for a job just before it was stopped
                 if self._queues[lane]:
                     self._wake_worker(lane)
 
     def _process_job(self, worker: SimulatedWorker, job: Arrival) -> SimulationSteps:
-        begun = self.env.now
-        worker.current_job, worker.busy_until = job, begun + job.dream_seconds
+        started_at = self.env.now
+        worker.current_job, worker.busy_until = job, started_at + job.dream_seconds
         self._in_flight[job.lane] += 1
         try:
             yield self.env.timeout(job.dream_seconds)
@@ -175,7 +181,7 @@ class Cluster:
             raise
         self._in_flight[job.lane] -= 1
         worker.current_job = None
-        self.statistics.wait_seconds[job.lane].append(begun - job.arrives_at)
+        self.statistics.wait_seconds[job.lane].append(started_at - job.arrives_at)
         self.statistics.finished_at[job.lane] = self.env.now
 
     def _interrupt_after_grace(self, worker: SimulatedWorker) -> SimulationSteps:

@@ -19,10 +19,10 @@ def main() -> None:
     parser.add_argument("--canvas", type=int, nargs="+", default=[640], help="recipes: long sides in pixels")
     parser.add_argument("--recipe", nargs="+", default=list_recipe_names(), help="recipes: which")
     parser.add_argument("--no-print", action="store_true", help="recipes: leave out the dream of 4096 × 3072")
-    chosen = parser.parse_args()
-    if unknown := set(chosen.sections) - set(SECTIONS):
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"there is no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
-    sections = chosen.sections or SECTIONS
+    sections = arguments.sections or SECTIONS
     with quiet_import():
         from benchmarks import bundled, peak, recipes, tutorial
         from benchmarks.subjects import make_weights
@@ -30,18 +30,18 @@ def main() -> None:
         folder = Path(name)
         make_weights(folder)
         if "tutorial" in sections:
-            tutorial.measure(folder, steps=chosen.steps, rounds=chosen.rounds)
+            tutorial.measure(folder, steps=arguments.steps, rounds=arguments.rounds)
         if "peak" in sections:
-            peak.measure(folder, rounds=chosen.rounds)
+            peak.measure(folder, rounds=arguments.rounds)
         if "lite" in sections:
-            bundled.measure(folder, rounds=chosen.rounds)
+            bundled.measure(folder, rounds=arguments.rounds)
         if "recipes" in sections:
             recipes.measure(
                 folder,
-                names=chosen.recipe,
-                canvases=chosen.canvas,
-                rounds=chosen.rounds,
-                with_print=not chosen.no_print,
+                names=arguments.recipe,
+                canvases=arguments.canvas,
+                rounds=arguments.rounds,
+                with_print=not arguments.no_print,
             )
 
 

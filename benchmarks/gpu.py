@@ -26,7 +26,7 @@ PHOTO_ASPECT = 4 / 3
 
 
 def describe_device() -> str:
-    """Name what computes."""
+    """Return the name of the device and of the backend."""
     import keras
 
     if keras.backend.backend() == "jax":
@@ -37,18 +37,18 @@ def describe_device() -> str:
 
 
 def measure_networks(folder: Path, batches: Sequence[int], precisions: Sequence[Precision], rounds: int) -> None:
-    """Measure and publish what share of the peak the ascents get. folder: where the weights are."""
+    """Measure and publish the share of the peak that the ascents reach. folder: contains the weights."""
     from benchmarks.peak import PICTURE_SIZE, measure_flops
 
-    found = {batch: measure_flops(folder, precisions, rounds, batch) for batch in batches}
+    flops = {batch: measure_flops(folder, precisions, rounds, batch) for batch in batches}
     rows = [
         (name, precision, str(batch), f"{speed / 1e12:.2f}", f"{speed / speeds['peak']:.0%}")
-        for batch, by_precision in found.items()
+        for batch, by_precision in flops.items()
         for precision, speeds in by_precision.items()
         for name, speed in speeds.items()
     ]
     columns = (f"one step at {PICTURE_SIZE[0]} × {PICTURE_SIZE[1]}", "precision", "pictures", "TFLOP/s", "of the peak")
-    publish("gpu-networks", columns, rows, {"device": describe_device(), "flops": found})
+    publish("gpu-networks", columns, rows, {"device": describe_device(), "flops": flops})
 
 
 def measure_recipes(
@@ -60,31 +60,33 @@ def measure_recipes(
     steps: int | None,
     rounds: int,
 ) -> None:
-    """Measure and publish how long recipes take, one photo at a time and several together."""
+    """Measure and publish the rendering time of recipes, for one photo at a time and for batches."""
     from benchmarks.subjects import load_photo, make_engine
     from benchmarks.timing import measure_best
 
     photos = [load_photo(canvas, round(canvas / PHOTO_ASPECT), number) for number in range(max(batches))]
-    rows, found = [], []
+    rows, results = [], []
     for precision in precisions:
         for name in names:
-            ours = make_engine(folder, precision)  # of its own, so that what another recipe compiled takes no memory
+            engine = make_engine(
+                folder, precision
+            )  # one per recipe, so that functions compiled for others take no memory
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
             if steps is not None:
                 recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": steps})})
 
-            def dream(batch: int, ours: Any = ours, recipe: Any = recipe) -> None:
-                ours.dream_together(photos[:batch], recipe, seeds=range(batch))
+            def dream(batch: int, engine: Any = engine, recipe: Any = recipe) -> None:
+                engine.dream_batch(photos[:batch], recipe, seeds=range(batch))
 
             try:
-                taken = measure_best({str(batch): partial(dream, batch) for batch in batches}, rounds)
-            except ArtDreamError as error:  # a network or an artwork that this checkout does not have
+                best_seconds = measure_best({str(batch): partial(dream, batch) for batch in batches}, rounds)
+            except ArtDreamError as error:  # this checkout does not have the network or artwork
                 rows.append((name, precision, str(error), *[""] * (len(batches) - 1)))
                 continue
-            rows.append((name, precision, *(f"{taken[str(batch)] / batch:.3f}" for batch in batches)))
-            found.append({"recipe": name, "precision": precision, "canvas": canvas, "seconds": taken})
+            rows.append((name, precision, *(f"{best_seconds[str(batch)] / batch:.3f}" for batch in batches)))
+            results.append({"recipe": name, "precision": precision, "canvas": canvas, "seconds": best_seconds})
     columns = (f"canvas {canvas}, seconds a picture", "precision", *(f"{batch} together" for batch in batches))
-    publish("gpu-recipes", columns, rows, {"device": describe_device(), "recipes": found, "steps": steps})
+    publish("gpu-recipes", columns, rows, {"device": describe_device(), "recipes": results, "steps": steps})
 
 
 def main() -> None:
@@ -97,7 +99,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="at each octave, instead of the recipe's own")
     parser.add_argument("--rounds", type=int, default=3, help="turns of which the best counts")
     parser.add_argument("--no-networks", action="store_true", help="recipes only")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")
     with quiet_import():
         from benchmarks.subjects import make_weights
@@ -105,10 +107,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:
         folder = Path(name)
         make_weights(folder)
-        if not chosen.no_networks:
-            measure_networks(folder, chosen.batch, chosen.precision, chosen.rounds)
+        if not arguments.no_networks:
+            measure_networks(folder, arguments.batch, arguments.precision, arguments.rounds)
         measure_recipes(
-            folder, chosen.recipe, chosen.canvas, chosen.batch, chosen.precision, chosen.steps, chosen.rounds
+            folder,
+            arguments.recipe,
+            arguments.canvas,
+            arguments.batch,
+            arguments.precision,
+            arguments.steps,
+            arguments.rounds,
         )
     if os.environ["KERAS_BACKEND"] == "jax" and "tensorflow" in sys.modules:
         raise SystemExit("Something imported TensorFlow: with KERAS_BACKEND=jax nothing may.")

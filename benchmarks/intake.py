@@ -34,10 +34,10 @@ from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from tests.producer.icc_profiles import make_display_p3_profile
 
-#: A phone's 12 megapixels.
+#: Width and height of a phone's photo of 12 megapixels.
 PHOTO_SIZE = (4032, 3024)
 
-#: pillow-heif alone, in a process of its own as the decoders are, and warm as they are.
+#: pillow-heif alone, in a warm process of its own like the decoders.
 BASELINE_SCRIPT = """
 import io, sys, time, pillow_heif
 from pathlib import Path
@@ -50,7 +50,7 @@ for line in sys.stdin:
 
 
 def make_phone_photo() -> bytes:
-    """Make a HEIC of the sample as an iPhone would write it."""
+    """Return the sample photo as a HEIC with size and colour profile of an iPhone's."""
     sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     pillow_heif.from_pillow(sample).save(buffer, quality=70, icc_profile=make_display_p3_profile())
@@ -58,8 +58,8 @@ def make_phone_photo() -> bytes:
 
 
 def measure_decoding(path: Path, rounds: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of pillow-heif alone and of a decoder, from the request to the photo here, turn about."""
-    alone, ours = [], []
+    """Return the seconds of pillow-heif alone and of a decoder process (request to result), run in turns."""
+    baseline_seconds, decoder_seconds = [], []
     with DecoderPool(1, Limits()) as decoders:
         command = [sys.executable, "-c", BASELINE_SCRIPT]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -67,16 +67,16 @@ def measure_decoding(path: Path, rounds: int) -> tuple[list[float], list[float]]
             assert process.stdout is not None
             for _ in range(rounds + 1):  # the first is warm-up
                 print(path, file=process.stdin, flush=True)
-                alone.append(float(process.stdout.readline()))
-                began = time.perf_counter()
-                done = decoders.submit(path).result()
-                ours.append(time.perf_counter() - began)
-                assert isinstance(done.photo_or_error, Photo), done.photo_or_error
-    return alone[1:], ours[1:]
+                baseline_seconds.append(float(process.stdout.readline()))
+                started_at = time.perf_counter()
+                result = decoders.submit(path).result()
+                decoder_seconds.append(time.perf_counter() - started_at)
+                assert isinstance(result.photo_or_error, Photo), result.photo_or_error
+    return baseline_seconds[1:], decoder_seconds[1:]
 
 
 def measure_memory(files: list[bytes], photo_count: int, folder: Path) -> dict[str, float]:
-    """Watch a folder that so many photos arrive in; return the most megabytes it held, and its pace."""
+    """Run `artdream watch` while photos arrive; return its peak memory in megabytes, and photos per second."""
     inbox = folder / "inbox"
     inbox.mkdir()
     with ValkeyServer() as server:
@@ -85,21 +85,21 @@ def measure_memory(files: list[bytes], photo_count: int, folder: Path) -> dict[s
         command = [sys.executable, "-m", "artdream", "watch", str(inbox)]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         client = connect(url)
-        with _track_memory(process.pid) as most:
-            began = time.perf_counter()
+        with _track_memory(process.pid) as peak_megabytes:
+            started_at = time.perf_counter()
             for number in range(photo_count):
-                # The same pixels in another file: bytes after its last box change nothing but its hash.
+                # The same pixels in another file: an extra box at the end changes only the hash.
                 (inbox / f".{number}").write_bytes(files[number % len(files)] + _make_free_box(number))
                 (inbox / f".{number}").rename(inbox / f"{number}.heic")
                 while count_queued(client, Lane.LIVE) < number - 8:
                     time.sleep(0.01)
             while count_queued(client, Lane.LIVE) < photo_count:
                 time.sleep(0.01)
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started_at
         process.terminate()
         process.wait()
         client.close()
-    return {**most, "rate": photo_count / seconds}
+    return {**peak_megabytes, "rate": photo_count / seconds}
 
 
 def _make_free_box(number: int) -> bytes:
@@ -108,60 +108,69 @@ def _make_free_box(number: int) -> bytes:
 
 @contextmanager
 def _track_memory(pid: int) -> Iterator[dict[str, float]]:
-    """Keep the most megabytes that a process, and it with its children, held at once; shared pages counted once."""
-    most = {"parent": 0.0, "tree": 0.0}
-    ended = threading.Event()
+    """Track the peak memory in megabytes of a process, and of it with its children; shared pages are counted once."""
+    peak_megabytes = {"parent": 0.0, "tree": 0.0}
+    stop_requested = threading.Event()
 
     def sample() -> None:
         root = psutil.Process(pid)
-        while not ended.wait(0.05):
+        while not stop_requested.wait(0.05):
             try:
                 parent = root.memory_full_info().pss / 1e6
                 children = sum(child.memory_full_info().pss for child in root.children(recursive=True)) / 1e6
-            except psutil.Error:  # one of them ended
+            except psutil.Error:  # a process has ended
                 continue
-            most["parent"], most["tree"] = max(most["parent"], parent), max(most["tree"], parent + children)
+            peak_megabytes["parent"], peak_megabytes["tree"] = (
+                max(peak_megabytes["parent"], parent),
+                max(peak_megabytes["tree"], parent + children),
+            )
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield most
+        yield peak_megabytes
     finally:
-        ended.set()
+        stop_requested.set()
         thread.join()
 
 
 def main() -> None:
-    """Measure and publish."""
+    """Measure decoding and memory, and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--photos", type=int, default=500, help="photos to watch arrive; 0 leaves this out")
     parser.add_argument("--photo", type=Path, nargs="*", default=[], help="photos of your own")
-    chosen = parser.parse_args()
-    rows, found = list[tuple[str, str, str]](), list[dict[str, Any]]()
+    arguments = parser.parse_args()
+    rows, results = list[tuple[str, str, str]](), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="artdream-bench-") as name:
-        paths = chosen.photo or [Path(name, "12 megapixels.heic")]
-        if not chosen.photo:
+        paths = arguments.photo or [Path(name, "12 megapixels.heic")]
+        if not arguments.photo:
             paths[0].write_bytes(make_phone_photo())
         load = os.getloadavg()[0]
         for path in paths:
-            alone, ours = measure_decoding(path, chosen.rounds)
-            ratio = statistics.median(ours) / statistics.median(alone)
-            found.append({"photo": path.name, "alone": alone, "ours": ours, "ratio": ratio})
+            baseline_seconds, decoder_seconds = measure_decoding(path, arguments.rounds)
+            ratio = statistics.median(decoder_seconds) / statistics.median(baseline_seconds)
+            results.append({"photo": path.name, "alone": baseline_seconds, "ours": decoder_seconds, "ratio": ratio})
             rows += [
-                (f"{path.name[-24:]}: pillow-heif decodes it", *_format_milliseconds(alone)),
-                ("… ready to upload", *_format_milliseconds(ours)),
-                ("… ratio", f"{min(ours) / min(alone):.2f}", f"{ratio:.2f}"),
+                (f"{path.name[-24:]}: pillow-heif decodes it", *_format_milliseconds(baseline_seconds)),
+                ("… ready to upload", *_format_milliseconds(decoder_seconds)),
+                ("… ratio", f"{min(decoder_seconds) / min(baseline_seconds):.2f}", f"{ratio:.2f}"),
             ]
-        held = measure_memory([path.read_bytes() for path in paths], chosen.photos, Path(name)) if chosen.photos else {}
-    if held:
+        memory = (
+            measure_memory([path.read_bytes() for path in paths], arguments.photos, Path(name))
+            if arguments.photos
+            else {}
+        )
+    if memory:
         rows += [
-            (f"memory over {chosen.photos} photos: producer", f"{held['parent']:.0f} MB", ""),
-            ("… with its decoders", f"{held['tree']:.0f} MB", ""),
-            ("photos a second", f"{held['rate']:.1f}", ""),
+            (f"memory over {arguments.photos} photos: producer", f"{memory['parent']:.0f} MB", ""),
+            ("… with its decoders", f"{memory['tree']:.0f} MB", ""),
+            ("photos a second", f"{memory['rate']:.1f}", ""),
         ]
     rows.append(("load of the machine before", f"{load:.1f}", ""))
-    publish("intake", ("", "best", "median"), rows, {"pace": found, "photos": chosen.photos, "load": load, **held})
+    publish(
+        "intake", ("", "best", "median"), rows, {"pace": results, "photos": arguments.photos, "load": load, **memory}
+    )
 
 
 def _format_milliseconds(seconds: list[float]) -> tuple[str, str]:

@@ -22,56 +22,60 @@ from tests.browser import launch_chromium
 from tests.pictures import encode_heic
 from tests.stack import RunningStack, drop_file
 
-#: A phone's 12 megapixels.
+#: Width and height of a phone's photo of 12 megapixels.
 PHOTO_SIZE = (4032, 3024)
 
 
 def make_photos(count: int) -> list[bytes]:
-    """Make HEICs of the sample at a phone's size. They differ in an empty box at the end, which makes each a photo."""
+    """Return HEICs of the sample at a phone's size, different photos because of an extra box at the end."""
     sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
-    whole = encode_heic(sample)
-    return [whole + struct.pack(">I4sQ", 16, b"free", number) for number in range(count)]
+    heic = encode_heic(sample)
+    return [heic + struct.pack(">I4sQ", 16, b"free", number) for number in range(count)]
 
 
 def measure(stack: RunningStack, files: list[bytes]) -> list[dict[str, float]]:
-    """Drop each file, wait until the browser shows its dream, and return its stages in seconds."""
+    """Drop each file, wait until the browser has painted its dream, and return the seconds of each stage."""
     rows = []
     with launch_chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.goto(stack.url)
         for number, data in enumerate(files):
-            dreamt = _make_new_dream_check(stack)
-            dropped = drop_file(stack.inbox, f"{number}.heic", data)
-            stack.wait_until(dreamt)
+            is_new_dream_completed = _make_new_dream_check(stack)
+            dropped_at = drop_file(stack.inbox, f"{number}.heic", data)
+            stack.wait_until(is_new_dream_completed)
             event: Completed = stack.list_completed()[-1]
-            shown = page.wait_for_selector(
+            picture = page.wait_for_selector(
                 f'.strip img[data-dream][data-job-id="{event.job_id}"][data-shown-at]', state="attached"
             )
-            assert shown is not None
-            total = float(shown.get_attribute("data-shown-at") or "nan") / 1000 - dropped
+            assert picture is not None
+            total = float(picture.get_attribute("data-shown-at") or "nan") / 1000 - dropped_at
             stages = {str(stage): event.stages[stage] for stage in Stage}
             rows.append({**stages, "show and notice": total - sum(stages.values()), "total": total})
     return rows
 
 
 def _make_new_dream_check(stack: RunningStack) -> Callable[[], bool]:
-    """Return what tells whether there are more dreams than now."""
-    seen = len(stack.list_completed())
-    return lambda: len(stack.list_completed()) > seen
+    """Return a function that returns whether there are more dreams than now."""
+    count_before = len(stack.list_completed())
+    return lambda: len(stack.list_completed()) > count_before
 
 
 def main() -> None:
-    """Measure and publish."""
+    """Measure all photos and publish the percentiles."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20, help="photos to make and drop")
     parser.add_argument("--photos", type=Path, help="a folder of photos to drop instead")
-    chosen = parser.parse_args()
-    files = [p.read_bytes() for p in sorted(chosen.photos.iterdir())] if chosen.photos else make_photos(chosen.count)
+    arguments = parser.parse_args()
+    files = (
+        [p.read_bytes() for p in sorted(arguments.photos.iterdir())]
+        if arguments.photos
+        else make_photos(arguments.count)
+    )
     folder = Path(tempfile.mkdtemp(prefix="artdream-bench-"))
     try:
-        with RunningStack(folder, clips=True) as up:
-            up.start()
-            rows = measure(up, files)
+        with RunningStack(folder, clips=True) as stack:
+            stack.start()
+            rows = measure(stack, files)
     finally:
         shutil.rmtree(folder)
     for row in rows:

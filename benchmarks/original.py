@@ -21,10 +21,10 @@ from pathlib import Path
 import pillow_heif
 from PIL import Image
 
-#: Seconds between two looks.
+#: Seconds between two polls.
 POLL_SECONDS = 1.0
 
-#: Long side of a dream, in pixels: that of the recipe it is compared with.
+#: Long side of a dream in pixels: as in the recipe that it is compared with.
 CANVAS_LONG_SIDE = 640
 
 PAGE_HTML = """<!doctype html><style>body { margin: 0; background: #000 } img { height: 100vh }</style><img>
@@ -47,24 +47,24 @@ setInterval(async () => {
 
 
 def poll(step: Callable[[], object]) -> None:
-    """Look once a second, for ever."""
+    """Call a function every POLL_SECONDS, without end."""
     while True:
-        began = time.monotonic()
+        started_at = time.monotonic()
         step()
-        time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
+        time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started_at)))
 
 
 class OriginalClient:
-    """The client: a thread that sends, a thread that fetches."""
+    """The original's client, for one thread that sends and one that fetches."""
 
     def __init__(self, inbox: Path, dreams: Path, remote_folder: str, address: str, options: list[str]) -> None:
-        """far: the server's folder; options: those of `ssh` and `scp`."""
+        """Create the client of a server. remote_folder: the server's folder. options: for `ssh` and `scp`."""
         self._inbox, self._dreams, self._remote_folder = inbox, dreams, remote_folder
         self._address, self._options = address, options
         self._sent: set[str] = set()
 
     def send(self) -> None:
-        """Convert and take up what is new in the folder."""
+        """Convert new photos of the inbox to PNG and upload them."""
         for path in sorted(self._inbox.glob("[!.]*.heic")):
             if path.stem not in self._sent:
                 self._sent.add(path.stem)
@@ -75,47 +75,47 @@ class OriginalClient:
                 png.unlink()
 
     def fetch(self) -> None:
-        """Bring down the dreams that are not here."""
-        listed = self._run("ssh", self._address, "ls", f"{self._remote_folder}/out")
-        for name in listed.split():
+        """Download the dreams that are not here yet."""
+        file_list = self._run("ssh", self._address, "ls", f"{self._remote_folder}/out")
+        for name in file_list.split():
             if not (self._dreams / name).exists():
-                draft = self._dreams / f".{name}"
-                self._run("scp", "-q", f"{self._address}:{self._remote_folder}/out/{name}", str(draft))
-                draft.rename(self._dreams / name)
+                partial_file = self._dreams / f".{name}"
+                self._run("scp", "-q", f"{self._address}:{self._remote_folder}/out/{name}", str(partial_file))
+                partial_file.rename(self._dreams / name)
 
     def _run(self, program: str, *arguments: str) -> str:
-        done = subprocess.run([program, *self._options, *arguments], capture_output=True, text=True, check=True)
-        return done.stdout
+        process = subprocess.run([program, *self._options, *arguments], capture_output=True, text=True, check=True)
+        return process.stdout
 
 
 def serve_dreams(folder: Path, dream_seconds: float) -> None:
-    """Dream what has come into `in`, as long as a GPU would, and put it into `out`."""
-    done: set[str] = set()
+    """Process the photos in `in`, each as long as a GPU takes, and write the dreams to `out`. Never returns."""
+    processed_names: set[str] = set()
 
     def process_new_files() -> None:
         for path in sorted((folder / "in").glob("*.png")):
-            if path.name in done:
+            if path.name in processed_names:
                 continue
             try:
                 photo = Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
-            except OSError:  # half of it is there
+            except OSError:  # the upload is not complete yet
                 continue
-            done.add(path.name)
-            ends = time.monotonic() + dream_seconds
+            processed_names.add(path.name)
+            deadline = time.monotonic() + dream_seconds
             photo.thumbnail((CANVAS_LONG_SIDE, CANVAS_LONG_SIDE), Image.Resampling.LANCZOS)
-            draft = folder / path.name
-            photo.save(draft)
-            time.sleep(max(0.0, ends - time.monotonic()))
-            draft.rename(folder / "out" / path.name)
+            partial_file = folder / path.name
+            photo.save(partial_file)
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            partial_file.rename(folder / "out" / path.name)
 
     poll(process_new_files)
 
 
 class DreamRequestHandler(http.server.SimpleHTTPRequestHandler):
-    """A page, and the newest picture of a folder."""
+    """Serves the page, the name of the newest picture, and the pictures of a folder."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Serve the page, the newest picture's name, or a file."""
         if self.path == "/":
             self._respond(PAGE_HTML.encode(), "text/html")
         elif self.path == "/newest":
@@ -125,7 +125,7 @@ class DreamRequestHandler(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log no requests."""
 
     def _respond(self, data: bytes, content_type: str) -> None:
         self.send_response(200)
@@ -136,7 +136,7 @@ class DreamRequestHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def main() -> None:
-    """Be one of the two machines."""
+    """Run as the server or as the client."""
     parser = argparse.ArgumentParser(description=__doc__)
     sides = parser.add_subparsers(dest="side", required=True)
     server = sides.add_parser("server")
@@ -149,15 +149,17 @@ def main() -> None:
     mac.add_argument("address")
     mac.add_argument("port", type=int)
     mac.add_argument("--ssh", action="append", default=[])
-    chosen = parser.parse_args()
-    if chosen.side == "server":
-        serve_dreams(chosen.folder, chosen.seconds)
+    arguments = parser.parse_args()
+    if arguments.side == "server":
+        serve_dreams(arguments.folder, arguments.seconds)
         return
-    client = OriginalClient(chosen.inbox, chosen.dreams, chosen.far, chosen.address, [f"-o{one}" for one in chosen.ssh])
-    for look in (client.send, client.fetch):
-        threading.Thread(target=poll, args=[look], daemon=True).start()
-    handler = partial(DreamRequestHandler, directory=str(chosen.dreams))
-    http.server.ThreadingHTTPServer(("127.0.0.1", chosen.port), handler).serve_forever()
+    client = OriginalClient(
+        arguments.inbox, arguments.dreams, arguments.far, arguments.address, [f"-o{option}" for option in arguments.ssh]
+    )
+    for step in (client.send, client.fetch):
+        threading.Thread(target=poll, args=[step], daemon=True).start()
+    handler = partial(DreamRequestHandler, directory=str(arguments.dreams))
+    http.server.ThreadingHTTPServer(("127.0.0.1", arguments.port), handler).serve_forever()
 
 
 if __name__ == "__main__":

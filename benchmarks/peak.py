@@ -1,4 +1,4 @@
-"""How much of the machine's convolution peak an ascent gets: counted operations, and the peak of the same run."""
+"""The share of the machine's peak convolution rate that an ascent reaches, from counted operations."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ from worker.dreaming.objectives import layer
 from worker.dreaming.optimizers import GradientAscent
 from worker.networks.network import Network, to_picture
 
-#: Width and height of the pictures.
+#: Width and height of the pictures, in pixels.
 PICTURE_SIZE = (640, 480)
 
-#: Side of the picture, side of the kernel, channels in and out: what VGG and Inception are made of where they are
-#: largest, so that no other convolution here is much faster.
+#: Side of the picture, side of the kernel, channels in and out: the largest convolutions of VGG and Inception, so that
+#: no other convolution here is much faster.
 CONVOLUTIONS = ((56, 3, 256, 256), (112, 3, 128, 128), (224, 3, 64, 64), (28, 3, 512, 512), (56, 1, 512, 512))
 
 #: Steps or convolutions that are timed as one.
@@ -37,58 +37,58 @@ _APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
 
 
 def count_convolution_flops(network: str, width: int, height: int) -> int:
-    """Count the floating-point operations of the convolutions of one step: there, and back to the picture.
+    """Count the floating-point operations of one step's convolutions, forward and for the gradient.
 
-    Counted from the shapes of the Keras application up to the layers that are dreamt on, a multiplication and an
-    addition as two. The gradient with respect to a convolution's input takes as many as the convolution.
+    Counted from the shapes of the Keras application up to the layers of the objective; a multiplication and an
+    addition count as two. The gradient with respect to a convolution's input takes as many as the convolution.
     """
     model = _APPLICATIONS[network](weights=None, include_top=False, input_shape=(height, width, 3))
-    used = keras.Model(model.input, [model.get_layer(name).output for name in DREAM_LAYERS[network]])
+    truncated_model = keras.Model(model.input, [model.get_layer(name).output for name in DREAM_LAYERS[network]])
     forward = 0
-    for one in used.layers:
-        if isinstance(one, keras.layers.Conv2D):
-            rows, columns = one.output.shape[1:3]
-            forward += 2 * int(np.prod(one.kernel.shape)) * rows * columns
+    for model_layer in truncated_model.layers:
+        if isinstance(model_layer, keras.layers.Conv2D):
+            rows, columns = model_layer.output.shape[1:3]
+            forward += 2 * int(np.prod(model_layer.kernel.shape)) * rows * columns
     return 2 * forward
 
 
 def make_convolution_runs(precision: Precision, batch: int = 1) -> list[tuple[int, Callable[[], None]]]:
-    """Return the convolutions of which the fastest is the peak: how many operations each has, and what runs it."""
-    chance = np.random.default_rng(0)
-    found: list[tuple[int, Callable[[], None]]] = []
+    """Return the operations of each convolution, and a function that runs it. The fastest one is the peak."""
+    rng = np.random.default_rng(0)
+    runs: list[tuple[int, Callable[[], None]]] = []
     for side, kernel_side, channels, out in CONVOLUTIONS:
         shape = (kernel_side, kernel_side, channels, out)
-        kernel = ops.convert_to_numpy(ops.cast(chance.standard_normal(shape, np.float32), precision))
-        seen = ops.cast(chance.standard_normal((batch, side, side, channels), np.float32), precision)
+        kernel = ops.convert_to_numpy(ops.cast(rng.standard_normal(shape, np.float32), precision))
+        inputs = ops.cast(rng.standard_normal((batch, side, side, channels), np.float32), precision)
 
-        def convolve(seen: Any, kernel: Any = kernel) -> Any:
-            return ops.conv(seen, ops.convert_to_tensor(kernel), padding="same")
+        def convolve(inputs: Any, kernel: Any = kernel) -> Any:
+            return ops.conv(inputs, ops.convert_to_tensor(kernel), padding="same")
 
         call = compile_function(convolve, input_specs=[((None, None, None, channels), precision)])
 
-        def run(call: Callable[[Any], Any] = call, seen: Any = seen) -> None:
+        def run(call: Callable[[Any], Any] = call, inputs: Any = inputs) -> None:
             for _ in range(CALLS_PER_TIMING):
-                out = call(seen)
-            ops.convert_to_numpy(out[0, 0, 0])  # an accelerator is not done when a call returns
+                out = call(inputs)
+            ops.convert_to_numpy(out[0, 0, 0])  # waits for the accelerator, which computes asynchronously
 
-        found.append((2 * batch * CALLS_PER_TIMING * int(np.prod(shape)) * side * side, run))
-    return found
+        runs.append((2 * batch * CALLS_PER_TIMING * int(np.prod(shape)) * side * side, run))
+    return runs
 
 
 def make_ascent_run(network: Network, pictures: NDArray[np.float32]) -> Callable[[], None]:
-    """Return what takes CALLS whole steps of an ascent: jitter, network and back, normalisation, and the move."""
+    """Return a function that runs CALLS_PER_TIMING steps of an ascent: jitter, gradient, normalization, and update."""
     first, *others = (layer(name) for name in DREAM_LAYERS[network.name])
-    slope = ObjectiveGradient(network, sum(others, start=first), levels=3)
-    optimiser, mask = GradientAscent(), np.ones((1, 1, 1, 1), np.float32)
-    chance = np.random.default_rng(0)
-    look = slope.make_gradient_fn(ops.convert_to_tensor(pictures), {}, {})
+    objective_gradient = ObjectiveGradient(network, sum(others, start=first), levels=3)
+    optimizer, mask = GradientAscent(), np.ones((1, 1, 1, 1), np.float32)
+    rng = np.random.default_rng(0)
+    gradient_fn = objective_gradient.make_gradient_fn(ops.convert_to_tensor(pictures), {}, {})
 
     def jittered_gradient_fn(picture: Any) -> tuple[Any, Any]:
-        return look(picture, chance.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
+        return gradient_fn(picture, rng.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
 
     def run() -> None:
         last: list[Any] = []
-        optimiser.ascend(
+        optimizer.ascend(
             ops.convert_to_tensor(pictures),
             jittered_gradient_fn,
             mask,
@@ -103,35 +103,37 @@ def make_ascent_run(network: Network, pictures: NDArray[np.float32]) -> Callable
 def measure_flops(
     folder: Path, precisions: Sequence[Precision], rounds: int, batch: int = 1
 ) -> dict[Precision, dict[str, float]]:
-    """Return for each precision operations a second: of the `peak`, and of an ascent of each big network.
+    """Return by precision the operations per second of the `peak` and of an ascent of each big network.
 
-    All take turns; the best round of each counts.
+    They run in turns; the best round of each counts.
     """
     pictures = np.concatenate([to_picture(load_photo(*PICTURE_SIZE, number)) for number in range(batch)])
-    found: dict[Precision, dict[str, float]] = {}
-    work = {name: batch * CALLS_PER_TIMING * count_convolution_flops(name, *PICTURE_SIZE) for name in _APPLICATIONS}
+    results: dict[Precision, dict[str, float]] = {}
+    operations = {
+        name: batch * CALLS_PER_TIMING * count_convolution_flops(name, *PICTURE_SIZE) for name in _APPLICATIONS
+    }
     for precision in precisions:
-        loaded = make_networks(folder, precision)
-        runs = [("peak", *one) for one in make_convolution_runs(precision, batch)]
-        runs += [(name, work[name], make_ascent_run(loaded.load(name), pictures)) for name in work]
+        networks = make_networks(folder, precision)
+        runs = [("peak", *convolution) for convolution in make_convolution_runs(precision, batch)]
+        runs += [(name, operations[name], make_ascent_run(networks.load(name), pictures)) for name in operations]
         for _, _, run in runs:
             run()
-        speeds = dict.fromkeys(("peak", *work), 0.0)
+        speeds = dict.fromkeys(("peak", *operations), 0.0)
         for _ in range(rounds):
             for name, count, run in runs:
                 speeds[name] = max(speeds[name], count / measure_seconds(run))
-        found[precision] = speeds
-    return found
+        results[precision] = speeds
+    return results
 
 
 def measure(folder: Path, *, rounds: int) -> None:
-    """Measure and publish. folder: where the weights are."""
+    """Measure and publish. folder: contains the weights. rounds: runs of each candidate, of which the best counts."""
     load = os.getloadavg()[0]
-    found = measure_flops(folder, ("float32", "bfloat16"), rounds)
+    flops = measure_flops(folder, ("float32", "bfloat16"), rounds)
     rows = [
         (name, precision, f"{speed / 1e9:.0f}", f"{speed / speeds['peak']:.0%}")
-        for precision, speeds in found.items()
+        for precision, speeds in flops.items()
         for name, speed in speeds.items()
     ]
     title = f"one step at {PICTURE_SIZE[0]} × {PICTURE_SIZE[1]}"
-    publish("engine-peak", (title, "precision", "GFLOP/s", "of the peak"), rows, {"flops": found, "load": load})
+    publish("engine-peak", (title, "precision", "GFLOP/s", "of the peak"), rows, {"flops": flops, "load": load})

@@ -1,4 +1,4 @@
-"""Pictures made by the project from its own sample: the README's, and what guests choose their recipe from."""
+"""Render the pictures of README and docs, and the examples of the recipe choice, from the sample photo."""
 
 import io
 import shutil
@@ -24,11 +24,11 @@ from worker.dreaming.engine import Engine
 
 PICTURES_FOLDER = Path("docs/pictures")
 
-#: What guests choose from, and its width and height in pixels: thrice what a phone's page gives them.
+#: The examples of the recipe choice; their width and height in pixels are three times those on a phone's page.
 EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload"), (312, 234)
 
 
-#: Painters that are shown beside each other.
+#: Painters on the contact sheet.
 SHOWCASE_PAINTERS = (
     *("Vincent van Gogh", "Pablo Picasso", "Paul Klee", "Rembrandt", "Gustav Klimt", "Claude Monet", "Joan Miro"),
     *("Albrecht Dürer", "Piet Mondrian", "Edvard Munch", "Frida Kahlo", "Hieronymus Bosch", "Amedeo Modigliani"),
@@ -37,18 +37,18 @@ SHOWCASE_PAINTERS = (
 
 
 def capture_installation() -> None:
-    """Run the stack on the sample, and keep what hangs on the wall, and where the dream lies on the art map."""
+    """Run the stack on the sample photo, and save screenshots of the wall and of the art map."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
     try:
-        with RunningStack(folder, "--demo", clips=True) as up, launch_chromium() as browser:
-            up.start()
+        with RunningStack(folder, "--demo", clips=True) as stack, launch_chromium() as browser:
+            stack.start()
             page = browser.new_page(viewport={"width": 1600, "height": 900})
-            page.goto(up.url)
+            page.goto(stack.url)
             page.wait_for_selector(".dream img[data-dream][data-shown-at]", timeout=60_000)
             page.wait_for_selector(".photo img[data-job-id]")
-            page.wait_for_timeout(4000)  # until everything has faded in
+            page.wait_for_timeout(4000)  # until all transitions have ended
             _save_screenshot(page.screenshot(), "wall")
-            page.goto(f"{up.url}/map")
+            page.goto(f"{stack.url}/map")
             page.wait_for_selector(".js-plotly-plot canvas", timeout=60_000)
             page.wait_for_timeout(4000)
             _save_screenshot(page.screenshot(), "map")
@@ -61,7 +61,7 @@ def _save_screenshot(screenshot: bytes, name: str) -> None:
 
 
 def render_painters() -> None:
-    """Dream the sample as some painters, side by side, and as those of the rotation, for guests to choose from."""
+    """Render the sample in the style of some painters, and the examples of the default painters' recipes."""
     photo, engine = _load_sample(), Engine.from_settings(Settings(_env_file=None), None)
     cells = [Cell("The photo", "", photo)]
     for painter in SHOWCASE_PAINTERS:
@@ -74,7 +74,7 @@ def render_painters() -> None:
 
 
 def render_network_comparison() -> None:
-    """Dream the sample through two networks, for docs/representation.md."""
+    """Render the sample with two networks, for docs/representation.md."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "lake.heic")
         source.write_bytes(read_sample())
@@ -100,13 +100,13 @@ def _save_example(name: str, pixels: NDArray[np.uint8]) -> None:
 
 
 def render_recipes() -> None:
-    """Dream the sample with every recipe whose network is at hand: one by one, and together, the photo first."""
+    """Render the sample with every recipe whose network is available, as examples and as a contact sheet."""
     cells = render_cells(_load_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
-    dreamt = [cell for cell in cells if cell.pixels is not None]
-    for cell in dreamt[1:]:
+    rendered = [cell for cell in cells if cell.pixels is not None]
+    for cell in rendered[1:]:
         if cell.pixels is not None:
             _save_example(cell.note, cell.pixels)
-    pixels = draw_contact_sheet(dreamt)
+    pixels = draw_contact_sheet(rendered)
     Image.fromarray(pixels).save(PICTURES_FOLDER / "recipes.jpg", quality=85)
 
 

@@ -1,4 +1,4 @@
-"""How benchmarks tell what they measured: a table to read and JSON to keep."""
+"""Publish the results of benchmarks: as a table and as JSON."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def describe_hardware() -> str:
-    """Name the machine that a figure belongs to."""
+    """Return processor, cores, system and Python version of this machine."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -40,10 +40,10 @@ def publish(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], fa
         table.add_row(*row)
     Console().print(table)
     ARTIFACTS_FOLDER.mkdir(exist_ok=True)
-    kept = {
+    document = {
         "name": name,
         "hardware": describe_hardware(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }
-    (ARTIFACTS_FOLDER / f"bench-{name}.json").write_text(json.dumps(kept, indent=1))
+    (ARTIFACTS_FOLDER / f"bench-{name}.json").write_text(json.dumps(document, indent=1))

@@ -1,4 +1,4 @@
-"""A relay before a store that counts what is asked of it."""
+"""Count the HTTP requests to a store with a relay in front of it."""
 
 import asyncio
 import re
@@ -7,37 +7,40 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: How a request begins (RFC 9112, 3). Pictures between two of them never look like it.
+#: The request line (RFC 9112, 3). Picture data between two requests never matches it.
 _REQUEST_LINE = re.compile(rb"(GET|PUT|HEAD|POST|DELETE) (/\S*) HTTP/1\.1\r\n")
 
 
 @contextmanager
 def count_requests(port: int, relay_port: int) -> Iterator[Counter[str]]:
-    """Relay one port of this machine to another while the block runs; yields how often each method was asked for."""
-    found: Counter[str] = Counter()
+    """Relay `relay_port` of this machine to `port` while the context is open; yield the requests by method."""
+    counts: Counter[str] = Counter()
     loop = asyncio.new_event_loop()
 
     async def pump(source: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
         with suppress(OSError):
             while data := await source.read(1 << 20):
                 if is_request:
-                    found.update(
-                        "LIST" if b"list-type" in path else how.decode() for how, path in _REQUEST_LINE.findall(data)
+                    counts.update(
+                        "LIST" if b"list-type" in path else method.decode()
+                        for method, path in _REQUEST_LINE.findall(data)
                     )
                 writer.write(data)
                 await writer.drain()
         writer.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far, on = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(asyncio.CancelledError):  # whoever asked is still connected when the block ends
-            await asyncio.gather(pump(reader, on, is_request=True), pump(far, writer, is_request=False))
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(asyncio.CancelledError):  # clients are still connected when the context ends
+            await asyncio.gather(
+                pump(reader, server_writer, is_request=True), pump(server_reader, writer, is_request=False)
+            )
 
     server = loop.run_until_complete(asyncio.start_server(relay, "127.0.0.1", relay_port))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield found
+        yield counts
     finally:
         asyncio.run_coroutine_threadsafe(_close_server(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)

@@ -1,4 +1,4 @@
-"""A dreamer that takes as long as a GPU, for benchmarks of everything around the dream."""
+"""A dreamer that sleeps as long as a GPU renders, for benchmarks of everything around the dream."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ from PIL import Image
 from shared.recipe.recipe import Recipe
 from worker.dreamer import DreamResult, Frame, Pixels
 
-#: Seconds of a dream on a GPU (what the original took), and frames that come meanwhile.
+#: Seconds of a dream on a GPU (measured with the original pipeline), and frames emitted meanwhile.
 DREAM_SECONDS, FRAMES_PER_DREAM = 2.5, 14
 
 
 class SleepingDreamer:
-    """Sleeps, and gives the photo back, as large as the recipe's canvas."""
+    """Sleeps, emits frames, and returns the photo resized to the recipe's canvas."""
 
     def __init__(self, seconds: float = DREAM_SECONDS, frames: int = FRAMES_PER_DREAM) -> None:
         self._seconds = seconds
         self._frames = frames
 
     def warm_up(self, recipe: Recipe) -> None:
-        """Nothing needs to be warm."""
+        """Do nothing: there is nothing to compile."""
 
     def dream(
         self,
@@ -31,9 +31,9 @@ class SleepingDreamer:
         seed: int,
         on_frame: Callable[[Frame], None] | None = None,
     ) -> DreamResult:
-        """Take as long as a GPU."""
-        tell = (lambda _, frame: on_frame(frame)) if on_frame else None
-        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=tell)[0]
+        """Take as long as a GPU for one photo, and return the resized photo."""
+        emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
+        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
 
     def dream_batch(
         self,
@@ -43,7 +43,7 @@ class SleepingDreamer:
         seeds: Sequence[int],  # noqa: ARG002
         on_frame: Callable[[int, Frame], None] | None = None,
     ) -> list[DreamResult]:
-        """Take as long as for one."""
+        """Take as long as for one photo, and return the resized photos."""
         pictures = [_fit(photo, recipe.canvas) for photo in photos]
         time.sleep(self._seconds / (self._frames + 1))
         for number in range(self._frames):

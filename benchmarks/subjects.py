@@ -1,7 +1,7 @@
-"""What the benchmarks dream of and with: the sample photo, and the networks with weights made up here.
+"""Photo, networks and recipe of the benchmarks: the sample photo, and big networks with random weights.
 
-How long a dream takes does not depend on what a network has learnt, so the big networks get random weights of their
-real size, in a file that goes through the loading code of the published ones. So every machine can measure.
+Rendering time does not depend on the values of the weights, so the big networks get random weights of their real size,
+in files that are loaded by the code for the published ones. No download is needed.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
-#: The layers that are dreamt on where networks are compared: those of TensorFlow's tutorial, and their like.
+#: The layers of the objective when networks are compared: those of TensorFlow's tutorial, and similar ones.
 DREAM_LAYERS = {"inception_v3": ("mixed3", "mixed5"), "vgg19": ("block5_conv3",), "lite": ("block10",)}
 
 _APPLICATIONS: dict[str, Callable[[], keras.Model]] = {
@@ -33,49 +33,49 @@ _APPLICATIONS: dict[str, Callable[[], keras.Model]] = {
 
 
 def load_photo(width: int, height: int, number: int = 0) -> NDArray[np.uint8]:
-    """Return the sample at a size, (height, width, 3); each number from 0 to 15 is another photo of it."""
+    """Return the sample photo, (height, width, 3) uint8; each `number` from 0 to 15 shifts it to another photo."""
     sample = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize((width, height), Image.Resampling.LANCZOS)
     return np.roll(np.asarray(sample), number * width // 16, axis=1)
 
 
 def make_weights(folder: Path) -> None:
-    """Write weights for the big networks into a folder.
+    """Write random weights for the big networks into a folder.
 
-    Kernels are He-normal, and the statistics of normalisations those that such kernels give, so that activations keep
-    their size from layer to layer as in a network that has learnt.
+    Kernels are He-normal, and the statistics of normalizations match such kernels, so that activations keep their scale
+    from layer to layer, as in a trained network.
     """
-    chance = np.random.default_rng(0)
-    for name, make in _APPLICATIONS.items():
-        model = make()
+    rng = np.random.default_rng(0)
+    for name, make_model in _APPLICATIONS.items():
+        model = make_model()
         for layer in model.layers:
-            layer.set_weights([_draw_weights(weight.path, weight.shape, chance) for weight in layer.weights])
+            layer.set_weights([_draw_weights(weight.path, weight.shape, rng) for weight in layer.weights])
         model.save_weights(_weights_path(folder, name))
 
 
 def make_networks(folder: Path, precision: Precision | None = None) -> Networks:
-    """Return the networks, the big ones with the weights that make_weights wrote; precision None: as chosen here."""
+    """Return the networks, the big ones with weights from `make_weights`; precision None: chosen for this processor."""
     published = {name: _describe_weights(name, _weights_path(folder, name)) for name in _APPLICATIONS}
     return Networks(folder, None, precision or "auto", published)
 
 
 def make_engine(folder: Path, precision: Precision | None = None) -> Engine:
-    """Return an engine with these networks."""
+    """Return an engine with the networks of `make_networks`."""
     return Engine(make_networks(folder, precision), ReferenceImages())
 
 
 def load_application(name: str, folder: Path) -> keras.Model:
-    """Return a big network as Keras makes it, without its classifier, with the weights that make_weights wrote."""
+    """Return a big network as Keras builds it, without its classifier, with weights from `make_weights`."""
     model = _APPLICATIONS[name]()
     model.load_weights(_weights_path(folder, name))
     if name == "vgg19":
         return model
-    bare = keras.applications.InceptionV3(weights=None, include_top=False)
-    bare.set_weights(model.get_weights()[: len(bare.weights)])
-    return bare
+    headless = keras.applications.InceptionV3(weights=None, include_top=False)
+    headless.set_weights(model.get_weights()[: len(headless.weights)])
+    return headless
 
 
 def make_recipe(network: str, canvas: int, ascent: AscentConfig, measure: str = "mean-square") -> Recipe:
-    """Return the recipe that climbs the layers of a network that are compared, on a canvas of any long side."""
+    """Return a recipe whose objective are a network's DREAM_LAYERS, on a canvas of any long side in pixels."""
     recipe = Recipe.model_validate(
         {
             "name": "benchmark",
@@ -90,7 +90,7 @@ def make_recipe(network: str, canvas: int, ascent: AscentConfig, measure: str = 
 
 
 def _draw_weights(path: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw one array of weights, told by its name."""
+    """Draw one array of weights, of the kind that the last part of its path names."""
     kind = path.rpartition("/")[2]
     if kind == "kernel":
         fan_in = np.prod(shape[:-1])

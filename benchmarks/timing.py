@@ -1,19 +1,19 @@
-"""How benchmarks take time: candidates take turns, so that a noisy minute hits all of them, and the best run counts."""
+"""Time candidates in turns, so that a noisy minute affects all of them; the best run of each counts."""
 
 import time
 from collections.abc import Callable, Mapping
 
 
 def measure_seconds(action: Callable[[], object]) -> float:
-    """Return how long some work takes, once."""
-    began = time.perf_counter()
+    """Return the seconds of one call."""
+    started_at = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 def measure_best(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the least seconds that each candidate took, run in turns after one run of each that does not count."""
-    for work in candidates.values():
-        work()
-    taken = [{name: measure_seconds(work) for name, work in candidates.items()} for _ in range(rounds)]
-    return {name: min(one[name] for one in taken) for name in candidates}
+    """Return the shortest time of each candidate in seconds, after one warm-up run of each."""
+    for action in candidates.values():
+        action()
+    rounds_seconds = [{name: measure_seconds(action) for name, action in candidates.items()} for _ in range(rounds)]
+    return {name: min(seconds[name] for seconds in rounds_seconds) for name in candidates}

@@ -1,4 +1,4 @@
-"""The engine against the loop of TensorFlow's DeepDream tutorial, at the same work."""
+"""The engine compared with the loop of TensorFlow's DeepDream tutorial, at the same work."""
 
 import os
 from pathlib import Path
@@ -14,21 +14,21 @@ from shared.recipe.recipe import AscentConfig
 from worker.dreaming.octaves import list_octaves
 from worker.networks.network import to_picture
 
-#: The tutorial's photo: 500 pixels wide, at 4:3.
+#: Width and height of the tutorial's photo: 500 pixels wide, at 4:3.
 PHOTO_SIZE = (500, 375)
 
-#: Its octaves are 1.3 to the power of -2 to 2 of that, so its last is 845 pixels wide, and all of them have 1.217
-#: million pixels. The nearest canvas of whole grains, and the engine's octaves below it, have 1.215 million.
+#: In pixels. The tutorial's octaves are 1.3 to the power of -2 to 2 of the photo: the last is 845 pixels wide, and all
+#: have 1.217 million pixels. The nearest canvas, and the engine's octaves below it, have 1.215 million.
 CANVAS_LONG_SIDE = 832
 
 NETWORK_NAME = "inception_v3"
 
-#: Largest difference between what both see, relative to the largest activation: beyond it they do not do the same.
+#: Largest difference of activations, relative to the largest activation; beyond it the two do not do the same work.
 MAX_ACTIVATION_DIFFERENCE = 1e-3
 
 
 def measure(folder: Path, *, steps: int, rounds: int) -> None:
-    """Measure and publish. folder: where the weights are. steps: at each octave; the tutorial's are 50."""
+    """Measure and publish. folder: contains the weights. steps: at each octave; the tutorial has 50."""
     load = os.getloadavg()[0]
     ascent = AscentConfig(
         octaves=5, octave_scale=1.3, steps=steps, step=TutorialDeepDream.STEP_SIZE, jitter=256, levels=0
@@ -43,25 +43,28 @@ def measure(folder: Path, *, steps: int, rounds: int) -> None:
     difference = _measure_difference(tutorial, folder)
     if difference > MAX_ACTIVATION_DIFFERENCE:
         raise SystemExit(f"The engine and the reference do not see the same: {difference:.1e} apart.")
-    plain, fast = make_engine(folder, "float32"), make_engine(folder, "bfloat16")
-    taken = measure_best(
+    engine_float32, engine_bfloat16 = make_engine(folder, "float32"), make_engine(folder, "bfloat16")
+    best_seconds = measure_best(
         {
             "the tutorial's loop": lambda: tutorial.dream(picture, sizes, steps),
-            "the engine, float32": lambda: plain.dream(picture, recipe, seed=0),
-            "the engine, bfloat16": lambda: fast.dream(picture, recipe, seed=0),
+            "the engine, float32": lambda: engine_float32.dream(picture, recipe, seed=0),
+            "the engine, bfloat16": lambda: engine_bfloat16.dream(picture, recipe, seed=0),
         },
         rounds,
     )
-    reference = taken["the tutorial's loop"]
-    rows = [(name, f"{one:.2f}", f"{reference / one:.2f} ×") for name, one in taken.items()]
-    facts = {"seconds": taken, "steps": steps, "octaves": sizes, "difference": difference, "load": load}
+    reference = best_seconds["the tutorial's loop"]
+    rows = [(name, f"{seconds:.2f}", f"{reference / seconds:.2f} ×") for name, seconds in best_seconds.items()]
+    facts = {"seconds": best_seconds, "steps": steps, "octaves": sizes, "difference": difference, "load": load}
     publish("engine-tutorial", (f"5 octaves, {steps} steps each", "seconds", "faster"), rows, facts)
 
 
 def _measure_difference(tutorial: TutorialDeepDream, folder: Path) -> float:
-    """Return how far apart the activations of both sides are for the photo, relative to the largest."""
+    """Return the largest difference of both sides' activations for the photo, relative to the largest activation."""
     picture = to_picture(load_photo(*PHOTO_SIZE))
     names = DREAM_LAYERS[NETWORK_NAME]
-    ours = make_networks(folder, "float32").load(NETWORK_NAME).feature_extractor(names)(picture, training=False)
-    pairs = zip(tutorial.activations(picture), (np.asarray(ours[name]) for name in names), strict=True)
-    return max(float(np.abs(theirs - own).max() / np.abs(theirs).max()) for theirs, own in pairs)
+    features = make_networks(folder, "float32").load(NETWORK_NAME).feature_extractor(names)(picture, training=False)
+    pairs = zip(tutorial.activations(picture), (np.asarray(features[name]) for name in names), strict=True)
+    return max(
+        float(np.abs(reference - engine_features).max() / np.abs(reference).max())
+        for reference, engine_features in pairs
+    )

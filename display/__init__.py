@@ -1,1 +1,1 @@
-"""The display: what people see. Fed by the event stream and the store; never imports producer, worker or TensorFlow."""
+"""The display: wall, guest pages and console over HTTP. Reads event stream and store; never imports TensorFlow."""

@@ -1,4 +1,4 @@
-"""The display's web server: Streamlit's ASGI application with the feed and the pictures beside it."""
+"""The display's web server: one ASGI application with Streamlit's pages, the event feed, pictures and guest pages."""
 
 import asyncio
 import contextlib
@@ -39,14 +39,14 @@ from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddlew
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 
-#: Given to Streamlit above any configuration file.
+#: Options that override every Streamlit configuration file.
 STREAMLIT_OPTIONS = {
     "browser.gatherUsageStats": False,
-    "client.showErrorDetails": "none",  # a guest never sees a traceback; the log has it
+    "client.showErrorDetails": "none",  # guests never see a traceback; it is in the log
     "client.toolbarMode": "minimal",
     "logger.hideWelcomeMessage": True,
     "logger.level": "warning",
-    "server.fileWatcherType": "none",  # the page does not change while it hangs on the wall
+    "server.fileWatcherType": "none",  # the page's source does not change while the display runs
     "server.headless": True,
     "server.runOnSave": False,
     "theme.backgroundColor": "#0b0a09",
@@ -58,55 +58,59 @@ STREAMLIT_OPTIONS = {
     "ui.hideTopBar": True,
 }
 
-#: Streamlit's page is white until its scripts run: a flash in a dark room at every reload.
+#: A dark background from the first paint. Streamlit's page is white until its scripts run, a flash in a dark room at
+#: every reload.
 _DARK_HEAD = f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgroundColor']} }}</style>"
 
-#: What Streamlit fetches first is a typeface that its pages do not use here.
+#: Streamlit's page preloads a font that is not used here; the link is redirected to the font that is.
 _FONT_PRELOAD_LINK = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
 
-#: Seconds that open requests may take when the display ends.
+#: Seconds that open requests may take to finish at shutdown.
 _SHUTDOWN_TIMEOUT_SECONDS = 2
 
 
 def create_app(settings: Settings) -> st.App:
-    """Return the ASGI application of the display. Raises ArtDreamError where store or data cannot be used."""
+    """Return the ASGI application of the display. Raises ArtDreamError if the store or data folder is unusable."""
     load_config_options(
         STREAMLIT_OPTIONS
         | build_streamlit_font_options()
         | {"server.address": settings.host, "server.port": settings.port}
     )
-    pictures, links = Pictures(settings), ShareLinks(settings)
-    feed, counter = EventHub(settings, pictures), UploadReceiver(settings)
+    pictures, share_links = Pictures(settings), ShareLinks(settings)
+    event_hub, upload_receiver = EventHub(settings, pictures), UploadReceiver(settings)
 
-    guard = ConsoleSessions(settings.passcode.get_secret_value() if settings.passcode else "")
-    desk = ConsoleContext(settings, feed, guard, StorageUsage(pictures.store))
-    set_context(desk)
+    sessions = ConsoleSessions(settings.passcode.get_secret_value() if settings.passcode else "")
+    context = ConsoleContext(settings, event_hub, sessions, StorageUsage(pictures.store))
+    set_context(context)
 
-    counting = desk.storage_usage.run if guard.is_enabled else contextlib.nullcontext  # for nobody else to read
+    # Only the console shows storage usage: without one, nothing is counted.
+    count_storage = context.storage_usage.run if sessions.is_enabled else contextlib.nullcontext
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with pictures.run(), feed.run(), counting():
-            yield {"feed": feed}
+        async with pictures.run(), event_hub.run(), count_storage():
+            yield {"feed": event_hub}
 
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
     index = Route("/", _serve_index)
-    beside = [
-        *media_routes(feed, pictures),
-        *gallery_routes(feed.dream_index, pictures.store, settings),
-        *art_map_routes(feed.dream_index, pictures.store, settings),
-        *share_routes(feed, pictures, links, counter.is_received, settings),
-        *upload_routes(counter, links, settings),
-        *qr_routes(feed.dream_index, links),
-        *login_routes(desk, pictures.store, index),
+    routes = [
+        *media_routes(event_hub, pictures),
+        *gallery_routes(event_hub.dream_index, pictures.store, settings),
+        *art_map_routes(event_hub.dream_index, pictures.store, settings),
+        *share_routes(event_hub, pictures, share_links, upload_receiver.is_received, settings),
+        *upload_routes(upload_receiver, share_links, settings),
+        *qr_routes(event_hub.dream_index, share_links),
+        *login_routes(context, pictures.store, index),
         *font_routes(),
     ]
-    sealed = Middleware(SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page()))
-    return st.App(page, lifespan=lifespan, routes=[index, *beside], middleware=[sealed])
+    security_headers = Middleware(
+        SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())
+    )
+    return st.App(page, lifespan=lifespan, routes=[index, *routes], middleware=[security_headers])
 
 
 async def _serve_index(_: Request) -> Response:
-    """Serve Streamlit's page, dark from the first moment."""
+    """Serve Streamlit's page with a dark background and this display's font."""
     return HTMLResponse(_read_index_page(), headers={"Cache-Control": "no-cache"})
 
 
@@ -118,9 +122,10 @@ def _read_index_page() -> str:
 def serve(settings: Settings) -> None:
     """Run the display in this process until SIGINT or SIGTERM.
 
-    Raises ArtDreamError where the port is taken, the host is not this machine's, or broker or store cannot be named.
+    Raises ArtDreamError if the port is in use, the host is not an address of this machine, or the settings name no
+    usable broker or store.
     """
-    settings.broker  # noqa: B018  asked for its error, before anything runs
+    settings.broker  # noqa: B018  read early, so that an unusable broker URL fails before anything runs
     with _listen(settings.host, settings.port) as listener:
         app = create_app(settings)
         if logging.root.handlers:
@@ -131,7 +136,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             log_level="warning",
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_SECONDS,
-            ws="websockets-sansio",  # what Streamlit itself chooses
+            ws="websockets-sansio",  # Streamlit's own choice
             ws_max_size=64 * 1024 * 1024,
         )
         logging.getLogger("uvicorn.error").addFilter(_ConnectionErrorFilter())
@@ -139,7 +144,7 @@ def serve(settings: Settings) -> None:
 
 
 def _propagate_streamlit_logs() -> None:
-    """Let what Streamlit logs go where everything else goes, in the same form: it has a handler for each logger."""
+    """Send Streamlit's log records to the root handlers: Streamlit installs a handler of its own on each logger."""
 
     def remove_handler(logger: logging.Logger) -> None:
         if handler := getattr(logger, "streamlit_console_handler", None):
@@ -151,17 +156,17 @@ def _propagate_streamlit_logs() -> None:
 
 
 class _ConnectionErrorFilter(logging.Filter):
-    """Keeps faults of a connection out of the log that are not the display's: nobody can do anything about them."""
+    """Drops records of connection errors that browsers cause: the operator can do nothing about them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass what is neither a browser that left while it was spoken to, nor text where Streamlit takes bytes."""
+        """Return False for a browser that disconnected during a send, or sent text where Streamlit expects bytes."""
         error = record.exc_info[1] if record.exc_info else None
-        text = isinstance(error, KeyError) and error.args == ("bytes",)
-        return not (text or isinstance(error, WebSocketDisconnected))
+        is_text_frame = isinstance(error, KeyError) and error.args == ("bytes",)
+        return not (is_text_frame or isinstance(error, WebSocketDisconnected))
 
 
 class _Server(uvicorn.Server):
-    """A server that ends its viewers' streams first, and ends quietly."""
+    """A uvicorn server that closes the viewers' event streams before it shuts down, and logs nothing while it does."""
 
     def __init__(self, config: uvicorn.Config, app: st.App) -> None:
         super().__init__(config)
@@ -169,24 +174,24 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End on SIGINT and SIGTERM. Unlike uvicorn's own they are not raised again: ending is what was asked for."""
+        """Shut down on SIGINT and SIGTERM. Unlike uvicorn, do not raise them again: the process exits with 0."""
         loop = asyncio.get_running_loop()
-        caught = (signal.SIGINT, signal.SIGTERM)
-        for number in caught:
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for number in caught:
+            for number in signals:
                 loop.remove_signal_handler(number)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End without waiting for browsers that never go away by themselves."""
-        # What uvicorn says from here on is about those browsers.
+        """Close the event streams, which browsers never end by themselves, then shut down."""
+        # From here on uvicorn only logs about connections that it has to cut.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        feed = self._app.state.get("feed")
-        if isinstance(feed, EventHub):
-            feed.close()
+        event_hub = self._app.state.get("feed")
+        if isinstance(event_hub, EventHub):
+            event_hub.close()
         await super().shutdown(sockets)
 
 

@@ -1,4 +1,4 @@
-"""The contracts between the parts: jobs, recipes, events, store, settings, queue.
+"""The contracts between the components: jobs, recipes, events, store, settings, queue.
 
-Imports none of the parts. What crosses a process is defined here and nowhere else.
+Imports no component. All data that crosses a process boundary is defined here and nowhere else.
 """

@@ -1,4 +1,4 @@
-"""The art map: where a network sees paintings, near those that it takes for alike, and where it sees a photo."""
+"""The art map: a 2-D map of a network's embedding of paintings, and the position of a photo and its dream on it."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,14 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from shared.storage.object_names import REFERENCES_PREFIX
 
-#: Paintings of the largest map: what a browser still moves smoothly, several times over.
+#: Paintings in the largest valid map; a browser still pans and zooms several times as many smoothly.
 MAX_PAINTINGS = 100_000
 
 _Column = Field(max_length=MAX_PAINTINGS)
 
 
 class MapPoint(BaseModel):
-    """Where a photo and its dream lie on the map of a network, as (x, y)."""
+    """The positions of a photo and its dream on the map of a network, as (x, y)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -23,7 +23,7 @@ class MapPoint(BaseModel):
 
 
 class ArtMap(BaseModel):
-    """Paintings in two dimensions, column by column: the n-th entry of each belongs to the n-th painting."""
+    """Paintings in two dimensions, stored by column: the n-th entry of each column belongs to the n-th painting."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,9 +32,9 @@ class ArtMap(BaseModel):
     artists: tuple[str, ...] = Field(min_length=1, max_length=1000)
     x: Annotated[tuple[FiniteFloat, ...], _Column]
     y: Annotated[tuple[FiniteFloat, ...], _Column]
-    #: Who painted it, counted in `artists` from 0.
+    #: Index of the painter in `artists`, from 0.
     artist: Annotated[tuple[int, ...], _Column]
-    #: The object name of its picture, "" where the installation does not own it.
+    #: Object name of the picture, "" if the installation has none.
     picture: Annotated[tuple[str, ...], _Column]
 
     @model_validator(mode="after")

@@ -1,21 +1,21 @@
-"""The one exception that an operator may see, and the question that goes with a name that does not exist."""
+"""The only exception whose text an operator sees, and suggestions for unknown names."""
 
 import difflib
 from collections.abc import Iterable
 
-#: Names that are listed where none is near.
+#: Names that are listed if no known name is similar.
 MAX_LISTED_NAMES = 20
 
 
 class ArtDreamError(Exception):
-    """An expected fault, told in one sentence: what happened, to what, what to do.
+    """An expected error, described in one sentence: what happened, to what, and what to do.
 
-    The command line prints the sentence and exits with 1. Everything else is a bug and keeps its traceback.
+    The command line prints the sentence and exits with status 1. Any other exception is a bug and keeps its traceback.
     """
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question that names what is near among the known, or the first of them where nothing is."""
+    """Return a question that suggests up to three similar names, or the first known names if none is similar."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:MAX_LISTED_NAMES]
-    return f"Did you mean {', '.join(near)}?"
+    suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:MAX_LISTED_NAMES]
+    return f"Did you mean {', '.join(suggestions)}?"

@@ -1,4 +1,4 @@
-"""The signature: what every dream bears, so that no producer takes one that somebody saved for a photo."""
+"""The marker in every dream's JPEG, so that no producer accepts a saved dream as a photo."""
 
-#: The comment of a dream's JPEG.
+#: The JPEG comment of every dream.
 JPEG_MARKER = b"Dreamt by ArtDream"

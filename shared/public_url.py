@@ -1,16 +1,17 @@
-"""The address that phones reach the display by."""
+"""The URL at which phones reach the display."""
 
 import ipaddress
 import socket
 
 from shared.settings import Settings
 
-#: Addresses of documentation (RFC 5737, 3849): asking for the way there sends nothing, and shows which way is taken.
+#: Addresses reserved for documentation (RFC 5737, RFC 3849): connecting a UDP socket to one sends nothing, but selects
+#: the local address that outbound traffic uses.
 _ROUTE_PROBE_ADDRESSES = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 def resolve_public_url(settings: Settings) -> str | None:
-    """Return how the display's address begins for phones, without a slash; None where they cannot reach it."""
+    """Return the display's base URL for phones, without a trailing slash; None if phones cannot reach the display."""
     if settings.public_url:
         return settings.public_url.rstrip("/")
     host = _find_reachable_host(settings.host)
@@ -38,6 +39,6 @@ def _find_outbound_address(family: socket.AddressFamily) -> str | None:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((_ROUTE_PROBE_ADDRESSES[family], 9))
             address = str(probe.getsockname()[0])
-    except OSError:  # there is no network
+    except OSError:  # no network
         return None
     return None if ipaddress.ip_address(address).is_loopback else address

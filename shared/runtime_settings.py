@@ -1,4 +1,4 @@
-"""Steering: what the operator decides while it runs: in Redis for every part, and noted in the store."""
+"""Runtime settings: the operator's changes while it runs, in Redis for every component and persisted in the store."""
 
 import json
 import logging
@@ -8,45 +8,43 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.broker.client import KEY_PREFIX
-from shared.jobs.events import STREAM, STREAM_LENGTH, RuntimeSettingsChanged
+from shared.jobs.events import STREAM_LENGTH, RuntimeSettingsChanged
+from shared.redis_keys import RUNTIME_SETTINGS_KEY, STREAM
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME
 from shared.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-#: A hash of JSON values by field. What it lacks is as the settings say.
-RUNTIME_SETTINGS_KEY = f"{KEY_PREFIX}steering"
 
-#: The field that says that the broker has heard what the store has noted: one that lost its memory has not.
+#: Field that marks the runtime settings as initialised from the store; a wiped broker does not have it.
 INITIALIZED_FIELD = "settled"
 
 
 class RuntimeSettings(BaseModel):
-    """How the installation runs."""
+    """The settings that the operator can change while the installation runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    #: Whether every dream waits for the operator before anybody sees it.
+    #: Whether every dream needs the operator's approval before it is visible.
     approval: bool = False
-    #: Whether photos wait where they are.
+    #: Whether producers are paused: new photos stay where they are.
     paused: bool = False
-    #: Recipes of which photos from the inbox get one each; none: those of the settings.
+    #: Recipes of which each photo from the inbox gets one; empty: those of `Settings`.
     recipes: tuple[str, ...] = ()
     #: Days after which a dream is deleted; 0: never.
     retention_days: int = Field(0, ge=0)
-    #: When the current event of the house began, in epoch seconds: wall and gallery show what was dreamt since.
+    #: Epoch seconds at which the current event opened: wall and gallery show the dreams completed since.
     opened_at: float = 0.0
 
 
 def read_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSettings:
-    """Return how the installation is steered; a field that cannot be read is as the settings say. Raises RedisError."""
+    """Return the runtime settings; a missing or unreadable field has the value of `settings`. Raises RedisError."""
     return find_runtime_settings(client, settings) or _default_runtime_settings(settings)
 
 
 def find_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSettings | None:
-    """Return the same; None where the broker knows nothing of a steering: one that was wiped does not."""
+    """Return the runtime settings; None if the broker has none, as after it was wiped. Raises RedisError."""
     fields = cast("dict[str, str]", client.hgetall(RUNTIME_SETTINGS_KEY))
     return _default_runtime_settings(settings).model_copy(update=_parse_fields(fields)) if fields else None
 
@@ -56,73 +54,74 @@ def _default_runtime_settings(settings: Settings) -> RuntimeSettings:
 
 
 def update_runtime_settings(client: redis.Redis, **changes: object) -> None:
-    """Change fields of the steering, and tell every part. Raises ValidationError, and RedisError."""
-    checked = RuntimeSettings.model_validate(changes).model_dump(mode="json", include=set(changes))
+    """Change fields of the runtime settings and notify every component. Raises ValidationError and RedisError."""
+    validated = RuntimeSettings.model_validate(changes).model_dump(mode="json", include=set(changes))
     pipeline = client.pipeline()
-    pipeline.hset(RUNTIME_SETTINGS_KEY, mapping={field: json.dumps(value) for field, value in checked.items()})
+    pipeline.hset(RUNTIME_SETTINGS_KEY, mapping={field: json.dumps(value) for field, value in validated.items()})
     _append_change_event(pipeline)
     pipeline.execute()
 
 
 def initialize_runtime_settings(client: redis.Redis, store: Store) -> bool:
-    """Tell a broker that lost its memory what the store has noted; False where it had not.
+    """Restore the runtime settings of a wiped broker from the store; False if they are already initialised.
 
-    What was decided since then stays. A note that cannot be read asks for approval: whoever wrote it may have. Raises
-    RedisError and StoreError, and has then changed nothing.
+    Fields that the operator has set meanwhile are kept. If the stored settings cannot be read, approval is required,
+    because they may have required it. Raises RedisError and StoreError, without any change.
     """
     if client.hexists(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD):
         return False
-    noted = _parse_persisted(store.get(RUNTIME_SETTINGS_NAME))
+    persisted = _parse_persisted(store.get(RUNTIME_SETTINGS_NAME))
     pipeline = client.pipeline()
-    for field, text in noted.items():
-        pipeline.hsetnx(RUNTIME_SETTINGS_KEY, field, text)
+    for field, value_json in persisted.items():
+        pipeline.hsetnx(RUNTIME_SETTINGS_KEY, field, value_json)
     pipeline.hset(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD, "true")
-    if noted:
+    if persisted:
         _append_change_event(pipeline)
     pipeline.execute()
     return True
 
 
 def persist_runtime_settings(client: redis.Redis, store: Store, previous: str = "") -> str:
-    """Write down in the store what was decided, and return it. noted: what it returned before, "" at first.
+    """Persist the runtime settings in the store if they changed, and return them as JSON.
 
-    What a wiped broker does not know is not written. Raises RedisError and StoreError.
+    previous: result of the previous call, "" at first. If the broker's settings are not initialised, as after it was
+    wiped, nothing is written and `previous` is returned. Raises RedisError and StoreError.
     """
     fields = cast("dict[str, str]", client.hgetall(RUNTIME_SETTINGS_KEY))
     if INITIALIZED_FIELD not in fields:
         return previous
-    checked = RuntimeSettings(**_parse_fields(fields)).model_dump(mode="json", include=set(fields))
-    text = json.dumps(checked, indent=1)
+    validated = RuntimeSettings(**_parse_fields(fields)).model_dump(mode="json", include=set(fields))
+    text = json.dumps(validated, indent=1)
     if text != previous and text.encode() != (store.get(RUNTIME_SETTINGS_NAME) or b"{}"):
         store.put(RUNTIME_SETTINGS_NAME, text.encode())
     return text
 
 
 def _parse_fields(fields: Mapping[str, str]) -> dict[str, object]:
-    """Return the fields that can be read."""
-    decided: dict[str, object] = {}
+    """Return the values of the fields that are valid."""
+    values: dict[str, object] = {}
     for field in fields.keys() & RuntimeSettings.model_fields.keys():
         try:
-            decided[field] = getattr(RuntimeSettings.model_validate({field: json.loads(fields[field])}), field)
+            values[field] = getattr(RuntimeSettings.model_validate({field: json.loads(fields[field])}), field)
         except (ValidationError, ValueError):  # of another version, or damaged
             continue
-    return decided
+    return values
 
 
 def _parse_persisted(text: bytes | None) -> dict[str, str]:
-    """Return the fields of a note, as the broker keeps them."""
+    """Return the persisted fields as the broker keeps them: field → JSON value."""
     if text is None:
         return {}
     try:
-        noted = {field: json.dumps(value) for field, value in json.loads(text).items()}
-        if "approval" in noted and "approval" not in _parse_fields(noted):
+        persisted = {field: json.dumps(value) for field, value in json.loads(text).items()}
+        if "approval" in persisted and "approval" not in _parse_fields(persisted):
             raise ValueError("approval is neither true nor false")
     except (ValueError, AttributeError) as error:
         logger.warning(
             "%s in the store cannot be read, so every dream waits for approval: %s", RUNTIME_SETTINGS_NAME, error
         )
         return {"approval": "true"}
-    return noted
+    return persisted
 
 
 def _append_change_event(pipeline: "redis.client.Pipeline") -> None:

@@ -1,21 +1,21 @@
-"""Key files: secrets that lie in files of one folder, as container platforms hand them to a process."""
+"""Secret files: one secret per file in a folder, as container platforms pass secrets to a process."""
 
 import os
 from pathlib import Path
 
 from shared.errors import ArtDreamError
 
-#: Where they lie if no setting says otherwise: Docker, Podman and Compose put them there.
+#: The folder that is used without a setting: Docker, Podman and Compose mount secrets there.
 DEFAULT_SECRETS_FOLDER = Path("/run/secrets")
 
-#: How the variables begin that stores take their keys from.
+#: Prefixes of the environment variables from which store clients read their credentials.
 _STORE_VARIABLE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
 
 
 def find_secrets_folder(configured: object) -> Path | None:
-    """Return the folder of key files; None where there is none. Raises ArtDreamError where the chosen one is missing.
+    """Return the folder of secret files; None if there is none. Raises ArtDreamError if the configured one is missing.
 
-    chosen: what the setting says, "" or None for nothing.
+    configured: value of the setting; "" or None if it is not set.
     """
     if not configured:
         return DEFAULT_SECRETS_FOLDER if DEFAULT_SECRETS_FOLDER.is_dir() else None
@@ -26,7 +26,10 @@ def find_secrets_folder(configured: object) -> Path | None:
 
 
 def export_store_secrets(folder: Path | None) -> None:
-    """Put the keys of stores into the environment, where they are read from; what is there already stays."""
+    """Copy the credentials of stores from files into the environment; a variable that is already set keeps its value.
+
+    Raises ArtDreamError if a file cannot be read.
+    """
     for file in folder.iterdir() if folder else ():
         if (name := file.name.upper()).startswith(_STORE_VARIABLE_PREFIXES) and file.is_file():
             try:

@@ -16,12 +16,12 @@ from shared.secret_files import export_store_secrets, find_secrets_folder
 
 ENV_PREFIX = "ARTDREAM_"
 
-#: Written by the embedded stack into its data folder, so that other commands find its broker.
+#: File in the data folder that holds the URL of the embedded broker, so that other commands find it.
 BROKER_FILE = "broker.url"
 
 
 class Settings(BaseSettings):
-    """Where everything is. Every field is an environment variable with the prefix `ARTDREAM_`."""
+    """The settings of an installation. Every field is an environment variable with the prefix `ARTDREAM_`."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
-        hide_input_in_errors=True,  # it may be a secret
+        hide_input_in_errors=True,  # the input may be a secret
     )
 
     data: Path = Field(Path("artdream-data"), description="Folder of the embedded broker, store and ledger.")
@@ -170,9 +170,9 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """The broker's URL, secrets included, as it is connected to.
+        """The broker's URL to connect to, secrets included.
 
-        Raises ArtDreamError where there is none, it is not one, or it is not protected.
+        Raises ArtDreamError if it is missing, invalid, or not secure.
         """
         return require_secure_url(
             self.configured_broker_url, ca_file=self.broker_ca, allow_insecure=self.insecure_broker
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
 
     @property
     def configured_broker_url(self) -> str:
-        """The broker's URL as it was set, for whoever reaches it another way. Raises ArtDreamError."""
+        """The broker's URL as configured, not checked for security. Raises ArtDreamError if there is none."""
         if self.broker_url is not None:
             return self.broker_url.get_secret_value()
         file = self.data / BROKER_FILE
@@ -194,12 +194,12 @@ class Settings(BaseSettings):
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """The recipes that photos are dreamt with: one or more."""
-        return tuple(filter(None, (one.strip() for one in self.recipe.split(",")))) or (DEFAULT_RECIPE,)
+        """The names or paths of the recipes for photos from the inbox; at least one."""
+        return tuple(filter(None, (name.strip() for name in self.recipe.split(",")))) or (DEFAULT_RECIPE,)
 
     @property
     def store(self) -> str:
-        """The store's URL, over SSH with the files of keys; without a setting, a folder inside the data folder."""
+        """The store's URL, with the key files if it leads over SSH; by default a folder inside the data folder."""
         if self.store_url and self.store_url.startswith("ssh+sftp:"):
             files = {"known_hosts": self.ssh_known_hosts} | ({"key": self.ssh_key} if self.ssh_key else {})
             return f"{self.store_url}?{urlencode(files)}"
@@ -220,23 +220,23 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  it knows no folder yet
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  replaced: its folder is a setting itself
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read key files last. Raises ArtDreamError where their folder is missing."""
-        named = env_settings().get("secrets_dir") or dotenv_settings().get("secrets_dir")
-        files = SecretsSettingsSource(settings_cls, secrets_dir=find_secrets_folder(named))
-        return init_settings, env_settings, dotenv_settings, files
+        """Give secret files the lowest precedence. Raises ArtDreamError if the configured folder is missing."""
+        configured = env_settings().get("secrets_dir") or dotenv_settings().get("secrets_dir")
+        secret_files = SecretsSettingsSource(settings_cls, secrets_dir=find_secrets_folder(configured))
+        return init_settings, env_settings, dotenv_settings, secret_files
 
     @classmethod
     def is_secret(cls, name: str) -> bool:
-        """Tell whether what a field holds must never be shown."""
+        """Return whether a field's value must never be shown; True for an unknown field."""
         return name not in cls.model_fields or "SecretStr" in str(cls.model_fields[name].annotation)
 
     @classmethod
     def read(cls, **overrides: object) -> Self:
-        """Read the settings; what the command line chose (not None) comes first.
+        """Read the settings; overrides that are not None, from the command line, take precedence.
 
-        Raises ArtDreamError that names the variable at fault.
+        Raises ArtDreamError that names the invalid variable.
         """
         try:
             export_store_secrets(find_secrets_folder((settings := cls()).secrets_dir))
@@ -248,12 +248,12 @@ class Settings(BaseSettings):
 
 
 def _describe_error(error: ValidationError) -> str:
-    """Say what is wrong with a setting, and what it is where that is no secret."""
+    """Return a sentence that says what is wrong with a setting, and its value unless that is a secret."""
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
-    what = first["msg"].removeprefix("Value error, ")
-    shown = "" if Settings.is_secret(name) else f" (it is {first['input']!r})"
-    return f"Setting {ENV_PREFIX}{name.upper()}: {what}{shown}."
+    problem = first["msg"].removeprefix("Value error, ")
+    current_value = "" if Settings.is_secret(name) else f" (it is {first['input']!r})"
+    return f"Setting {ENV_PREFIX}{name.upper()}: {problem}{current_value}."
 
 
 def render_env_example() -> str:

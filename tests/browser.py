@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, or what ARTDREAM_CHROMIUM names. Missing, it fails in CI and skips elsewhere."""
+"""A real browser: Debian's Chromium, or the one named by ARTDREAM_CHROMIUM; if missing, tests fail in CI, else skip."""
 
 import os
 import shlex
@@ -23,7 +23,10 @@ CHROMIUM_ARGUMENTS = [
 
 @contextmanager
 def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
-    """Start Chromium, without a window. door: what its command is begun with, to run on another machine."""
+    """Start Chromium without a window, and close it at the end.
+
+    command_prefix: words before the browser's own command, to run it in another network namespace.
+    """
     path = os.environ.get("ARTDREAM_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         skip_or_fail("no Chromium: install Debian's `chromium`, or name one with ARTDREAM_CHROMIUM")

@@ -1,4 +1,4 @@
-"""What tests of every part stand on: a real Valkey, a store in a folder, settings for both, and S3 and SSH servers."""
+"""Fixtures for all tests: a real Valkey, a store in a folder, settings for both, and S3, SSH and TLS Redis servers."""
 
 import os
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from shared.storage.store import Store
 from tests.redis_server import RedisServer, require_redis
 from tests.servers import S3Server, SshServer, make_valkey, require_sshd
 
-# Four tests run at a time: a thread for each of them. More, in each of a dozen processes, get in each other's way, and
-# take a fifth more of the processor's time.
+# Four tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
+# cost a fifth more processor time.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-#: Folders whose modules take minutes each.
+#: Folders whose test modules take minutes each.
 SLOW_FOLDERS = {"e2e", "fault", "network", "training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that nothing else waits for it in the end."""
+    """Run the slow tests first, so that no process waits for them at the end."""
     items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
 
 
@@ -36,7 +36,7 @@ def _valkey_server() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def broker_url(_valkey_server: ValkeyServer) -> str:
-    """URL of a running, empty broker."""
+    """Return the URL of a running, empty broker."""
     url = f"{_valkey_server.connection_url}/0"
     with connect(url) as client:
         client.flushall()
@@ -45,27 +45,27 @@ def broker_url(_valkey_server: ValkeyServer) -> str:
 
 @pytest.fixture
 def client(broker_url: str) -> Iterator[redis.Redis]:
-    """A client of that broker."""
+    """Yield a client of that broker."""
     with connect(broker_url) as client:
         yield client
 
 
 @pytest.fixture
 def settings(tmp_path: Path, broker_url: str) -> Settings:
-    """Settings of an installation of its own."""
+    """Return the settings of an installation used by this test only."""
     (tmp_path / "inbox").mkdir()
     return Settings(data=tmp_path / "data", inbox=tmp_path / "inbox", broker_url=broker_url, _env_file=None)
 
 
 @pytest.fixture
 def store(settings: Settings) -> Store:
-    """The store of those settings."""
+    """Return the store of those settings."""
     return Store(settings.store)
 
 
 @pytest.fixture
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A running S3 server, and an environment that leads to it."""
+    """Yield a running S3 server; the environment variables of its clients are set."""
     server = S3Server(tmp_path / "s3")
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
@@ -76,7 +76,7 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[SshServer]:
-    """A running SSH server whose host key is known."""
+    """Yield a running SSH server whose host key is known."""
     require_sshd()
     server = SshServer(tmp_path / "sshd")
     server.trust_host_key()
@@ -87,7 +87,7 @@ def sshd(tmp_path: Path) -> Iterator[SshServer]:
 
 @pytest.fixture(scope="module")
 def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis behind TLS whose user may do what is written down, and nothing else."""
+    """Yield a Redis behind TLS whose user has exactly the documented permissions."""
     require_redis()
     server = RedisServer(tmp_path_factory.mktemp("redis") / "server")
     server.start()

@@ -1,4 +1,4 @@
-"""Recipes that are soon dreamt, where a promise is about the way to a dream and not about the dream."""
+"""Recipes that render fast, for tests of the pipeline around a dream and not of the dream itself."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ layers = {{ block4 = 1.0 }}
 
 
 def write_recipe(folder: Path, name: str = "sketch", *, steps: int = 2) -> Path:
-    """Write a real recipe, as short as it can be, into a folder."""
+    """Write a valid recipe with few steps into a folder and return its path."""
     path = folder / f"{name}.toml"
     path.write_text(RECIPE_TEMPLATE.format(name=name, title=name.capitalize(), steps=steps))
     return path

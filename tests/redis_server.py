@@ -1,4 +1,4 @@
-"""A real Redis behind TLS that lets one user in, with a certificate made for it."""
+"""A real Redis behind TLS that accepts one user, with a certificate generated for it."""
 
 import datetime
 import ipaddress
@@ -20,19 +20,19 @@ from tests.stack import free_port
 REDIS_PATH = shutil.which("redis-server")
 
 
-#: Nobody logs in as this user; but Redis reads its append-only file as this one, and drops every transaction that it
-#: may not carry out (redis #14541, valkey #3983): nearly all that ArtDream writes.
+#: Nobody logs in as this user, but Redis replays its append-only file as this user and drops every transaction that
+#: the user may not run (redis #14541, valkey #3983): nearly everything that ArtDream writes.
 DEFAULT_USER_RULE = "user default off ~* &* +@all"
 
 
 def require_redis() -> None:
-    """Skip where there is no Redis that speaks TLS; in CI, fail."""
+    """Skip the test if there is no Redis with TLS; in CI, fail it."""
     if REDIS_PATH is None:
         skip_or_fail("needs a Redis that speaks TLS: apt install redis-server")
 
 
 class CertificateAuthority:
-    """A certificate authority of its own."""
+    """A self-signed certificate authority."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.certificate_path = folder / f"{name}.crt"
@@ -40,32 +40,32 @@ class CertificateAuthority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
-        may = usage | {"digital_signature": True, "key_cert_sign": True, "crl_sign": True}
-        built = (
+        ca_usage = usage | {"digital_signature": True, "key_cert_sign": True, "crl_sign": True}
+        builder = (
             self._build_certificate(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.KeyUsage(**may, encipher_only=False, decipher_only=False), critical=True)
+            .add_extension(x509.KeyUsage(**ca_usage, encipher_only=False, decipher_only=False), critical=True)
         )
         self.certificate_path.write_bytes(
-            built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         )
 
     def issue_certificate(self, host: str) -> tuple[Path, Path]:
-        """Make a certificate for a host and return its file and that of its key."""
+        """Issue a certificate for a host name or IP address; return the paths of the certificate and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             name = x509.DNSName(host)
-        built = self._build_certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key)
-        built = built.add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        certificate, key_file = self._folder / f"{host}.crt", self._folder / f"{host}.key"
-        certificate.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        plain = serialization.NoEncryption()
-        key_file.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain),
+        builder = self._build_certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key)
+        builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False)
+        certificate_path, key_path = self._folder / f"{host}.crt", self._folder / f"{host}.key"
+        certificate_path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        encryption = serialization.NoEncryption()
+        key_path.write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption),
         )
-        return certificate, key_file
+        return certificate_path, key_path
 
     def _build_certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
@@ -79,7 +79,7 @@ class CertificateAuthority:
 
 
 class RedisServer:
-    """A Redis that speaks TLS only, with a certificate for `localhost`, and an administrator of its own."""
+    """A Redis that accepts TLS only, with a certificate for `localhost`, one user and an administrator."""
 
     user = "artdream"
 
@@ -95,11 +95,11 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, *, user: str = user, password: str | None = None, host: str = "localhost") -> str:
-        """Return the broker's address."""
+        """Return the broker's URL."""
         return f"rediss://{user}:{self.password if password is None else password}@{host}:{self.port}/0"
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         certificate, key = self._certificate_paths
         lines = [
             "bind 127.0.0.1",
@@ -118,7 +118,7 @@ class RedisServer:
             f"user {self.user} on >{self.password} {self._rules}",
         ]
         assert REDIS_PATH
-        # By standard input: a command line can be read by everybody.
+        # The passwords go through standard input: every user of the machine can read a command line.
         self._process = subprocess.Popen([REDIS_PATH, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert self._process.stdin
         self._process.stdin.write("\n".join(lines).encode())
@@ -126,11 +126,11 @@ class RedisServer:
         wait_until(lambda: is_listening(self.port), "Redis answers")
 
     def admin_url(self, database: int) -> str:
-        """Return the broker's address for whoever may do everything."""
+        """Return the broker's URL for the administrator."""
         return f"rediss://admin:{self._admin_password}@localhost:{self.port}/{database}"
 
     def connect_admin(self, database: int = 0) -> redis.Redis:
-        """Return a client that may do everything."""
+        """Return a client of the administrator."""
         return redis.Redis(
             port=self.port,
             db=database,
@@ -142,20 +142,20 @@ class RedisServer:
         )
 
     def set_permissions(self, rules: str) -> None:
-        """Give the user exactly these permissions."""
+        """Give the user exactly these permissions (ACL rules)."""
         self._rules = rules
         with self.connect_admin() as admin:
             admin.execute_command("ACL", "SETUSER", self.user, "reset", "on", f">{self.password}", *rules.split())
 
     def shut_down(self) -> None:
-        """Let it write what it has and end."""
+        """Stop the server in good order, so that it writes its data first."""
         assert self._process
         self._process.terminate()
         self._process.wait()
         self._process = None
 
     def stop(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the server, as a power cut would."""
         if self._process:
             self._process.kill()
             self._process.wait()

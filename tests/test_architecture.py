@@ -1,4 +1,4 @@
-"""What holds the packages apart, and the generated files together."""
+"""Import rules between the packages, dependencies of each extra, and generated files that match the code."""
 
 import subprocess
 import sys
@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_import_rules_hold() -> None:
-    checked = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
     )
-    assert checked.returncode == 0, checked.stdout
+    assert process.returncode == 0, process.stdout
 
 
 @pytest.mark.parametrize(
@@ -33,37 +33,37 @@ def test_the_import_rules_hold() -> None:
 )
 def test_importing_a_part_that_does_not_dream_loads_no_tensorflow(module: str) -> None:
     program = f"import {module}, sys; print([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout == "[]\n"
 
 
 def test_the_producer_imports_nothing_of_celery_s_worker() -> None:
     program = (
         "import producer.watch, producer.api, sys; print([m for m in sys.modules if m.startswith('celery.worker')])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout == "[]\n"
 
 
 def resolve_extra(extra: str) -> set[str]:
     """Return every distribution that the lock file installs for an extra, on any platform."""
     packages = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
-    found: set[str] = set()
+    resolved: set[str] = set()
 
     def add_dependencies(name: str, extras: list[str]) -> None:
         package = packages[name]
         edges = list(package.get("dependencies", []))
-        for wanted in extras:
-            edges += package.get("optional-dependencies", {}).get(wanted, [])
+        for extra_name in extras:
+            edges += package.get("optional-dependencies", {}).get(extra_name, [])
         for edge in edges:
             key = (edge["name"], *edge.get("extra", []))
-            if str(key) not in found:
-                found.add(str(key))
-                found.add(edge["name"])
+            if str(key) not in resolved:
+                resolved.add(str(key))
+                resolved.add(edge["name"])
                 add_dependencies(edge["name"], edge.get("extra", []))
 
     add_dependencies("artdream", [extra])
-    return found
+    return resolved
 
 
 def test_the_producer_alone_installs_nothing_that_dreams_or_shows() -> None:

@@ -1,4 +1,4 @@
-"""`make check` looks for known vulnerabilities; where it cannot it says so, and does not fail for that."""
+"""`make check` looks up known vulnerabilities; if it cannot, it reports that and does not fail."""
 
 import json
 import os
@@ -24,17 +24,17 @@ def run_audit(*options: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 class FakeVulnerabilityService(BaseHTTPRequestHandler):
-    """A service of known vulnerabilities (osv.dev's interface) that knows one, of Pillow."""
+    """A service of known vulnerabilities (osv.dev's API) that reports one, in Pillow."""
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+        package = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
         affected = [
             {
-                "package": {"name": asked, "ecosystem": "PyPI"},
+                "package": {"name": package, "ecosystem": "PyPI"},
                 "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "999"}]}],
             }
         ]
-        known = [
+        vulnerabilities = [
             {
                 "id": "TEST-2026-1",
                 "details": "…",
@@ -45,11 +45,11 @@ class FakeVulnerabilityService(BaseHTTPRequestHandler):
                 "modified": "2026-01-01T00:00:00Z",
             }
         ]
-        answer = json.dumps({"vulns": known} if asked == "pillow" and self.server.bad else {}).encode()  # type: ignore[attr-defined]
+        body = json.dumps({"vulns": vulnerabilities} if package == "pillow" and self.server.bad else {}).encode()  # type: ignore[attr-defined]
         self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -64,25 +64,25 @@ def service() -> Iterator[ThreadingHTTPServer]:
 
 
 def test_without_internet_the_audit_says_so_in_one_line_and_fails_nothing() -> None:
-    """Fails where every end of pip-audit's counts as a finding."""
-    ran = run_audit(HTTPS_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="")
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith("audit: not run, the service of known vulnerabilities cannot be reached (")
-    assert ran.stdout.count("\n") == 1
-    assert ran.stderr == ""
+    """Fails if every non-zero exit of pip-audit counts as a finding."""
+    process = run_audit(HTTPS_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("audit: not run, the service of known vulnerabilities cannot be reached (")
+    assert process.stdout.count("\n") == 1
+    assert process.stderr == ""
 
 
 @pytest.mark.parametrize("bad", [True, False])
 def test_a_known_vulnerability_fails_the_check(service: ThreadingHTTPServer, bad: bool) -> None:
-    """Fails where `_told` returns 0."""
+    """Fails if the audit returns 0 for a finding."""
     service.bad = bad  # type: ignore[attr-defined]
     url = f"http://127.0.0.1:{service.server_port}"
-    ran = run_audit("--vulnerability-service", "osv", "--osv-url", url, NO_PROXY="127.0.0.1")
-    assert ran.stderr == ""
+    process = run_audit("--vulnerability-service", "osv", "--osv-url", url, NO_PROXY="127.0.0.1")
+    assert process.stderr == ""
     if bad:
-        assert ran.returncode == 1
-        assert "audit: pillow " in ran.stdout
-        assert "has TEST-2026-1, mended in 999" in ran.stdout
+        assert process.returncode == 1
+        assert "audit: pillow " in process.stdout
+        assert "has TEST-2026-1, mended in 999" in process.stdout
     else:
-        assert ran.returncode == 0
-        assert ran.stdout.startswith("audit: no known vulnerability in ")
+        assert process.returncode == 0
+        assert process.stdout.startswith("audit: no known vulnerability in ")

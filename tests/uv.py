@@ -1,4 +1,4 @@
-"""uv, as the Makefile finds it."""
+"""Run uv, found as the Makefile finds it."""
 
 import os
 import shutil
@@ -9,15 +9,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_uv(*arguments: str | Path) -> str:
-    """Run uv in the checkout; return what it said."""
+    """Run uv in the checkout and return its standard output."""
     command = [shutil.which("uv") or ROOT / ".tools/bin/uv", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def export_requirements(*extras: str) -> str:
-    """Return, as requirements, what the lock file installs besides ArtDream itself."""
-    wanted = [argument for extra in extras for argument in ("--extra", extra)]
-    return run_uv("export", "--quiet", "--locked", "--no-dev", "--no-emit-project", "--no-header", *wanted)
+    """Return the locked dependencies of these extras, without ArtDream itself, as a requirements file."""
+    extra_options = [argument for extra in extras for argument in ("--extra", extra)]
+    return run_uv("export", "--quiet", "--locked", "--no-dev", "--no-emit-project", "--no-header", *extra_options)

@@ -1,1 +1,1 @@
-"""Programs that paint the project's own pictures. Not part of the wheel."""
+"""Programs that paint the project's own pictures. They are not part of the wheel."""

@@ -1,11 +1,14 @@
-"""The GPU side: takes jobs, dreams them, publishes. Only its pool children import TensorFlow, or JAX."""
+"""The worker: claims jobs, dreams their photos and publishes the dreams.
+
+Only its pool processes import TensorFlow or JAX.
+"""
 
 import os
 from importlib.util import find_spec
 
 from shared.errors import ArtDreamError
 
-# Said before anything imports Keras, which would say it with a traceback.
+# Checked before anything imports Keras, which would report it with a traceback.
 match os.environ.get("KERAS_BACKEND", ""):
     case "" | "tensorflow":
         pass

@@ -1,4 +1,4 @@
-"""The Celery worker: lanes in, one pool process per device, each warm before its first job."""
+"""The Celery worker: serves lanes with one pool process per device, each warmed up before its first job."""
 
 import contextlib
 import logging
@@ -32,7 +32,6 @@ from worker.consumer.watchdog import Watchdog
 from worker.jobs.lease import Released
 from worker.jobs.process_id import make_process_id
 from worker.jobs.reconciler import Reconciler
-from worker.jobs.validation import JobValidation
 from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
@@ -42,7 +41,10 @@ logger = logging.getLogger(__name__)
 
 
 def make_engine(settings: Settings) -> "Dreamer":
-    """Make the dreamer of an installation. Imports TensorFlow or JAX, so never in a parent (tensorflow #57877)."""
+    """Create the engine of an installation.
+
+    Imports TensorFlow or JAX: call it in a pool process only, never in the parent that forks (tensorflow #57877).
+    """
     with quiet_import():
         from worker.dreaming.engine import Engine
 
@@ -57,51 +59,51 @@ def run(
     liveness: Liveness | None = None,
     make_dreamer: "Callable[[Settings], Dreamer]" = make_engine,
 ) -> None:
-    """Work until SIGTERM: then finish what is being dreamt, or hand it back when the grace is over, and return.
+    """Process jobs until SIGTERM, then finish the current ones, or release them after the grace period, and return.
 
-    concurrency: pool processes; each makes a dreamer for itself. lanes: those that are served, live first in any
-    case. pulse: what beats while this worker consumes. Raises ArtDreamError where no broker is known, or where the
-    broker may drop what it keeps.
+    concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
+    liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. Raises
+    ArtDreamError if no broker is configured, or if the broker may evict keys.
     """
     client = connect(settings.broker)
-    with contextlib.suppress(*BROKER_UNAVAILABLE):  # it is waited for
+    with contextlib.suppress(*BROKER_UNAVAILABLE):  # Celery waits for the broker
         require_noeviction(client)
     install_message_filter(settings)
-    served = [lane for lane in Lane if lane in lanes]
+    served_lanes = [lane for lane in Lane if lane in lanes]
     app = create_celery_app(settings)
-    appetite = FlowControl(concurrency)
-    app.steps["consumer"].add(appetite.make_bootstep())
-    process = PoolProcess(settings, appetite, served, make_dreamer)
-    process.register_task(app)
+    flow_control = FlowControl(concurrency)
+    app.steps["consumer"].add(flow_control.make_bootstep())
+    pool_process = PoolProcess(settings, flow_control, served_lanes, make_dreamer)
+    pool_process.register_task(app)
     route_logs()
-    worker_process_init.connect(process.start, weak=False)
-    worker_process_shutdown.connect(process.stop, weak=False)
-    worker_shutting_down.connect(appetite.mark_stopping, weak=False)
+    worker_process_init.connect(pool_process.start, weak=False)
+    worker_process_shutdown.connect(pool_process.stop, weak=False)
+    worker_shutting_down.connect(flow_control.mark_stopping, weak=False)
     worker = app.Worker(
         hostname=f"artdream@{platform.node()}-{os.getpid()}",
         concurrency=concurrency,
         pool="prefork",
-        queues=[lane.value for lane in served],
+        queues=[lane.value for lane in served_lanes],
         without_gossip=True,
-        without_heartbeat=True,  # the register of those present has its own
+        without_heartbeat=True,  # the heartbeat registry replaces it
         without_mingle=True,
         quiet=True,
         loglevel=logging.getLogger().getEffectiveLevel(),
     )
-    beside: list[Reconciler | Watchdog | GracefulShutdown] = [
+    threads: list[Reconciler | Watchdog | GracefulShutdown] = [
         Reconciler(client, settings),
-        Watchdog(client, appetite, served, liveness or Liveness()),
+        Watchdog(client, flow_control, served_lanes, liveness or Liveness()),
         GracefulShutdown(settings.grace_seconds),
     ]
-    for thread in beside:
+    for thread in threads:
         thread.start()
     worker.start()
-    for thread in beside:
+    for thread in threads:
         thread.stop()
 
 
 class PoolProcess:
-    """What lives in a pool process. Everything heavy is made in `begin`, after the fork (tensorflow #57877)."""
+    """State of a pool process. Everything heavy is created in `start`, after the fork (tensorflow #57877)."""
 
     def __init__(
         self,
@@ -120,16 +122,15 @@ class PoolProcess:
         self._resources = contextlib.ExitStack()
 
     def register_task(self, app: Celery) -> None:
-        """Make the application answer to the dream task."""
+        """Register the dream task with the application."""
 
         def dream(job_id: str) -> None:
             self._set_state("dreaming")
             try:
                 with bind_job_id(job_id):
-                    if job := self._validation.validate(job_id):
-                        self._processor.process(job)
+                    self._processor.process(job_id)
             except (Released, StoreError, *BROKER_UNAVAILABLE) as error:
-                # Back to its lane: another worker may do better.
+                # The message goes back to its lane: another worker may succeed.
                 raise Reject(str(error), requeue=True) from error
             finally:
                 self._set_state("ready")
@@ -137,27 +138,26 @@ class PoolProcess:
         app.task(dream, name=DREAM_TASK)
 
     def start(self, **_: object) -> None:
-        """Import TensorFlow, load the network, warm the canvases, and say so."""
+        """Create the dreamer, warm up the recipes of the installation, and mark the process as warm."""
         self._process_id = make_process_id(os.getpid())
         self._registry = HeartbeatRegistry(connect(self._settings.broker))
         threading.Thread(target=self._run_heartbeat, name="presence", daemon=True).start()
-        started = time.perf_counter()
-        if card := pin_gpu(current_process().index):  # a pool process that takes another's place takes its card, too
-            logger.info("worker %s has card %s to itself", self._process_id, card)
+        started_at = time.perf_counter()
+        if gpu := pin_gpu(current_process().index):  # a pool process that replaces another also takes over its GPU
+            logger.info("worker %s has card %s to itself", self._process_id, gpu)
         dreamer = self._make_dreamer(self._settings)
         from worker.jobs.processor import JobProcessor
 
-        self._validation = JobValidation(self._settings)
         self._processor = JobProcessor(self._settings, self._process_id, dreamer, self._may_preempt)
         self._resources.callback(self._processor.close)
         for name in self._settings.recipes:
             dreamer.warm_up(load_recipe(name))
-        logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started)
+        logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started_at)
         self._set_state("ready")
         self._flow_control.mark_warm()
 
     def stop(self, **_: object) -> None:
-        """Leave the register, and the clips that are not made."""
+        """Remove the process from the heartbeat registry, and stop making clips."""
         self._stop_requested.set()
         with contextlib.suppress(*BROKER_UNAVAILABLE):  # the entry expires by itself
             self._registry.remove(Component.WORKER, self._process_id)

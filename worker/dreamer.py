@@ -1,4 +1,4 @@
-"""A dreamer: whatever makes dreams of photos, as the studio knows it. The engine is one."""
+"""The interface of a dreamer, which turns photos into dreams. `worker.dreaming.engine.Engine` implements it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,44 +16,51 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Frame:
-    """An intermediate picture of a dream, at its final size; the last is the dream itself."""
+    """An intermediate picture of a dream, at its final size; the last frame is the dream itself."""
 
     #: From 0.
     index: int
-    #: The share of the work that is done, above 0, up to 1.
+    #: Share of the work that is done, in (0, 1].
     fraction: float
-    #: (height, width, 3), with the photo's own aspect.
+    #: (height, width, 3) uint8 sRGB, with the aspect of the photo.
     pixels: Pixels
 
 
 @dataclass(frozen=True)
 class DreamResult:
-    """A finished dream, and what made it."""
+    """A finished dream and its provenance."""
 
-    #: (height, width, 3), with the photo's own aspect.
+    #: (height, width, 3) uint8 sRGB, with the aspect of the photo.
     pixels: Pixels
     #: SHA-256 of the network's weights, as hex digits.
     weights_sha256: str
-    #: What the network computed in: "float32" or "bfloat16".
+    #: Number type of the network's convolutions: "float32" or "bfloat16".
     precision: str
-    #: The artworks it took after, as `artist/file`.
+    #: Artworks that the objective used, as `artist/file`.
     artworks: tuple[str, ...] = ()
-    #: For a recipe that asks for classes, how much of them the network sees; else ().
+    #: For a recipe that asks for classes, their probabilities and those of the dream's top classes; else ().
     class_probabilities: tuple[ClassProbability, ...] = ()
-    #: Where photo and dream lie on the map of a network that has one.
+    #: Positions of photo and dream on the network's embedding map; None if it has none.
     map_point: MapPoint | None = None
 
 
 class Dreamer(Protocol):
-    """Dreams photos, one at a time or several of one size and recipe."""
+    """Dreams photos, one at a time or as a batch of one size and recipe."""
 
     def warm_up(self, recipe: Recipe) -> None:
-        """Make ready for a recipe, so that its first photo waits for nothing. Raises ArtDreamError where it cannot."""
+        """Load and compile everything that a recipe needs, so that its first photo is as fast as the next.
+
+        Raises ArtDreamError if the recipe cannot be prepared.
+        """
 
     def dream(
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
     ) -> DreamResult:
-        """Dream a photo, (height, width, 3). What `on_frame` raises ends the dream. Raises ArtDreamError."""
+        """Dream a photo, (height, width, 3) uint8 sRGB.
+
+        on_frame: called with each frame; an exception from it ends the dream. Raises ArtDreamError if the recipe cannot
+        be applied.
+        """
 
     def dream_batch(
         self,
@@ -63,7 +70,8 @@ class Dreamer(Protocol):
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
     ) -> list[DreamResult]:
-        """Dream photos of one size on the canvas in one ascent; `on_frame` is told whose frame it is.
+        """Dream photos of one size on the canvas in one gradient ascent.
 
-        Raises what `dream` raises, and where it does, none of them is dreamt.
+        seeds: one for each photo. on_frame: called with the index of the photo and its frame. Returns one result for
+        each photo. Raises what `dream` raises; then no photo has a result.
         """

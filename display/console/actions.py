@@ -1,4 +1,4 @@
-"""What every button does: the thing, and one sentence about it."""
+"""Actions of the console's buttons: run, report the result, redraw."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from shared.errors import ArtDreamError
 
 
 def run_action(action: Callable[[], object], success_text: str) -> None:
-    """Do it, say so or say why not, and draw what is around the button anew."""
+    """Run an action and report it in a toast: `success_text`, then rerun the fragment; or the ArtDreamError's text."""
     try:
         action()
     except ArtDreamError as error:

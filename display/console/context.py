@@ -1,4 +1,4 @@
-"""The desk: what the operator's page works with. One display runs in a process, and the page in its threads."""
+"""Console context: the display's services that the console page uses. One display runs per process."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from shared.settings import Settings
 
 @dataclass(frozen=True)
 class ConsoleContext:
-    """The parts of the running display."""
+    """The services of the running display."""
 
     settings: Settings
     event_hub: EventHub
@@ -18,14 +18,15 @@ class ConsoleContext:
     storage_usage: StorageUsage
 
 
+#: Empty, or the context of this process. Streamlit runs the console page in threads of the display's process.
 _contexts: list[ConsoleContext] = []
 
 
 def set_context(context: ConsoleContext) -> None:
-    """Make a desk the one of this process."""
+    """Set the context of this process."""
     _contexts[:] = [context]
 
 
 def get_context(cookies: "dict[str, str]") -> ConsoleContext | None:
-    """Return the desk to a browser that has let itself in, None to any other."""
-    return next((desk for desk in _contexts if desk.sessions.is_valid(cookies.get(SESSION_COOKIE))), None)
+    """Return the context if the cookies hold a valid console session, None otherwise."""
+    return next((context for context in _contexts if context.sessions.is_valid(cookies.get(SESSION_COOKIE))), None)

@@ -1,4 +1,4 @@
-"""The dreams, and what may be done to each."""
+"""Dreams tab: the dreams by visibility, with the operator's actions on each."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
 from shared.storage.sidecar import Visibility
 
-#: Dreams of one page of the console.
+#: Dreams on one page of the tab.
 CONSOLE_PAGE_SIZE = 24
 
 _GRID_COLUMNS = 4
@@ -21,31 +21,33 @@ _ALL_DREAMS = "all"
 
 @st.fragment
 def render_dreams(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw the dreams of a standing, newest first, each with its buttons."""
-    everything = context.event_hub.dream_index.list_all()
-    standings = (Visibility.HELD, Visibility.SHOWN, Visibility.HIDDEN)
-    count = {standing.value: sum(dream.visibility is standing for dream in everything) for standing in standings}
-    labels = {name: texts[f"which_{name}"].format(count=number) for name, number in count.items()}
-    labels |= {_ALL_DREAMS: texts["which_all"].format(count=len(everything))}
-    bar = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
-    chosen = bar[0].segmented_control(
+    """Draw one page of the dreams of the chosen visibility, newest first, each with its buttons."""
+    all_dreams = context.event_hub.dream_index.list_all()
+    visibilities = (Visibility.HELD, Visibility.SHOWN, Visibility.HIDDEN)
+    counts = {
+        visibility.value: sum(dream.visibility is visibility for dream in all_dreams) for visibility in visibilities
+    }
+    labels = {name: texts[f"which_{name}"].format(count=number) for name, number in counts.items()}
+    labels |= {_ALL_DREAMS: texts["which_all"].format(count=len(all_dreams))}
+    toolbar = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
+    selected = toolbar[0].segmented_control(
         texts["which"],
         list(labels),
-        default="held" if count["held"] else _ALL_DREAMS,
+        default="held" if counts["held"] else _ALL_DREAMS,
         format_func=labels.__getitem__,
         key="standing",
     )
-    found = [dream for dream in everything if chosen in (None, _ALL_DREAMS, dream.visibility.value)]
-    pages = max(1, -(-len(found) // CONSOLE_PAGE_SIZE))
-    page = bar[1].number_input(texts["page"].format(pages=pages), 1, pages, key="page")
-    bar[2].button(texts["refresh"], width="stretch")
-    if chosen == "held" and found and bar[3].button(texts["approve_all"], width="stretch"):
-        run_action(lambda: _approve(context, found), texts["are_shown"].format(count=len(found)))
-    if not found:
+    dreams = [dream for dream in all_dreams if selected in (None, _ALL_DREAMS, dream.visibility.value)]
+    pages = max(1, -(-len(dreams) // CONSOLE_PAGE_SIZE))
+    page = toolbar[1].number_input(texts["page"].format(pages=pages), 1, pages, key="page")
+    toolbar[2].button(texts["refresh"], width="stretch")
+    if selected == "held" and dreams and toolbar[3].button(texts["approve_all"], width="stretch"):
+        run_action(lambda: _approve(context, dreams), texts["are_shown"].format(count=len(dreams)))
+    if not dreams:
         st.caption(texts["none"])
-    for start in range(0, min(CONSOLE_PAGE_SIZE, len(found)), _GRID_COLUMNS):
+    for start in range(0, min(CONSOLE_PAGE_SIZE, len(dreams)), _GRID_COLUMNS):
         first = (page - 1) * CONSOLE_PAGE_SIZE + start
-        for column, dream in zip(st.columns(_GRID_COLUMNS), found[first : first + _GRID_COLUMNS], strict=False):
+        for column, dream in zip(st.columns(_GRID_COLUMNS), dreams[first : first + _GRID_COLUMNS], strict=False):
             with column.container(border=True):
                 _render_dream(context, dream, texts)
 
@@ -56,7 +58,7 @@ def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
 
 
 def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str]) -> None:
-    curator, job_id = context.event_hub.moderation, dream.job_id
+    moderation, job_id = context.event_hub.moderation, dream.job_id
     st.markdown(
         f'<a href="/console/pictures/{job_id}/dream.jpg" target="_blank">'
         f'<img src="/console/pictures/{job_id}/thumb.jpg" alt="{texts["alt"].format(job=job_id[:8])}" loading="lazy" '
@@ -67,18 +69,18 @@ def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str
     with st.container(horizontal=True, gap="small"):
         if dream.visibility is Visibility.SHOWN:
             if st.button(texts["hide"], key=f"hide-{job_id}"):
-                run_action(lambda: curator.hide(job_id), texts["is_hidden"])
+                run_action(lambda: moderation.hide(job_id), texts["is_hidden"])
         else:
-            name = texts["approve" if dream.visibility is Visibility.HELD else "show"]
-            if st.button(name, key=f"show-{job_id}", type="primary"):
-                run_action(lambda: curator.show(job_id), texts["is_shown"])
+            label = texts["approve" if dream.visibility is Visibility.HELD else "show"]
+            if st.button(label, key=f"show-{job_id}", type="primary"):
+                run_action(lambda: moderation.show(job_id), texts["is_shown"])
         with st.popover(texts["delete"]):
             st.markdown(texts["delete_more"])
             if st.button(texts["delete_sure"], key=f"delete-{job_id}", type="primary"):
-                run_action(lambda: curator.delete(job_id), texts["is_deleted"])
+                run_action(lambda: moderation.delete(job_id), texts["is_deleted"])
         with st.popover(texts["again"]):
             recipe = st.selectbox(
                 texts["recipe"], [*list_recipe_names(), *painters_by_recipe()], key=f"recipe-{job_id}"
             )
             if st.button(texts["dream_again"], key=f"again-{job_id}"):
-                run_action(lambda: curator.resubmit_with_recipe(job_id, recipe), texts["waits_again"])
+                run_action(lambda: moderation.resubmit_with_recipe(job_id, recipe), texts["waits_again"])

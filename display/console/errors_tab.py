@@ -1,4 +1,4 @@
-"""What went wrong, why, and another try."""
+"""Errors tab: failed jobs and rejected files with their reasons, and buttons to retry them."""
 
 import time
 from collections.abc import Mapping
@@ -14,31 +14,35 @@ from shared.storage.quarantine import list_quarantined, restore_to_inbox
 
 @st.fragment
 def render_errors(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw the jobs that failed and the files that were set aside, newest first."""
+    """Draw the failed jobs, the rejected files in this machine's quarantine, and those of other machines."""
     st.button(texts["refresh"], key="refresh-faults")
-    faults = context.event_hub.statistics.list_errors()
-    failed = [fault for fault in faults if fault.job_id]
-    st.markdown(f"#### {texts['failed'].format(count=len(failed))}")
-    for fault in failed:
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        text.markdown(f"{_format_time(fault.at)} · `{fault.job_id[:8]}`")
-        text.text(fault.reason)
-        if button.button(texts["try_again"], key=f"retry-{fault.job_id}", width="stretch"):
-            run_action(lambda fault=fault: context.event_hub.moderation.retry(fault.job_id), texts["in_lane"])  # type: ignore[misc]
+    errors = context.event_hub.statistics.list_errors()
+    failed_jobs = [error for error in errors if error.job_id]
+    st.markdown(f"#### {texts['failed'].format(count=len(failed_jobs))}")
+    for error in failed_jobs:
+        text_column, button_column = st.columns([6, 1], vertical_alignment="center")
+        text_column.markdown(f"{_format_time(error.at)} · `{error.job_id[:8]}`")
+        text_column.text(error.reason)
+        if button_column.button(texts["try_again"], key=f"retry-{error.job_id}", width="stretch"):
+            run_action(lambda error=error: context.event_hub.moderation.retry(error.job_id), texts["in_lane"])  # type: ignore[misc]
     files = list_quarantined(context.settings.data)
     st.markdown(f"#### {texts['set_aside'].format(count=len(files))}")
-    for note, reason in files:
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        text.text(reason)
-        if button.button(texts["try_again"], key=f"back-{note.name}", width="stretch"):
-            run_action(lambda note=note: _requeue_file(context, note, texts), texts["in_inbox"])  # type: ignore[misc]
-    elsewhere = [
-        fault for fault in faults if fault.file and not any(reason.startswith(fault.file) for _, reason in files)
+    for reason_file, reason in files:
+        text_column, button_column = st.columns([6, 1], vertical_alignment="center")
+        text_column.text(reason)
+        if button_column.button(texts["try_again"], key=f"back-{reason_file.name}", width="stretch"):
+            run_action(
+                lambda reason_file=reason_file: _requeue_file(context, reason_file, texts),  # type: ignore[misc]
+                texts["in_inbox"],
+            )
+    # The same rejection is in the quarantine and in the event stream: only those of other machines are left.
+    rejected_elsewhere = [
+        error for error in errors if error.file and not any(reason.startswith(error.file) for _, reason in files)
     ]
-    if elsewhere:
+    if rejected_elsewhere:
         st.markdown(f"#### {texts['set_aside_elsewhere']}")
-        for fault in elsewhere:
-            st.text(f"{_format_time(fault.at)}  {fault.file} {fault.reason}.")
+        for error in rejected_elsewhere:
+            st.text(f"{_format_time(error.at)}  {error.file} {error.reason}.")
 
 
 def _requeue_file(context: ConsoleContext, reason_file: Path, texts: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The export: dreams as one zip, written while it is sent."""
+"""Export: stream dreams as one zip file, built while it is sent."""
 
 import io
 import time
@@ -9,35 +9,36 @@ from display.state.dream_index import Dream
 from shared.storage.object_names import sidecar_name
 from shared.storage.store import Store
 
-#: Bytes that are sent at a time.
+#: Smallest number of bytes that is yielded at a time, apart from the last.
 _CHUNK_BYTES = 256 * 1024
 
 
 def stream_zip(store: Store, dreams: Iterable[Dream]) -> Iterator[bytes]:
-    """Yield a zip of the dreams, each with its photo and its sidecar, in the memory of one picture.
+    """Yield a zip file of the dreams, each with its photo and sidecar, holding one dream's files in memory at a time.
 
-    What the store has lost meanwhile is left out. Raises StoreError where the store is away: the zip breaks off.
+    Objects that are no longer in the store are left out. Raises StoreError if the store is unavailable; the zip file is
+    then incomplete.
     """
-    sink = _ZipBuffer()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # JPEGs do not get smaller
+    buffer = _ZipBuffer()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # JPEGs do not compress further
         for dream in dreams:
-            when = time.strftime("%Y-%m-%d/%H%M%S", time.localtime(dream.completed_at))
-            stem = f"{when}-{dream.recipe}-{dream.job_id[:8]}"
-            for name, ending in (
+            folder_and_time = time.strftime("%Y-%m-%d/%H%M%S", time.localtime(dream.completed_at))
+            stem = f"{folder_and_time}-{dream.recipe}-{dream.job_id[:8]}"
+            for name, suffix in (
                 (dream.dream, ".jpg"),
                 (dream.photo, "-photo.jpg"),
                 (sidecar_name(dream.job_id), ".json"),
             ):
                 data = store.get(name)
                 if data is not None:
-                    archive.writestr(zipfile.ZipInfo(stem + ending, time.localtime(dream.completed_at)[:6]), data)
-            if len(sink.data) >= _CHUNK_BYTES:
-                yield sink.drain()
-    yield sink.drain()
+                    archive.writestr(zipfile.ZipInfo(stem + suffix, time.localtime(dream.completed_at)[:6]), data)
+            if len(buffer.data) >= _CHUNK_BYTES:
+                yield buffer.drain()
+    yield buffer.drain()
 
 
 class _ZipBuffer(io.RawIOBase):
-    """What a zip is written to: it cannot seek, so the zip has its sizes behind each file."""
+    """A write-only buffer without seek: zipfile then writes each file's sizes after its data."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -50,6 +51,6 @@ class _ZipBuffer(io.RawIOBase):
         return len(data)
 
     def drain(self) -> bytes:
-        """Return what was written since the last call."""
+        """Return the bytes written since the last call."""
         data, self.data = bytes(self.data), bytearray()
         return data

@@ -1,4 +1,4 @@
-"""The entrance to the console: the passcode, and what only the operator may fetch."""
+"""Login: the console's passcode form, and the routes that need a console session."""
 
 import html
 import re
@@ -21,12 +21,12 @@ from shared.storage.store import Store, StoreError
 
 _HEADERS = build_csp(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 
-#: Bytes of the longest form that is read.
+#: Size limit of the login form in bytes.
 _MAX_FORM_BYTES = 4096
 
 
 def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) -> list[Route]:
-    """Return `/console` and what lies below it. `page`: what serves Streamlit's page."""
+    """Return the routes `/console` and below. streamlit_route: serves Streamlit's page to logged-in browsers."""
 
     def is_logged_in(request: Request) -> bool:
         return context.sessions.is_valid(request.cookies.get(SESSION_COOKIE))
@@ -35,8 +35,8 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         return get_console_texts(request.query_params.get("lang", context.settings.language))
 
     def redirect_to_console(request: Request) -> RedirectResponse:
-        address = f"/console?lang={get_texts(request)['language']}"
-        return RedirectResponse(address, status_code=303, headers=_HEADERS)
+        url = f"/console?lang={get_texts(request)['language']}"
+        return RedirectResponse(url, status_code=303, headers=_HEADERS)
 
     async def get_console(request: Request) -> Response:
         if is_logged_in(request):
@@ -52,36 +52,40 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         if wait := context.sessions.get_lockout_seconds(address):
             return _form_response(get_texts(request), "guesses", 429, seconds=f"{wait:.0f}")
         body = b""
-        async for piece in request.stream():
-            body += piece
+        async for chunk in request.stream():
+            body += chunk
             if len(body) > _MAX_FORM_BYTES:
                 return Response(status_code=413, headers=_HEADERS)
         passcode = parse_qs(body.decode("utf-8", "replace")).get("passcode", [""])[0]
         session = context.sessions.log_in(passcode, address)
         if session is None:
             return _form_response(get_texts(request), "wrong", 403)
-        answer = redirect_to_console(request)
+        response = redirect_to_console(request)
         secure = request.url.scheme == "https"
-        answer.set_cookie(
+        response.set_cookie(
             SESSION_COOKIE, session, max_age=SESSION_LIFETIME_SECONDS, httponly=True, samesite="strict", secure=secure
         )
-        return answer
+        return response
 
     async def log_out(request: Request) -> Response:
         context.sessions.log_out(request.cookies.get(SESSION_COOKIE, ""))
-        answer = redirect_to_console(request)
-        answer.delete_cookie(SESSION_COOKIE)
-        return answer
+        response = redirect_to_console(request)
+        response.delete_cookie(SESSION_COOKIE)
+        return response
 
     async def get_picture(request: Request) -> Response:
-        """Serve a picture that perhaps nobody else may see."""
+        """Serve a picture of any visibility to the operator."""
         job_id, name = request.path_params["job_id"], request.path_params["name"]
         dream = context.event_hub.dream_index.find(job_id) if is_logged_in(request) else None
-        named = {"thumb.jpg": thumb_name(job_id), "dream.jpg": dream_name(job_id), "photo.jpg": dream and dream.photo}
-        if dream is None or not (wanted := named.get(name)):
+        object_names = {
+            "thumb.jpg": thumb_name(job_id),
+            "dream.jpg": dream_name(job_id),
+            "photo.jpg": dream and dream.photo,
+        }
+        if dream is None or not (object_name := object_names.get(name)):
             return Response(status_code=404, headers=_HEADERS)
         try:
-            data = await store.get_async(wanted)
+            data = await store.get_async(object_name)
             if data is None and name == "thumb.jpg":
                 data = await store.get_async(dream.dream)
         except StoreError:
@@ -93,9 +97,9 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
     async def export_dreams(request: Request) -> Response:
         if not is_logged_in(request):
             return redirect_to_console(request)
-        pieces = stream_zip(store, context.event_hub.dream_index.list_all())
+        chunks = stream_zip(store, context.event_hub.dream_index.list_all())
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
-        return StreamingResponse(_iterate_in_thread(pieces), media_type="application/zip", headers=headers)
+        return StreamingResponse(_iterate_in_thread(chunks), media_type="application/zip", headers=headers)
 
     async def get_stylesheet(_: Request) -> Response:
         return Response(_read_asset("login.css"), media_type="text/css", headers=_HEADERS)
@@ -113,13 +117,17 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
 def _form_response(
     texts: Mapping[str, str], message_key: str = "", status: int = 200, *, is_disabled: bool = False, **values: str
 ) -> Response:
-    """Return the page that asks for the passcode. message: the name of what is said below it."""
-    filled = {name: texts[name] for name in ("language", "title", "passcode", "enter")}
-    filled |= {
+    """Return the passcode form.
+
+    message_key: key of the console text below the form, "" for none. is_disabled: hide the form. values: replacements
+    for the placeholders of the message.
+    """
+    placeholders = {name: texts[name] for name in ("language", "title", "passcode", "enter")}
+    placeholders |= {
         "message": texts[message_key].format(**values) if message_key else "",
         "shut": "hidden" if is_disabled else "",
     }
-    text = re.sub(r"\{(\w+)\}", lambda place: html.escape(filled[place[1]]), _read_asset("login.html"))
+    text = re.sub(r"\{(\w+)\}", lambda match: html.escape(placeholders[match[1]]), _read_asset("login.html"))
     return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
 
 
@@ -128,7 +136,7 @@ def _read_asset(name: str) -> str:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Tell whether a form comes from this display's own page, and not from another one in the same browser."""
+    """Return whether a form comes from this display's own page, not from another site in the same browser (CSRF)."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     return site in (None, "same-origin") and (
@@ -137,6 +145,6 @@ def _is_same_origin(request: Request) -> bool:
 
 
 async def _iterate_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Draw pieces from an iterator that blocks."""
-    while (piece := await run_in_thread(lambda: next(chunks, None))) is not None:
-        yield piece
+    """Yield the chunks of a blocking iterator without blocking the event loop."""
+    while (chunk := await run_in_thread(lambda: next(chunks, None))) is not None:
+        yield chunk

@@ -1,4 +1,4 @@
-"""The console's page. Whoever has not let themselves in at the entrance sees nothing here."""
+"""The console's Streamlit page. Without a console session it shows nothing but a link to the login."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from display.console.status_tab import render_status
 from display.i18n import get_console_texts
 from shared.settings import Settings
 
-#: Streamlit writes white on the accent, which nobody can read there.
+#: Streamlit's white text on the accent color has too little contrast.
 _ACCENT_TEXT_STYLE = """<style>
 button[data-testid^="stBaseButton-primary"], [data-testid="stMultiSelect"] [data-tag] * { color: #0b0a09 }
 </style>"""
@@ -30,8 +30,8 @@ if context is None:
 st.html(_ACCENT_TEXT_STYLE)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.markdown(f"## {texts['title']}", width="content")
-    lock = f'<a href="/console/leave{language_query}" target="_self">{texts["lock"]}</a>'
-    st.markdown(lock, unsafe_allow_html=True, width="content")
+    logout_link = f'<a href="/console/leave{language_query}" target="_self">{texts["lock"]}</a>'
+    st.markdown(logout_link, unsafe_allow_html=True, width="content")
 status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(
     [texts[name] for name in ("now", "dreams", "faults", "steering")]
 )

@@ -1,4 +1,4 @@
-"""The guard: lets the operator into the console, and nobody who guesses."""
+"""Console sessions: log in with the passcode, with lockouts against guessing."""
 
 import hmac
 import secrets
@@ -8,19 +8,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: The cookie that a session is known by.
+#: The cookie that holds the session token.
 SESSION_COOKIE = "artdream_console"
 
-#: Seconds that a session lasts.
+#: Lifetime of a session: one exhibition day.
 SESSION_LIFETIME_SECONDS = 12 * 3600
 
-#: Wrong passcodes from one address, and from all together, before the next ones are not even looked at.
+#: Wrong passcodes from one address, and from all addresses together, that cause a lockout.
 MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_IN_TOTAL = 5, 50
 
-#: Seconds that an address is locked out for the first time; doubled each time, up to the last.
+#: Seconds of the first lockout, doubled with each further one up to the maximum.
 MIN_LOCKOUT_SECONDS, MAX_LOCKOUT_SECONDS = 30.0, 3600.0
 
-#: Addresses and sessions that are remembered.
+#: Addresses, and sessions, that are tracked.
 MAX_TRACKED_ENTRIES = 1_000
 
 _ALL_ADDRESSES = "*"
@@ -34,10 +34,10 @@ class _LoginFailures:
 
 
 class ConsoleSessions:
-    """One display's sessions, in memory: a restart asks for the passcode again. May be used from several threads."""
+    """The sessions of one display, in memory only: a restart ends them all. Thread-safe."""
 
     def __init__(self, passcode: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """passcode: "" where there is none, and then nobody is let in."""
+        """passcode: "" disables the console. clock: returns seconds."""
         self._passcode = passcode.encode()
         self._clock = clock
         self._sessions: OrderedDict[str, float] = OrderedDict()
@@ -46,23 +46,23 @@ class ConsoleSessions:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether there is a console at all."""
+        """Whether a passcode is set; without one nobody can log in."""
         return bool(self._passcode)
 
     def get_lockout_seconds(self, address: str) -> float:
-        """Return the seconds for which an address may not try."""
+        """Return the remaining seconds of an address's lockout, 0.0 if it may log in."""
         with self._lock:
             return max(
-                0.0, *(self._get_failures(one).locked_until - self._clock() for one in (address, _ALL_ADDRESSES))
+                0.0, *(self._get_failures(key).locked_until - self._clock() for key in (address, _ALL_ADDRESSES))
             )
 
     def log_in(self, passcode: str, address: str) -> str | None:
-        """Return a new session where the passcode is right, None where it is wrong or the address is locked out."""
+        """Return a new session token, None if the passcode is wrong or the address is locked out."""
         if not self.is_enabled or self.get_lockout_seconds(address):
             return None
-        right = hmac.compare_digest(passcode.encode(), self._passcode)
+        is_correct = hmac.compare_digest(passcode.encode(), self._passcode)
         with self._lock:
-            if not right:
+            if not is_correct:
                 self._record_failure(address, MAX_FAILURES_PER_ADDRESS)
                 self._record_failure(_ALL_ADDRESSES, MAX_FAILURES_IN_TOTAL)
                 return None
@@ -74,7 +74,7 @@ class ConsoleSessions:
             return session
 
     def is_valid(self, session: str | None) -> bool:
-        """Tell whether a session was begun here and has not ended."""
+        """Return whether a session token was issued here and has neither expired nor been logged out."""
         with self._lock:
             return self._sessions.get(session or "", 0.0) > self._clock()
 
@@ -87,11 +87,11 @@ class ConsoleSessions:
         return self._failures.get(address) or _LoginFailures()
 
     def _record_failure(self, address: str, max_failures: int) -> None:
-        suspect = self._failures.setdefault(address, _LoginFailures())
+        record = self._failures.setdefault(address, _LoginFailures())
         self._failures.move_to_end(address)
-        suspect.failures += 1
-        if suspect.failures >= max_failures:
-            suspect.locked_until = self._clock() + min(MIN_LOCKOUT_SECONDS * 2**suspect.lockouts, MAX_LOCKOUT_SECONDS)
-            suspect.failures, suspect.lockouts = 0, suspect.lockouts + 1
+        record.failures += 1
+        if record.failures >= max_failures:
+            record.locked_until = self._clock() + min(MIN_LOCKOUT_SECONDS * 2**record.lockouts, MAX_LOCKOUT_SECONDS)
+            record.failures, record.lockouts = 0, record.lockouts + 1
         while len(self._failures) > MAX_TRACKED_ENTRIES:
             self._failures.popitem(last=False)

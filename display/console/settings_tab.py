@@ -1,4 +1,4 @@
-"""What the operator decides for the whole installation."""
+"""Settings tab: runtime settings, events of the exhibition, export, storage usage."""
 
 import shutil
 import time
@@ -16,38 +16,38 @@ from shared.runtime_settings import read_runtime_settings
 
 @st.fragment
 def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw the switches, as they stand."""
+    """Draw the form with the current runtime settings, and the columns below it."""
     try:
         with connect(context.settings.broker) as client:
-            steering = read_runtime_settings(client, context.settings)
+            runtime_settings = read_runtime_settings(client, context.settings)
     except BROKER_UNAVAILABLE:
         st.caption(texts["helm_away"])
         return
     with st.form("steering", border=False):
-        approval = st.toggle(texts["approval"], steering.approval)
-        paused = st.toggle(texts["paused"], steering.paused)
+        approval = st.toggle(texts["approval"], runtime_settings.approval)
+        paused = st.toggle(texts["paused"], runtime_settings.paused)
         recipes = st.multiselect(
             texts["recipes"].format(recipe=context.settings.recipe),
             [*list_recipe_names(), *painters_by_recipe()],
-            list(steering.recipes),
+            list(runtime_settings.recipes),
             placeholder=texts["recipes_none"],
         )
-        days = st.number_input(texts["retention"], 0, 3650, steering.retention_days)
+        days = st.number_input(texts["retention"], 0, 3650, runtime_settings.retention_days)
         if st.form_submit_button(texts["apply"], type="primary"):
-            decided = {"approval": approval, "paused": paused, "recipes": tuple(recipes), "retention_days": days}
-            run_action(lambda: context.event_hub.moderation.change_settings(**decided), texts["applied"])
+            changes = {"approval": approval, "paused": paused, "recipes": tuple(recipes), "retention_days": days}
+            run_action(lambda: context.event_hub.moderation.change_settings(**changes), texts["applied"])
     st.divider()
-    left, right = st.columns(2)
-    with left:
+    event_column, disk_column = st.columns(2)
+    with event_column:
         st.markdown(f"#### {texts['event']}")
         st.markdown(f'<a href="/console/export.zip">{texts["export"]}</a>', unsafe_allow_html=True)
         with st.popover(texts["open_event"]):
             st.markdown(texts["open_event_more"])
             if st.button(texts["begin"], type="primary"):
                 run_action(context.event_hub.moderation.open_event, texts["walls_empty"])
-        if steering.opened_at and st.button(texts["show_earlier"]):
+        if runtime_settings.opened_at and st.button(texts["show_earlier"]):
             run_action(lambda: context.event_hub.moderation.change_settings(opened_at=0.0), texts["all_shown"])
-    with right:
+    with disk_column:
         st.markdown(f"#### {texts['disk']}")
         _render_storage_usage(context, texts)
         usage = shutil.disk_usage(context.settings.data if context.settings.data.exists() else ".")
@@ -55,23 +55,23 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
 
 
 def _render_storage_usage(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    count = context.storage_usage.latest
-    if count is None:
+    snapshot = context.storage_usage.latest
+    if snapshot is None:
         st.caption(texts["store_counting"])
         return
-    size, clock = _format_size(count.size), time.strftime("%H:%M", time.localtime(count.at))
-    st.markdown(texts["store_holds"].format(size=size, count=f"{count.objects:,}", time=clock))
+    size, counted_at = _format_size(snapshot.size), time.strftime("%H:%M", time.localtime(snapshot.at))
+    st.markdown(texts["store_holds"].format(size=size, count=f"{snapshot.objects:,}", time=counted_at))
     columns = [texts[name] for name in ("store_kind", "store_size", "store_objects")]
     rows = [
-        dict(zip(columns, (texts[f"kind_{kind}"], _format_size(held.size), held.objects), strict=True))
-        for kind, held in count.kinds.items()
+        dict(zip(columns, (texts[f"kind_{kind}"], _format_size(usage.size), usage.objects), strict=True))
+        for kind, usage in snapshot.kinds.items()
     ]
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _format_size(size: float) -> str:
-    for unit, many in (("GB", 1e9), ("MB", 1e6)):
-        if size >= many:
-            return f"{size / many:.1f} {unit}"
+    for unit, unit_bytes in (("GB", 1e9), ("MB", 1e6)):
+        if size >= unit_bytes:
+            return f"{size / unit_bytes:.1f} {unit}"
     return f"{size / 1e3:.1f} kB"

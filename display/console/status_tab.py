@@ -1,4 +1,4 @@
-"""How the installation does, by the second."""
+"""Status tab: components, queues, throughput, stage times and warnings, refreshed every two seconds."""
 
 from collections.abc import Mapping
 
@@ -16,13 +16,13 @@ from shared.storage.store import Store, StoreError
 
 @st.fragment(run_every=2.0)
 def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw what runs, what waits and how long things take."""
-    gauge, now = context.event_hub.statistics, context.event_hub.now
+    """Draw the warnings, the figures, the table of components, and the table of stage times."""
+    statistics, now = context.event_hub.statistics, context.event_hub.now
     try:
         with connect(context.settings.broker) as client:
-            present = HeartbeatRegistry(client).list_heartbeats()
-            lanes = {lane: count_queued(client, lane) for lane in Lane}
-            steering = read_runtime_settings(client, context.settings)
+            heartbeats = HeartbeatRegistry(client).list_heartbeats()
+            queued = {lane: count_queued(client, lane) for lane in Lane}
+            runtime_settings = read_runtime_settings(client, context.settings)
             rejected = sum(read_rejection_counts(client).values())
     except BROKER_UNAVAILABLE as error:
         st.error(texts["broker_away"].format(error=error))
@@ -31,23 +31,23 @@ def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
         Store(context.settings.store).get("tombstones/none")
     except StoreError as error:
         st.error(texts["store_away"].format(error=error))
-    if steering.paused:
+    if runtime_settings.paused:
         st.warning(texts["is_paused"])
-    if steering.approval:
+    if runtime_settings.approval:
         held = sum(dream.visibility == "held" for dream in context.event_hub.dream_index.list_all())
         st.info(texts["is_approval"].format(count=held))
-    if gauge.unreadable_events:
-        st.warning(texts["unread"].format(count=gauge.unreadable_events))
+    if statistics.unreadable_events:
+        st.warning(texts["unread"].format(count=statistics.unreadable_events))
     if rejected:
         st.warning(texts["rejected"].format(count=rejected))
-    workers = [one for one in present if one.part is Component.WORKER]
+    workers = [heartbeat for heartbeat in heartbeats if heartbeat.part is Component.WORKER]
     if not workers:
         st.error(texts["no_worker"])
     figures: dict[str, int | str] = {
-        "live_waiting": lanes[Lane.LIVE],
-        "batch_waiting": lanes[Lane.BATCH],
-        "oldest_waits": _format_duration(gauge.compute_oldest_wait(now)),
-        "per_minute": f"{gauge.compute_dreams_per_minute(now):.1f}",
+        "live_waiting": queued[Lane.LIVE],
+        "batch_waiting": queued[Lane.BATCH],
+        "oldest_waits": _format_duration(statistics.compute_oldest_wait(now)),
+        "per_minute": f"{statistics.compute_dreams_per_minute(now):.1f}",
         "count": len(context.event_hub.dream_index.list_all()),
     }
     with st.container(horizontal=True, gap="medium"):
@@ -57,30 +57,34 @@ def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     st.dataframe(
         [
             {
-                texts["part"]: texts[f"part_{one.part}"],
-                texts["name"]: one.name,
-                texts["state"]: _translate_state(one, texts) if gauge.is_consuming(one, now) else texts["state_idle"],
-                texts["for"]: _format_duration(now - one.since),
-                texts["detail"]: one.detail,
-                "": _select_mark(one, is_healthy=gauge.is_consuming(one, now)),
+                texts["part"]: texts[f"part_{heartbeat.part}"],
+                texts["name"]: heartbeat.name,
+                texts["state"]: (
+                    _translate_state(heartbeat, texts)
+                    if statistics.is_consuming(heartbeat, now)
+                    else texts["state_idle"]
+                ),
+                texts["for"]: _format_duration(now - heartbeat.since),
+                texts["detail"]: heartbeat.detail,
+                "": _select_mark(heartbeat, is_healthy=statistics.is_consuming(heartbeat, now)),
             }
-            for one in present
+            for heartbeat in heartbeats
         ],
         hide_index=True,
         width="stretch",
     )
-    stuck = [one.name for one in workers if not gauge.is_consuming(one, now)]
+    stuck = [worker.name for worker in workers if not statistics.is_consuming(worker, now)]
     if stuck:
         st.error(texts["stuck"].format(names=", ".join(stuck)))
     st.markdown(f"#### {texts['stages']}")
     rows = [
         {texts["stage"]: texts[f"stage_{stage}"], texts["median"]: p50, "95 %": p95}
-        for stage, p50, p95 in gauge.summarize_stages()
+        for stage, p50, p95 in statistics.summarize_stages()
     ]
     if rows:
-        seconds = st.column_config.NumberColumn(format="%.2f")
-        columns = {texts["median"]: seconds, "95 %": seconds}
-        st.dataframe(rows, hide_index=True, width="content", column_config=columns)
+        seconds_column = st.column_config.NumberColumn(format="%.2f")
+        column_config = {texts["median"]: seconds_column, "95 %": seconds_column}
+        st.dataframe(rows, hide_index=True, width="content", column_config=column_config)
     else:
         st.caption(texts["no_stages"])
 

@@ -1,4 +1,4 @@
-"""Pictures and clips on their way from the store to browsers: fetched, cached, answered in parts.
+"""Pictures and clips from the store, served to browsers: fetching, caching, range requests.
 
 Import `Pictures` from `display.media.pictures`; `display.media.routes` serves them.
 """

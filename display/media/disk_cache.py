@@ -1,4 +1,4 @@
-"""The cache: pictures of a store that is elsewhere, on this machine's disk, the least recently used going first."""
+"""Disk cache: pictures of a remote store on this machine's disk, evicted least recently used first."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ import uuid
 from collections import OrderedDict
 from pathlib import Path
 
-#: Name of the cache in the data folder.
+#: Name of the cache folder in the data folder.
 CACHE_FOLDER = "cache"
 
-#: Stands for the slashes in an object's name, which has none of these.
+#: Replaces the slashes of an object name in file names; object names never contain it.
 _SLASH_SUBSTITUTE = "~"
 
 
 class DiskCache:
-    """Files in one folder, of so many bytes at most. May be used from several threads. A full disk is no error."""
+    """Files in one folder, `max_bytes` in total at most. Thread-safe. If the disk is full, nothing is cached."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        """Take up what an earlier display left in the folder."""
+        """Load the entries that an earlier display left in `folder`, least recently used first."""
         self._folder, self._max_bytes = folder, max_bytes
         self._sizes: OrderedDict[str, int] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
@@ -26,23 +26,23 @@ class DiskCache:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             found = [(path.stat(), path) for path in folder.iterdir()]
-            for status, path in sorted(found, key=lambda one: one[0].st_mtime_ns):
+            for status, path in sorted(found, key=lambda entry: entry[0].st_mtime_ns):
                 if path.name.startswith("."):
-                    path.unlink(missing_ok=True)  # half a picture, of a display that was killed
+                    path.unlink(missing_ok=True)  # an incomplete file of a display that was killed
                 else:
                     self._sizes[path.name.replace(_SLASH_SUBSTITUTE, "/")] = status.st_size
         self._evict()
 
     @property
     def generation(self) -> int:
-        """How often something was forgotten: whoever fetches compares, so as not to bring it back."""
+        """The number of removals so far. A fetch passes it to `put`, so that it cannot restore a removed picture."""
         return self._generation
 
     def __contains__(self, name: str) -> bool:
         return name in self._sizes
 
     def get(self, name: str) -> bytes | None:
-        """Return a picture; None where it is not here."""
+        """Return a picture's bytes, None if it is not cached."""
         with self._lock:
             if name not in self._sizes:
                 return None
@@ -50,7 +50,7 @@ class DiskCache:
         path = self._path(name)
         try:
             data = path.read_bytes()
-            os.utime(path)  # the order outlives a restart
+            os.utime(path)  # keeps the order of use across a restart
         except OSError:
             with self._lock:
                 self._sizes.pop(name, None)
@@ -58,7 +58,10 @@ class DiskCache:
         return data
 
     def put(self, name: str, data: bytes, *, generation: int) -> None:
-        """Keep a picture, whole or not at all, unless something was forgotten since it was asked for."""
+        """Cache a picture atomically. Do nothing if a picture was removed since `generation` was read.
+
+        A picture larger than the whole cache is not stored.
+        """
         if len(data) > self._max_bytes:
             return
         draft = self._folder / f".{uuid.uuid4().hex}"
@@ -66,7 +69,7 @@ class DiskCache:
             with draft.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # a power cut must not leave half a picture under a whole one's name
+                os.fsync(file.fileno())  # a power cut must not leave an incomplete picture under the final name
             with self._lock:
                 if generation == self._generation:
                     draft.replace(self._path(name))
@@ -80,7 +83,7 @@ class DiskCache:
         self._evict()
 
     def remove(self, name: str) -> None:
-        """Remove a picture that may be shown no longer; one that is being fetched is not kept either."""
+        """Remove a picture that may no longer be shown, and keep fetches in progress from caching it again."""
         with self._lock:
             self._generation += 1
             self._sizes.pop(name, None)
@@ -90,8 +93,8 @@ class DiskCache:
         with self._lock, contextlib.suppress(OSError):
             size = sum(self._sizes.values())
             while size > self._max_bytes:
-                name, freed = self._sizes.popitem(last=False)
-                size -= freed
+                name, freed_bytes = self._sizes.popitem(last=False)
+                size -= freed_bytes
                 self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The pictures: what the store holds for the eye, from this machine's disk where the store is elsewhere."""
+"""Pictures: read from the store, through a disk cache if the store is remote."""
 
 import asyncio
 import heapq
@@ -14,89 +14,90 @@ from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, is_frame, photo_name, preview_name, thumb_name, zoom_name
 from shared.storage.store import Store, StoreError
 
-#: Seconds after which a picture that is not there yet, as a clip that is being made, is asked for again.
+#: Seconds before each retry of a prefetch that found no object: a clip is still being encoded when its dream completes.
 PREFETCH_RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 
-#: Seconds between two tries while the store is away.
+#: Seconds between two attempts while the store is unavailable.
 _STORE_RETRY_SECONDS = 10.0
 
-#: Pictures that wait to be fetched; the newest are wanted first, and beyond these the oldest are left out.
+#: Pending prefetches; beyond these the oldest are dropped, because viewers request the newest dreams.
 _MAX_PREFETCHES = 1_000
 
-
-#: Frames that are kept, in memory, for all who watch: those of a few dreams at a time, each wanted for a moment.
+#: Frames in the memory cache: those of a few running jobs. All viewers request a frame at once, and only once.
 _MAX_CACHED_FRAMES = 32
 
 
 class Pictures:
-    """Reads pictures, and brings those of finished dreams here before anybody asks. For one event loop."""
+    """Reads pictures, and prefetches those of completed dreams into the cache. For one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ArtDreamError where the store cannot be opened."""
-        #: The store itself.
+        """Open the store. Raises ArtDreamError if it cannot be opened."""
+        #: The store, without the cache.
         self.store = Store(settings.store)
-        # A folder needs no second one.
-        elsewhere = not settings.store.startswith("file:") and settings.cache_mb > 0
-        self._cache = DiskCache(settings.data / CACHE_FOLDER, 1_000_000 * settings.cache_mb) if elsewhere else None
-        self._prefetch_heap: list[tuple[float, int, str]] = []  # when, after how many tries, what; a heap
+        # A store that is a local folder needs no cache.
+        use_cache = not settings.store.startswith("file:") and settings.cache_mb > 0
+        self._cache = DiskCache(settings.data / CACHE_FOLDER, 1_000_000 * settings.cache_mb) if use_cache else None
+        #: A heap of (monotonic time of the next attempt, number of attempts so far, object name).
+        self._prefetch_heap: list[tuple[float, int, str]] = []
         self._prefetch_requested = asyncio.Event()
-        self._frames: OrderedDict[str, bytes] = OrderedDict()  # the oldest first
+        self._frames: OrderedDict[str, bytes] = OrderedDict()  # oldest first
         self._fetches: dict[str, asyncio.Task[bytes | None]] = {}
         self._cache_writes: set[asyncio.Task[None]] = set()
 
     async def get(self, name: str) -> bytes | None:
-        """Return a picture, None where there is none. Raises StoreError.
+        """Return a picture's bytes, None if there is none. Raises StoreError if the store is unavailable.
 
-        What is here is not asked of the store, which may be slow, or away: a name fixes its pixels.
+        A cached picture is never requested from the store, which may be slow or unavailable: the content of an object
+        name does not change.
         """
         cache = self._cache
         if cache is None:
             return await self.store.get_async(name)
         if name in self._frames:
             return self._frames[name]
-        if name in cache and (kept := await run_in_thread(lambda: cache.get(name))) is not None:
-            return kept
-        # All walls ask for a frame at once, and for a dream while it is being brought here: the line carries it once.
-        if (coming := self._fetches.get(name)) is None:
-            coming = self._fetches[name] = asyncio.create_task(self._fetch_and_cache(cache, name))
-            coming.add_done_callback(lambda _: self._fetches.pop(name))
-        return await asyncio.shield(coming)
+        if name in cache and (cached := await run_in_thread(lambda: cache.get(name))) is not None:
+            return cached
+        # All viewers request a frame at once, and a dream while it is being prefetched: they share one transfer.
+        if (fetch := self._fetches.get(name)) is None:
+            fetch = self._fetches[name] = asyncio.create_task(self._fetch_and_cache(cache, name))
+            fetch.add_done_callback(lambda _: self._fetches.pop(name))
+        return await asyncio.shield(fetch)
 
     async def _fetch_and_cache(self, cache: DiskCache, name: str) -> bytes | None:
-        forgotten = cache.generation
+        generation = cache.generation
         data = await self.store.get_async(name)
         if data is not None and is_frame(name):
-            if forgotten == cache.generation:
+            if generation == cache.generation:
                 self._frames[name] = data
             if len(self._frames) > _MAX_CACHED_FRAMES:
                 self._frames.popitem(last=False)
         elif data is not None:
-            keeping = asyncio.create_task(run_in_thread(lambda: cache.put(name, data, generation=forgotten)))
-            self._cache_writes.add(keeping)  # nobody waits for the disk
-            keeping.add_done_callback(self._cache_writes.discard)
+            write = asyncio.create_task(run_in_thread(lambda: cache.put(name, data, generation=generation)))
+            self._cache_writes.add(write)  # the answer does not wait for the disk
+            write.add_done_callback(self._cache_writes.discard)
         return data
 
     def remove_dream(self, job_id: str, photo_id: str) -> None:
-        """Keep nothing of a deleted dream; a photo that another dream needs is fetched again."""
+        """Remove a deleted dream and its photo from the cache. Another dream of that photo fetches it again."""
         if self._cache is not None:
-            named = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
-            for name in (photo_name(photo_id), *(named(job_id) for named in named)):
+            name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
+            for name in (photo_name(photo_id), *(name_of(job_id) for name_of in name_functions)):
                 self._cache.remove(name)
             self._frames.clear()
 
     def prefetch(self, event: Completed) -> None:
-        """Bring the pictures of a finished dream here."""
+        """Schedule the pictures of a completed dream to be fetched into the cache."""
         if self._cache is None:
             return
         for name in (event.dream, thumb_name(event.job_id), event.photo, clip_name(event.job_id)):
             heapq.heappush(self._prefetch_heap, (time.monotonic(), 0, name))
         if len(self._prefetch_heap) > _MAX_PREFETCHES:
-            self._prefetch_heap = sorted(self._prefetch_heap)[-_MAX_PREFETCHES:]  # in order it is a heap still
+            self._prefetch_heap = sorted(self._prefetch_heap)[-_MAX_PREFETCHES:]  # a sorted list is a heap
         self._prefetch_requested.set()
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Fetch what is expected while the context lasts."""
+        """Process scheduled prefetches while the context lasts."""
         task = asyncio.create_task(self._run_prefetches())
         try:
             yield
@@ -115,11 +116,11 @@ class Pictures:
                 except TimeoutError:
                     pass
                 continue
-            _, tries, name = heapq.heappop(self._prefetch_heap)
+            _, attempts, name = heapq.heappop(self._prefetch_heap)
             try:
-                if await self.get(name) is None and tries < len(PREFETCH_RETRY_SECONDS):
+                if await self.get(name) is None and attempts < len(PREFETCH_RETRY_SECONDS):
                     heapq.heappush(
-                        self._prefetch_heap, (time.monotonic() + PREFETCH_RETRY_SECONDS[tries], tries + 1, name)
+                        self._prefetch_heap, (time.monotonic() + PREFETCH_RETRY_SECONDS[attempts], attempts + 1, name)
                     )
             except StoreError:
-                heapq.heappush(self._prefetch_heap, (time.monotonic() + _STORE_RETRY_SECONDS, tries, name))
+                heapq.heappush(self._prefetch_heap, (time.monotonic() + _STORE_RETRY_SECONDS, attempts, name))

@@ -1,4 +1,4 @@
-"""The routes beside Streamlit's own: the feed, and the pictures in the store."""
+"""Media routes: the event feed (Server-Sent Events) and the pictures in the store."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from display.state.event_hub import EventHub
 from display.web.security_headers import DENY_ALL_CSP
 from shared.storage.store import StoreError
 
-#: The object names that anyone may see. Whatever does not match is not there.
+#: Object names that guests may request, if the dream is visible. Every other name answers 404.
 _PUBLIC_NAME = re.compile(
     r"photos/[0-9a-f]{64}\.jpg"
     r"|dreams/(?P<job>[0-9a-f]{32})/((dream|thumb|frames/[0-9]{1,4})\.jpg|clip\.(mp4|webp)|zoom\.mp4)",
@@ -22,17 +22,17 @@ _PUBLIC_NAME = re.compile(
 
 _MEDIA_TYPES = {"jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
 
-#: One part of an object: from–to, from–, or the last so many bytes (RFC 9110, 14.1.2). Several at once are not given.
+#: A single byte range: first–last, first–, or the last n bytes (RFC 9110, 14.1.2). Multiple ranges are not supported.
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
 
-#: An object's name fixes its pixels, for job ids are derived from photo, recipe and seed; but whether it may be seen is
-#: asked each time.
+#: The content of an object name never changes, because job ids are derived from photo, recipe and seed. Browsers may
+#: keep it, but revalidate it each time: a dream may become invisible.
 _REVALIDATED_HEADERS = DENY_ALL_CSP | {"Cache-Control": "private, no-cache"}
 _NO_STORE_HEADERS = DENY_ALL_CSP | {"Cache-Control": "no-store"}
 
 
 def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
-    """Return `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
+    """Return the routes `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
 
     async def stream_events() -> AsyncIterator[bytes]:
         async with event_hub.connect_viewer() as viewer:
@@ -40,16 +40,16 @@ def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
                 yield data
 
     async def get_events(_: Request) -> Response:
-        # A proxy that collects a stream before passing it on would hold every event back.
+        # nginx and others buffer responses by default, which would delay every event.
         headers = _NO_STORE_HEADERS | {"X-Accel-Buffering": "no"}
         return StreamingResponse(stream_events(), media_type="text/event-stream", headers=headers)
 
     async def get_picture(request: Request) -> Response:
         name = request.path_params["name"]
-        fitting = _PUBLIC_NAME.fullmatch(name)
-        if not fitting:
+        public_name = _PUBLIC_NAME.fullmatch(name)
+        if not public_name:
             return Response(status_code=404, headers=_NO_STORE_HEADERS)
-        if not (event_hub.is_visible(fitting["job"]) if fitting["job"] else event_hub.is_photo_visible(name)):
+        if not (event_hub.is_visible(public_name["job"]) if public_name["job"] else event_hub.is_photo_visible(name)):
             if event_hub.dream_index.is_complete:
                 return Response(status_code=404, headers=_NO_STORE_HEADERS)
             return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})
@@ -59,13 +59,17 @@ def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
 
 
 async def media_response(request: Request, pictures: Pictures, name: str, headers: dict[str, str]) -> Response:
-    """Answer with a picture that may be seen, or with the part of it that is asked for. headers: how it is kept."""
+    """Return a picture or clip, or the byte range that the request names. The caller has checked its visibility.
+
+    headers: cache and security headers of the response. Answers 304 if the browser's copy is current, 404 if the
+    object does not exist, 416 for a range outside it, 503 if the store is unavailable.
+    """
     headers = headers | {"ETag": f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
         data = await pictures.get(name)
-        if data is None and name.endswith("/thumb.jpg"):  # a dream from before there were thumbnails
+        if data is None and name.endswith("/thumb.jpg"):  # dreams of older versions have no thumbnail
             data = await pictures.get(name.replace("thumb", "dream"))
     except StoreError:
         return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})
@@ -75,15 +79,15 @@ async def media_response(request: Request, pictures: Pictures, name: str, header
 
 
 def _range_response(data: bytes, media_type: str, headers: dict[str, str], request: Request) -> Response:
-    """Return the part of an object that is asked for, or all of it. Safari plays no video from who cannot do that."""
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    first, last, tail = asked.groups() if asked else ("", "", "")
-    backwards = first and last and int(first) > int(last)
-    if not asked or backwards or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+    """Return the requested byte range of an object, or all of it. Safari plays video only from servers with ranges."""
+    requested = _RANGE.fullmatch(request.headers.get("range", ""))
+    first, last, suffix_length = requested.groups() if requested else ("", "", "")
+    is_reversed = first and last and int(first) > int(last)
+    if not requested or is_reversed or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
         return Response(data, media_type=media_type, headers=headers)
-    begin = int(first) if first else max(0, len(data) - int(tail))
+    begin = int(first) if first else max(0, len(data) - int(suffix_length))
     end = min(int(last) + 1, len(data)) if last else len(data)
     if begin >= end:
         return Response(status_code=416, headers=_NO_STORE_HEADERS | {"Content-Range": f"bytes */{len(data)}"})
-    place = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
-    return Response(data[begin:end], status_code=206, media_type=media_type, headers=headers | place)
+    content_range = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
+    return Response(data[begin:end], status_code=206, media_type=media_type, headers=headers | content_range)

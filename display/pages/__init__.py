@@ -1,4 +1,4 @@
-"""The pages that guests see: wall, gallery, map, share and upload. What the browser runs lies in `display/components`.
+"""The pages for guests: wall, gallery, map, share and upload. Their browser code is in `display/components`.
 
-Import each page's routes from its module; `streamlit_app` is what Streamlit runs.
+Import each page's routes from its module. Streamlit runs `streamlit_app`.
 """

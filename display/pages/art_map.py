@@ -1,4 +1,4 @@
-"""The art map: a page of its own, drawn by Plotly on the graphics card."""
+"""Art map: the page that shows a network's embedding of paintings and dreams, drawn by Plotly with WebGL."""
 
 import html
 import json
@@ -24,13 +24,13 @@ from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-#: Dreams that are placed on the map.
+#: Dreams on the map.
 MAX_MAP_DREAMS = 12
 
-#: Seconds after which the store is asked whether there is a newer map.
+#: Seconds between two checks for a newer map in the store.
 REFRESH_INTERVAL_SECONDS = 30.0
 
-#: Plotly writes styles into the page, and its WebGL drawing compiles functions; the rest is as strict as elsewhere.
+#: Exceptions to the usual sources: Plotly inserts style elements, and its WebGL traces compile functions from text.
 _PLOTLY_SOURCES = {"script": "'self' 'unsafe-eval'", "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:"}
 
 _HEADERS = build_csp(**SAME_ORIGIN_SOURCES | _PLOTLY_SOURCES) | {"Cache-Control": "no-cache"}
@@ -46,22 +46,26 @@ class LatestArtMap:
         self._refreshed_at = float("-inf")
         self._object_name = ""
         self._modified_at: object = None
-        #: None where there is none, or none that can be read.
+        #: None if there is no map or it cannot be read.
         self.map: ArtMap | None = None
-        #: Why it cannot be read, "" where it can.
+        #: Why the map cannot be read, "" if it can or there is none.
         self.error_text = ""
+        #: Object names of the reference images on the map.
         self.picture_names: frozenset[str] = frozenset()
 
     def refresh(self) -> None:
-        """Read the newest map, unless that was done a moment ago. Raises StoreError."""
+        """Read the newest map, unless a map was read within REFRESH_INTERVAL_SECONDS.
+
+        Raises StoreError if the store is unavailable.
+        """
         if time.monotonic() - self._refreshed_at < REFRESH_INTERVAL_SECONDS:
             return
-        found = [
+        map_entries = [
             entry
             for entry in self._store.list_objects(NETWORKS_PREFIX)
             if re.fullmatch(r"networks/[^/]+/map\.json", entry.name)
         ]
-        newest = max(found, key=lambda entry: entry.modified, default=None)
+        newest = max(map_entries, key=lambda entry: entry.modified, default=None)
         if newest is None:
             self.map, self.error_text, self.picture_names, self._object_name = None, "", frozenset(), ""
         elif (newest.name, newest.modified) != (self._object_name, self._modified_at):
@@ -83,20 +87,20 @@ class LatestArtMap:
 
 
 def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
-    """Return `/map`, its scripts, and what they ask for."""
-    atlas = LatestArtMap(store)
+    """Return the routes `/map`, its assets, and its data: the map with the newest dreams, and reference images."""
+    latest_map = LatestArtMap(store)
 
     async def get_page(request: Request) -> Response:
-        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
-        filled = {
-            "language": spoken["language"],
-            "name": spoken["name"],
-            "words": json.dumps(spoken),
+        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        values = {
+            "language": texts["language"],
+            "name": texts["name"],
+            "words": json.dumps(texts),
             "plotly": version("plotly"),
         }
         text = re.sub(
             r"\{(language|name|words|plotly)\}",
-            lambda place: html.escape(filled[place[1]]),
+            lambda match: html.escape(values[match[1]]),
             _read_asset("art_map.html"),
         )
         return Response(text, media_type="text/html", headers=_HEADERS)
@@ -109,31 +113,31 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def get_plotly(_: Request) -> Response:
         path = str(files("plotly").joinpath("package_data", "plotly.min.js"))
-        kept = _HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
-        return FileResponse(path, media_type="text/javascript", headers=kept)
+        headers = _HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
+        return FileResponse(path, media_type="text/javascript", headers=headers)
 
     async def list_paintings(_: Request) -> Response:
         try:
-            await run_in_thread(atlas.refresh)
+            await run_in_thread(latest_map.refresh)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
-        if atlas.map is None:
-            return JSONResponse({"fault": atlas.error_text}, status_code=404, headers=_HEADERS)
-        placed = [dream.as_json() for dream in dream_index.list_on_map(atlas.map.network, MAX_MAP_DREAMS)]
-        return JSONResponse(atlas.map.model_dump() | {"dreams": placed}, headers=_HEADERS)
+        if latest_map.map is None:
+            return JSONResponse({"fault": latest_map.error_text}, status_code=404, headers=_HEADERS)
+        dreams = [dream.as_json() for dream in dream_index.list_on_map(latest_map.map.network, MAX_MAP_DREAMS)]
+        return JSONResponse(latest_map.map.model_dump() | {"dreams": dreams}, headers=_HEADERS)
 
     async def get_picture(request: Request) -> Response:
         name = f"references/{request.path_params['name']}"
-        if name not in atlas.picture_names:
+        if name not in latest_map.picture_names:
             return Response(status_code=404, headers=_HEADERS)
         try:
             data = await store.get_async(name)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
-        kind = _detect_media_type(data or b"")
-        if data is None or kind is None:
+        media_type = _detect_media_type(data or b"")
+        if data is None or media_type is None:
             return Response(status_code=404, headers=_HEADERS)
-        return Response(data, media_type=kind, headers=_HEADERS | {"Cache-Control": "private, max-age=3600"})
+        return Response(data, media_type=media_type, headers=_HEADERS | {"Cache-Control": "private, max-age=3600"})
 
     return [
         Route("/map", get_page),
@@ -149,7 +153,7 @@ def _read_asset(name: str) -> str:
 
 
 def _detect_media_type(data: bytes) -> str | None:
-    """Tell by its first bytes what a picture is, None for what browsers need not show."""
+    """Return the media type of a picture by its first bytes, None if it is not JPEG, PNG or WebP."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -1,4 +1,4 @@
-"""The gallery: a page of its own beside Streamlit's, so that thousands of pictures scroll on any phone."""
+"""Gallery: a page without Streamlit, so that phones can scroll through thousands of pictures."""
 
 import html
 import json
@@ -26,18 +26,18 @@ _ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 
-#: A place in the archive, as the page hands it back: seconds and job.
+#: Pagination cursor, sent by the page: completion time in seconds and job id of its last dream.
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})", re.ASCII)
 
 
 def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
-    """Return `/gallery`, its scripts, and what they ask for."""
+    """Return the routes `/gallery`, its assets, and its data: pages of dreams, and the details of a dream."""
 
     async def get_page(request: Request) -> Response:
-        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
-        filled = {"language": spoken["language"], "name": spoken["name"], "words": json.dumps(spoken)}
+        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        values = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
         text = re.sub(
-            r"\{(language|name|words)\}", lambda place: html.escape(filled[place[1]]), _read_asset("gallery.html")
+            r"\{(language|name|words)\}", lambda match: html.escape(values[match[1]]), _read_asset("gallery.html")
         )
         return Response(text, media_type="text/html", headers=_HEADERS)
 
@@ -48,11 +48,13 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
         return Response(_read_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
 
     async def list_dreams(request: Request) -> Response:
-        asked = request.query_params
-        cursor = _CURSOR.fullmatch(asked.get("before", ""))
+        query = request.query_params
+        cursor = _CURSOR.fullmatch(query.get("before", ""))
         before = (float(cursor[1]), cursor[2]) if cursor else None
-        found = dream_index.list_page(before=before, recipe=asked.get("recipe", ""), day=asked.get("day", ""))
-        body = {"dreams": [dream.as_json() for dream in found]} | (dream_index.list_filters() if before is None else {})
+        dreams = dream_index.list_page(before=before, recipe=query.get("recipe", ""), day=query.get("day", ""))
+        body = {"dreams": [dream.as_json() for dream in dreams]} | (
+            dream_index.list_filters() if before is None else {}
+        )
         return JSONResponse(body, headers=_HEADERS)
 
     async def get_dream(request: Request) -> Response:
@@ -81,8 +83,8 @@ def _read_asset(name: str) -> str:
 
 
 def _describe_dream(sidecar: Sidecar) -> dict[str, object]:
-    """Return what a guest may know of a dream."""
-    wanted = {name for term in sidecar.recipe.objective if isinstance(term, Classes) for name in term.classes}
+    """Return the details of a dream that are public."""
+    target_classes = {name for term in sidecar.recipe.objective if isinstance(term, Classes) for name in term.classes}
     return {
         "recipe": sidecar.recipe.name,
         "version": sidecar.recipe.version,
@@ -91,5 +93,9 @@ def _describe_dream(sidecar: Sidecar) -> dict[str, object]:
         "artworks": sidecar.artworks,
         "size": sidecar.size,
         "seconds": sum(sidecar.stages.values()),
-        "verdicts": [(one.name, one.photo, one.dream) for one in sidecar.verdicts if one.name in wanted],
+        "verdicts": [
+            (probability.name, probability.photo, probability.dream)
+            for probability in sidecar.verdicts
+            if probability.name in target_classes
+        ],
     }

@@ -1,4 +1,4 @@
-"""Taking a dream home: a page for a phone that shows one dream, or how it is getting on, and nothing else."""
+"""Share page: shows one dream, or the progress of its job, to the guest whose phone opened its link."""
 
 import re
 from collections.abc import Callable
@@ -21,10 +21,10 @@ _FRAME_NAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
 
 _ASSETS = {"share.js": "share", "phone.css": "phone", "icon.svg": "wall"}
 
-#: Kept by the browser, but asked for anew each time: a link ends, and a dream may be taken down.
+#: Browsers keep a picture, but revalidate it each time: a link expires, and a dream may be hidden.
 _REVALIDATED_HEADERS = PAGE_HEADERS | {"Cache-Control": "private, no-cache"}
 
-#: What a browser is answered where the page has nothing to show.
+#: HTTP status of the page for states that have nothing to show.
 _STATUS_CODES = {"expired": 410, "gone": 404, "nothing": 404, "wrong": 404, "away": 503}
 
 
@@ -35,13 +35,13 @@ def share_routes(
     is_received: Callable[[str], bool],
     settings: Settings,
 ) -> list[Route]:
-    """Return `/t/<token>`, its state, its pictures and its scripts.
+    """Return the routes `/t/<token>`, its state and its pictures, and the assets of the page.
 
-    received: whether a photo was sent that becomes a job, of which nothing else may be known yet.
+    is_received: returns whether the photo of a job id was uploaded here. Nothing else may be known of the job yet.
     """
 
     def describe_link(link: ShareLink | None) -> dict[str, object]:
-        """Return what whoever holds a link may know. The one place that decides it."""
+        """Return everything that the holder of a link may know. No other code decides this."""
         if link is None:
             return {"state": "wrong"}
         if link.is_expired:
@@ -52,9 +52,9 @@ def share_routes(
         return {name: value for name, value in state.items() if name != "photo"}
 
     async def get_page(request: Request) -> Response:
-        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_guest_texts(request.query_params.get("lang", settings.language))
         state = remove_private_fields(describe_link(share_links.parse_token(request.path_params["token"])))
-        return page_response("share", spoken, status=_STATUS_CODES.get(str(state["state"]), 200), state=state)
+        return page_response("share", texts, status=_STATUS_CODES.get(str(state["state"]), 200), state=state)
 
     async def get_state(request: Request) -> Response:
         return JSONResponse(
@@ -67,15 +67,15 @@ def share_routes(
         state = describe_link(link)
         if link is None or state["state"] not in ("emerging", "done"):
             return empty_response(410 if state["state"] == "expired" else 404)
-        names = {"photo.jpg": str(state["photo"])}
+        object_names = {"photo.jpg": str(state["photo"])}
         if state["state"] == "done":
-            named = {"dream.jpg": dream_name, "thumb.jpg": thumb_name, "clip.mp4": clip_name}
-            names |= {short: full(link.job_id) for short, full in named.items()}
+            name_functions = {"dream.jpg": dream_name, "thumb.jpg": thumb_name, "clip.mp4": clip_name}
+            object_names |= {file_name: name_of(link.job_id) for file_name, name_of in name_functions.items()}
         elif frame := _FRAME_NAME.fullmatch(name):
-            names[name] = frame_name(link.job_id, int(frame[1]))
+            object_names[name] = frame_name(link.job_id, int(frame[1]))
         return (
-            await media_response(request, pictures, names[name], _REVALIDATED_HEADERS)
-            if name in names
+            await media_response(request, pictures, object_names[name], _REVALIDATED_HEADERS)
+            if name in object_names
             else empty_response()
         )
 
@@ -92,17 +92,17 @@ def share_routes(
 
 
 def _describe_job(event_hub: EventHub, job_id: str, is_received: Callable[[str], bool]) -> dict[str, object]:
-    """Return what the one who has a job's link may know of it. The archive says whether a dream may be seen."""
+    """Return the state of a job for the holder of its link. A dream is shown only if the dream index says so."""
     dream = event_hub.dream_index.find(job_id)
     if dream is not None and event_hub.dream_index.is_visible(job_id):
-        shown = {"recipe": dream.recipe, "title": dream.title, "photo": dream.photo}
-        return {"state": "done", "job": job_id[:8], **shown}
+        details = {"recipe": dream.recipe, "title": dream.title, "photo": dream.photo}
+        return {"state": "done", "job": job_id[:8], **details}
     if dream is not None:
         return {"state": "held" if dream.visibility is Visibility.HELD else "gone"}
     if event_hub.dream_index.is_deleted(job_id):
         return {"state": "gone"}
-    if where := event_hub.describe_job(job_id):
-        return where
+    if state := event_hub.describe_job(job_id):
+        return state
     if is_received(job_id):
         return {"state": "received"}
     return {"state": "nothing" if event_hub.dream_index.is_complete else "away"}

@@ -1,6 +1,6 @@
-"""What Streamlit runs: the wall at `/`, the operator's console at `/console`.
+"""Streamlit's entry script: the wall at `/`, the operator's console at `/console`.
 
-It lies in this folder because Streamlit takes a folder `pages` beside its script for pages of its own.
+It must be inside the folder `pages`: Streamlit turns every module of a folder `pages` next to its script into a page.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sending: a page for guests' phones that brings a photo in by the way that all photos take."""
+"""Upload page: guests send photos from their phones; the photos enter through a folder that the producer watches."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_guest_texts
-from display.pages.multipart import UploadFolder, UploadRejected
 from display.pages.share_links import ShareLinks
+from display.pages.upload_folder import UploadFolder, UploadRejected
 from display.web.html import PAGE_HEADERS, asset_response, empty_response, page_response
 from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
@@ -26,38 +26,38 @@ from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: The cookie that tells one browser from the next: a number by chance, for the limit and for taking turns.
+#: The cookie with a random guest id, used for rate limiting and for fair ordering.
 GUEST_COOKIE = "artdream_guest"
 
 _GUEST_ID = re.compile("[0-9a-f]{16}", re.ASCII)
 
-#: Seconds that a browser keeps it: an evening and the morning after.
+#: Lifetime of the cookie: a guest stays the same guest for one day.
 _COOKIE_LIFETIME_SECONDS = 24 * 3600
 
 #: Seconds in which a guest may send `sends_per_guest` photos.
 RATE_LIMIT_WINDOW_SECONDS = 600
 
-#: Phones behind one address: a venue's network may hide them all behind one, and a browser that throws its cookies
-#: away must not begin anew each time.
+#: The limit per IP address, in guests. A venue's network may put all phones behind one address, but a browser that
+#: deletes its cookies must not evade the limit.
 GUESTS_PER_ADDRESS = 8
 
-#: Uploads at a time, and files that wait for the producer: beyond these the disk is kept from filling.
+#: Concurrent uploads, and files that wait for the producer. Further uploads are rejected, so that the disk cannot fill.
 MAX_CONCURRENT_UPLOADS, MAX_WAITING_UPLOADS = 16, 200
 
-#: Seconds without a byte after which an upload is given up.
+#: Seconds without a byte after which an upload is aborted.
 _STALL_TIMEOUT_SECONDS = 30.0
 
-#: Jobs that were sent and not yet heard of, remembered for those who wait for them.
+#: Uploaded jobs that are remembered: until their first event nothing else is known of them.
 _MAX_RECEIVED_JOBS = 10_000
 
 _ASSETS = {"upload.js": "upload", "upload.css": "upload", "phone.css": "phone", "icon.svg": "wall"}
 
 
 class UploadReceiver:
-    """Where guests hand in their photos. For one event loop."""
+    """Receives uploads within the limits. For one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ArtDreamError for a recipe that is none."""
+        """Load the recipes that guests may choose. Raises ArtDreamError for an unknown or invalid recipe."""
         self.recipes = {name: load_recipe(name) for name in settings.send_recipes.replace(",", " ").split()}
         self._settings = settings
         self._upload_folder = UploadFolder(
@@ -70,11 +70,11 @@ class UploadReceiver:
         self._received_jobs = OrderedDict[str, None].fromkeys(self._upload_folder.list_waiting())
 
     def is_received(self, job_id: str) -> bool:
-        """Tell whether a photo came in that becomes a job, whatever has become of it since."""
+        """Return whether the photo of a job was uploaded here, whatever the job's state is by now."""
         return job_id in self._received_jobs
 
     async def receive(self, request: Request, guest: str, recipe: Recipe) -> str:
-        """Take an upload in, and return the id of its job. Raises Refused."""
+        """Save the upload in a request, and return the id of its job. Raises UploadRejected."""
         address = request.client.host if request.client else ""
         if self._active_uploads >= MAX_CONCURRENT_UPLOADS:
             raise UploadRejected("send_busy", 503)
@@ -101,35 +101,35 @@ class UploadReceiver:
 
 
 def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: Settings) -> list[Route]:
-    """Return `/send`, what it needs, and its code; where a setting turns sending off, nothing is there."""
+    """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404."""
 
     async def get_page(request: Request) -> Response:
-        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
-        choice = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
-        answer = page_response("upload", spoken, recipes=choice, most=settings.max_file_mb)
-        _set_guest_cookie(answer, request)
-        return answer
+        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
+        response = page_response("upload", texts, recipes=choices, most=settings.max_file_mb)
+        _set_guest_cookie(response, request)
+        return response
 
     async def receive_photo(request: Request) -> Response:
-        spoken = get_guest_texts(request.query_params.get("lang", settings.language))
-        asked = request.query_params
+        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        query = request.query_params
         try:
             if not _is_same_origin(request, settings):
                 raise UploadRejected("send_broken", 403)
-            recipe = receiver.recipes.get(asked.get("recipe", ""))
-            if recipe is None or asked.get("consent") != "yes":
+            recipe = receiver.recipes.get(query.get("recipe", ""))
+            if recipe is None or query.get("consent") != "yes":
                 raise UploadRejected("send_broken", 400)
             length = request.headers.get("content-length", "0")
             if length.isdecimal() and int(length) > 1_000_000 * settings.max_file_mb:
                 raise UploadRejected("send_too_large", 413)
             job_id = await receiver.receive(request, _get_guest_id(request), recipe)
-        except UploadRejected as refused:
-            reason = spoken[refused.text_key].replace("{most}", str(settings.max_file_mb))
+        except UploadRejected as rejected:
+            reason = texts[rejected.text_key].replace("{most}", str(settings.max_file_mb))
             await _drain_body(request, 1_000_000 * settings.max_file_mb)
-            return JSONResponse({"reason": reason}, refused.status, headers=PAGE_HEADERS | {"Connection": "close"})
-        answer = JSONResponse({"page": f"/t/{share_links.make_token(job_id)}"}, 201, headers=PAGE_HEADERS)
-        _set_guest_cookie(answer, request)
-        return answer
+            return JSONResponse({"reason": reason}, rejected.status, headers=PAGE_HEADERS | {"Connection": "close"})
+        response = JSONResponse({"page": f"/t/{share_links.make_token(job_id)}"}, 201, headers=PAGE_HEADERS)
+        _set_guest_cookie(response, request)
+        return response
 
     async def get_asset(request: Request) -> Response:
         name = request.path_params["name"]
@@ -141,8 +141,8 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         return asset_response("upload", f"{name}.jpg") if known else empty_response()
 
     async def get_qr_code(_: Request) -> Response:
-        begin = resolve_public_url(settings)
-        return qr_response(begin and f"{begin}/send")
+        public_url = resolve_public_url(settings)
+        return qr_response(public_url and f"{public_url}/send")
 
     async def answer_not_found(_: Request) -> Response:
         return empty_response()
@@ -163,12 +163,12 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
 
 
 def _get_guest_id(request: Request) -> str:
-    """Return who sends, as a browser was told before; somebody new where it was not."""
-    known = request.cookies.get(GUEST_COOKIE, "")
-    if not _GUEST_ID.fullmatch(known):
-        known = getattr(request.state, "guest", "") or secrets.token_hex(8)
-        request.state.guest = known
-    return known
+    """Return the guest id in a request's cookie; without a valid one, a new id that stays the same for the request."""
+    guest_id = request.cookies.get(GUEST_COOKIE, "")
+    if not _GUEST_ID.fullmatch(guest_id):
+        guest_id = getattr(request.state, "guest", "") or secrets.token_hex(8)
+        request.state.guest = guest_id
+    return guest_id
 
 
 def _set_guest_cookie(response: Response, request: Request) -> None:
@@ -180,7 +180,7 @@ def _set_guest_cookie(response: Response, request: Request) -> None:
 
 
 def _is_same_origin(request: Request, settings: Settings) -> bool:
-    """Tell whether an upload comes from this display's own page: browsers say where, and nobody else needs to send."""
+    """Return whether a request comes from this display's own page. Browsers send these headers; other clients fail."""
     origin = request.headers.get("origin", "")
     site = request.headers.get("sec-fetch-site")
     if site not in (None, "same-origin"):
@@ -189,20 +189,20 @@ def _is_same_origin(request: Request, settings: Settings) -> bool:
 
 
 async def _drain_body(request: Request, max_bytes: int) -> None:
-    """Read what is still coming: a browser that is cut off in the middle never shows what it was answered."""
-    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # gone, or read to its end
-        async for piece in _iterate_with_timeout(request.stream()):
-            max_bytes -= len(piece)
+    """Read and discard the rest of a body, `max_bytes` at most: a browser shows no response before its upload ends."""
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: the stream was read already
+        async for chunk in _iterate_with_timeout(request.stream()):
+            max_bytes -= len(chunk)
             if max_bytes < 0:
                 return
 
 
 async def _iterate_with_timeout(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass pieces on; raise TimeoutError where none comes for long."""
+    """Yield the chunks. Raises TimeoutError after _STALL_TIMEOUT_SECONDS without one."""
     while True:
         async with asyncio.timeout(_STALL_TIMEOUT_SECONDS):
             try:
-                piece = await anext(chunks)
+                chunk = await anext(chunks)
             except StopAsyncIteration:
                 return
-        yield piece
+        yield chunk

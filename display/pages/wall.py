@@ -1,4 +1,4 @@
-"""The wall: a Streamlit page that mounts one component. The component draws everything from the feed."""
+"""The wall: a Streamlit page with one component, which draws everything from the event feed."""
 
 from importlib.resources import files
 
@@ -8,7 +8,7 @@ from streamlit.components.v2 import component
 from display.i18n import get_guest_texts
 from shared.settings import Settings
 
-#: In the order in which they build on each other; the browser gets them as one module.
+#: In dependency order; they are concatenated into one module.
 _SCRIPTS = ("feed.js", "crossfade.js", "playlist.js", "wall.js")
 
 

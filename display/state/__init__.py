@@ -1,4 +1,4 @@
-"""The event stream → what is shown. It knows neither Streamlit nor Starlette.
+"""The display's state, built from the event stream. Independent of Streamlit and Starlette.
 
-Import the hub that reads the stream from `display.state.event_hub`.
+Import `EventHub`, which reads the stream, from `display.state.event_hub`.
 """

@@ -1,4 +1,4 @@
-"""The archive: every dream that the store holds, newest first, and who may see it."""
+"""Dream index: every dream in the store, newest first, with its visibility."""
 
 import bisect
 import itertools
@@ -16,56 +16,65 @@ from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, clip_n
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store
 
-#: Dreams of one page.
+#: Dreams on one page of the gallery.
 GALLERY_PAGE_SIZE = 48
 
-
-#: Sidecars that are read at a time: a bucket far away answers many as fast as one.
+#: Sidecars that are read at a time: a remote bucket answers many requests as fast as one.
 MAX_PARALLEL_READS = 16
 
-#: Sidecars after which those that were read are shown, so that a wall need not wait for the oldest.
+#: Sidecars per update: the wall shows the newest dreams while older sidecars are still being read.
 SIDECARS_PER_UPDATE = 256
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Dream:
-    """A finished dream. Names are those of objects."""
+    """A completed dream. `photo` and `dream` are object names."""
 
-    #: Epoch seconds; the job's id tells dreams of one moment apart.
+    #: Epoch seconds. Dreams of the same time are ordered by job id.
     completed_at: float
     job_id: str
     recipe: str
     title: str
     photo: str
     dream: str
-    #: What the recipe asked for, as (class, probability in the photo, probability in the dream).
+    #: The classes that the recipe targets, as (class, probability in the photo, probability in the dream).
     class_probabilities: tuple[tuple[str, float, float], ...] = ()
     visibility: Visibility = Visibility.SHOWN
     map_point: MapPoint | None = field(default=None, compare=False)
 
     @classmethod
     def from_sidecar(cls, sidecar: Sidecar) -> "Dream":
-        """Read what the display needs from a sidecar."""
+        """Return the dream that a sidecar describes."""
         return cls.from_completed(sidecar.to_completed_event(), sidecar.completed_at, sidecar.standing)
 
     @classmethod
     def from_completed(
         cls, event: Completed, completed_at: float, visibility: Visibility = Visibility.SHOWN
     ) -> "Dream":
-        """Read what the display needs from a completion."""
-        verdicts = tuple((one.name, one.photo, one.dream) for one in event.verdicts)
-        recipe, title = sys.intern(event.recipe), sys.intern(event.title)  # there are thousands of each
+        """Return the dream that a completed event announces. completed_at: epoch seconds."""
+        class_probabilities = tuple(
+            (probability.name, probability.photo, probability.dream) for probability in event.verdicts
+        )
+        recipe, title = sys.intern(event.recipe), sys.intern(event.title)  # thousands of dreams share them
         return cls(
-            completed_at, event.job_id, recipe, title, event.photo, event.dream, verdicts, visibility, event.place
+            completed_at,
+            event.job_id,
+            recipe,
+            title,
+            event.photo,
+            event.dream,
+            class_probabilities,
+            visibility,
+            event.place,
         )
 
     @property
     def day(self) -> str:
-        """The day it was dreamt on, where the display stands: 2026-11-24."""
+        """The date of completion in the display's time zone, as 2026-11-24."""
         return time.strftime("%Y-%m-%d", time.localtime(self.completed_at))
 
     def as_json(self) -> dict[str, object]:
-        """Return what a browser needs to show it."""
+        """Return the fields that a browser needs to show the dream."""
         return {
             "job_id": self.job_id,
             "at": self.completed_at,
@@ -83,7 +92,7 @@ class Dream:
 
 
 class DreamIndex:
-    """All dreams in memory, a few hundred bytes each. May be used from several threads."""
+    """All dreams in memory, a few hundred bytes each. Thread-safe."""
 
     def __init__(self) -> None:
         self._sorted: list[Dream] = []  # oldest first
@@ -91,97 +100,102 @@ class DreamIndex:
         self._deleted: set[str] = set()
         self._visible_by_photo: Counter[str] = Counter()
         self._lock = threading.RLock()
-        #: Whether everything that the store remembers is here.
+        #: Whether all dreams in the store have been loaded.
         self.is_complete = False
-        #: Epoch seconds; what was dreamt before belongs to an earlier event of the house.
+        #: Epoch seconds of the start of the exhibition's current event. Wall and gallery show no earlier dreams.
         self.opened_at = 0.0
 
     def add(self, dream: Dream) -> None:
-        """Add a dream; one that is known or was deleted stays as it is."""
+        """Add a dream, unless its job id is known already or was deleted."""
         with self._lock:
             if dream.job_id not in self._by_id and dream.job_id not in self._deleted:
                 bisect.insort(self._sorted, dream)
                 self._insert(dream)
 
     def put(self, dream: Dream) -> None:
-        """Add a dream or what has become of it."""
+        """Add a dream, or replace the one of the same job, unless it was deleted."""
         with self._lock:
             self._remove(dream.job_id)
             self.add(dream)
 
     def hide(self, job_id: str) -> None:
-        """Show a dream no longer."""
+        """Set a dream's visibility to hidden, if it is known."""
         with self._lock:
             if dream := self._by_id.get(job_id):
                 self.put(replace(dream, visibility=Visibility.HIDDEN))
 
     def delete(self, job_id: str) -> None:
-        """Forget a dream for good: nothing brings it back."""
+        """Remove a dream for good: it cannot be added again."""
         with self._lock:
             self._remove(job_id)
             self._deleted.add(job_id)
 
     def find(self, job_id: str) -> Dream | None:
-        """Return a dream in whatever standing, None for an unknown or deleted one."""
+        """Return a dream of any visibility, None if it is unknown or deleted."""
         return self._by_id.get(job_id)
 
     def is_visible(self, job_id: str) -> bool:
-        """Tell whether a dream may be seen."""
+        """Return whether a dream may be shown to guests."""
         dream = self._by_id.get(job_id)
         return dream is not None and dream.visibility is Visibility.SHOWN
 
     def is_photo_visible(self, photo: str) -> bool:
-        """Tell whether a photo belongs to a dream that may be seen."""
+        """Return whether a photo, named as an object, belongs to a visible dream."""
         return self._visible_by_photo[photo] > 0
 
     def is_deleted(self, job_id: str) -> bool:
-        """Tell whether a dream was deleted, as far as that was heard."""
+        """Return whether the deletion of a dream is known here."""
         return job_id in self._deleted
 
     def load_from_store(
         self, store: Store, are_held: Callable[[Sequence[str]], list[bool]], on_update: Callable[[], None]
     ) -> None:
-        """Add the dreams that a store remembers, newest first; a sidecar that cannot be read is left out.
+        """Add the dreams in a store, newest first, and skip unreadable sidecars.
 
-        Those that are known already are hidden or deleted where that was not heard. held: which jobs nobody may see,
-        whatever their sidecars say. told: called whenever some have been added.
-        Raises StoreError, and whatever `held` raises.
+        Known dreams are hidden or deleted if the event that said so was missed. are_held: returns for each job id
+        whether the broker keeps the job invisible; that overrides the sidecar. on_update: called after each batch of
+        sidecars. Raises StoreError if the store is unavailable, and any exception of `are_held`.
         """
-        buried = {entry.name.rpartition("/")[2] for entry in store.list_objects(TOMBSTONES_PREFIX)}
+        deleted = {entry.name.rpartition("/")[2] for entry in store.list_objects(TOMBSTONES_PREFIX)}
         entries = [entry for entry in store.list_objects(DREAMS_PREFIX) if entry.name.endswith("/dream.json")]
         entries.sort(key=lambda entry: entry.modified, reverse=True)
         job_ids = [job_id for entry in entries if (job_id := entry.name.split("/")[1]) not in self._by_id]
-        for job_id in buried:
+        for job_id in deleted:
             self.delete(job_id)
-        seen = [dream.job_id for dream in self.list_all() if dream.visibility is Visibility.SHOWN]
-        for job_id in itertools.compress(seen, are_held(seen)):
+        visible = [dream.job_id for dream in self.list_all() if dream.visibility is Visibility.SHOWN]
+        for job_id in itertools.compress(visible, are_held(visible)):
             self.hide(job_id)
-        with ThreadPoolExecutor(MAX_PARALLEL_READS, "recall") as readers:
+        with ThreadPoolExecutor(MAX_PARALLEL_READS, "sidecar-reader") as readers:
             for start in range(0, len(job_ids), SIDECARS_PER_UPDATE):
                 chunk = job_ids[start : start + SIDECARS_PER_UPDATE]
                 sidecars = list(readers.map(lambda job_id: read_sidecar(store, job_id), chunk))
-                # After the sidecars: one that was written before approval was asked for is held by the broker only.
+                # Query the broker after the sidecars are read: if approval was switched on after a sidecar was written,
+                # only the broker knows that the dream is held.
                 for sidecar, is_held in zip(sidecars, are_held(chunk), strict=True):
                     if sidecar is not None:
                         dream = Dream.from_sidecar(sidecar)
-                        held_back = is_held and dream.visibility is Visibility.SHOWN
-                        self.add(replace(dream, visibility=Visibility.HELD) if held_back else dream)
+                        needs_approval = is_held and dream.visibility is Visibility.SHOWN
+                        self.add(replace(dream, visibility=Visibility.HELD) if needs_approval else dream)
                 on_update()
         self.is_complete = True
 
     def list_newest(self, count: int) -> list[Dream]:
-        """Return the newest dreams of the current event that may be seen, newest first."""
+        """Return the newest visible dreams of the exhibition's current event, newest first, `count` at most."""
         return list(itertools.islice(self._iterate_visible(None), count))
 
     def list_page(self, *, before: tuple[float, str] | None, recipe: str = "", day: str = "") -> list[Dream]:
-        """Return the next PAGE dreams, newest first, older than a dream's `at` and `job_id`, of a recipe and a day."""
-        fitting = (
+        """Return one page of visible dreams, newest first, GALLERY_PAGE_SIZE at most.
+
+        before: completed_at and job_id of the last dream of the previous page, None for the first page. recipe, day:
+        filters, "" for all.
+        """
+        matching = (
             dream for dream in self._iterate_visible(before) if recipe in ("", dream.recipe) and day in ("", dream.day)
         )
-        return list(itertools.islice(fitting, GALLERY_PAGE_SIZE))
+        return list(itertools.islice(matching, GALLERY_PAGE_SIZE))
 
     def list_filters(self) -> dict[str, object]:
-        """Return what one may choose from: recipes by name and title, and days, newest first."""
+        """Return the gallery's filters: number of dreams, recipes as (name, title) by title, days newest first."""
         dreams = list(self._iterate_visible(None))
         recipes = {dream.recipe: dream.title for dream in reversed(dreams)}
         return {
@@ -191,14 +205,14 @@ class DreamIndex:
         }
 
     def list_on_map(self, network: str, count: int) -> list[Dream]:
-        """Return the newest dreams that may be seen and have a place on the map of a network, newest first."""
-        found = (
+        """Return the newest visible dreams with a point on a network's map, newest first, `count` at most."""
+        on_map = (
             dream for dream in self._iterate_visible(None) if dream.map_point and dream.map_point.network == network
         )
-        return list(itertools.islice(found, count))
+        return list(itertools.islice(on_map, count))
 
     def list_all(self) -> list[Dream]:
-        """Return all dreams of all events in whatever standing, newest first: for the operator."""
+        """Return all dreams of any visibility, earlier events included, newest first: for the operator."""
         with self._lock:
             return self._sorted[::-1]
 

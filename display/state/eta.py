@@ -1,21 +1,21 @@
-"""The forecast: how long a photo that waits will still take, from what the last dreams took."""
+"""ETA: estimate when a waiting photo has its dream, from the durations of the last jobs."""
 
 import heapq
 from collections import OrderedDict, deque
 from statistics import median
 
-#: Dreams of which the median counts: few enough to follow a change of recipe within minutes.
+#: Completed jobs whose median duration is used: few enough to follow a change of recipe within minutes.
 MAX_DURATIONS = 15
 
-#: Seconds after its last dream at which a worker no longer counts as one that will take the next.
+#: Seconds after a worker's last event at which it no longer counts as available.
 WORKER_GONE_AFTER_SECONDS = 120.0
 
-#: Workers that are remembered.
+#: Workers, and started jobs, that are tracked.
 MAX_WORKERS = 1_000
 
 
 class Eta:
-    """Learns from the starts and ends of jobs. Times are epoch seconds of one clock."""
+    """Estimates waiting times from the starts and ends of jobs. Times are epoch seconds of one clock."""
 
     def __init__(self) -> None:
         self._durations: deque[float] = deque(maxlen=MAX_DURATIONS)
@@ -23,12 +23,12 @@ class Eta:
         self._last_heard: OrderedDict[str, float] = OrderedDict()
 
     def record_start(self, job_id: str, worker: str, at: float) -> None:
-        """A worker took a job."""
+        """Record that a worker started a job."""
         self._started[job_id] = at, worker
         self._record_worker(worker, at)
 
     def record_end(self, job_id: str, at: float, *, is_completed: bool) -> None:
-        """A job ended; only one that was dreamt tells how long that takes."""
+        """Record that a job ended. Only the duration of a completed job enters the estimate."""
         started, worker = self._started.pop(job_id, (at, ""))
         if worker:
             self._record_worker(worker, at)
@@ -36,26 +36,27 @@ class Eta:
                 self._durations.append(at - started)
 
     def estimate_seconds(self, waiting: int, now: float) -> float | None:
-        """Return the time until the last of so many waiting jobs is dreamt; None where nothing is known yet.
+        """Return the seconds until the last of `waiting` jobs is completed, None before the first completed job.
 
-        Each worker finishes what it has begun, and then takes the next that waits.
+        Simulates the queue: each worker finishes its current job, then takes the next one. Without a known worker, one
+        idle worker is assumed.
         """
         if not self._durations:
             return None
-        dream = median(self._durations)
-        busy = {worker: max(0.0, dream - (now - at)) for at, worker in self._started.values()}
-        idle = {worker: 0.0 for worker, heard in self._last_heard.items() if now - heard < WORKER_GONE_AFTER_SECONDS}
-        free = list((idle | busy).values()) or [0.0]
-        heapq.heapify(free)
-        done = 0.0
+        duration = median(self._durations)
+        busy = {worker: max(0.0, duration - (now - at)) for at, worker in self._started.values()}
+        idle = {worker: 0.0 for worker, at in self._last_heard.items() if now - at < WORKER_GONE_AFTER_SECONDS}
+        free_in_seconds = list((idle | busy).values()) or [0.0]
+        heapq.heapify(free_in_seconds)
+        completed_in = 0.0
         for _ in range(waiting):
-            done = heapq.heappop(free) + dream
-            heapq.heappush(free, done)
-        return done
+            completed_in = heapq.heappop(free_in_seconds) + duration
+            heapq.heappush(free_in_seconds, completed_in)
+        return completed_in
 
     def _record_worker(self, worker: str, at: float) -> None:
         self._last_heard[worker] = at
         self._last_heard.move_to_end(worker)
-        for known in (self._last_heard, self._started):
-            while len(known) > MAX_WORKERS:
-                known.popitem(last=False)
+        for entries in (self._last_heard, self._started):
+            while len(entries) > MAX_WORKERS:
+                entries.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The scene: what goes on, made from events. It holds no connection and reads no clock."""
+"""Live state: running and waiting jobs, built from events. It holds no connection and reads no clock."""
 
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
@@ -20,22 +20,26 @@ from shared.jobs.events import (
 from shared.jobs.job import Lane
 from shared.storage.object_names import photo_name
 
-#: Jobs that are remembered while they wait; a batch may be larger, and then its count stops here.
+#: Waiting jobs that are tracked. A longer queue is reported as this long.
 MAX_WAITING_JOBS = 10_000
 
-#: Jobs that are remembered while a worker dreams them.
+#: Running jobs that are tracked.
 MAX_RUNNING_JOBS = 100
 
-#: Jobs that ended without a dream, or that nobody may see, remembered for those who wait for them.
+#: Ended jobs, and jobs without a visible dream, whose state is remembered for the guests who wait for them.
 MAX_ENDED_JOBS = 1_000
 
-#: Seconds without an event after which a running job is taken for lost and no longer shown.
+#: Seconds without an event after which a running job counts as lost and is no longer shown.
 JOB_LOST_AFTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job that a worker dreams. `frame` is the newest frame's object name, `heard` the time of the last event."""
+    """A job that a worker processes.
+
+    photo, frame: object names, `frame` of the newest frame. fraction: share of the work that is done, 0 to 1.
+    heard: epoch seconds of the job's last event.
+    """
 
     job_id: str
     title: str
@@ -47,29 +51,30 @@ class RunningJob:
 
 @dataclass(frozen=True)
 class Change:
-    """What viewers are told: a kind, and a body that becomes JSON."""
+    """A message for viewers: its kind, and a body that is sent as JSON."""
 
     kind: str
     body: dict[str, object]
 
 
 class LiveState:
-    """The jobs being dreamt and the number of those that wait. Jobs that are held are counted, and nothing else."""
+    """The running jobs and the number of waiting ones. A job that needs approval is counted, but never shown."""
 
     def __init__(self) -> None:
         self._running: OrderedDict[str, RunningJob] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._job_states: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job → what became of it, and why
-        self._outcomes: OrderedDict[str, str] = OrderedDict()  # job → how
+        self._job_states: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job id → state and reason, for its guest
+        self._outcomes: OrderedDict[str, str] = OrderedDict()  # job id → how the job ended
         self._eta = Eta()
 
     def apply(self, recorded: RecordedEvent) -> Change | None:
-        """Take in one event; return what viewers must be told, None where nothing they see has changed."""
+        """Update the state with one event. Return the change to send to viewers, None if they see no difference."""
         match recorded.event:
             case Accepted() as event:
-                # A batch is the operator's; guests wait for guests. Of a dream that is there it is an echo.
-                waits = event.lane == Lane.LIVE and self._outcomes.get(event.job_id) != "dreamt"
-                return self._add_waiting(event.job_id, recorded.recorded_at) if waits else None
+                # Only live jobs count: batch jobs never delay a guest. A completed job may be accepted again, which
+                # changes nothing.
+                is_waiting = event.lane == Lane.LIVE and self._outcomes.get(event.job_id) != "dreamt"
+                return self._add_waiting(event.job_id, recorded.recorded_at) if is_waiting else None
             case Started() as event:
                 self._eta.record_start(event.job_id, event.worker, recorded.recorded_at)
                 if recorded.held:
@@ -78,12 +83,14 @@ class LiveState:
                 job = RunningJob(event.job_id, event.title, photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
                 return self._add_running("started", job)
             case Progress() as event:
-                known = self._running.get(event.job_id)
-                if known is None and event.job_id in self._outcomes:  # late, or a second time
+                running = self._running.get(event.job_id)
+                if running is None and event.job_id in self._outcomes:  # late or duplicate: the job has ended
                     return None
                 if recorded.held:
-                    return self._remove_job(event.job_id, recorded.recorded_at) if known else None
-                job = known or RunningJob(event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at)
+                    return self._remove_job(event.job_id, recorded.recorded_at) if running else None
+                job = running or RunningJob(
+                    event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at
+                )
                 return self._add_running(
                     "frame", replace(job, frame=event.frame, fraction=event.fraction, heard=recorded.recorded_at)
                 )
@@ -98,38 +105,42 @@ class LiveState:
                 if not isinstance(event, Deleted):
                     self._record_job_state(event.job_id, "failed")
                 return self._remove_job(event.job_id, recorded.recorded_at)
-            case FileRejected() as event:  # told to the guest who sent the file by hand, and to nobody else
-                if sent := parse_file_name(event.file):
-                    self._record_job_state(sent.job_id, "refused", event.reason)
+            case FileRejected() as event:  # shown only to the guest who uploaded the file
+                if upload := parse_file_name(event.file):
+                    self._record_job_state(upload.job_id, "refused", event.reason)
                 return None
             case _:
                 return None
 
     def describe_job(self, job_id: str, now: float) -> dict[str, object] | None:
-        """Tell whoever waits for one job where it is; None where nothing is known of it. `now` as in snapshot."""
+        """Return the state of one job for the guest who waits for it, None if nothing is known of the job.
+
+        `state` is "emerging" (running), "waiting", "held", "failed" or "refused"; `seconds` is the time until the dream
+        is expected, None if unknown. now: epoch seconds of the broker's clock.
+        """
         if job := self._running.get(job_id):
-            shown = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
-            return {"state": "emerging", **shown}
+            details = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
+            return {"state": "emerging", **details}
         if job_id in self._waiting:
-            place = list(self._waiting).index(job_id)
-            seconds = self._eta.estimate_seconds(place + 1, now)
-            return {"state": "waiting", "ahead": place + len(self._running), "seconds": seconds}
-        if fate := self._job_states.get(job_id):
-            return {"state": fate[0], "reason": fate[1]}
+            position = list(self._waiting).index(job_id)
+            seconds = self._eta.estimate_seconds(position + 1, now)
+            return {"state": "waiting", "ahead": position + len(self._running), "seconds": seconds}
+        if state_and_reason := self._job_states.get(job_id):
+            return {"state": state_and_reason[0], "reason": state_and_reason[1]}
         return None
 
     def is_visible(self, job_id: str) -> bool:
-        """Tell whether a job is being dreamt before everybody's eyes."""
+        """Return whether a job is running and shown to everybody."""
         return job_id in self._running
 
     def is_photo_visible(self, photo: str) -> bool:
-        """Tell whether a photo is being dreamt before everybody's eyes."""
+        """Return whether a photo, named as an object, belongs to a job that is running and shown to everybody."""
         return any(job.photo == photo for job in self._running.values())
 
     def snapshot(self, now: float) -> dict[str, object]:
-        """Return the jobs being dreamt, in the order in which they were started, and how many wait.
+        """Return the running jobs, in the order of their starts, and the length of the queue.
 
-        `now` is in epoch seconds of the broker's clock; `silent` tells how long ago a job was heard of.
+        now: epoch seconds of the broker's clock. A job's `silent` is the number of seconds since its last event.
         """
         return {
             "running": [
@@ -140,7 +151,7 @@ class LiveState:
         } | self.describe_queue(now)
 
     def describe_queue(self, now: float) -> dict[str, object]:
-        """Tell how many photos wait, and in how many seconds the last of them will have its dream, None if unknown."""
+        """Return the number of waiting photos, and the seconds until the last one has its dream, None if unknown."""
         return {"waiting": len(self._waiting), "seconds": self._eta.estimate_seconds(len(self._waiting), now)}
 
     def _record_end(self, job_id: str, outcome: str) -> None:
@@ -152,12 +163,12 @@ class LiveState:
         _keep_newest(self._job_states, MAX_ENDED_JOBS)
 
     def _add_waiting(self, job_id: str, now: float) -> Change | None:
-        before = len(self._waiting)
+        previous_count = len(self._waiting)
         self._job_states.pop(job_id, None)
         if job_id not in self._running:
             self._waiting[job_id] = None
         _keep_newest(self._waiting, MAX_WAITING_JOBS)
-        return Change("waiting", self.describe_queue(now)) if len(self._waiting) != before else None
+        return Change("waiting", self.describe_queue(now)) if len(self._waiting) != previous_count else None
 
     def _add_running(self, kind: str, job: RunningJob) -> Change:
         self._waiting.pop(job.job_id, None)
@@ -170,7 +181,7 @@ class LiveState:
         return Change(kind, asdict(job) | self.describe_queue(job.heard))
 
     def _remove_job(self, job_id: str, now: float) -> Change:
-        """Neither count nor show a job any longer."""
+        """Stop counting and showing a job; return the change to send to viewers."""
         self._waiting.pop(job_id, None)
         self._running.pop(job_id, None)
         return Change("ended", {"job_id": job_id} | self.describe_queue(now))

@@ -1,4 +1,4 @@
-"""The gauge: how fast dreams come and what goes wrong, read off the events."""
+"""Statistics: throughput, stage times, waiting times and errors, computed from the events."""
 
 import statistics
 from collections import OrderedDict, deque
@@ -17,41 +17,42 @@ from shared.jobs.events import (
 )
 from shared.monitoring.heartbeat import Component, Heartbeat
 
-#: Dreams and faults that are remembered.
+#: Completed dreams and errors that are kept.
 MAX_COMPLETED_DREAMS, MAX_ERRORS = 500, 200
 
-#: Jobs that are remembered while they wait.
+#: Queued jobs that are tracked.
 MAX_QUEUED_JOBS = 10_000
 
-#: Seconds for which a worker may be ready while a job waits, before it counts as one that does not consume.
+#: Seconds for which a worker may be ready while a job waits, before it counts as not consuming.
 IDLE_GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """A job that failed, or a file that never became one."""
+    """A failed job, or a rejected file."""
 
+    #: Epoch seconds.
     at: float
-    #: "" for a file.
+    #: "" for a rejected file.
     job_id: str
-    #: "" for a job.
+    #: Name of the file, "" for a job.
     file: str
     reason: str
 
 
 class Statistics:
-    """Learns from every event. Times are epoch seconds of the broker's clock."""
+    """Accumulates figures from events. Times are epoch seconds of the broker's clock."""
 
     def __init__(self) -> None:
         self._dreams: deque[tuple[float, Stages]] = deque(maxlen=MAX_COMPLETED_DREAMS)
         self._errors: OrderedDict[str, ErrorRecord] = OrderedDict()
         self._queued: OrderedDict[str, float] = OrderedDict()
         self._lanes: OrderedDict[str, str] = OrderedDict()
-        #: Entries of the stream that were no event of a version known here, and passed over.
+        #: Number of stream entries that were skipped: they are not events of a version known here.
         self.unreadable_events = 0
 
     def apply(self, recorded: RecordedEvent) -> None:
-        """Take in one event."""
+        """Update the figures with one event."""
         event, at = recorded.event, recorded.recorded_at
         match event:
             case Accepted():
@@ -74,34 +75,39 @@ class Statistics:
                 self._errors.pop(event.job_id, None)
 
     def compute_oldest_wait(self, now: float, lanes: tuple[str, ...] = ()) -> float:
-        """Return for how many seconds the job that waits longest has waited, 0 where none does.
+        """Return the seconds that the oldest queued job has waited, 0.0 if no job waits.
 
-        lanes: those that count, and jobs whose lane is not known; none: all.
+        lanes: the lanes to count; empty for all. A job of unknown lane counts in any case.
         """
-        since = (at for job, at in self._queued.items() if not lanes or self._lanes.get(job, lanes[0]) in lanes)
-        return max(0.0, now - min(since, default=now))
+        queued_times = (at for job, at in self._queued.items() if not lanes or self._lanes.get(job, lanes[0]) in lanes)
+        return max(0.0, now - min(queued_times, default=now))
 
     def compute_dreams_per_minute(self, now: float, window_seconds: float = 600.0) -> float:
-        """Return how many dreams a minute there were, over so many seconds."""
+        """Return the mean number of dreams per minute over the last `window_seconds`."""
         return 60 * sum(at > now - window_seconds for at, _ in self._dreams) / window_seconds
 
     def summarize_stages(self) -> list[tuple[Stage, float, float]]:
-        """Return the median and the 95th percentile of the last dreams' seconds in each stage."""
-        found = []
+        """Return (stage, median, 95th percentile) in seconds over the last dreams, for each measured stage."""
+        summary = []
         for stage in Stage:
             seconds = [stages[stage] for _, stages in self._dreams if stage in stages]
             if seconds:
-                found.append((stage, statistics.median(seconds), _compute_percentile(seconds, 0.95)))
-        return found
+                summary.append((stage, statistics.median(seconds), _compute_percentile(seconds, 0.95)))
+        return summary
 
     def list_errors(self) -> list[ErrorRecord]:
-        """Return what went wrong and was not put right since, newest first."""
+        """Return the unresolved errors, newest first. Any later event of a failed job but Queued resolves its error."""
         return list(self._errors.values())[::-1]
 
     def is_consuming(self, worker: Heartbeat, now: float) -> bool:
-        """Tell whether a worker does its work: presence alone says that it breathes (celery #8030)."""
-        idle = worker.part is Component.WORKER and worker.state == "ready" and now - worker.since > IDLE_GRACE_SECONDS
-        return not (idle and self.compute_oldest_wait(now, worker.lanes) > IDLE_GRACE_SECONDS)
+        """Return False for a worker that is ready, but leaves jobs of its lanes in the queue.
+
+        A heartbeat alone does not prove that a worker consumes (celery #8030).
+        """
+        is_idle = (
+            worker.part is Component.WORKER and worker.state == "ready" and now - worker.since > IDLE_GRACE_SECONDS
+        )
+        return not (is_idle and self.compute_oldest_wait(now, worker.lanes) > IDLE_GRACE_SECONDS)
 
     def _record_error(self, key: str, error: ErrorRecord) -> None:
         self._errors[key] = error
@@ -110,7 +116,7 @@ class Statistics:
 
 
 def _compute_percentile(values: list[float], fraction: float) -> float:
-    """Return the smallest value that so large a share does not exceed."""
+    """Return the value that `fraction` (0 to 1) of the values do not exceed, without interpolation."""
     return sorted(values)[min(len(values) - 1, int(fraction * len(values)))]
 
 

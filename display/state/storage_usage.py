@@ -1,4 +1,4 @@
-"""The tally: how much lies in the store, counted beside everything else, so that looking at it costs nothing."""
+"""Storage usage: objects and bytes in the store by kind, counted in the background, so that reading it is free."""
 
 import asyncio
 import logging
@@ -13,17 +13,17 @@ from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two counts. A bucket answers a listing with a thousand names at a time, and charges for each answer:
-#: 2,000 dreams are some forty.
+#: Seconds between two counts. A bucket lists a thousand names per request and charges for each request: 2,000 dreams
+#: take about forty.
 COUNT_INTERVAL_SECONDS = 60.0
 
-#: So many times what the last count took is waited at least: a store that is slow to list is listed less often.
+#: The pause after a count is at least this many times its duration: a store that is slow to list is listed less often.
 MIN_PAUSE_FACTOR = 100
 
-#: Seconds after which a store that was away is asked again.
+#: Seconds before the next attempt if the store was unavailable.
 STORE_RETRY_SECONDS = 30.0
 
-#: What a name begins with → what it is; the first that fits.
+#: Kind → pattern at the start of an object name; the first match counts.
 _KIND_PATTERNS = {
     "photos": re.compile("photos/"),
     "frames": re.compile("dreams/[^/]+/frames/"),
@@ -37,7 +37,7 @@ _KIND_PATTERNS = {
 
 @dataclass(frozen=True)
 class KindUsage:
-    """How much there is of something. size: bytes."""
+    """Storage used by one kind of object. size: bytes."""
 
     size: int = 0
     objects: int = 0
@@ -45,33 +45,33 @@ class KindUsage:
 
 @dataclass(frozen=True)
 class UsageSnapshot:
-    """What a store held, by kind, at a time in epoch seconds."""
+    """Storage usage by kind, counted at a time in epoch seconds."""
 
     at: float
     kinds: dict[str, KindUsage]
 
     @property
     def size(self) -> int:
-        """Bytes of everything."""
-        return sum(held.size for held in self.kinds.values())
+        """Bytes in total."""
+        return sum(usage.size for usage in self.kinds.values())
 
     @property
     def objects(self) -> int:
-        """Objects of every kind."""
-        return sum(held.objects for held in self.kinds.values())
+        """Number of objects in total."""
+        return sum(usage.objects for usage in self.kinds.values())
 
 
 class StorageUsage:
-    """Counts now and then."""
+    """Counts the store's objects periodically."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        #: The last count; None before the first.
+        #: The last complete count, None before the first.
         self.latest: UsageSnapshot | None = None
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Count while the context lasts."""
+        """Count periodically while the context lasts."""
         task = asyncio.create_task(self._count_periodically())
         try:
             yield
@@ -80,20 +80,23 @@ class StorageUsage:
             await asyncio.gather(task, return_exceptions=True)
 
     def count(self) -> None:
-        """Go through the names of everything once, in the memory of one page of them. Raises StoreError."""
+        """List all objects once and update `latest`. Raises StoreError if the store is unavailable.
+
+        Holds one page of the listing in memory at a time.
+        """
         kinds: dict[str, KindUsage] = {}
         for entry in self._store.list_objects(""):
-            kind = next(kind for kind, fitting in _KIND_PATTERNS.items() if fitting.match(entry.name))
-            held = kinds.get(kind, KindUsage())
-            kinds[kind] = KindUsage(held.size + entry.size, held.objects + 1)
+            kind = next(kind for kind, pattern in _KIND_PATTERNS.items() if pattern.match(entry.name))
+            usage = kinds.get(kind, KindUsage())
+            kinds[kind] = KindUsage(usage.size + entry.size, usage.objects + 1)
         self.latest = UsageSnapshot(time.time(), dict(sorted(kinds.items(), key=lambda item: -item[1].size)))
 
     async def _count_periodically(self) -> None:
         while True:
-            began = time.monotonic()
+            started_at = time.monotonic()
             try:
                 await run_in_thread(self.count)
-                pause = max(COUNT_INTERVAL_SECONDS, MIN_PAUSE_FACTOR * (time.monotonic() - began))
+                pause = max(COUNT_INTERVAL_SECONDS, MIN_PAUSE_FACTOR * (time.monotonic() - started_at))
             except StoreError as error:
                 logger.debug("the store was not counted: %s", error)
                 pause = STORE_RETRY_SECONDS

@@ -1,4 +1,4 @@
-"""What the pages need of HTTP and HTML: server-sent events, security headers, rate limits, templates, QR codes, fonts.
+"""HTTP and HTML for the pages: server-sent events, security headers, rate limits, templates, QR codes, fonts.
 
-Import by module; nothing here knows a job or a dream.
+Import from the modules.
 """

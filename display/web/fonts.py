@@ -1,4 +1,4 @@
-"""The typeface of every page: Newsreader, out of the package, so that a wall without internet looks like any other."""
+"""Fonts: Newsreader for every page, served from the package, so that no page needs the internet."""
 
 import json
 from importlib.resources import files
@@ -9,12 +9,12 @@ from starlette.routing import Route
 
 from display.web.security_headers import DENY_ALL_CSP
 
-#: Its family, and what stands in while it comes.
+#: The CSS family, and the stack with the fallbacks that are used until it is loaded.
 FONT_FAMILY = "Newsreader"
 FONT_STACK = f"{FONT_FAMILY}, Georgia, serif"
 
-#: The files of `@fontsource/newsreader` and `@fontsource-variable/newsreader` (npm), as they are; a name that was
-#: served never has other bytes, for the version stands before it.
+#: Version of `@fontsource/newsreader` and `@fontsource-variable/newsreader` (npm), whose files are used unchanged. It
+#: is part of each font's URL, so that browsers may cache a URL forever.
 FONT_VERSION = "5.3.0"
 
 _LATIN_RANGE = (
@@ -26,7 +26,7 @@ _LATIN_EXTENDED_RANGE = (
     "U+1E00-1E9F, U+1EF2-1EFF, U+2020, U+20A0-20AB, U+20AD-20C0, U+2113, U+2C60-2C7F, U+A720-A7FF"
 )
 
-#: File → weights, style, characters.
+#: File → font-weight, font-style, unicode-range.
 _FONT_FACES = {
     "newsreader-latin-wght-normal.woff2": ("200 800", "normal", _LATIN_RANGE),
     "newsreader-latin-ext-wght-normal.woff2": ("200 800", "normal", _LATIN_EXTENDED_RANGE),
@@ -34,14 +34,14 @@ _FONT_FACES = {
     "newsreader-latin-ext-400-italic.woff2": ("400", "italic", _LATIN_EXTENDED_RANGE),
 }
 
-#: What a page is told to fetch first: without it no word can be drawn.
+#: The font that pages preload: most text needs it.
 PRELOADED_FONT_URL = f"/fonts/{FONT_VERSION}/{next(iter(_FONT_FACES))}"
 
 _IMMUTABLE_HEADERS = DENY_ALL_CSP | {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def build_streamlit_font_options() -> dict[str, object]:
-    """Return the options that make Streamlit's own pages use the typeface."""
+    """Return the options that make Streamlit's pages use the font."""
     faces = [
         {"family": FONT_FAMILY, "url": _font_url(name), "weight": weight, "style": style, "unicodeRange": characters}
         for name, (weight, style, characters) in _FONT_FACES.items()
@@ -50,7 +50,7 @@ def build_streamlit_font_options() -> dict[str, object]:
 
 
 def font_routes() -> list[Route]:
-    """Return `/fonts/fonts.css` and the files that it names."""
+    """Return the routes `/fonts/fonts.css` and `/fonts/<version>/<file>`."""
 
     async def get_stylesheet(_: Request) -> Response:
         return Response(

@@ -1,4 +1,4 @@
-"""Pages beside Streamlit's: plain HTML, a style sheet and a script, which fetch nothing from anywhere else."""
+"""HTML pages without Streamlit: a template, a style sheet and a script, which load nothing from other hosts."""
 
 import html
 import json
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 
-#: What every page, and what it asks for, says to the browser: a link is told to nobody.
+#: Headers of every page and its assets. A page's URL may contain a token: no referrer is sent, and nothing is indexed.
 PAGE_HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
@@ -21,21 +21,25 @@ _MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xm
 
 
 def page_response(name: str, texts: Mapping[str, str], *, status: int = 200, **data: object) -> Response:
-    """Return a page in a language. data: what its script finds in `document.body.dataset`, as JSON."""
-    filled = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
-    filled |= {key: json.dumps(value) for key, value in data.items()}
+    """Return the page of a component, rendered in a language.
+
+    name: folder and template in `display/components`. texts: guest texts of the language. data: values for the page's
+    script, which reads them from `document.body.dataset` as JSON.
+    """
+    values = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
+    values |= {key: json.dumps(value) for key, value in data.items()}
     text = files("display").joinpath("components", name, f"{name}.html").read_text(encoding="utf-8")
-    text = re.sub(rf"\{{({'|'.join(filled)})\}}", lambda place: html.escape(filled[place[1]]), text)
+    text = re.sub(rf"\{{({'|'.join(values)})\}}", lambda match: html.escape(values[match[1]]), text)
     return Response(text, status, media_type="text/html", headers=PAGE_HEADERS)
 
 
 def asset_response(folder: str, name: str) -> Response:
-    """Return what a page is made of. `folder` and `name` are the program's own, never what was asked for."""
+    """Return a script, style sheet or image of a page. `folder` and `name` must be constants, never user input."""
     data = files("display").joinpath("components", folder, name).read_bytes()
     headers = PAGE_HEADERS | {"Cache-Control": "no-cache"}
     return Response(data, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 def empty_response(status: int = 404) -> Response:
-    """Return an answer without a word."""
+    """Return a response without a body."""
     return Response(status_code=status, headers=PAGE_HEADERS)

@@ -1,4 +1,4 @@
-"""What every answer tells the browser: to be framed by nobody, to guess nothing, to fetch from nowhere else."""
+"""Security headers: no framing, no content sniffing, and a Content-Security-Policy per page."""
 
 import base64
 import hashlib
@@ -7,7 +7,7 @@ import re
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Of all answers, where a route says nothing else.
+#: Headers of every response, unless its route sets them.
 DEFAULT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -18,25 +18,28 @@ DEFAULT_HEADERS = {
 
 _CSP_HEADER = "Content-Security-Policy"
 
-#: The scripts that a page carries in itself.
+#: An inline script of a page.
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def build_csp(**sources: str) -> dict[str, str]:
-    """Return the header that allows a page what is named here, and nothing else.
+    """Return the Content-Security-Policy header that allows the given sources and nothing else.
 
-    sources: by directive without its `-src`, what may be fetched, as CSP Level 3 writes it; `form` is where
-    forms may go.
+    sources: source lists in the syntax of CSP Level 3, by directive name without `-src`; `form` is the source list of
+    `form-action`.
     """
-    form = sources.pop("form", "'none'")
-    allowed = "".join(f" {name}-src {source};" for name, source in sources.items())
-    return {_CSP_HEADER: f"default-src 'none';{allowed} base-uri 'none'; form-action {form}; frame-ancestors 'none'"}
+    form_action = sources.pop("form", "'none'")
+    directives = "".join(f" {name}-src {source_list};" for name, source_list in sources.items())
+    return {
+        _CSP_HEADER: f"default-src 'none';{directives} base-uri 'none'; form-action {form_action}; "
+        "frame-ancestors 'none'"
+    }
 
 
-#: What is looked at by itself, as a picture, and needs nothing.
+#: For responses that load nothing, such as pictures.
 DENY_ALL_CSP = build_csp()
 
-#: What the pages beside Streamlit's are made of.
+#: Sources for the pages without Streamlit: everything from this display.
 SAME_ORIGIN_SOURCES = {
     "script": "'self'",
     "style": "'self'",
@@ -48,16 +51,16 @@ SAME_ORIGIN_SOURCES = {
 
 
 def build_streamlit_csp(html: str) -> dict[str, str]:
-    """Return the header that Streamlit works with. page: the text of its page, for the scripts in it.
+    """Return the Content-Security-Policy header for Streamlit's page. html: the page, whose inline scripts are allowed.
 
-    Its components come as blobs, its tables read WebAssembly and a font out of their own script, and its styles are
-    written by scripts.
+    Streamlit loads components from blobs, its tables compile WebAssembly and embed a font as a data URL, and its
+    scripts insert style elements.
     """
-    inline = " ".join(f"'sha256-{_hash_script(script)}'" for script in _INLINE_SCRIPT.findall(html))
+    inline_hashes = " ".join(f"'sha256-{_hash_script(script)}'" for script in _INLINE_SCRIPT.findall(html))
     return build_csp(
         **SAME_ORIGIN_SOURCES
         | {
-            "script": f"'self' {inline} blob: 'wasm-unsafe-eval'",
+            "script": f"'self' {inline_hashes} blob: 'wasm-unsafe-eval'",
             "font": "'self' data:",
             "style": "'self' 'unsafe-inline'",
             "img": "'self' data: blob:",
@@ -70,14 +73,14 @@ def _hash_script(script: str) -> str:
 
 
 class SecurityHeadersMiddleware:
-    """An application whose answers all have the headers; those that a route gave itself stay."""
+    """ASGI middleware that adds headers to every HTTP response; headers set by the route take precedence."""
 
     def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
         self._app = app
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Handle an ASGI connection; only HTTP responses are changed."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""A viewer: one browser's share of the feed, as Server-Sent Events (HTML standard, section 9.2)."""
+"""Server-Sent Events: messages, and the queue of one connected browser (HTML standard, section 9.2)."""
 
 import asyncio
 import json
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 from display.state.live_state import Change
 
-#: Messages that wait for a slow browser. One that is further behind is cut off; it comes back and gets a snapshot.
+#: Queued messages per browser. A browser that falls further behind is disconnected; it reconnects and gets a snapshot.
 MAX_QUEUED_MESSAGES = 256
 
-#: Seconds between signs of life; the browser gives a silent connection up after three of them.
+#: Seconds of silence after which a keepalive is sent; the browser reconnects after three intervals without a message.
 KEEPALIVE_SECONDS = 10.0
 
-#: Milliseconds after which a browser connects again.
+#: Milliseconds before a browser reconnects.
 RECONNECT_MILLISECONDS = 1000
 
 
 @dataclass(frozen=True)
 class SseMessage:
-    """One Server-Sent Event, encoded once for all viewers."""
+    """A Server-Sent Event, encoded once for all viewers."""
 
     data: bytes
 
     @classmethod
     def from_change(cls, change: Change, event_id: str = "") -> "SseMessage":
-        """Encode a change; `event_id` is that of the stream entry which caused it."""
+        """Encode a change. event_id: id of the stream entry that caused it, "" for none."""
         head = f"id: {event_id}\n" if event_id else ""
         return cls(f"{head}event: {change.kind}\ndata: {json.dumps(change.body)}\n\n".encode())
 
@@ -34,14 +34,14 @@ _KEEPALIVE = SseMessage.from_change(Change("pulse", {}))
 
 
 class Viewer:
-    """A bounded queue of messages. Offering never waits: a slow viewer delays nobody."""
+    """The bounded message queue of one browser. Offering never blocks, so a slow viewer does not delay others."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[SseMessage | None] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._is_disconnected = False
 
     def offer(self, message: SseMessage) -> bool:
-        """Add a message; False where the viewer was too far behind and is cut off."""
+        """Queue a message. Return False if the viewer is disconnected, which a full queue causes."""
         if not self._is_disconnected and self._queue.full():
             self.disconnect()
         if not self._is_disconnected:
@@ -49,14 +49,14 @@ class Viewer:
         return not self._is_disconnected
 
     def disconnect(self) -> None:
-        """End the viewer's stream after the message that is being sent."""
+        """End the viewer's stream after the message that is being sent, and drop the queued ones."""
         self._is_disconnected = True
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(None)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the messages as they come, and a pulse where there are none, until the viewer is cut off."""
+        """Yield encoded messages as they arrive, and keepalives in between, until the viewer is disconnected."""
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Aside: blocking work beside the event loop that does not hold up the end of the process."""
+"""Threads: blocking calls from the event loop that do not delay the end of the process."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ Result = TypeVar("Result")
 
 
 async def run_in_thread(function: Callable[[], Result]) -> Result:
-    """Run blocking work in a thread; return or raise what it does.
+    """Run a blocking function in a daemon thread. Return its result or raise its exception.
 
-    Unlike asyncio.to_thread, whose threads are waited for at the end: a broker or store that hangs would keep a
-    display that was told to end for as long as its sockets wait.
+    The threads of asyncio.to_thread are joined at exit: a broker or store that hangs would delay the shutdown of the
+    display until its sockets time out.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
@@ -24,7 +24,7 @@ async def run_in_thread(function: Callable[[], Result]) -> Result:
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(result)  # type: ignore[arg-type]  # None only where that is the result
+            future.set_result(result)  # type: ignore[arg-type]  # None only if it is the result
 
     def run() -> None:
         outcome: tuple[Result | None, BaseException | None]
@@ -32,8 +32,8 @@ async def run_in_thread(function: Callable[[], Result]) -> Result:
             outcome = function(), None
         except BaseException as error:
             outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
             loop.call_soon_threadsafe(resolve, *outcome)
 
-    threading.Thread(target=run, name="aside", daemon=True).start()
+    threading.Thread(target=run, name="run_in_thread", daemon=True).start()
     return await future

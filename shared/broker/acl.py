@@ -1,4 +1,4 @@
-"""Permissions: what the broker's user needs, no more, and whether it has them."""
+"""ACL: the least permissions that the broker's user needs, and a check of whether it has them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-#: The keys of ArtDream, and those that kombu keeps for its queues.
+#: Key patterns of ArtDream, and of kombu's queues.
 KEY_PATTERNS = ("artdream:*", "live*", "batch*", "unacked*", "_kombu.*")
 
-#: A call of each command that is used. These do nothing,
+#: One call of each command that ArtDream uses. These calls have no effect.
 _HARMLESS_CALLS = ("PING", "WATCH artdream:", "UNWATCH", "MULTI", "EXEC")
 
-#: and these are only put into a transaction that never happens.
+#: These calls are only queued in a transaction that is never executed.
 _TRANSACTION_CALLS = (
     *("BRPOP live 1", "LINDEX live 0", "LLEN live", "LPUSH live m", "LRANGE live 0 1", "LREM live -1 m"),
     "RPUSH live m",
@@ -28,42 +28,45 @@ _TRANSACTION_CALLS = (
     *("INFO server", "TIME"),
 )
 
-#: What is needed of commands, as ACL rules.
+#: The commands that are needed, as ACL rules.
 COMMAND_RULES = tuple(sorted(f"+{call.split()[0].lower()}" for call in _HARMLESS_CALLS + _TRANSACTION_CALLS))
 
 
 def build_acl_rules() -> str:
-    """Return the rules of a user that may do what ArtDream does, and nothing else."""
+    """Return the ACL rules of a user with exactly the permissions that ArtDream needs."""
     return " ".join(["resetchannels", "resetkeys", *(f"~{key}" for key in KEY_PATTERNS), "-@all", *COMMAND_RULES])
 
 
 def find_missing_rules(client: redis.Redis) -> list[str]:
-    """Return the rules that the client's user lacks, after two round trips. Nothing is changed. Raises RedisError."""
+    """Return the ACL rules that the client's user is missing, in two round trips and without any change.
+
+    If one of the harmless calls is forbidden, only those are reported. Raises RedisError.
+    """
     connection: Any = client.connection_pool.get_connection()
     try:
-        lacking = _probe_calls(connection, _HARMLESS_CALLS)
-        if not lacking:  # without MULTI the calls would be carried out
+        missing = _probe_calls(connection, _HARMLESS_CALLS)
+        if not missing:  # without MULTI the calls would be executed
             calls = [*_TRANSACTION_CALLS, *(f"GET {key.rstrip('*')}" for key in KEY_PATTERNS)]
-            lacking = _probe_calls(connection, ["MULTI", *calls])
+            missing = _probe_calls(connection, ["MULTI", *calls])
     finally:
-        connection.disconnect()  # and with it goes the transaction
+        connection.disconnect()  # discards the transaction
         client.connection_pool.release(connection)
-    return list(dict.fromkeys(lacking))
+    return list(dict.fromkeys(missing))
 
 
 def _probe_calls(connection: Any, calls: Sequence[str]) -> list[str]:
-    """Make calls, all at once; return the rules that they lack."""
+    """Send all calls at once; return the ACL rules that are missing for them."""
     words = [call.split() for call in calls]
     connection.send_packed_command(connection.pack_commands([[*w[0].split("|"), *w[1:]] for w in words]))
     return [rule for name, *arguments in words if (rule := _read_missing_rule(connection, name, arguments))]
 
 
 def _read_missing_rule(connection: Any, command: str, arguments: list[str]) -> str:
-    """Read one answer; return the rule that the call lacks, or "" where it is allowed."""
+    """Read one reply; return the ACL rule that is missing for the call, or "" if it is allowed."""
     try:
         connection.read_response()
     except ResponseError as error:
-        # EXEC answers with an error of its own kind; any other says that the call would make no sense.
+        # Other errors, such as that of EXEC without MULTI, mean that the call is allowed.
         if "no permissions to access" in str(error):
             return next(f"~{key}" for key in KEY_PATTERNS if arguments[0].startswith(key.rstrip("*")))
         if isinstance(error, NoPermissionError) or "no permissions" in str(error):

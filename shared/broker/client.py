@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey."""
+"""Clients of the broker, Redis or Valkey: connections, their options, and explanations of permanent errors."""
 
 from typing import Any, cast
 
@@ -13,24 +13,21 @@ from redis.retry import Retry
 
 from shared.errors import ArtDreamError
 
-#: Everything that ArtDream keeps in Redis begins with this.
-KEY_PREFIX = "artdream:"
-
-#: What a client raises while the broker is away; it may be tried again.
+#: Exceptions of a client while the broker is unavailable; a retry may succeed.
 BROKER_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
 
-#: What a client raises where the broker is there, and does not let it.
+#: Exceptions of a client if the broker is available but denies access.
 BROKER_ACCESS_DENIED = (AuthenticationError, NoPermissionError)
 
-#: Seconds without an answer after which a connection counts as dead. Longer than any blocking read.
+#: Seconds without a reply after which a connection is considered dead. Longer than any blocking read.
 SOCKET_TIMEOUT_SECONDS = 15
 
-#: Seconds that a connection may take to come about.
+#: Seconds to establish a connection.
 CONNECT_TIMEOUT_SECONDS = 5
 
 _CONNECTION_OPTIONS: dict[str, Any] = {
     "decode_responses": True,
-    # Garbage in one entry must not stop a reader of the stream.
+    # Invalid UTF-8 in one entry must not stop a reader of the stream.
     "encoding_errors": "replace",
     "socket_keepalive": True,
     "health_check_interval": 10,
@@ -42,7 +39,7 @@ _NETWORK_ONLY_OPTIONS = ("socket_keepalive", "socket_connect_timeout")
 def connect(url: str, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> "redis.Redis":
     """Return a client of the broker. It connects at the first command and retries once on a dropped connection.
 
-    patience: seconds without an answer after which a connection counts as dead; longer than a read may block.
+    timeout: seconds without a reply after which a connection is considered dead; longer than any blocking read.
     """
     return redis.Redis.from_url(
         url, retry=Retry(ExponentialBackoff(cap=0.5), 1), **_build_connection_options(url, timeout)
@@ -50,7 +47,7 @@ def connect(url: str, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> "redis.Redi
 
 
 def require_noeviction(client: "redis.Redis") -> None:
-    """Raise ArtDreamError where the broker may drop what it keeps, to make room. Raises RedisError."""
+    """Raise ArtDreamError if the broker may evict keys when its memory is full. Raises RedisError."""
     policy = cast("dict[str, str]", client.info("memory"))["maxmemory_policy"]
     if policy != "noeviction":
         raise ArtDreamError(
@@ -59,29 +56,24 @@ def require_noeviction(client: "redis.Redis") -> None:
 
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
-    """Return an asyncio client of the broker. It raises at once when the broker is away; its caller tries again."""
+    """Return an asyncio client of the broker. It never retries: if the broker is unavailable, its caller must."""
     return redis.asyncio.Redis.from_url(
         url, retry=AsyncRetry(NoBackoff(), 0), **_build_connection_options(url, SOCKET_TIMEOUT_SECONDS)
     )
 
 
 def _build_connection_options(url: str, timeout: float) -> dict[str, Any]:
-    """Return the options for an address: what is about the network means nothing to a socket of this machine."""
-    without = _NETWORK_ONLY_OPTIONS if url.startswith("unix://") else ()
+    """Return the connection options for a URL, without those that a Unix socket does not support."""
+    unsupported = _NETWORK_ONLY_OPTIONS if url.startswith("unix://") else ()
     options = _CONNECTION_OPTIONS | {
         "socket_timeout": timeout,
         "socket_connect_timeout": min(CONNECT_TIMEOUT_SECONDS, timeout),
     }
-    return {name: value for name, value in options.items() if name not in without}
-
-
-def to_kombu_url(url: str) -> str:
-    """Return a broker's address as kombu writes it: it has a word of its own for a socket of this machine."""
-    return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
+    return {name: value for name, value in options.items() if name not in unsupported}
 
 
 def explain_permanent_error(error: Exception) -> str | None:
-    """Return in one sentence why no further try would help, and what would; None where it may: the broker is away."""
+    """Return a sentence that says why a retry cannot help and what to do; None if the broker is just unavailable."""
     text = str(error)
     if isinstance(error, AuthenticationError):
         return (
@@ -94,14 +86,14 @@ def explain_permanent_error(error: Exception) -> str | None:
             "give its user the permissions that SECURITY.md lists."
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        why = text.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")
-        if "not valid for" in why:
+        reason = text.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")
+        if "not valid for" in reason:
             return (
-                f"The broker's certificate is another host's ({why}): "
+                f"The broker's certificate is another host's ({reason}): "
                 "let ARTDREAM_BROKER_URL name the host that it was made for."
             )
         return (
-            f"The broker's certificate is not trusted ({why}): "
+            f"The broker's certificate is not trusted ({reason}): "
             "name the file of the authority that issued it in ARTDREAM_BROKER_CA."
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:

@@ -1,4 +1,4 @@
-"""The login: whether a broker that is there lets a part in and do its work, found out before the part starts."""
+"""Preflight: check, before a component starts, that the broker grants it the access that it needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from shared.errors import ArtDreamError
 from shared.settings import Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 
-#: Seconds that a part waits for the answer before it starts without.
+#: Seconds to wait for the broker before the component starts unchecked.
 PREFLIGHT_TIMEOUT_SECONDS = 3
 
 
 @contextmanager
 def open_checked_broker_tunnel(settings: Settings) -> Iterator[Settings]:
-    """Give settings whose broker is reached, as `reached` does, and lets this installation do what it does.
+    """Yield settings as `open_broker_tunnel` does, after checking the access to the broker.
 
-    A broker that is away is none of this module's business: parts wait for it. Raises ArtDreamError where waiting would
-    not help: a certificate that is not trusted, a wrong password, a missing permission.
+    An unavailable broker is no error here: components wait for it themselves. Raises ArtDreamError if waiting would not
+    help: an untrusted certificate, a wrong password, a missing permission.
     """
     with open_broker_tunnel(settings) as settings:
         require_broker_access(settings)
@@ -26,16 +26,16 @@ def open_checked_broker_tunnel(settings: Settings) -> Iterator[Settings]:
 
 
 def require_broker_access(settings: Settings) -> None:
-    """Return where the broker lets this installation in, or is away. Raises ArtDreamError where it never will."""
+    """Raise ArtDreamError if the broker denies access for good; return if it grants access or is unavailable."""
     with connect(settings.broker, timeout=PREFLIGHT_TIMEOUT_SECONDS) as client:
         try:
-            lacking = find_missing_rules(client)
+            missing_rules = find_missing_rules(client)
         except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-            if sentence := explain_permanent_error(error):
-                raise ArtDreamError(sentence) from error
+            if explanation := explain_permanent_error(error):
+                raise ArtDreamError(explanation) from error
             return
-    if lacking:
+    if missing_rules:
         raise ArtDreamError(
-            f"The broker forbids its user what ArtDream needs: give it {' '.join(lacking)}, "
+            f"The broker forbids its user what ArtDream needs: give it {' '.join(missing_rules)}, "
             "and SECURITY.md has all that it wants."
         )

@@ -1,4 +1,4 @@
-"""Events: what happened to a job, in a Redis Stream that every reader resumes from the last id it saw."""
+"""Events: the history of all jobs, in a Redis stream that each reader resumes from the last id it read."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,40 +8,38 @@ import redis
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.art_map import MapPoint
-from shared.broker.client import KEY_PREFIX
+from shared.redis_keys import STREAM
 from shared.storage.object_names import is_object_name
 
-STREAM = f"{KEY_PREFIX}events"
-
-#: Events kept, roughly: some thousand dreams; older ones live on as sidecars in the store.
+#: Approximate number of events kept, enough for some thousand dreams; older dreams have sidecars in the store.
 STREAM_LENGTH = 50_000
 
-#: The field that marks an event of a job which waits for approval.
+#: Stream field that marks an event of a job whose dream is not visible.
 HELD_FIELD = "held"
 
-#: The id before the first event.
+#: The stream id before the first event.
 STREAM_START_ID = "0-0"
 
 
 class Stage(StrEnum):
-    """A leg of the way of a photo."""
+    """A timed stage of a job, from the file to the dream."""
 
-    SETTLE = "settle"  # seen in the inbox → known to be whole
-    CONVERT = "convert"  # decoded, oriented, shrunk
-    UPLOAD = "upload"  # put in the store
-    QUEUE = "queue"  # waited for a worker
-    FETCH = "fetch"  # read from the store by the worker
-    DREAM = "dream"  # dreamt, frames included
-    PUBLISH = "publish"  # dream and sidecar put in the store
+    SETTLE = "settle"  # from the first sight of the file in the inbox until it is complete
+    CONVERT = "convert"  # decode, orient, scale down
+    UPLOAD = "upload"  # write the photo to the store
+    QUEUE = "queue"  # wait for a worker
+    FETCH = "fetch"  # worker reads the photo from the store
+    DREAM = "dream"  # gradient ascent, frames included
+    PUBLISH = "publish"  # write dream and sidecar to the store
 
 
 class ClassProbability(BaseModel):
-    """How sure a network is that it sees something, before and after."""
+    """The probability that a network gives to a class, in the photo and in the dream."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
-    #: Probabilities, 0 to 1.
+    #: Probabilities, in [0, 1].
     photo: float
     dream: float
 
@@ -56,7 +54,7 @@ class _Event(BaseModel):
     version: Literal[1] = 1
 
 
-#: What tells a job or a photo from others: a step of an object's name, and no way out of it.
+#: The id of a job or a photo. It becomes a segment of object names, so it must not contain separators or dots.
 _PathSegment = Annotated[str, Field(pattern=r"^[\w-]{0,64}$")]
 
 
@@ -76,7 +74,7 @@ class _JobEvent(_Event):
 
 
 class Accepted(_JobEvent):
-    """The job is in the job table, its photo in the store."""
+    """The job is in the job table, and its photo is in the store."""
 
     type: Literal["accepted"] = "accepted"
     title: str
@@ -84,13 +82,13 @@ class Accepted(_JobEvent):
 
 
 class Queued(_JobEvent):
-    """The job waits for a worker."""
+    """The job is queued and waits for a worker."""
 
     type: Literal["queued"] = "queued"
 
 
 class Started(_JobEvent):
-    """A worker took the job."""
+    """A worker claimed the job."""
 
     type: Literal["started"] = "started"
     title: str
@@ -102,7 +100,7 @@ class Progress(_JobEvent):
 
     type: Literal["progress"] = "progress"
     frame: _ObjectName
-    #: Share of the work that is done, in (0, 1].
+    #: Share of the work done, in (0, 1].
     fraction: float
 
 
@@ -114,9 +112,9 @@ class Completed(_JobEvent):
     title: str
     photo: _ObjectName
     dream: _ObjectName
-    #: The classes that the recipe asked for.
+    #: Probabilities of the recipe's target classes.
     verdicts: tuple[ClassProbability, ...] = ()
-    #: Where photo and dream lie on the map of a network that has one.
+    #: Positions of photo and dream on the network's art map, if it has one.
     place: MapPoint | None = None
     stages: Stages
 
@@ -129,44 +127,44 @@ class Failed(_JobEvent):
 
 
 class Cancelled(_JobEvent):
-    """Somebody called the job off before it had its dream."""
+    """The job was cancelled before its dream was complete."""
 
     type: Literal["cancelled"] = "cancelled"
 
 
 class Shown(_JobEvent):
-    """A dream that was held or hidden may be shown from now on."""
+    """A dream that was held or hidden is visible from now on."""
 
     type: Literal["shown"] = "shown"
     completed: Completed
-    #: When it was dreamt, in epoch seconds.
+    #: When the dream was completed, in epoch seconds.
     dreamt_at: float
 
 
 class Hidden(_JobEvent):
-    """A dream may not be shown any longer."""
+    """A dream is not visible any more."""
 
     type: Literal["hidden"] = "hidden"
 
 
 class Deleted(_JobEvent):
-    """A job and its dream are no more, and never come back."""
+    """A job and its dream were deleted for good."""
 
     type: Literal["deleted"] = "deleted"
 
 
 class RuntimeSettingsChanged(_Event):
-    """The operator changed how the installation runs: who cares reads the steering again."""
+    """The operator changed the runtime settings; every component that uses them reads them again."""
 
     type: Literal["steered"] = "steered"
 
 
 class FileRejected(_Event):
-    """A file in the inbox was set aside: it never became a photo."""
+    """A file in the inbox was quarantined and did not become a photo."""
 
     type: Literal["refused"] = "refused"
     file: str
-    #: Goes on where the file's name stops: “is damaged: …”.
+    #: Completes a sentence that begins with the file's name: “is damaged: …”.
     reason: str
 
 
@@ -190,11 +188,11 @@ _EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discrimi
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """An event as the stream keeps it."""
+    """An event with its id in the stream."""
 
     id: str
     event: Event
-    #: Whether the job waits for the operator's approval: nobody else may see anything of it.
+    #: Whether the job's dream is not visible: only the operator may see anything of it.
     held: bool = False
 
     @property
@@ -204,7 +202,7 @@ class RecordedEvent:
 
 
 def parse_entry(entry_id: str, fields: dict[str, str]) -> RecordedEvent | None:
-    """Read one stream entry; None where it is not an event of a version known here, so that a reader can go on."""
+    """Parse one stream entry; None if it is not an event of a known version, so that readers can skip it."""
     try:
         return RecordedEvent(entry_id, _EVENT_ADAPTER.validate_json(fields.get("event", "")), HELD_FIELD in fields)
     except ValidationError:
@@ -212,39 +210,41 @@ def parse_entry(entry_id: str, fields: dict[str, str]) -> RecordedEvent | None:
 
 
 class EventLog:
-    """The stream of events, for those who append outside a job transition."""
+    """The stream of events, for appending outside a job transition."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def append(self, event: Event) -> None:
-        """Record an event that changes no job's state."""
+        """Append an event that changes no job's state. Raises RedisError."""
         self._client.xadd(STREAM, {"event": event.model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)
 
     def last_id(self) -> str:
-        """Return the id of the newest event, BEGINNING where there is none."""
+        """Return the id of the newest event, STREAM_START_ID if there is none. Raises RedisError."""
         newest = cast("list[tuple[str, dict[str, str]]]", self._client.xrevrange(STREAM, count=1))
         return newest[0][0] if newest else STREAM_START_ID
 
 
 class EventReader:
-    """A place in the stream. Each reader has its own and misses nothing that happens after it."""
+    """Reads the stream from a position of its own, and misses no event after it unless the stream was trimmed."""
 
     def __init__(self, client: redis.Redis, after_id: str = STREAM_START_ID) -> None:
         self._client = client
-        #: The id of the last entry seen, valid or not.
+        #: Id of the last entry read, valid or not.
         self.position = after_id
 
     def read(self, *, wait_seconds: float = 0, max_events: int = 500) -> list[RecordedEvent]:
-        """Return the next events, oldest first, at most count; where there are none, wait for some up to wait seconds.
+        """Return the next events, at most `max_events`, oldest first; if there are none, wait up to `wait_seconds`.
 
-        Entries that are no event of a known version are passed over, so an empty answer may still have moved on.
+        Skips entries that are not events of a known version, so the position may advance even if the result is empty.
+        Raises RedisError.
         """
         block = max(1, round(wait_seconds * 1000)) if wait_seconds else None
-        answer = self._client.xread({STREAM: self.position}, count=max_events, block=block)
-        found = []
-        for entry_id, fields in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer or [("", [])])[0][1]:
+        response = self._client.xread({STREAM: self.position}, count=max_events, block=block)
+        streams = cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", response or [("", [])])
+        events = []
+        for entry_id, fields in streams[0][1]:
             self.position = entry_id
             if recorded := parse_entry(entry_id, fields):
-                found.append(recorded)
-        return found
+                events.append(recorded)
+        return events

@@ -6,16 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.jobs.events import (
-    Stages,
-)
+from shared.jobs.events import Stages
 from shared.recipe.recipe import Recipe
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Lane(StrEnum):
-    """Which queue a job waits in; `live` overtakes `batch` at every worker."""
+    """The queue of a job; every worker takes `live` jobs before `batch` jobs."""
 
     LIVE = "live"
     BATCH = "batch"
@@ -31,20 +29,20 @@ class Job(BaseModel):
     recipe: Recipe
     seed: int = Field(0, ge=0, lt=2**31)
     lane: Lane = Lane.LIVE
-    #: Whose photo it is, as far as anybody knows: guests take turns in the live lane. Never a name.
+    #: Anonymous id of the sender, "" if unknown: submitters take turns in the live lane. Never a person's name.
     submitter: str = Field("", max_length=80)
-    #: Seconds that the producer spent, by stage.
+    #: Seconds spent by the producer, by stage.
     stages: Stages = {}
 
     @property
     def id(self) -> str:
-        """Thirty-two hex digits: the same photo, recipe and seed give the same id on every machine."""
+        """Thirty-two hex digits, the same on every machine for the same photo, recipe and seed."""
         identity = f"{self.photo_id}/{self.recipe.digest}/{self.seed}"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 class State(StrEnum):
-    """Where a job is on its way."""
+    """The state of a job."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
@@ -56,5 +54,5 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens to the job by itself."""
+        """Whether the job has ended."""
         return self in (State.COMPLETED, State.FAILED, State.CANCELLED, State.DELETED)

@@ -1,18 +1,15 @@
-"""Rejections: what came over the broker as a job and was none, counted by reason."""
+"""Rejected messages: count, by reason, the messages and jobs from the broker that are not valid."""
 
 from enum import StrEnum
 from typing import cast
 
 import redis
 
-from shared.broker.client import KEY_PREFIX
-
-#: Reason → how often. Holds no other fields than the reasons below, so it never grows.
-REJECTED_KEY = f"{KEY_PREFIX}rejected"
+from shared.redis_keys import REJECTED_KEY
 
 
 class RejectionReason(StrEnum):
-    """Why; goes on where “a message” or “a job” stops."""
+    """Why something was rejected; completes a sentence that begins with “a message” or “a job”."""
 
     NOT_JSON = "is not JSON"
     TOO_LARGE = "is too large"
@@ -28,12 +25,12 @@ class RejectionReason(StrEnum):
 
 
 def count_rejection(client: redis.Redis, reason: RejectionReason) -> None:
-    """Count one. Raises RedisError."""
+    """Count one rejection. Raises RedisError."""
     client.hincrby(REJECTED_KEY, reason, 1)
 
 
 def read_rejection_counts(client: redis.Redis) -> dict[RejectionReason, int]:
-    """Return how often each reason was met, where it was at all. Raises RedisError."""
+    """Return the count of each reason that occurred at least once. Raises RedisError."""
     counts = cast("list[str | None]", client.hmget(REJECTED_KEY, list(RejectionReason)))
     return {
         reason: int(count) for reason, count in zip(RejectionReason, counts, strict=True) if count and count.isdecimal()
@@ -41,5 +38,5 @@ def read_rejection_counts(client: redis.Redis) -> dict[RejectionReason, int]:
 
 
 def format_rejection_counts(counts: dict[RejectionReason, int]) -> str:
-    """Say in a line what was rejected."""
+    """Return the counts as one line of text."""
     return ", ".join(f"{count} × {reason}" for reason, count in counts.items())

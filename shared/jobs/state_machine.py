@@ -1,4 +1,4 @@
-"""Transitions: the steps that a job may take, each of them one script that the broker runs whole or not at all."""
+"""The state machine of jobs: allowed transitions, and the Lua scripts that apply each of them atomically."""
 
 import json
 from enum import StrEnum
@@ -7,13 +7,20 @@ from typing import NamedTuple, cast
 
 import redis
 
-from shared.broker.client import KEY_PREFIX
-from shared.jobs.events import STREAM, STREAM_LENGTH, Event
+from shared.jobs.events import STREAM_LENGTH, Event
 from shared.jobs.job import State
-from shared.runtime_settings import RUNTIME_SETTINGS_KEY
+from shared.redis_keys import (
+    LAST_SWEEP,
+    LEASES,
+    RUNTIME_SETTINGS_KEY,
+    STREAM,
+    UNCLAIMED,
+    UNFINISHED_BY_SUBMITTER,
+    job_key,
+)
 from shared.storage.sidecar import Visibility
 
-#: The states that each state may follow. A new job has none.
+#: State → the states that it may follow; "" is the state of an unknown job.
 ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
     State.ACCEPTED: ("", State.FAILED, State.CANCELLED),
     State.QUEUED: (State.ACCEPTED,),
@@ -24,32 +31,22 @@ ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
     State.DELETED: ("", *(state for state in State if state != State.DELETED)),
 }
 
-#: How many jobs of each submitter are on their way.
-UNFINISHED_BY_SUBMITTER = f"{KEY_PREFIX}underway"
-
-#: Jobs that nobody holds, accepted or queued, by the time of their last step; jobs that are dreamt, by when their
-#: lease ends.
-UNCLAIMED, LEASES = f"{KEY_PREFIX}unheld", f"{KEY_PREFIX}leases"
-
-#: When somebody last looked for lapsed leases.
-LAST_SWEEP = f"{KEY_PREFIX}looked"
-
-#: Seconds that a worker holds a job without a word, and seconds between two words. The shorter, the sooner a dead
-#: worker's job goes to the next; a worker that is silent for longer loses a dream that it might have finished.
+#: Seconds until a lease expires without renewal, and seconds between renewals. A shorter lease passes a dead worker's
+#: job on sooner; but a worker that cannot renew for longer loses a dream that it might have finished.
 LEASE_SECONDS, RENEW_INTERVAL_SECONDS = 10.0, 2.5
 
-#: Seconds without a look after which workers are given time to renew their leases, and how long.
+#: Seconds without a sweep that count as an outage of the broker, and seconds of grace that workers then get to renew.
 OUTAGE_AFTER_SECONDS, RENEWAL_GRACE_SECONDS = 6.0, 2 * RENEW_INTERVAL_SECONDS
 
-#: How often a job may be started: one that takes its worker with it each time must not go on for ever.
+#: How often a job may be started: a job that kills its worker each time must not be retried for ever.
 MAX_ATTEMPTS = 3
 
-#: Seconds that the broker remembers a job that has ended; the sidecar in the store tells of it for good.
+#: Seconds until the broker forgets a job that has ended; the sidecar in the store is permanent.
 ENDED_JOB_TTL_SECONDS = 7 * 86_400
 
 
 class Outcome(StrEnum):
-    """What became of a step: it was taken, or why it was not."""
+    """Whether a transition was applied, or why not; `transition.lua` documents the values."""
 
     APPLIED = "moved"
     ILLEGAL = "illegal"
@@ -61,25 +58,25 @@ class Outcome(StrEnum):
 
 
 class TransitionResult(NamedTuple):
-    """How a job is after a step was taken, or was not."""
+    """The outcome of a transition, and the job's record after it."""
 
     outcome: Outcome
-    #: Of its last claim.
+    #: Fencing token of the latest claim.
     token: int
-    #: Seconds between its last step and this one, by the broker's clock.
+    #: Seconds between the previous transition and this one, by the broker's clock.
     seconds_since_transition: float
     visibility: Visibility
-    #: Who held it before.
+    #: Worker of the previous claim, "" if there is none.
     previous_holder: str
-    #: The submitter's jobs on their way, where one was named.
+    #: Unfinished jobs of the submitter; 0 if the request names no submitter.
     unfinished_jobs: int
 
 
 class JobScripts:
-    """The scripts, on one connection."""
+    """The Lua scripts that change jobs, bound to a client."""
 
     def __init__(self, client: redis.Redis, *, approval: bool) -> None:
-        """approval: whether dreams wait for the operator where nobody has steered that yet."""
+        """approval: whether dreams need approval while the runtime settings do not say."""
         self._client = client
         self._approval = "true" if approval else "false"
         scripts = ("transition", "set_visibility", "expired_leases", "restore")
@@ -119,29 +116,30 @@ class JobScripts:
         return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, unfinished)
 
     def set_visibility(self, event: Event, job_id: str, *, held: bool) -> bool:
-        """Hold a dream back or let it be seen; False for a deleted one. Raises RedisError."""
-        told = event.model_dump_json()
+        """Hide or show a dream and append the event; False if the dream was deleted. Raises RedisError.
+
+        held: whether the dream is not visible from now on.
+        """
+        event_json = event.model_dump_json()
         return bool(
             self._set_visibility(
-                keys=[job_key(job_id), STREAM], args=[told, int(held), STREAM_LENGTH, ENDED_JOB_TTL_SECONDS]
+                keys=[job_key(job_id), STREAM], args=[event_json, int(held), STREAM_LENGTH, ENDED_JOB_TTL_SECONDS]
             )
         )
 
     def restore(self, job_id: str, state: State, job: str, *, held: bool) -> bool:
-        """Enter a job that has ended where the broker knows nothing of it; False where it does. Raises RedisError."""
+        """Restore an ended job in a wiped broker; False if the broker knows the job. Raises RedisError.
+
+        job: as JSON, "" for none. held: whether its dream is not visible.
+        """
         return bool(self._restore(keys=[job_key(job_id)], args=[state, job, int(held), ENDED_JOB_TTL_SECONDS]))
 
     def list_expired_leases(self) -> list[str]:
-        """Name some jobs whose workers were silent for too long, those first that are so longest. Raises RedisError."""
+        """Return ids of jobs whose lease has expired, at most 500, the longest expired first. Raises RedisError."""
         return cast(
             "list[str]",
             self._expired_leases(keys=[LEASES, LAST_SWEEP], args=[OUTAGE_AFTER_SECONDS, RENEWAL_GRACE_SECONDS]),
         )
-
-
-def job_key(job_id: str) -> str:
-    """Return where the broker keeps a job."""
-    return f"{KEY_PREFIX}job:{job_id}"
 
 
 def _read_script(name: str) -> str:

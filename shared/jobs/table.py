@@ -1,4 +1,4 @@
-"""The job table: the one guard that makes a photo, a recipe and a seed into exactly one dream."""
+"""The job table: every job's state in Redis, so that a photo, a recipe and a seed make exactly one dream."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,88 +21,93 @@ from shared.jobs.events import (
     Started,
 )
 from shared.jobs.job import Job, State
-from shared.jobs.state_machine import LEASES, MAX_ATTEMPTS, UNCLAIMED, JobScripts, Outcome, TransitionResult, job_key
+from shared.jobs.state_machine import MAX_ATTEMPTS, JobScripts, Outcome, TransitionResult
+from shared.redis_keys import LEASES, UNCLAIMED, job_key
 from shared.storage.sidecar import Visibility
 
-#: Seconds after which a producer that wanted to queue a job and did not counts as dead.
+#: Seconds for which only one producer may queue an accepted job; after that it is considered dead.
 RESERVATION_SECONDS = 5
 
-#: Jobs that are asked for in one round trip.
+#: Jobs read in one round trip.
 JOBS_PER_ROUND_TRIP = 500
 
-#: Why a job failed that nobody lived to finish.
+#: Reason of a job that failed because every worker that started it died.
 ATTEMPTS_EXHAUSTED_REASON = f"It was started {MAX_ATTEMPTS} times, and each time the worker died over it."
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job. A later claim of the same job makes it void (a fencing token)."""
+    """A worker's exclusive right to process a job. A later claim of the same job voids it (a fencing token)."""
 
     job: Job
     token: int
     #: Seconds between queueing and this claim, by the broker's clock.
     queued_seconds: float
-    #: Whether its dream may be shown as soon as it is there.
+    #: Whether the dream is visible as soon as it is complete.
     visibility: Visibility
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What became of a job that was handed in."""
+    """The result of submitting a job to the table."""
 
-    #: Whether it was entered now, for the first time or again.
+    #: Whether the job was accepted now, for the first time or after it had failed or been cancelled.
     is_new: bool
-    #: Whether it has to be queued, by whoever handed it in; nobody else does so for RESERVED seconds.
+    #: Whether the caller must queue it; no other producer does so for RESERVATION_SECONDS.
     needs_queueing: bool
-    #: Its submitter's jobs that have not ended, with this one.
+    #: Unfinished jobs of the same submitter, this one included.
     unfinished_jobs: int
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What the table knows of a job."""
+    """A job and its state in the table."""
 
     job: Job
     state: State
-    #: When it came into that state, in epoch seconds of the broker's clock.
+    #: When the job entered that state, in epoch seconds of the broker's clock.
     state_since: float
-    #: Why it failed, else "".
+    #: Why the job failed; "" if it did not.
     reason: str
 
 
 class AlreadyClaimed(Exception):
-    """Another worker is dreaming the job."""
+    """Another worker has a valid claim on the job."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"{holder} is dreaming it")
-        #: That worker's name.
+        #: Name of that worker.
         self.holder = holder
 
 
 class AlreadyReserved(Exception):
-    """Another producer is about to queue the job."""
+    """Another producer is queueing the job."""
 
 
 class JobTable:
-    """Every job's state, in Redis. Each method is one atomic transition; an illegal one changes nothing."""
+    """Every job's state, in Redis. Each transition is atomic; an illegal one changes nothing.
+
+    All methods raise RedisError if the broker is unavailable.
+    """
 
     def __init__(
         self, client: redis.Redis, *, approval: bool = False, initialize: Callable[[], object] | None = None
     ) -> None:
-        """approval: whether dreams wait for the operator where nobody has steered that yet.
+        """approval: whether dreams need approval while the runtime settings do not say.
 
-        settle: tells a broker that lost its memory what was steered; without that it accepts no job, for nobody could
-        say whether its dream may be seen. What it raises is raised by `accept`.
+        initialize: restores the runtime settings of a wiped broker. With it, `accept` accepts no job before the runtime
+        settings are initialised, because until then it is unknown whether a dream needs approval; it calls
+        `initialize` and passes on its exceptions. None: jobs are accepted without this check.
         """
         self._client = client
         self._initialize = initialize
         self._scripts = JobScripts(client, approval=approval)
 
     def accept(self, job: Job) -> Acceptance:
-        """Enter a job, or one that failed or was cancelled again; one that is on its way or done is left alone.
+        """Accept a job that is new, failed or cancelled; an unfinished, completed or deleted job is not changed.
 
-        From here on the broker knows how it is steered: one that forgets that forgets the job. Raises Reserved where
-        it was accepted before and another producer is about to queue it.
+        The broker has initialised runtime settings from then on; it can only lose them together with the job. Raises
+        AlreadyReserved if the job was accepted before and another producer is queueing it.
         """
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
         options = {
@@ -112,50 +117,53 @@ class JobTable:
             "require_initialized": bool(self._initialize) or None,
         }
         while (
-            answer := self._run_transition(job.id, State.ACCEPTED, event, **options)
+            result := self._run_transition(job.id, State.ACCEPTED, event, **options)
         ).outcome is Outcome.UNINITIALIZED:
             if self._initialize:
                 self._initialize()
-        if answer.outcome is Outcome.RESERVED:
+        if result.outcome is Outcome.RESERVED:
             raise AlreadyReserved
-        new = answer.outcome is Outcome.APPLIED
-        return Acceptance(new, new or answer.outcome is Outcome.UNQUEUED, answer.unfinished_jobs)
+        is_new = result.outcome is Outcome.APPLIED
+        return Acceptance(is_new, is_new or result.outcome is Outcome.UNQUEUED, result.unfinished_jobs)
 
     def mark_queued(self, job: Job) -> bool:
-        """Record that a message for the job is in its lane; False where it is further already."""
+        """Record that the job's message is in its lane; False if the job is not in the state accepted any more."""
         return self._try_transition(job.id, State.QUEUED, Queued(job_id=job.id, photo_id=job.photo_id))
 
     def claim(self, job: Job, worker: str) -> Claim | None:
-        """Take a job to dream it, for as long as the claim is renewed; None where it has ended or is unknown.
+        """Claim a job for a worker, for as long as it renews the lease; None if the job has ended or is unknown.
 
-        A job that was started TRIES times already fails. Raises Held while another worker's claim holds; one that ran
-        out is void from here on.
+        A job that was already started MAX_ATTEMPTS times fails instead. An earlier claim whose lease has expired
+        becomes void. Raises AlreadyClaimed if another worker's lease is still valid.
         """
         event = Started(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
-        answer = self._run_transition(
+        result = self._run_transition(
             job.id, State.STARTED, event, holder=worker, previous_holder="", max_attempts=MAX_ATTEMPTS
         )
-        if answer.outcome is Outcome.CLAIMED:
-            raise AlreadyClaimed(answer.previous_holder)
-        if answer.outcome is Outcome.ATTEMPTS_EXHAUSTED:
+        if result.outcome is Outcome.CLAIMED:
+            raise AlreadyClaimed(result.previous_holder)
+        if result.outcome is Outcome.ATTEMPTS_EXHAUSTED:
             self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
-        if answer.outcome is not Outcome.APPLIED:
+        if result.outcome is not Outcome.APPLIED:
             return None
-        return Claim(job, answer.token, answer.seconds_since_transition, answer.visibility)
+        return Claim(job, result.token, result.seconds_since_transition, result.visibility)
 
     def renew_lease(self, claim: Claim) -> bool:
-        """Hold a job for another LEASE seconds; False where the claim is void. It must not be void for having ended."""
+        """Renew the lease for LEASE_SECONDS; False if the claim is void, as it also is once the job has ended."""
         return self._try_transition(claim.job.id, None, None, token=claim.token)
 
     def record_progress(self, claim: Claim, frame: str, fraction: float) -> bool:
-        """Announce a frame; False where the claim is void."""
+        """Append the event of a new frame and renew the lease; False if the claim is void.
+
+        frame: object name. fraction: share of the work done, in (0, 1].
+        """
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
         return self._try_transition(claim.job.id, None, event, token=claim.token)
 
     def release(self, claim: Claim) -> bool:
-        """Let another worker have a job, as if this one had never started it; False where the claim is void.
+        """Release a claimed job for another worker, without counting the attempt; False if the claim is void.
 
-        Its message must go back to its lane.
+        The caller must return its message to the lane.
         """
         event = Queued(job_id=claim.job.id, photo_id=claim.job.photo_id)
         allowed_from = (State.STARTED,)
@@ -164,54 +172,53 @@ class JobTable:
         )
 
     def complete(self, claim: Claim, event: Completed) -> Visibility | None:
-        """End a job with its dream, and append that event; None where the claim is void.
-
-        Returns whether the dream may be seen.
-        """
-        answer = self._run_transition(claim.job.id, State.COMPLETED, event, token=claim.token)
-        return answer.visibility if answer.outcome is Outcome.APPLIED else None
+        """Complete a job and append the event. Returns the visibility of its dream; None if the claim is void."""
+        result = self._run_transition(claim.job.id, State.COMPLETED, event, token=claim.token)
+        return result.visibility if result.outcome is Outcome.APPLIED else None
 
     def fail(self, claim: Claim, reason: str) -> bool:
-        """End a job with a reason; False where the claim is void."""
+        """Fail a claimed job with a reason; False if the claim is void."""
         event = Failed(job_id=claim.job.id, photo_id=claim.job.photo_id, reason=reason)
         return self._try_transition(claim.job.id, State.FAILED, event, token=claim.token, reason=reason)
 
     def cancel(self, job_id: str) -> bool:
-        """End a job before it has its dream; False where it has ended already, or is unknown. Voids every claim."""
+        """Cancel an unfinished job and void every claim of it; False if it has ended or is unknown."""
         job = self.get_job(job_id)
         return job is not None and self._try_transition(
             job_id, State.CANCELLED, Cancelled(job_id=job_id, photo_id=job.photo_id)
         )
 
     def delete(self, job_id: str, photo_id: str) -> bool:
-        """End a job for good, in whatever state it is, known here or not; False where that was done before."""
+        """Mark a job as deleted for good, in any state and even if unknown; False if it was deleted before."""
         return self._try_transition(job_id, State.DELETED, Deleted(job_id=job_id, photo_id=photo_id))
 
     def list_expired_leases(self) -> list[str]:
-        """Name jobs that are dreamt by nobody any longer, some hundred at once.
+        """Return ids of jobs whose lease has expired, at most 500, the longest expired first.
 
-        Call it every few seconds: after a pause, which may have been the broker's, workers are given time first.
+        Call it every few seconds: after OUTAGE_AFTER_SECONDS without a call, which may be an outage of the broker, it
+        returns nothing for RENEWAL_GRACE_SECONDS, so that workers can renew first.
         """
         return self._scripts.list_expired_leases()
 
     def list_leased(self) -> list[JobRecord]:
-        """Return the jobs that are dreamt, also those whose worker has died a moment ago."""
-        held = cast("list[str]", self._client.zrange(LEASES, 0, -1))
-        return [entry for entry in self._read_records([job_key(job_id) for job_id in held]) if entry]
+        """Return the jobs that have a lease, including expired leases of workers that have just died."""
+        job_ids = cast("list[str]", self._client.zrange(LEASES, 0, -1))
+        return [record for record in self._read_records([job_key(job_id) for job_id in job_ids]) if record]
 
     def requeue(
         self, job_id: str, *, dead_worker: str | None = None, min_age_seconds: float | None = None
     ) -> Job | None:
-        """Make a job that nobody holds ready to be queued once more; None where somebody does, or it has ended.
+        """Return an unclaimed job to the state accepted and return it, so that the caller can queue it again.
 
-        holder: a worker that is known to be dead, whose claim need not run out. idle: seconds since its last step, at
-        least. A job that was started TRIES times fails.
+        None if the job is claimed by a live worker, has ended, or is unknown. dead_worker: name of a worker that is
+        known to be dead; its lease need not have expired. min_age_seconds: least seconds since the last transition. A
+        job that was already started MAX_ATTEMPTS times fails instead.
         """
         job = self.get_job(job_id)
         if job is None:
             return None
         allowed_from = (State.QUEUED, State.STARTED)
-        answer = self._run_transition(
+        result = self._run_transition(
             job_id,
             State.ACCEPTED,
             None,
@@ -220,38 +227,41 @@ class JobTable:
             max_attempts=MAX_ATTEMPTS,
             min_age_seconds=min_age_seconds,
         )
-        if answer.outcome is Outcome.ATTEMPTS_EXHAUSTED:
+        if result.outcome is Outcome.ATTEMPTS_EXHAUSTED:
             self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
-        return job if answer.outcome is Outcome.APPLIED else None
+        return job if result.outcome is Outcome.APPLIED else None
 
     def list_unclaimed(self, min_age_seconds: float) -> list[str]:
-        """Name the jobs whose last step was so long ago and that no worker holds: accepted or queued, oldest first."""
+        """Return ids of accepted and queued jobs without a transition for `min_age_seconds`, oldest first."""
         return cast(
             "list[str]", self._client.zrange(UNCLAIMED, "-inf", self._broker_time_ago(min_age_seconds), byscore=True)
         )
 
     def count_unclaimed(self, min_age_seconds: float) -> int:
-        """Count them."""
+        """Count the accepted and queued jobs without a transition for `min_age_seconds`."""
         return self._client.zcount(UNCLAIMED, "-inf", self._broker_time_ago(min_age_seconds))
 
     def show(self, event: Shown) -> bool:
-        """Let everybody see a dream from now on; False for a deleted one."""
+        """Make a dream visible and append the event; False if the dream was deleted."""
         return self._scripts.set_visibility(event, event.job_id, held=False)
 
     def hide(self, event: Hidden) -> bool:
-        """Let nobody see a dream from now on; False for a deleted one."""
+        """Hide a dream and append the event; False if the dream was deleted."""
         return self._scripts.set_visibility(event, event.job_id, held=True)
 
     def restore_completed(self, job: Job, *, held: bool) -> bool:
-        """Tell a broker that lost its memory of a dream; False where it knows the job."""
+        """Restore a completed job in a wiped broker; False if the broker knows the job.
+
+        held: whether its dream is not visible.
+        """
         return self._scripts.restore(job.id, State.COMPLETED, job.model_dump_json(), held=held)
 
     def restore_deleted(self, job_id: str) -> bool:
-        """Tell it of a deleted dream; False where it knows the job."""
+        """Restore a deleted job in a wiped broker; False if the broker knows the job."""
         return self._scripts.restore(job_id, State.DELETED, "", held=False)
 
     def restore_holds(self, job_ids: Sequence[str]) -> None:
-        """Tell a broker that lost its memory of dreams that nobody may see, should their photos come again."""
+        """Restore in a wiped broker that dreams are not visible, in case their photos are submitted again."""
         for start in range(0, len(job_ids), JOBS_PER_ROUND_TRIP):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + JOBS_PER_ROUND_TRIP]:
@@ -259,21 +269,24 @@ class JobTable:
             pipeline.execute()
 
     def are_not_visible(self, job_ids: Sequence[str]) -> list[bool]:
-        """Tell which jobs are held or hidden, deleted, or not completed yet: nobody may see what is in the store."""
-        found = []
+        """Return for each job whether it is held, hidden, deleted or not completed: its objects must not be shown.
+
+        False for an unknown job.
+        """
+        not_visible = []
         for start in range(0, len(job_ids), JOBS_PER_ROUND_TRIP):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + JOBS_PER_ROUND_TRIP]:
                 pipeline.hmget(job_key(job_id), "state", "held")
-            found += [held == "1" or state not in (None, State.COMPLETED) for state, held in pipeline.execute()]
-        return found
+            not_visible += [held == "1" or state not in (None, State.COMPLETED) for state, held in pipeline.execute()]
+        return not_visible
 
     def get_record(self, job_id: str) -> JobRecord | None:
-        """Return what is known of a job; None for an unknown one."""
+        """Return a job with its state; None if it is unknown or its record is unreadable."""
         return self._read_records([job_key(job_id)])[0]
 
     def iter_records(self) -> Iterator[JobRecord]:
-        """Go through all jobs, in no order; what is entered meanwhile may be missing."""
+        """Yield all jobs in no particular order; jobs accepted meanwhile may be missing."""
         keys: list[str] = []
         for key in self._client.scan_iter(job_key("*"), count=JOBS_PER_ROUND_TRIP):
             keys.append(key)
@@ -283,43 +296,43 @@ class JobTable:
         yield from filter(None, self._read_records(keys))
 
     def get_states(self, job_ids: Sequence[str]) -> list[State | None]:
-        """Return where jobs are, None for each that is unknown."""
-        found: list[str | None] = []
+        """Return the state of each job, None for an unknown one."""
+        states: list[str | None] = []
         for start in range(0, len(job_ids), JOBS_PER_ROUND_TRIP):
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids[start : start + JOBS_PER_ROUND_TRIP]:
                 pipeline.hget(job_key(job_id), "state")
-            found += pipeline.execute()
-        return [State(state) if state else None for state in found]
+            states += pipeline.execute()
+        return [State(state) if state else None for state in states]
 
     def get_state(self, job_id: str) -> State | None:
-        """Return where a job is; None for an unknown one."""
+        """Return the state of a job; None if it is unknown."""
         state = cast("str | None", self._client.hget(job_key(job_id), "state"))
         return State(state) if state else None
 
     def get_job(self, job_id: str) -> Job | None:
-        """Return a job as it was accepted; None for an unknown one, and for what is none."""
-        text = cast("str | None", self._client.hget(job_key(job_id), "job"))
+        """Return a job as it was accepted; None if it is unknown or its record is not a valid job."""
+        job_json = cast("str | None", self._client.hget(job_key(job_id), "job"))
         try:
-            return Job.model_validate_json(text) if text else None
+            return Job.model_validate_json(job_json) if job_json else None
         except ValidationError:
             return None
 
     def count_attempts(self, job_ids: Sequence[str]) -> list[int]:
-        """Return how often jobs were started and not handed back, in one round trip."""
+        """Return how often each job was started, attempts that were released not counted, in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hget(job_key(job_id), "tries")
-        return [int(tries or 0) for tries in pipeline.execute()]
+        return [int(attempts or 0) for attempts in pipeline.execute()]
 
     def read_raw_job(self, job_id: str, max_length: int) -> str | None:
-        """Return what is written of a job, whatever it is; as many spaces as `longest` for more than that."""
+        """Return the stored text of a job without validating it; `max_length` spaces if it has more bytes than that."""
         if self._client.hstrlen(job_key(job_id), "job") > max_length:
             return " " * max_length
         return cast("str | None", self._client.hget(job_key(job_id), "job"))
 
     def reject(self, job_id: str, reason: str) -> bool:
-        """End what cannot be dreamt, with a reason; False where it has ended already, or somebody dreams it."""
+        """Fail a job that cannot be processed; False if it has ended, is unknown, or is claimed by a live worker."""
         return self._fail_unclaimed(job_id, "", reason)
 
     def _run_transition(
@@ -331,7 +344,7 @@ class JobTable:
         return self._run_transition(job_id, new_state, event, **options).outcome is Outcome.APPLIED
 
     def _fail_unclaimed(self, job_id: str, photo_id: str, reason: str) -> bool:
-        """Fail a job that nobody holds."""
+        """Fail a job that no live worker has claimed."""
         event = Failed(job_id=job_id, photo_id=photo_id, reason=reason)
         allowed_from = (State.ACCEPTED, State.QUEUED, State.STARTED)
         return self._try_transition(
@@ -339,18 +352,18 @@ class JobTable:
         )
 
     def _broker_time_ago(self, seconds: float) -> float:
-        now, micros = self._client.time()
-        return now + micros / 1e6 - seconds
+        now, microseconds = self._client.time()
+        return now + microseconds / 1e6 - seconds
 
     def _read_records(self, keys: Sequence[str]) -> list[JobRecord | None]:
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             pipeline.hmget(key, "job", "state", "at", "reason")
-        return [_parse_record(*found) for found in pipeline.execute()]
+        return [_parse_record(*fields) for fields in pipeline.execute()]
 
 
 def _parse_record(job: str | None, state: str | None, state_since: str | None, reason: str | None) -> JobRecord | None:
-    """Return what a record tells; None for one that tells nothing, or is of another version."""
+    """Return a record from its fields; None if it is missing, empty, or of another version."""
     try:
         return JobRecord(Job.model_validate_json(job or ""), State(state or ""), float(state_since or ""), reason or "")
     except ValueError:

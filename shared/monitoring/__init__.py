@@ -1,5 +1,5 @@
-"""What operators and Prometheus see of the running processes: heartbeats, metrics, logs.
+"""Monitoring of the running processes, for operators and Prometheus: heartbeats, metrics, logs.
 
-Import the counters from `shared.monitoring.metrics`, `configure` from `shared.monitoring.logs`, and the registry of
-live processes from `shared.monitoring.heartbeat`.
+Import the counters from `shared.monitoring.metrics`, `configure_logging` from `shared.monitoring.logs`, and the
+registry of live processes from `shared.monitoring.heartbeat`.
 """

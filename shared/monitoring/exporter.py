@@ -1,4 +1,4 @@
-"""The exporter: serves a process's metrics where a port is set for them, to this machine unless told otherwise."""
+"""The exporter: serve a process's metrics if a port is set for them, by default to this machine only."""
 
 import os
 import shutil
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import Collector
 
-#: Where a part that consumes says whether it does, by 200 or 503: what a probe asks, without a process of its own.
+#: Path at which a worker reports whether it consumes messages, with status 200 or 503: health probes need no process of
+#: their own for it.
 CONSUMING_PATH = "/consumes"
 
-#: The variable by which prometheus_client knows that several processes count.
+#: Environment variable that switches prometheus_client to multiprocess mode.
 _MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextmanager
 def enable_multiprocess_metrics(settings: Settings) -> Iterator[None]:
-    """Let this process and those that it forks count together. Enter it before anything imports prometheus_client.
+    """Aggregate the metrics of this process and its forks. Enter it before anything imports prometheus_client.
 
-    The pool process does a worker's work, and is replaced when it dies; its parent lives on and serves. So each counts
-    in a file of its own, which outlives it, and the parent adds them up: no number falls because a process was killed.
+    The pool process does a worker's work and is replaced when it dies; its parent survives and serves the metrics.
+    Each process counts in a file of its own, which outlives it, and the parent sums them up, so no counter falls when
+    a process is killed. Does nothing if the worker has no metrics port. Raises RuntimeError if prometheus_client was
+    imported before.
     """
     if not settings.worker_metrics_port:
         yield
@@ -52,9 +55,10 @@ def serve_metrics(
     *,
     is_consuming: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
-    """Serve `/metrics` while the block runs; port 0: do nothing. collectors: what this part tells besides.
+    """Serve `/metrics` while the block runs; does nothing if the port is 0.
 
-    consumes: answers `/consumes`, if given. Raises ArtDreamError where the port cannot be listened on.
+    collectors: additional metrics of this component. is_consuming: decides the status of `/consumes`; None: there is no
+    such path. Raises ArtDreamError if the port cannot be listened on.
     """
     if not port:
         yield
@@ -62,7 +66,7 @@ def serve_metrics(
     server = _start_metrics_server(settings, port, collectors)
     if is_consuming is not None and (metrics := server.get_app()) is not None:
         server.set_app(_add_consuming_probe(metrics, is_consuming))
-    # A pool process must not hold the port when its parent has died and another wants it.
+    # A pool process must not hold the port after its parent has died, or the next worker could not listen on it.
     os.register_at_fork(after_in_child=server.socket.close)
     try:
         yield
@@ -75,9 +79,9 @@ def _add_consuming_probe(metrics_app: "WSGIApplication", is_consuming: Callable[
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         if environ.get("PATH_INFO") != CONSUMING_PATH:
             return metrics_app(environ, start_response)
-        well = is_consuming()
-        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
-        return [b"it consumes\n" if well else b"it does not consume\n"]
+        consuming = is_consuming()
+        start_response("200 OK" if consuming else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"it consumes\n" if consuming else b"it does not consume\n"]
 
     return respond
 
@@ -89,7 +93,7 @@ def _start_metrics_server(settings: Settings, port: int, collectors: "Iterable[C
     import shared.monitoring.metrics
     from shared.monitoring.queue_metrics import QueueMetricsCollector
 
-    del shared.monitoring.metrics  # imported so that everything is there before it is counted
+    del shared.monitoring.metrics  # imported only to register all metrics before the first scrape
     if _MULTIPROC_DIR_VARIABLE in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Presence: what parts of the installation are alive, and what each is doing."""
+"""Heartbeats: which processes of the installation are alive, and what each is doing."""
 
 import time
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.broker.client import KEY_PREFIX
+from shared.redis_keys import HEARTBEATS_PREFIX, heartbeat_key
 
-#: Seconds after which a part that was not heard of counts as gone. Announce at least three times as often.
+#: Seconds until a heartbeat expires and its process counts as gone. Processes must announce at least three times as
+#: often.
 HEARTBEAT_TTL_SECONDS = 15
 
 
@@ -23,7 +24,7 @@ class Component(StrEnum):
 
 
 class Heartbeat(BaseModel):
-    """What one process last said of itself."""
+    """The last state that one process announced."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,13 +33,14 @@ class Heartbeat(BaseModel):
     #: One word or two: “warming up”, “ready”, “dreaming”.
     state: str
     detail: str = ""
+    #: Epoch seconds: the start of a worker's state; the start of the process for other components.
     since: float
-    #: The lanes that a worker serves; none: all.
+    #: The lanes that a worker consumes; empty: all.
     lanes: tuple[str, ...] = ()
 
 
 class HeartbeatRegistry:
-    """The list of those present, in Redis; entries die with their processes."""
+    """The live processes, in Redis; an entry expires when its process stops announcing. Methods raise RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -53,27 +55,26 @@ class HeartbeatRegistry:
         since: float | None = None,
         lanes: Sequence[str] = (),
     ) -> None:
-        """Say that a process is there and what it does; holds for LIFETIME seconds."""
-        presence = Heartbeat(
+        """Announce that a process is alive and what it does; valid for HEARTBEAT_TTL_SECONDS.
+
+        since: epoch seconds at which a worker's state or another component's process began; None: now.
+        """
+        heartbeat = Heartbeat(
             part=component, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
         )
-        self._client.set(_heartbeat_key(component, name), presence.model_dump_json(), ex=HEARTBEAT_TTL_SECONDS)
+        self._client.set(heartbeat_key(component, name), heartbeat.model_dump_json(), ex=HEARTBEAT_TTL_SECONDS)
 
     def remove(self, component: Component, name: str) -> None:
-        """Take a process off the list."""
-        self._client.delete(_heartbeat_key(component, name))
+        """Remove a process that stops."""
+        self._client.delete(heartbeat_key(component, name))
 
     def list_heartbeats(self) -> list[Heartbeat]:
-        """List who is there, by part and name."""
-        keys = sorted(cast("list[str]", list(self._client.scan_iter(f"{KEY_PREFIX}present:*", count=1000))))
-        found = []
+        """Return the heartbeats of all live processes, sorted by component and name."""
+        keys = sorted(cast("list[str]", list(self._client.scan_iter(f"{HEARTBEATS_PREFIX}*", count=1000))))
+        heartbeats = []
         for text in cast("list[str | None]", self._client.mget(keys)) if keys else []:
             try:
-                found.append(Heartbeat.model_validate_json(text or ""))
-            except ValidationError:  # it left between the two commands, or is of another version
+                heartbeats.append(Heartbeat.model_validate_json(text or ""))
+            except ValidationError:  # it expired between the two commands, or is of another version
                 continue
-        return found
-
-
-def _heartbeat_key(component: Component, name: str) -> str:
-    return f"{KEY_PREFIX}present:{component}:{name}"
+        return heartbeats

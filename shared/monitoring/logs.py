@@ -1,4 +1,4 @@
-"""Logs: what a line looks like, what may not be in it, and when a traceback is worth its lines."""
+"""Logging: text or JSON lines without secrets, and without tracebacks for expected errors."""
 
 import json
 import logging
@@ -20,10 +20,10 @@ from shared.settings import Settings
 _TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _JSON_FORMAT = "%(levelname)s %(name)s %(message)s"
 
-#: What a line of JSON may have besides: of what libraries add, nobody knows what is in it.
+#: The only fields of a JSON line: fields that libraries add are dropped, because they may hold anything.
 _JSON_FIELDS = {"time", "level", "logger", "message", "part", "job", "stage", "seconds", "exc_info", "stack_info"}
 
-#: How the variables end that hold the keys of stores.
+#: Suffixes of the environment variables that hold the credentials of stores.
 _SECRET_VARIABLE_SUFFIXES = (
     "SECRET_ACCESS_KEY",
     "SESSION_TOKEN",
@@ -33,14 +33,14 @@ _SECRET_VARIABLE_SUFFIXES = (
     "ACCESS_KEY_ID",
 )
 
-#: Letters of the shortest secret that is looked for: a shorter one would be found in every word.
+#: Characters of the shortest secret that is redacted: a shorter one would occur in ordinary words.
 _MIN_SECRET_LENGTH = 6
 
 _current_job_id: ContextVar[str] = ContextVar("job", default="")
 
 
 def configure_logging(settings: Settings, component: str) -> None:
-    """Log to standard error from now on, in the form that the settings choose. part: the name of this process."""
+    """Log to standard error in the format of the settings. component: name of this process, in every JSON line."""
     handler = logging.StreamHandler()
     handler.addFilter(_ContextFilter(component))
     handler.setFormatter(_RedactingFormatter(_create_formatter(settings), collect_secrets(settings)))
@@ -52,7 +52,7 @@ def configure_logging(settings: Settings, component: str) -> None:
 
 @contextmanager
 def bind_job_id(job_id: str) -> Iterator[None]:
-    """Mark every line that this thread logs meanwhile as being about a job."""
+    """Add the job's id to every record that this thread logs while the block runs."""
     token = _current_job_id.set(job_id)
     try:
         yield
@@ -61,7 +61,7 @@ def bind_job_id(job_id: str) -> Iterator[None]:
 
 
 def is_json_logging() -> bool:
-    """Tell whether standard error is read by a program, line by line."""
+    """Return whether logs are JSON lines, which a program reads from standard error."""
     return any(
         isinstance(handler.formatter, _RedactingFormatter) and handler.formatter.is_json
         for handler in logging.root.handlers
@@ -69,14 +69,14 @@ def is_json_logging() -> bool:
 
 
 def collect_secrets(settings: Settings) -> tuple[str, ...]:
-    """Return what must stand in no line: the settings' secrets, and the stores' keys in the environment."""
-    found = {value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)}
-    for address in list(found):
-        password = urlsplit(address).password if "://" in address else None
-        found |= {password, unquote(password)} if password else set()
-    found |= {value for name, value in os.environ.items() if name.endswith(_SECRET_VARIABLE_SUFFIXES)}
-    # The longest first, so that no part of one is left where another is a part of it.
-    return tuple(sorted((one for one in found if len(one) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
+    """Return the secrets to redact, longest first: those of the settings, and store credentials in the environment."""
+    secrets = {value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)}
+    for secret in list(secrets):
+        password = urlsplit(secret).password if "://" in secret else None
+        secrets |= {password, unquote(password)} if password else set()
+    secrets |= {value for name, value in os.environ.items() if name.endswith(_SECRET_VARIABLE_SUFFIXES)}
+    # Longest first: a secret that contains another must be replaced before the shorter one.
+    return tuple(sorted((secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
 
 
 def _create_formatter(settings: Settings) -> logging.Formatter:
@@ -87,22 +87,22 @@ def _create_formatter(settings: Settings) -> logging.Formatter:
 
 
 class _JsonLinesFormatter(JsonFormatter):
-    """One object a line."""
+    """Formats each record as one JSON object on one line."""
 
     def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
-        """Leave out what libraries add."""
+        """Drop the fields that libraries add."""
         return {name: value for name, value in log_data.items() if name in _JSON_FIELDS}
 
 
 class _ContextFilter(logging.Filter):
-    """Adds what a line is about, and takes the traceback off a fault that can be expected: its sentence says all."""
+    """Adds component and job to a record, and drops the traceback of an expected error: its message says everything."""
 
     def __init__(self, component: str) -> None:
         super().__init__()
         self._component = component
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass everything."""
+        """Accept every record."""
         record.part = self._component
         if not hasattr(record, "job") and (job := _current_job_id.get()):
             record.job = job
@@ -112,7 +112,7 @@ class _ContextFilter(logging.Filter):
 
 
 def _is_expected(error: BaseException | None) -> bool:
-    """Tell whether a fault is one of those that happen: store or broker away, a killed pool process, a time limit."""
+    """Return whether an error happens in normal operation: unavailable store or broker, killed process, time limit."""
     while error is not None:
         if isinstance(error, (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED)) or type(
             error
@@ -123,16 +123,16 @@ def _is_expected(error: BaseException | None) -> bool:
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Another formatter, of whose lines no secret is a part, whoever put it there."""
+    """Wraps another formatter and replaces every secret in its lines, whatever logged it."""
 
     def __init__(self, inner: logging.Formatter, secrets: tuple[str, ...]) -> None:
         super().__init__()
         self._inner = inner
         self.is_json = isinstance(inner, JsonFormatter)
-        self._secrets = dict.fromkeys(form for one in secrets for form in (one, json.dumps(one)[1:-1]))
+        self._secrets = dict.fromkeys(form for secret in secrets for form in (secret, json.dumps(secret)[1:-1]))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Format the record, with every secret replaced by •••."""
         line = self._inner.format(record)
         for secret in self._secrets:
             line = line.replace(secret, "•••")

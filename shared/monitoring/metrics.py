@@ -1,11 +1,11 @@
-"""Metrics: what a process counts of its own work, for Prometheus.
+"""Metrics: each process counts its own work for Prometheus.
 
-Counting costs a microsecond and nothing is served unless a port is set: see shared/monitoring/exporter.py.
+Counting takes about a microsecond. Nothing is served unless a port is set: see `shared.monitoring.exporter`.
 """
 
 from prometheus_client import Counter, Histogram
 
-#: Seconds: what a stage of a live photo takes, from a cached read to a big canvas on a processor.
+#: Bucket bounds in seconds: from a cached read to a large canvas on a CPU.
 _STAGE_BUCKETS_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 5, 8, 13, 30, 60, 120, 300, 600)
 
 _STAGE_SECONDS = Histogram(
@@ -18,25 +18,25 @@ _UNREADABLE = Counter("artdream_unreadable", "What came over the broker and coul
 
 
 def observe_stage(stage: str, seconds: float) -> None:
-    """Note how long a stage took."""
+    """Record the duration of a stage."""
     _STAGE_SECONDS.labels(stage).observe(seconds)
 
 
 def count_job(outcome: str) -> None:
-    """Count a job: submitted, already known; completed, failed, called off."""
+    """Count a job. outcome: submitted, already known; completed, failed, called off."""
     _JOBS.labels(outcome).inc()
 
 
 def count_fault(kind: str) -> None:
-    """Count a fault: bug, expected, time limit, worker died, message lost; away."""
+    """Count a fault. kind: bug, expected, time limit, worker died, message lost; away."""
     _FAULTS.labels(kind).inc()
 
 
 def count_rejected_file() -> None:
-    """Count a file that was set aside."""
+    """Count a rejected file."""
     _REJECTED_FILES.inc()
 
 
 def count_unreadable(kind: str) -> None:
-    """Count a message or an event that nobody here understands."""
+    """Count an unreadable message or event. kind: message, event."""
     _UNREADABLE.labels(kind).inc()

@@ -1,4 +1,4 @@
-"""The census: what waits, what is in flight, since when, and who is there, counted in the broker when it is asked."""
+"""Queue metrics: waiting and running jobs, their ages, and live processes, read from the broker at each scrape."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,34 +11,34 @@ from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, conne
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.jobs.queue import parse_job_id, queue_keys
-from shared.jobs.state_machine import job_key
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.redis_keys import job_key
 from shared.settings import Settings
 
-#: Seconds that the broker has for an answer: whoever scrapes does not wait long.
+#: Seconds until the broker counts as unavailable; short, because scrapers do not wait long.
 SCRAPE_TIMEOUT_SECONDS = 2
 
 
 class QueueMetricsCollector(Collector):
-    """What the broker knows of the whole installation: each process that serves metrics tells the same."""
+    """Collects metrics of the whole installation from the broker; they are the same in every process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Ask the broker; one that is away is told as such, and nothing else is."""
+        """Yield the metrics; if the broker is unavailable, only `artdream_broker_up` with 0."""
         up = GaugeMetricFamily("artdream_broker_up", "Whether the broker answers.")
         try:
             with connect(self._settings.broker, timeout=SCRAPE_TIMEOUT_SECONDS) as client:
-                found = [*_measure_lanes(client), _count_processes(client)]
+                families = [*_measure_lanes(client), _count_processes(client)]
         except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED, ArtDreamError):
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
-        yield from found
+        yield from families
 
 
 def _measure_lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
@@ -54,10 +54,11 @@ def _measure_lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
         for name in queue_keys(lane):
             pipeline.llen(name)
             pipeline.lindex(name, -1)  # the next to be served, and so the oldest of its list
-        answers = pipeline.execute()
-        waiting, ends = sum(answers[::2]), [*filter(None, (parse_job_id(text) for text in answers[1::2] if text))]
-        flying = [entry.job.id for entry in leased if entry.job.lane is lane]
-        for where, count, ids in (("waiting", waiting, ends), ("in flight", len(flying), flying)):
+        replies = pipeline.execute()
+        waiting_count = sum(replies[::2])
+        next_ids = [*filter(None, (parse_job_id(message) for message in replies[1::2] if message))]
+        leased_ids = [record.job.id for record in leased if record.job.lane is lane]
+        for where, count, ids in (("waiting", waiting_count, next_ids), ("in flight", len(leased_ids), leased_ids)):
             jobs.add_metric([lane, where], count)
             oldest.add_metric([lane, where], _measure_oldest_age(client, ids, now))
     return [jobs, oldest]
@@ -65,18 +66,18 @@ def _measure_lanes(client: redis.Redis) -> list[GaugeMetricFamily]:
 
 def _count_processes(client: redis.Redis) -> GaugeMetricFamily:
     present = GaugeMetricFamily("artdream_present", "Processes that are there.", labels=["part", "state"])
-    count = Counter((one.part, one.state) for one in HeartbeatRegistry(client).list_heartbeats())
-    for part in Component:  # a part that is not there is told, for somebody to be woken by it
-        if not any(known == part for known, _ in count):
-            count[part, ""] = 0
-    for (part, state), number in count.items():
-        present.add_metric([part, state], number)
+    counts = Counter((heartbeat.part, heartbeat.state) for heartbeat in HeartbeatRegistry(client).list_heartbeats())
+    for component in Component:  # a missing component is reported with 0, so that alerts can fire on it
+        if not any(present_component == component for present_component, _ in counts):
+            counts[component, ""] = 0
+    for (component, state), count in counts.items():
+        present.add_metric([component, state], count)
     return present
 
 
 def _measure_oldest_age(client: redis.Redis, job_ids: list[str], now: float) -> float:
-    """Return since when the first of some jobs is in the state it is in, in seconds."""
+    """Return the seconds since the oldest last transition of some jobs; 0 if there are none."""
     pipeline = client.pipeline(transaction=False)
     for job_id in job_ids:
         pipeline.hget(job_key(job_id), "at")
-    return max((now - float(at) for at in pipeline.execute() if at), default=0.0)
+    return max((now - float(state_since) for state_since in pipeline.execute() if state_since), default=0.0)

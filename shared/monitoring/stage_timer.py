@@ -1,4 +1,4 @@
-"""The stopwatch: how long each stage of a job took, told once, when it is over."""
+"""Stage timer: measure each stage of a job, and report its duration once, when it has ended."""
 
 import logging
 import time
@@ -14,23 +14,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class StageTimer:
-    """A stage that is being measured."""
+    """A running measurement of a stage."""
 
-    #: Seconds in the midst of it that were another job's.
+    #: Seconds of the stage that were spent on another job.
     excluded_seconds: float = 0.0
 
 
 @contextmanager
 def time_stage(job_id: str, stages: Stages, stage: Stage) -> Iterator[StageTimer]:
-    """Measure a stage, add it to the job's and tell it; a stage that fails is not over."""
-    started, lap = time.perf_counter(), StageTimer()
-    yield lap
-    stages[stage] = time.perf_counter() - started - lap.excluded_seconds
+    """Measure the block as a stage, store its seconds in `stages` and record them, unless the block raises."""
+    started_at, timer = time.perf_counter(), StageTimer()
+    yield timer
+    stages[stage] = time.perf_counter() - started_at - timer.excluded_seconds
     record_stage(job_id, stage, stages[stage])
 
 
 def record_stage(job_id: str, stage: str, seconds: float) -> None:
-    """Tell how long a stage took, to the log and to Prometheus."""
+    """Report the duration of a stage to the log and to Prometheus."""
     metrics.observe_stage(str(stage), seconds)
-    about = {"job": job_id, "stage": str(stage), "seconds": round(seconds, 4)}
-    logger.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=about)
+    log_fields = {"job": job_id, "stage": str(stage), "seconds": round(seconds, 4)}
+    logger.info("job %s: %s took %.3f s", job_id, stage, seconds, extra=log_fields)

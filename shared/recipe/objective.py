@@ -1,10 +1,10 @@
-"""What a recipe may ask a dream to become: terms that add up, each with a weight."""
+"""Objectives of recipes: a weighted sum of terms that gradient ascent maximises."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-#: An artwork in the store's `references/`: an artist, of whose works the job's seed draws one, or `artist/file`.
+#: A reference image in the store's `references/`: `artist/file`, or an artist, of whose works the job's seed picks one.
 Reference = Annotated[str, Field(pattern=r"^[\w-][\w .-]*(/[\w-][\w .-]*)?$", max_length=200)]
 
 Layer = Annotated[str, Field(min_length=1, max_length=100)]
@@ -14,27 +14,27 @@ LayerWeights = Annotated[dict[Layer, FiniteFloat], Field(min_length=1, max_lengt
 
 
 class StrictModel(BaseModel):
-    """A part of a recipe: no field changes, and none is unknown."""
+    """A part of a recipe: immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _BaseTerm(StrictModel):
-    #: How much the term counts; below 0 it is avoided.
+    #: Factor of the term in the sum; a negative one minimises the term.
     weight: FiniteFloat = 1.0
 
 
 class Layers(_BaseTerm):
-    """Make whole layers fire, whatever they see."""
+    """Amplify the activations of whole layers."""
 
     kind: Literal["layers"]
     layers: LayerWeights
-    #: Of the activations. The mean square prefers what is strong already, the plain mean spreads.
+    #: Statistic of the activations. The mean square favours activations that are already strong; the mean spreads.
     measure: Literal["mean-square", "mean"] = "mean-square"
 
 
 class Channels(_BaseTerm):
-    """Make single channels of a layer fire: each is a detector of something."""
+    """Amplify single channels of a layer; each detects a feature."""
 
     kind: Literal["channels"]
     layer: Layer
@@ -42,14 +42,14 @@ class Channels(_BaseTerm):
 
 
 class Classes(_BaseTerm):
-    """Give me more of this: raise the logits of a classifier's output nodes at every position of its class map."""
+    """Raise the logits of a classifier's classes at every position of its class map."""
 
     kind: Literal["classes"]
     classes: tuple[Annotated[str, Field(max_length=200)], ...] = Field(min_length=1, max_length=5000)
 
 
 class Guide(_BaseTerm):
-    """Let every place of the picture become more like the place of an artwork that it resembles most already."""
+    """Make every position of the image more like the most similar position of a reference image."""
 
     kind: Literal["guide"]
     layers: LayerWeights
@@ -57,7 +57,7 @@ class Guide(_BaseTerm):
 
 
 class Style(_BaseTerm):
-    """Take on the strokes and colours of an artwork, wherever they are in it."""
+    """Take on the strokes and colours of a reference image, independent of their position in it."""
 
     kind: Literal["style"]
     layers: LayerWeights
@@ -65,14 +65,14 @@ class Style(_BaseTerm):
 
 
 class Content(_BaseTerm):
-    """Stay the photo, as some layers see it."""
+    """Stay close to the photo in the features of some layers."""
 
     kind: Literal["content"]
     layers: LayerWeights
 
 
 class Variation(_BaseTerm):
-    """Stay calm: keep neighbouring pixels alike."""
+    """Keep neighbouring pixels similar (total variation)."""
 
     kind: Literal["variation"]
 

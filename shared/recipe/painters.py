@@ -1,14 +1,14 @@
-"""The painters that the bundled network tells apart, and the recipes that each of them has."""
+"""The painters that the bundled network classifies, and the recipes generated for each of them."""
 
 import unicodedata
 from functools import cache
 from importlib.resources import files
 from string import Template
 
-#: The bundled network.
+#: Name of the bundled network.
 BUNDLED_NETWORK = "artist/masters"
 
-#: What begins a painter's recipes, and the template of each.
+#: Prefixes of the names of a painter's recipes; each has a template of that name.
 RECIPE_KINDS = ("more", "hybrid")
 
 PAINTERS = (
@@ -65,7 +65,7 @@ PAINTERS = (
 )
 
 
-#: What photos are dreamt with where nobody chose: painters that could not be taken for each other.
+#: Recipes used if none is chosen: painters whose styles cannot be confused with each other.
 DEFAULT_PAINTER_RECIPES = (
     "more-vincent-van-gogh",
     "more-pablo-picasso",
@@ -77,17 +77,17 @@ DEFAULT_PAINTER_RECIPES = (
 
 @cache
 def painters_by_recipe() -> dict[str, str]:
-    """Return the painters' recipes by name: `more-paul-klee` → Paul Klee."""
+    """Return the painter of every painter recipe, by recipe name: `more-paul-klee` → Paul Klee."""
     return {f"{kind}-{slugify_painter(painter)}": painter for kind in RECIPE_KINDS for painter in PAINTERS}
 
 
 def slugify_painter(painter: str) -> str:
-    """Return how a painter is called in the name of a recipe: Paul Klee → paul-klee."""
-    letters = unicodedata.normalize("NFKD", painter).encode("ascii", "ignore").decode().casefold()
-    return "-".join("".join(one if one.isalnum() else " " for one in letters).split())
+    """Return the painter's part of a recipe name: Paul Klee → paul-klee."""
+    ascii_name = unicodedata.normalize("NFKD", painter).encode("ascii", "ignore").decode().casefold()
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in ascii_name).split())
 
 
 def render_painter_recipe(kind: str, painter: str, network: str = BUNDLED_NETWORK) -> str:
-    """Return the recipe of a painter as TOML. kind: `more` or `hybrid`. network: one that knows the painter."""
+    """Return a painter's recipe as TOML. kind: `more` or `hybrid`. network: must have the painter as a class."""
     template = Template(files("shared.recipe").joinpath("templates", f"{kind}.toml").read_text(encoding="utf-8"))
     return template.substitute(slug=f"{kind}-{slugify_painter(painter)}"[:41], painter=painter, network=network)

@@ -1,4 +1,4 @@
-"""A login at an SSH host: with keys only, and only where the host's own key is known."""
+"""SSH connections: log in with keys only, and only to hosts whose own key is known."""
 
 import logging
 import socket
@@ -13,19 +13,19 @@ from paramiko.ssh_exception import AuthenticationException, BadHostKeyException,
 
 from shared.errors import ArtDreamError
 
-#: Seconds that a host has to answer, to show its key, and to let in.
+#: Seconds that a host has for each step: to connect, to send its key, to authenticate, to open a channel.
 SSH_TIMEOUT_SECONDS = 10.0
 
-#: Seconds after which a connection on which nothing is said says something, so that no router forgets it.
+#: Seconds of silence after which a keepalive is sent, so that no router drops an idle connection.
 TRANSPORT_KEEPALIVE_SECONDS = 15
 
-# It logs what it then raises, with a traceback.
+# paramiko logs every error with a traceback before it raises it.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who logs in where; with which key, and by which file of known hosts. Without a key: the agent's and one's own."""
+    """A user at an SSH host, with private key and known-hosts file. key None: the agent's keys and those in ~/.ssh."""
 
     user: str
     host: str
@@ -35,7 +35,7 @@ class Account:
 
     @classmethod
     def parse(cls, address: str, key: Path | None, known_hosts: Path) -> Self:
-        """Read `user@host` or `user@host:port`. Raises ArtDreamError."""
+        """Parse `user@host` or `user@host:port`. Raises ArtDreamError if the address is invalid or has a password."""
         try:
             parts = urlsplit(f"//{address}")
             user, host, port, password = parts.username, parts.hostname, parts.port, parts.password
@@ -53,24 +53,24 @@ class Account:
 
 
 def log_in(account: Account) -> paramiko.SSHClient:
-    """Connect to a host and log in.
+    """Connect to a host and authenticate.
 
-    Raises ArtDreamError where trying again would not help, ConnectionError where it may.
+    Raises ArtDreamError if a retry would not help, ConnectionError if it may.
     """
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_RejectUnknownHostPolicy(account))
     try:
         key = _load_key(account.key) if account.key else None
         _load_known_hosts(client, account.known_hosts)
-        near = socket.create_connection((account.host, account.port), SSH_TIMEOUT_SECONDS)
-        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock = socket.create_connection((account.host, account.port), SSH_TIMEOUT_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         client.connect(
             account.host,
             account.port,
             account.user,
             pkey=key,
-            sock=near,
+            sock=sock,
             allow_agent=key is None,
             look_for_keys=key is None,
             timeout=SSH_TIMEOUT_SECONDS,
@@ -83,37 +83,37 @@ def log_in(account: Account) -> paramiko.SSHClient:
             raise ConnectionError("it hung up")
         transport.set_keepalive(TRANSPORT_KEEPALIVE_SECONDS)
     except BaseException as error:
-        cut_off = isinstance(error, AuthenticationException) and not _is_connected(client)
+        was_disconnected = isinstance(error, AuthenticationException) and not _is_connected(client)
         client.close()
         if isinstance(error, BadHostKeyException):
             _raise_host_key_changed(account, error)
-        if isinstance(error, AuthenticationException) and not cut_off:
+        if isinstance(error, AuthenticationException) and not was_disconnected:
             _raise_access_denied(account)
         if isinstance(error, SSHException) and "No authentication methods" in str(error):
             _raise_access_denied(account)
-        # On a Mac without a network no name is known.
+        # macOS reports every name as unknown while there is no network.
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME and sys.platform != "darwin":
             raise ArtDreamError(f"There is no SSH host {account.host}: mend its name in {account}.") from error
         if isinstance(error, ArtDreamError) or not isinstance(error, Exception):
             raise
-        # A host that talks nonsense makes it raise nearly anything.
+        # paramiko raises nearly any exception if a host does not speak SSH properly.
         raise ConnectionError(f"the SSH host {account} does not answer ({_summarize_error(error)})") from error
     return client
 
 
 class _RejectUnknownHostPolicy(paramiko.MissingHostKeyPolicy):
-    """What becomes of a host that is not known."""
+    """Rejects a host that is not in the known-hosts file."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
 
     def missing_host_key(self, _client: paramiko.SSHClient, _hostname: str, key: paramiko.PKey) -> NoReturn:
-        """Refuse it, and say how to accept it."""
-        one = self._account
+        """Raise ArtDreamError that shows the host's key and says how to accept it."""
+        host, port, known_hosts = self._account.host, self._account.port, self._account.known_hosts
         raise ArtDreamError(
-            f"The SSH host {one.host} is not known: it shows the key {key.fingerprint} ({key.get_name()}), and "
-            f"{one.known_hosts} has none of it; if that is the one that `ssh-keygen -lf` tells there of the files "
-            f"/etc/ssh/ssh_host_*_key.pub, accept it with `ssh-keyscan -p {one.port} {one.host} >> {one.known_hosts}`."
+            f"The SSH host {host} is not known: it shows the key {key.fingerprint} ({key.get_name()}), and "
+            f"{known_hosts} has none of it; if that is the one that `ssh-keygen -lf` tells there of the files "
+            f"/etc/ssh/ssh_host_*_key.pub, accept it with `ssh-keyscan -p {port} {host} >> {known_hosts}`."
         )
 
 
@@ -128,9 +128,9 @@ def _raise_host_key_changed(account: Account, error: BadHostKeyException) -> NoR
 
 
 def _raise_access_denied(account: Account) -> NoReturn:
-    what = f"the key {account.key}" if account.key else "any key of the agent or of ~/.ssh"
+    tried_keys = f"the key {account.key}" if account.key else "any key of the agent or of ~/.ssh"
     raise ArtDreamError(
-        f"The SSH host {account.host} does not let {account.user} in with {what}: "
+        f"The SSH host {account.host} does not let {account.user} in with {tried_keys}: "
         f"let it in with `ssh-copy-id -p {account.port} {account.user}@{account.host}`, or name another key."
     )
 
@@ -138,7 +138,7 @@ def _raise_access_denied(account: Account) -> NoReturn:
 def _load_key(path: Path) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(path)
-    except Exception as error:  # every kind of key has its own ways to be unreadable
+    except Exception as error:  # each key type raises its own exceptions
         raise ArtDreamError(
             f"The SSH key {path} cannot be used ({_summarize_error(error)}): name a private key without a passphrase, "
             f"or give it to the agent with `ssh-add {path}` and name none."

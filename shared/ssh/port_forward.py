@@ -1,4 +1,4 @@
-"""A port of this machine that leads through one SSH connection, kept alive, to where the SSH host can reach."""
+"""Port forwarding: a local port that leads through one supervised SSH connection to an address behind the host."""
 
 import logging
 import socket
@@ -13,28 +13,28 @@ from paramiko.ssh_exception import ChannelException, SSHException
 from shared.errors import ArtDreamError
 from shared.ssh.connection import Account, log_in
 
-#: Seconds between two questions to the host, and those after which one that was not answered means a dead connection.
+#: Seconds between two probes of the host, and seconds without a reply after which the connection is considered dead.
 PROBE_INTERVAL_SECONDS, PROBE_TIMEOUT_SECONDS = 5.0, 10.0
 
-#: Seconds before a lost connection is tried again; doubled each time up to the cap.
+#: Seconds before the next attempt to reconnect; doubled after each failure, up to the maximum.
 MIN_RECONNECT_DELAY_SECONDS, MAX_RECONNECT_DELAY_SECONDS = 0.2, 5.0
 
 #: Seconds that the host has to connect to the broker.
 TARGET_CONNECT_TIMEOUT_SECONDS = 10.0
 
-#: Seconds that the end waits for a login that is under way.
+#: Seconds to wait at the end for a thread that may be logging in.
 THREAD_JOIN_TIMEOUT_SECONDS = 2.0
 
-#: Bytes that are carried at once.
+#: Bytes relayed at once.
 RECEIVE_BUFFER_BYTES = 2**16
 
 logger = logging.getLogger(__name__)
 
 
 class PortForward:
-    """A port of this machine that leads to an address as seen from an SSH host.
+    """Forwards a local port to a target address (host, port) as seen from an SSH host.
 
-    The port stays the same whatever becomes of the connection; while that is down, whoever connects is hung up on.
+    The port stays the same when the connection is lost; until it is restored, clients are disconnected at once.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PortForward:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._disconnect()
-        with suppress(OSError):  # wakes the one who accepts
+        with suppress(OSError):  # wakes the thread that accepts clients
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         for thread in self._threads:
             thread.join(THREAD_JOIN_TIMEOUT_SECONDS)
@@ -79,7 +79,7 @@ class PortForward:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection stands, as far as is known."""
+        """Whether the SSH connection is up, as far as is known."""
         return self._get_active_transport() is not None
 
     def _get_active_transport(self) -> paramiko.Transport | None:
@@ -93,11 +93,11 @@ class PortForward:
             self._last_warning = ""
 
     def _keep_connected(self) -> None:
-        """Ask the host regularly whether it is there; connect anew when it is not."""
-        pause = MIN_RECONNECT_DELAY_SECONDS
+        """Probe the host regularly, and reconnect when the connection is lost."""
+        delay = MIN_RECONNECT_DELAY_SECONDS
         while not self._closing.is_set():
             if transport := self._get_active_transport():
-                pause = MIN_RECONNECT_DELAY_SECONDS
+                delay = MIN_RECONNECT_DELAY_SECONDS
                 transport.join(self._probe_interval)  # returns early when the connection ends
                 if transport.is_active():
                     self._probe_connection(transport)
@@ -107,21 +107,21 @@ class PortForward:
                 self._connect()
             except (ConnectionError, ArtDreamError) as error:
                 self._warn_once(f"{error}")
-                self._closing.wait(pause)
-                pause = min(2 * pause, MAX_RECONNECT_DELAY_SECONDS)
+                self._closing.wait(delay)
+                delay = min(2 * delay, MAX_RECONNECT_DELAY_SECONDS)
         self._disconnect()
 
     def _probe_connection(self, transport: paramiko.Transport) -> None:
-        """Wait for an answer, whatever it is; without one the connection is dead."""
-        silence = threading.Timer(self._probe_timeout, lambda: _close_transport(transport))
-        silence.daemon = True
-        silence.start()
+        """Send a keepalive request and wait for any reply; close the connection if there is none in time."""
+        timer = threading.Timer(self._probe_timeout, lambda: _close_transport(transport))
+        timer.daemon = True
+        timer.start()
         try:
             transport.global_request("keepalive@openssh.com", wait=True)
         except (OSError, EOFError, SSHException):
             _close_transport(transport)
         finally:
-            silence.cancel()
+            timer.cancel()
 
     def _disconnect(self) -> None:
         if self._client and (transport := self._client.get_transport()):
@@ -136,14 +136,14 @@ class PortForward:
     def _accept_clients(self) -> None:
         while not self._closing.is_set():
             try:
-                near, _ = self._listener.accept()
-            except OSError:  # no more files may be open, for now
+                client, _ = self._listener.accept()
+            except OSError:  # too many open files, for now
                 self._closing.wait(MIN_RECONNECT_DELAY_SECONDS)
                 continue
-            _start_thread(lambda near=near: self._forward_client(near), "forward-channel")  # type: ignore[misc]
+            _start_thread(lambda client=client: self._forward_client(client), "forward-channel")  # type: ignore[misc]
 
     def _forward_client(self, client_socket: socket.socket) -> None:
-        """Carry what one client says to the target and back, until both have said all."""
+        """Relay between one client and the target until both directions have ended."""
         try:
             if transport := self._get_active_transport():
                 client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -155,9 +155,9 @@ class PortForward:
             host, port = self._target
             self._warn_once(f"the SSH host {self._account} cannot reach {host}:{port} ({error.text})")
         except (OSError, EOFError, SSHException):
-            pass  # the client sees that it was hung up on, and tries again
+            pass  # the client sees the disconnect and retries
         finally:
-            # Not closed only: a child process that was forked meanwhile may hold it open too.
+            # Closing alone is not enough: a child process that was forked meanwhile may also hold the socket.
             _shut_down_socket(client_socket)
             client_socket.close()
 
@@ -194,7 +194,7 @@ def _shut_down_socket(client_socket: socket.socket) -> None:
 
 
 def _close_transport(transport: paramiko.Transport) -> None:
-    """End a connection now, on both sides."""
+    """Close a connection at once, in both directions."""
     with suppress(OSError):
         transport.sock.shutdown(socket.SHUT_RDWR)
     transport.close()

@@ -1,4 +1,4 @@
-"""A store in a folder of another machine, over SSH."""
+"""The SFTP store backend: a folder on another machine, over SSH."""
 
 import asyncio
 import hashlib
@@ -20,33 +20,33 @@ from paramiko.ssh_exception import SSHException
 from shared.ssh.connection import Account, log_in
 from shared.ssh.sftp_upload import TRANSFER_CHUNK_BYTES, upload
 
-#: Where uploads grow until they are whole. Its name begins with a dot, so no object's does.
+#: Folder of incomplete uploads. The leading dot keeps it apart from objects.
 PARTIAL_UPLOADS_FOLDER = ".parts"
 
-#: Seconds after which what an upload left behind is swept away, when nobody took it up again.
+#: Seconds after which an incomplete upload that nobody resumed is deleted.
 STALE_UPLOAD_SECONDS = 24 * 3600
 
-#: Conversations at a time over the one connection; OpenSSH allows ten.
+#: SFTP sessions at a time over the one connection; OpenSSH allows ten.
 MAX_SESSIONS = 4
 
-#: Seconds without an answer after which the connection counts as dead.
+#: Seconds without a reply after which the connection is considered dead.
 CHANNEL_TIMEOUT_SECONDS = 20.0
 
 T = TypeVar("T")
 
 
 class SftpBackend:
-    """A folder on an SSH host. It connects at the first call, and anew whenever the connection was lost.
+    """A folder on an SSH host. Connects on first use, and reconnects after the connection was lost.
 
-    `ssh+sftp://user@host[:port]/folder`, with `?key=` and `?known_hosts=` where these are not the usual ones. Raises
-    OSError while the host is away, ArtDreamError where it refuses.
+    url: `ssh+sftp://user@host[:port]/folder`, with `?key=` and `?known_hosts=` if these are not the defaults. Every
+    method raises OSError if the host is unavailable, ArtDreamError if it refuses the login.
     """
 
     def __init__(self, url: str, *, timeout: float = CHANNEL_TIMEOUT_SECONDS) -> None:
         parts = urlsplit(url)
-        chosen = {name: Path(values[0]) for name, values in parse_qs(parts.query).items()}
-        known_hosts = chosen.get("known_hosts", Path("~/.ssh/known_hosts"))
-        self._account = Account.parse(parts.netloc, chosen.get("key"), known_hosts)
+        options = {name: Path(values[0]) for name, values in parse_qs(parts.query).items()}
+        known_hosts = options.get("known_hosts", Path("~/.ssh/known_hosts"))
+        self._account = Account.parse(parts.netloc, options.get("key"), known_hosts)
         self._root = "/" + unquote(parts.path).strip("/")
         self._timeout = timeout
         self._session_slots = threading.BoundedSemaphore(MAX_SESSIONS)
@@ -56,7 +56,7 @@ class SftpBackend:
         self._owner_pid = os.getpid()
 
     def put(self, name: str, data: bytes, _content_type: str) -> None:
-        """Write an object, whole or not at all. What an earlier try already brought there is not sent again."""
+        """Write an object atomically. Resumes an earlier, interrupted upload of the same bytes."""
         path = self._path(name)
         key = self._path(f"{PARTIAL_UPLOADS_FOLDER}/{hashlib.sha256(name.encode() + bytes(1) + data).hexdigest()}")
         self._run_with_reconnect(lambda sftp: upload(sftp, data, key, path))
@@ -70,12 +70,12 @@ class SftpBackend:
         return await asyncio.to_thread(self.get, name)
 
     def stream(self, name: str) -> Iterator[bytes]:
-        """Read an object piece by piece."""
+        """Yield an object in chunks of at most TRANSFER_CHUNK_BYTES."""
         with self._borrow_session() as sftp:
             yield from _read_chunks(sftp, self._path(name))
 
     def delete(self, name: str) -> None:
-        """Remove an object, and the folders that this leaves empty."""
+        """Delete an object, and the folders that this leaves empty."""
         path = self._path(name)
 
         def remove(sftp: paramiko.SFTPClient) -> None:
@@ -89,25 +89,25 @@ class SftpBackend:
         self._run_with_reconnect(remove)
 
     def list_objects(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
-        """List names, times of change and bytes under a folder."""
+        """Yield name, modification time (UTC) and size in bytes of every object under a folder."""
         folders = [prefix.strip("/")]
         while folders:
             folder = folders.pop()
             path = self._path(folder) if folder else self._root
             try:
-                found = self._run_with_reconnect(lambda sftp, path=path: sftp.listdir_attr(path))  # type: ignore[misc]
+                entries = self._run_with_reconnect(lambda sftp, path=path: sftp.listdir_attr(path))  # type: ignore[misc]
             except FileNotFoundError:
                 continue
-            for one in found:
-                name = posixpath.join(folder, one.filename)
-                if stat.S_ISDIR(one.st_mode or 0):
+            for entry in entries:
+                name = posixpath.join(folder, entry.filename)
+                if stat.S_ISDIR(entry.st_mode or 0):
                     if name != PARTIAL_UPLOADS_FOLDER:
                         folders.append(name)
                 else:
-                    yield name, datetime.fromtimestamp(one.st_mtime or 0, UTC), one.st_size or 0
+                    yield name, datetime.fromtimestamp(entry.st_mtime or 0, UTC), entry.st_size or 0
 
     def presign_url(self, _name: str, _seconds: float) -> None:
-        """Return None: a folder has no links."""
+        """Return None: SFTP has no presigned URLs."""
 
     def _path(self, name: str) -> str:
         if set(name.split("/")) & {"", ".", ".."}:
@@ -115,7 +115,7 @@ class SftpBackend:
         return posixpath.join(self._root, name)
 
     def _run_with_reconnect(self, operation: Callable[[paramiko.SFTPClient], T]) -> T:
-        """Do something; once more where the connection turns out to be dead, as one that lay idle may be."""
+        """Run an operation; retry once if the connection is lost, because an idle one may have died unnoticed."""
         try:
             with self._borrow_session() as sftp:
                 return operation(sftp)
@@ -125,22 +125,22 @@ class SftpBackend:
 
     @contextmanager
     def _borrow_session(self) -> Iterator[paramiko.SFTPClient]:
-        """Lend a conversation. What the host answers passes through; a lost connection is a ConnectionError."""
+        """Yield an SFTP session. Errors that the host returns pass through; a lost connection is a ConnectionError."""
         with self._session_slots:
             sftp = self._open_session()
-            well = False
+            is_usable = False
             try:
                 yield sftp
-                well = True
+                is_usable = True
             except (SSHException, EOFError, OSError) as error:
-                # The host's own answers come as OSErrors too, and after those one can go on.
-                well = isinstance(error, OSError) and not isinstance(error, TimeoutError) and _is_open(sftp)
-                if well:
+                # Errors that the host returns are OSErrors too, and the session stays usable after them.
+                is_usable = isinstance(error, OSError) and not isinstance(error, TimeoutError) and _is_open(sftp)
+                if is_usable:
                     raise
                 self._drop_connection(sftp)
                 raise ConnectionError(f"the connection to {self._account} was lost") from error
             finally:
-                if well:
+                if is_usable:
                     with self._lock:
                         self._idle_sessions.append(sftp)
                 else:
@@ -148,14 +148,14 @@ class SftpBackend:
 
     def _open_session(self) -> paramiko.SFTPClient:
         with self._lock:
-            if self._owner_pid != os.getpid():  # a forked child must leave its parent's connection alone
+            if self._owner_pid != os.getpid():  # a forked child must not use its parent's connection
                 self._owner_pid, self._client, self._idle_sessions = os.getpid(), None, []
             while self._idle_sessions:
                 if _is_open(sftp := self._idle_sessions.pop()):
                     return sftp
             transport = self._client and self._client.get_transport()
-            fresh = not (transport and transport.is_active())
-            if fresh:
+            is_new_connection = not (transport and transport.is_active())
+            if is_new_connection:
                 self._client = log_in(self._account)
             assert self._client  # noqa: S101
             try:
@@ -165,12 +165,12 @@ class SftpBackend:
                 raise ConnectionError(f"the SSH host {self._account} gives no SFTP ({error})") from error
             if channel := sftp.get_channel():
                 channel.settimeout(self._timeout)
-        if fresh:
+        if is_new_connection:
             self._delete_stale_uploads(sftp)
         return sftp
 
     def _drop_connection(self, sftp: paramiko.SFTPClient) -> None:
-        """Give a connection up, unless it was replaced meanwhile."""
+        """Close the connection of a session, unless it was replaced meanwhile."""
         channel = sftp.get_channel()
         with self._lock:
             if self._client and channel and channel.get_transport() is self._client.get_transport():
@@ -179,9 +179,9 @@ class SftpBackend:
 
     def _delete_stale_uploads(self, sftp: paramiko.SFTPClient) -> None:
         with suppress(OSError, EOFError, SSHException):
-            for one in sftp.listdir_attr(self._path(PARTIAL_UPLOADS_FOLDER)):
-                if (one.st_mtime or 0) < time.time() - STALE_UPLOAD_SECONDS:
-                    sftp.remove(self._path(f"{PARTIAL_UPLOADS_FOLDER}/{one.filename}"))
+            for entry in sftp.listdir_attr(self._path(PARTIAL_UPLOADS_FOLDER)):
+                if (entry.st_mtime or 0) < time.time() - STALE_UPLOAD_SECONDS:
+                    sftp.remove(self._path(f"{PARTIAL_UPLOADS_FOLDER}/{entry.filename}"))
 
 
 def _read_chunks(sftp: paramiko.SFTPClient, path: str) -> Iterator[bytes]:
@@ -189,11 +189,11 @@ def _read_chunks(sftp: paramiko.SFTPClient, path: str) -> Iterator[bytes]:
         size = file.stat().st_size or 0
         file.prefetch(size)
         while size > 0:
-            piece = file.read(min(TRANSFER_CHUNK_BYTES, size))
-            if not piece:
+            chunk = file.read(min(TRANSFER_CHUNK_BYTES, size))
+            if not chunk:
                 raise EOFError
-            size -= len(piece)
-            yield piece
+            size -= len(chunk)
+            yield chunk
 
 
 def _is_open(sftp: paramiko.SFTPClient) -> bool:

@@ -1,4 +1,4 @@
-"""Erasure: what a deleted dream leaves behind is a tombstone, so that nothing brings it back."""
+"""Deletion: remove a dream's objects and leave a tombstone, so that it is never processed or shown again."""
 
 import json
 import time
@@ -8,17 +8,17 @@ from shared.storage.store import Store
 
 
 def write_tombstone(store: Store, job_id: str) -> None:
-    """Mark a dream as deleted for good. Raises StoreError."""
+    """Write the tombstone that marks a dream as deleted for good. Raises StoreError."""
     store.put(tombstone_name(job_id), json.dumps({"job_id": job_id, "deleted_at": time.time()}).encode())
 
 
 def has_tombstone(store: Store, job_id: str) -> bool:
-    """Tell whether a dream was deleted. Raises StoreError."""
+    """Return whether a dream was deleted. Raises StoreError."""
     return store.get(tombstone_name(job_id)) is not None
 
 
 def delete_dream_objects(store: Store, job_id: str) -> None:
-    """Delete everything of a dream but its photo and its tombstone; may be repeated. Raises StoreError."""
-    store.delete(sidecar_name(job_id))  # first: whatever has no sidecar is never shown again
+    """Delete all objects of a dream except its photo and its tombstone. Idempotent. Raises StoreError."""
+    store.delete(sidecar_name(job_id))  # first, because a dream without a sidecar is never shown again
     for entry in list(store.list_objects(dream_prefix(job_id))):
         store.delete(entry.name)

@@ -1,19 +1,19 @@
-"""The names of objects in a store: what lies where."""
+"""The names of objects in a store."""
 
 import re
 
-#: Where dreams lie, each in a folder of its own, and the marks of those that were deleted.
+#: Folders of the dreams, each in a folder of its own, and of the tombstones of deleted dreams.
 DREAMS_PREFIX, TOMBSTONES_PREFIX = "dreams/", "tombstones/"
 
-#: Bytes of the longest name that every kind of store takes.
+#: Bytes of the longest name that every backend accepts.
 MAX_NAME_BYTES = 1024
 
-#: No control character, nor half of a pair (of a file name that is not Unicode).
+#: No control characters, and no lone surrogates (from a file name that is not valid Unicode).
 _ALLOWED_CHARACTERS = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 def is_object_name(name: str) -> bool:
-    """Tell whether a name stays inside its store: no step of it leads up, or nowhere, and any store can keep it."""
+    """Return whether a name is valid in every backend: no empty, "." or ".." segment, no control character."""
     return bool(
         _ALLOWED_CHARACTERS.fullmatch(name)
         and len(name.encode()) <= MAX_NAME_BYTES
@@ -32,68 +32,68 @@ def dream_name(job_id: str) -> str:
 
 
 def thumb_name(job_id: str) -> str:
-    """Return the object name of a small picture of a dream."""
+    """Return the object name of a dream's thumbnail."""
     return f"dreams/{job_id}/thumb.jpg"
 
 
 def sidecar_name(job_id: str) -> str:
-    """Return the object name of what is known about a dream."""
+    """Return the object name of a dream's sidecar."""
     return f"dreams/{job_id}/dream.json"
 
 
 def frame_name(job_id: str, index: int) -> str:
-    """Return the object name of one intermediate picture, counted from 0."""
+    """Return the object name of one frame of a dream. index: from 0."""
     return f"{frames_prefix(job_id)}{index:02d}.jpg"
 
 
 def frames_prefix(job_id: str) -> str:
-    """Return what the names of a dream's frames begin with."""
+    """Return the prefix of the object names of a dream's frames."""
     return f"dreams/{job_id}/frames/"
 
 
 def is_frame(name: str) -> bool:
-    """Tell whether an object is an intermediate picture."""
+    """Return whether an object is a frame of a dream."""
     return name.startswith(DREAMS_PREFIX) and "/frames/" in name
 
 
 def clip_name(job_id: str) -> str:
-    """Return the object name of the video from the photo into the dream and back."""
+    """Return the object name of the clip, a video from the photo to the dream and back."""
     return f"dreams/{job_id}/clip.mp4"
 
 
 def preview_name(job_id: str) -> str:
-    """Return the object name of the same clip as a small animated picture."""
+    """Return the object name of the clip as a small animated WebP."""
     return f"dreams/{job_id}/clip.webp"
 
 
 def zoom_name(job_id: str) -> str:
-    """Return the object name of the video into the dream without end."""
+    """Return the object name of the endless zoom video into the dream."""
     return f"dreams/{job_id}/zoom.mp4"
 
 
-#: Where the artworks lie that an installation owns.
+#: Folder of the installation's reference images, by artist.
 REFERENCES_PREFIX = "references/"
 
 
 def reference_name(artist: str, file: str) -> str:
-    """Return the object name of an artwork."""
+    """Return the object name of a reference image. file: its file name with extension."""
     return f"{REFERENCES_PREFIX}{artist}/{file}"
 
 
 def tombstone_name(job_id: str) -> str:
-    """Return the object name of what tells that a dream was deleted, and is not to be dreamt again."""
+    """Return the object name of a deleted dream's tombstone."""
     return f"{TOMBSTONES_PREFIX}{job_id}"
 
 
 def dream_prefix(job_id: str) -> str:
-    """Return what the names of everything of a dream begin with, its photo apart."""
+    """Return the prefix of the object names of everything of a dream except its photo."""
     return f"{DREAMS_PREFIX}{job_id}/"
 
 
-#: The object name of what the operator decided, for a broker that has lost it.
+#: Object name of the persisted runtime settings, from which a wiped broker is restored.
 RUNTIME_SETTINGS_NAME = "steering.json"
 
-#: Where the networks lie that an installation trained.
+#: Folder of the networks trained by the installation.
 NETWORKS_PREFIX = "networks/"
 
 

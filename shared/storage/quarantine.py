@@ -1,4 +1,4 @@
-"""The quarantine: copies of files that were refused, each beside the reason, for the operator to look at."""
+"""The quarantine: copies of rejected files, each with its reason, for the operator to review."""
 
 import os
 import shutil
@@ -6,47 +6,47 @@ import stat
 import time
 from pathlib import Path
 
-#: Name of the quarantine in the data folder.
+#: Name of the quarantine folder inside the data folder.
 QUARANTINE_FOLDER = "quarantine"
 
-#: What the name of a reason ends with.
+#: Suffix that makes the name of the reason file from the name of the copy.
 _REASON_SUFFIX = ".reason.txt"
 
-#: Bytes of the largest file that is copied: somebody's film is not worth filling the disk for.
+#: Bytes of the largest file that is copied, so that somebody's film does not fill the disk.
 MAX_COPY_BYTES = 300_000_000
 
-#: File systems allow 255 bytes for a name; this leaves room for what is added and for letters of four bytes.
+#: File systems allow 255 bytes for a name; this leaves room for prefix and suffix, and for characters of four bytes.
 _MAX_NAME_CHARACTERS = 50
 
 
 def make_printable(path: Path) -> str:
-    """Return a file's name as it can be logged, shown and stored: printable, one line, valid Unicode."""
+    """Return a file's name on one line of valid, printable Unicode, for logs and display."""
     return "".join(letter if letter.isprintable() else "?" for letter in path.name)
 
 
 def quarantine_file(path: Path, photo_id: str, reason: str, data_folder: Path) -> Path:
-    """Copy a refused file into the quarantine of a data folder, with its reason; the original stays as it is.
+    """Copy a rejected file into the quarantine, with its reason, and return the path of the reason file.
 
-    The same file refused again replaces its copy; of a link only the reason is kept. Returns where the reason is.
-    Raises OSError where the data folder cannot be written.
+    The original is not changed. If the same file is rejected again, its copy is replaced; a symbolic link is not
+    copied. photo_id: "" if the file could not be read. Raises OSError if the data folder cannot be written.
     """
     folder = data_folder / QUARANTINE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    safe = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in make_printable(path))
-    copy = folder / f"{photo_id[:8] or 'unread'}-{safe[-_MAX_NAME_CHARACTERS:]}"
+    safe_name = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in make_printable(path))
+    copy = folder / f"{photo_id[:8] or 'unread'}-{safe_name[-_MAX_NAME_CHARACTERS:]}"
     _copy_readable(path, copy)
-    note = copy.with_name(copy.name + _REASON_SUFFIX)
-    note.write_text(f"{make_printable(path)} {reason}.\n", encoding="utf-8")
-    return note
+    reason_file = copy.with_name(copy.name + _REASON_SUFFIX)
+    reason_file.write_text(f"{make_printable(path)} {reason}.\n", encoding="utf-8")
+    return reason_file
 
 
 def _copy_readable(path: Path, copy: Path) -> None:
-    """Copy a file as far as it can be read: it may be gone, or lie on a damaged card; the reason is what matters.
+    """Copy as much of a file as can be read; it may be gone, or be on a damaged card.
 
-    Raises OSError where the copy cannot be written, and only then.
+    Raises OSError only if the copy cannot be written.
     """
     try:
-        # Not what a link leads to, which may be no guest's at all; and a pipe would keep one waiting.
+        # Do not follow a link, whose target may not be a guest's file at all, nor block on a pipe.
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return
@@ -54,8 +54,8 @@ def _copy_readable(path: Path, copy: Path) -> None:
         status = os.fstat(source)
         if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_COPY_BYTES:
             with copy.open("wb") as target:
-                while piece := _read_chunk(source):
-                    target.write(piece)
+                while chunk := _read_chunk(source):
+                    target.write(chunk)
     finally:
         os.close(source)
 
@@ -68,25 +68,25 @@ def _read_chunk(source: int) -> bytes:
 
 
 def list_quarantined(data_folder: Path) -> list[tuple[Path, str]]:
-    """List what the quarantine of a data folder holds, newest first: where each reason is, and its text."""
-    notes = sorted(
+    """Return the path and the text of every reason file in the quarantine, newest first."""
+    reason_files = sorted(
         (data_folder / QUARANTINE_FOLDER).glob(f"*{_REASON_SUFFIX}"),
-        key=lambda note: note.stat().st_mtime,
+        key=lambda reason_file: reason_file.stat().st_mtime,
         reverse=True,
     )
-    return [(note, note.read_text(encoding="utf-8").strip()) for note in notes]
+    return [(reason_file, reason_file.read_text(encoding="utf-8").strip()) for reason_file in reason_files]
 
 
 def restore_to_inbox(reason_file: Path, inbox: Path) -> Path:
-    """Put a file that was set aside into the inbox for another try, and return its path there. Raises OSError.
+    """Move a quarantined file back to the inbox, for another attempt, and return its path there. Raises OSError.
 
-    It gets a name of its own: the file that was refused may still be there.
+    It gets a new name, because the rejected original may still be in the inbox.
     """
     copy = reason_file.with_name(reason_file.name.removesuffix(_REASON_SUFFIX))
     target = inbox / f"{copy.stem}-again-{time.time_ns() // 1_000_000:x}{copy.suffix}"
-    draft = target.with_name(f".{target.name}.part")
-    shutil.copyfile(copy, draft)
-    draft.replace(target)  # appears whole
+    partial_file = target.with_name(f".{target.name}.part")
+    shutil.copyfile(copy, partial_file)
+    partial_file.replace(target)  # atomic, so the producer never sees an incomplete file
     reason_file.unlink(missing_ok=True)
     copy.unlink(missing_ok=True)
     return target

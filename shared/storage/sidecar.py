@@ -1,4 +1,4 @@
-"""The sidecar: everything that is known about a dream, kept beside it in the store."""
+"""Sidecars: the metadata of a dream, stored next to it."""
 
 import logging
 from enum import StrEnum
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class Visibility(StrEnum):
-    """Whether a dream may be seen."""
+    """Whether a dream is visible, and if not, why."""
 
     SHOWN = "shown"
     HELD = "held"  # waits for the operator's approval
-    HIDDEN = "hidden"  # by the operator
+    HIDDEN = "hidden"  # the operator has hidden it
 
 
 class Sidecar(BaseModel):
-    """What made a dream; enough to make it again, and to rebuild the gallery from the store alone."""
+    """The metadata of a dream: enough to reproduce it, and to rebuild the gallery from the store alone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,13 +40,13 @@ class Sidecar(BaseModel):
     network: str
     #: SHA-256 of the network's weights.
     weights: str
-    #: What the network computed in: "float32" or "bfloat16".
+    #: Floating-point type of the network's computation: "float32" or "bfloat16".
     precision: str = "float32"
-    #: The artworks that the dream took after, as `artist/file`.
+    #: Reference images that were used, as `artist/file`.
     artworks: tuple[str, ...] = ()
-    #: Proof of effect: the classes that the recipe asked for, then those that the network sees most in the dream.
+    #: Evidence of the effect: the recipe's target classes, then the most probable classes of the dream.
     verdicts: tuple[ClassProbability, ...] = ()
-    #: Where photo and dream lie on the map of a network that has one.
+    #: Positions of photo and dream on the network's art map, if it has one.
     place: MapPoint | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
@@ -56,8 +56,8 @@ class Sidecar(BaseModel):
     standing: Visibility = Visibility.SHOWN
 
     def to_completed_event(self) -> Completed:
-        """Return the event that announces this dream."""
-        wanted = {name for term in self.recipe.objective if isinstance(term, Classes) for name in term.classes}
+        """Return the event that announces this dream, with the recipe's target classes only."""
+        target_classes = {name for term in self.recipe.objective if isinstance(term, Classes) for name in term.classes}
         return Completed(
             job_id=self.job_id,
             photo_id=self.photo_id,
@@ -65,14 +65,14 @@ class Sidecar(BaseModel):
             title=self.recipe.title,
             photo=self.photo,
             dream=self.dream,
-            verdicts=tuple(one for one in self.verdicts if one.name in wanted),
+            verdicts=tuple(verdict for verdict in self.verdicts if verdict.name in target_classes),
             place=self.place,
             stages=self.stages,
         )
 
 
 def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
-    """Return what is known of a dream, None where nothing is or it cannot be read. Raises StoreError."""
+    """Return the sidecar of a dream; None if there is none or it cannot be read. Raises StoreError."""
     text = store.get(sidecar_name(job_id))
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""Object storage: photos, dreams, frames and sidecars, by name, through one door."""
+"""Object storage: one interface to photos, dreams, frames and sidecars, by name, in any backend."""
 
 import contextlib
 import itertools
@@ -24,35 +24,38 @@ _CONTENT_TYPES = {
 
 
 class StoreError(ArtDreamError):
-    """The store is away or refuses; the same call may be tried again."""
+    """The store is unavailable or refuses; the same call may be retried."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a listing tells of one object."""
+    """One object in a listing."""
 
     name: str
     modified: datetime
-    #: Bytes.
+    #: Size in bytes.
     size: int
 
 
 class Store:
-    """A place for objects, by URL: a folder (file), a bucket (s3, gs, az), a folder over SSH (ssh+sftp), or memory."""
+    """Objects by name, at a URL: a folder (file), a bucket (s3, gs, az), a folder over SSH (ssh+sftp), or memory.
+
+    Every method raises ArtDreamError if a name is not a valid object name.
+    """
 
     def __init__(self, url: str) -> None:
-        #: Where it is, without what a URL may hold of secrets.
+        #: The store's URL, without secrets.
         self.url = _redact_url(url)
         self._backend = _open_backend(url, self.url)
 
     def put(self, name: str, data: bytes) -> None:
-        """Write an object, whole or not at all. Raises StoreError."""
+        """Write an object atomically; its content type follows from the name. Raises StoreError."""
         content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
         with self._translate_errors(name, "could not be written to"):
             self._backend.put(name, data, content_type)
 
     def get(self, name: str) -> bytes | None:
-        """Read an object; None where there is none. Raises StoreError."""
+        """Read an object; None if there is none. Raises StoreError."""
         with self._translate_errors(name, "could not be read from"):
             try:
                 return self._backend.get(name)
@@ -60,7 +63,7 @@ class Store:
                 return None
 
     async def get_async(self, name: str) -> bytes | None:
-        """Read an object without blocking the event loop; None where there is none. Raises StoreError."""
+        """Read an object without blocking the event loop; None if there is none. Raises StoreError."""
         with self._translate_errors(name, "could not be read from"):
             try:
                 return await self._backend.get_async(name)
@@ -68,42 +71,42 @@ class Store:
                 return None
 
     def fetch(self, name: str, path: Path) -> bool:
-        """Copy an object into a file, whole or not at all, piece by piece; False where there is none.
+        """Stream an object into a file, which is replaced atomically; False if there is no such object.
 
-        Raises StoreError, and ArtDreamError where the file cannot be written.
+        Raises StoreError, and ArtDreamError if the file cannot be written.
         """
-        pieces = self._stream_object(name)
+        chunks = self._stream_object(name)
         try:
-            first = next(pieces, b"")
+            first_chunk = next(chunks, b"")
         except FileNotFoundError:
             return False
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial_file = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with draft.open("wb") as file:
-                for piece in itertools.chain([first], pieces):
-                    file.write(piece)
-            draft.replace(path)
+            with partial_file.open("wb") as file:
+                for chunk in itertools.chain([first_chunk], chunks):
+                    file.write(chunk)
+            partial_file.replace(path)
         except OSError as error:
             raise ArtDreamError(f"{path} could not be written: {error.strerror or error}.") from error
         finally:
-            draft.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
         return True
 
     def delete(self, name: str) -> None:
-        """Remove an object; nothing happens where there is none. Raises StoreError."""
+        """Delete an object; does nothing if there is none. Raises StoreError."""
         with self._translate_errors(name, "could not be removed from"), contextlib.suppress(FileNotFoundError):
             self._backend.delete(name)
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
-        """List the objects whose names begin with a folder prefix, in no order. Raises StoreError."""
+        """Yield the objects whose names begin with a folder prefix, in no particular order. Raises StoreError."""
         with self._translate_errors(prefix or "everything", "could not be listed in"):
             for name, modified, size in self._backend.list_objects(prefix):
                 yield StoredObject(name, modified, size)
 
     def presign_url(self, name: str, seconds: float) -> str | None:
-        """Return an address at which anyone can read an object for so long, at most 7 days; None where there are none.
+        """Return a URL from which anyone can read an object for some seconds, at most 7 days.
 
-        Buckets have them, folders do not. Nobody looks whether there is such an object. Raises StoreError.
+        None if the store is not a bucket. Does not check whether the object exists. Raises StoreError.
         """
         with self._translate_errors(name, "got no link from"):
             return self._backend.presign_url(name, seconds)
@@ -129,8 +132,7 @@ def _open_backend(url: str, redacted_url: str) -> StoreBackend:
     if parts.password or (parts.username and parts.scheme != "ssh+sftp"):
         raise ArtDreamError(
             f"The store's URL {redacted_url} came with a secret, and URLs get shown: take it out, and set "
-            "AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY or what else the store asks for in the environment."
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or what else the store asks for in the environment."
         )
     try:
         return open_backend(url)
@@ -143,21 +145,21 @@ def _open_backend(url: str, redacted_url: str) -> StoreBackend:
 
 
 def _redact_url(url: str) -> str:
-    """Return a URL without what it may hold of secrets."""
+    """Return a URL without secrets and query."""
     parts = urlsplit(url)
-    place = parts.netloc if parts.scheme == "ssh+sftp" and not parts.password else parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, place, parts.path, "", "")) if parts.netloc else url.partition("?")[0]
+    netloc = parts.netloc if parts.scheme == "ssh+sftp" and not parts.password else parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, netloc, parts.path, "", "")) if parts.netloc else url.partition("?")[0]
 
 
 def _summarize_error(error: Exception) -> str:
-    """Return what went wrong in a few words: obstore tells it with the whole answer and its own insides."""
+    """Return the cause of an error in a few words; obstore's messages hold the whole response and its own internals."""
     text = str(error)
-    told = re.search(r'<Message>(.*?)[\n<]|"message": *"(.*?)"', text)
-    why = next(filter(None, told.groups()), "") if told else ""
+    message_match = re.search(r'<Message>(.*?)[\n<]|"message": *"(.*?)"', text)
+    message = next(filter(None, message_match.groups()), "") if message_match else ""
     if status := re.search(r"status code: (\d+ [A-Za-z ]+)", text):
-        return f"{status[1].strip()}{f' ({why.rstrip(chr(46))})' if why else ''}"
-    if system := re.search(r'message: "([^"\\]+)"', text):
-        return system[1]
-    # A signed address is as good as a password.
-    first = re.sub(r"(://[^\s?]+)\?\S+", r"\1", text.partition("\n")[0])
-    return first.rstrip(".") or type(error).__name__
+        return f"{status[1].strip()}{f' ({message.rstrip(chr(46))})' if message else ''}"
+    if os_error := re.search(r'message: "([^"\\]+)"', text):
+        return os_error[1]
+    # A signed URL is as good as a password.
+    first_line = re.sub(r"(://[^\s?]+)\?\S+", r"\1", text.partition("\n")[0])
+    return first_line.rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""The files of Compose as Compose itself merges and checks them; it needs no engine for that."""
+"""The Compose files as Compose merges and checks them, and the Dockerfile; no container engine is needed."""
 
 import json
 import subprocess
@@ -14,70 +14,70 @@ COMPOSE_PATH = Path(sys.executable).with_name("docker-compose")
 #: The overrides in deploy/.
 GPU, TLS = "gpu", "tls"
 
-#: What an operator has to choose.
+#: Variables that an operator must set, with values for tests.
 REQUIRED_SECRETS = {"ARTDREAM_BROKER_PASSWORD": "6f1d0b7c2a9e4835", "ARTDREAM_STORE_SECRET": "b81c93d2e7f04a56"}
 
 Service = dict[str, Any]
 
 
 def run_config(*overrides: str, environment: Mapping[str, str] = REQUIRED_SECRETS) -> subprocess.CompletedProcess[str]:
-    """Let Compose merge and check the files for an environment, of which nothing comes from this machine."""
+    """Run `docker-compose config` with nothing but the given variables in the environment; return the process."""
     files = ["docker-compose.yml", *(f"deploy/compose.{name}.yml" for name in overrides)]
     command: list[str | Path] = [COMPOSE_PATH, "--project-directory", ROOT, "--env-file", "/dev/null", "--profile", "*"]
     for file in files:
         command += ["--file", ROOT / file]
-    clean = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | dict(environment)
+    clean_environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | dict(environment)
     return subprocess.run(
-        [*command, "config", "--format", "json"], env=clean, capture_output=True, text=True, check=False
+        [*command, "config", "--format", "json"], env=clean_environment, capture_output=True, text=True, check=False
     )
 
 
-def load_project(*overrides: str, **variables_chosen: str) -> dict[str, Any]:
-    """Return the whole project: services, networks, volumes."""
-    environment = REQUIRED_SECRETS | variables_chosen
+def load_project(*overrides: str, **variables: str) -> dict[str, Any]:
+    """Return the merged project: services, networks, volumes. variables: environment variables by name."""
+    environment = REQUIRED_SECRETS | variables
     if TLS in overrides:
         environment.setdefault("ARTDREAM_TLS", "/certificates")
-    merged = run_config(*overrides, environment=environment)
-    assert merged.returncode == 0, merged.stderr
-    assert merged.stderr == ""  # it warns of variables that are not set
-    found: dict[str, Any] = json.loads(merged.stdout.replace("$$", "$"))  # it writes them as they are to be read again
-    return found
+    completed = run_config(*overrides, environment=environment)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr == ""  # it warns of unset variables
+    project: dict[str, Any] = json.loads(completed.stdout.replace("$$", "$"))  # it escapes dollar signs
+    return project
 
 
 @cache
 def load_services(*overrides: str) -> dict[str, Service]:
     """Return the services by name."""
-    found: dict[str, Service] = load_project(*overrides)["services"]
-    return found
+    services: dict[str, Service] = load_project(*overrides)["services"]
+    return services
 
 
 @cache
 def parse_dockerfile() -> dict[str, list[str]]:
-    """Return the instructions of deploy/Dockerfile by stage; each begins with what it is made from."""
+    """Return the instructions of deploy/Dockerfile by stage; the first item of each is its base."""
     text = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", " ")
-    found: dict[str, list[str]] = {}
+    stages: dict[str, list[str]] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("FROM "):
             _, source, _, name = line.split()
-            found[name] = [source]
+            stages[name] = [source]
         elif not line.startswith("#"):
-            found[name].append(line)
-    return found
+            stages[name].append(line)
+    return stages
 
 
 def collect_instructions(target: str) -> list[str]:
-    """Return all instructions of a stage, those of the stages it is made from first."""
+    """Return all instructions of a stage, those of its base stages first."""
     source, *instructions = parse_dockerfile()[target]
     return [*(collect_instructions(source) if source in parse_dockerfile() else [f"FROM {source}"]), *instructions]
 
 
 def read_json_instruction(target: str, kind: str) -> Any:
-    """Return the last instruction of a kind that is written in JSON, as every process is that gets signals."""
+    """Return the value of a stage's last instruction of a kind, which must be in exec (JSON) form."""
     line = [line for line in collect_instructions(target) if line.startswith(f"{kind} ")][-1]
     return json.loads(line[line.index("[") :])
 
 
 def read_image_environment(target: str) -> dict[str, str]:
-    """Return what an image sets in the environment."""
+    """Return the environment variables of an image."""
     words = [word for line in collect_instructions(target) if line.startswith("ENV ") for word in line.split()[1:]]
     return dict(word.split("=", 1) for word in words)

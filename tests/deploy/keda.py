@@ -1,7 +1,7 @@
-"""The part of KEDA's ScaledObject that is used here, as a JSON schema that knows no other field.
+"""A JSON schema of the used part of KEDA's ScaledObject, which accepts no other field.
 
-Field names and types from the CRD in kedacore/keda, config/crd/bases/keda.sh_scaledobjects.yaml; the options of its
-Prometheus scaler, which the CRD leaves open, from keda.sh/docs/latest/scalers/prometheus.
+Field names and types are from the CRD in kedacore/keda, config/crd/bases/keda.sh_scaledobjects.yaml; the options of the
+Prometheus scaler, which the CRD leaves open, are from keda.sh/docs/latest/scalers/prometheus.
 """
 
 from typing import Any

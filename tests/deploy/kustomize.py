@@ -1,4 +1,4 @@
-"""What `kustomize build` makes of the few of its features that are used here: resources, images, patches of a kind."""
+"""A partial implementation of `kustomize build`: resources, images, and patches selected by kind and label."""
 
 import copy
 from pathlib import Path
@@ -12,45 +12,49 @@ _SUPPORTED_FIELDS = {"apiVersion", "kind", "resources", "images", "patches"}
 
 
 def build(folder: Path) -> list[Manifest]:
-    """Return the manifests of a folder. Whatever is not understood fails, rather than being passed over."""
-    plan = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert set(plan) <= _SUPPORTED_FIELDS, (
-        f"{folder} uses more of kustomize than is understood here: {set(plan) - _SUPPORTED_FIELDS}"
+    """Return the manifests of a folder.
+
+    Raises AssertionError if the folder uses a feature that is not implemented here.
+    """
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert set(kustomization) <= _SUPPORTED_FIELDS, (
+        f"{folder} uses features of kustomize that are not implemented here: {set(kustomization) - _SUPPORTED_FIELDS}"
     )
-    found: list[Manifest] = []
-    for name in plan["resources"]:
+    manifests: list[Manifest] = []
+    for name in kustomization["resources"]:
         path = folder / name
-        found += build(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
-    for patch in plan.get("patches", []):
+        manifests += build(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for patch in kustomization.get("patches", []):
         key, _, value = patch["target"]["labelSelector"].partition("=")
-        change = yaml.safe_load((folder / patch["path"]).read_text())
+        patch_content = yaml.safe_load((folder / patch["path"]).read_text())
         targets = [
-            one
-            for one in found
-            if one["kind"] == patch["target"]["kind"] and one["metadata"].get("labels", {}).get(key) == value
+            manifest
+            for manifest in manifests
+            if manifest["kind"] == patch["target"]["kind"] and manifest["metadata"].get("labels", {}).get(key) == value
         ]
         assert targets, f"{patch['path']} changes nothing"
-        for one in targets:
-            one["spec"] = _merge(one["spec"], change["spec"])
-    for image in plan.get("images", []):
-        for container in (c for one in found if one["kind"] == "Deployment" for c in list_containers(one)):
+        for target in targets:
+            target["spec"] = _merge(target["spec"], patch_content["spec"])
+    for image in kustomization.get("images", []):
+        deployments = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+        for container in (container for deployment in deployments for container in list_containers(deployment)):
             if container["image"].partition(":")[0] == image["name"]:
                 container["image"] = f"{image['name']}:{image['newTag']}"
-    return found
+    return manifests
 
 
 def list_containers(deployment: Manifest) -> list[Manifest]:
     """Return the containers of a deployment."""
-    found: list[Manifest] = deployment["spec"]["template"]["spec"]["containers"]
-    return found
+    containers: list[Manifest] = deployment["spec"]["template"]["spec"]["containers"]
+    return containers
 
 
 def _merge(old: Any, new: Any) -> Any:
-    """Merge as Kubernetes does strategically: lists of things with names by their names, other lists replaced."""
+    """Do a strategic merge as Kubernetes does: merge lists of named items by name, replace other lists."""
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{name: _merge(old.get(name), value) for name, value in new.items()}}
-    if isinstance(old, list) and isinstance(new, list) and all("name" in one for one in [*old, *new]):
-        changed = {one["name"]: one for one in new}
-        kept = [_merge(one, changed.pop(one["name"], {})) for one in old]
-        return [*changed.values(), *kept]
+    if isinstance(old, list) and isinstance(new, list) and all("name" in item for item in [*old, *new]):
+        new_items = {item["name"]: item for item in new}
+        merged = [_merge(item, new_items.pop(item["name"], {})) for item in old]
+        return [*new_items.values(), *merged]
     return copy.deepcopy(new)

@@ -1,4 +1,4 @@
-"""The limits of a container without an engine, where this machine lets one set them: read-only, no capabilities."""
+"""A container's limits without a container engine, if this machine allows it: read-only mounts, no capabilities."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-#: Makes all but some folders read-only for one process and its children, and takes every right of root from them.
+#: Makes all folders except $WRITABLE read-only for one process and its children, and drops all their capabilities.
 _CONFINE_SCRIPT = """
 set -e
 mount --make-rprivate /
@@ -22,7 +22,7 @@ exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 
 
 def confine(command: list[str], writable: list[Path]) -> list[str]:
-    """Return a command that runs another one as in a container which may write into some folders only."""
+    """Return a command that runs `command` with write access to the given folders only and without capabilities."""
     folders = ":".join(map(str, writable))
     return [
         "/usr/bin/unshare",
@@ -39,9 +39,9 @@ def confine(command: list[str], writable: list[Path]) -> list[str]:
 
 @cache
 def can_confine() -> bool:
-    """Tell whether this machine lets one do that: root may, on most."""
+    """Return whether this machine allows `confine`: most do for root."""
     if os.getuid() != 0 or not Path("/usr/bin/unshare").exists():
         return False
     probe = "import artdream, os, sys; os.listdir('.'); open('/tmp/written', 'w')"
-    ran = subprocess.run(confine([sys.executable, "-c", probe], []), capture_output=True, text=True, check=False)
-    return "Read-only file system" in ran.stderr
+    completed = subprocess.run(confine([sys.executable, "-c", probe], []), capture_output=True, text=True, check=False)
+    return "Read-only file system" in completed.stderr

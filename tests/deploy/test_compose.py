@@ -1,4 +1,4 @@
-"""What docker-compose.yml and its overrides promise, as Compose merges them."""
+"""The guarantees of docker-compose.yml and its overrides, as Compose merges them."""
 
 import itertools
 import json
@@ -29,7 +29,9 @@ BUILT_SERVICES = (*COMPONENTS, "weights", "store")
 
 
 def parse_seconds(duration: str) -> int:
-    return sum(int(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)([hms])", duration))
+    return sum(
+        int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in re.findall(r"(\d+)([hms])", duration)
+    )
 
 
 for_each_override = pytest.mark.parametrize("overrides", OVERRIDE_SETS, ids=lambda names: "+".join(names) or "alone")
@@ -37,9 +39,9 @@ for_each_override = pytest.mark.parametrize("overrides", OVERRIDE_SETS, ids=lamb
 
 @for_each_override
 def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[str, ...]) -> None:
-    found = load_services(*overrides)
-    assert set(found) == {"valkey", "store", *COMPONENTS, "weights", "prometheus", "grafana"}
-    for name, service in found.items():
+    services = load_services(*overrides)
+    assert set(services) == {"valkey", "store", *COMPONENTS, "weights", "prometheus", "grafana"}
+    for name, service in services.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -52,29 +54,29 @@ def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[st
 
 @for_each_override
 def test_nobody_outside_reaches_broker_or_store(overrides: tuple[str, ...]) -> None:
-    whole = load_project(*overrides)
-    assert whole["networks"]["inside"]["internal"] is True
-    found = whole["services"]
-    published = {name: {port["host_ip"] for port in service.get("ports", [])} for name, service in found.items()}
-    assert set(found["store"]["networks"]) == {"inside"}
+    project = load_project(*overrides)
+    assert project["networks"]["inside"]["internal"] is True
+    services = project["services"]
+    published = {name: {port["host_ip"] for port in service.get("ports", [])} for name, service in services.items()}
+    assert set(services["store"]["networks"]) == {"inside"}
     assert published.pop("store") == set()
     if TLS not in overrides:
-        assert set(found["valkey"]["networks"]) == {"inside"}
+        assert set(services["valkey"]["networks"]) == {"inside"}
         assert published["valkey"] == set()
-    for hosts in published.values():  # this server only, unless the operator says otherwise
+    for hosts in published.values():  # loopback only, unless the operator sets another address
         assert hosts <= {"127.0.0.1"}
     for name in COMPONENTS:
-        assert "inside" in found[name]["networks"]
+        assert "inside" in services[name]["networks"]
 
 
 @pytest.mark.parametrize("name", REQUIRED_SECRETS)
 def test_a_secret_that_was_not_chosen_is_asked_for_in_words(name: str) -> None:
-    for left in ({}, {name: ""}):
-        asked = run_config(
-            environment={**{key: value for key, value in REQUIRED_SECRETS.items() if key != name}, **left}
+    for replacement in ({}, {name: ""}):
+        completed = run_config(
+            environment={**{key: value for key, value in REQUIRED_SECRETS.items() if key != name}, **replacement}
         )
-        assert asked.returncode != 0
-        assert re.search(rf"{name} is missing a value: choose the .*: openssl rand -hex 24", asked.stderr)
+        assert completed.returncode != 0
+        assert re.search(rf"{name} is missing a value: choose the .*: openssl rand -hex 24", completed.stderr)
 
 
 def test_the_folder_of_certificates_is_asked_for() -> None:
@@ -84,15 +86,15 @@ def test_the_folder_of_certificates_is_asked_for() -> None:
 def test_no_secret_stands_in_a_command_line() -> None:
     for overrides in OVERRIDE_SETS:
         for name, service in load_services(*overrides).items():
-            said = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
-            assert not [secret for secret in REQUIRED_SECRETS.values() if secret in said], name
+            command_lines = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+            assert not [secret for secret in REQUIRED_SECRETS.values() if secret in command_lines], name
 
 
 @for_each_override
 def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) -> None:
     for name in COMPONENTS:
-        needs = load_services(*overrides)[name]["depends_on"]
-        assert {key: need["condition"] for key, need in needs.items()} == {
+        dependencies = load_services(*overrides)[name]["depends_on"]
+        assert {key: dependency["condition"] for key, dependency in dependencies.items()} == {
             "valkey": "service_healthy",
             "store": "service_healthy",
         }
@@ -109,8 +111,8 @@ def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, 
 def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for name in COMPONENTS:
-        given = load_services(*overrides)[name]["environment"] | read_image_environment(name)
-        assert {one for one in given if one.startswith(ENV_PREFIX)} <= known
+        environment = load_services(*overrides)[name]["environment"] | read_image_environment(name)
+        assert {variable for variable in environment if variable.startswith(ENV_PREFIX)} <= known
 
 
 @for_each_override
@@ -121,17 +123,17 @@ def test_settings_are_accepted_by_the_part_that_gets_them(
         with monkeypatch.context() as patch:
             for key, value in load_services(*overrides)[name]["environment"].items():
                 patch.setenv(key, value or "")
-            patch.setenv("ARTDREAM_BROKER_CA", "")  # a file of the container
+            patch.setenv("ARTDREAM_BROKER_CA", "")  # this file exists in the container only
             assert Settings(_env_file=None).broker
 
 
 def test_in_the_clear_is_spoken_on_the_inner_network_only() -> None:
     assert load_services()["worker"]["environment"]["ARTDREAM_INSECURE_BROKER"] == "true"
     for name in COMPONENTS:
-        given = load_services(TLS)[name]["environment"]
-        assert given["ARTDREAM_INSECURE_BROKER"] == "false"
-        assert given["ARTDREAM_BROKER_URL"].startswith("rediss://")
-        assert given["ARTDREAM_BROKER_CA"] in {volume["target"] for volume in load_services(TLS)[name]["volumes"]}
+        environment = load_services(TLS)[name]["environment"]
+        assert environment["ARTDREAM_INSECURE_BROKER"] == "false"
+        assert environment["ARTDREAM_BROKER_URL"].startswith("rediss://")
+        assert environment["ARTDREAM_BROKER_CA"] in {volume["target"] for volume in load_services(TLS)[name]["volumes"]}
 
 
 def test_the_broker_s_users_are_those_of_the_security_page() -> None:
@@ -143,8 +145,8 @@ def test_the_broker_s_users_are_those_of_the_security_page() -> None:
 
 
 def test_each_gpu_has_a_pool_process() -> None:
-    for chosen, count in ({}, 1), ({"ARTDREAM_GPUS": "4"}, 4):
-        worker = load_project(GPU, **chosen)["services"]["worker"]
+    for variables, count in ({}, 1), ({"ARTDREAM_GPUS": "4"}, 4):
+        worker = load_project(GPU, **variables)["services"]["worker"]
         assert worker["command"] == ["worker", "--concurrency", str(count)]
         [devices] = worker["deploy"]["resources"]["reservations"]["devices"]
         assert (devices["driver"], devices["count"], devices["capabilities"]) == ("nvidia", count, ["gpu"])
@@ -164,7 +166,7 @@ def test_every_image_is_built_from_a_stage_there_is_and_writes_only_where_it_may
             service = load_services(*overrides)[name]
             assert service["build"]["dockerfile"] == "deploy/Dockerfile"
             assert service["build"]["target"] in parse_dockerfile()
-    for name in ("display", "producer"):  # guests' photos and files set aside go from one to the other
+    for name in ("display", "producer"):  # guests' uploads and rejected files pass between them
         folders = {volume["target"]: volume["source"] for volume in load_services()[name]["volumes"]}
         assert folders["/data"] == "parts"
     [inbox] = [volume for volume in load_services()["producer"]["volumes"] if volume["target"] == "/inbox"]
@@ -172,10 +174,10 @@ def test_every_image_is_built_from_a_stage_there_is_and_writes_only_where_it_may
 
 
 def test_a_folder_is_named_as_anywhere_else() -> None:
-    """In Compose's short form `photos` would be a volume of that name, and not the folder."""
-    named = load_project(TLS, ARTDREAM_TLS="tls", ARTDREAM_INBOX="photos")["services"]
-    [inbox] = [volume for volume in named["producer"]["volumes"] if volume["target"] == "/inbox"]
-    [certificates] = [volume for volume in named["valkey"]["volumes"] if volume["target"] == "/tls"]
+    """In Compose's short form `photos` would be a named volume, not the folder."""
+    services = load_project(TLS, ARTDREAM_TLS="tls", ARTDREAM_INBOX="photos")["services"]
+    [inbox] = [volume for volume in services["producer"]["volumes"] if volume["target"] == "/inbox"]
+    [certificates] = [volume for volume in services["valkey"]["volumes"] if volume["target"] == "/tls"]
     assert inbox["source"] == str(ROOT / "photos")
     assert certificates["source"] == str(ROOT / "tls")
 
@@ -188,8 +190,8 @@ def test_every_file_that_is_mounted_is_there() -> None:
 
 
 def test_every_image_that_is_fetched_names_its_version() -> None:
-    fetched = [service["image"] for service in load_services().values() if "build" not in service]
-    bases = [source for source, *_ in parse_dockerfile().values() if source not in parse_dockerfile()]
-    copied = re.findall(r"--from=(\S+)", " ".join(itertools.chain(*parse_dockerfile().values())))
-    for image in (*fetched, *bases, *(one for one in copied if one not in parse_dockerfile())):
+    pulled_images = [service["image"] for service in load_services().values() if "build" not in service]
+    base_images = [source for source, *_ in parse_dockerfile().values() if source not in parse_dockerfile()]
+    copied_images = re.findall(r"--from=(\S+)", " ".join(itertools.chain(*parse_dockerfile().values())))
+    for image in (*pulled_images, *base_images, *(image for image in copied_images if image not in parse_dockerfile())):
         assert re.search(r":v?\d", image), image

@@ -1,4 +1,4 @@
-"""What the images are made of."""
+"""The Docker images: their packages, users and build contexts."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ HEAVY_PACKAGES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "tensorflow-c
 
 
 def read_extras(part: str) -> set[str]:
-    """Return the extras that a part's image installs: the same before and after the code is there."""
+    """Return the extras that a component's image installs; both `uv sync` steps must install the same ones."""
     lines = collect_instructions(f"build-{part}")
     assert [line.startswith("ENV ") and " UV_CACHE_DIR=/cache " in line for line in lines].count(True) == 1
     commands = [line for line in lines if "uv sync" in line]
@@ -48,7 +48,7 @@ def test_workers_have_what_they_compute_with() -> None:
 
 @pytest.mark.parametrize("part", IMAGES)
 def test_images_run_as_nobody_special_and_hear_signals(part: str) -> None:
-    """In shell form a shell would be told to stop, and tell nobody."""
+    """In shell form only the shell would get the signals."""
     assert [line for line in collect_instructions(part) if line.startswith("USER ")] == ["USER 10001:10001"]
     assert read_json_instruction(part, "ENTRYPOINT") == ["artdream"]
     assert read_json_instruction(part, "CMD")
@@ -57,12 +57,12 @@ def test_images_run_as_nobody_special_and_hear_signals(part: str) -> None:
 
 def test_hadolint_finds_nothing() -> None:
     linter = Path(sys.executable).with_name("hadolint")
-    found = subprocess.run([linter, "deploy/Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stdout) == (0, "")
+    completed = subprocess.run([linter, "deploy/Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stdout) == (0, "")
 
 
 def test_only_what_the_wheel_is_made_of_goes_into_a_build() -> None:
-    """No `.env`, no photos, no history: whatever is not named stays where it is."""
+    """No `.env`, photos or history: only the named paths are in the build context."""
     first, *rest = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert first == "*"
     allowed = {line.removeprefix("!") for line in rest if line.startswith("!")}

@@ -1,4 +1,4 @@
-"""The launchd agents of a Mac start what there is, and the script puts them in place, twice as well as once."""
+"""The launchd agents of a Mac run existing commands, and the install script may run more than once."""
 
 import os
 import plistlib
@@ -26,10 +26,10 @@ ROOT = Path(__file__).parents[2]
 MAC_FOLDER = ROOT / "deploy" / "mac"
 AGENT_NAMES = ["display", "kiosk", "producer"]
 
-#: What a Mac has and this machine may not: its name, its user, and launchd, which writes down what it was told.
-FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/told"'}
+#: Fake programs of a Mac: system name, user id, and a launchctl that logs its arguments.
+FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/launchctl.log"'}
 
-#: The keys of launchd.plist(5) that are used.
+#: The used keys of launchd.plist(5).
 LAUNCHD_KEYS = {
     "Label", "ProgramArguments", "WorkingDirectory", "StandardOutPath", "StandardErrorPath", "RunAtLoad", "KeepAlive",
     "ThrottleInterval", "ExitTimeOut", "ProcessType",
@@ -39,46 +39,46 @@ LAUNCHD_KEYS = {
 def run_install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": f"{programs}:{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
     cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
-    told = {**os.environ, **environment, "UV_CACHE_DIR": cache}
-    return subprocess.run([MAC_FOLDER / "install"], env=told, capture_output=True, text=True, timeout=250)
+    environment = {**os.environ, **environment, "UV_CACHE_DIR": cache}
+    return subprocess.run([MAC_FOLDER / "install"], env=environment, capture_output=True, text=True, timeout=250)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Mac's user's home after installing twice, and a setting changed in between."""
+    """The home folder of a Mac's user after two installations, with a setting changed in between."""
     home, programs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("bin")
     for name, text in FAKE_PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
     first = run_install(home, programs)
     assert first.returncode == 0, first.stderr
-    before = load_agents(home)
-    own = home / "Library" / "Application Support" / "ArtDream" / ".env"
-    assert own.read_text() == (ROOT / ".env.example").read_text()
-    own.write_text("ARTDREAM_RECIPE=lines\n")
+    agents_before = load_agents(home)
+    settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
+    assert settings_file.read_text() == (ROOT / ".env.example").read_text()
+    settings_file.write_text("ARTDREAM_RECIPE=lines\n")
     second = run_install(home, programs)
     assert second.returncode == 0, second.stderr
-    assert load_agents(home) == before
-    assert own.read_text() == "ARTDREAM_RECIPE=lines\n", "what the owner set stays"
+    assert load_agents(home) == agents_before
+    assert settings_file.read_text() == "ARTDREAM_RECIPE=lines\n", "the user's settings are kept"
     return home
 
 
 def load_agents(home: Path) -> dict[str, dict[str, Any]]:
-    """Return the agents by their parts."""
-    found = {}
+    """Return the launchd agents by component."""
+    agents = {}
     for path in (home / "Library" / "LaunchAgents").iterdir():
         agent = plistlib.loads(path.read_bytes())
         assert path.stem == agent["Label"]
-        found[agent["Label"].removeprefix("org.artdream.")] = agent
-    return found
+        agents[agent["Label"].removeprefix("org.artdream.")] = agent
+    return agents
 
 
 def test_each_agent_is_loaded_anew(home: Path) -> None:
-    told = (home / "told").read_text().splitlines()
+    calls = (home / "launchctl.log").read_text().splitlines()
     for part in AGENT_NAMES:
         path = home / "Library" / "LaunchAgents" / f"org.artdream.{part}.plist"
-        assert told.count(f"bootout gui/501/org.artdream.{part}") == 2
-        assert told.count(f"bootstrap gui/501 {path}") == 2
+        assert calls.count(f"bootout gui/501/org.artdream.{part}") == 2
+        assert calls.count(f"bootstrap gui/501 {path}") == 2
 
 
 def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home: Path) -> None:
@@ -96,7 +96,7 @@ def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home:
 
 
 def test_the_browser_opens_the_display_and_waits_where_it_answers(home: Path) -> None:
-    """tests/deploy/test_kubernetes.py asks a real display there."""
+    """tests/deploy/test_kubernetes.py requests this path of a real display."""
     script = load_agents(home)["kiosk"]["ProgramArguments"][-1]
     port = Settings.model_fields["port"].default
     assert re.findall(r"http://\S+?(?=[;\s]|$)", script) == [
@@ -107,13 +107,13 @@ def test_the_browser_opens_the_display_and_waits_where_it_answers(home: Path) ->
 
 
 def test_settings_that_may_hold_a_password_are_for_their_owner_only(home: Path) -> None:
-    own = home / "Library" / "Application Support" / "ArtDream" / ".env"
-    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
+    assert stat.S_IMODE(settings_file.stat().st_mode) == 0o600
 
 
 @pytest.fixture
 def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
-    """The producer, run as launchd would."""
+    """The producer, started as launchd does."""
     agent = load_agents(home)["producer"]
     (home / "Downloads").mkdir()
     Path(agent["WorkingDirectory"], ".env").write_text(f"ARTDREAM_BROKER_URL={broker_url}\nARTDREAM_RECIPE=lines\n")
@@ -145,8 +145,8 @@ def test_settings_that_the_guide_names_exist() -> None:
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
     if sys.platform == "darwin":
         pytest.skip("this is a Mac")
-    ran = run_install(tmp_path, tmp_path)
-    assert (ran.returncode, ran.stderr) == (
+    completed = run_install(tmp_path, tmp_path)
+    assert (completed.returncode, completed.stderr) == (
         1,
         "install: This is for a Mac; for a machine with Ubuntu see deploy/vm.\n",
     )
@@ -154,7 +154,7 @@ def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
 
 
 def test_shellcheck_finds_nothing() -> None:
-    ran = subprocess.run(
+    completed = subprocess.run(
         [Path(sys.executable).with_name("shellcheck"), MAC_FOLDER / "install"], capture_output=True, text=True
     )
-    assert ran.returncode == 0, ran.stdout
+    assert completed.returncode == 0, completed.stdout

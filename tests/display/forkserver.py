@@ -1,4 +1,4 @@
-"""Displays in processes of their own that begin with everything imported, for that takes longer than most tests."""
+"""Displays forked from a process that has imported everything: the imports take longer than most tests."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ _FORKSERVER.set_forkserver_preload(["display.server", __name__])
 
 
 def start_display(environment: Mapping[str, str], output_path: Path) -> BaseProcess:
-    """Start a display with an environment; what it says is written into a file."""
+    """Start a display with an environment; its stdout and stderr are appended to a file."""
     process = _FORKSERVER.Process(target=_serve, args=(dict(environment), output_path), daemon=True)
     process.start()
     return process

@@ -1,4 +1,4 @@
-"""The words: every language has them, whole or by falling back, with the same places to fill in."""
+"""The translations: every language has every text, its own or the default's, with the same placeholders."""
 
 import re
 from collections.abc import Callable
@@ -10,18 +10,19 @@ from shared.jobs.events import Stage
 from shared.monitoring.heartbeat import Component
 from shared.storage.sidecar import Visibility
 
-#: Spoken the same in both languages, so that there is nothing to translate.
+#: Keys of texts that are the same in both languages.
 UNTRANSLATED_KEYS = {"name", "percent", "seconds", "language"}
 
 
-@pytest.mark.parametrize("spoken", [get_guest_texts, get_console_texts])
-def test_what_is_not_spoken_falls_back(spoken: Callable[[str], dict[str, str]]) -> None:
-    assert spoken("xx") == spoken(DEFAULT_LANGUAGE)
-    assert spoken("de-AT") == spoken("de")
-    assert spoken("DE")["language"] == "de"
-    assert spoken("../de")["language"] == DEFAULT_LANGUAGE
+@pytest.mark.parametrize("get_texts", [get_guest_texts, get_console_texts])
+def test_what_is_not_spoken_falls_back(get_texts: Callable[[str], dict[str, str]]) -> None:
+    assert get_texts("xx") == get_texts(DEFAULT_LANGUAGE)
+    assert get_texts("de-AT") == get_texts("de")
+    assert get_texts("DE")["language"] == "de"
+    assert get_texts("../de")["language"] == DEFAULT_LANGUAGE
     assert (
-        spoken("de").keys() == spoken(DEFAULT_LANGUAGE).keys() | TRANSLATIONS["de"][spoken is get_console_texts].keys()
+        get_texts("de").keys()
+        == get_texts(DEFAULT_LANGUAGE).keys() | TRANSLATIONS["de"][get_texts is get_console_texts].keys()
     )
 
 
@@ -33,15 +34,15 @@ def test_german_says_everything(part: int) -> None:
 @pytest.mark.parametrize("part", [0, 1])
 def test_a_translation_fills_in_what_the_original_does(part: int) -> None:
     for language, catalogue in TRANSLATIONS.items():
-        for name, text in catalogue[part].items():
-            if name in (original := TRANSLATIONS[DEFAULT_LANGUAGE][part]):
-                assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", original[name])), (
+        for key, text in catalogue[part].items():
+            if key in (original := TRANSLATIONS[DEFAULT_LANGUAGE][part]):
+                assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", original[key])), (
                     language,
-                    name,
+                    key,
                 )
 
 
 def test_the_console_has_a_word_for_all_that_it_lists() -> None:
-    named = [f"part_{part}" for part in Component] + [f"stage_{stage}" for stage in Stage]
-    named += [f"standing_{standing}" for standing in Visibility]
-    assert set(named) <= get_console_texts().keys()
+    keys = [f"part_{part}" for part in Component] + [f"stage_{stage}" for stage in Stage]
+    keys += [f"standing_{visibility}" for visibility in Visibility]
+    assert set(keys) <= get_console_texts().keys()

@@ -1,4 +1,4 @@
-"""Every page in the three sizes that it is made for, kept as pictures to look at: `artefacts/screens/`."""
+"""Screenshots of every page in the three screen sizes, saved to `artefacts/screens/`."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ SCREEN_SIZES = {"wall": (1920, 1080), "laptop": (1440, 900), "phone": (390, 844)
 
 PASSCODE = "open sesame"
 
-#: What tells that a page is drawn.
+#: Selectors of elements that exist once a page is drawn, by page.
 READY_SELECTORS = {
     "wall": ".wall[data-scene=dream] .dream img",
     "gallery": ".leaves img",
@@ -35,16 +35,16 @@ READY_SELECTORS = {
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    chosen = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
-    return display_settings.model_copy(update=chosen)
+    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    return display_settings.model_copy(update=overrides)
 
 
 @pytest.mark.parametrize("size", SCREEN_SIZES)
 def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
     browser: Browser, display: DisplayProcess, pipeline: FakePipeline, size: str
 ) -> None:
-    place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
-    jobs = [pipeline.add_dream((40 * number, 90, 160), thumb=True, map_point=place) for number in range(5)]
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    jobs = [pipeline.add_dream((40 * number, 90, 160), thumb=True, map_point=map_point) for number in range(5)]
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
     wait_until(lambda: send_request(display, f"/gallery/dreams/{jobs[-1].id}").status == 200, "the dreams are there")
     token = ShareLinks(display.settings).make_token(jobs[-1].id)

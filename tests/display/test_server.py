@@ -1,4 +1,4 @@
-"""The display's web server."""
+"""The web server of the display."""
 
 import socket
 import time
@@ -24,22 +24,22 @@ def test_a_taken_port_is_said_in_one_sentence(display_settings: Settings) -> Non
 
 
 def test_the_page_is_dark_from_its_first_moment(display: DisplayProcess) -> None:
-    with urlopen(display.url) as answer:
-        assert b"<head><style>html { background: #0b0a09 }</style>" in answer.read()
+    with urlopen(display.url) as response:
+        assert b"<head><style>html { background: #0b0a09 }</style>" in response.read()
 
 
 def test_a_display_says_that_it_is_there(display: DisplayProcess, pipeline: FakePipeline) -> None:
-    register = HeartbeatRegistry(pipeline.client)
-    wait_until(lambda: bool(register.list_heartbeats()), "the display announces itself")
-    (presence,) = register.list_heartbeats()
-    assert (presence.part, presence.state, presence.detail) == (Component.DISPLAY, "showing", display.url)
+    registry = HeartbeatRegistry(pipeline.client)
+    wait_until(lambda: bool(registry.list_heartbeats()), "the display sends a heartbeat")
+    (heartbeat,) = registry.list_heartbeats()
+    assert (heartbeat.part, heartbeat.state, heartbeat.detail) == (Component.DISPLAY, "showing", display.url)
 
 
 def test_a_display_ends_quickly_also_where_the_broker_hangs(
     display: DisplayProcess, valkey: RestartableValkey, pipeline: FakePipeline
 ) -> None:
-    wait_until(lambda: bool(HeartbeatRegistry(pipeline.client).list_heartbeats()), "the display announces itself")
+    wait_until(lambda: bool(HeartbeatRegistry(pipeline.client).list_heartbeats()), "the display sends a heartbeat")
     valkey.hang()
-    time.sleep(HEARTBEAT_INTERVAL_SECONDS)  # the next announcement hangs by now
+    time.sleep(HEARTBEAT_INTERVAL_SECONDS)  # the next heartbeat hangs by now
     _, _, seconds = display.stop()
     assert seconds < 5

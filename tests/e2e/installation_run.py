@@ -1,4 +1,4 @@
-"""An evening of an installation on guard, with what goes wrong in one."""
+"""A run of a secured installation through the faults of an evening, and the recording of its effects."""
 
 import io
 import json
@@ -19,7 +19,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from display.console.moderation import Moderation
+from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
 from shared.broker.acl import build_acl_rules
 from shared.broker.client import BROKER_UNAVAILABLE, connect
@@ -36,7 +36,7 @@ from tests.redis_server import RedisServer
 from tests.servers import S3Server
 from tests.stack import drop_file, free_port, operator_environment
 
-#: Words that stand in no line, event, sidecar or command line.
+#: Secrets that must not occur in any log line, event, sidecar or command line.
 SECRETS = {
     "broker": "hunter-at-dusk-6061",
     "passcode": "fisher-at-dawn-6062",
@@ -50,7 +50,7 @@ COMPONENTS = ("worker", "watch", "display")
 
 @dataclass
 class InstallationRun:
-    """What is left of one."""
+    """A secured installation: its servers, its processes, and everything recorded of them."""
 
     folder: Path
     redis: RedisServer
@@ -91,8 +91,8 @@ class InstallationRun:
             )
 
     def run_command(self, *arguments: str, **environment_overrides: str) -> str:
-        """Run a command to its end; return, and keep, what it said."""
-        ran = subprocess.run(
+        """Run a command of `artdream`; record and return its stdout and stderr."""
+        completed = subprocess.run(
             [sys.executable, "-m", "artdream", *arguments],
             env=self.environment | environment_overrides,
             cwd=self.folder,
@@ -100,8 +100,8 @@ class InstallationRun:
             text=True,
             timeout=240,
         )
-        self.command_output[f"{arguments[0]} {len(self.command_output)}"] = ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
+        self.command_output[f"{arguments[0]} {len(self.command_output)}"] = completed.stdout + completed.stderr
+        return completed.stdout + completed.stderr
 
     def read_log(self, part: str) -> str:
         return (self.folder / f"{part}.log").read_text()
@@ -115,15 +115,18 @@ class InstallationRun:
         return [event for event in self.events if isinstance(event, kind)]
 
     def scrape_metrics(self, part: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}/metrics", timeout=10) as answer:
-            return str(answer.read().decode())
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}/metrics", timeout=10) as response:
+            return str(response.read().decode())
 
     def metric_value(self, part: str, name: str, /, **labels: str) -> float:
-        """Return a metric that was scraped at the end."""
+        """Return the value of a sample scraped at the end of the run.
+
+        Raises AssertionError if there is none with these labels.
+        """
         for line in self.metrics[part].splitlines():
-            found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-            if found and found[1] == name and dict(re.findall(r'(\w+)="([^"]*)"', found[2] or "")) == labels:
-                return float(found[3])
+            sample = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if sample and sample[1] == name and dict(re.findall(r'(\w+)="([^"]*)"', sample[2] or "")) == labels:
+                return float(sample[3])
         raise AssertionError(f"no {name} {labels} in\n{self.metrics[part]}")
 
     def wait_until(self, condition: Callable[[], object], description: str, timeout: float = 240) -> None:
@@ -137,7 +140,7 @@ class InstallationRun:
             self._record_command_lines()
 
     def record_commands(self) -> None:
-        """Note which commands the user has called since the server was started, and which it was denied."""
+        """Record the broker commands called since the server's start, and the denied ones."""
         with self.redis.connect_admin() as admin:
             for entry in admin.acl_log():
                 self.denied_commands.append(f"{entry['reason']} {entry['object']} by {entry['username']}")
@@ -147,7 +150,7 @@ class InstallationRun:
     def _record_command_lines(self) -> None:
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
             with suppress(psutil.Error):
-                if "rclone" not in process.name():  # takes its key nowhere else
+                if "rclone" not in process.name():  # rclone takes its key as an argument only
                     self.command_lines.add(" ".join(process.cmdline()))
 
     def stop_all(self) -> None:
@@ -162,7 +165,7 @@ class InstallationRun:
 
 
 def log_in(installation: InstallationRun, passcode: str) -> int:
-    """Give a passcode to the console."""
+    """Log in to the console with a passcode; return the HTTP status."""
     form = urllib.parse.urlencode({"passcode": passcode}).encode()
     url = f"http://127.0.0.1:{installation.ports['wall']}/console/enter"
     try:
@@ -172,10 +175,10 @@ def log_in(installation: InstallationRun, passcode: str) -> int:
 
 
 def abandon_delivery(installation: InstallationRun, job_id: str) -> None:
-    """Leave behind what a worker does that dies with all its processes; kombu gives it back to its lane."""
-    # Sent to a database where no worker looks.
-    elsewhere = SecretStr(installation.redis.admin_url(1))
-    with create_celery_app(installation.settings.model_copy(update={"broker_url": elsewhere})) as app:
+    """Create the unacknowledged delivery of a dead worker; wait until kombu restores it and the worker drops it."""
+    # Sent to a database that no worker reads.
+    other_database = SecretStr(installation.redis.admin_url(1))
+    with create_celery_app(installation.settings.model_copy(update={"broker_url": other_database})) as app:
         app.send_task("artdream.dream", args=[job_id], queue=Lane.LIVE.value)
     with installation.redis.connect_admin(1) as admin:
         message = json.loads(admin.rpop("live"))
@@ -199,59 +202,64 @@ def run_scenario(installation: InstallationRun) -> None:
         "a photo is dreamt, a file refused",
     )
 
-    # A pool process dies over its dream.
-    before = len(installation.events_of(Progress))
+    # A pool process dies while it processes a job.
+    progress_count = len(installation.events_of(Progress))
     installation.drop_photo(2)
-    installation.wait_until(lambda: len(installation.events_of(Progress)) > before, "the second dream is begun")
+    installation.wait_until(lambda: len(installation.events_of(Progress)) > progress_count, "the second job is started")
     [child] = psutil.Process(installation.processes["worker"].pid).children()
     child.kill()
-    installation.wait_until(lambda: len(installation.events_of(Completed)) == 2, "it is dreamt again")
+    installation.wait_until(lambda: len(installation.events_of(Completed)) == 2, "the job is processed again")
 
-    # What nobody understands, and a job whose photo is gone, and whose producer died before it was queued.
+    # Messages and events that are invalid; a job without a photo, whose producer died before it was queued.
     with (
         redis.connect_admin() as admin,
         connect(installation.settings.broker) as client,
         create_celery_app(installation.settings) as app,
     ):
-        lost = Job(photo_id="0" * 64, recipe=load_recipe(installation.environment["ARTDREAM_RECIPE"]))
-        JobTable(client).accept(lost)
+        lost_job = Job(photo_id="0" * 64, recipe=load_recipe(installation.environment["ARTDREAM_RECIPE"]))
+        JobTable(client).accept(lost_job)
         app.send_task("artdream.unheard_of", queue=Lane.LIVE.value)
-        garbled = {"body": "%%%", "content-encoding": "utf-8", "content-type": "application/x-unheard", "headers": {}}
+        malformed_message = {
+            "body": "%%%",
+            "content-encoding": "utf-8",
+            "content-type": "application/x-unheard",
+            "headers": {},
+        }
         properties = {
             "delivery_tag": "t",
             "delivery_info": {"exchange": "", "routing_key": "live"},
             "body_encoding": "base64",
         }
-        admin.lpush("live", json.dumps(garbled | {"properties": properties}))
+        admin.lpush("live", json.dumps(malformed_message | {"properties": properties}))
         admin.xadd("artdream:events", {"event": '{"version":2,"type":"unheard of"}'})
     installation.wait_until(lambda: installation.events_of(Failed), "the job without a photo is found, and fails")
 
-    # A batch, of which the worker takes company.
+    # A batch, which the worker processes in batch runs.
     with connect(installation.settings.broker) as client, create_celery_app(installation.settings) as app:
         for seed in (1, 2, 3):
             photo_id = installation.events_of(Completed)[0].photo_id
-            submit(app, JobTable(client), Job(photo_id=photo_id, recipe=lost.recipe, seed=seed, lane=Lane.BATCH))
+            submit(app, JobTable(client), Job(photo_id=photo_id, recipe=lost_job.recipe, seed=seed, lane=Lane.BATCH))
     installation.wait_until(lambda: len(installation.events_of(Completed)) == 5, "a batch is dreamt")
 
-    # The operator, and somebody who is not.
+    # A wrong passcode, and the operator's.
     assert log_in(installation, "hunter-at-noon") == 403
     assert log_in(installation, SECRETS["passcode"]) == 200
-    done = installation.events_of(Completed)[0]
-    assert isinstance(done, Completed)
-    archive = DreamIndex()
-    archive.put(Dream.from_completed(done, time.time(), Visibility.SHOWN))
-    curator = Moderation(installation.settings, archive)
+    completed = installation.events_of(Completed)[0]
+    assert isinstance(completed, Completed)
+    dream_index = DreamIndex()
+    dream_index.put(Dream.from_completed(completed, time.time(), Visibility.SHOWN))
+    moderation = Moderation(installation.settings, dream_index)
     with connect(installation.settings.broker) as client:
         JobTable(client).restore_holds(["f" * 32])
-    curator.change_settings(approval=False)
-    curator.clean_up()
-    abandon_delivery(installation, done.job_id)
-    for command in (["status"], ["jobs"], ["doctor"], ["jobs", "link", done.job_id]):
+    moderation.change_settings(approval=False)
+    moderation.clean_up()
+    abandon_delivery(installation, completed.job_id)
+    for command in (["status"], ["jobs"], ["doctor"], ["jobs", "link", completed.job_id]):
         installation.run_command(*command)
-    curator.delete(done.job_id)
-    installation.deleted_job_id = done.job_id
+    moderation.delete(completed.job_id)
+    installation.deleted_job_id = completed.job_id
 
-    # All goes away and comes back.
+    # Broker and store become unavailable and return.
     installation.record_commands()
     s3.stop()
     redis.stop()
@@ -263,7 +271,7 @@ def run_scenario(installation: InstallationRun) -> None:
     redis.start()
     s3.start()
     installation.drop_photo(3)
-    installation.wait_until(lambda: len(installation.events_of(Completed)) == 6, "all goes on")
+    installation.wait_until(lambda: len(installation.events_of(Completed)) == 6, "all components resume")
     installation.run_command("status", ARTDREAM_BROKER_URL=redis.url(password="hunter-at-dusk-wrong"))
     installation.run_command("worker", ARTDREAM_BROKER_URL=redis.url(host="127.0.0.1"))
     installation.run_command("status", ARTDREAM_PASSCODE="fisher")
@@ -275,10 +283,10 @@ def run_scenario(installation: InstallationRun) -> None:
 
 @contextmanager
 def recorded_run(folder: Path) -> Iterator[InstallationRun]:
-    """Run one, and have what is left of it."""
+    """Run the scenario in a folder, stop all components and yield the record."""
     (folder / "inbox").mkdir()
-    keys = folder / "secrets"
-    keys.mkdir()
+    secrets_folder = folder / "secrets"
+    secrets_folder.mkdir()
     redis, s3 = RedisServer(folder / "redis", SECRETS["broker"]), S3Server(folder / "s3")
     redis.start()
     redis.set_permissions(build_acl_rules())
@@ -289,15 +297,15 @@ def recorded_run(folder: Path) -> Iterator[InstallationRun]:
         "artdream_links_secret": SECRETS["links"],
         "aws_secret_access_key": s3.secret_key,
     }.items():
-        (keys / name).write_text(secret)
+        (secrets_folder / name).write_text(secret)
     ports = {name: free_port() for name in (*COMPONENTS, "wall")}
-    chosen = {
-        "ARTDREAM_SECRETS_DIR": str(keys),
+    settings = {
+        "ARTDREAM_SECRETS_DIR": str(secrets_folder),
         "ARTDREAM_BROKER_CA": str(redis.authority.certificate_path),
         "ARTDREAM_DATA": str(folder / "data"),
         "ARTDREAM_INBOX": str(folder / "inbox"),
         "ARTDREAM_STORE_URL": s3.url,
-        "ARTDREAM_RECIPE": str(write_recipe(folder, steps=60)),  # long enough to be met in the middle
+        "ARTDREAM_RECIPE": str(write_recipe(folder, steps=60)),  # long enough to be killed while it runs
         "ARTDREAM_TOGETHER": "2",
         "ARTDREAM_PORT": str(ports["wall"]),
         "ARTDREAM_PUBLIC_URL": "https://dream.example.org",
@@ -309,15 +317,15 @@ def recorded_run(folder: Path) -> Iterator[InstallationRun]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.environment.items():
             patch.setenv(name, value)
-        environment = operator_environment() | chosen
+        environment = operator_environment() | settings
         del environment["AWS_SECRET_ACCESS_KEY"]  # it comes from a file
-        evening = InstallationRun(folder, redis, s3, ports, environment)
+        installation = InstallationRun(folder, redis, s3, ports, environment)
         try:
-            run_scenario(evening)
-            evening.stop_all()
-            yield evening
+            run_scenario(installation)
+            installation.stop_all()
+            yield installation
         finally:
-            for process in evening.processes.values():
+            for process in installation.processes.values():
                 process.kill()
             redis.stop()
             s3.stop()

@@ -1,4 +1,4 @@
-"""A batch of hundreds is dreamt whole, each photo once, whoever is killed meanwhile."""
+"""A batch of hundreds: each photo is processed once, even if producers are killed."""
 
 import signal
 import subprocess
@@ -26,10 +26,10 @@ BATCH_SIZE, DROPPED_COUNT = 500, 15
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("batch")
-    write_recipe(folder, "still", steps=0)  # the way is tested and not the ascent
-    with RunningStack(folder, "--recipe", "./still.toml") as up:
-        up.start()
-        yield up
+    write_recipe(folder, "still", steps=0)  # no gradient ascent: only the pipeline is tested
+    with RunningStack(folder, "--recipe", "./still.toml") as stack:
+        stack.start()
+        yield stack
 
 
 def write_photo(path: Path, number: int) -> None:
@@ -48,28 +48,28 @@ def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_an
         write_photo(photos / f"{number}.jpg", number)
     send = ["send", "photos", "--recipe", "./still.toml", "--wait", "--out", "dreams"]
     command = [sys.executable, "-m", "artdream", *send]
-    entered = 0
-    for turn in range(3):
+    accepted_count = 0
+    for round_number in range(3):
         sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE)
-        for number in range(turn * 5, turn * 5 + 5):
+        for number in range(round_number * 5, round_number * 5 + 5):
             write_photo(stack.inbox / f"{number}.jpg", BATCH_SIZE + number)
-        wanted = entered + 60
-        stack.wait_until(lambda wanted=wanted: count_accepted(stack) >= wanted)
+        target = accepted_count + 60
+        stack.wait_until(lambda target=target: count_accepted(stack) >= target)
         sending.kill()
         sending.communicate()
         stack.kill_component("producer")
-        entered = count_accepted(stack)
-    assert entered < BATCH_SIZE
-    sent = run_artdream(*send, folder=stack.folder)
-    assert sent.returncode == 0, sent.stderr
+        accepted_count = count_accepted(stack)
+    assert accepted_count < BATCH_SIZE
+    completed = run_artdream(*send, folder=stack.folder)
+    assert completed.returncode == 0, completed.stderr
     stack.wait_until(lambda: len(stack.list_completed()) >= BATCH_SIZE + DROPPED_COUNT)
     assert len(list((stack.folder / "dreams").iterdir())) == BATCH_SIZE
-    dreamt = Counter(event.job_id for event in stack.list_completed())
-    assert len(dreamt) == BATCH_SIZE + DROPPED_COUNT
-    assert set(dreamt.values()) == {1}
+    completed_counts = Counter(event.job_id for event in stack.list_completed())
+    assert len(completed_counts) == BATCH_SIZE + DROPPED_COUNT
+    assert set(completed_counts.values()) == {1}
     assert {entry.state for entry in connect_table(stack).iter_records()} == {State.COMPLETED}
-    again = run_artdream(*send, folder=stack.folder)
-    assert f"{BATCH_SIZE} already known" in again.stdout
+    repeated = run_artdream(*send, folder=stack.folder)
+    assert f"{BATCH_SIZE} already known" in repeated.stdout
     assert len(stack.list_completed()) == BATCH_SIZE + DROPPED_COUNT
 
 
@@ -81,17 +81,17 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: Runn
     for number in range(3):
         write_photo(stack.folder / f"{number}.jpg", 10_000 + number)
     command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "./still.toml", "--wait"]
-    with stack.suspend_component("worker"):  # or it might have dreamt all of them by then
+    with stack.suspend_component("worker"):  # otherwise all jobs might be completed by then
         sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert sending.stdout is not None
         batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
-        for _ in range(6):  # one may fall where Python cannot raise it, and whoever sees that presses again
+        for _ in range(6):  # a signal may come where Python cannot raise it; an operator presses Ctrl-C again
             sending.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                _, told = sending.communicate(timeout=20)
+                _, stderr = sending.communicate(timeout=20)
                 break
     assert sending.returncode == 1
-    assert f"artdream collect {batch} --out FOLDER" in told
+    assert f"artdream collect {batch} --out FOLDER" in stderr
     collected = run_artdream("collect", batch, "--wait", "--out", "three", folder=stack.folder)
     assert collected.returncode == 0, collected.stderr
     assert {path.name for path in (stack.folder / "three").iterdir()} == {f"{n}-still.jpg" for n in range(3)}
@@ -101,9 +101,9 @@ def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(stack: RunningStack
     for number in range(2):
         write_photo(stack.folder / f"c{number}.jpg", 20_000 + number)
     with stack.suspend_component("worker"):
-        sent = run_artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=stack.folder)
-        batch = sent.stdout.split("Batch ")[1].split(":")[0]
-        first, second = (line.split("job ")[1].split()[0] for line in sent.stdout.splitlines() if "job " in line)
+        completed = run_artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=stack.folder)
+        batch = completed.stdout.split("Batch ")[1].split(":")[0]
+        first, second = (line.split("job ")[1].split()[0] for line in completed.stdout.splitlines() if "job " in line)
         assert run_artdream("jobs", "cancel", second[:10], folder=stack.folder).returncode == 0
     collected = run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder)
     assert collected.returncode == 1
@@ -113,6 +113,6 @@ def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(stack: RunningStack
     assert f"Job {first[:12]} has ended already: it is completed." in refused.stderr
     assert run_artdream("jobs", "retry", second, folder=stack.folder).returncode == 0
     assert run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder).returncode == 0
-    shown = run_artdream("jobs", "show", second, folder=stack.folder)
-    assert "completed since" in shown.stdout
-    assert "still" in shown.stdout
+    job_details = run_artdream("jobs", "show", second, folder=stack.folder)
+    assert "completed since" in job_details.stdout
+    assert "still" in job_details.stdout

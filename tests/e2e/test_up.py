@@ -1,4 +1,4 @@
-"""One command runs everything: what an operator may expect of `artdream up`."""
+"""`artdream up`: one command runs all components."""
 
 import shutil
 import socket
@@ -18,27 +18,27 @@ REAL_PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "heic" / "
 
 @pytest.fixture(scope="module")
 def default_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """One that was started with nothing said."""
-    with RunningStack(tmp_path_factory.mktemp("plain"), clips=True) as up:
-        up.start()
-        yield up
+    """A stack that was started without options."""
+    with RunningStack(tmp_path_factory.mktemp("plain"), clips=True) as stack:
+        stack.start()
+        yield stack
 
 
 def test_the_operator_reads_what_runs_where_and_one_line_for_each_dream(default_stack: RunningStack) -> None:
-    before = len(default_stack.list_completed())
+    count_before = len(default_stack.list_completed())
     default_stack.drop_file("line.jpg", encode_jpeg(make_picture(101)))
-    default_stack.wait_until(lambda: len(default_stack.list_completed()) > before)
+    default_stack.wait_until(lambda: len(default_stack.list_completed()) > count_before)
     job = default_stack.list_completed()[-1].job_id
     default_stack.wait_until(lambda: f"job {job[:8]}" in default_stack.read_output())
-    for told in ("inbox", default_stack.url, "1 process", "more-vincent-van-gogh"):
-        assert told in default_stack.read_output()
+    for text in ("inbox", default_stack.url, "1 process", "more-vincent-van-gogh"):
+        assert text in default_stack.read_output()
     [line] = [line for line in default_stack.read_output().splitlines() if f"job {job[:8]}" in line]
     assert all(stage in line for stage in ("dreamt in", "settle", "convert", "queue", "dream", "publish"))
     assert default_stack.stderr_path.read_text() == ""
 
 
 def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack: RunningStack) -> None:
-    before = len(default_stack.list_completed())
+    count_before = len(default_stack.list_completed())
     with launch_chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.goto(default_stack.url)
@@ -52,7 +52,7 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
         page.wait_for_selector(f'.photo img[data-job-id="{job}"]', timeout=1000 * STACK_TIMEOUT_SECONDS)
         ARTIFACTS_FOLDER.mkdir(exist_ok=True)
         page.screenshot(path=ARTIFACTS_FOLDER / "wall.png")
-        default_stack.wait_until(lambda: len(default_stack.list_completed()) == before + 1)
+        default_stack.wait_until(lambda: len(default_stack.list_completed()) == count_before + 1)
         assert default_stack.list_completed()[-1].job_id == job
         page.reload()
         page.wait_for_selector(
@@ -61,77 +61,79 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
 
 
 def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
-    photo, before = encode_jpeg(make_picture(102)), len(stack.list_completed())
+    photo, count_before = encode_jpeg(make_picture(102)), len(stack.list_completed())
     stack.drop_file("twice.jpg", photo)
     stack.drop_file("twice (1).jpg", photo)
-    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    stack.wait_until(lambda: len(stack.list_completed()) > count_before)
     stack.drop_file("twice (2).jpg", photo)
     stack.drop_file("afterwards.jpg", encode_jpeg(make_picture(103)))
-    stack.wait_until(lambda: len(stack.list_completed()) > before + 1)
-    assert len(stack.list_completed()) == before + 2
+    stack.wait_until(lambda: len(stack.list_completed()) > count_before + 1)
+    assert len(stack.list_completed()) == count_before + 2
 
 
 def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) -> None:
-    before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
+    count_before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
     refusals = stack.read_output().count("Set aside")
     with (stack.inbox / "slow.heic").open("wb", buffering=0) as file:
         for start in range(0, len(photo), len(photo) // 5):
             file.write(photo[start : start + len(photo) // 5])
-            time.sleep(0.6)  # the pause of a slow copy: longer than a whole file stands still
-    stack.wait_until(lambda: len(stack.list_completed()) == before + 1)
+            time.sleep(0.6)  # a pause of a slow copy, longer than ARTDREAM_SETTLE_SECONDS
+    stack.wait_until(lambda: len(stack.list_completed()) == count_before + 1)
     assert stack.read_output().count("Set aside") == refusals
 
 
 def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: RunningStack) -> None:
-    before = len(stack.list_completed())
+    count_before = len(stack.list_completed())
     stack.drop_file("broken.heic", encode_heic(make_picture(104))[:900])
     stack.drop_file("well.heic", encode_heic(make_picture(105)))
-    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    stack.wait_until(lambda: len(stack.list_completed()) > count_before)
     stack.wait_until(lambda: "Set aside: broken.heic is damaged" in stack.read_output())
     assert "Traceback" not in stack.read_output() + stack.stderr_path.read_text()
-    shown = run_artdream("status", "--data", str(stack.data), folder=stack.folder)
-    assert shown.returncode == 0
-    assert "Set aside: broken.heic is damaged" in shown.stdout
+    completed = run_artdream("status", "--data", str(stack.data), folder=stack.folder)
+    assert completed.returncode == 0
+    assert "Set aside: broken.heic is damaged" in completed.stdout
 
 
 def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningStack) -> None:
-    second = run_artdream("up", "--data", str(stack.data), folder=stack.folder)
-    assert second.returncode == 1
-    assert second.stderr.count("\n") == 1
-    assert "An ArtDream already runs on the folder" in second.stderr
+    completed = run_artdream("up", "--data", str(stack.data), folder=stack.folder)
+    assert completed.returncode == 1
+    assert completed.stderr.count("\n") == 1
+    assert "An ArtDream already runs on the folder" in completed.stderr
 
 
 def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> None:
-    before = len(stack.list_completed())
+    count_before = len(stack.list_completed())
     photo = stack.folder / "elsewhere.png"
     make_picture(106).save(photo)
-    sent = run_artdream("send", str(photo), "--recipe", "lines", folder=stack.folder)
-    assert sent.returncode == 0, sent.stderr
-    stack.wait_until(lambda: len(stack.list_completed()) > before)
+    send_result = run_artdream("send", str(photo), "--recipe", "lines", folder=stack.folder)
+    assert send_result.returncode == 0, send_result.stderr
+    stack.wait_until(lambda: len(stack.list_completed()) > count_before)
     assert stack.list_completed()[-1].recipe == "lines"
     assert "worker" in run_artdream("status", folder=stack.folder).stdout
-    examined = run_artdream("doctor", folder=stack.folder)
-    assert examined.returncode == 0, examined.stdout + examined.stderr
-    assert "✗" not in examined.stdout
+    doctor_result = run_artdream("doctor", folder=stack.folder)
+    assert doctor_result.returncode == 0, doctor_result.stdout + doctor_result.stderr
+    assert "✗" not in doctor_result.stdout
 
 
 def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run_artdream("up", "--port", str(taken.getsockname()[1]), folder=tmp_path)
-    assert ended.returncode == 1
-    assert "cannot use port" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+        completed = run_artdream("up", "--port", str(taken.getsockname()[1]), folder=tmp_path)
+    assert completed.returncode == 1
+    assert "cannot use port" in completed.stderr
+    assert completed.stderr.count("\n") == 1
 
 
 def test_a_missing_inbox_is_told_in_one_sentence(tmp_path: Path) -> None:
-    ended = run_artdream("up", "--inbox", "nowhere", folder=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stderr == ("artdream: The inbox nowhere is not a folder: create it, or name another with --inbox.\n")
+    completed = run_artdream("up", "--inbox", "nowhere", folder=tmp_path)
+    assert completed.returncode == 1
+    assert completed.stderr == (
+        "artdream: The inbox nowhere is not a folder: create it, or name another with --inbox.\n"
+    )
 
 
 @pytest.mark.skipif(not REAL_PHOTOS, reason="the real photos are not here")
 def test_real_iphone_photos_become_dreams(stack: RunningStack) -> None:
-    before = len(stack.list_completed())
+    count_before = len(stack.list_completed())
     for photo in REAL_PHOTOS:
         shutil.copy(photo, stack.inbox)
-    stack.wait_until(lambda: len(stack.list_completed()) >= before + len(REAL_PHOTOS))
+    stack.wait_until(lambda: len(stack.list_completed()) >= count_before + len(REAL_PHOTOS))

@@ -1,9 +1,9 @@
-"""A broker and a store that an earlier version filled go on working with this one.
+"""A broker and a store that an earlier version filled work with this version.
 
 `recorded/` is the data folder of an `artdream up` of commit 3af2557 that was killed while its worker was stopped: one
-dream that may be seen, one hidden, one deleted, one job whose worker was killed amid it, two guests' jobs and two of a
-batch that wait, and one job that was cancelled while it waited. Its append-only file was rewritten as plain commands,
-and its jobs were made to be remembered for ever, so that the record does not age.
+visible dream, one hidden, one deleted, one job whose worker was killed while it ran, two queued jobs of guests and two
+of a batch, and one job that was cancelled while it was queued. Its append-only file was rewritten as plain commands,
+and the expiry of its jobs was removed, so that the record does not age.
 """
 
 import json
@@ -40,13 +40,13 @@ WAITING = (
 
 @pytest.fixture(scope="module")
 def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """This version, started on what the earlier one left, until nothing waits any more."""
+    """This version, started on the data of the earlier one; all waiting jobs are completed."""
     folder = tmp_path_factory.mktemp("upgraded")
     shutil.copytree(RECORDED, folder / "artdream-data")
-    with RunningStack(folder, "--recipe", str(write_recipe(folder))) as up:
-        up.start()
-        up.wait_until(lambda: {event.job_id for event in up.list_completed()} >= {INTERRUPTED, *WAITING})
-        yield up
+    with RunningStack(folder, "--recipe", str(write_recipe(folder))) as stack:
+        stack.start()
+        stack.wait_until(lambda: {event.job_id for event in stack.list_completed()} >= {INTERRUPTED, *WAITING})
+        yield stack
 
 
 def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: RunningStack) -> None:
@@ -58,23 +58,23 @@ def test_what_waited_and_what_was_interrupted_is_dreamt(upgraded: RunningStack) 
 
 def test_what_had_ended_stays_as_it_was(upgraded: RunningStack) -> None:
     table = JobTable(connect((upgraded.data / BROKER_FILE).read_text()))
-    ended = {SHOWN: State.COMPLETED, HIDDEN: State.COMPLETED, DELETED: State.DELETED, CANCELLED: State.CANCELLED}
-    assert dict(zip(ended, table.get_states(list(ended)), strict=True)) == ended
+    expected = {SHOWN: State.COMPLETED, HIDDEN: State.COMPLETED, DELETED: State.DELETED, CANCELLED: State.CANCELLED}
+    assert dict(zip(expected, table.get_states(list(expected)), strict=True)) == expected
     store = Store(Settings(data=upgraded.data, _env_file=None).store)
-    hidden = read_sidecar(store, HIDDEN)
-    assert hidden is not None
-    assert hidden.standing is Visibility.HIDDEN
+    hidden_sidecar = read_sidecar(store, HIDDEN)
+    assert hidden_sidecar is not None
+    assert hidden_sidecar.standing is Visibility.HIDDEN
     assert store.get(f"tombstones/{DELETED}") is not None
     assert read_sidecar(store, DELETED) is None
 
 
 def test_the_gallery_shows_old_dreams_and_new_ones_but_none_that_was_hidden_or_deleted(upgraded: RunningStack) -> None:
-    def shown() -> set[str]:
-        with urllib.request.urlopen(f"{upgraded.url}/gallery/dreams", timeout=10) as answer:
-            return {dream["job_id"] for dream in json.load(answer)["dreams"]}
+    def read_gallery_job_ids() -> set[str]:
+        with urllib.request.urlopen(f"{upgraded.url}/gallery/dreams", timeout=10) as response:
+            return {dream["job_id"] for dream in json.load(response)["dreams"]}
 
-    upgraded.wait_until(lambda: shown() >= {SHOWN, INTERRUPTED, *WAITING})
-    assert shown() == {SHOWN, INTERRUPTED, *WAITING}
+    upgraded.wait_until(lambda: read_gallery_job_ids() >= {SHOWN, INTERRUPTED, *WAITING})
+    assert read_gallery_job_ids() == {SHOWN, INTERRUPTED, *WAITING}
 
 
 def test_the_ledger_knows_the_batches_that_were_sent(upgraded: RunningStack) -> None:

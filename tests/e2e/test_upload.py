@@ -1,4 +1,4 @@
-"""From a guest's phone to the guest's own dream, through everything that `artdream up` runs."""
+"""A guest's upload from a phone becomes a dream on that phone, through all components of `artdream up`."""
 
 import re
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[RunningStack]:
-    with RunningStack(tmp_path, "--recipe", str(write_recipe(tmp_path))) as up:
-        yield up
+    with RunningStack(tmp_path, "--recipe", str(write_recipe(tmp_path))) as stack:
+        yield stack
 
 
 def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> None:
@@ -34,5 +34,5 @@ def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> No
         expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible(timeout=1000 * STACK_TIMEOUT_SECONDS)
         expect(phone.get_by_role("heading", name="Curls")).to_be_visible()
         phone.close()
-    (done,) = stack.list_completed()
-    assert done.recipe == "curls"
+    (completed,) = stack.list_completed()
+    assert completed.recipe == "curls"

@@ -1,4 +1,4 @@
-"""Small files that ask for much, and files that are two things at once. Made anew each time, always the same."""
+"""Bombs and chimeras: small files that decode to huge ones, and files of two formats at once. Always the same bytes."""
 
 import io
 import random
@@ -12,15 +12,18 @@ from PIL import Image
 from tests.fault.mutations import iterate_boxes, make_png_chunk
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 
-#: Frames of an animation that nobody waits for.
+#: Frames of an animation that takes too long to decode.
 ANIMATION_FRAMES = 10_000
 
-#: A megabyte of nothing, deflated.
+#: A megabyte of zeros, deflated.
 _DEFLATED_MEGABYTE = zlib.compress(bytes(1 << 20), 9)
 
 
 def generate_bombs(*, large: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield names and bytes. large: those too that take seconds to make, and a gigabyte if they are let in."""
+    """Yield (file name, content).
+
+    large: with files that take seconds to make, and about a gigabyte of memory if they are decoded
+    """
     yield "60000x60000.png", make_png(60_000, 60_000, 1, 0, b"")
     yield "claims-more-than-it-has.png", make_png(10_000, 10_000, 8, 6, b"")
     yield "negative.png", make_png(0x80000001, 0xFFFFFFFF, 8, 2, b"")
@@ -72,20 +75,20 @@ def generate_bombs(*, large: bool = False) -> Iterator[tuple[str, bytes]]:
 
 
 def deflate_zeros(megabytes: int) -> bytes:
-    """Deflate zeros."""
-    squeezed = zlib.compressobj(9)
-    return b"".join([*(squeezed.compress(bytes(1 << 20)) for _ in range(megabytes)), squeezed.flush()])
+    """Return so many megabytes of zeros, deflated."""
+    compressor = zlib.compressobj(9)
+    return b"".join([*(compressor.compress(bytes(1 << 20)) for _ in range(megabytes)), compressor.flush()])
 
 
 def make_png(
     width: int, height: int, depth: int, color_type: int, extra_chunks: bytes, *, with_all_pixels: bool = False
 ) -> bytes:
-    """Return a PNG; where it is not small, without most of its pixels unless it shall be whole."""
+    """Return a PNG of zeros; from 1 MiB on it has only two rows of pixels, unless `with_all_pixels`."""
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     row = 1 + width * depth * {0: 1, 2: 3, 6: 4}[color_type] // 8
-    squeezed = zlib.compressobj(1)
+    compressor = zlib.compressobj(1)
     rows = height if with_all_pixels or height * row < 1 << 20 else 2
-    pixels = b"".join(squeezed.compress(bytes(min(row, 1 << 20))) for _ in range(rows)) + squeezed.flush()
+    pixels = b"".join(compressor.compress(bytes(min(row, 1 << 20))) for _ in range(rows)) + compressor.flush()
     parts = (
         make_png_chunk(b"IHDR", header),
         extra_chunks,
@@ -96,7 +99,7 @@ def make_png(
 
 
 def make_animated_png(frames: int) -> bytes:
-    """Return an APNG."""
+    """Return an APNG with so many frame headers."""
     control = b"".join(
         make_png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, 64, 48, 0, 0, 1, 100, 0, 0))
         for n in range(0, 2 * frames, 2)
@@ -105,80 +108,83 @@ def make_animated_png(frames: int) -> bytes:
 
 
 def make_animated_webp(frames: int) -> bytes:
-    """Return a WebP whose frames are all the same."""
+    """Return a WebP of so many equal frames."""
     single = io.BytesIO()
     Image.new("RGB", (16, 16), "red").save(single, "WEBP", lossless=True)
     frame = bytes(6) + (15).to_bytes(3, "little") * 2 + bytes(4) + single.getvalue()[12:]
-    whole = _make_riff_chunk(b"VP8X", b"\x02\0\0\0" + (15).to_bytes(3, "little") * 2) + _make_riff_chunk(
+    data = _make_riff_chunk(b"VP8X", b"\x02\0\0\0" + (15).to_bytes(3, "little") * 2) + _make_riff_chunk(
         b"ANIM", bytes(6)
     )
-    whole += _make_riff_chunk(b"ANMF", frame) * frames
-    return b"RIFF" + (4 + len(whole)).to_bytes(4, "little") + b"WEBP" + whole
+    data += _make_riff_chunk(b"ANMF", frame) * frames
+    return b"RIFF" + (4 + len(data)).to_bytes(4, "little") + b"WEBP" + data
 
 
 def make_animated_gif(frames: int) -> bytes:
-    """Return a GIF, which is no format that is taken."""
+    """Return a GIF, a format that is not accepted."""
     frame = b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
     return b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff" + frame * frames + b";"
 
 
 def make_avif_sequence(frames: int) -> bytes:
-    """Return an AVIF that is a film."""
-    film = io.BytesIO()
+    """Return an AVIF image sequence."""
+    sequence = io.BytesIO()
     first, *others = (Image.new("RGB", (16, 16), (n, 0, 0)) for n in range(frames))
-    first.save(film, "AVIF", save_all=True, append_images=others, speed=10)
-    whole = bytearray(film.getvalue())
-    for box in iterate_boxes(film.getvalue()):
-        if box.kind in (b"mvhd", b"tkhd", b"mdhd"):  # the time of making, which is another each time
-            whole[box.start + 12 : box.start + 28] = bytes(16)
-    return bytes(whole)
+    first.save(sequence, "AVIF", save_all=True, append_images=others, speed=10)
+    data = bytearray(sequence.getvalue())
+    for box in iterate_boxes(sequence.getvalue()):
+        if box.kind in (b"mvhd", b"tkhd", b"mdhd"):  # the creation time, so that the bytes are always the same
+            data[box.start + 12 : box.start + 28] = bytes(16)
+    return bytes(data)
 
 
 def make_tiff(width: int, height: int, *, strip_bytes: int, strip_count: int = 1, next_offset: int = 0) -> bytes:
-    """Return a grey TIFF that says of its strips what is not so."""
+    """Return a grey TIFF with false strip sizes and counts.
+
+    next_offset: offset of the next directory, 0 if there is none
+    """
     tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), (278, 0xFFFFFFFF)]
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
     entries.append(struct.pack("<HHII", 273, 4, strip_count, 200))
     entries.append(struct.pack("<HHII", 279, 4, strip_count, strip_bytes))
-    folder = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda entry: entry[:2][::-1]))
-    whole = b"II*\0" + (8).to_bytes(4, "little") + folder + next_offset.to_bytes(4, "little")
-    return whole.ljust(200, b"\0") + bytes(64 * 48)
+    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda entry: entry[:2][::-1]))
+    data = b"II*\0" + (8).to_bytes(4, "little") + directory + next_offset.to_bytes(4, "little")
+    return data.ljust(200, b"\0") + bytes(64 * 48)
 
 
 def make_deflated_tiff(width: int, height: int) -> bytes:
-    """Return a TIFF of one strip, all zeros, four channels of 8 bits."""
-    squeezed = zlib.compressobj(1)
-    pixels = b"".join(squeezed.compress(bytes(4 * width)) for _ in range(height)) + squeezed.flush()
+    """Return a deflated TIFF of zeros in one strip, with four channels of 8 bits."""
+    compressor = zlib.compressobj(1)
+    pixels = b"".join(compressor.compress(bytes(4 * width)) for _ in range(height)) + compressor.flush()
     tags = [(256, width), (257, height), (258, 8), (259, 8), (262, 2), (273, 300), (277, 4), (278, height)]
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags, (279, len(pixels)), (338, 2)]]
-    folder = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
-    return (b"II*\0" + (8).to_bytes(4, "little") + folder).ljust(300, b"\0") + pixels
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return (b"II*\0" + (8).to_bytes(4, "little") + directory).ljust(300, b"\0") + pixels
 
 
 def make_jpeg_with_segments(segments: list[tuple[int, bytes]]) -> bytes:
-    """Return a JPEG with segments of one's own in front."""
-    own = b"".join(bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + body for marker, body in segments)
+    """Return a JPEG that begins with the given segments, (marker, content) each."""
+    extra = b"".join(bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + body for marker, body in segments)
     photo = encode_jpeg(make_picture(4, (96, 72)))
-    return photo[:2] + own + photo[2:]
+    return photo[:2] + extra + photo[2:]
 
 
 def make_jpeg_with_exif(exif: bytes) -> bytes:
-    """Return a JPEG with an EXIF of one's own."""
+    """Return a JPEG with the given EXIF data."""
     return make_jpeg_with_segments([(0xE1, b"Exif\0\0" + exif[:65_000])])
 
 
 def make_jpeg_with_many_scans() -> bytes:
-    """Return a progressive JPEG of which one scan comes a thousand times over."""
+    """Return a progressive JPEG that repeats its scans a thousand times."""
     picture = io.BytesIO()
     make_picture(5, (512, 384)).save(picture, "JPEG", progressive=True)
-    whole = picture.getvalue()
-    first = whole.index(b"\xff\xda")
-    second = whole.index(b"\xff\xda", first + 2)
-    return whole[:second] + whole[second:-2] * 1000 + whole[-2:]
+    data = picture.getvalue()
+    first = data.index(b"\xff\xda")
+    second = data.index(b"\xff\xda", first + 2)
+    return data[:second] + data[second:-2] * 1000 + data[-2:]
 
 
 def declare_heic_size(photo: bytes, width: int, height: int) -> bytes:
-    """Return a HEIC that says it is of another size than what is in it."""
+    """Return a HEIC with another declared size in pixels."""
     for box in iterate_boxes(photo):
         if box.kind == b"ispe":
             photo = photo[: box.start + 12] + struct.pack(">II", width, height) + photo[box.end :]

@@ -1,10 +1,10 @@
-"""Chaos: a whole installation at work, hurt at random, and counted in the end.
+"""Chaos test: inject random faults into a whole installation at work, and count the outcomes of its jobs.
 
     python -m tests.fault.chaos [--jobs 300] [--faults 60] [--minutes 30] [--seed 0]
 
-Guests' photos go through a real inbox, producer, broker, bucket, workers and display, in turns with those of a batch,
-which is dreamt in company and steps aside for guests. Between them something is killed, stopped, cut off, wiped or
-bent, healed, and the next thing is.
+Guests' photos pass through a real inbox, producer, broker, bucket, workers and display. They alternate with photos of a
+batch, which is processed in batch runs and is preempted by guests' photos. Faults are injected one after another: each
+kills, stops, cuts off, wipes or corrupts something, and ends before the next.
 """
 
 import argparse
@@ -28,23 +28,22 @@ from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import DREAM_TASK, queue_keys
 from shared.storage.object_names import dream_name, sidecar_name
-from tests.fault import faulty_proxy as wire
 from tests.fault.chaos_report import ChaosReport, InjectedFault, publish_report
-from tests.fault.faulty_proxy import FaultyProxy
+from tests.fault.faulty_proxy import FaultyProxy, LinkState
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.pictures import encode_jpeg, make_picture
 from tests.servers import S3Server
 from tests.stack import free_port
 
-#: Photos that are on their way at once, so that whatever is hurt is at work.
+#: Unfinished jobs at any time, so that every component is busy when a fault hits it.
 JOBS_IN_FLIGHT = 6
 
-#: Seconds in which the installation must be as it was after a fault.
+#: Seconds within which the installation must complete a job after a fault.
 RECOVERY_TIMEOUT_SECONDS = 150
 
 
 class ChaosRun:
-    """One installation and its tormentor."""
+    """An installation, and the faults that are injected into it."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -55,7 +54,7 @@ class ChaosRun:
         self._original_environment = dict(os.environ)
         os.environ.update(self.s3_server.environment)
         (folder / "inbox").mkdir()
-        # A photo's content chooses one: every second dream is long enough to be met in the middle.
+        # The photo's content chooses the recipe: half of the jobs are long enough to be hit while they run.
         recipes = f"{folder}/site/short.toml, {folder}/site/long.toml"
         self.installation = FaultInstallation(
             folder / "site",
@@ -76,7 +75,7 @@ class ChaosRun:
         )
         self.producer = self._start_component("watch")
         self.display = self._start_component("display", "--port", str(free_port()))
-        self._broker_generation = 0  # of the broker's memory
+        self._broker_generation = 0  # incremented when the broker is wiped
         self._end_counts: Counter[tuple[int, str]] = Counter()
         self._submitted_jobs: dict[str, Job] = {}
         for _ in range(2):
@@ -93,27 +92,30 @@ class ChaosRun:
             "stop the broker": self._suspend_broker,
             "pause the broker": self._pause_broker,
             "wipe the broker": self._wipe_broker,
-            "cut the workers' link": lambda: self._disturb_link(self.worker_proxy, wire.LinkState.CUT),
-            "silence the workers' link": lambda: self._disturb_link(self.worker_proxy, wire.LinkState.SILENT),
+            "cut the workers' link": lambda: self._disturb_link(self.worker_proxy, LinkState.CUT),
+            "silence the workers' link": lambda: self._disturb_link(self.worker_proxy, LinkState.SILENT),
             "leave the workers' connections half open": lambda: self._disturb_link(
-                self.worker_proxy, wire.LinkState.HALF_OPEN
+                self.worker_proxy, LinkState.HALF_OPEN
             ),
-            "cut the producer's link": lambda: self._disturb_link(self.producer_proxy, wire.LinkState.CUT),
-            "silence the producer's link": lambda: self._disturb_link(self.producer_proxy, wire.LinkState.SILENT),
+            "cut the producer's link": lambda: self._disturb_link(self.producer_proxy, LinkState.CUT),
+            "silence the producer's link": lambda: self._disturb_link(self.producer_proxy, LinkState.SILENT),
             "kill the store": self._kill_store,
-            "cut the link to the store": lambda: self._disturb_link(self.store_proxy, wire.LinkState.CUT),
-            "bend what the store sends": lambda: self._disturb_link(self.store_proxy, wire.LinkState.CORRUPTING),
+            "cut the link to the store": lambda: self._disturb_link(self.store_proxy, LinkState.CUT),
+            "bend what the store sends": lambda: self._disturb_link(self.store_proxy, LinkState.CORRUPTING),
             "deliver a job twice": self._duplicate_deliveries,
             "lose a message": self._drop_messages,
         }
 
     def run(self, jobs: int, faults: int, minutes: float) -> ChaosReport:
-        """Drop so many photos, or for so long, and hurt so often; heal, wait for the rest, count."""
-        begun, names = time.monotonic(), []
+        """Submit photos and inject faults up to the given numbers; return the report once all jobs have ended.
+
+        jobs, faults: least number of photos and of faults. minutes: least length of the run.
+        """
+        started, names = time.monotonic(), []
         while (
             len(self._submitted_jobs) < jobs
             or len(self.report.faults) < faults
-            or time.monotonic() - begun < 60 * minutes
+            or time.monotonic() - started < 60 * minutes
         ):
             self._submit_photos()
             if len(self.report.faults) >= faults and not minutes:
@@ -123,20 +125,20 @@ class ChaosRun:
                 names = self.rng.sample(list(self.faults), len(self.faults))
             self._inject_fault(names.pop())
         self.installation.wait_until(lambda: not self._submit_photos(0) and not self._list_unfinished(), timeout=300)
-        time.sleep(2)  # whatever is told twice is told by now
+        time.sleep(2)  # time for duplicate events to arrive
         self._read_events()
         self._count_outcomes()
         return self.report
 
     def close(self) -> None:
-        """Kill everything."""
+        """Kill all processes and restore the environment."""
         for process in (self.producer, self.display):
             process.kill()
             process.wait()
         self.batch_submission.close()
         self.installation.close()
-        for one in (self.worker_proxy, self.producer_proxy, self.store_proxy):
-            one.close()
+        for proxy in (self.worker_proxy, self.producer_proxy, self.store_proxy):
+            proxy.close()
         self.s3_server.stop()
         os.environ.clear()
         os.environ.update(self._original_environment)
@@ -144,29 +146,29 @@ class ChaosRun:
     def _inject_fault(self, name: str) -> None:
         self.installation.wait_until(lambda: len(self._list_unfinished()) > 0 or self._submit_photos() > 0)
         self.faults[name]()
-        before, begun = sum(self._end_counts.values()), time.monotonic()
+        ended_before, started = sum(self._end_counts.values()), time.monotonic()
         self._restart_ended()
         self.installation.wait_until(
-            lambda: self._submit_photos() > 0 and sum(self._end_counts.values()) > before,
+            lambda: self._submit_photos() > 0 and sum(self._end_counts.values()) > ended_before,
             timeout=RECOVERY_TIMEOUT_SECONDS,
         )
-        hurt = InjectedFault(name, time.monotonic() - begun)
-        self.report.faults.append(hurt)
-        print(f"{len(self.report.faults):3} {name}: {hurt.recovery_seconds:.1f} s", flush=True)  # noqa: T201
+        fault = InjectedFault(name, time.monotonic() - started)
+        self.report.faults.append(fault)
+        print(f"{len(self.report.faults):3} {name}: {fault.recovery_seconds:.1f} s", flush=True)  # noqa: T201
 
     def _restart_ended(self) -> None:
-        """Do what an operator's supervisor does: start what has ended."""
+        """Restart ended processes, as a supervisor does."""
         if self.producer.poll() is not None:
             self.producer = self._start_component("watch")
         if self.display.poll() is not None:
             self.display = self._start_component("display", "--port", str(free_port()))
-        self._retry(self.batch_submission.resubmit_lost_jobs)  # as the same `artdream send` once more
-        for worker in [one for one in self.installation.workers if one.process.poll() is not None]:
+        self._retry(self.batch_submission.resubmit_lost_jobs)  # as running the same `artdream send` again does
+        for worker in [worker for worker in self.installation.workers if worker.process.poll() is not None]:
             self.installation.workers.remove(worker)
             self._start_worker()
 
     def _submit_photos(self, target_in_flight: int = JOBS_IN_FLIGHT) -> int:
-        """Let photos of guests and of a batch come, in turns, until enough are on their way; return how many are."""
+        """Submit photos of guests and of a batch in turn until enough jobs are unfinished; return their number."""
         self._read_events()
         while (count := len(self._list_unfinished())) < target_in_flight:
             number = len(self._submitted_jobs)
@@ -182,7 +184,7 @@ class ChaosRun:
         return count
 
     def _retry(self, action: Callable[[], object]) -> None:
-        """Do what `artdream send` does while store or broker is away."""
+        """Retry an action while store or broker is unavailable, as `artdream send` does."""
         while True:
             try:
                 action()
@@ -192,8 +194,8 @@ class ChaosRun:
                 return
 
     def _list_unfinished(self) -> list[str]:
-        ended = {job_id for _, job_id in self._end_counts}
-        return [job_id for job_id in self._submitted_jobs if job_id not in ended]
+        ended_job_ids = {job_id for _, job_id in self._end_counts}
+        return [job_id for job_id in self._submitted_jobs if job_id not in ended_job_ids]
 
     def _read_events(self) -> None:
         self.installation.wait_until(lambda: True)
@@ -207,10 +209,10 @@ class ChaosRun:
         report.jobs = len(self._submitted_jobs)
         for job_id in self._submitted_jobs:
             state = table.get_state(job_id)
-            whole = store.get(dream_name(job_id)) is not None and store.get(sidecar_name(job_id)) is not None
-            if state is State.FAILED and not whole:
+            has_dream = store.get(dream_name(job_id)) is not None and store.get(sidecar_name(job_id)) is not None
+            if state is State.FAILED and not has_dream:
                 report.failed += 1
-            elif whole and any(id_ == job_id for _, id_ in self._end_counts):
+            elif has_dream and any(id_ == job_id for _, id_ in self._end_counts):
                 report.completed += 1
             else:
                 report.lost_jobs.append(job_id)
@@ -219,9 +221,9 @@ class ChaosRun:
     def _start_component(self, *command: str) -> "subprocess.Popen[bytes]":
         settings = self.installation.settings.to_environment()
         if command[0] == "watch":
-            near = f":{self.producer_proxy.port}/"
+            proxy_port = f":{self.producer_proxy.port}/"
             settings["ARTDREAM_BROKER_URL"] = self.installation.settings.broker.replace(
-                f":{self.installation.port}/", near
+                f":{self.installation.port}/", proxy_port
             )
         with (self.installation.folder / f"{command[0]}.log").open("ab") as log:
             return subprocess.Popen(
@@ -242,10 +244,10 @@ class ChaosRun:
         )
 
     def _pick_worker(self) -> WorkerProcess:
-        """Return a worker that has a process at work, once there is one."""
+        """Return a random worker that has a pool process, once there is one."""
 
         def list_busy_workers() -> list[WorkerProcess]:
-            return [one for one in self.installation.workers if len(one.process_tree) > 1]
+            return [worker for worker in self.installation.workers if len(worker.process_tree) > 1]
 
         self.installation.wait_until(lambda: bool(list_busy_workers()), timeout=RECOVERY_TIMEOUT_SECONDS)
         return self.rng.choice(list_busy_workers())
@@ -260,11 +262,11 @@ class ChaosRun:
         self._pick_worker().process.kill()
 
     def _suspend_worker(self) -> None:
-        family = self._pick_worker().process_tree
-        for process in family:
+        processes = self._pick_worker().process_tree
+        for process in processes:
             process.suspend()
         time.sleep(13)
-        for process in family:
+        for process in processes:
             process.resume()
 
     def _terminate_worker(self) -> None:
@@ -302,10 +304,10 @@ class ChaosRun:
         self._broker_generation += 1
         self.installation.start_broker()
 
-    def _disturb_link(self, proxy: FaultyProxy, state: wire.LinkState) -> None:
+    def _disturb_link(self, proxy: FaultyProxy, state: LinkState) -> None:
         proxy.state = state
         time.sleep(self.rng.uniform(2, 8))
-        proxy.state = wire.LinkState.HEALTHY
+        proxy.state = LinkState.HEALTHY
 
     def _kill_store(self) -> None:
         self.s3_server.stop()
@@ -322,21 +324,21 @@ class ChaosRun:
 
 
 def main() -> None:
-    """Run, print, and fail where anything was lost or done twice."""
+    """Run, print the report, and exit with status 1 if a job was lost or completed twice."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        chaos, begun = ChaosRun(Path(folder), chosen.seed), time.monotonic()
+        chaos, started = ChaosRun(Path(folder), arguments.seed), time.monotonic()
         try:
-            report = chaos.run(chosen.jobs, chosen.faults, chosen.minutes)
+            report = chaos.run(arguments.jobs, arguments.faults, arguments.minutes)
         finally:
             chaos.close()
             shutil.copy(chaos.installation.log, "artefacts/chaos-worker.log")
-    publish_report(report, time.monotonic() - begun)
+    publish_report(report, time.monotonic() - started)
     if report.lost_jobs or report.completed_twice:
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""What chaos did, and what came of it."""
+"""The report of a chaos run: injected faults, and outcomes of the jobs."""
 
 from dataclasses import dataclass, field
 from statistics import median
@@ -8,7 +8,7 @@ from benchmarks.report import publish
 
 @dataclass
 class InjectedFault:
-    """A fault, and how long nothing was dreamt after it."""
+    """A fault, and the seconds from its end until the next job ended."""
 
     name: str
     recovery_seconds: float
@@ -16,7 +16,7 @@ class InjectedFault:
 
 @dataclass
 class ChaosReport:
-    """What was counted."""
+    """Counts of jobs by outcome, and the injected faults."""
 
     jobs: int = 0
     completed: int = 0
@@ -27,14 +27,19 @@ class ChaosReport:
 
 
 def publish_report(report: ChaosReport, seconds: float) -> None:
-    """Print the report, and write it beside the benchmarks'."""
+    """Print the report and save it with the benchmarks' reports; `seconds` is the length of the run."""
     rows = []
-    for name in dict.fromkeys(hurt.name for hurt in report.faults):
-        times = [hurt.recovery_seconds for hurt in report.faults if hurt.name == name]
+    for name in dict.fromkeys(fault.name for fault in report.faults):
+        times = [fault.recovery_seconds for fault in report.faults if fault.name == name]
         rows.append((name, str(len(times)), f"{median(times):.1f}", f"{max(times):.1f}"))
-    sums = f"{report.jobs} jobs: {report.completed} dreamt, {report.failed} failed with a reason"
+    summary = f"{report.jobs} jobs: {report.completed} dreamt, {report.failed} failed with a reason"
     rows.append(
-        (f"{sums}, lost {len(report.lost_jobs)}, twice {len(report.completed_twice)}", str(len(report.faults)), "", "")
+        (
+            f"{summary}, lost {len(report.lost_jobs)}, twice {len(report.completed_twice)}",
+            str(len(report.faults)),
+            "",
+            "",
+        )
     )
     facts = {
         "seconds": seconds,
@@ -43,6 +48,6 @@ def publish_report(report: ChaosReport, seconds: float) -> None:
         "failed": report.failed,
         "lost": report.lost_jobs,
         "twice": report.completed_twice,
-        "faults": [(hurt.name, hurt.recovery_seconds) for hurt in report.faults],
+        "faults": [(fault.name, fault.recovery_seconds) for fault in report.faults],
     }
     publish("chaos", ("fault", "times", "dreaming again after, s, median", "worst"), rows, facts)

@@ -1,4 +1,4 @@
-"""What faults are done to."""
+"""Fixtures of the fault tests."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,9 @@ from tests.fault.installation import FaultInstallation
 
 @pytest.fixture(scope="module")
 def _two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInstallation]:
-    site = FaultInstallation(tmp_path_factory.mktemp("site"), grace_seconds=1.0)
-    yield site
-    site.close()
+    installation = FaultInstallation(tmp_path_factory.mktemp("site"), grace_seconds=1.0)
+    yield installation
+    installation.close()
 
 
 @pytest.fixture

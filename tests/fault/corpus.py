@@ -1,6 +1,6 @@
-"""The corpus: files as no camera makes them, from pictures made here and, where they are given, from real ones.
+"""The fuzzing corpus: mutated files, from generated pictures and optionally from real ones.
 
-The same seed gives the same files. Nothing of a real picture is kept anywhere but where a siege runs.
+The same seed gives the same files. Real pictures are copied only to the folder in which the producer runs.
 """
 
 import io
@@ -17,10 +17,10 @@ from tests.fault.mutations import list_mutations
 from tests.pictures import encode_heic, make_picture
 from tests.producer.icc_profiles import make_display_p3_profile
 
-#: Bytes of the largest real picture that is changed: many small ones tell more than a few large ones.
+#: Bytes of the largest real picture that is mutated: many small ones find more than a few large ones.
 MAX_PICTURE_BYTES = 3_000_000
 
-#: Names that some program, shell or terminal takes for something else.
+#: Names that a program, shell or terminal may misinterpret.
 HOSTILE_NAMES = (
     b"line\nbreak.jpg", b"%2e%2e%2f%2e%2e%2fetc%2fpasswd.jpg", b"C:\\..\\evil.jpg", b"-rf.jpg", b"$(reboot).jpg",
     b"'; DROP TABLE files; --.jpg", b"<img src=x onerror=alert(1)>.jpg", "\U0001f984\u200d\U0001f308.jpg".encode(),
@@ -30,32 +30,31 @@ HOSTILE_NAMES = (
     b"a\tb\rc.jpg",
 )  # fmt: skip
 
-
-#: Says which way is up, and the camera.
+#: EXIF with the orientation and the camera's maker.
 SAMPLE_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x0f\0\2\0\0\0\4Abc\0\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 
 
 class FuzzInput(NamedTuple):
-    """A file that somebody drops."""
+    """A file of the corpus."""
 
-    #: What was done to it.
+    #: Name of the mutation.
     kind: str
     name: bytes
     data: bytes
 
 
 def make_pictures() -> dict[str, bytes]:
-    """Return small pictures in every format that is taken, by their endings."""
+    """Return small pictures in every accepted format, by file extension."""
     picture = make_picture(7, (96, 72))
-    found = {
+    pictures = {
         "heic": encode_heic(picture),
         "alpha.heic": encode_heic(picture.convert("RGBA")),
         "grey.heic": encode_heic(picture.convert("L")),
     }
-    said = {"exif": SAMPLE_EXIF, "xmp": b"<x:xmpmeta/>" * 20, "icc_profile": make_display_p3_profile()}
-    pillow_heif.from_pillow(picture).save(buffer := io.BytesIO(), quality=60, **said)
-    found["tagged.heic"] = buffer.getvalue()
-    ways: dict[str, tuple[str, dict[str, object]]] = {
+    metadata = {"exif": SAMPLE_EXIF, "xmp": b"<x:xmpmeta/>" * 20, "icc_profile": make_display_p3_profile()}
+    pillow_heif.from_pillow(picture).save(buffer := io.BytesIO(), quality=60, **metadata)
+    pictures["tagged.heic"] = buffer.getvalue()
+    formats: dict[str, tuple[str, dict[str, object]]] = {
         "jpg": ("JPEG", {"quality": 80}),
         "progressive.jpg": ("JPEG", {"progressive": True}),
         "png": ("PNG", {}),
@@ -69,21 +68,21 @@ def make_pictures() -> dict[str, bytes]:
         "tagged.avif": ("AVIF", {"speed": 10, "exif": SAMPLE_EXIF, "icc_profile": make_display_p3_profile()}),
         "tagged.jpg": ("JPEG", {"exif": SAMPLE_EXIF, "icc_profile": make_display_p3_profile()}),
     }
-    for ending, (kind, options) in ways.items():
+    for extension, (pillow_format, options) in formats.items():
         buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
-        found[ending] = buffer.getvalue()
+        picture.save(buffer, pillow_format, **options)
+        pictures[extension] = buffer.getvalue()
     for mode in ("P", "L", "LA", "RGBA", "1", "I;16"):
         buffer = io.BytesIO()
         (picture.convert("L") if mode == "I;16" else picture).convert(mode).save(buffer, "PNG")
-        found[f"{mode.replace(';', '')}.png"] = buffer.getvalue()
+        pictures[f"{mode.replace(';', '')}.png"] = buffer.getvalue()
     buffer = io.BytesIO()
     picture.convert("CMYK").save(buffer, "JPEG")
-    return found | {"cmyk.jpg": buffer.getvalue()}
+    return pictures | {"cmyk.jpg": buffer.getvalue()}
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
-    """Return the pictures of a folder and below that are small enough, by name."""
+    """Return the content of all files below a folder of at most `MAX_PICTURE_BYTES`, by file name."""
     files = sorted(
         path for path in folder.rglob("*") if path.is_file() and 0 < path.stat().st_size <= MAX_PICTURE_BYTES
     )
@@ -91,21 +90,21 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
 
 
 def generate_corpus(seed: int, count: int, folder: Path | None = None, *, large: bool = False) -> Iterator[FuzzInput]:
-    """Yield `count` files, first those with odd names and the bombs, then changed pictures of every format, in turn.
+    """Yield `count` files: first hostile names and bombs, then mutated pictures of every format.
 
-    folder: real pictures, which are changed in turn with those made here. large: with what takes long to make.
+    folder: real pictures, mutated in turn with the generated ones. large: with the bombs that take long to make.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     photos = make_pictures()
-    first = [FuzzInput("names", name, photos["jpg"] + name) for name in HOSTILE_NAMES]
-    first += [FuzzInput("bombs and chimeras", name.encode(), data) for name, data in generate_bombs(large=large)]
-    yield from first[:count]
-    found = [list(one.items()) for one in (photos, read_pictures(folder) if folder else {}) if one]
-    turns = [cycle(chance.sample(one, len(one))) for one in found]
-    for number in range(len(first), count):
-        name, data = next(turns[number % len(turns)])
-        mutation = chance.choice(list(list_mutations(data).items()))
-        kind, changed = mutation[0], mutation[1](data, chance)
-        if chance.random() < 0.2:
-            changed = chance.choice(list(list_mutations(data).values())[:4])(changed or data, chance)
-        yield FuzzInput(kind, f"{number}-{name[-60:]}".encode(), changed)
+    fixed_inputs = [FuzzInput("names", name, photos["jpg"] + name) for name in HOSTILE_NAMES]
+    fixed_inputs += [FuzzInput("bombs and chimeras", name.encode(), data) for name, data in generate_bombs(large=large)]
+    yield from fixed_inputs[:count]
+    sources = [list(pictures.items()) for pictures in (photos, read_pictures(folder) if folder else {}) if pictures]
+    cycles = [cycle(rng.sample(pictures, len(pictures))) for pictures in sources]
+    for number in range(len(fixed_inputs), count):
+        name, data = next(cycles[number % len(cycles)])
+        mutation = rng.choice(list(list_mutations(data).items()))
+        kind, mutated = mutation[0], mutation[1](data, rng)
+        if rng.random() < 0.2:
+            mutated = rng.choice(list(list_mutations(data).values())[:4])(mutated or data, rng)
+        yield FuzzInput(kind, f"{number}-{name[-60:]}".encode(), mutated)

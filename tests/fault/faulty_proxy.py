@@ -1,4 +1,4 @@
-"""A wire between two parts that can be cut, stretched and bent while they talk."""
+"""A TCP proxy that can be cut, silenced, slowed down or made to corrupt data while connections are open."""
 
 import contextlib
 import random
@@ -12,24 +12,24 @@ from tests.stack import free_port
 
 
 class LinkState(StrEnum):
-    """What the wire does with what goes through it."""
+    """How the proxy handles the data that passes through it."""
 
     HEALTHY = "whole"
-    #: Takes everything and delivers nothing, and tells nobody: a dead mobile network. New connections are as dead.
+    #: Accepts all data and connections and delivers nothing, without an error: a dead mobile network.
     SILENT = "silent"
-    #: As silent, but only for those connections that stand; new ones are whole. What NAT does that forgets.
+    #: As SILENT, but only for open connections; new ones are healthy: a NAT that lost its table.
     HALF_OPEN = "half open"
-    #: Closes what stands and takes nothing new.
+    #: Closes open connections and refuses new ones.
     CUT = "cut"
-    #: Changes a byte in every large answer.
+    #: Changes one byte in every large response.
     CORRUPTING = "bent"
 
 
 class FaultyProxy:
-    """A TCP relay on loopback to one port; close it in the end."""
+    """A TCP proxy of one port on the loopback interface; call `close` when done."""
 
     def __init__(self, port: int, *, delay: float = 0.0) -> None:
-        """delay: seconds that every piece takes, one way."""
+        """port: the port to connect to. delay: seconds added to every chunk of data in either direction."""
         self.port = free_port()
         self.delay = delay
         self._target_port = port
@@ -43,13 +43,13 @@ class FaultyProxy:
 
     @property
     def state(self) -> LinkState:
-        """What the wire does now."""
+        """The current state."""
         return self._state
 
     @state.setter
     def state(self, state: LinkState) -> None:
         if state is LinkState.HALF_OPEN:
-            self._dead_threads = {one for one in threading.enumerate() if one.name == self._thread_name}
+            self._dead_threads = {thread for thread in threading.enumerate() if thread.name == self._thread_name}
         self._state = state
         if state is LinkState.CUT:
             self._stop_listening()
@@ -82,20 +82,20 @@ class FaultyProxy:
                 time.sleep(0.02)
                 continue
             try:
-                near, _ = listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 continue
-            threading.Thread(target=self._relay, args=(near,), name=self._thread_name, daemon=True).start()
+            threading.Thread(target=self._relay, args=(client,), name=self._thread_name, daemon=True).start()
 
-    def _relay(self, near: socket.socket) -> None:
+    def _relay(self, client: socket.socket) -> None:
         with (
             contextlib.suppress(OSError),
-            near,
-            socket.create_connection(("127.0.0.1", self._target_port)) as far,
+            client,
+            socket.create_connection(("127.0.0.1", self._target_port)) as server,
             selectors.DefaultSelector() as selector,
         ):
-            selector.register(near, selectors.EVENT_READ, far)
-            selector.register(far, selectors.EVENT_READ, near)
+            selector.register(client, selectors.EVENT_READ, server)
+            selector.register(server, selectors.EVENT_READ, client)
             while self._state is not LinkState.CUT:
                 if self._is_silent():
                     time.sleep(0.05)
@@ -107,8 +107,8 @@ class FaultyProxy:
                     if self.delay:
                         time.sleep(self.delay)
                     if self._is_silent():
-                        break  # it was on its way
-                    key.data.sendall(self._corrupt(data) if key.fileobj is far else data)
+                        break  # the data was in transit
+                    key.data.sendall(self._corrupt(data) if key.fileobj is server else data)
 
     def _is_silent(self) -> bool:
         half_open = self._state is LinkState.HALF_OPEN and threading.current_thread() in self._dead_threads
@@ -117,5 +117,5 @@ class FaultyProxy:
     def _corrupt(self, data: bytes) -> bytes:
         if self._state is not LinkState.CORRUPTING or len(data) < 1000:
             return data
-        at = self._rng.randrange(len(data) // 2, len(data))  # not in the headers
-        return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        offset = self._rng.randrange(len(data) // 2, len(data))  # behind the headers
+        return data[:offset] + bytes([data[offset] ^ 0xFF]) + data[offset + 1 :]

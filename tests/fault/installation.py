@@ -1,4 +1,4 @@
-"""A whole installation that can be hurt: a broker that keeps a file, a store, and workers in processes of their own."""
+"""An installation for fault injection: a persistent broker, a store, and workers as processes of their own."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ from tests.servers import make_valkey
 
 
 class WorkerProcess:
-    """One `artdream worker`: its parent process and what that starts."""
+    """One `artdream worker`: its parent process and its children."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -47,38 +47,38 @@ class WorkerProcess:
 
     @property
     def pool_process(self) -> psutil.Process:
-        """The process that dreams."""
+        """The pool process, which processes the jobs."""
         return psutil.Process(self.pid).children()[0]
 
     def kill(self) -> None:
-        """Kill it with everything it started, at once, as a power cut would."""
-        family = self.process_tree
-        for process in family:
+        """Kill the parent and all children at once, as a power cut does."""
+        processes = self.process_tree
+        for process in processes:
             process.kill()
-        psutil.wait_procs(family, timeout=10)
+        psutil.wait_procs(processes, timeout=10)
         self.process.wait()
 
 
 class FaultInstallation:
-    """One installation."""
+    """A broker, a store and workers in one folder, and methods that break them."""
 
     def __init__(self, folder: Path, **overrides: object) -> None:
-        """changed: settings."""
+        """overrides: settings that replace the defaults, by name."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.short_recipe = load_recipe(str(write_recipe(folder, "short")))
-        #: Long enough to be met in the middle.
+        #: Long enough that a fault can be injected while it runs.
         self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=400)))
         self.broker = self._make_broker()
         self.broker.start()
         self.port = self.broker.port
-        given = {
+        defaults = {
             "data": folder / "data",
             "broker_url": f"{self.broker.connection_url}/0",
             "recipe": folder / "short.toml",
             "clips": False,
         }
-        self.settings = Settings(**{name: str(value) for name, value in (given | overrides).items()}, _env_file=None)
+        self.settings = Settings(**{name: str(value) for name, value in (defaults | overrides).items()}, _env_file=None)
         self.store = Store(self.settings.store)
         self.client = connect(self.settings.broker)
         self.table = JobTable(self.client)
@@ -90,18 +90,18 @@ class FaultInstallation:
         self._reader = EventReader(self.client, STREAM_START_ID)
 
     def _make_broker(self, port: int | None = None) -> ValkeyServer:
-        kept = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-        return make_valkey(port=port, data_dir=self.folder / "broker", config=kept)
+        config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+        return make_valkey(port=port, data_dir=self.folder / "broker", config=config)
 
     def kill_broker(self) -> None:
-        """Kill the broker; what it had not written is lost."""
+        """Kill the broker; data that it has not written to disk is lost."""
         process = self.broker._process
         assert process
         process.kill()
         self.broker.stop()
 
     def start_broker(self) -> None:
-        """Start it again on what it had written."""
+        """Start the broker again with the data on disk."""
         self.broker = self._make_broker(self.port)
         self.broker.start()
 
@@ -114,7 +114,13 @@ class FaultInstallation:
         environment: Mapping[str, str] | None = None,
         **overrides: object,
     ) -> WorkerProcess:
-        """Start a worker. through: a port that leads to the broker. command: what it is run by."""
+        """Start a worker; by default wait until it is ready for a job.
+
+        broker_port: port of a proxy of the broker
+        command: command line, `artdream worker` by default
+        environment: additional environment variables
+        overrides: settings that differ from the installation's
+        """
         settings = self.settings.model_copy(update=overrides).to_environment()
         if broker_port:
             settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{broker_port}/")
@@ -132,30 +138,34 @@ class FaultInstallation:
         return worker
 
     def is_warm(self, worker: WorkerProcess) -> bool:
-        """Tell whether a worker has a process that waits for a job."""
-        own = {process.pid for process in worker.process_tree}
-        return any(pid in own for pid in self.list_ready_processes())
+        """Return whether a worker has a process that is ready for a job."""
+        pids = {process.pid for process in worker.process_tree}
+        return any(pid in pids for pid in self.list_ready_processes())
 
     def list_ready_processes(self) -> list[int]:
-        """Return the processes that wait for a job."""
-        present = HeartbeatRegistry(self.client).list_heartbeats()
-        return [int(p.name.rpartition("-")[2]) for p in present if p.part is Component.WORKER and p.state == "ready"]
+        """Return the ids of the processes that are ready for a job."""
+        heartbeats = HeartbeatRegistry(self.client).list_heartbeats()
+        return [
+            int(heartbeat.name.rpartition("-")[2])
+            for heartbeat in heartbeats
+            if heartbeat.part is Component.WORKER and heartbeat.state == "ready"
+        ]
 
     def store_photo(self, seed: int) -> Job:
-        """Put a photo in the store, and return its job."""
+        """Store a photo and return its job, which is not submitted."""
         photo = convert(encode_jpeg(make_picture(seed)))
         self.store.put(photo_name(photo.photo_id), photo.jpeg)
         return Job(photo_id=photo.photo_id, recipe=self.short_recipe)
 
     def submit(self, seed: int, recipe: Recipe | None = None, lane: Lane = Lane.LIVE) -> Job:
-        """Put a photo in the store and its job in a lane."""
+        """Store a photo and submit its job to a lane."""
         job = self.store_photo(seed).model_copy(update={"recipe": recipe or self.short_recipe, "lane": lane})
         submit(self.app, self.table, job)
         self.jobs[job.id] = job
         return job
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 400) -> float:
-        """Wait for a condition, following the events; return the seconds that took."""
+        """Read events until a condition holds; return the seconds that took."""
         started = time.monotonic()
         while not self._check(condition):
             assert time.monotonic() - started < timeout, self.log.read_text()[-5000:]
@@ -165,28 +175,28 @@ class FaultInstallation:
         try:
             self.events += [recorded.event for recorded in self._reader.read(max_events=1000, wait_seconds=0.1)]
             return condition()
-        except (ArtDreamError, *BROKER_UNAVAILABLE):  # the broker is away
+        except (ArtDreamError, *BROKER_UNAVAILABLE):  # the broker is unavailable
             time.sleep(0.05)
             return False
 
     def events_of(self, job: Job, kind: type[Event]) -> list[Event]:
-        """Return the events of one kind of a job."""
+        """Return the events of one type of a job, oldest first."""
         return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
 
     def is_started(self, job: Job) -> bool:
-        """Tell whether a job was started."""
+        """Return whether a job was started."""
         return bool(self.events_of(job, Started))
 
     def is_ended(self, job: Job) -> bool:
-        """Tell whether a job has ended."""
+        """Return whether a job was completed or failed."""
         return bool(self.events_of(job, Completed) or self.events_of(job, Failed))
 
     def verify_outcomes(self) -> None:
-        """Require of every job exactly one dream and one completion, or exactly one failure."""
-        ends = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
+        """Assert that every job ended exactly once, and that every completed job has its dream and sidecar."""
+        end_counts = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
         for job_id in self.jobs:
             state = self.table.get_state(job_id)
-            assert ends[job_id] == 1, f"job {job_id} ended {ends[job_id]} times; it is {state}"
+            assert end_counts[job_id] == 1, f"job {job_id} ended {end_counts[job_id]} times; it is {state}"
             if state is State.COMPLETED:
                 assert self.store.get(sidecar_name(job_id))
                 assert self.store.get(dream_name(job_id))
@@ -194,7 +204,7 @@ class FaultInstallation:
                 assert state is State.FAILED
 
     def close(self) -> None:
-        """Kill everything."""
+        """Kill all workers and stop the broker."""
         for worker in self.workers:
             for process in worker.process_tree:
                 process.kill()

@@ -1,4 +1,4 @@
-"""What lies in a folder and is no file that keeps still: each is put there as somebody or something would."""
+"""Files in an inbox that are not ordinary files: pipes, sockets, folders, links, impossible sizes and dates."""
 
 import os
 import socket
@@ -7,19 +7,19 @@ from pathlib import Path
 
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 
-#: Long after what 64 bits of nanoseconds can tell.
+#: In the year 2500: beyond the largest date that signed 64-bit nanoseconds can represent.
 FAR_FUTURE_NS = 16_725_225_600 * 10**9
 
 
 def make_ignored_files(inbox: Path) -> list[Path]:
-    """Put there what is no file: a pipe, a socket, folders, links to nowhere, in circles and to devices."""
+    """Create entries that are no files: a pipe, a socket, a folder, and broken, circular and device links."""
     paths = [inbox / f"{name}.jpg" for name in ("pipe", "socket", "folder", "nowhere", "circle", "zero", "tty", "up")]
     os.mkfifo(paths[0])
-    here = Path.cwd()
-    os.chdir(inbox)  # the name of a socket must be short
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(paths[1].name)
-    os.chdir(here)
+    working_folder = Path.cwd()
+    os.chdir(inbox)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(paths[1].name)
+    os.chdir(working_folder)
     paths[2].mkdir()
     (paths[2] / "inside.jpg").write_bytes(encode_jpeg(make_picture(1, (96, 72))))
     for path, target in zip(paths[3:], ("not there", "circle.jpg", "/dev/zero", "/dev/tty", ".."), strict=True):
@@ -28,7 +28,7 @@ def make_ignored_files(inbox: Path) -> list[Path]:
 
 
 def make_refused_files(inbox: Path) -> list[Path]:
-    """Put there files that are none of a guest's: a link to a secret, one too large, one with a date that is none."""
+    """Create files that are refused: a link to a secret, a file that is too large, and files with impossible dates."""
     secret = inbox.parent / "secret.txt"
     secret.write_text("password = swordfish\n")
     (inbox / "link.jpg").symlink_to(secret)
@@ -42,16 +42,16 @@ def make_refused_files(inbox: Path) -> list[Path]:
 
 
 def make_accepted_files(inbox: Path) -> list[Path]:
-    """Put there a link to a photo, and a photo with an impossible date."""
-    elsewhere = inbox.parent / "elsewhere.heic"
-    elsewhere.write_bytes(encode_heic(make_picture(11, (96, 72))))
-    (inbox / "linked.heic").symlink_to(elsewhere)
+    """Create a link to a photo, and a photo with an impossible date."""
+    target = inbox.parent / "elsewhere.heic"
+    target.write_bytes(encode_heic(make_picture(11, (96, 72))))
+    (inbox / "linked.heic").symlink_to(target)
     (inbox / "dated.heic").write_bytes(encode_heic(make_picture(12, (96, 72))))
     os.utime(inbox / "dated.heic", ns=(FAR_FUTURE_NS, FAR_FUTURE_NS))
     return [inbox / "linked.heic", inbox / "dated.heic"]
 
 
-#: What may become of a file while it is looked at.
+#: Changes to a file while the producer reads it, by name.
 FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "vanishes": lambda path: path.unlink(),
     "becomes a pipe": lambda path: (path.unlink(), os.mkfifo(path)),

@@ -1,4 +1,4 @@
-"""The broker is killed, stopped, paused, cut off or wiped in mid-work, and every job ends once."""
+"""The broker is killed, stopped, paused, cut off or wiped while jobs run, and every job ends once."""
 
 import shutil
 import time
@@ -17,17 +17,17 @@ from tests.fault.installation import FaultInstallation
 
 @pytest.fixture(scope="module")
 def proxied_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultInstallation, FaultyProxy]]:
-    """An installation whose worker reaches its broker over a wire."""
-    site = FaultInstallation(tmp_path_factory.mktemp("wired"))
-    wire = FaultyProxy(site.port)
-    site.start_worker(broker_port=wire.port)
-    yield site, wire
-    site.close()
-    wire.close()
+    """An installation whose worker connects to its broker through a proxy."""
+    installation = FaultInstallation(tmp_path_factory.mktemp("wired"))
+    proxy = FaultyProxy(installation.port)
+    installation.start_worker(broker_port=proxy.port)
+    yield installation, proxy
+    installation.close()
+    proxy.close()
 
 
 def submit_jobs(installation: FaultInstallation, first_seed: int) -> list[Job]:
-    """Submit some jobs, and wait until the first is in the middle of its dream."""
+    """Submit four jobs and wait until the first, a long one, has made progress."""
     jobs = [
         installation.submit(first_seed, installation.long_recipe),
         *(installation.submit(number) for number in range(first_seed + 1, first_seed + 4)),
@@ -39,7 +39,7 @@ def submit_jobs(installation: FaultInstallation, first_seed: int) -> list[Job]:
 def suspend_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
     process = psutil.Process(installation.broker._process.pid)  # type: ignore[union-attr]
     process.suspend()
-    time.sleep(12)  # longer than any claim holds
+    time.sleep(12)  # longer than a lease
     process.resume()
 
 
@@ -73,34 +73,38 @@ def cut_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
 def test_what_was_accepted_ends_once(
     proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Callable[[FaultInstallation, FaultyProxy], None]
 ) -> None:
-    site, wire = proxied_installation
+    installation, proxy = proxied_installation
     jobs = submit_jobs(
-        site,
+        installation,
         100 + 10 * [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open].index(fault),
     )
-    fault(site, wire)
-    passed = site.wait_until(lambda: all(site.is_ended(job) for job in jobs), timeout=90)
-    wire.state = LinkState.HEALTHY
-    site.verify_outcomes()
-    print(f"{fault.__name__}: {len(jobs)} jobs, lost 0, twice 0, done {passed:.1f} s after the fault")  # noqa: T201
+    fault(installation, proxy)
+    seconds = installation.wait_until(lambda: all(installation.is_ended(job) for job in jobs), timeout=90)
+    proxy.state = LinkState.HEALTHY
+    installation.verify_outcomes()
+    print(f"{fault.__name__}: {len(jobs)} jobs, lost 0, twice 0, done {seconds:.1f} s after the fault")  # noqa: T201
 
 
 def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(
     proxied_installation: tuple[FaultInstallation, FaultyProxy],
 ) -> None:
-    """Seen failing without `recall`: the jobs stayed lost."""
-    site, _ = proxied_installation
-    with SubmissionClient(site.settings) as intake:
+    """Seen failing without `resubmit_lost_jobs`: the jobs stayed lost."""
+    installation, _ = proxied_installation
+    with SubmissionClient(installation.settings) as submission:
         for number in range(200, 206):
-            job = site.store_photo(number)
-            site.jobs[job.id] = job
-            intake.submit(job, site.store.get(f"photos/{job.photo_id}.jpg") or b"")
-        taken = [site.jobs[job_id] for job_id in intake.ledger.list_unfinished_job_ids()]
-        site.kill_broker()
-        shutil.rmtree(site.folder / "broker")
-        Path(site.folder / "broker").mkdir()
-        site.start_broker()
-        site.wait_until(lambda: intake.resubmit_lost_jobs() > 0 or bool(intake.ledger.list_unfinished_job_ids()))
-        site.wait_until(lambda: not intake.resubmit_lost_jobs() and not intake.ledger.list_unfinished_job_ids())
-    for job in taken:
-        site.wait_until(lambda job=job: len(site.events_of(job, Completed)) >= 1)  # type: ignore[misc]
+            job = installation.store_photo(number)
+            installation.jobs[job.id] = job
+            submission.submit(job, installation.store.get(f"photos/{job.photo_id}.jpg") or b"")
+        unfinished = [installation.jobs[job_id] for job_id in submission.ledger.list_unfinished_job_ids()]
+        installation.kill_broker()
+        shutil.rmtree(installation.folder / "broker")
+        Path(installation.folder / "broker").mkdir()
+        installation.start_broker()
+        installation.wait_until(
+            lambda: submission.resubmit_lost_jobs() > 0 or bool(submission.ledger.list_unfinished_job_ids())
+        )
+        installation.wait_until(
+            lambda: not submission.resubmit_lost_jobs() and not submission.ledger.list_unfinished_job_ids()
+        )
+    for job in unfinished:
+        installation.wait_until(lambda job=job: len(installation.events_of(job, Completed)) >= 1)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A short evening on which everything breaks. `make chaos` has a long one."""
+"""A short chaos run with random faults; `make chaos` runs a long one."""
 
 from collections.abc import Iterator
 from pathlib import Path

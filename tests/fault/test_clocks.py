@@ -1,4 +1,4 @@
-"""Clocks of machines differ by minutes, and nothing depends on them."""
+"""Clocks of machines may differ by minutes: no deadline depends on them."""
 
 import shutil
 import sys
@@ -17,41 +17,41 @@ WORKER_COMMAND = (sys.executable, "-m", "artdream", "worker")
 def skewed_installation(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FaultInstallation, WorkerProcess, WorkerProcess]]:
-    """An installation with a worker that is five minutes late and one that is five minutes early."""
+    """An installation with a worker whose clock is five minutes slow and one whose clock is five minutes fast."""
     if shutil.which("faketime") is None:
         skip_or_fail("faketime is not installed (Debian's package faketime)")
-    site = FaultInstallation(tmp_path_factory.mktemp("skewed"))
-    late, early = (
-        site.start_worker(wait=False, command=("faketime", "--exclude-monotonic", "-f", shift, *WORKER_COMMAND))
+    installation = FaultInstallation(tmp_path_factory.mktemp("skewed"))
+    slow, fast = (
+        installation.start_worker(wait=False, command=("faketime", "--exclude-monotonic", "-f", shift, *WORKER_COMMAND))
         for shift in ("-5m", "+5m")
     )
-    site.wait_until(lambda: len(site.list_ready_processes()) == 2)
-    yield site, late, early
-    site.close()
+    installation.wait_until(lambda: len(installation.list_ready_processes()) == 2)
+    yield installation, slow, fast
+    installation.close()
 
 
 def test_no_job_is_lost_or_dreamt_twice(
     skewed_installation: tuple[FaultInstallation, WorkerProcess, WorkerProcess],
 ) -> None:
-    site, _, _ = skewed_installation
-    jobs = [site.submit(number, None if number % 4 else site.long_recipe) for number in range(300, 308)]
-    site.wait_until(lambda: all(site.is_ended(job) for job in jobs))
-    assert [len(site.events_of(job, Started)) for job in jobs] == [1] * len(jobs)
-    site.verify_outcomes()
+    installation, _, _ = skewed_installation
+    jobs = [installation.submit(number, None if number % 4 else installation.long_recipe) for number in range(300, 308)]
+    installation.wait_until(lambda: all(installation.is_ended(job) for job in jobs))
+    assert [len(installation.events_of(job, Started)) for job in jobs] == [1] * len(jobs)
+    installation.verify_outcomes()
 
 
 def test_a_dead_worker_s_job_goes_to_the_other_within_half_a_minute(
     skewed_installation: tuple[FaultInstallation, WorkerProcess, WorkerProcess],
 ) -> None:
-    """With kombu's own times that would be five minutes late, or at once while it runs."""
-    site, late, early = skewed_installation
-    job = site.submit(310, site.long_recipe)
-    site.wait_until(lambda: site.is_started(job))
-    started = site.events_of(job, Started)[-1]
+    """With kombu's own timestamps the job would be redelivered five minutes late, or at once while it runs."""
+    installation, slow, fast = skewed_installation
+    job = installation.submit(310, installation.long_recipe)
+    installation.wait_until(lambda: installation.is_started(job))
+    started = installation.events_of(job, Started)[-1]
     assert isinstance(started, Started)
     pid = int(started.worker.rpartition("-")[2])
-    (late if pid in [process.pid for process in late.process_tree] else early).kill()
-    site.wait_until(lambda: len(site.events_of(job, Started)) == 2, timeout=30)
-    site.wait_until(lambda: site.is_ended(job))
-    assert len(site.events_of(job, Completed)) == 1
-    site.verify_outcomes()
+    (slow if pid in [process.pid for process in slow.process_tree] else fast).kill()
+    installation.wait_until(lambda: len(installation.events_of(job, Started)) == 2, timeout=30)
+    installation.wait_until(lambda: installation.is_ended(job))
+    assert len(installation.events_of(job, Completed)) == 1
+    installation.verify_outcomes()

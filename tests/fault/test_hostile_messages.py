@@ -1,4 +1,4 @@
-"""Whatever lies in a lane and is no job is counted, and costs a line of the log; the worker goes on."""
+"""Messages that are not valid jobs are counted and logged in one line each, and the worker keeps running."""
 
 import base64
 import json
@@ -17,16 +17,16 @@ from tests.worker.test_app import SHORT_RECIPE, WorkerInstallation, run_installa
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerInstallation]:
-    """An installation whose worker is the one that was started, whatever came meanwhile."""
+    """An installation whose worker must still run at the end."""
     with run_installation(tmp_path_factory.mktemp("hostile")) as installation:
         yield installation
         assert installation.worker.poll() is None
 
 
-def make_message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **changed: Any) -> bytes:
-    """A message as Celery writes it, changed: `headers__eta=…` changes a header."""
+def make_message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **overrides: Any) -> bytes:
+    """Return a message as Celery writes it, with overrides: `headers__eta=…` replaces a header."""
     body = base64.b64encode(json.dumps([args, kwargs or {}, embed or {"callbacks": None}]).encode()).decode()
-    whole: dict[str, Any] = {
+    message: dict[str, Any] = {
         "body": body,
         "content-encoding": "utf-8",
         "content-type": "application/json",
@@ -39,10 +39,10 @@ def make_message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None,
             "delivery_tag": "a-tag",
         },
     }
-    for name, value in changed.items():
-        place, _, step = name.replace("content_", "content-").partition("__")
-        whole[place] = whole[place] | {step: value} if step else value
-    return json.dumps(whole).encode()
+    for name, value in overrides.items():
+        section, _, key = name.replace("content_", "content-").partition("__")
+        message[section] = message[section] | {key: value} if key else value
+    return json.dumps(message).encode()
 
 
 HUGE_NUMBER = 10**400
@@ -102,17 +102,17 @@ INVALID_MESSAGES: dict[str, tuple[bytes, RejectionReason]] = {
 def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_dreamt(
     installation: WorkerInstallation,
 ) -> None:
-    """Seen failing without the gate: the first word that was no JSON ended the worker."""
-    before, process = read_rejection_counts(installation.client), installation.worker.pid
+    """Seen failing without the message filter: the first message that was not JSON ended the worker."""
+    counts_before, process = read_rejection_counts(installation.client), installation.worker.pid
     for number, (raw, _) in enumerate(INVALID_MESSAGES.values()):
         installation.client.rpush(queue_keys(Lane.LIVE)[number % 9], raw)
     job = installation.submit(1)
     installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
-    wanted = dict.fromkeys(RejectionReason, 0) | before
+    expected = dict.fromkeys(RejectionReason, 0) | counts_before
     for _, reason in INVALID_MESSAGES.values():
-        wanted[reason] += 1
+        expected[reason] += 1
     installation.wait_until(lambda: sum(read_rejection_counts(installation.client).values()) >= len(INVALID_MESSAGES))
-    assert read_rejection_counts(installation.client) == {reason: count for reason, count in wanted.items() if count}
+    assert read_rejection_counts(installation.client) == {reason: count for reason, count in expected.items() if count}
     assert installation.worker.poll() is None
     assert installation.worker.pid == process
     lines = [line for line in installation.log.read_text().splitlines() if "a message was rejected" in line]
@@ -122,9 +122,9 @@ def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_d
 
 
 def test_a_delivery_that_cannot_be_read_is_dropped(installation: WorkerInstallation) -> None:
-    """Seen failing without the gate: the worker ended over it, and so did the next one, and the next."""
-    for tag, kept in {"a": "garbage", "b": "[]", "c": "[1, 2, 3]", "d": '[{"headers": 3}, "", "live"]'}.items():
-        installation.client.hset("unacked", tag, kept)
+    """Seen failing without the message filter: the delivery ended the worker, and every worker after it."""
+    for tag, entry in {"a": "garbage", "b": "[]", "c": "[1, 2, 3]", "d": '[{"headers": 3}, "", "live"]'}.items():
+        installation.client.hset("unacked", tag, entry)
         installation.client.zadd("unacked_index", {tag: 1})
     installation.wait_until(lambda: installation.client.zcard("unacked_index") == 0)
     assert installation.client.hlen("unacked") == 0
@@ -157,14 +157,14 @@ INVALID_RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
 
 @pytest.mark.parametrize("name", INVALID_RECORDS)
 def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, installation: WorkerInstallation) -> None:
-    """Seen failing without the admission: a traceback, and the guest waited for ever."""
+    """Seen failing without the job validation: a traceback, and the guest waited for ever."""
     change, reason = INVALID_RECORDS[name]
-    before = read_rejection_counts(installation.client).get(reason, 0)
+    count_before = read_rejection_counts(installation.client).get(reason, 0)
     job = Job(photo_id=installation.store_photo(100), recipe=SHORT_RECIPE, seed=100 + list(INVALID_RECORDS).index(name))
     installation.table.accept(job)
     key = f"artdream:job:{job.id}"
     installation.client.hset(key, "job", change(installation.client.hget(key, "job") or ""))
-    installation.client.hdel(key, "reserved")  # whoever entered it is gone
+    installation.client.hdel(key, "reserved")  # no caller is queueing it
     submit(installation.app, installation.table, job)
     installation.wait_until(lambda: bool(installation.events_of(job, Failed)))
     [failed] = installation.events_of(job, Failed)
@@ -172,9 +172,9 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, insta
     assert failed.reason == f"The job {reason}."
     assert installation.events_of(job, Started) == []
     assert installation.table.get_state(job.id) is State.FAILED
-    assert read_rejection_counts(installation.client)[reason] == before + 1
+    assert read_rejection_counts(installation.client)[reason] == count_before + 1
     assert "Traceback" not in installation.log.read_text()
-    list(installation.table.iter_records())  # what lists all jobs goes on
+    list(installation.table.iter_records())  # listing all jobs still works
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, insta
     ],
 )
 def test_a_job_reaches_no_network_outside_its_installation(network: str, installation: WorkerInstallation) -> None:
-    """Seen failing without the admission: any path and any address was opened."""
+    """Seen failing without the job validation: any path and any URL was opened."""
     network = network.replace("STORE", installation.settings.store.rstrip("/"))
     job = Job(photo_id=installation.store_photo(101), recipe=SHORT_RECIPE.model_copy(update={"network": network}))
     submit(installation.app, installation.table, job)

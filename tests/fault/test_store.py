@@ -1,4 +1,4 @@
-"""The store refuses, is slow, stops in mid-dream or bends what it sends, and every job ends once, as it should."""
+"""The store refuses connections, is slow, stops or corrupts data while jobs run, and every job ends once."""
 
 from collections.abc import Iterator
 
@@ -15,20 +15,20 @@ from tests.servers import S3Server
 
 @pytest.fixture(scope="module")
 def bucket_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultInstallation, FaultyProxy]]:
-    """An installation whose worker reaches its bucket over a wire."""
+    """An installation whose worker connects to its bucket through a proxy."""
     folder = tmp_path_factory.mktemp("cloud")
     server = S3Server(folder / "s3")
     server.start()
-    wire = FaultyProxy(server.port)
+    proxy = FaultyProxy(server.port)
     with pytest.MonkeyPatch.context() as environment:
         for name, value in server.environment.items():
             environment.setenv(name, value)
-        site = FaultInstallation(folder / "site", store_url=server.url)
-        near = {"AWS_ENDPOINT": f"http://127.0.0.1:{wire.port}"}
-        site.start_worker(environment=near)
-        yield site, wire
-        site.close()
-        wire.close()
+        installation = FaultInstallation(folder / "site", store_url=server.url)
+        proxy_environment = {"AWS_ENDPOINT": f"http://127.0.0.1:{proxy.port}"}
+        installation.start_worker(environment=proxy_environment)
+        yield installation, proxy
+        installation.close()
+        proxy.close()
         server.stop()
 
 
@@ -36,48 +36,49 @@ def bucket_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def test_a_store_that_goes_while_a_dream_goes_on_is_waited_for(
     bucket_installation: tuple[FaultInstallation, FaultyProxy], state: LinkState
 ) -> None:
-    site, wire = bucket_installation
-    job = site.submit(1 if state is LinkState.CUT else 2, site.long_recipe)
-    following = site.submit(3 if state is LinkState.CUT else 4)
-    site.wait_until(lambda: bool(site.events_of(job, Progress)))
-    wire.state = state
-    site.wait_until(lambda: "waiting: " in site.log.read_text())  # to publish
-    assert not site.is_ended(job)
-    wire.state = LinkState.HEALTHY
-    site.wait_until(lambda: site.is_ended(job) and site.is_ended(following))
-    assert len(site.events_of(job, Completed)) == 1
-    site.log.write_text("")
-    site.verify_outcomes()
+    installation, proxy = bucket_installation
+    job = installation.submit(1 if state is LinkState.CUT else 2, installation.long_recipe)
+    following = installation.submit(3 if state is LinkState.CUT else 4)
+    installation.wait_until(lambda: bool(installation.events_of(job, Progress)))
+    proxy.state = state
+    installation.wait_until(lambda: "waiting: " in installation.log.read_text())  # for the store, to publish
+    assert not installation.is_ended(job)
+    proxy.state = LinkState.HEALTHY
+    installation.wait_until(lambda: installation.is_ended(job) and installation.is_ended(following))
+    assert len(installation.events_of(job, Completed)) == 1
+    installation.log.write_text("")
+    installation.verify_outcomes()
 
 
 def test_a_slow_store_makes_dreams_late_and_nothing_else(
     bucket_installation: tuple[FaultInstallation, FaultyProxy],
 ) -> None:
-    site, wire = bucket_installation
-    wire.delay = 0.3
-    job = site.submit(5)
-    site.wait_until(lambda: site.is_ended(job))
-    wire.delay = 0.0
-    site.verify_outcomes()
+    installation, proxy = bucket_installation
+    proxy.delay = 0.3
+    job = installation.submit(5)
+    installation.wait_until(lambda: installation.is_ended(job))
+    proxy.delay = 0.0
+    installation.verify_outcomes()
 
 
 def test_what_a_wire_bends_is_never_taken_for_the_picture(
     bucket_installation: tuple[FaultInstallation, FaultyProxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen failing without the look at the tag: the bent photo was dreamt."""
-    site, wire = bucket_installation
+    """Seen failing without the check of the ETag: the corrupted photo was processed."""
+    installation, proxy = bucket_installation
     photo, name = encode_jpeg(make_picture(6)), "photos/bent.jpg"
-    site.store.put(name, photo)
-    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{wire.port}")
-    bent = Store(site.settings.store)
-    wire.state = LinkState.CORRUPTING
+    installation.store.put(name, photo)
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{proxy.port}")
+    store_through_proxy = Store(installation.settings.store)
+    proxy.state = LinkState.CORRUPTING
     with pytest.raises(StoreError, match="arrives damaged"):
-        bent.get(name)
-    job = site.submit(7)
-    assert len(site.store.get(photo_name(job.photo_id)) or b"") > 1000  # the wire bends large answers only
-    site.wait_until(lambda: "arrives damaged" in site.log.read_text())
-    wire.state = LinkState.HEALTHY
-    assert bent.get(name) == photo
-    site.wait_until(lambda: site.is_ended(job))
-    assert site.store.get(dream_name(job.id))
-    site.verify_outcomes()
+        store_through_proxy.get(name)
+    job = installation.submit(7)
+    # The proxy corrupts large responses only.
+    assert len(installation.store.get(photo_name(job.photo_id)) or b"") > 1000
+    installation.wait_until(lambda: "arrives damaged" in installation.log.read_text())
+    proxy.state = LinkState.HEALTHY
+    assert store_through_proxy.get(name) == photo
+    installation.wait_until(lambda: installation.is_ended(job))
+    assert installation.store.get(dream_name(job.id))
+    installation.verify_outcomes()

@@ -13,7 +13,7 @@ from shared.jobs.state_machine import MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON
 from tests.fault.installation import FaultInstallation, WorkerProcess
 
-#: A worker that can be told to stop eating, as no real one can.
+#: A worker that stops consuming on SIGUSR2.
 STALLING_WORKER_SCRIPT = """
 import signal, sys
 from celery.signals import worker_ready
@@ -30,12 +30,12 @@ sys.argv = ["artdream", "worker"]
 main()
 """
 
-#: Seconds within which a dead worker's job is another's.
+#: Seconds within which another worker takes over a dead worker's job.
 REDELIVERY_TIMEOUT_SECONDS = 30
 
 
 def find_worker(installation: FaultInstallation, job: Job) -> WorkerProcess:
-    """Return the worker that dreams a job, once it is in the middle of it."""
+    """Return the worker that processes a job, once the job has made progress."""
     installation.wait_until(lambda: bool(installation.events_of(job, Progress)))
     started = installation.events_of(job, Started)[-1]
     assert isinstance(started, Started)
@@ -47,12 +47,12 @@ def test_a_worker_that_dies_whole_gives_its_job_to_another(two_workers: FaultIns
     """Seen failing without the reconciler: the message came back with kombu's visibility timeout, after minutes."""
     job = two_workers.submit(1, two_workers.long_recipe)
     find_worker(two_workers, job).kill()
-    passed = two_workers.wait_until(
+    seconds = two_workers.wait_until(
         lambda: len(two_workers.events_of(job, Started)) == 2, timeout=REDELIVERY_TIMEOUT_SECONDS
     )
     two_workers.wait_until(lambda: two_workers.is_ended(job))
     two_workers.verify_outcomes()
-    print(f"killed a worker tree: its job was started again after {passed:.1f} s")  # noqa: T201
+    print(f"killed a worker tree: its job was started again after {seconds:.1f} s")  # noqa: T201
 
 
 def test_a_dream_outlives_the_parent_of_its_process(two_workers: FaultInstallation) -> None:
@@ -92,35 +92,35 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(t
     [failed] = two_workers.events_of(poison, Failed)
     assert isinstance(failed, Failed)
     assert failed.reason == ATTEMPTS_EXHAUSTED_REASON
-    two_workers.wait_until(lambda: all(two_workers.events_of(one, Completed) for one in neighbours))
+    two_workers.wait_until(lambda: all(two_workers.events_of(neighbour, Completed) for neighbour in neighbours))
     two_workers.verify_outcomes()
 
 
 def test_a_worker_that_must_stop_hands_back_what_it_cannot_finish_in_its_grace(two_workers: FaultInstallation) -> None:
-    """Seen failing without `Stopping`: the worker went on for as long as the dream took."""
+    """Seen failing without `GracefulShutdown`: the worker ran until the dream was completed."""
     job = two_workers.submit(
         8,
         two_workers.long_recipe.model_copy(
             update={"ascent": two_workers.long_recipe.ascent.model_copy(update={"steps": 2000})}
         ),
     )
-    stopped, before = find_worker(two_workers, job), len(two_workers.log.read_text())
+    stopped, log_length = find_worker(two_workers, job), len(two_workers.log.read_text())
     stopped.process.send_signal(signal.SIGTERM)
-    told = time.monotonic()
+    signalled_at = time.monotonic()
     two_workers.wait_until(lambda: stopped.process.poll() is not None)
-    print(f"SIGTERM: stopped after {time.monotonic() - told:.1f} s")  # noqa: T201
+    print(f"SIGTERM: stopped after {time.monotonic() - signalled_at:.1f} s")  # noqa: T201
     assert stopped.process.returncode == 0
-    two_workers.wait_until(lambda: len(two_workers.events_of(job, Started)) == 2, timeout=5)  # no lease has to run out
+    two_workers.wait_until(lambda: len(two_workers.events_of(job, Started)) == 2, timeout=5)  # no lease has to expire
     assert two_workers.client.hget(f"artdream:job:{job.id}", "tries") == "1"
     assert two_workers.table.cancel(job.id)
     del two_workers.jobs[job.id]
-    told_of = two_workers.log.read_text()[before:]
-    assert "the worker has to stop" in told_of
-    assert "Traceback" not in told_of
+    log = two_workers.log.read_text()[log_length:]
+    assert "the worker has to stop" in log
+    assert "Traceback" not in log
 
 
 def test_one_job_that_two_workers_get_is_dreamt_by_one(two_workers: FaultInstallation) -> None:
-    """Seen failing without leases: the second delivery voided the first, and both dreamt."""
+    """Seen failing without leases: the second delivery invalidated the first claim, and both processed the job."""
     job = two_workers.submit(9, two_workers.long_recipe)
     two_workers.app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=Lane.LIVE.value)
     two_workers.wait_until(lambda: two_workers.is_ended(job))
@@ -131,14 +131,14 @@ def test_one_job_that_two_workers_get_is_dreamt_by_one(two_workers: FaultInstall
 
 
 def test_a_job_whose_message_was_lost_is_queued_again(two_workers: FaultInstallation) -> None:
-    """What a worker leaves that dies between popping a message and noting it. Seen failing without the reconciler."""
-    busy = [two_workers.submit(number, two_workers.long_recipe) for number in (10, 11)]
-    two_workers.wait_until(lambda: all(two_workers.is_started(one) for one in busy))
+    """A worker may die between popping a message and recording it. Seen failing without the reconciler."""
+    busy_jobs = [two_workers.submit(number, two_workers.long_recipe) for number in (10, 11)]
+    two_workers.wait_until(lambda: all(two_workers.is_started(busy_job) for busy_job in busy_jobs))
     job = two_workers.submit(12, lane=Lane.BATCH)
     assert sum(two_workers.client.delete(name) for name in queue_keys(Lane.BATCH)) == 1
     two_workers.wait_until(lambda: two_workers.is_ended(job), timeout=REDELIVERY_TIMEOUT_SECONDS + 30)
     assert two_workers.table.get_state(job.id) is State.COMPLETED
-    two_workers.wait_until(lambda: all(two_workers.is_ended(one) for one in busy))
+    two_workers.wait_until(lambda: all(two_workers.is_ended(busy_job) for busy_job in busy_jobs))
     two_workers.verify_outcomes()
 
 
@@ -146,12 +146,12 @@ def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(two_wor
     """Seen failing without the watchdog: the photo waited for ever."""
     for worker in two_workers.workers:
         worker.kill()
-    stuck = two_workers.start_worker(command=(sys.executable, "-c", STALLING_WORKER_SCRIPT))
-    stuck.process.send_signal(signal.SIGUSR2)
+    stalled_worker = two_workers.start_worker(command=(sys.executable, "-c", STALLING_WORKER_SCRIPT))
+    stalled_worker.process.send_signal(signal.SIGUSR2)
     two_workers.wait_until(lambda: "it eats no more" in two_workers.log.read_text())
     job = two_workers.submit(14)
-    passed = two_workers.wait_until(lambda: two_workers.is_ended(job), timeout=90)
+    seconds = two_workers.wait_until(lambda: two_workers.is_ended(job), timeout=90)
     assert "it starts anew" in two_workers.log.read_text()
-    assert stuck.process.poll() is None
+    assert stalled_worker.process.poll() is None
     two_workers.verify_outcomes()
-    print(f"a consumer that stood still: its job was done after {passed:.1f} s")  # noqa: T201
+    print(f"a consumer that stood still: its job was done after {seconds:.1f} s")  # noqa: T201

@@ -1,8 +1,8 @@
-"""A far link between two hosts: whole IP packets, carried late, at a rate, with losses, until somebody cuts it.
+"""An emulated link between two hosts: IP packets with a latency, a rate and losses, until the link is cut.
 
-The kernel's own `tc netem` would do, and many kernels come without it; this needs TUN devices only, is the same
+The kernel's `tc netem` would do the same, but many kernels lack it; this module needs TUN devices only, is the same
 everywhere, and loses the same packets for the same seed. Both ends are the kernel's real TCP, with its own
-retransmissions. One process carries the packets, so that a busy test does not delay them.
+retransmissions. A process of its own carries the packets, so that a busy test does not delay them.
 """
 
 import fcntl
@@ -21,10 +21,10 @@ from pathlib import Path
 
 TUN_DEVICE = Path("/dev/net/tun")
 
-#: From linux/if_tun.h: name a device, for whole IP packets without a header.
+#: From linux/if_tun.h: TUNSETIFF; IFF_TUN | IFF_NO_PI (IP packets without a header).
 _TUNSETIFF, _TUN_FLAGS = 0x400454CA, 0x0001 | 0x1000
 
-#: Bytes that are read at once; the devices' packets have at most 1500.
+#: Bytes of one read; the devices' packets have at most 1500.
 _READ_BYTES = 2048
 
 _CUT_COMMAND, _RESTORE_COMMAND = b"c", b"m"
@@ -32,28 +32,28 @@ _CUT_COMMAND, _RESTORE_COMMAND = b"c", b"m"
 
 @dataclass(frozen=True)
 class LinkProfile:
-    """What a link is like."""
+    """Latency, rates and losses of a link."""
 
-    #: Seconds there and back.
+    #: Round-trip time in seconds.
     rtt: float = 0.040
-    #: Bits a second, from the first host and to it.
+    #: Bits per second, from the first host and to it.
     up: float = 20e6
     down: float = 100e6
-    #: The share of packets that is lost, each way.
+    #: Share of packets lost in each direction, 0 to 1.
     loss: float = 0.01
-    #: Seconds of packets that wait at most before the slower side, as in a modem; what comes then is dropped.
+    #: Seconds of packets that each direction buffers at most, as a modem does; further packets are dropped.
     buffer: float = 0.2
     seed: int = 1
 
 
 class EmulatedLink:
-    """The process that carries packets."""
+    """A running emulated link."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
 
     def cut(self) -> None:
-        """Lose everything from now on, and tell nobody."""
+        """Drop all packets, without an error at either end."""
         self._send_command(_CUT_COMMAND)
 
     def restore(self) -> None:
@@ -70,39 +70,42 @@ class EmulatedLink:
 
 @contextmanager
 def emulate_link(profile: LinkProfile, near: str, far: str) -> Iterator[EmulatedLink]:
-    """Have a TUN device at each end, still in this process's network, and packets carried between them."""
-    told = [str(getattr(profile, name)) for name in ("rtt", "up", "down", "loss", "buffer", "seed")]
-    command = [sys.executable, "-m", "tests.network.emulated_link", near, far, *told]
+    """Create two TUN devices in this process's network and carry packets between them while the context is open.
+
+    near, far: names of the devices of the first and the second host
+    """
+    parameters = [str(getattr(profile, name)) for name in ("rtt", "up", "down", "loss", "buffer", "seed")]
+    command = [sys.executable, "-m", "tests.network.emulated_link", near, far, *parameters]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout
     try:
         assert process.stdout.read(1) == _RESTORE_COMMAND, "the link did not come up"
         yield EmulatedLink(process)
     finally:
-        process.kill()  # and its devices go with it
+        process.kill()  # the kernel removes its devices
         process.communicate()
 
 
 def has_tun_devices() -> bool:
-    """Tell whether this machine lets us have TUN devices."""
+    """Return whether this process may create TUN devices."""
     try:
-        os.close(_open_device(""))  # the kernel finds a name
+        os.close(_open_device(""))  # the kernel chooses a name
     except OSError:
         return False
     return True
 
 
 class _Direction:
-    """One direction."""
+    """One direction of a link: a rate limit, losses and a queue of packets in flight."""
 
     def __init__(self, target_device: int, profile: LinkProfile, rate: float, rng: random.Random) -> None:
         self._target_device, self._profile, self._rng = target_device, profile, rng
         self._bytes_per_second = rate / 8
-        self._idle_at = 0.0  # when the last packet has left
+        self._idle_at = 0.0  # when the last packet will have been sent
         self._in_flight: deque[tuple[float, bytes]] = deque()
 
     def enqueue(self, packet: bytes, now: float) -> None:
-        """Take a packet, unless the buffer is full or chance loses it."""
+        """Queue a packet, unless the buffer is full or the packet is lost at random."""
         wait = max(self._idle_at - now, 0.0)
         if wait > self._profile.buffer:
             return
@@ -111,10 +114,10 @@ class _Direction:
             self._in_flight.append((self._idle_at + self._profile.rtt / 2, packet))
 
     def deliver(self, now: float) -> None:
-        """Hand over what has arrived by now."""
+        """Write the packets that have arrived by now to the device."""
         while self._in_flight and self._in_flight[0][0] <= now:
             _, packet = self._in_flight.popleft()
-            with suppress(OSError):  # a device that is down takes nothing
+            with suppress(OSError):  # the device is down
                 os.write(self._target_device, packet)
 
     def clear(self) -> None:
@@ -122,7 +125,7 @@ class _Direction:
 
     @property
     def next_arrival(self) -> float:
-        """When something arrives next."""
+        """Time at which the next packet arrives, infinity if none is in flight."""
         return self._in_flight[0][0] if self._in_flight else float("inf")
 
 
@@ -133,40 +136,40 @@ def _open_device(name: str) -> int:
 
 
 def _carry_packets(near: str, far: str, profile: LinkProfile) -> None:
-    """Carry packets until nobody listens any longer."""
+    """Carry packets and obey the commands on standard input until it is closed."""
     ends = _open_device(near), _open_device(far)
-    chance = random.Random(profile.seed)
-    ways = {
-        ends[0]: _Direction(ends[1], profile, profile.up, random.Random(chance.random())),
-        ends[1]: _Direction(ends[0], profile, profile.down, random.Random(chance.random())),
+    rng = random.Random(profile.seed)
+    directions = {
+        ends[0]: _Direction(ends[1], profile, profile.up, random.Random(rng.random())),
+        ends[1]: _Direction(ends[0], profile, profile.down, random.Random(rng.random())),
     }
     poll = select.poll()
     for file in (*ends, sys.stdin.fileno()):
         poll.register(file, select.POLLIN)
     os.write(sys.stdout.fileno(), _RESTORE_COMMAND)
-    whole = True
+    is_up = True
     while True:
-        wait = min(way.next_arrival for way in ways.values()) - time.monotonic()
+        wait = min(direction.next_arrival for direction in directions.values()) - time.monotonic()
         ready = poll.poll(None if wait == float("inf") else max(wait, 0) * 1000)
-        for file, what in ready:
-            if way := ways.get(file):
+        for file, event in ready:
+            if direction := directions.get(file):
                 for packet in _read_packets(file):
-                    if whole:
-                        way.enqueue(packet, time.monotonic())
-            elif not (word := os.read(file, 1)) or not what & select.POLLIN:
+                    if is_up:
+                        direction.enqueue(packet, time.monotonic())
+            elif not (command := os.read(file, 1)) or not event & select.POLLIN:
                 return
             else:
-                whole = word == _RESTORE_COMMAND
-                for way in ways.values():
-                    way.clear()
-                os.write(sys.stdout.fileno(), word)
-        for way in ways.values():
-            way.deliver(time.monotonic())
+                is_up = command == _RESTORE_COMMAND
+                for direction in directions.values():
+                    direction.clear()
+                os.write(sys.stdout.fileno(), command)
+        for direction in directions.values():
+            direction.deliver(time.monotonic())
 
 
 def _read_packets(file: int) -> Iterator[bytes]:
     try:
-        for _ in range(64):  # then the other side has its turn
+        for _ in range(64):  # then the other end is read
             yield os.read(file, _READ_BYTES)
     except BlockingIOError:
         return

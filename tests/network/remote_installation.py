@@ -1,4 +1,4 @@
-"""An evening with the guests here and the dreams there: a Mac at the venue, a VM far away that only SSH leads to."""
+"""A remote installation: a Mac at the venue and a remote VM that is reached through SSH only."""
 
 import secrets
 import subprocess
@@ -21,22 +21,22 @@ from tests.recipes import write_recipe
 from tests.servers import S3Server, SshServer, wait_until
 from tests.stack import drop_file, operator_environment
 
-#: Where the wall is, for browsers on the Mac.
+#: URL of the wall for browsers on the Mac.
 WALL_URL = "http://127.0.0.1:8501"
 
-#: The broker's port, on the VM's loopback and nowhere else.
+#: The broker's port, on the VM's loopback interface only.
 BROKER_PORT = 6379
 
 
 class RemoteInstallation:
-    """A Mac with producer and display, a VM with sshd, broker and workers, and the far link between them.
+    """A Mac with producer and display, a VM with sshd, broker and workers, and an emulated link between them.
 
-    The store is a bucket that every machine reaches (`s3`), or a folder of the VM (`sftp`). Broker and SSH are there
-    from the start; the parts of ArtDream are started one by one, with the commands of the README.
+    The store is a bucket that every machine can connect to (`s3`), or a folder of the VM (`sftp`). Entering the context
+    starts broker and sshd; `start` starts the components of ArtDream, with the commands of the README.
     """
 
     def __init__(self, folder: Path, profile: LinkProfile, store_kind: str = "s3", recipe: str = "") -> None:
-        """recipe: what photos are dreamt with; without one, the shortest of real dreams."""
+        """recipe: name or path of the recipe, by default a short one of the tests."""
         self.folder = folder
         self._profile, self._store_kind = profile, store_kind
         self._recipe = recipe or str(write_recipe(folder))
@@ -49,23 +49,24 @@ class RemoteInstallation:
         self.recorded: list[RecordedEvent] = []
 
     def __enter__(self) -> "RemoteInstallation":
-        with ExitStack() as opened:
-            self.net: VirtualNetwork = opened.enter_context(virtual_network())
-            self._log = opened.enter_context(self.log.open("ab"))
-            self.mac, self.vm = self.net.add_host("mac"), self.net.add_host("vm", "bbr")  # as deploy/vm/install sets
+        with ExitStack() as resources:
+            self.net: VirtualNetwork = resources.enter_context(virtual_network())
+            self._log = resources.enter_context(self.log.open("ab"))
+            # deploy/vm/install configures BBR on the VM.
+            self.mac, self.vm = self.net.add_host("mac"), self.net.add_host("vm", "bbr")
             self.link, _, self.address = self.net.connect_remote(self.mac, self.vm, self._profile)
             self.sshd = SshServer(self.folder / "sshd", host=self.vm, address=self.address)
             self.sshd.trust_host_key()
-            opened.callback(self.sshd.stop)
+            resources.callback(self.sshd.stop)
             self.sshd.start()
             self.s3 = S3Server(self.folder / "s3", host=self.vm)
-            opened.callback(self.s3.stop)
+            resources.callback(self.s3.stop)
             if self._store_kind == "s3":
                 self.s3.start()
             self._start_broker()
-            self.client = opened.enter_context(connect(f"unix://:{self._password}@{self._broker_socket}"))
+            self.client = resources.enter_context(connect(f"unix://:{self._password}@{self._broker_socket}"))
             self._reader = EventReader(self.client, STREAM_START_ID)
-            self._resources = opened.pop_all()
+            self._resources = resources.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,27 +74,30 @@ class RemoteInstallation:
 
     @property
     def _broker_socket(self) -> Path:
-        """The door to the broker that no network has, for whoever watches over the test."""
+        """Unix socket of the broker, through which the test itself connects."""
         return self.folder / "broker.sock"
 
     def _start_broker(self) -> None:
-        kept = {"appendonly": "yes", "maxmemory-policy": "noeviction", "save": '""', "dir": str(self.folder)}
-        given = {
+        durable_config = {"appendonly": "yes", "maxmemory-policy": "noeviction", "save": '""', "dir": str(self.folder)}
+        config = {
             "bind": "127.0.0.1",
             "port": BROKER_PORT,
             "requirepass": self._password,
             "unixsocket": self._broker_socket,
         }
-        options = [word for name, value in (kept | given).items() for word in (f"--{name}", str(value))]
+        options = [word for name, value in (durable_config | config).items() for word in (f"--{name}", str(value))]
         self.vm.start([str(get_binary_path()), *options], log=self._log)
         wait_until(lambda: self.vm.is_listening(BROKER_PORT), "the broker answers")
 
     def start(self, worker_command: Sequence[str] = ("-m", "artdream", "worker")) -> None:
-        """Start a worker on the VM, producer and display on the Mac, and wait until all are there and warm."""
+        """Start a worker on the VM and producer and display on the Mac; wait until all are ready.
+
+        worker_command: arguments of Python
+        """
         store = f"file://{self.folder / 'store'}" if self._store_kind == "sftp" else self.s3.url
         self._start_process(self.vm, *worker_command, store=store, **self.s3.environment)
-        for part in ("watch", "display"):
-            self._start_process(self.mac, "-m", "artdream", part, **self._ssh_environment(self.address))
+        for component in ("watch", "display"):
+            self._start_process(self.mac, "-m", "artdream", component, **self._ssh_environment(self.address))
         self.wait_until(lambda: self._is_present(Component.PRODUCER), "the producer is there")
         self.wait_until(
             lambda: self._is_present(Component.DISPLAY) and self.mac.is_listening(8501), "the display is there"
@@ -101,17 +105,17 @@ class RemoteInstallation:
         self.wait_until(lambda: bool(self.list_warm_workers()), "the worker is warm", 120)
 
     def start_remote_worker(self) -> set[str]:
-        """Have another VM whose worker reaches the broker through SSH; return its processes' names once it is warm."""
+        """Start a worker on another VM that connects through SSH; return its process names once it is ready."""
         gpu = self.net.add_host("gpu")
         address, _ = self.net.connect_local(self.vm, gpu)
         self.sshd.trust_host_key(address)
-        before = self.list_warm_workers()
+        workers_before = self.list_warm_workers()
         self._start_process(gpu, "-m", "artdream", "worker", **self._ssh_environment(address))
-        self.wait_until(lambda: len(self.list_warm_workers()) > len(before), "the second worker is warm", 120)
-        return self.list_warm_workers() - before
+        self.wait_until(lambda: len(self.list_warm_workers()) > len(workers_before), "the second worker is warm", 120)
+        return self.list_warm_workers() - workers_before
 
     def run_send(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Run `artdream send` on the Mac."""
+        """Start `artdream send` on the Mac with the given arguments; return its process."""
         return self._start_process(
             self.mac, "-m", "artdream", "send", *arguments, **self._ssh_environment(self.address)
         )
@@ -130,7 +134,7 @@ class RemoteInstallation:
     def _start_process(
         self, host: VirtualHost, *command: str, store: str, **environment: str
     ) -> "subprocess.Popen[bytes]":
-        told = {
+        settings = {
             "ARTDREAM_BROKER_URL": f"redis://:{self._password}@127.0.0.1:{BROKER_PORT}/0",
             "ARTDREAM_STORE_URL": store,
             "ARTDREAM_DATA": str(self.folder / host.name),
@@ -139,42 +143,46 @@ class RemoteInstallation:
             "ARTDREAM_CLIPS": "false",
         }
         return host.start(
-            [sys.executable, *command], log=self._log, environment=operator_environment() | told | environment
+            [sys.executable, *command], log=self._log, environment=operator_environment() | settings | environment
         )
 
     def list_warm_workers(self) -> set[str]:
-        """Name the pool processes that are warm."""
-        present = HeartbeatRegistry(self.client).list_heartbeats()
-        return {one.name for one in present if one.part is Component.WORKER and one.state != "warming up"}
+        """Return the names of the pool processes that have warmed up."""
+        heartbeats = HeartbeatRegistry(self.client).list_heartbeats()
+        return {
+            heartbeat.name
+            for heartbeat in heartbeats
+            if heartbeat.part is Component.WORKER and heartbeat.state != "warming up"
+        }
 
     def _is_present(self, part: Component) -> bool:
-        return any(one.part is part for one in HeartbeatRegistry(self.client).list_heartbeats())
+        return any(heartbeat.part is part for heartbeat in HeartbeatRegistry(self.client).list_heartbeats())
 
     def drop_photo(self, seed: int) -> None:
-        """Let a guest's photo arrive in the inbox, whole."""
+        """Move a complete photo into the inbox."""
         drop_file(self.inbox, f"{seed}.heic", encode_heic(make_picture(seed)))
 
     @property
     def events(self) -> list[Event]:
-        """What has happened so far."""
+        """All events read so far, oldest first."""
         return [recorded.event for recorded in self.recorded]
 
     def list_completed(self) -> list[Completed]:
-        """Return the dreams there are."""
+        """Return the completed events read so far."""
         return [event for event in self.events if isinstance(event, Completed)]
 
     def list_started(self) -> list[Started]:
-        """Return which worker began what."""
+        """Return the started events read so far; each names its worker."""
         return [event for event in self.events if isinstance(event, Started)]
 
     def wait_until(self, condition: Callable[[], bool], description: str, timeout: float = 120) -> float:
-        """Wait for a condition, following the events; return the seconds that took."""
-        began = time.monotonic()
+        """Read events until a condition holds; return the seconds that took."""
+        started = time.monotonic()
         while not self._check(condition):
-            assert time.monotonic() - began < timeout, (
+            assert time.monotonic() - started < timeout, (
                 f"{description}: not in {timeout} s\n{self.log.read_text()[-5000:]}"
             )
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     def _check(self, condition: Callable[[], bool]) -> bool:
         assert self._reader
@@ -182,7 +190,7 @@ class RemoteInstallation:
         return condition()
 
     def verify_outcomes(self, photo_count: int) -> None:
-        """Require that so many photos became one dream each."""
-        ends = Counter(event.photo_id for event in self.events if isinstance(event, Completed | Failed))
-        assert list(ends.values()) == [1] * photo_count, ends
+        """Assert that `photo_count` photos became one dream each."""
+        end_counts = Counter(event.photo_id for event in self.events if isinstance(event, Completed | Failed))
+        assert list(end_counts.values()) == [1] * photo_count, end_counts
         assert not [event for event in self.events if isinstance(event, Failed)]

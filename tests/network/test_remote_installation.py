@@ -1,4 +1,4 @@
-"""The dreams are far away: only SSH leads there, over a slow link that loses packets and breaks."""
+"""A remote installation: the VM is reached through SSH only, over a slow link that loses packets and breaks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +12,17 @@ from tests.network.remote_installation import WALL_URL, RemoteInstallation
 from tests.pictures import encode_heic, make_picture
 from tests.servers import require_sshd
 
-#: A venue's own line: 40 ms there and back, 20 Mbit/s up, one packet of a hundred lost each way.
+#: The link of a venue: 40 ms round trip, 20 Mbit/s up, 1 % of the packets lost in each direction.
 LINK_PROFILE = LinkProfile()
 
-#: Photos of a burst, and seconds for which the link is gone in the middle of it. `make bench-link` cuts it for 60.
+#: Photos of a burst, and seconds for which the link is cut during it. `make bench-link` cuts it for 60 s.
 BURST_SIZE, CUT_SECONDS = 6, 20
 
-
-#: What works on the VM, by the kind of store. The one that sleeps has no network to load, and leaves work to others.
+#: Worker command on the VM, by kind of store. The simulated worker of benchmarks.scale loads no network and leaves
+#: jobs to other workers.
 WORKER_COMMANDS = {"s3": ("-m", "artdream", "worker"), "sftp": ("-m", "benchmarks.scale", "--work", "1")}
 
-#: A bucket that every machine reaches, or a folder of the VM.
+#: The store is a bucket that every machine can connect to, or a folder of the VM.
 BOTH_STORES = pytest.mark.parametrize("installation", ["s3", "sftp"], indirect=True)
 SFTP_ONLY = pytest.mark.parametrize("installation", ["sftp"], indirect=True)
 
@@ -31,16 +31,16 @@ SFTP_ONLY = pytest.mark.parametrize("installation", ["sftp"], indirect=True)
 def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RemoteInstallation]:
-    """A venue with a kind of store: all started, the worker warm."""
+    """A running remote installation with a kind of store; its worker is ready."""
     require_sshd()
-    with RemoteInstallation(tmp_path_factory.mktemp("venue"), LINK_PROFILE, request.param) as made:
-        made.start(WORKER_COMMANDS[request.param])
-        yield made
+    with RemoteInstallation(tmp_path_factory.mktemp("venue"), LINK_PROFILE, request.param) as remote_installation:
+        remote_installation.start(WORKER_COMMANDS[request.param])
+        yield remote_installation
 
 
 @pytest.fixture(scope="module")
 def wall(installation: RemoteInstallation) -> Iterator[Page]:
-    """The wall, in a browser on the Mac."""
+    """The wall in a browser on the Mac."""
     with launch_chromium(installation.mac.command_prefix) as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.goto(WALL_URL)
@@ -51,7 +51,7 @@ def wall(installation: RemoteInstallation) -> Iterator[Page]:
 def test_a_photo_dropped_on_the_mac_is_dreamt_far_away_and_shown_on_the_mac(
     installation: RemoteInstallation, wall: Page
 ) -> None:
-    assert not installation.mac.is_listening(6379, installation.address), "only SSH leads to the broker"
+    assert not installation.mac.is_listening(6379, installation.address), "the broker is reachable through SSH only"
     installation.drop_photo(1)
     installation.wait_until(lambda: len(installation.list_completed()) == 1, "the dream is there")
     _require_shown(installation, wall)
@@ -62,58 +62,61 @@ def test_a_photo_dropped_on_the_mac_is_dreamt_far_away_and_shown_on_the_mac(
 def test_a_burst_in_which_the_link_is_cut_loses_nothing_and_the_wall_recovers(
     installation: RemoteInstallation, wall: Page
 ) -> None:
-    before = len(installation.list_completed())
+    count_before = len(installation.list_completed())
     for number in range(BURST_SIZE):
         if number == BURST_SIZE // 3:
             installation.link.cut()
         installation.drop_photo(100 + number)
     with pytest.raises(AssertionError, match="not in"):
         installation.wait_until(
-            lambda: len(installation.list_completed()) == before + BURST_SIZE, "the dreams are there", CUT_SECONDS
+            lambda: len(installation.list_completed()) == count_before + BURST_SIZE, "the dreams are there", CUT_SECONDS
         )
     wall.wait_for_selector(".reconnecting:visible")
     installation.link.restore()
-    installation.wait_until(lambda: len(installation.list_completed()) == before + BURST_SIZE, "the dreams are there")
+    installation.wait_until(
+        lambda: len(installation.list_completed()) == count_before + BURST_SIZE, "the dreams are there"
+    )
     _require_shown(installation, wall)
     wall.wait_for_selector(".reconnecting", state="hidden")
-    installation.verify_outcomes(before + BURST_SIZE)
+    installation.verify_outcomes(count_before + BURST_SIZE)
 
 
 @SFTP_ONLY
 def test_a_batch_that_the_mac_sends_comes_back_as_files(installation: RemoteInstallation, tmp_path: Path) -> None:
-    before = len(installation.list_completed())
+    count_before = len(installation.list_completed())
     photos, dreams = tmp_path / "photos", tmp_path / "dreams"
     photos.mkdir()
     for number in range(3):
         (photos / f"IMG_{number}.heic").write_bytes(encode_heic(make_picture(150 + number)))
-    sent = installation.run_send(str(photos), "--wait", "--out", str(dreams))
-    installation.wait_until(lambda: sent.poll() is not None, "the batch is done")
-    assert sent.returncode == 0, installation.log.read_text()[-3000:]
+    sending = installation.run_send(str(photos), "--wait", "--out", str(dreams))
+    installation.wait_until(lambda: sending.poll() is not None, "the batch is done")
+    assert sending.returncode == 0, installation.log.read_text()[-3000:]
     assert {path.name for path in dreams.iterdir()} == {f"IMG_{number}-sketch.jpg" for number in range(3)}
-    installation.wait_until(lambda: len(installation.list_completed()) == before + 3, "they are told")
-    installation.verify_outcomes(before + 3)
+    installation.wait_until(lambda: len(installation.list_completed()) == count_before + 3, "the events are read")
+    installation.verify_outcomes(count_before + 3)
 
 
 @SFTP_ONLY
 def test_a_second_gpu_that_joins_later_takes_jobs(installation: RemoteInstallation, wall: Page) -> None:
-    before = len(installation.list_completed())
-    gpu = installation.start_remote_worker()
-    due = before
-    while not gpu <= {
-        event.worker for event in installation.list_started()
-    }:  # photos may come too slowly for two to be busy
-        assert due < before + 5 * BURST_SIZE, "it takes none"
-        for number in range(due, due + BURST_SIZE):
+    count_before = len(installation.list_completed())
+    gpu_processes = installation.start_remote_worker()
+    photo_count = count_before
+    # Photos may arrive too slowly to keep two workers busy.
+    while not gpu_processes <= {event.worker for event in installation.list_started()}:
+        assert photo_count < count_before + 5 * BURST_SIZE, "the second worker takes no job"
+        for number in range(photo_count, photo_count + BURST_SIZE):
             installation.drop_photo(200 + number)
-        due += BURST_SIZE
-        installation.wait_until(lambda due=due: len(installation.list_completed()) == due, "the dreams are there")
+        photo_count += BURST_SIZE
+        installation.wait_until(
+            lambda photo_count=photo_count: len(installation.list_completed()) == photo_count, "the dreams are there"
+        )
     _require_shown(installation, wall)
-    installation.verify_outcomes(due)
+    installation.verify_outcomes(photo_count)
 
 
 def _require_shown(installation: RemoteInstallation, wall: Page) -> None:
-    """Require that every dream hangs on the wall, and the last of them large."""
+    """Wait until the wall shows every dream in its strip, and the latest as the main picture."""
     for event in installation.list_completed():
         wall.wait_for_selector(f'.strip img[data-dream][data-job-id="{event.job_id}"]', state="attached")
-    last = installation.list_completed()[-1].job_id
-    wall.wait_for_selector(f'.dream img[data-dream][data-job-id="{last}"][data-shown-at]')
+    last_job_id = installation.list_completed()[-1].job_id
+    wall.wait_for_selector(f'.dream img[data-dream][data-job-id="{last_job_id}"][data-shown-at]')

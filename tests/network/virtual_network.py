@@ -1,4 +1,4 @@
-"""Hosts: network namespaces of this machine, each with its own loopback and nothing else but what it is joined to."""
+"""Virtual hosts: network namespaces of this machine, each with its own loopback interface and its links only."""
 
 import contextlib
 import ctypes
@@ -22,40 +22,46 @@ from tests.skip import skip_or_fail
 
 T = TypeVar("T")
 
-#: Where iproute2 keeps the namespaces that have a name.
+#: The folder in which iproute2 keeps named namespaces.
 _NAMESPACE_FOLDER = Path("/run/netns")
 
-#: What this kernel knows.
+#: Lists the congestion controls of this kernel.
 _CONGESTION_CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 _CLONE_NEWNET = 0x40000000  # CLONE_NEWNET, from linux/sched.h
 
 
 class VirtualHost:
-    """A machine, as far as the network goes. Its processes see its own interfaces and no others."""
+    """A network namespace with processes, which see its own interfaces only."""
 
     def __init__(self, name: str, congestion_control: str) -> None:
-        """way: how its TCP makes way for others, in the kernel's words."""
+        """congestion_control: the kernel's name of the TCP congestion control, "cubic" or "bbr"."""
         self.name = name
         self.congestion_control = congestion_control
-        #: What a command is begun with, to run here.
+        #: Prefix of command lines to run them on this host.
         self.command_prefix = ["nsenter", f"--net={_NAMESPACE_FOLDER / name}", "--"]
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(
         self, command: list[str], *, log: IO[bytes] | int, environment: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        """Start a command here. Whatever runs here when the host goes is killed."""
-        told = {**os.environ, **(environment or {})}
-        whole = [*self.command_prefix, *command]
-        process = subprocess.Popen(whole, env=told, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        """Start a command on this host and return its process; `remove` kills it.
+
+        log: file for stdout and stderr. environment: variables in addition to this process's.
+        """
+        variables = {**os.environ, **(environment or {})}
+        full_command = [*self.command_prefix, *command]
+        process = subprocess.Popen(full_command, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._processes.append(process)
         return process
 
     def run_inside(self, action: Callable[[], T]) -> T:
-        """Do something in this host's network, and return what comes of it. Its sockets stay in that network."""
+        """Call `action` in this host's network and return its result; its sockets stay in that network.
+
+        Re-raises the exception of `action`.
+        """
         results: list[T] = []
-        faults: list[BaseException] = []
+        errors: list[BaseException] = []
 
         def enter() -> None:
             try:
@@ -63,19 +69,19 @@ class VirtualHost:
                     if _load_libc().setns(network.fileno(), _CLONE_NEWNET) != 0:
                         raise OSError(ctypes.get_errno(), f"cannot enter {self.name}")
                 results.append(action())
-            except BaseException as fault:
-                faults.append(fault)
+            except BaseException as error:
+                errors.append(error)
 
-        # A thread of its own: threads have networks, and this one never comes back.
+        # In a new thread: a network namespace belongs to a thread, and this one never leaves it.
         thread = threading.Thread(target=enter, name=self.name)
         thread.start()
         thread.join()
-        if faults:
-            raise faults[0]
+        if errors:
+            raise errors[0]
         return results[0]
 
     def is_listening(self, port: int, address: str = "127.0.0.1") -> bool:
-        """Tell whether somebody listens."""
+        """Return whether a connection to a port succeeds from this host."""
         try:
             self.run_inside(lambda: socket.create_connection((address, port), 2).close())
         except OSError:
@@ -83,7 +89,7 @@ class VirtualHost:
         return True
 
     def remove(self) -> None:
-        """Kill everything that runs here, and be no more."""
+        """Kill all processes of this host and delete its namespace."""
         try:
             wait_until(self._kill_processes, f"nothing runs on {self.name}")
             for process in self._processes:
@@ -92,22 +98,22 @@ class VirtualHost:
             _run_ip("netns", "del", self.name)
 
     def _kill_processes(self) -> bool:
-        left = _run_ip("netns", "pids", self.name).split()
-        for pid in left:
+        pids = _run_ip("netns", "pids", self.name).split()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        # One that was started a moment ago may not have entered yet.
+        # A process that has just started may not have entered the namespace yet.
         outside = [process for process in self._processes if process.poll() is None]
         for process in outside:
             process.kill()
-        return not left and not outside
+        return not pids and not outside
 
 
 class VirtualNetwork:
-    """Hosts, and what they are joined by."""
+    """Virtual hosts and the links between them."""
 
     def __init__(self) -> None:
-        # So that two runs at once do not meet. Names of interfaces have 15 letters at most.
+        # Keeps parallel runs apart. Interface names have at most 15 characters.
         self._token = secrets.token_hex(3)
         self._link_count = 0
         self._resources = contextlib.ExitStack()
@@ -119,7 +125,10 @@ class VirtualNetwork:
         self._resources.close()
 
     def add_host(self, name: str, congestion_control: str = "cubic") -> VirtualHost:
-        """Have a host with nothing but its loopback. way: "cubic" is what Macs have, and most servers."""
+        """Create a host with a loopback interface only.
+
+        congestion_control: "cubic" is the default of Macs and most servers; also used if the kernel lacks the other
+        """
         host = VirtualHost(
             f"artdream-{name}-{self._token}",
             congestion_control if congestion_control in _CONGESTION_CONTROLS.read_text().split() else "cubic",
@@ -132,39 +141,39 @@ class VirtualNetwork:
     def connect_remote(
         self, near: VirtualHost, far: VirtualHost, profile: LinkProfile
     ) -> tuple[EmulatedLink, str, str]:
-        """Join two hosts by a far link. Returns it, and the hosts' addresses."""
-        here, there = self._next_interfaces()
-        link = self._resources.enter_context(emulate_link(profile, here, there))
-        addresses = self._configure((near, here), (far, there))
+        """Connect two hosts by an emulated link; return the link and the addresses of both hosts."""
+        near_interface, far_interface = self._next_interfaces()
+        link = self._resources.enter_context(emulate_link(profile, near_interface, far_interface))
+        addresses = self._configure((near, near_interface), (far, far_interface))
         return link, *addresses
 
-    def connect_local(self, one: VirtualHost, other: VirtualHost) -> tuple[str, str]:
-        """Join two hosts of one computing centre: no delay, no loss. Returns their addresses."""
-        here, there = self._next_interfaces()
-        _run_ip("link", "add", here, "type", "veth", "peer", "name", there)
-        return self._configure((one, here), (other, there))
+    def connect_local(self, first_host: VirtualHost, second_host: VirtualHost) -> tuple[str, str]:
+        """Connect two hosts of one data center, without latency or loss; return their addresses."""
+        first_interface, second_interface = self._next_interfaces()
+        _run_ip("link", "add", first_interface, "type", "veth", "peer", "name", second_interface)
+        return self._configure((first_host, first_interface), (second_host, second_interface))
 
     def _next_interfaces(self) -> tuple[str, str]:
         self._link_count += 1
         return f"ad{self._token}{self._link_count}a", f"ad{self._token}{self._link_count}b"
 
-    def _configure(self, one: tuple[VirtualHost, str], other: tuple[VirtualHost, str]) -> tuple[str, str]:
+    def _configure(self, first: tuple[VirtualHost, str], second: tuple[VirtualHost, str]) -> tuple[str, str]:
         addresses = f"10.77.{self._link_count}.1", f"10.77.{self._link_count}.2"
-        for (host, interface), own, others in zip((one, other), addresses, addresses[::-1], strict=True):
+        for (host, interface), address, peer_address in zip((first, second), addresses, addresses[::-1], strict=True):
             _run_ip("link", "set", interface, "netns", host.name)
-            _run_ip("-n", host.name, "address", "add", own, "peer", others, "dev", interface)
+            _run_ip("-n", host.name, "address", "add", address, "peer", peer_address, "dev", interface)
             _run_ip("-n", host.name, "link", "set", interface, "up")
-            # Whatever this machine may prefer.
+            # The congestion control of this host, whatever this machine's default is.
             _run_ip(
                 "-n",
                 host.name,
                 "route",
                 "replace",
-                others,
+                peer_address,
                 "dev",
                 interface,
                 "src",
-                own,
+                address,
                 "congctl",
                 host.congestion_control,
             )
@@ -172,12 +181,12 @@ class VirtualNetwork:
 
 
 def require_network() -> None:
-    """Skip where hosts cannot be made; in CI, fail where only a command is missing."""
+    """Skip the test if hosts cannot be created; in CI, fail if only a command is missing."""
     packages = {"ip": "iproute2", "nsenter": "util-linux"}
     for command, package in packages.items():
         if shutil.which(command) is None:
             skip_or_fail(f"hosts of their own need `{command}`: apt install {package}")
-    # A container that may not is no fault of the checkout.
+    # Missing permissions of a container are not a fault of the checkout: skip in CI, too.
     probe = f"artdream-probe-{secrets.token_hex(3)}"
     if subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False).returncode:
         pytest.skip("hosts of their own need root, and leave to make network namespaces")
@@ -187,9 +196,9 @@ def require_network() -> None:
 
 
 def _run_ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
+    completed = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, f"ip {' '.join(arguments)}: {completed.stderr}"
+    return completed.stdout
 
 
 def _load_libc() -> ctypes.CDLL:
@@ -198,7 +207,7 @@ def _load_libc() -> ctypes.CDLL:
 
 @contextmanager
 def virtual_network() -> Iterator[VirtualNetwork]:
-    """Have hosts for a while. Nothing of them is left, whatever happens."""
+    """Yield a virtual network, and remove it with all processes, hosts and links on exit."""
     require_network()
-    with VirtualNetwork() as made:
-        yield made
+    with VirtualNetwork() as network:
+        yield network

@@ -1,4 +1,4 @@
-"""A producer at work on an inbox, and what can be seen of it from outside."""
+"""Fixtures: a producer on an inbox, and its effects on broker and data folder."""
 
 import threading
 import time
@@ -18,18 +18,21 @@ from tests import servers
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    servers.wait_until(condition, "it never came true")
+    """Wait until a condition holds; fail after a timeout."""
+    servers.wait_until(condition, "the condition never held")
 
 
 class ProducerThread:
-    """`artdream watch`, in a thread of its own; may be stopped and started again."""
+    """`artdream watch` in a thread; may be stopped and started again."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self.settings, self.inbox, self.client = settings, settings.inbox, client
 
     def start(self, *, folders: Sequence[Path] = (), **overrides: object) -> None:
-        """Start it, with settings changed."""
+        """Start the producer.
+
+        folders: folders to watch, by default the inbox. overrides: settings to change, by name.
+        """
         self._stop_event = threading.Event()
         self._errors: list[BaseException] = []
         settings = self.settings.model_copy(update=overrides)
@@ -37,54 +40,54 @@ class ProducerThread:
         self._thread.start()
 
     def stop(self) -> float:
-        """Stop it and return the seconds that took; raise what it raised."""
+        """Stop the producer and return the seconds that took; re-raise its exception."""
         started = time.monotonic()
         self._stop_event.set()
         self._thread.join(20)
         assert not self._thread.is_alive(), "it does not stop"
-        for fault in self._errors:
-            raise fault
+        for error in self._errors:
+            raise error
         return time.monotonic() - started
 
     def read_events(self) -> list[Event]:
-        """Return everything that has happened."""
+        """Return all events of the stream, oldest first."""
         return [recorded.event for recorded in EventReader(self.client).read()]
 
     def count_queued_jobs(self) -> Counter[str]:
-        """Return how often each job was put into its lane; each must be in its lane just as often."""
+        """Return how often each job was queued; assert that no job was queued more often than accepted."""
         queued = Counter(event.job_id for event in self.read_events() if isinstance(event, Queued))
         accepted = Counter(event.job_id for event in self.read_events() if isinstance(event, Accepted))
         assert queued <= accepted
         return queued
 
     def count_waiting(self, lane: Lane = Lane.LIVE) -> int:
-        """Return how many messages wait in a lane."""
+        """Return the number of messages in a lane's queue."""
         return count_queued(self.client, lane)
 
     def read_refusals(self) -> dict[str, str]:
-        """Return what was refused, and why, by file name."""
+        """Return the reasons of refused files, by file name."""
         return {event.file: event.reason for event in self.read_events() if isinstance(event, FileRejected)}
 
     def has_handled(self, count: int) -> bool:
-        """Tell whether so many files are in the lane or refused."""
+        """Return whether at least `count` files are queued or refused."""
         return self.count_waiting() + len(self.read_refusals()) >= count
 
     def list_quarantine(self) -> dict[str, Path]:
-        """Return what is in the quarantine, by the part of the name after the photo's id."""
+        """Return the files in the quarantine, by their names without the photo id prefix."""
         return {file.name.partition("-")[2]: file for file in (self.settings.data / "quarantine").glob("*")}
 
     def _run(self, settings: Settings, folders: Sequence[Path]) -> None:
         try:
             run(settings, self._stop_event, folders=folders)
-        except BaseException as fault:
-            self._errors.append(fault)
+        except BaseException as error:
+            self._errors.append(error)
 
 
 @pytest.fixture
 def producer_thread(settings: Settings, client: redis.Redis) -> Iterator[ProducerThread]:
-    """A producer on an empty inbox, not yet started."""
-    watching = ProducerThread(settings.model_copy(update={"patience_seconds": 0.6}), client)
-    yield watching
-    if hasattr(watching, "_thread"):
-        watching._stop_event.set()
-        watching._thread.join(20)
+    """A producer on an empty inbox, not started."""
+    producer = ProducerThread(settings.model_copy(update={"patience_seconds": 0.6}), client)
+    yield producer
+    if hasattr(producer, "_thread"):
+        producer._stop_event.set()
+        producer._thread.join(20)

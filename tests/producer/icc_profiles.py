@@ -1,26 +1,32 @@
-"""ICC profiles that tests make for themselves."""
+"""An ICC profile for tests, and the conversion that it must cause."""
 
 import struct
 
-#: Red, green and blue of Display P3, as D50 XYZ (ICC.1:2010; the columns sum up to the white of D50).
+#: Red, green and blue of Display P3 in D50 XYZ (ICC.1:2010); the columns sum to the D50 white point.
 P3_PRIMARIES = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
 
 
 def to_linear(value: float) -> float:
-    """Return the light that a value of sRGB or Display P3 stands for; both in [0, 1]."""
+    """Decode a value of sRGB or Display P3 to linear light; both in [0, 1]."""
     return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
 def to_encoded(light: float) -> float:
-    """Return the value that stands for so much light."""
+    """Encode linear light as a value of sRGB or Display P3; both in [0, 1]."""
     return 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
 
 
 def convert_p3_to_srgb(color: tuple[int, int, int]) -> list[int]:
-    """Return a colour of Display P3 in sRGB, 0 to 255, by the published matrix between the two (CSS Color 4)."""
-    light = [to_linear(value / 255) for value in color]
+    """Convert a Display P3 color to sRGB with the matrix of CSS Color 4; components 0 to 255."""
+    linear_color = [to_linear(value / 255) for value in color]
     matrix = ((1.2249, -0.2249, 0.0), (-0.0421, 1.0421, 0.0), (-0.0196, -0.0786, 1.0982))
-    return [round(255 * to_encoded(sum(m * v for m, v in zip(row, light, strict=True)))) for row in matrix]
+    return [
+        round(
+            255
+            * to_encoded(sum(coefficient * component for coefficient, component in zip(row, linear_color, strict=True)))
+        )
+        for row in matrix
+    ]
 
 
 def _pack_fixed(value: float) -> bytes:
@@ -28,7 +34,7 @@ def _pack_fixed(value: float) -> bytes:
 
 
 def make_display_p3_profile() -> bytes:
-    """Return a matrix profile with the primaries of Display P3."""
+    """Return an ICC matrix profile with the primaries of Display P3."""
     samples = [round(65535 * to_linear(step / 1023)) for step in range(1024)]
     curve = b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *samples)
     white = b"XYZ \0\0\0\0" + b"".join(map(_pack_fixed, (0.9642, 1.0, 0.8249)))
@@ -39,12 +45,12 @@ def make_display_p3_profile() -> bytes:
         tags[name + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(map(_pack_fixed, colour))
         tags[name + b"TRC"] = curve
     table, body = struct.pack(">I", len(tags)), b""
-    at = 128 + 4 + 12 * len(tags)
+    data_start = 128 + 4 + 12 * len(tags)
     for name, tag in tags.items():
         tag += bytes(-len(tag) % 4)
-        table += name + struct.pack(">II", at + len(body), len(tag))
+        table += name + struct.pack(">II", data_start + len(body), len(tag))
         body += tag
-    header = struct.pack(">I4sI4s4s4s", at + len(body), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    header = struct.pack(">I4sI4s4s4s", data_start + len(body), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
     header += b"".join(map(_pack_fixed, (0.9642, 1.0, 0.8249))) + bytes(128 - 80)
     return header + table + body

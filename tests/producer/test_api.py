@@ -1,4 +1,4 @@
-"""Files that somebody names become jobs, however many and however often."""
+"""`producer.submit`: any number of files become jobs, each once."""
 
 import os
 from pathlib import Path
@@ -34,16 +34,20 @@ def test_each_file_and_recipe_is_one_job_in_its_lane(
 ) -> None:
     (tmp_path / "letter.txt").write_text("Dear guest,")
     paths = [*pictures, tmp_path / "letter.txt", tmp_path / "nothing.heic", tmp_path]
-    sent = list(submit(paths, ["lines", load_recipe("animals")], seed=7, settings=settings))
-    assert [(one.path, one.recipe) for one in sent if one.job_id] == [
+    submissions = list(submit(paths, ["lines", load_recipe("animals")], seed=7, settings=settings))
+    assert [(submission.path, submission.recipe) for submission in submissions if submission.job_id] == [
         (path, recipe) for path in pictures for recipe in ("lines", "animals")
     ]
-    refused = [(one.path.name, one.reason.partition(" (")[0]) for one in sent if one.outcome is Outcome.REFUSED]
+    refused = [
+        (submission.path.name, submission.reason.partition(" (")[0])
+        for submission in submissions
+        if submission.outcome is Outcome.REFUSED
+    ]
     assert sorted(set(refused)) == sorted(
         [("letter.txt", "is not a picture"), ("nothing.heic", "does not exist"), (tmp_path.name, "is no file")]
     )
     assert count_queued(client, Lane.BATCH) == 12
-    job = JobTable(client).get_job(sent[0].job_id or "")
+    job = JobTable(client).get_job(submissions[0].job_id or "")
     assert job is not None
     assert (job.seed, job.lane) == (7, Lane.BATCH)
     assert not (settings.data / "quarantine").exists()
@@ -53,20 +57,20 @@ def test_what_was_sent_before_is_known_and_not_even_read(
     settings: Settings, client: redis.Redis, pictures: list[Path], tmp_path: Path
 ) -> None:
     first = list(submit(pictures, ["lines"], settings=settings))
-    for path in pictures[:3]:  # as if they could not be read any more; size and time are what they were
-        mark = path.stat()
-        path.write_bytes(b"?" * mark.st_size)
-        os.utime(path, ns=(mark.st_atime_ns, mark.st_mtime_ns))
+    for path in pictures[:3]:  # now unreadable, with size and time unchanged
+        status = path.stat()
+        path.write_bytes(b"?" * status.st_size)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     again = list(submit(pictures, ["lines"], settings=settings))
-    assert [one.outcome for one in again] == [Outcome.KNOWN] * 6
-    assert [one.job_id for one in again] == [one.job_id for one in first]
+    assert [submission.outcome for submission in again] == [Outcome.KNOWN] * 6
+    assert [submission.job_id for submission in again] == [submission.job_id for submission in first]
     assert count_queued(client, Lane.BATCH) == 6
 
 
 def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings, pictures: list[Path]) -> None:
     list(submit(pictures[:1], ["lines"], settings=settings))
-    sent = list(submit(pictures[:1], ["lines", "animals"], settings=settings))
-    assert [one.outcome for one in sent] == [Outcome.KNOWN, Outcome.SUBMITTED]
+    submissions = list(submit(pictures[:1], ["lines", "animals"], settings=settings))
+    assert [submission.outcome for submission in submissions] == [Outcome.KNOWN, Outcome.SUBMITTED]
 
 
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
@@ -81,16 +85,16 @@ def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: li
         port, url = server.port, f"{server.connection_url}/0"
     servers: list[ValkeyServer] = []
 
-    def wait(away: Unavailable) -> None:
+    def start_broker(error: Unavailable) -> None:
         if not servers:
             servers.append(make_valkey(port=port))
             servers[0].start()
 
     try:
-        away = settings.model_copy(update={"broker_url": SecretStr(url)})
-        sent = list(submit(pictures, settings=away, on_unavailable=wait))
+        unavailable_settings = settings.model_copy(update={"broker_url": SecretStr(url)})
+        submissions = list(submit(pictures, settings=unavailable_settings, on_unavailable=start_broker))
         with connect(url) as client:
-            assert count_queued(client, Lane.BATCH) == len(sent) == 6
+            assert count_queued(client, Lane.BATCH) == len(submissions) == 6
     finally:
         for server in servers:
             server.stop()
@@ -104,10 +108,10 @@ def test_an_unknown_recipe_is_refused_before_anything_is_sent(settings: Settings
 def test_a_program_reaches_the_broker_behind_an_ssh_host_too(
     settings: Settings, client: redis.Redis, pictures: list[Path], sshd: SshServer
 ) -> None:
-    """Fails without `reached`: the address as seen from that host was taken for one of this network."""
+    """Fails without `open_broker_tunnel`: the broker's address on the SSH host was used as one of this network."""
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
-    sendings = submit(pictures[:1], ["lines"], settings=settings.model_copy(update=ssh))
-    assert next(sendings).outcome is Outcome.SUBMITTED
+    submissions = submit(pictures[:1], ["lines"], settings=settings.model_copy(update=ssh))
+    assert next(submissions).outcome is Outcome.SUBMITTED
     assert sshd.list_sessions()
-    assert list(sendings) == []
+    assert list(submissions) == []
     assert count_queued(client, Lane.BATCH) == 1

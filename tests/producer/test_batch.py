@@ -1,4 +1,4 @@
-"""A batch is remembered, and its dreams collected under names that tell photo and recipe."""
+"""Batches: their items are recorded, and their dreams are saved under names made of photo and recipe."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,21 +33,21 @@ def collect_all(batch: Batch, settings: Settings, out: Path | None) -> list[Batc
 def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
     ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
-    """The broker knows none of these jobs any more; the store does."""
+    """The jobs are in the store, but no longer in the broker."""
     batch = Batch.create(ledger)
-    for one in (
+    for submission in (
         make_sent("a/IMG_1.heic", "1"),
         make_sent("b/img_1.jpg", "2"),
         make_sent("a/IMG_1.heic", "3", recipe="animals"),
         make_sent("a/IMG_1.heic", "4", recipe="animals", seed=7),
     ):
-        batch.add(one)
-        assert one.job_id
-        store.put(dream_name(one.job_id), one.job_id.encode())
-        store.put(sidecar_name(one.job_id), b"{}")
+        batch.add(submission)
+        assert submission.job_id
+        store.put(dream_name(submission.job_id), submission.job_id.encode())
+        store.put(sidecar_name(submission.job_id), b"{}")
     for _ in range(2):  # the same names each time
-        found = collect_all(Batch.find(ledger, batch.name), settings, tmp_path / "out")
-        assert {one.dream.name: one.dream.read_text()[0] for one in found if one.dream} == {
+        results = collect_all(Batch.find(ledger, batch.name), settings, tmp_path / "out")
+        assert {result.dream.name: result.dream.read_text()[0] for result in results if result.dream} == {
             "IMG_1-lines-111111.jpg": "1",
             "img_1-lines-222222.jpg": "2",
             "IMG_1-animals.jpg": "3",
@@ -62,7 +62,7 @@ def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: 
     batch.add(make_sent("lost.heic", "1"))
     batch.add(make_sent("unknown.heic", "2"))
     store.put(sidecar_name("1" * 32), b"{}")
-    reasons = {one.item.path.name: one.reason for one in collect_all(batch, settings, tmp_path / "out")}
+    reasons = {result.item.path.name: result.reason for result in collect_all(batch, settings, tmp_path / "out")}
     assert reasons == {
         "letter.txt": "is not a picture",
         "lost.heic": "has lost its dream: it is no longer in the store",

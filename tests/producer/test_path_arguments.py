@@ -1,4 +1,4 @@
-"""Files, folders, patterns and lists of paths mean what a person expects."""
+"""Path arguments: files, folders, patterns and lists of paths."""
 
 import io
 from pathlib import Path

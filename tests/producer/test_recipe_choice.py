@@ -1,4 +1,4 @@
-"""The operator pauses the intake and chooses what photos are dreamt with, while it runs."""
+"""Runtime settings of the producer: pausing, and the recipes of new photos."""
 
 import hashlib
 from collections import Counter
@@ -27,17 +27,21 @@ def count_spooled(data: Path) -> int:
 def test_paused_submission_keeps_photos_and_sends_them_when_it_resumes(producer_thread: ProducerThread) -> None:
     update_runtime_settings(producer_thread.client, paused=True)
     producer_thread.start()
-    wait_until(lambda: [one.state for one in HeartbeatRegistry(producer_thread.client).list_heartbeats()] == ["paused"])
+    wait_until(
+        lambda: (
+            [heartbeat.state for heartbeat in HeartbeatRegistry(producer_thread.client).list_heartbeats()] == ["paused"]
+        )
+    )
     (producer_thread.inbox / "one.jpg").write_bytes(encode_jpeg(make_picture(1)))
     wait_until(lambda: count_spooled(producer_thread.settings.data) == 1)
-    producer_thread._thread.join(2 * SETTINGS_POLL_INTERVAL_SECONDS)  # time passes; nothing may happen
+    producer_thread._thread.join(2 * SETTINGS_POLL_INTERVAL_SECONDS)  # the paused producer polls at least once
     assert producer_thread.count_waiting() == 0
     update_runtime_settings(producer_thread.client, paused=False)
     wait_until(lambda: producer_thread.count_waiting() == 1)
 
 
 def read_recipes(producer_thread: ProducerThread) -> dict[str, str]:
-    """Return the recipe of each photo that is on its way, by its id."""
+    """Return the recipe names of queued photos, by photo id."""
     table = JobTable(producer_thread.client)
     jobs = [table.get_job(job_id) for job_id in producer_thread.count_queued_jobs()]
     return {job.photo_id: job.recipe.name for job in jobs if job}
@@ -56,11 +60,11 @@ def test_every_recipe_that_the_operator_chose_has_its_photos(producer_thread: Pr
 def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_photos(
     producer_thread: ProducerThread,
 ) -> None:
-    menu = RecipeChoice(producer_thread.settings, producer_thread.client)
+    recipe_choice = RecipeChoice(producer_thread.settings, producer_thread.client)
     photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
-    shares = Counter(menu.choose_recipe(photo).name for photo in photos)
-    assert set(shares) == set(DEFAULT_PAINTER_RECIPES)
-    assert min(shares.values()) > 20  # of 40, were they equal
+    counts = Counter(recipe_choice.choose_recipe(photo).name for photo in photos)
+    assert set(counts) == set(DEFAULT_PAINTER_RECIPES)
+    assert min(counts.values()) > 20  # 40 each on average
 
 
 def test_a_photo_has_the_same_recipe_whenever_it_comes(producer_thread: ProducerThread) -> None:

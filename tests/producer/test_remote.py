@@ -1,4 +1,4 @@
-"""A producer with broker and store behind an SSH host: the link is cut, the producer killed, and nothing is lost."""
+"""A producer with broker and store behind an SSH host: no photo is lost if the link or the producer fails."""
 
 import os
 import subprocess
@@ -19,11 +19,11 @@ from tests.servers import SshServer, wait_until
 
 
 class RemoteProducer:
-    """`artdream watch` in a process of its own, with a broker and a store that only the SSH host reaches."""
+    """`artdream watch` in a process of its own, with a broker and a store that only the SSH host can connect to."""
 
     def __init__(self, settings: Settings, sshd: SshServer, folder: Path) -> None:
         self.inbox, self.log, self.store = settings.inbox, folder / "log", folder / "remote"
-        far = settings.model_copy(
+        remote_settings = settings.model_copy(
             update={
                 "ssh": sshd.address,
                 "ssh_key": sshd.key,
@@ -31,7 +31,7 @@ class RemoteProducer:
                 "store_url": f"ssh+sftp://{sshd.address}{self.store}",
             }
         )
-        self._environment = {**os.environ, **far.to_environment()}
+        self._environment = {**os.environ, **remote_settings.to_environment()}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -57,8 +57,10 @@ def remote(settings: Settings, sshd: SshServer, tmp_path: Path) -> Iterator[Remo
 
 
 def count_queued(client: redis.Redis) -> Counter[str]:
-    """Count how often each job was announced as queued."""
-    return Counter(r.event.job_id for r in EventReader(client).read() if isinstance(r.event, Queued))
+    """Return the number of queued events of each job."""
+    return Counter(
+        recorded.event.job_id for recorded in EventReader(client).read() if isinstance(recorded.event, Queued)
+    )
 
 
 def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
@@ -68,16 +70,16 @@ def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
         for number in numbers:
             (remote.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
 
-    def arrived(count: int) -> None:
-        # Not their messages: one that was sent when the link was cut is sent again, and whoever takes it drops it.
+    def wait_for_jobs(count: int) -> None:
+        # Counts jobs, not messages: a message may be sent again after the cut; the worker drops the duplicate.
         wait_until(lambda: len(count_queued(client)) == count, f"{count} photos arrive")
 
     remote.start()
     drop(0, 1, 2)
-    arrived(3)
+    wait_for_jobs(3)
     sshd.kill_sessions()
     drop(3, 4, 5)
-    arrived(6)
+    wait_for_jobs(6)
     sshd.stop()
     drop(6, 7, 8)
     wait_until(lambda: remote.has_logged("Photos wait in the spool"), "the producer says that it waits")
@@ -85,7 +87,7 @@ def test_photos_arrive_once_each_though_the_link_is_cut_and_the_producer_killed(
     remote.start()
     drop(9, 10, 11)
     sshd.start()
-    arrived(12)
+    wait_for_jobs(12)
     assert set(count_queued(client).values()) == {1}
     photos = {entry.job.photo_id for entry in JobTable(client).iter_records()}
     assert all((remote.store / photo_name(photo)).stat().st_size > 0 for photo in photos)

@@ -1,4 +1,4 @@
-"""What lies in, or arrives in, the inbox becomes a job, once."""
+"""`artdream watch`: each file in the inbox, present or new, becomes one job."""
 
 import io
 import logging
@@ -57,9 +57,7 @@ def test_a_browser_s_download_is_taken_when_it_gets_its_name(producer_thread: Pr
     partial.write_bytes(HEIC_PHOTO)
     (producer_thread.inbox / ".IMG_0002.HEIC.xyz").write_bytes(OTHER_PHOTO)
     (producer_thread.inbox / "a folder.heic").mkdir()
-    (producer_thread.inbox / "seen.jpg").write_bytes(
-        OTHER_PHOTO
-    )  # later than the others, so they have had their chance
+    (producer_thread.inbox / "seen.jpg").write_bytes(OTHER_PHOTO)  # written last: the others are handled before it
     wait_until(lambda: producer_thread.count_waiting() == 1)
     partial.rename(producer_thread.inbox / "IMG_0001.HEIC")
     wait_until(lambda: producer_thread.count_waiting() == 2)
@@ -69,11 +67,11 @@ def test_a_browser_s_download_is_taken_when_it_gets_its_name(producer_thread: Pr
 @pytest.mark.parametrize("pause", [0.1, 0.4], ids=["steadily", "with pauses longer than settling"])
 def test_a_slowly_written_file_becomes_exactly_one_job(producer_thread: ProducerThread, pause: float) -> None:
     producer_thread.start()
-    part = len(HEIC_PHOTO) // 5 + 1
+    part_bytes = len(HEIC_PHOTO) // 5 + 1
     with (producer_thread.inbox / "slow.heic").open("wb", buffering=0) as file:
-        for at in range(0, len(HEIC_PHOTO), part):
-            file.write(HEIC_PHOTO[at : at + part])
-            producer_thread._thread.join(pause)  # time passes; nothing to wait for
+        for offset in range(0, len(HEIC_PHOTO), part_bytes):
+            file.write(HEIC_PHOTO[offset : offset + part_bytes])
+            producer_thread._thread.join(pause)  # a pause: there is nothing to wait for
     wait_until(lambda: producer_thread.count_waiting() == 1)
     producer_thread.stop()
     assert list(producer_thread.count_queued_jobs().values()) == [1]
@@ -127,8 +125,8 @@ def test_what_was_there_before_is_taken_and_a_restart_repeats_nothing(
     wait_until(lambda: producer_thread.count_waiting() == 13)
     producer_thread.stop()
     assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 13
-    told = [record.message.partition(" ")[0] for record in caplog.records]
-    assert told == ["Watching", "new.heic:"]  # the others were not even looked into
+    messages = [record.message.partition(" ")[0] for record in caplog.records]
+    assert messages == ["Watching", "new.heic:"]  # the others were not opened
 
 
 def test_what_is_no_photo_is_set_aside_and_the_next_guest_does_not_wait(
@@ -145,7 +143,7 @@ def test_what_is_no_photo_is_set_aside_and_the_next_guest_does_not_wait(
         (producer_thread.inbox / name).write_bytes(content)
     (producer_thread.inbox / "good.heic").write_bytes(HEIC_PHOTO)
     wait_until(lambda: producer_thread.count_waiting() == 1)
-    assert producer_thread.read_refusals() == {}  # their time is not over
+    assert producer_thread.read_refusals() == {}  # `patience_seconds` have not passed
     wait_until(lambda: len(producer_thread.read_refusals()) == 4)
     producer_thread.stop()
     assert producer_thread.read_refusals() == {
@@ -156,10 +154,10 @@ def test_what_is_no_photo_is_set_aside_and_the_next_guest_does_not_wait(
     }
     for name, content in unusable.items():
         assert (producer_thread.inbox / name).read_bytes() == content
-    kept = producer_thread.list_quarantine()
-    assert kept["cut.heic"].read_bytes() == HEIC_PHOTO[:2000]
-    assert kept["letter.jpg.reason.txt"].read_text().startswith("letter.jpg is not a picture")
-    assert {"empty.jpg", "empty.jpg.reason.txt", "evil___31m.png"} <= kept.keys()
+    quarantined = producer_thread.list_quarantine()
+    assert quarantined["cut.heic"].read_bytes() == HEIC_PHOTO[:2000]
+    assert quarantined["letter.jpg.reason.txt"].read_text().startswith("letter.jpg is not a picture")
+    assert {"empty.jpg", "empty.jpg.reason.txt", "evil___31m.png"} <= quarantined.keys()
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 4
     assert not any(record.exc_info or "\n" in record.message for record in warnings)
@@ -199,8 +197,12 @@ def test_nothing_is_written_outside_the_data_folder(producer_thread: ProducerThr
     producer_thread.start()
     wait_until(lambda: producer_thread.has_handled(2))
     producer_thread.stop()
-    outside = {p: p.stat() for p in tmp_path.rglob("*") if not p.is_relative_to(producer_thread.settings.data)}
-    assert {p: s.st_mtime_ns for p, s in outside.items()} == {p: s.st_mtime_ns for p, s in before.items()}
+    after = {
+        entry: entry.stat() for entry in tmp_path.rglob("*") if not entry.is_relative_to(producer_thread.settings.data)
+    }
+    assert {entry: status.st_mtime_ns for entry, status in after.items()} == {
+        entry: status.st_mtime_ns for entry, status in before.items()
+    }
 
 
 def test_two_producers_on_one_folder_make_one_job_of_a_photo(producer_thread: ProducerThread, tmp_path: Path) -> None:
@@ -213,7 +215,9 @@ def test_two_producers_on_one_folder_make_one_job_of_a_photo(producer_thread: Pr
     for number in range(6):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
     wait_until(
-        lambda: all(count_ledger_files(one.settings, producer_thread.inbox) == 6 for one in (producer_thread, other))
+        lambda: all(
+            count_ledger_files(producer.settings, producer_thread.inbox) == 6 for producer in (producer_thread, other)
+        )
     )
     for producer in (producer_thread, other):
         producer.stop()
@@ -268,8 +272,8 @@ def test_a_lost_folder_is_waited_for(producer_thread: ProducerThread, caplog: py
 def test_the_operator_sees_that_it_watches_and_that_it_has_left(producer_thread: ProducerThread) -> None:
     producer_thread.start()
     wait_until(lambda: HeartbeatRegistry(producer_thread.client).list_heartbeats())
-    (presence,) = HeartbeatRegistry(producer_thread.client).list_heartbeats()
-    assert (presence.part, presence.state, presence.detail) == (
+    (heartbeat,) = HeartbeatRegistry(producer_thread.client).list_heartbeats()
+    assert (heartbeat.part, heartbeat.state, heartbeat.detail) == (
         Component.PRODUCER,
         "watching",
         str(producer_thread.inbox),
@@ -291,11 +295,11 @@ def test_a_missing_inbox_is_one_clear_sentence(settings: Settings) -> None:
 def test_a_photo_of_an_impossible_date_is_a_photo_and_a_restart_repeats_nothing(
     producer_thread: ProducerThread, year: int
 ) -> None:
-    """Seen failing with the time as it is: 64 bits of nanoseconds end in 2262, and the producer with them."""
-    when = (year - 1970) * 365 * 24 * 3600 * 10**9
+    """Seen failing with unlimited times: 64-bit nanoseconds end in 2262, and the producer crashed."""
+    time_ns = (year - 1970) * 365 * 24 * 3600 * 10**9
     for name, content in (("a.heic", HEIC_PHOTO), ("b.jpg", b"no")):
         (producer_thread.inbox / name).write_bytes(content)
-        os.utime(producer_thread.inbox / name, ns=(when, when))
+        os.utime(producer_thread.inbox / name, ns=(time_ns, time_ns))
     producer_thread.start()
     wait_until(lambda: producer_thread.count_waiting() == 1 and len(producer_thread.read_refusals()) == 1)
     producer_thread.stop()

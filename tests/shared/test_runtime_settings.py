@@ -1,4 +1,4 @@
-"""What the operator decided outlives a broker that loses its memory, and approval is never forgotten."""
+"""Runtime settings survive a wiped broker, and approval is never lost."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +49,7 @@ def test_a_wiped_broker_is_told_everything_that_was_decided(
     assert read_runtime_settings(client, settings) != before
     assert initialize_runtime_settings(client, store)
     assert read_runtime_settings(client, settings) == before
-    assert [type(one.event) for one in EventReader(client).read()] == [RuntimeSettingsChanged]
+    assert [type(recorded.event) for recorded in EventReader(client).read()] == [RuntimeSettingsChanged]
     assert not initialize_runtime_settings(client, store)
 
 
@@ -59,9 +59,9 @@ def test_what_was_never_decided_stays_as_the_settings_say(
     apply_settings(client, store, retention_days=7)
     client.flushall()
     initialize_runtime_settings(client, store)
-    asking = settings.model_copy(update={"approval": True})
-    assert read_runtime_settings(client, asking).approval
-    assert read_runtime_settings(client, asking).retention_days == 7
+    approval_settings = settings.model_copy(update={"approval": True})
+    assert read_runtime_settings(client, approval_settings).approval
+    assert read_runtime_settings(client, approval_settings).retention_days == 7
 
 
 def test_what_was_decided_after_the_loss_is_the_newer_word(
@@ -72,16 +72,16 @@ def test_what_was_decided_after_the_loss_is_the_newer_word(
     update_runtime_settings(client, retention_days=3)
     initialize_runtime_settings(client, store)
     persist_runtime_settings(client, store)
-    steering = read_runtime_settings(client, settings)
-    assert (steering.retention_days, steering.paused) == (3, True)
+    runtime_settings = read_runtime_settings(client, settings)
+    assert (runtime_settings.retention_days, runtime_settings.paused) == (3, True)
 
 
 def test_a_wiped_broker_does_not_wipe_the_note(client: redis.Redis, store: Store) -> None:
     apply_settings(client, store, approval=True)
-    kept = store.get(RUNTIME_SETTINGS_NAME)
+    stored = store.get(RUNTIME_SETTINGS_NAME)
     client.flushall()
     persist_runtime_settings(client, store)
-    assert store.get(RUNTIME_SETTINGS_NAME) == kept
+    assert store.get(RUNTIME_SETTINGS_NAME) == stored
 
 
 @pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"approval": "perhaps"}', b"\xff\xfe"])
@@ -99,18 +99,20 @@ def test_a_wiped_broker_takes_no_job_before_it_has_been_told(
     apply_settings(client, store, approval=True)
     client.flushall()
     folder = settings.data / "store"
-    away = folder.rename(folder.with_name("away"))
+    moved_folder = folder.rename(folder.with_name("away"))
     folder.touch()
     with pytest.raises(StoreError):
         table.accept(make_job())
     assert table.get_state(make_job().id) is None
     assert EventReader(client).read() == []
     folder.unlink()
-    away.rename(folder)
+    moved_folder.rename(folder)
     assert table.accept(make_job()).is_new
-    assert [one.held for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)] == [
-        True
-    ]
+    assert [
+        recorded.held
+        for recorded in EventReader(client).read()
+        if not isinstance(recorded.event, RuntimeSettingsChanged)
+    ] == [True]
 
 
 def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
@@ -118,26 +120,26 @@ def test_nothing_slips_past_approval_however_often_the_broker_is_wiped(
 ) -> None:
     apply_settings(client, store, approval=True)
 
-    def send(first: int) -> None:
-        with connect(broker_url) as mine:
-            table = JobTable(mine, initialize=lambda: initialize_runtime_settings(mine, store))
-            for seed in range(first, first + 150):
+    def submit_jobs(first_seed: int) -> None:
+        with connect(broker_url) as client_of_thread:
+            table = JobTable(client_of_thread, initialize=lambda: initialize_runtime_settings(client_of_thread, store))
+            for seed in range(first_seed, first_seed + 150):
                 table.accept(make_job(seed))
 
-    seen = 0
-    with ThreadPoolExecutor(4) as sending:
-        done = [sending.submit(send, 1000 * number) for number in range(4)]
-        while not all(one.done() for one in done):
-            pipeline = client.pipeline()  # what there is at the moment of the wipe, and the wipe
+    seen_events = 0
+    with ThreadPoolExecutor(4) as executor:
+        futures = [executor.submit(submit_jobs, 1000 * number) for number in range(4)]
+        while not all(future.done() for future in futures):
+            pipeline = client.pipeline()  # read all events and wipe the broker, atomically
             pipeline.xrange("artdream:events")
             pipeline.flushall()
             entries, _ = pipeline.execute()
-            told = [fields for _, fields in entries if '"steered"' not in fields["event"]]
-            assert all("held" in fields for fields in told)
-            seen += len(told)
-    for one in done:
-        one.result()
-    assert seen > 100
+            job_events = [fields for _, fields in entries if '"steered"' not in fields["event"]]
+            assert all("held" in fields for fields in job_events)
+            seen_events += len(job_events)
+    for future in futures:
+        future.result()
+    assert seen_events > 100
 
 
 def test_a_dream_that_nobody_may_see_stays_so_when_its_photo_comes_again(client: redis.Redis, table: JobTable) -> None:
@@ -154,11 +156,11 @@ def test_a_note_is_written_when_something_changed_and_only_then(
     client: redis.Redis, store: Store, settings: Settings
 ) -> None:
     initialize_runtime_settings(client, store)
-    noted = persist_runtime_settings(client, store)
-    assert store.get(RUNTIME_SETTINGS_NAME) is None  # nobody has decided anything
+    persisted = persist_runtime_settings(client, store)
+    assert store.get(RUNTIME_SETTINGS_NAME) is None  # no setting has been changed
     update_runtime_settings(client, paused=True)
-    noted = persist_runtime_settings(client, store, noted)
+    persisted = persist_runtime_settings(client, store, persisted)
     assert store.get(RUNTIME_SETTINGS_NAME)
     shutil.rmtree(Path(settings.data / "store"))
-    assert persist_runtime_settings(client, store, noted) == noted
+    assert persist_runtime_settings(client, store, persisted) == persisted
     assert store.get(RUNTIME_SETTINGS_NAME) is None

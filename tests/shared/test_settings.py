@@ -1,4 +1,4 @@
-"""Settings come from the environment, once, and a wrong one is named."""
+"""Settings come from environment, secret files and command line, and an invalid one is named."""
 
 import os
 from pathlib import Path
@@ -44,39 +44,39 @@ def test_the_brokers_password_is_not_in_what_is_printed() -> None:
 
 @pytest.mark.parametrize("name", ["passcode", "links_secret", "broker_url"])
 def test_a_wrong_secret_is_named_and_not_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails where `Settings.secret` says False."""
+    """Fails if `Settings.is_secret` returns False."""
     monkeypatch.setenv(f"ARTDREAM_{name.upper()}", "dusk")
-    with pytest.raises(ArtDreamError, match=f"ARTDREAM_{name.upper()}") as told:
+    with pytest.raises(ArtDreamError, match=f"ARTDREAM_{name.upper()}") as raised:
         _ = Settings.read().broker
-    assert "dusk" not in str(told.value)
+    assert "dusk" not in str(raised.value)
 
 
 def test_not_even_a_traceback_tells_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails without `hide_input_in_errors`."""
     monkeypatch.setenv("ARTDREAM_LINKS_SECRET", "dusk")
-    with pytest.raises(ValueError, match="links_secret") as told:
+    with pytest.raises(ValueError, match="links_secret") as raised:
         Settings()
-    assert "dusk" not in str(told.value)
+    assert "dusk" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["passcode", "links_secret"])
 def test_a_secret_that_everybody_knows_is_refused_and_not_told(name: str) -> None:
     """Fails without the validator."""
-    with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows") as told:
+    with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows") as raised:
         Settings.read(**{name: "changeme-changeme"})
-    assert "changeme" not in str(told.value)
+    assert "changeme" not in str(raised.value)
 
 
 def test_secrets_come_from_files_of_one_folder_and_those_of_the_store_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without the source of key files, and without `hand_over`."""
+    """Fails without the secret files as a source of settings, and without `export_store_secrets`."""
     folder = tmp_path / "secrets"
     folder.mkdir()
     (folder / "artdream_broker_url").write_text("rediss://artdream:hunter-at-dusk@h/0\n")
     (folder / "aws_secret_access_key").write_text("fisher-at-dawn\n")
     monkeypatch.setenv("ARTDREAM_SECRETS_DIR", str(folder))
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")  # to be taken back at the end
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")  # so that monkeypatch restores it at the end
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert Settings.read().configured_broker_url == "rediss://artdream:hunter-at-dusk@h/0"
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "fisher-at-dawn"

@@ -1,4 +1,4 @@
-"""The house's artworks are its own, differ from each other, and are worth learning a style from."""
+"""The bundled artworks are generated, differ from each other, and have enough detail for style transfer."""
 
 import io
 import itertools
@@ -18,35 +18,35 @@ ARTWORK_PAIRS = list(itertools.combinations(ARTWORK_NAMES, 2))
 
 
 def decode_jpeg(jpeg: bytes) -> np.ndarray:
-    """Return a JPEG as (rows, columns, 3) in 0..255."""
+    """Return a JPEG as (rows, columns, 3), float32 in 0 to 255."""
     with Image.open(io.BytesIO(jpeg)) as picture:
         return np.asarray(picture.convert("RGB"), np.float32)
 
 
 def compute_bands(image: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return what an image's lightness holds at ever coarser scales, each band half the size of the one before."""
-    grey, found = image.mean(-1), []
+    """Return the detail of an image's lightness at `count` scales, from fine to coarse, each half the size."""
+    grey, bands = image.mean(-1), []
     for _ in range(count):
         grey = grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2]
-        small = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / 4
-        found.append(grey - small.repeat(2, 0).repeat(2, 1))
-        grey = small
-    return found
+        coarser = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / 4
+        bands.append(grey - coarser.repeat(2, 0).repeat(2, 1))
+        grey = coarser
+    return bands
 
 
 def compute_palette(image: np.ndarray) -> np.ndarray:
-    """Return the shares of 6 x 6 x 6 colours."""
+    """Return the share of pixels in each of 6 x 6 x 6 colours: (216,), its sum is 1."""
     cells = (image / 256 * 6).astype(int) @ [36, 6, 1]
     return np.bincount(cells.ravel(), minlength=216) / cells.size
 
 
 def measure_texture(image: np.ndarray) -> np.ndarray:
-    """Return how strong, how oriented and how sparse an image's detail is at four scales."""
-    marks = []
+    """Return the strength, orientation and sparsity (logarithms) of an image's detail at four scales: (12,)."""
+    features = []
     for band in compute_bands(image, 4):
-        down, across = np.abs(np.diff(band, axis=0)).mean(), np.abs(np.diff(band, axis=1)).mean()
-        marks += [np.log(band.std()), np.log(down / across), np.log(band.std() / np.abs(band).mean())]
-    return np.array(marks)
+        vertical, horizontal = np.abs(np.diff(band, axis=0)).mean(), np.abs(np.diff(band, axis=1)).mean()
+        features += [np.log(band.std()), np.log(vertical / horizontal), np.log(band.std() / np.abs(band).mean())]
+    return np.array(features)
 
 
 def test_there_are_six_works_and_each_has_its_painter() -> None:
@@ -67,21 +67,21 @@ def test_reading_a_work_loads_no_painter() -> None:
         "read_artwork(list_artworks()[0]);"
         "print([m for m in ('numpy', 'PIL', 'keras', 'tools.house_artworks.canvas') if m in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout == "[]\n"
 
 
 def test_together_the_works_stay_small() -> None:
     assert sum(len(read_artwork(name)) for name in ARTWORK_NAMES) <= 1_200_000
 
 
-@pytest.mark.parametrize("name", ["mosaic", "wave"])  # the two that take seconds; the others take their means from them
+@pytest.mark.parametrize("name", ["mosaic", "wave"])  # the fastest two; the others use the same tools
 def test_a_work_can_be_painted_again(name: str) -> None:
-    out = io.BytesIO()
-    save_jpeg(PAINTERS[name](), out)
-    again, shipped = decode_jpeg(out.getvalue()), decode_jpeg(read_artwork(f"{name}.jpg"))
-    assert again.shape == shipped.shape
-    assert np.abs(again - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"
+    buffer = io.BytesIO()
+    save_jpeg(PAINTERS[name](), buffer)
+    repainted, shipped = decode_jpeg(buffer.getvalue()), decode_jpeg(read_artwork(f"{name}.jpg"))
+    assert repainted.shape == shipped.shape
+    assert np.abs(repainted - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"
 
 
 @pytest.mark.parametrize("name", ARTWORK_NAMES)
@@ -90,11 +90,11 @@ def test_a_work_has_detail_at_every_scale_and_nothing_empty(name: str) -> None:
     assert max(image.shape[:2]) == 768
     assert [float(band.std()) for band in compute_bands(image, 5) if band.std() < 6] == []
     rows, columns = image.shape[0] // 6, image.shape[1] // 6
-    parts = [
+    cells = [
         image[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns]
         for r, c in itertools.product(range(6), repeat=2)
     ]
-    assert [float(compute_bands(part, 1)[0].std()) for part in parts if compute_bands(part, 1)[0].std() < 3] == []
+    assert [float(compute_bands(cell, 1)[0].std()) for cell in cells if compute_bands(cell, 1)[0].std() < 3] == []
 
 
 @pytest.mark.parametrize(("one", "other"), ARTWORK_PAIRS)

@@ -1,4 +1,4 @@
-"""What several modules need that dream with the real engine."""
+"""Fixtures of tests that use the real engine."""
 
 import pytest
 import redis
@@ -15,5 +15,5 @@ def _engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture
 def harness(settings: Settings, client: redis.Redis, _engine: Engine) -> ProcessorHarness:
-    """A studio that dreams up to four photos together."""
+    """Return a job processor that renders up to four photos in one batch."""
     return ProcessorHarness(settings, client, _engine)

@@ -1,4 +1,4 @@
-"""A worker takes jobs from its lanes and turns each into one dream, whatever happens to it meanwhile."""
+"""A real worker process turns each job into exactly one dream, despite cancellations, crashes and restarts."""
 
 import hashlib
 import io
@@ -47,7 +47,7 @@ ANIMALS_RECIPE = load_recipe("animals")
 SHORT_RECIPE = ANIMALS_RECIPE.model_copy(
     update={"canvas": 256, "ascent": ANIMALS_RECIPE.ascent.model_copy(update={"octaves": 2, "steps": 2})}
 )
-#: Long enough to be met in the middle.
+#: Long enough to be interrupted.
 LONG_RECIPE = SHORT_RECIPE.model_copy(update={"ascent": SHORT_RECIPE.ascent.model_copy(update={"steps": 120})})
 
 
@@ -79,7 +79,9 @@ class WorkerInstallation:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_until(lambda: any(p.state == "ready" for p in HeartbeatRegistry(self.client).list_heartbeats()))
+        self.wait_until(
+            lambda: any(heartbeat.state == "ready" for heartbeat in HeartbeatRegistry(self.client).list_heartbeats())
+        )
 
     def store_photo(self, seed: int) -> str:
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -106,7 +108,7 @@ class WorkerInstallation:
 
 @contextmanager
 def run_installation(folder: Path, *, clips: bool = False) -> Iterator[WorkerInstallation]:
-    """Have an installation at work on a folder."""
+    """Run an installation with one worker on a folder."""
     with make_valkey() as server:
         installation = WorkerInstallation(f"{server.connection_url}/0", folder / "data", clips=clips)
         installation.start_worker()
@@ -123,7 +125,7 @@ def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerIn
 
 @pytest.fixture
 def installation(_installation: WorkerInstallation) -> WorkerInstallation:
-    """The installation, its worker alive and idle."""
+    """Return the installation, with its worker running."""
     if _installation.worker.poll() is not None:
         _installation.start_worker()
     return _installation
@@ -152,13 +154,13 @@ def test_a_photo_becomes_a_dream_with_frames_and_a_sidecar(installation: WorkerI
 
 
 def test_a_job_that_completes_gets_its_clips(tmp_path: Path) -> None:
-    with run_installation(tmp_path, clips=True) as here:
-        job = here.submit(5)
-        here.wait_until(lambda: here.store.get(zoom_name(job.id)) is not None)  # the last of them
+    with run_installation(tmp_path, clips=True) as installation:
+        job = installation.submit(5)
+        installation.wait_until(lambda: installation.store.get(zoom_name(job.id)) is not None)  # the last clip
         for name in (clip_name(job.id), zoom_name(job.id)):
-            with av.open(io.BytesIO(here.store.get(name) or b"")) as clip:
+            with av.open(io.BytesIO(installation.store.get(name) or b"")) as clip:
                 assert (clip.streams.video[0].width, clip.streams.video[0].height) == (256, 192)
-        with Image.open(io.BytesIO(here.store.get(preview_name(job.id)) or b"")) as preview:
+        with Image.open(io.BytesIO(installation.store.get(preview_name(job.id)) or b"")) as preview:
             assert (preview.format, preview.size) == ("WEBP", (256, 192))
 
 
@@ -166,7 +168,7 @@ def test_a_job_sent_twice_is_dreamt_once(installation: WorkerInstallation) -> No
     job = installation.submit(2)
     installation.app.send_task(
         "artdream.dream", args=[job.id], queue="live"
-    )  # the duplicate that no broker can rule out
+    )  # a redelivered message, which no broker can rule out
     last = installation.submit(3)
     installation.wait_until(lambda: bool(installation.events_of(last, Completed)))
     assert not submit(installation.app, installation.table, job)
@@ -231,26 +233,26 @@ def test_a_deleted_dream_is_not_dreamt_again_where_the_broker_has_forgotten_it(
 def test_with_approval_the_sidecar_says_that_its_dream_is_held(installation: WorkerInstallation) -> None:
     running = installation.submit(22, LONG_RECIPE)
     installation.wait_until(lambda: bool(installation.events_of(running, Progress)))
-    update_runtime_settings(installation.client, approval=True)  # while it is dreamt already
+    update_runtime_settings(installation.client, approval=True)  # while the dream is being rendered
     following = installation.submit(23)
     installation.wait_until(lambda: bool(installation.events_of(following, Completed)))
     update_runtime_settings(installation.client, approval=False)
 
-    def standing(job: Job) -> Visibility:
+    def read_visibility(job: Job) -> Visibility:
         return Sidecar.model_validate_json(installation.store.get(sidecar_name(job.id)) or "").standing
 
-    installation.wait_until(lambda: standing(running) is standing(following) is Visibility.HELD)
+    installation.wait_until(lambda: read_visibility(running) is read_visibility(following) is Visibility.HELD)
 
 
 def test_a_photo_that_is_gone_fails_with_a_reason_and_the_next_one_is_dreamt(installation: WorkerInstallation) -> None:
-    lost = Job(photo_id="0" * 64, recipe=SHORT_RECIPE)
-    submit(installation.app, installation.table, lost)
+    job_without_photo = Job(photo_id="0" * 64, recipe=SHORT_RECIPE)
+    submit(installation.app, installation.table, job_without_photo)
     job = installation.submit(20)
     installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
-    [failed] = installation.events_of(lost, Failed)
+    [failed] = installation.events_of(job_without_photo, Failed)
     assert isinstance(failed, Failed)
     assert failed.reason == f"The photo photos/{'0' * 64}.jpg is no longer in the store."
-    assert installation.table.get_state(lost.id) == State.FAILED
+    assert installation.table.get_state(job_without_photo.id) == State.FAILED
 
 
 def test_a_dream_that_was_published_but_not_announced_is_announced_without_dreaming_again(
@@ -258,7 +260,7 @@ def test_a_dream_that_was_published_but_not_announced_is_announced_without_dream
 ) -> None:
     first = installation.submit(30)
     installation.wait_until(lambda: bool(installation.events_of(first, Completed)))
-    installation.client.delete(f"artdream:job:{first.id}")  # a broker that lost its memory
+    installation.client.delete(f"artdream:job:{first.id}")  # a wiped broker
     installation.events.clear()
     before = installation.store.get(sidecar_name(first.id))
     submit(installation.app, installation.table, first)
@@ -277,8 +279,8 @@ def test_what_is_not_a_job_id_of_ours_is_dropped(installation: WorkerInstallatio
 def test_a_pool_process_killed_in_mid_dream_has_its_job_done_once_by_the_next(installation: WorkerInstallation) -> None:
     job = installation.submit(50, LONG_RECIPE)
     installation.wait_until(lambda: bool(installation.events_of(job, Progress)))
-    [child] = psutil.Process(installation.worker.pid).children()
-    child.send_signal(signal.SIGKILL)
+    [pool_process] = psutil.Process(installation.worker.pid).children()
+    pool_process.send_signal(signal.SIGKILL)
     installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
     assert len(installation.events_of(job, Started)) == 2
     assert len(installation.events_of(job, Completed)) == 1
@@ -286,8 +288,8 @@ def test_a_pool_process_killed_in_mid_dream_has_its_job_done_once_by_the_next(in
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_only_the_pool_process_loads_tensorflow(installation: WorkerInstallation) -> None:
-    [child] = psutil.Process(installation.worker.pid).children()
-    assert "tensorflow" in Path(f"/proc/{child.pid}/maps").read_text()
+    [pool_process] = psutil.Process(installation.worker.pid).children()
+    assert "tensorflow" in Path(f"/proc/{pool_process.pid}/maps").read_text()
     assert "tensorflow" not in Path(f"/proc/{installation.worker.pid}/maps").read_text()
 
 

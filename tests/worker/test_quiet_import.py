@@ -1,4 +1,4 @@
-"""TensorFlow is imported without a word, and without what it would take along for nobody."""
+"""TensorFlow is imported without output, and without packages that it does not need here."""
 
 import os
 import subprocess
@@ -20,8 +20,10 @@ print("tensorflow" in sys.modules, [name for name in {SKIPPED_PACKAGES} if name 
 import sklearn
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "True []\n", "")
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (0, "True []\n", "")
     assert all(find_spec(name) for name in SKIPPED_PACKAGES), "here they are installed"
 
 

@@ -1,4 +1,4 @@
-"""The project's own artworks, each painted by a module of this package from noise and geometry.
+"""Paint the project's own artworks, one module each, from noise and geometry.
 
-`python -m tools.house_artworks` paints them anew into `worker/dreaming/artworks/house/`, which the wheel carries.
+`python -m tools.house_artworks` paints them into `worker/dreaming/artworks/house/`, which is part of the wheel.
 """

@@ -16,12 +16,12 @@ PAINTERS = {
     "wave": wave.paint,
     "window": window.paint,
 }
-#: The highest at which all six stay within 1.2 MB; with full chroma, strokes of pure colour lose nothing to see.
+#: The highest quality at which all six take at most 1.2 MB; with full chroma, pure colours lose nothing visible.
 JPEG_QUALITY = 81
 
 
 def save_jpeg(picture: Image.Image, out: Path) -> None:
-    """Write a picture as the package ships it."""
+    """Save a picture as the JPEG that the wheel contains."""
     picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True, progressive=True)
 
 

@@ -1,4 +1,4 @@
-"""Foam of the woodcut wave: hands with hooked fingers, and drops thrown ahead."""
+"""The foam of the woodcut wave: hands with hooked fingers, and spray."""
 
 import numpy as np
 
@@ -8,7 +8,10 @@ from tools.house_artworks.woodcut import BLUE, FOAM, INDIGO, PALE
 
 
 def paint_foam(canvas: PaintCanvas, start_point: Array, heading: float, size_share: float) -> None:
-    """A hand of foam: a finger that hooks at its end and forks into smaller ones, white with a cut outline."""
+    """Paint a hand of foam: a finger with a hooked end that forks into smaller ones, white with an outline.
+
+    start_point: (2,) and size_share: shares of the canvas's width. heading: radians.
+    """
     rng, size = canvas.rng, canvas.width
     fingers: list[tuple[Array, float]] = []
 
@@ -27,18 +30,22 @@ def paint_foam(canvas: PaintCanvas, start_point: Array, heading: float, size_sha
     path, width = fingers[0]
     side = np.stack([-np.gradient(path[:, 1]), np.gradient(path[:, 0])], -1)
     side /= np.hypot(*side.T)[:, None] + 1e-6
-    for off, wide, ink in ((0.20, 0.20 * width, PALE), (0.02, 0.10 * width, BLUE), (-0.16, 0.07 * width, PALE)):
-        canvas.stroke((path + off * width * side)[1:9], wide, ink, dryness=0, paint_thickness=0, taper=0.9)
+    for offset, line_width, ink in (
+        (0.20, 0.20 * width, PALE),
+        (0.02, 0.10 * width, BLUE),
+        (-0.16, 0.07 * width, PALE),
+    ):
+        canvas.stroke((path + offset * width * side)[1:9], line_width, ink, dryness=0, paint_thickness=0, taper=0.9)
 
 
 def paint_spray(canvas: PaintCanvas, crest: Array) -> None:
-    """Drops thrown ahead of a crest (n, 2; shares of the width), each white with a dark rim."""
+    """Paint drops ahead of a crest (n, 2; shares of the width), each white with a dark rim."""
     rng, size = canvas.rng, canvas.width
     for _ in range(230):
-        along, off = rng.uniform(0, 1), rng.gamma(1.6, 0.030)
-        thrown = np.array([-off * rng.uniform(0.3, 1.2), rng.normal(-0.01, 0.045)])
-        spot = (crest[int(along * len(crest))] + thrown) * size
-        wide = rng.uniform(4, 11) * (1 - 3.5 * min(off, 0.2))
+        along, distance = rng.uniform(0, 1), rng.gamma(1.6, 0.030)
+        offset = np.array([-distance * rng.uniform(0.3, 1.2), rng.normal(-0.01, 0.045)])
+        spot = (crest[int(along * len(crest))] + offset) * size
+        drop_width = rng.uniform(4, 11) * (1 - 3.5 * min(distance, 0.2))
         path = np.array([spot, spot + rng.uniform(-1, 1, 2) + np.array([1, 0])])
-        canvas.stroke(path, wide + 5, INDIGO, dryness=0, paint_thickness=0)
-        canvas.stroke(path, wide, FOAM, dryness=0, paint_thickness=0)
+        canvas.stroke(path, drop_width + 5, INDIGO, dryness=0, paint_thickness=0)
+        canvas.stroke(path, drop_width, FOAM, dryness=0, paint_thickness=0)

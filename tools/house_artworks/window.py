@@ -14,13 +14,11 @@ HILLS = hex_to_rgb("0b6b47", "0f9a55", "4fc044", "b6dc34", "129aa0")
 RIVER = hex_to_rgb("12a7b8", "0c6fc4", "55d6cf", "b8f2e6", "ffc94d", "0a3f8f")
 PETALS = hex_to_rgb("e0123f", "ff2f7d", "ff86ab", "8a1fd0", "c26bff", "f7e6ff", "ffd02a")
 STEMS = hex_to_rgb("0f8040", "35b548", "a0d83c")
-
-
-SUN_CENTER, HORIZON = (0.60, 0.40), 0.66  # the sun, and the skyline, as shares of the width
+SUN_CENTER, HORIZON = (0.60, 0.40), 0.66  # shares of the width
 
 
 def paint() -> Image.Image:
-    """The finished picture: sRGB, 640 x 768."""
+    """Paint the picture and return it: sRGB, 640 x 768."""
     canvas = PaintCanvas(WIDTH, HEIGHT, LEAD, SEED)
     label, tint, mark = lay_out_panes(canvas)
     edge = np.zeros(canvas.shape, np.float32)
@@ -32,16 +30,16 @@ def paint() -> Image.Image:
 
 
 def lay_out_panes(canvas: PaintCanvas) -> tuple[Array, Array, Array]:
-    """Each pixel's pane (a number), its colour, and what is painted on the glass (0: nothing, 1: opaque)."""
+    """Return, for each pixel, the pane (a number), its colour, and the paint on the glass (0: none, 1: opaque)."""
     rng, shape = canvas.rng, canvas.shape
     x = canvas.x / canvas.width + 0.006 * random_field(rng, shape, 160)
     y = canvas.y / canvas.width + 0.006 * random_field(rng, shape, 160)
     dx, dy = x - SUN_CENTER[0], y - SUN_CENTER[1]
-    far, turn = np.hypot(dx, dy), np.arctan2(dy, dx) / (2 * np.pi) + 0.5
-    ring = np.searchsorted(np.array([0.045, 0.085, 0.135, 0.20, 0.28, 0.37, 0.47, 0.59, 0.73]), far)
+    distance, turn = np.hypot(dx, dy), np.arctan2(dy, dx) / (2 * np.pi) + 0.5
+    ring = np.searchsorted(np.array([0.045, 0.085, 0.135, 0.20, 0.28, 0.37, 0.47, 0.59, 0.73]), distance)
     count = np.array([1, 6, 12, 12, 24, 24, 24, 48, 48, 48])[ring]
     spin = np.array([0.0, 0.1, 0.5, 0.0, 0.5, 0.1, 0.6, 0.2, 0.7, 0.3])[ring]
-    slot = np.floor(turn * count + spin + 0.30 * np.sin(14 * far) * (ring > 3)) % count
+    slot = np.floor(turn * count + spin + 0.30 * np.sin(14 * distance) * (ring > 3)) % count
     label = 100.0 * ring + slot
     shade = ring * 0.105 - 0.20 + 0.05 * random_per_pane(rng, label)
     tint = sample_gradient(DAWN, shade)
@@ -54,65 +52,68 @@ def lay_out_panes(canvas: PaintCanvas) -> tuple[Array, Array, Array]:
     for k, (crest, pitch, shift) in enumerate(hills):
         band = np.floor((y - crest) / 0.042 + 0.35 * np.sin(9 * x + k))
         cut = np.floor(pitch * x + 0.5 * band + 1.6 * (y - crest))
-        mine = 2000 + 1000 * k + 40 * band + cut
+        pane = 2000 + 1000 * k + 40 * band + cut
         hill = y > crest
-        label = np.where(hill, mine, label)
+        label = np.where(hill, pane, label)
         tint = np.where(
-            hill[..., None], sample_gradient(HILLS, 0.16 * band + shift + 0.22 * random_per_pane(rng, mine)), tint
+            hill[..., None], sample_gradient(HILLS, 0.16 * band + shift + 0.22 * random_per_pane(rng, pane)), tint
         )
         mark = np.where(hill, 0, mark)
     bend = 0.56 + 0.16 * np.sin(7 * (y - 0.70)) * (y - 0.55)
-    half = 0.030 + 0.62 * np.clip(y - HORIZON - 0.04, 0, 1) ** 1.25
-    across = (x - bend) / half
+    half_width = 0.030 + 0.62 * np.clip(y - HORIZON - 0.04, 0, 1) ** 1.25
+    across = (x - bend) / half_width
     flow = np.floor((1.5 + 2.5 * smoothstep(0.78, 0.80, y)) * (across + 0.25 * np.sin(16 * y)))
     cut = np.floor(13 * np.clip(y, 0.5, 2) ** 0.8 + 0.9 * random_per_pane(rng, flow + 50) + 0.25 * np.sin(30 * x))
-    mine = 6000 + 60 * flow + cut
+    pane = 6000 + 60 * flow + cut
     river = (np.abs(across) < 1) & (y > HORIZON + 0.035)
-    glint = np.exp(-((x - SUN_CENTER[0]) ** 2) / 0.012) * (random_per_pane(rng, mine + 7) > 0.1)
-    water = mix(sample_gradient(RIVER[:4], 0.5 + 0.5 * random_per_pane(rng, mine)), RIVER[4], glint)
-    label, mark = np.where(river, mine + 700 * (y > 0.79), label), np.where(river, 0, mark)
+    glint = np.exp(-((x - SUN_CENTER[0]) ** 2) / 0.012) * (random_per_pane(rng, pane + 7) > 0.1)
+    water = mix(sample_gradient(RIVER[:4], 0.5 + 0.5 * random_per_pane(rng, pane)), RIVER[4], glint)
+    label, mark = np.where(river, pane + 700 * (y > 0.79), label), np.where(river, 0, mark)
     return paint_irises(canvas, x, y, label, np.where(river[..., None], water, tint), mark)
 
 
 def random_per_pane(rng: np.random.Generator, label: Array) -> Array:
-    """A number in -1..1 for every pane, the same all over it."""
+    """Return a random number in -1..1 for every pane, at each of its pixels."""
     return rng.uniform(-1, 1, 8192).astype(np.float32)[label.astype(np.int64) % 8192]
 
 
 def paint_irises(
     canvas: PaintCanvas, x: Array, y: Array, label: Array, tint: Array, mark: Array
 ) -> tuple[Array, Array, Array]:
-    """Irises in the foreground: blades of leaves, six petals around a yellow heart, a border around all."""
+    """Add irises in the foreground (leaves, and six petals around a yellow heart), and a border around the window.
+
+    x, y: as shares of the width. label, tint, mark: what `lay_out_panes` has so far; returns them with the irises.
+    """
     rng, height = canvas.rng, canvas.height / canvas.width
     plants = ((0.10, 0.77), (0.245, 0.90), (0.90, 0.80), (0.765, 0.95), (0.05, 1.01), (0.955, 1.02), (0.36, 1.06))
     for k, (px, py) in enumerate(plants):
         for blade in range(3):
             lean, top = rng.uniform(-0.10, 0.10), py + (0.03, 0.10, 0.13)[blade]
             along = np.clip((y - top) / (height - top + 1e-6), 0, 1)
-            middle = px + (lean * (1 - along) ** 1.6 if blade else 0.0 * along)
-            leaf = (np.abs(x - middle) < (0.019 if blade else 0.008) * np.sqrt(along) * 1.2) & (y > top)
-            mine = 9000 + 100 * k + 10 * blade + np.floor(along * 3 + blade * 0.4)
-            label = np.where(leaf, mine, label)
-            tint = np.where(leaf[..., None], sample_gradient(STEMS, 0.5 + 0.5 * random_per_pane(rng, mine)), tint)
+            center = px + (lean * (1 - along) ** 1.6 if blade else 0.0 * along)
+            leaf = (np.abs(x - center) < (0.019 if blade else 0.008) * np.sqrt(along) * 1.2) & (y > top)
+            pane = 9000 + 100 * k + 10 * blade + np.floor(along * 3 + blade * 0.4)
+            label = np.where(leaf, pane, label)
+            tint = np.where(leaf[..., None], sample_gradient(STEMS, 0.5 + 0.5 * random_per_pane(rng, pane)), tint)
             mark = np.where(leaf, 0, mark)
         dx, dy = x - px, (y - py) * 1.05
-        far, turn = np.hypot(dx, dy), np.arctan2(dy, dx) + rng.uniform(0, 1)
+        distance, turn = np.hypot(dx, dy), np.arctan2(dy, dx) + rng.uniform(0, 1)
         petal = np.floor(turn / (2 * np.pi) * 6) % 6
         lobe = np.abs(np.sin(turn * 3))
-        reach = 0.082 * (0.55 + 0.45 * lobe**0.6) * (1 - 0.1 * (petal % 2))
-        bloom = far < reach
+        petal_length = 0.082 * (0.55 + 0.45 * lobe**0.6) * (1 - 0.1 * (petal % 2))
+        bloom = distance < petal_length
         hue = sample_gradient(
             PETALS[:3] if k % 2 else PETALS[3:6], 0.35 + 0.45 * (petal % 2) + 0.25 * random_per_pane(rng, petal + k)
         )
-        heart = far < 0.022
+        heart = distance < 0.022
         label = np.where(bloom, 9900 + 10 * k + np.where(heart, 9, petal), label)
         tint = np.where(bloom[..., None], np.where(heart[..., None], PETALS[6], hue), tint)
-        veins = 0.6 * (np.abs(np.sin(turn * 12)) < 0.22) * (far > 0.028) * (far < 0.75 * reach)
+        veins = 0.6 * (np.abs(np.sin(turn * 12)) < 0.22) * (distance > 0.028) * (distance < 0.75 * petal_length)
         mark = np.where(bloom, veins, mark)
-    rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, height - y))
-    run = np.where(np.minimum(x, 1 - x) < np.minimum(y, height - y), y, x)
-    block = np.floor(run / 0.0625)
-    frame = rim < 0.034
+    border_distance = np.minimum(np.minimum(x, 1 - x), np.minimum(y, height - y))
+    border_position = np.where(np.minimum(x, 1 - x) < np.minimum(y, height - y), y, x)
+    block = np.floor(border_position / 0.0625)
+    frame = border_distance < 0.034
     edging = mix(DAWN[2], DAWN[6], (block % 2).astype(np.float32)) * (1 + 0.25 * random_per_pane(rng, block))[..., None]
     edging = np.where((block % 4 == 1)[..., None], SUN[2], edging)
     label = np.where(frame, 12000 + block + 500 * (x < 0.5) + 250 * (y < 0.5), label)
@@ -120,20 +121,22 @@ def paint_irises(
 
 
 def shade_glass(canvas: PaintCanvas, label: Array, tint: Array, mark: Array, edge_shade: Array) -> Array:
-    """Light through the panes: streaks of each pane's own direction, seeds and bubbles, dimmer towards the lead."""
+    """Return the light through the panes: streaks, different in each pane, and bubbles, dimmer towards the lead.
+
+    edge_shade: closeness to the lead, 0..1.
+    """
     rng, shape = canvas.rng, canvas.shape
-    ways = [random_field(rng, shape, cell, 3) for cell in ((12, 150), (150, 12), (40, 40))]
-    streak = np.choose((np.floor(label) % 3).astype(np.int64), ways)
+    streak_fields = [random_field(rng, shape, cell, 3) for cell in ((12, 150), (150, 12), (40, 40))]
+    streak = np.choose((np.floor(label) % 3).astype(np.int64), streak_fields)
     wave = random_field(rng, shape, 34, 3)
     tone = 1.02 + 0.20 * random_per_pane(rng, label + 31) + 0.17 * streak + 0.07 * wave
     grey = tint.mean(-1, keepdims=True)
     vivid = np.clip(grey + (tint - grey) * (1.1 + 0.10 * streak[..., None]), 0.015, 1)
     light = vivid ** (1.15 / np.clip(tone, 0.5, 1.7))[..., None]
-    sun = np.hypot(canvas.x / canvas.width - SUN_CENTER[0], canvas.y / canvas.width - SUN_CENTER[1])
-    light = light * (1.10 - 0.16 * np.clip(sun, 0, 1.2))[..., None]
-    light = mix(
-        light, 0.45 + 0.6 * light, 0.55 * smoothstep(1.1, 2.6, streak + 0.5 * wave)
-    )  # thin places, almost white
+    sun_distance = np.hypot(canvas.x / canvas.width - SUN_CENTER[0], canvas.y / canvas.width - SUN_CENTER[1])
+    light = light * (1.10 - 0.16 * np.clip(sun_distance, 0, 1.2))[..., None]
+    # Thin places are almost white.
+    light = mix(light, 0.45 + 0.6 * light, 0.55 * smoothstep(1.1, 2.6, streak + 0.5 * wave))
     light = light * (1 - 0.34 * np.clip(edge_shade, 0, 1.0) ** 2)[..., None]
     seeds = smoothstep(2.5, 3.1, random_field(rng, shape, 4.5) + 0.25 * wave)
     light = light * (1 + 0.4 * seeds - 0.35 * np.roll(seeds, (2, 2), (0, 1)))[..., None]
@@ -142,7 +145,7 @@ def shade_glass(canvas: PaintCanvas, label: Array, tint: Array, mark: Array, edg
 
 
 def paint_leading(canvas: PaintCanvas, edge_proximity: Array) -> None:
-    """Lay the leads: dark, rounded, a little uneven, thicker where they meet, with a dull shine."""
+    """Paint the leads: dark, rounded, a little uneven, thicker at joints, with a dull shine."""
     rough = random_field(canvas.rng, canvas.shape, 9, 2)
     cover = smoothstep(0.58, 0.74, edge_proximity * (1 + 0.05 * rough))
     metal = LEAD * (1.5 + 0.5 * rough)[..., None] + 0.05 * smoothstep(1.0, 1.5, edge_proximity)[..., None]

@@ -1,4 +1,4 @@
-"""The project's sample photo, painted from noise and nothing else.
+"""Paint the project's sample photo from noise alone.
 
-`python -m tools.sample_photo.paint` paints it anew into `artdream/sample/`, which the wheel carries.
+`python -m tools.sample_photo.paint` paints it into `artdream/sample/`, which is part of the wheel.
 """

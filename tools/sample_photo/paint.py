@@ -1,12 +1,12 @@
-"""Paint the project's own sample photo: a mountain lake at golden hour, computed from noise and nothing else.
+"""Paint the project's sample photo: a mountain lake at golden hour, computed from noise alone.
 
-`python -m tools.sample_photo.paint [OUT]` writes it as the HEIC that a phone would have made: 2016 x 1512, upright,
-with EXIF and without a position. The same seed gives the same picture.
+`python -m tools.sample_photo.paint [OUT]` writes it as a HEIC like that of a phone: 2016 x 1512, upright, with EXIF and
+without a position. The same seed gives the same picture.
 
-The scene is a small ray tracer over height fields: `trace` finds the point of the ground that each pixel sees, and
-everything else (light, shadow, snow, haze) is computed there. World coordinates are metres: x to the right, y up with
-the lake at 0, z away from the camera. Colours are linear light, 0 and up, until `develop` turns them into sRGB. Arrays
-hold floats and, unless said otherwise, have the shape (rows, columns) or (rows, columns, 3).
+The scene is a small ray tracer over height fields: `trace_ground` finds the point of the ground that each pixel shows,
+and everything else (light, shadow, snow, haze) is computed there. World coordinates are metres: x to the right, y up
+with the lake at 0, z away from the camera. Colours are linear light, 0 and up, until `tone_map` converts them to sRGB.
+Arrays are floats of shape (rows, columns) or (rows, columns, 3), unless stated otherwise.
 """
 
 import sys
@@ -36,25 +36,25 @@ from tools.sample_photo.shore import paint_meadow, render_near_view
 
 
 def render_scene() -> Array:
-    """The whole scene (rows, columns, 3) in linear light, from the far to the near."""
-    evening = render_sky()
+    """Return the whole scene (rows, columns, 3) in linear light, rendered from far to near."""
+    sky = render_sky()
     ground = sample_columns(compute_mountain_height, FAR_DEPTHS)
-    image, depth = render_far_view(evening, ground, EYE_HEIGHT)
+    image, depth = render_far_view(sky, ground, EYE_HEIGHT)
     image = render_forest(image, depth, EYE_HEIGHT)
-    below, depth_below = render_far_view(evening, ground, -EYE_HEIGHT)
-    below = render_forest(below, depth_below, -EYE_HEIGHT)
-    # Between the mirrored shore and the horizon there is nothing to reflect: stretch the shore over it.
-    shore = HEIGHT - 1 - np.argmax(np.isfinite(depth_below)[::-1], axis=0)
-    below = below[np.minimum(np.arange(HEIGHT)[:, None], shore), np.arange(WIDTH)]
-    land = np.isfinite(depth) & (np.arange(HEIGHT) > HORIZON_ROW)[:, None]
-    lake = render_near_view(image, below)
-    image = np.where(land[..., None], image, lake)
+    reflection, reflection_depth = render_far_view(sky, ground, -EYE_HEIGHT)
+    reflection = render_forest(reflection, reflection_depth, -EYE_HEIGHT)
+    # Nothing is reflected between the mirrored shore and the horizon: stretch the shore over the gap.
+    shore = HEIGHT - 1 - np.argmax(np.isfinite(reflection_depth)[::-1], axis=0)
+    reflection = reflection[np.minimum(np.arange(HEIGHT)[:, None], shore), np.arange(WIDTH)]
+    is_land = np.isfinite(depth) & (np.arange(HEIGHT) > HORIZON_ROW)[:, None]
+    near_view = render_near_view(image, reflection)
+    image = np.where(is_land[..., None], image, near_view)
     image = paint_meadow(image)
     return apply_camera_effects(image)
 
 
 def apply_camera_effects(image: Array) -> Array:
-    """The image as a small lens and sensor would take it: a little soft, a little glow, darker corners, grain."""
+    """Return the image as taken by a small lens and sensor: soft, with glow, darker corners and grain."""
     rng = np.random.default_rng(2)
     image = 0.93 * gaussian_blur(image, 0.6) + 0.07 * gaussian_blur(np.clip(image, 0, 3), 22)
     across, down = COLUMN_SLOPES[None, :] * FOCAL_LENGTH / WIDTH, (np.arange(HEIGHT)[:, None] / HEIGHT - 0.5)
@@ -63,7 +63,7 @@ def apply_camera_effects(image: Array) -> Array:
 
 
 def tone_map(image: Array) -> Image.Image:
-    """Linear light to an sRGB picture: a filmic curve, then the transfer curve."""
+    """Convert linear light to an sRGB picture: a filmic curve, then the transfer curve."""
     grey = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     x = np.clip(grey[..., None] + 1.16 * (image - grey[..., None]), 0, None) * 0.84
     x = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
@@ -72,12 +72,12 @@ def tone_map(image: Array) -> Image.Image:
 
 
 def paint() -> Image.Image:
-    """The finished picture: sRGB, 2016 x 1512."""
+    """Paint the picture and return it: sRGB, 2016 x 1512."""
     return tone_map(render_scene())
 
 
 def save_heic(picture: Image.Image, out: Path) -> None:
-    """Write the picture as a phone would: HEVC in a HEIC, upright, with maker, model and time, without a position."""
+    """Save a picture like a phone: HEVC in a HEIC, upright, with make, model and time, without a position."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "ArtDream", "Painter"
     exif[ExifTags.Base.Orientation] = 1

@@ -1,8 +1,7 @@
-"""The seam to the computing library: gradients and compilation. Everything else is written in Keras ops.
+"""The backend: the functions that TensorFlow and JAX implement differently. Everything else uses Keras ops.
 
-Keras offers no gradient of its own, resizes no picture of open size and rolls none by numbers of its own, so these few
-functions are all that differs between libraries. Which one it is, KERAS_BACKEND says: tensorflow, or jax. What is not
-chosen is not imported.
+Keras has no gradient, no resize to a dynamic size and no roll by dynamic shifts, so only these few functions depend on
+the library. KERAS_BACKEND selects it: tensorflow or jax. The other one is not imported.
 """
 
 import keras

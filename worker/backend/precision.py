@@ -1,4 +1,4 @@
-"""The number type that convolutions compute in: bfloat16 where the processor multiplies it fast, else float32."""
+"""The precision of convolutions: bfloat16 if the processor multiplies it fast, else float32."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,17 +7,17 @@ import keras
 
 Precision = Literal["float32", "bfloat16"]
 
-#: Flags with which Linux tells that a CPU multiplies bfloat16 (x86's AVX-512 and AMX, Arm's BF16).
+#: Flags by which Linux reports that a CPU multiplies bfloat16 (x86's AVX-512 and AMX, Arm's BF16).
 BFLOAT16_CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def choose_precision(requested: Literal["auto"] | Precision, cpuinfo_path: Path = Path("/proc/cpuinfo")) -> Precision:
-    """Return what was wanted; for `auto`, bfloat16 where this machine has it, else float32.
+    """Return the requested precision; for `auto`, bfloat16 if this machine multiplies it fast, else float32.
 
-    Where a CPU has it, it wins for every kind of network here. A step at 512 × 512 on two cores: VGG-19 464 ms against
-    881 ms, InceptionV3 69 against 115, lite 28 against 34 (its strided convolutions need a gradient of their own: see
-    worker.networks.transform.frozen_convolution). Accelerators are taken to have it, as all since NVIDIA's Ampere
-    (2020) and TPU v2 do.
+    On a CPU that has it, bfloat16 is faster for every kind of network here. A step at 512 × 512 on two cores: VGG-19
+    464 ms against 881 ms, InceptionV3 69 against 115, lite 28 against 34 (its strided convolutions need a gradient of
+    their own: see worker.networks.transform.frozen_convolution). Accelerators are assumed to have it, as all since
+    NVIDIA's Ampere (2020) and TPU v2 do.
     """
     if requested != "auto":
         return requested
@@ -29,7 +29,7 @@ def choose_precision(requested: Literal["auto"] | Precision, cpuinfo_path: Path 
 
 
 def read_cpu_flags(cpuinfo_path: Path) -> set[str]:
-    """Return what a CPU can do, as Linux tells it; nothing on another system."""
+    """Return the feature flags of the CPU as Linux reports them; an empty set on other systems."""
     try:
         lines = cpuinfo_path.read_text(encoding="utf-8").splitlines()
     except OSError:

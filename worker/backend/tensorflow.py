@@ -1,7 +1,7 @@
-"""The seam on TensorFlow.
+"""The TensorFlow backend.
 
-On a CPU it compiles to a graph and not to XLA, which is slower there (a step of InceptionV3: 0.21 s against 0.13 s,
-measured on two cores).
+It compiles to graphs, not to XLA, which is slower on a CPU (a step of InceptionV3: 0.21 s against 0.13 s, measured on
+two cores).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from worker.backend.tracing import Shape, Tensor, record_traces
 
-# It warns of functions that are traced again and again, but counts those of one place in the code as one.
+# TensorFlow warns of repeated retracing, but counts all functions that one line of code creates as one function.
 tf.get_logger().setLevel("ERROR")
 
 
@@ -23,10 +23,10 @@ def compile_function(
     input_specs: Sequence[tuple[Shape, str]],
     model: keras.Model | None = None,  # noqa: ARG001 - a graph refers to its variables by itself
 ) -> Callable[..., Any]:
-    """Compile a function of arrays; once, for every shape that fits.
+    """Compile a function of arrays, once for all shapes that match its specs.
 
-    On a CPU, with the shape of the picture left open, a step of `lite` at 640 × 480 takes 36.5 ms and with it fixed
-    35.8 ms, while each further trace costs 0.3 to 0.6 s.
+    input_specs: shape and dtype of each input. On a CPU, a step of `lite` at 640 × 480 takes 36.5 ms with a dynamic
+    picture shape and 35.8 ms with a fixed one, while each further trace costs 0.3 to 0.6 s.
     """
     signature = [tf.TensorSpec(shape, dtype) for shape, dtype in input_specs]
     return tf.function(  # type: ignore[no-any-return]
@@ -35,18 +35,18 @@ def compile_function(
 
 
 def distribution_scope() -> AbstractContextManager[Any]:
-    """Enter a context in which a model is made that learns on every accelerator, each taking a part of a batch."""
-    many = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy().scope() if many else nullcontext()
+    """Return a context in which a new model trains on all accelerators, each with a part of every batch."""
+    has_several_devices = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy().scope() if has_several_devices else nullcontext()
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory ran out, of the machine or of an accelerator."""
+    """Return whether an error means that the memory of the machine or of an accelerator is exhausted."""
     return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
 
 
 def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return function(picture), and the gradient of its sum with the shape of the picture."""
+    """Return function(picture), and the gradient of its sum, with the shape of the picture."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(picture)
         value = function(picture)
@@ -54,21 +54,20 @@ def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) ->
 
 
 def resize(pictures: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Scale (batch, height, width, channels) pictures bilinearly. Sizes may be numbers that only the graph knows."""
+    """Resize (batch, height, width, channels) pictures bilinearly. height, width: may be tensors of the graph."""
     return tf.image.resize(pictures, (height, width))
 
 
 def roll(pictures: Tensor, shifts: Tensor) -> Tensor:
-    """Roll each of (batch, height, width, channels) pictures by its own (batch, 2) shifts, in pixels down and right."""
+    """Roll each of (batch, height, width, channels) pictures by its own shift: (batch, 2), in pixels down and right."""
 
     def roll_one() -> Tensor:
         return tf.roll(pictures, shifts[0], (1, 2))
 
     def roll_each() -> Tensor:
         return tf.map_fn(
-            lambda one: tf.roll(one[0], one[1], (0, 1)), (pictures, shifts), fn_output_signature=tf.float32
+            lambda pair: tf.roll(pair[0], pair[1], (0, 1)), (pictures, shifts), fn_output_signature=tf.float32
         )
 
-    return tf.cond(
-        tf.shape(pictures)[0] == 1, roll_one, roll_each
-    )  # a loop, even of one turn, takes half as long again
+    # A loop takes half as long again, even with a single iteration.
+    return tf.cond(tf.shape(pictures)[0] == 1, roll_one, roll_each)

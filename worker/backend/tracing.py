@@ -1,25 +1,25 @@
-"""What the seam is the same for, whatever the library: names of types, and the count of traces."""
+"""Parts of the backend that do not depend on the library: type aliases, and the trace counter."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-#: Something of the library's own array type; Keras knows no name for it.
+#: An array of the library's own type; Keras has no name for it.
 Tensor = Any
 
-#: Sides of an array; None stands for any.
+#: Dimensions of an array; None stands for any size.
 Shape = tuple[int | None, ...]
 
 _trace_count = 0
 
 
 def count_traces() -> int:
-    """Count the functions traced since the process began. While it stands still, nothing is compiled."""
+    """Return the number of traces since the process started. It grows with every compilation."""
     return _trace_count
 
 
 def record_traces(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, counting its calls: a library calls what it compiles once for each trace."""
+    """Wrap a function to count its traces: a library calls a function that it compiles once for each trace."""
 
     @wraps(function)
     def wrapper(*arguments: Any) -> Any:

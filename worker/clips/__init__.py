@@ -1,4 +1,4 @@
-"""Videos of finished dreams: what they show, how they are encoded, and the process that makes them in the background.
+"""Clips of finished dreams: the animations, their encoding, and a generator that makes them in the background.
 
-Import `ClipMaker` from `worker.clips.generator`.
+Import `ClipGenerator` from `worker.clips.generator`.
 """

@@ -1,4 +1,4 @@
-"""The clips of finished dreams: made beside the next dream, at a low priority, never in its way."""
+"""The clip generator: makes the clips of finished dreams in the background, without delaying the next dream."""
 
 import contextlib
 import io
@@ -25,31 +25,33 @@ from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 
 logger = logging.getLogger(__name__)
 
-#: Jobs that wait for their clips; where more complete, the one that has waited longest goes without.
+#: Jobs that may wait for their clips; if more complete, the one that has waited longest gets none.
 MAX_QUEUED_JOBS = 200
 
-#: Pictures of a job that its clips go through; of more frames, so many are taken evenly. They bound the memory.
+#: Pictures of a job that its clips show; of more frames, an even selection. Bounds the memory.
 MAX_PICTURES = 12
 
-#: The long side of these pictures: what the finer of the clips, the zoom, makes use of.
+#: Long side of these pictures in pixels: the most that a clip, the zoom, makes use of.
 PICTURE_LONG_SIDE = 1350
 
-#: Seconds that one clip stands aside for dreams before it takes its share of the processor beside them.
+#: Seconds that one clip pauses for dreams, in total, before it runs concurrently with them.
 MAX_PAUSE_SECONDS = 60.0
 
-#: Seconds that a process which ends still gives the clip that is being made.
+#: Seconds that an ending process gives the current clip to finish.
 CLOSE_TIMEOUT_SECONDS = 2.0
 
-#: Niceness of the thread: about a tenth of a core that is wanted elsewhere. At 19 a busy worker would never finish one.
+#: Niceness of the thread: about a tenth of a contended core. At 19 a busy worker would never finish a clip.
 NICENESS = 10
 
 
 class ClipGenerator:
     """Makes the clips of completed jobs, one after the other, in a thread of its own.
 
-    It stands aside while a dream goes on in the process. What keeps a clip from being made, a store that is away or a
-    picture that is damaged, is logged in one line and never raised. Jobs that still wait when the process ends go
-    without clips: they are a pleasure, not a promise.
+    max_pause_seconds: seconds that one clip pauses for dreams, in total.
+
+    The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
+    or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
+    get no clips: clips are best effort.
     """
 
     def __init__(self, store: Store, *, max_pause_seconds: float = MAX_PAUSE_SECONDS) -> None:
@@ -63,14 +65,14 @@ class ClipGenerator:
         self._thread.start()
 
     def enqueue(self, job_id: str) -> None:
-        """Have the clips of a completed job made, and return at once."""
+        """Queue a completed job for its clips, and return at once."""
         with self._condition:
             self._queue.append(job_id)
             self._condition.notify_all()
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """Leave the processor to what is done meanwhile: a dream."""
+        """Pause the thread while the block computes a dream."""
         with self._condition:
             self._active_dreams += 1
         try:
@@ -81,10 +83,10 @@ class ClipGenerator:
                 self._condition.notify_all()
 
     def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> bool:
-        """Take nothing more, and stop; True when the thread has ended.
+        """Stop the thread, and return whether it has ended.
 
-        farewell: seconds that the clip in hand may still take to be finished; then it is given up, which takes as long
-        as one of its pictures.
+        timeout: seconds that the current clip may still take; then it is abandoned before its next picture. Clips of
+        queued jobs are not made.
         """
         with self._condition:
             self._closing = True
@@ -114,25 +116,25 @@ class ClipGenerator:
             return None if self._closing else self._queue.popleft()
 
     def _generate_clips(self, job_id: str) -> None:
-        """Make the three clips of a job. Raises ArtDreamError where that cannot be."""
-        started = time.perf_counter()
+        """Make and store the three clips of a job. Raises ArtDreamError if the store or a picture prevents it."""
+        started_at = time.perf_counter()
         pictures = self._load_pictures(job_id, self._make_throttle())
-        for name, encode, film in (
+        for name, encode, animation in (
             (clip_name(job_id), encode_mp4, Morph(pictures)),
             (preview_name(job_id), encode_webp, Morph(pictures, rate=12, long_side=480)),
             (zoom_name(job_id), encode_mp4, Zoom(pictures)),
         ):
-            data = encode(_ThrottledAnimation(film, self._make_throttle()))
+            data = encode(_ThrottledAnimation(animation, self._make_throttle()))
             if has_tombstone(self._store, job_id):
                 break
             self._store.put(name, data)
-        if has_tombstone(self._store, job_id):  # perhaps since the last look
+        if has_tombstone(self._store, job_id):  # perhaps since the last check
             delete_dream_objects(self._store, job_id)
             return
-        logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started)
+        logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
 
     def _load_pictures(self, job_id: str, throttle: Callable[[], None]) -> list[NDArray[np.uint8]]:
-        """Read the photo, the frames that there are, and the dream, all of one size, at most PICTURES of them."""
+        """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
         throttle()
         try:
             sidecar = Sidecar.model_validate_json(self._read_object(sidecar_name(job_id)))
@@ -148,7 +150,7 @@ class ClipGenerator:
         return pictures
 
     def _load_picture(self, name: str, size: Canvas) -> NDArray[np.uint8]:
-        """Read a picture and scale it: (height, width, 3)."""
+        """Load a picture and scale it: (height, width, 3) uint8."""
         try:
             with Image.open(io.BytesIO(self._read_object(name)), formats=["JPEG"]) as image:
                 return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
@@ -162,19 +164,19 @@ class ClipGenerator:
         return data
 
     def _make_throttle(self) -> Callable[[], None]:
-        """Return what a clip calls before each picture.
+        """Return a function for one clip to call before each picture.
 
-        It returns when no dream goes on, or when the clip's patience is at its end; it raises _GivenUpError when the
-        process ends.
+        The function blocks while a dream is computed, until the clip has used up its pause. It raises _AbortedError
+        when the process ends.
         """
-        left = self._max_pause_seconds
+        remaining = self._max_pause_seconds
 
         def throttle() -> None:
-            nonlocal left
+            nonlocal remaining
             with self._condition:
-                before = time.monotonic()
-                self._condition.wait_for(lambda: self._stopped or not self._active_dreams, timeout=max(0.0, left))
-                left -= time.monotonic() - before
+                paused_at = time.monotonic()
+                self._condition.wait_for(lambda: self._stopped or not self._active_dreams, timeout=max(0.0, remaining))
+                remaining -= time.monotonic() - paused_at
                 if self._stopped:
                     raise _AbortedError
 
@@ -182,11 +184,11 @@ class ClipGenerator:
 
 
 class _AbortedError(Exception):
-    """The process ends; the clip in hand is not finished."""
+    """The process ends, and the current clip is abandoned."""
 
 
 class _ThrottledAnimation:
-    """A film that asks before each of its pictures."""
+    """An animation that calls the throttle before each picture."""
 
     def __init__(self, animation: Animation, throttle: Callable[[], None]) -> None:
         self.size, self.rate = animation.size, animation.rate
@@ -202,8 +204,8 @@ class _ThrottledAnimation:
 
 
 def _lower_thread_priority() -> None:
-    """Lower the priority of the calling thread, where the system has one for threads (Linux)."""
+    """Lower the priority of the calling thread, on systems where threads have one (Linux)."""
     if sys.platform == "linux":
-        thread = threading.get_native_id()
+        thread_id = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
+            os.setpriority(os.PRIO_PROCESS, thread_id, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread_id)))

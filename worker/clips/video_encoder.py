@@ -1,4 +1,4 @@
-"""Moving pictures in files: H.264 in MP4 and animated WebP, each small enough for a phone."""
+"""The video encoder: encodes animations as H.264 in MP4 and as animated WebP, small enough for a phone."""
 
 import io
 from collections.abc import Iterator
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
 
-#: Bytes that no file exceeds.
+#: Size limit of a file in bytes.
 MAX_FILE_BYTES = 8_000_000
 
-#: (constant rate factor of x264, share of LARGEST_FILE that its rate control is told), tried until the file is small.
+#: (constant rate factor of x264, share of the size limit that caps its rate), tried in order until the file fits.
 _MP4_QUALITIES = ((20, 0.92), (26, 0.7), (34, 0.4), (45, 0.2))
 
-#: Qualities of WebP, tried until the file is small.
+#: Qualities of WebP, tried in order until the file fits.
 _WEBP_QUALITIES = (72, 50, 25, 5)
 
-#: ITU-T H.273's number of BT.709, for matrix, primaries and transfer: what players take a video for that says nothing.
+#: ITU-T H.273's number of BT.709, for matrix, primaries and transfer: what players assume for a video without them.
 _BT709 = 1
 
-#: Chroma from all pixels, rounded and not cut: a flat photo keeps its colour.
+#: Chroma from all pixels, rounded instead of truncated: a flat photo keeps its colour.
 _ACCURATE_CHROMA = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class Animation(Protocol):
-    """Pictures that follow each other; may be gone through again, and then they are the same."""
+    """A sequence of pictures. Each iteration yields the same ones."""
 
-    #: Of every picture; the sides are even, as yuv420p wants them.
+    #: Size of every picture; both sides are even, as yuv420p needs them.
     size: Canvas
     #: Pictures per second.
     rate: int
@@ -40,29 +40,29 @@ class Animation(Protocol):
         """Return the number of pictures."""
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield (height, width, 3) sRGB pictures one by one."""
+        """Yield (height, width, 3) uint8 sRGB pictures one by one."""
 
 
 def encode_mp4(animation: Animation, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """Encode as H.264 (yuv420p, BT.709) in an MP4 that starts to play before it is whole.
+    """Encode as H.264 (yuv420p, BT.709) in an MP4 that starts to play before it is completely loaded.
 
-    One picture is held at a time. largest: bytes that the file does not exceed. Raises ArtDreamError where even the
-    lowest quality does.
+    Keeps one picture in memory at a time. max_bytes: size limit of the file. Raises ArtDreamError if the file exceeds
+    it even at the lowest quality.
     """
-    for factor, share in _MP4_QUALITIES:
-        # x264's buffer holds a second, which it may fill once beyond the rate.
-        kilobits = int(share * max_bytes * 8 / 1000 / (len(animation) / animation.rate + 1))
-        quality = {"crf": f"{factor}", "maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"}
-        # Without room kept for it, the index of the pictures comes last, and playing waits for the whole file.
-        room = {"moov_size": f"{4096 + 32 * len(animation)}"}
-        data = _encode(animation, "mp4", "libx264", room, {"preset": "medium", **quality})
+    for rate_factor, size_share in _MP4_QUALITIES:
+        # x264's rate buffer holds one second, by which the file may exceed the rate once.
+        kilobits = int(size_share * max_bytes * 8 / 1000 / (len(animation) / animation.rate + 1))
+        quality = {"crf": f"{rate_factor}", "maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"}
+        # Without reserved space the index of the pictures comes last, and players wait for the whole file.
+        index_space = {"moov_size": f"{4096 + 32 * len(animation)}"}
+        data = _encode(animation, "mp4", "libx264", index_space, {"preset": "medium", **quality})
         if len(data) <= max_bytes:
             return data
     raise ArtDreamError(f"{_describe(animation)} could not be made smaller than {max_bytes / 1e6:g} MB as MP4.")
 
 
 def encode_webp(animation: Animation, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """Encode as an animated WebP that repeats for ever; otherwise like `mp4`."""
+    """Encode as an animated WebP that loops forever; otherwise like `encode_mp4`."""
     for quality in _WEBP_QUALITIES:
         data = _encode(animation, "webp", "libwebp_anim", {"loop": "0"}, {"quality": f"{quality}"})
         if len(data) <= max_bytes:
@@ -73,14 +73,14 @@ def encode_webp(animation: Animation, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 def _encode(
     animation: Animation, container: str, codec: str, container_options: dict[str, str], options: dict[str, str]
 ) -> bytes:
-    matrix = Colorspace.ITU709 if container == "mp4" else Colorspace.ITU601  # the WebP container knows only BT.601
+    matrix = Colorspace.ITU709 if container == "mp4" else Colorspace.ITU601  # the WebP container supports only BT.601
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=container_options) as output:
         stream = output.add_stream(codec, rate=animation.rate, options=options)
         assert isinstance(stream, av.VideoStream)  # noqa: S101  what add_stream returns for these codecs
         stream.width, stream.height, stream.pix_fmt = animation.size.width, animation.size.height, "yuv420p"
         context = stream.codec_context
-        context.thread_count = 1  # the other cores belong to the next dream
+        context.thread_count = 1  # leaves the other cores to the next dream
         context.color_range = ColorRange.MPEG
         if container == "mp4":
             context.colorspace = context.color_primaries = context.color_trc = _BT709

@@ -1,4 +1,4 @@
-"""Everything that touches Celery's or kombu's consumer, public or private: filters, flow control, shutdown, watchdog.
+"""Extensions of Celery's and kombu's consumer, by public or private API: filter, flow control, shutdown, watchdog.
 
-`worker.app` puts the parts together; nothing else in the worker imports from here.
+`worker.app` assembles them; no other module of the worker imports from here.
 """

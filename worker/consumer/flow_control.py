@@ -1,4 +1,4 @@
-"""Appetite: a worker takes no more messages than it has warm and idle processes to dream them."""
+"""Flow control: a worker takes no more messages than it has warm, idle pool processes."""
 
 import os
 from multiprocessing.sharedctypes import RawArray, RawValue
@@ -13,10 +13,10 @@ from celery.worker.consumer.tasks import Tasks
 
 
 class FlowControl:
-    """What the parent and its pool processes know together, in memory that they share since the fork.
+    """State that the parent and its pool processes share, in memory allocated before the fork.
 
-    Celery counts processes, warm or not: a message that it takes for one which only starts waits for that one, while
-    another worker may be idle.
+    Celery counts all pool processes, warm or not. It would take a message for a process that is still starting, and the
+    message would wait there while another worker may be idle.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -25,38 +25,38 @@ class FlowControl:
         self._pool: Any = None
 
     def mark_warm(self) -> None:
-        """Say, in a pool process, that it is warm."""
+        """Mark this pool process as warm."""
         self._warm_pids[current_process().index] = os.getpid()
 
     def mark_stopping(self, **_: object) -> None:
-        """Say, in the parent, that the worker is to stop."""
+        """Mark the worker as stopping. Call in the parent process."""
         self._stopping.value = True
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the worker is to stop, in any process."""
+        """Whether the worker is stopping. Valid in every process."""
         return bool(self._stopping.value)
 
     def count_warm(self) -> int:
-        """Return, in the parent, how many of its processes are warm."""
+        """Return the number of warm pool processes. Call in the parent process."""
         if self._pool is None:
             return 0
         return len({process.pid for process in self._pool._pool} & set(self._warm_pids))
 
     def has_idle_process(self) -> bool:
-        """Tell, in the parent, whether a warm process has nothing to do."""
+        """Return whether a warm pool process is idle. Call in the parent process."""
         return len(state.reserved_requests) < self.count_warm()
 
     def make_bootstep(self) -> type[bootsteps.StartStopStep]:
-        """Return what makes a Celery consumer heed it."""
-        appetite = self
+        """Return the bootstep that makes a Celery consumer fetch a message only for a warm, idle pool process."""
+        flow_control = self
 
         class FlowControlStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
             requires = (Tasks,)
 
             def start(self, consumer: Consumer) -> None:
-                appetite._pool = consumer.pool._pool
+                flow_control._pool = consumer.pool._pool
                 qos = consumer.task_consumer.channel.qos
-                qos.can_consume = MethodType(lambda _: appetite.has_idle_process(), qos)
+                qos.can_consume = MethodType(lambda _: flow_control.has_idle_process(), qos)
 
         return FlowControlStep

@@ -1,4 +1,4 @@
-"""The voice: what Celery and its pool say past the log goes into it, or is not said where a program reads along."""
+"""Log routing: route what Celery and its pool print outside logging into the log, or silence it for JSON logs."""
 
 import logging
 
@@ -8,9 +8,9 @@ from shared.monitoring.logs import is_json_logging
 
 
 def route_logs() -> None:
-    """Let everything that this process says be a line of the log."""
-    # billiard keeps its logger to itself, and Celery would give it a form of its own.
+    """Make everything that this process prints a line of the log."""
+    # billiard's logger does not propagate, and Celery would give it another format.
     logging.getLogger("multiprocessing").handlers[:] = logging.root.handlers
     if is_json_logging():
-        # Said out of a signal handler, where nothing can be logged.
+        # Celery prints this from a signal handler, which must not log.
         worker.safe_say = lambda *_: None

@@ -1,6 +1,6 @@
-"""The gate: what does not ask for a dream goes no further than here, is counted, and costs one line of the log.
+"""The message filter: rejects messages that are not valid dream tasks, counts them, and logs one line for each.
 
-Whoever can write to the broker can put anything into a lane; left to itself, a worker ends over what is not JSON.
+Any client of the broker can put anything into a lane, and an unfiltered worker ends at a message that is not JSON.
 """
 
 import logging
@@ -21,12 +21,12 @@ from worker.consumer.message_schema import find_rejection
 
 logger = logging.getLogger(__name__)
 
-#: What goes wrong with a broker, not with a message; and that there is none.
+#: Errors of the broker, not of a message; and Empty, if there is no message.
 _BROKER_ERRORS = (redis.RedisError, OSError, Empty)
 
 
 def install_message_filter(settings: Settings) -> None:
-    """Let through only messages that ask for a dream, in every connection that this process makes to a queue."""
+    """Filter the messages of every queue connection that this process opens, by replacing kombu's Redis channel."""
     client = connect(settings.broker)
 
     def reject(reason: RejectionReason) -> None:
@@ -36,13 +36,13 @@ def install_message_filter(settings: Settings) -> None:
             count_rejection(client, reason)
 
     class FilteringQoS(transport.QoS):  # type: ignore[misc]
-        """What was handed out and has not ended; what is lost goes back to its lane."""
+        """Unacknowledged deliveries; those of a lost consumer go back to their lane."""
 
         def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-            """Give one back to its lane; drop what is none."""
+            """Put a delivery back into its lane; reject an invalid one."""
             with self.channel.conn_or_acquire(client) as client:
-                kept = client.hget(self.unacked_key, tag)
-            if kept is None or _is_valid_delivery(kept):
+                entry = client.hget(self.unacked_key, tag)
+            if entry is None or _is_valid_delivery(entry):
                 super().restore_by_tag(tag, client, leftmost)
                 return
             reject(RejectionReason.UNREADABLE_DELIVERY)
@@ -50,14 +50,14 @@ def install_message_filter(settings: Settings) -> None:
                 self._remove_from_indices(tag, pipe).execute()
 
     class FilteringChannel(transport.Channel):  # type: ignore[misc]
-        """What reads the lanes."""
+        """Reads the lanes and delivers only valid messages."""
 
         QoS = FilteringQoS
         _message_parsed = False
 
-        def basic_consume(self, queue: str, *arguments: Any, **named: Any) -> Any:
-            """Read a lane, each message through the gate."""
-            consumed = super().basic_consume(queue, *arguments, **named)
+        def basic_consume(self, queue: str, *arguments: Any, **options: Any) -> Any:
+            """Consume a lane through the filter."""
+            result = super().basic_consume(queue, *arguments, **options)
             deliver: Callable[[Any], Any] = self.connection._callbacks[queue]
 
             def filter_message(raw: Any) -> Any:
@@ -66,7 +66,7 @@ def install_message_filter(settings: Settings) -> None:
                 return reject(reason) if reason else deliver(raw)
 
             self.connection._callbacks[queue] = filter_message
-            return consumed
+            return result
 
         def _brpop_read(self, **options: Any) -> Any:
             self._message_parsed = False
@@ -75,7 +75,7 @@ def install_message_filter(settings: Settings) -> None:
             except _BROKER_ERRORS:
                 raise
             except Exception:
-                if self._message_parsed:  # it was a message, and this is a fault of another kind
+                if self._message_parsed:  # the message is JSON, so the error is of another kind
                     raise
                 reject(RejectionReason.NOT_JSON)
                 return True
@@ -84,9 +84,9 @@ def install_message_filter(settings: Settings) -> None:
 
 
 def _is_valid_delivery(unacked_entry: bytes) -> bool:
-    """Tell whether what is kept of a delivery is a message that asks for a dream, with its way back."""
+    """Return whether the stored entry of a delivery is a valid message with the route back to its lane."""
     try:
         message, exchange, route = loads(unacked_entry)
-    except Exception:  # kombu's types raise what they like
+    except Exception:  # kombu's decoders may raise anything
         return False
     return find_rejection(message) is None and isinstance(exchange, str) and isinstance(route, str)

@@ -1,4 +1,4 @@
-"""A message of the queue: what one that asks for a dream looks like. Anything else is a reason."""
+"""The schema of queue messages: what a dream task looks like, and the reason for rejecting any other message."""
 
 import base64
 from typing import Annotated, Any, Literal
@@ -8,19 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from shared.jobs.queue import DREAM_TASK
 from shared.jobs.rejected_messages import RejectionReason
 
-#: Letters of the longest body; one of ours has 152.
+#: Characters of the longest accepted body; that of a dream task has 152.
 MAX_BODY_LENGTH = 1000
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
-#: What tells one message or delivery from another.
+#: Identifies a message or a delivery.
 _Identifier = Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
 
 _RoutingName = Literal["", "live", "batch"]
 
 
 class _MessagePart(BaseModel):
-    """Celery and kombu say more than what is looked at here, and may say it otherwise in a later version."""
+    """Part of a message. Ignores unknown fields: Celery and kombu send more, and may change it in a later version."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -28,7 +28,7 @@ class _MessagePart(BaseModel):
 class _Headers(_MessagePart):
     task: Literal[DREAM_TASK]  # type: ignore[valid-type]
     id: _Identifier
-    # Each of these makes Celery do something else than to dream now.
+    # Each of these makes Celery do something other than run the task now.
     eta: None = None
     expires: None = None
     compression: None = None
@@ -69,7 +69,7 @@ class _EmbeddedOptions(_MessagePart):
 
 _BODY_ADAPTER = TypeAdapter(tuple[tuple[JobId], _NoKeywordArguments, _EmbeddedOptions])
 
-#: Where the fault is → what is said of it.
+#: Invalid field → reason.
 _REJECTION_BY_FIELD = {
     "body": RejectionReason.TOO_LARGE,
     "content-type": RejectionReason.WRONG_CONTENT_TYPE,
@@ -81,19 +81,19 @@ _REJECTION_BY_FIELD = {
 
 
 def find_rejection(message_data: Any) -> RejectionReason | None:
-    """Return why a message of the queue, as it was parsed, does not ask for a dream; None where it does."""
+    """Return the reason for rejecting a parsed queue message; None if it is a valid dream task."""
     try:
         message = _Message.model_validate(message_data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        found = next(
-            (_REJECTION_BY_FIELD[str(step)] for step in first["loc"] if str(step) in _REJECTION_BY_FIELD),
+        first_error = error.errors(include_input=False, include_url=False)[0]
+        reason = next(
+            (_REJECTION_BY_FIELD[str(field)] for field in first_error["loc"] if str(field) in _REJECTION_BY_FIELD),
             RejectionReason.MALFORMED_MESSAGE,
         )
         return (
             RejectionReason.MALFORMED_MESSAGE
-            if found is RejectionReason.TOO_LARGE and first["type"] != "string_too_long"
-            else found
+            if reason is RejectionReason.TOO_LARGE and first_error["type"] != "string_too_long"
+            else reason
         )
     try:
         _BODY_ADAPTER.validate_json(base64.b64decode(message.body, validate=True))

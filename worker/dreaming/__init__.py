@@ -1,4 +1,4 @@
-"""Photo and recipe → dream: objectives, gradients and octaves. It knows no queue, no job and no broker.
+"""The dream engine: turns a photo and a recipe into a dream. It depends on no queue, job or broker.
 
 Import `Engine` from `worker.dreaming.engine`. Its interface for the rest of the worker is `worker.dreamer`.
 """

@@ -1,4 +1,4 @@
-"""Photos on their canvas: scaled, padded with their own reflection, masked, and cut out again when they have dreamt."""
+"""Canvas fit: scale photos, pad them to their canvas by reflection, mask them, and crop the dreams out again."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from worker.dreaming.octaves import AscentState, Octave
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import to_picture, to_pixels
 
-#: The weight of red, green and blue in lightness (ITU-R BT.601).
+#: Weights of red, green and blue in luma (ITU-R BT.601).
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
-#: Rows that are developed at once, so that a large dream is never here several times as floats.
+#: Rows to composite at a time, so that memory never holds several float copies of a large dream.
 BAND_ROWS = 256
 
 
@@ -25,9 +25,9 @@ class CanvasFit:
     """Photos that share a canvas and a size on it."""
 
     def __init__(self, photos: Sequence[Pixels], recipe: Recipe, reference_images: ReferenceImages) -> None:
-        """Mount photos, (height, width, 3) each.
+        """Scale and pad photos, (height, width, 3) uint8 each.
 
-        Raises ValueError where they differ in size on the canvas, and ArtDreamError for a mask that is no picture.
+        Raises ValueError if they differ in size on the canvas, and ArtDreamError if the mask cannot be loaded.
         """
         height, width, _ = photos[0].shape
         if len({scale_to_long_side(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
@@ -36,12 +36,12 @@ class CanvasFit:
         size = scale_to_long_side(width, height, recipe.canvas)
         top, left = (self.canvas.height - size.height) // 2, (self.canvas.width - size.width) // 2
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
-        part = (slice(top, top + size.height), slice(left, left + size.width))
+        crop = (slice(top, top + size.height), slice(left, left + size.width))
 
         #: The photos at the size of their dreams.
         self.photos = [_resize(photo, size) for photo in photos]
         self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.photos]
-        self._crop = (slice(None), *part)
+        self._crop = (slice(None), *crop)
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
         self._mask: NDArray[np.float32] | None = None
@@ -50,20 +50,20 @@ class CanvasFit:
             self._mask = np.pad(mask, margins, mode="symmetric")
 
     def resize_photos(self, octave: Octave) -> NDArray[np.float32]:
-        """Return the photos at the size of an octave: (batch, height, width, 3) in [-1, 1]."""
+        """Return the padded photos at the size of an octave: (batch, height, width, 3) float32 in [-1, 1]."""
         size = Canvas(octave.width, octave.height)
-        return np.concatenate([to_picture(_resize(whole, size)) for whole in self._padded_photos])
+        return np.concatenate([to_picture(_resize(photo, size)) for photo in self._padded_photos])
 
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
-        """Return where the photos may change: (1, 1, 1, 1), or (1, height, width, 1), in [0, 1]."""
+        """Return how far each pixel may change: (1, 1, 1, 1), or (1, height, width, 1), float32 in [0, 1]."""
         if self._mask is None:
             return np.ones((1, 1, 1, 1), np.float32)
         return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
 
     def composite(self, state: AscentState) -> list[Pixels] | None:
-        """Return the dreams as they are at a moment, in full size; None where they are no numbers that can be shown."""
-        shown = state.pictures if self._from_noise else state.change
-        changes = np.asarray(resize(shown, self.canvas.height, self.canvas.width))[self._crop]
+        """Return the dreams at a state of the ascent, in full size; None if any value is not finite."""
+        octave_changes = state.pictures if self._from_noise else state.change  # from noise, the picture itself
+        changes = np.asarray(resize(octave_changes, self.canvas.height, self.canvas.width))[self._crop]
         dreams = [np.empty_like(photo) for photo in self.photos]
         for photo, change, dream in zip(self.photos, changes, dreams, strict=True):
             for start in range(0, len(photo), BAND_ROWS):
@@ -74,7 +74,7 @@ class CanvasFit:
         return dreams
 
     def _composite_band(self, photo: Pixels, change: NDArray[np.float32], rows: slice) -> Pixels:
-        """Return a band of a dream, from the same band of its photo and of what is shown of the moment."""
+        """Return a band of a dream, from the same rows of its photo and of its change."""
         if self._from_noise:
             return to_pixels(change[None])
         if self._keep_colors:
@@ -93,12 +93,12 @@ def _resize(pixels: Pixels, size: Canvas) -> Pixels:
 def _render_mask(mask: Ellipse | Stencil, size: Canvas, reference_images: ReferenceImages) -> NDArray[np.float32]:
     if isinstance(mask, Ellipse):
         return _render_ellipse(mask, size)
-    drawn = Image.fromarray(reference_images.load_artwork(mask.reference, 0).pixels).convert("L").resize(size)
-    return np.asarray(drawn, np.float32) / np.float32(255)
+    stencil = Image.fromarray(reference_images.load_artwork(mask.reference, 0).pixels).convert("L").resize(size)
+    return np.asarray(stencil, np.float32) / np.float32(255)
 
 
 def _render_ellipse(spec: Ellipse, size: Canvas) -> NDArray[np.float32]:
-    """Draw an ellipse: 1 where the dream is, 0 from the rim on, smooth in between."""
+    """Render an ellipse: (height, width) float32, 1 where the dream shows, 0 from the rim on, smooth in between."""
     y, x = np.mgrid[0 : size.height, 0 : size.width].astype(np.float32) + np.float32(0.5)
     radius = np.hypot((x / size.width - spec.x) / (spec.width / 2), (y / size.height - spec.y) / (spec.height / 2))
     from_rim = radius - 1 if spec.outside else 1 - radius

@@ -1,4 +1,4 @@
-"""The one door of the engine: from photos and a recipe to dreams."""
+"""The engine: turns photos and a recipe into dreams."""
 
 import itertools
 import json
@@ -36,15 +36,15 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 
-#: A frame is shown at the end of each octave, and in between whenever this share of the work has been done since.
+#: Share of the work between two frames within an octave. The end of each octave has a frame in any case.
 FRAME_INTERVAL_FRACTION = 0.08
 
-#: Classes that a sidecar tells of besides those that the recipe asked for.
+#: Classes to report for a dream besides those that its recipe asks for.
 TOP_CLASS_COUNT = 5
 
 
 class _CompiledAscent(NamedTuple):
-    """What is compiled once for all dreams of an objective."""
+    """Parts that are compiled once for all dreams of an objective."""
 
     network: Network
     objective_gradient: ObjectiveGradient
@@ -52,7 +52,7 @@ class _CompiledAscent(NamedTuple):
 
 
 class Engine:
-    """Dreams photos. What it has compiled, it keeps: the second photo of a recipe compiles nothing."""
+    """Dreams photos. It keeps what it compiles, so the second photo of a recipe compiles nothing."""
 
     def __init__(self, networks: Networks, reference_images: ReferenceImages) -> None:
         self._networks = networks
@@ -63,7 +63,7 @@ class Engine:
 
     @classmethod
     def from_settings(cls, settings: Settings, store: Store | None) -> Self:
-        """Make the engine of an installation; without a store it has what came with the project only."""
+        """Create the engine of an installation. Without a store, it has only the bundled networks and artworks."""
         return cls(Networks(settings.weights, store, settings.precision), ReferenceImages(store))
 
     def dream(
@@ -71,30 +71,33 @@ class Engine:
     ) -> DreamResult:
         """Dream a photo.
 
-        photo: (height, width, 3) sRGB, of any size and aspect. seed: 0 or more; with the same photo, recipe, seed and
-        processor the pixels are the same. on_frame: is handed each frame as soon as it exists; what it raises ends the
-        dream. The dream's long side is the recipe's canvas, or, where that does not fit into memory, the next smaller
-        one. Raises ArtDreamError for a network, layer, channel, class or artwork that does not exist, where the ascent
-        leaves the numbers that can be shown, and where the smaller canvas does not fit either.
+        photo: (height, width, 3) uint8 sRGB, of any size and aspect. seed: 0 or more; the same photo, recipe, seed and
+        processor give the same pixels. on_frame: called with each frame as soon as it exists; an exception from it ends
+        the dream. The long side of the dream is the recipe's canvas, or the next smaller one if that does not fit into
+        memory. Raises ArtDreamError for a network, layer, channel, class or artwork that does not exist, if the ascent
+        reaches values that are not finite, and if the smaller canvas does not fit into memory either. Raises ValueError
+        for a photo of another shape or dtype.
         """
-        watchers = [on_frame] if on_frame else []
+        frame_callbacks = [on_frame] if on_frame else []
         try:
-            return self._dream_photos([photo], recipe, [seed], watchers)[0]
+            return self._dream_photos([photo], recipe, [seed], frame_callbacks)[0]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-        smaller = max((side for side in LONG_SIDES if side < recipe.canvas), default=recipe.canvas)
+        smaller_side = max((side for side in LONG_SIDES if side < recipe.canvas), default=recipe.canvas)
         logger.warning(
-            "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller
+            "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller_side
         )
         try:
-            return self._dream_photos([photo], recipe.model_copy(update={"canvas": smaller}), [seed], watchers)[0]
+            return self._dream_photos(
+                [photo], recipe.model_copy(update={"canvas": smaller_side}), [seed], frame_callbacks
+            )[0]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             raise ArtDreamError(
-                f"A dream of recipe “{recipe.name}” fits into memory neither at {recipe.canvas} nor at {smaller} px: "
-                "give it a smaller canvas, or the worker more memory."
+                f"A dream of recipe “{recipe.name}” fits into memory neither at {recipe.canvas} nor at "
+                f"{smaller_side} px: give it a smaller canvas, or the worker more memory."
             ) from error
 
     def dream_batch(
@@ -105,36 +108,38 @@ class Engine:
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
     ) -> list[DreamResult]:
-        """Dream photos of one size on the canvas in one ascent: of each what `dream` makes of it, up to rounding.
+        """Dream photos of one size on the canvas in one gradient ascent.
 
-        On an accelerator that is faster than one by one. on_frame: is handed each frame with the number of its photo.
-        Raises what `dream` raises, without trying a smaller canvas, and ValueError where the photos differ in size on
-        the canvas.
+        Each result is the same as that of `dream`, up to rounding, but on an accelerator a batch is faster than its
+        photos one by one. on_frame: called with the index of the photo and its frame. Raises what `dream` raises,
+        without trying a smaller canvas, and ValueError if the photos differ in size on the canvas.
         """
-        # A slope has one artwork for all, and seeds draw different ones.
-        alone = any("/" not in name for name in self._compile_ascent(recipe).objective_gradient.reference_names)
-        groups = [[index] for index in range(len(photos))] if alone else [list(range(len(photos)))]
+        # An ascent has one artwork for the whole batch, but each seed may draw another one.
+        one_by_one = any("/" not in name for name in self._compile_ascent(recipe).objective_gradient.reference_names)
+        groups = [[index] for index in range(len(photos))] if one_by_one else [list(range(len(photos)))]
         dreams: list[DreamResult] = []
         for group in groups:
-            watchers = [partial(on_frame, index) for index in group] if on_frame else []
-            dreams += self._dream_photos([photos[i] for i in group], recipe, [seeds[i] for i in group], watchers)
+            frame_callbacks = [partial(on_frame, index) for index in group] if on_frame else []
+            dreams += self._dream_photos([photos[i] for i in group], recipe, [seeds[i] for i in group], frame_callbacks)
         return dreams
 
     def warm_up(self, recipe: Recipe) -> None:
-        """Load the network of a recipe, and trace and tune its ascent for all its canvases.
+        """Load the network of a recipe, and trace and tune its ascent for all canvases of the recipe.
 
-        After that no dream of the recipe compiles anything.
+        After that, no dream of the recipe compiles anything. Raises what `dream` raises.
         """
-        short = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})})
-        key = json.dumps([self._make_compilation_key(short), short.canvas, short.ascent.model_dump()])
-        if key in self._warmed_up:  # another painter of the same network
+        short_recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})})
+        key = json.dumps(
+            [self._make_compilation_key(short_recipe), short_recipe.canvas, short_recipe.ascent.model_dump()]
+        )
+        if key in self._warmed_up:  # by another artist with the same network
             return
         for canvas in list_canvases(recipe.canvas):
-            self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short, seed=0)
+            self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short_recipe, seed=0)
         self._warmed_up.add(key)
         try:
             self._networks.store_bundled_maps()
-        except StoreError as error:  # the display does without
+        except StoreError as error:  # the display works without it
             logger.warning("The art map was not put into the store: %s", error)
 
     def _dream_photos(
@@ -144,22 +149,22 @@ class Engine:
         seeds: Sequence[int],
         frame_callbacks: Sequence[Callable[[Frame], None]],
     ) -> list[DreamResult]:
-        """Dream photos in one ascent. watchers: what is handed the frames, of each photo, or nothing."""
+        """Dream photos in one gradient ascent. frame_callbacks: one for each photo, or none at all."""
         for photo in photos:
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise ValueError(f"A photo is (height, width, 3) of uint8, not {photo.shape} of {photo.dtype}.")
-        climb = self._compile_ascent(recipe)
+        compiled = self._compile_ascent(recipe)
         artworks = {
             name: self._reference_images.load_artwork(name, seeds[0])
-            for name in climb.objective_gradient.reference_names
+            for name in compiled.objective_gradient.reference_names
         }
-        mounting = CanvasFit(photos, recipe, self._reference_images)
-        canvas = Octave(mounting.canvas.height, mounting.canvas.width)
-        last: deque[AscentState] = deque(maxlen=1)
-        numbers, shown = itertools.count(), 0.0
+        canvas_fit = CanvasFit(photos, recipe, self._reference_images)
+        canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
+        last_state: deque[AscentState] = deque(maxlen=1)
+        frame_indexes, last_frame_fraction = itertools.count(), 0.0
 
         def composite(state: AscentState) -> list[Pixels]:
-            pixels = mounting.composite(state)
+            pixels = canvas_fit.composite(state)
             if pixels is None or not np.isfinite(state.values).all():
                 raise ArtDreamError(
                     f"The dream of recipe “{recipe.name}” ran away at {state.fraction:.0%}: its numbers are no longer "
@@ -168,43 +173,43 @@ class Engine:
             return pixels
 
         def emit_frame(fraction: float, pictures: Sequence[Pixels]) -> None:
-            number = next(numbers)
-            for watcher, pixels in zip(frame_callbacks, pictures, strict=False):
-                watcher(Frame(number, fraction, pixels))
+            index = next(frame_indexes)
+            for callback, pixels in zip(frame_callbacks, pictures, strict=False):
+                callback(Frame(index, fraction, pixels))
 
         def on_step(state: AscentState) -> None:
-            nonlocal shown
-            last.append(state)
-            due = state.ends_octave or state.fraction - shown >= FRAME_INTERVAL_FRACTION
-            if frame_callbacks and due and state.fraction < 1:
+            nonlocal last_frame_fraction
+            last_state.append(state)
+            is_due = state.ends_octave or state.fraction - last_frame_fraction >= FRAME_INTERVAL_FRACTION
+            if frame_callbacks and is_due and state.fraction < 1:
                 emit_frame(state.fraction, composite(state))
-                shown = state.fraction
+                last_frame_fraction = state.fraction
 
         ascend(
-            climb.objective_gradient,
-            climb.optimizer,
+            compiled.objective_gradient,
+            compiled.optimizer,
             PARAMETERIZATIONS[recipe.start],
-            mounting,
-            list_octaves(canvas.height, canvas.width, recipe.ascent, climb.network.min_side)
+            canvas_fit,
+            list_octaves(canvas.height, canvas.width, recipe.ascent, compiled.network.min_side)
             if recipe.start == "photo"
             else [canvas],
             recipe.ascent,
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
-            runtime_inputs=build_runtime_inputs(recipe.objective, climb.network),
+            runtime_inputs=build_runtime_inputs(recipe.objective, compiled.network),
             seeds=seeds,
             on_step=on_step,
         )
-        pixels = composite(last[0]) if last else mounting.photos
+        pixels = composite(last_state[0]) if last_state else canvas_fit.photos
         emit_frame(1.0, pixels)
-        drawn = tuple(artwork.name for artwork in artworks.values())
-        atlas = self._networks.embedding_map(recipe.network)
+        artwork_names = tuple(artwork.name for artwork in artworks.values())
+        embedding_map = self._networks.embedding_map(recipe.network)
         return [
-            _build_result(climb.network, recipe, photo, dream, drawn, atlas)
+            _build_result(compiled.network, recipe, photo, dream, artwork_names, embedding_map)
             for photo, dream in zip(photos, pixels, strict=True)
         ]
 
     def _compile_ascent(self, recipe: Recipe) -> _CompiledAscent:
-        """Return what is compiled for a recipe: the same for all that differ in nothing that is compiled."""
+        """Return the compiled parts for a recipe. Recipes that differ only in runtime inputs share them."""
         key = self._make_compilation_key(recipe)
         if key not in self._objective_gradients:
             network = self._load_network(recipe)
@@ -218,11 +223,11 @@ class Engine:
                     parameterization=PARAMETERIZATIONS[recipe.start],
                 ),
             )
-        network, slope = self._objective_gradients[key]
-        return _CompiledAscent(network, slope, self._get_optimizer(recipe))
+        network, objective_gradient = self._objective_gradients[key]
+        return _CompiledAscent(network, objective_gradient, self._get_optimizer(recipe))
 
     def _make_compilation_key(self, recipe: Recipe) -> str:
-        """Name what is compiled for a recipe."""
+        """Return a key for everything that is compiled for a recipe."""
         return json.dumps(
             [recipe.network, extract_static_terms(recipe.objective), _get_laplacian_levels(recipe), recipe.start]
         )
@@ -238,8 +243,8 @@ class Engine:
     def _get_optimizer(self, recipe: Recipe) -> Optimizer:
         key = recipe.ascent.optimiser, recipe.start
         if key not in self._optimizers:
-            adam = recipe.ascent.optimiser == "adam"
-            self._optimizers[key] = Adam(bounded=recipe.start == "photo") if adam else GradientAscent()
+            is_adam = recipe.ascent.optimiser == "adam"
+            self._optimizers[key] = Adam(bounded=recipe.start == "photo") if is_adam else GradientAscent()
         return self._optimizers[key]
 
 
@@ -255,32 +260,32 @@ def _build_result(
     artworks: tuple[str, ...],
     embedding_map: EmbeddingMap | None,
 ) -> DreamResult:
-    """Tell what is known of a dream: what the network makes of it, where it can tell classes apart."""
-    wanted = [
+    """Build the result of a dream, with class probabilities and a map point if recipe and network have them."""
+    requested = [
         network.class_index(name) for term in recipe.objective if isinstance(term, Classes) for name in term.classes
     ]
-    verdicts: tuple[ClassProbability, ...] = ()
-    place = None
-    if wanted or embedding_map:
-        seen = network.predict([photo, dream])
-        if wanted:
-            verdicts = _list_class_probabilities(network, wanted, *seen.probabilities)
+    class_probabilities: tuple[ClassProbability, ...] = ()
+    map_point = None
+    if requested or embedding_map:
+        prediction = network.predict([photo, dream])
+        if requested:
+            class_probabilities = _list_class_probabilities(network, requested, *prediction.probabilities)
         if embedding_map:
-            before, after = embedding_map.locate(seen.features).tolist()
-            place = MapPoint(network=recipe.network, photo=before, dream=after)
-    return DreamResult(dream, network.digest, network.precision, artworks, verdicts, place)
+            photo_position, dream_position = embedding_map.locate(prediction.features).tolist()
+            map_point = MapPoint(network=recipe.network, photo=photo_position, dream=dream_position)
+    return DreamResult(dream, network.digest, network.precision, artworks, class_probabilities, map_point)
 
 
 def _list_class_probabilities(
     network: Network, requested: list[int], photo_probabilities: FloatArray, dream_probabilities: FloatArray
 ) -> tuple[ClassProbability, ...]:
-    """Tell of the classes that a recipe asks for, then of those that the network sees most in the dream."""
-    order = dict.fromkeys([*requested, *np.argsort(-dream_probabilities)[:TOP_CLASS_COUNT].tolist()])
+    """Return the probabilities of the classes that a recipe asks for, then of the top classes of the dream."""
+    indexes = dict.fromkeys([*requested, *np.argsort(-dream_probabilities)[:TOP_CLASS_COUNT].tolist()])
     return tuple(
         ClassProbability(
             name=network.classes[index],
             photo=float(photo_probabilities[index]),
             dream=float(dream_probabilities[index]),
         )
-        for index in order
+        for index in indexes
     )

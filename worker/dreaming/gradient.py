@@ -1,4 +1,4 @@
-"""The slope: where a picture has to change so that an objective rises, tile by tile where the picture is large."""
+"""The gradient of an objective with respect to a picture, computed tile by tile if the picture is large."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import ceil
@@ -15,13 +15,13 @@ from worker.dreaming.objectives import PHOTO_SOURCE, RUNTIME_SOURCE, Objective, 
 from worker.dreaming.parameterization import PARAMETERIZATIONS, Parameterization
 from worker.networks.network import Network, to_picture
 
-#: A picture is looked at in tiles with sides no longer than this, so that memory does not grow with the picture.
+#: Longest side of a tile in pixels. Tiles keep the memory of large pictures constant.
 MAX_TILE_SIDE = 512
 
-#: A picture whose long side is no longer than this is still looked at as a whole.
+#: Longest side in pixels of a picture that is processed as a whole.
 MAX_UNTILED_SIDE = 1536
 
-#: Sides of tiles are multiples of this, the coarsest stride of a network.
+#: Sides of tiles are multiples of this many pixels, the coarsest stride of a network.
 TILE_SIDE_MULTIPLE = 32
 
 #: From parameters, and shifts (batch, 2) int32 in pixels down and right, to values (batch,) and gradient.
@@ -46,16 +46,17 @@ class ObjectiveGradient:
     ) -> None:
         """Compile.
 
-        levels: Laplacian levels of the pixels' gradient that are normalised one by one; None leaves the gradient as it
-        is. medium: what the parameters are. Raises ArtDreamError for a layer that the network does not have.
+        levels: Laplacian levels of the pixels' gradient to normalise one by one; None leaves the gradient unchanged.
+        parameterization: turns the parameters into a picture. Raises ArtDreamError for a layer that the network does
+        not have.
         """
-        aims = objective.targets
-        # An objective may look at nothing but the picture.
+        targets = objective.targets
+        # An objective may depend on the picture alone.
         features = network.feature_extractor(objective.layers) if objective.layers else None
 
         def score(picture: Tensor, target_values: tuple[Tensor, ...]) -> Tensor:
-            named = {aim.key: target for aim, target in zip(aims, target_values, strict=True)}
-            return objective.score(ObjectiveInputs(picture, features(picture) if features else {}, named))
+            values_by_key = {target.key: value for target, value in zip(targets, target_values, strict=True)}
+            return objective.score(ObjectiveInputs(picture, features(picture) if features else {}, values_by_key))
 
         def compute_whole(picture: Tensor, shifts: Tensor, *target_values: Tensor) -> tuple[Tensor, Tensor]:
             value, gradient = value_and_gradient(lambda x: score(x, target_values), roll(picture, shifts))
@@ -70,25 +71,31 @@ class ObjectiveGradient:
             return value_and_gradient(lambda x: score(x, target_values), picture)
 
         def normalize_and_unroll(gradient: Tensor, shifts: Tensor) -> Tensor:
-            # Normalised as it was seen, so that the jitter moves the squares of the pyramid about.
+            # Normalised while still shifted, so that the jitter moves the blocks of the pyramid about.
             return roll(gradient if levels is None else normalize_levels(gradient, levels), -shifts)
 
-        wanted: list[tuple[Shape, str]] = [((None,) * aim.rank, "float32") for aim in aims]
-        parameters: tuple[Shape, str] = ((None, None, None, parameterization.channels), "float32")
-        look = compute_whole if parameterization is PARAMETERIZATIONS["photo"] else compute_parameterized
-        self._compute_whole = compile_function(look, input_specs=[parameters, SHIFTS_SPEC, *wanted], model=features)
-        self._compute_tile = compile_function(compute_tile, input_specs=[PICTURE_SPEC, *wanted], model=features)
+        target_specs: list[tuple[Shape, str]] = [((None,) * target.rank, "float32") for target in targets]
+        parameters_spec: tuple[Shape, str] = ((None, None, None, parameterization.channels), "float32")
+        compute = compute_whole if parameterization is PARAMETERIZATIONS["photo"] else compute_parameterized
+        self._compute_whole = compile_function(
+            compute, input_specs=[parameters_spec, SHIFTS_SPEC, *target_specs], model=features
+        )
+        self._compute_tile = compile_function(compute_tile, input_specs=[PICTURE_SPEC, *target_specs], model=features)
         self._normalize_and_unroll = compile_function(normalize_and_unroll, input_specs=[PICTURE_SPEC, SHIFTS_SPEC])
         self._roll = compile_function(roll, input_specs=[PICTURE_SPEC, SHIFTS_SPEC])
-        #: The artworks that the objective looks at, as recipes name them.
+        #: References of the artworks that the objective uses, as recipes name them.
         self.reference_names = tuple(
-            dict.fromkeys(aim.source for aim in aims if aim.source not in (PHOTO_SOURCE, RUNTIME_SOURCE))
+            dict.fromkeys(target.source for target in targets if target.source not in (PHOTO_SOURCE, RUNTIME_SOURCE))
         )
-        self._target_keys = [aim.key for aim in aims]
-        # Aims that look at the same picture share one look at it.
+        self._target_keys = [target.key for target in targets]
+        # Targets of the same picture share one forward pass.
         self._target_groups = {
-            sight: _TargetGroup(network, [aim for aim in aims if (aim.source, aim.max_side) == sight])
-            for sight in dict.fromkeys((aim.source, aim.max_side) for aim in aims if aim.source != RUNTIME_SOURCE)
+            source_and_side: _TargetGroup(
+                network, [target for target in targets if (target.source, target.max_side) == source_and_side]
+            )
+            for source_and_side in dict.fromkeys(
+                (target.source, target.max_side) for target in targets if target.source != RUNTIME_SOURCE
+            )
         }
 
     def make_gradient_fn(
@@ -97,59 +104,59 @@ class ObjectiveGradient:
         artworks: Mapping[str, NDArray[np.uint8]],
         runtime_inputs: Mapping[str, NDArray[np.float32]],
     ) -> ShiftedGradientFn:
-        """Return the slope of one octave.
+        """Return the gradient function of one octave.
 
-        photo: (batch, height, width, 3) in [-1, 1]. artworks: reference → pixels, for each that the objective names.
-        givens: key → numbers, for each aim that is given.
+        photo: (batch, height, width, 3) float32 in [-1, 1]. artworks: reference → pixels (height, width, 3), for each
+        reference of the objective. runtime_inputs: target key → values, for each target with RUNTIME_SOURCE.
         """
         height, width = (int(side) for side in ops.shape(photo)[1:3])
-        fixed: TargetValues = dict(runtime_inputs)
-        for (source, side), aims in self._target_groups.items():
+        fixed_values: TargetValues = dict(runtime_inputs)
+        for (source, side), group in self._target_groups.items():
             if source != PHOTO_SOURCE:
-                fixed |= aims.compute(_scale_artwork(artworks[source], min(side, max(height, width))))
-        follow = [aims for (source, _), aims in self._target_groups.items() if source == PHOTO_SOURCE]
+                fixed_values |= group.compute(_scale_artwork(artworks[source], min(side, max(height, width))))
+        photo_groups = [group for (source, _), group in self._target_groups.items() if source == PHOTO_SOURCE]
 
         def compute_target_values(photo: Tensor) -> list[Tensor]:
-            whole = fixed.copy()
-            for aims in follow:
-                whole |= aims.compute(photo)
-            return [whole[key] for key in self._target_keys]
+            target_values = fixed_values.copy()
+            for group in photo_groups:
+                target_values |= group.compute(photo)
+            return [target_values[key] for key in self._target_keys]
 
-        kept: dict[bytes, list[Tensor]] = {}
+        cached_values: dict[bytes, list[Tensor]] = {}
 
         def compute_gradient(parameters: Tensor, shifts: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
-            key = shifts.tobytes() if follow else b""
-            if key not in kept:
-                kept.clear()
-                kept[key] = compute_target_values(self._roll(photo, shifts) if follow else photo)
-            return self._compute_whole(parameters, shifts, *kept[key])  # type: ignore[no-any-return]
+            key = shifts.tobytes() if photo_groups else b""
+            if key not in cached_values:
+                cached_values.clear()
+                cached_values[key] = compute_target_values(self._roll(photo, shifts) if photo_groups else photo)
+            return self._compute_whole(parameters, shifts, *cached_values[key])  # type: ignore[no-any-return]
 
         def compute_gradient_by_tiles(picture: Tensor, shifts: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
             shifted = self._roll(picture, shifts)
-            shifted_photo = self._roll(photo, shifts) if follow else photo
+            shifted_photo = self._roll(photo, shifts) if photo_groups else photo
             gradient = np.zeros(ops.shape(picture), np.float32)
             values = []
             for rows, columns in _iterate_tiles(height, width):
-                value, part = self._compute_tile(
+                value, tile_gradient = self._compute_tile(
                     shifted[:, rows, columns], *compute_target_values(shifted_photo[:, rows, columns])
                 )
-                gradient[:, rows, columns] = part
+                gradient[:, rows, columns] = tile_gradient
                 values.append(np.asarray(value))
-            del shifted, shifted_photo, part  # a large picture is here several times; the fewer at once, the better
+            del shifted, shifted_photo, tile_gradient  # fewer copies of a large picture at a time
             return np.mean(values, axis=0), self._normalize_and_unroll(gradient, shifts)
 
         return compute_gradient if max(height, width) <= MAX_UNTILED_SIDE else compute_gradient_by_tiles
 
 
 class _TargetGroup:
-    """Aims that look at the same picture."""
+    """Targets that are computed from the same picture."""
 
     def __init__(self, network: Network, targets: list[Target]) -> None:
-        features = network.feature_extractor(tuple(dict.fromkeys(aim.layer for aim in targets)))
+        features = network.feature_extractor(tuple(dict.fromkeys(target.layer for target in targets)))
 
         def compute_target_values(picture: Tensor) -> TargetValues:
             activations = features(picture)
-            return {aim.key: aim.compute(activations[aim.layer]) for aim in targets}
+            return {target.key: target.compute(activations[target.layer]) for target in targets}
 
         self.compute: Callable[[Tensor], TargetValues] = compile_function(
             compute_target_values, input_specs=[PICTURE_SPEC], model=features
@@ -157,14 +164,14 @@ class _TargetGroup:
 
 
 def _scale_artwork(artwork: NDArray[np.uint8], long_side: int) -> NDArray[np.float32]:
-    """Scale an artwork to a long side, as a picture of the engine."""
+    """Scale an artwork to a long side: (1, height, width, 3) float32 in [-1, 1]."""
     height, width, _ = artwork.shape
     size = scale_to_long_side(width, height, long_side)
     return to_picture(np.asarray(Image.fromarray(artwork).resize(size, Image.Resampling.LANCZOS)))
 
 
 def _iterate_tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Cover a picture with tiles of one size, as few as can be; where it does not divide evenly they overlap."""
+    """Yield the fewest tiles of one size that cover a picture; they overlap if it does not divide evenly."""
     for rows in _split_side(height):
         for columns in _split_side(width):
             yield rows, columns

@@ -1,7 +1,7 @@
-"""What an ascent climbs. Objectives are values: they add up, and a number scales them (after lucid).
+"""The objectives of gradient ascent. Objectives are values: they can be added, and scaled by a number (after lucid).
 
-An objective scores each picture of a batch by itself. What does not belong to the picture (the photo it comes from, an
-artwork) is turned into targets once, by an `Aim`, and handed to the score with what a network sees in the picture.
+An objective scores each picture of a batch separately. It may compare the picture with something else, such as its
+photo or an artwork: a `Target` computes that once, and the score receives it with the activations of the picture.
 """
 
 from __future__ import annotations
@@ -19,140 +19,146 @@ from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, S
 from worker.backend import Tensor
 from worker.networks.network import Network
 
-#: What an aim is taken from where it is not an artwork: the photo, or numbers that are given for each dream.
+#: Sources of a target other than an artwork: the photo, or runtime inputs, which differ from dream to dream.
 PHOTO_SOURCE, RUNTIME_SOURCE = "photo", "given"
 
-#: Longest side in pixels at which a guide is looked at: each place of the picture is compared with each of the guide.
+#: Longest side of a guide in pixels: each position of the picture is compared with each position of the guide.
 MAX_GUIDE_SIDE = 256
 
-#: Keeps a division by what nothing excited finite.
+#: Keeps a division by activations that are all 0 finite.
 ACTIVATION_EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
 class ObjectiveInputs:
-    """A batch of pictures, seen by a network."""
+    """A batch of pictures with its activations and targets."""
 
     #: (batch, height, width, 3) float32 in [-1, 1].
     picture: Tensor
     #: Layer → its activations, (batch, rows, columns, channels) float32.
     activations: Mapping[str, Tensor]
-    #: Key of an aim → its target; (batch, …), or (1, …) for all of them.
+    #: Target key → its value; (batch, …), or (1, …) for all pictures.
     target_values: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something that the picture is compared with."""
+    """A value that the picture is compared with."""
 
     key: str
-    #: PHOTO, GIVEN, or the reference of an artwork.
+    #: PHOTO_SOURCE, RUNTIME_SOURCE, or the reference of an artwork.
     source: str
     layer: str
-    #: From the activations of the layer for the source, (batch, rows, columns, channels), to the target.
+    #: From the activations of the layer for the source, (batch, rows, columns, channels), to the value.
     compute: Callable[[Tensor], Tensor]
-    #: Dimensions of the target.
+    #: Number of dimensions of the value.
     rank: int
-    #: An artwork is shown with its long side no longer than this, nor than the picture's.
+    #: Limit of an artwork's long side in pixels. The long side of the picture is another limit.
     max_side: int = 1 << 16
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A number that a picture should make large."""
+    """A score that gradient ascent maximises."""
 
-    #: The layers of the picture that it looks at.
+    #: Layers whose activations the score uses.
     layers: tuple[str, ...]
-    #: One value for each picture: (batch,) float32.
+    #: Returns one value for each picture: (batch,) float32.
     score: Callable[[ObjectiveInputs], Tensor]
     targets: tuple[Target, ...] = ()
 
     def __add__(self, other: Objective) -> Objective:
         layers = tuple(dict.fromkeys(self.layers + other.layers))
-        aims = tuple({aim.key: aim for aim in self.targets + other.targets}.values())
-        return Objective(layers, lambda view: self.score(view) + other.score(view), aims)
+        targets = tuple({target.key: target for target in self.targets + other.targets}.values())
+        return Objective(layers, lambda inputs: self.score(inputs) + other.score(inputs), targets)
 
     def __mul__(self, factor: float) -> Objective:
-        return Objective(self.layers, lambda view: factor * self.score(view), self.targets)
+        return Objective(self.layers, lambda inputs: factor * self.score(inputs), self.targets)
 
     __rmul__ = __mul__
 
 
 def layer(name: str, measure: str = "mean-square") -> Objective:
-    """Make a whole layer fire: the mean square, or the mean, of its activations."""
+    """Excite a whole layer: maximise the mean square, or the mean, of its activations.
+
+    measure: "mean-square" or "mean".
+    """
     power = {"mean-square": ops.square, "mean": ops.convert_to_tensor}[measure]
-    return Objective((name,), lambda view: ops.mean(power(view.activations[name]), axis=(1, 2, 3)))
+    return Objective((name,), lambda inputs: ops.mean(power(inputs.activations[name]), axis=(1, 2, 3)))
 
 
 def channels(name: str, indices: Sequence[int]) -> Objective:
-    """Make some channels of a layer fire: the mean of their activations."""
-    chosen = list(indices)
-    return Objective((name,), lambda view: ops.mean(ops.take(view.activations[name], chosen, axis=-1), axis=(1, 2, 3)))
+    """Excite some channels of a layer: maximise the mean of their activations."""
+    index_list = list(indices)
+    return Objective(
+        (name,), lambda inputs: ops.mean(ops.take(inputs.activations[name], index_list, axis=-1), axis=(1, 2, 3))
+    )
 
 
 def classes(name: str, key: str) -> Objective:
-    """Make a mix of classes fire: the mean over a class map of its logits, weighed by a vector that is given.
+    """Excite a mix of classes: maximise the mean logits of a class map, weighted by a vector.
 
-    key: of the vector, (1, classes). It is no part of what is compiled, so that all painters share one program.
+    key: key of the vector, (1, classes), in the runtime inputs. The vector is not compiled, so all artists share one
+    program.
     """
-    aim = Target(key, RUNTIME_SOURCE, name, lambda seen: seen, 2)
+    target = Target(key, RUNTIME_SOURCE, name, lambda activations: activations, 2)
 
     def score(inputs: ObjectiveInputs) -> Tensor:
         return ops.sum(ops.mean(inputs.activations[name], axis=(1, 2)) * inputs.target_values[key], axis=-1)
 
-    return Objective((name,), score, (aim,))
+    return Objective((name,), score, (target,))
 
 
 def guide(name: str, reference: str) -> Objective:
-    """Follow an artwork: the mean over all places of the dot product with the place of the artwork that matches best.
+    """Follow an artwork: maximise the mean over all positions of the dot product with its best-matching position.
 
     After the guided objective of “Inceptionism” (2015). Divided by the mean square of the artwork's activations.
     """
-    aim = Target(
+    target = Target(
         f"guide {name} {reference}",
         reference,
         name,
-        lambda seen: _flatten_positions(seen) / _mean_square(seen),
+        lambda activations: _flatten_positions(activations) / _mean_square(activations),
         3,
         MAX_GUIDE_SIDE,
     )
 
     def score(inputs: ObjectiveInputs) -> Tensor:
-        places = _flatten_positions(inputs.activations[name])
-        matches = ops.matmul(places, ops.transpose(inputs.target_values[aim.key], (0, 2, 1)))
-        return ops.mean(ops.max(matches, axis=-1), axis=-1) / ops.cast(ops.shape(places)[-1], "float32")
+        positions = _flatten_positions(inputs.activations[name])
+        matches = ops.matmul(positions, ops.transpose(inputs.target_values[target.key], (0, 2, 1)))
+        return ops.mean(ops.max(matches, axis=-1), axis=-1) / ops.cast(ops.shape(positions)[-1], "float32")
 
-    return Objective((name,), score, (aim,))
+    return Objective((name,), score, (target,))
 
 
 def style(name: str, reference: str) -> Objective:
     """Take on an artwork's style: minus the squared distance of the Gram matrices, relative to the artwork's own.
 
-    Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). 0 is its style; a picture that
-    excites nothing has -1.
+    Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). The score is 0 for the style of
+    the artwork, and -1 for a picture whose activations are all 0.
     """
-    aim = Target(f"style {name} {reference}", reference, name, gram_matrix, 3)
+    target = Target(f"style {name} {reference}", reference, name, gram_matrix, 3)
 
     def score(inputs: ObjectiveInputs) -> Tensor:
-        target = inputs.target_values[aim.key]
-        return -_relative_squared_error(gram_matrix(inputs.activations[name]) - target, target, axes=(1, 2))
+        expected = inputs.target_values[target.key]
+        return -_relative_squared_error(gram_matrix(inputs.activations[name]) - expected, expected, axes=(1, 2))
 
-    return Objective((name,), score, (aim,))
+    return Objective((name,), score, (target,))
 
 
 def content(name: str) -> Objective:
-    """Stay the photo: minus the squared distance of a layer's activations, relative to those of the photo."""
-    aim = Target(f"content {name}", PHOTO_SOURCE, name, lambda seen: seen, 4)
+    """Stay close to the photo: minus the squared distance of a layer's activations, relative to the photo's own."""
+    target = Target(f"content {name}", PHOTO_SOURCE, name, lambda activations: activations, 4)
 
     def score(inputs: ObjectiveInputs) -> Tensor:
-        target = inputs.target_values[aim.key]
-        return -_relative_squared_error(inputs.activations[name] - target, target, axes=(1, 2, 3))
+        expected = inputs.target_values[target.key]
+        return -_relative_squared_error(inputs.activations[name] - expected, expected, axes=(1, 2, 3))
 
-    return Objective((name,), score, (aim,))
+    return Objective((name,), score, (target,))
 
 
 def variation() -> Objective:
-    """Stay calm: minus the total variation, as the mean squared difference of neighbouring pixels."""
+    """Stay smooth: minus the total variation, as the mean squared difference of neighbouring pixels."""
 
     def score(inputs: ObjectiveInputs) -> Tensor:
         down = inputs.picture[:, 1:] - inputs.picture[:, :-1]
@@ -163,13 +169,13 @@ def variation() -> Objective:
 
 
 def gram_matrix(activations: Tensor) -> Tensor:
-    """Return how often channels fire together: (batch, rows, columns, channels) → (batch, channels, channels)."""
-    places = _flatten_positions(activations)
-    return ops.matmul(ops.transpose(places, (0, 2, 1)), places) / ops.cast(ops.shape(places)[1], "float32")
+    """Return the correlations of channels: (batch, rows, columns, channels) → (batch, channels, channels)."""
+    positions = _flatten_positions(activations)
+    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions) / ops.cast(ops.shape(positions)[1], "float32")
 
 
 def build_objective(terms: Sequence[Term], network: Network) -> Objective:
-    """Turn what a recipe says into an objective. Raises ArtDreamError for a channel or class the network lacks."""
+    """Build the objective of a recipe's terms. Raises ArtDreamError for a channel or class missing in the network."""
     first, *others = (
         term.weight * _build_term(term, network, _format_classes_key(index)) for index, term in enumerate(terms)
     )
@@ -177,22 +183,22 @@ def build_objective(terms: Sequence[Term], network: Network) -> Objective:
 
 
 def build_runtime_inputs(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.float32]]:
-    """Return what the objective of some terms is to be given: key → (1, classes).
+    """Return the runtime inputs of the terms' objective: target key → class weights, (1, classes) float32.
 
-    Raises ArtDreamError for a class that the network lacks.
+    Raises ArtDreamError for a class that the network does not have.
     """
-    found = {}
+    runtime_inputs = {}
     for index, term in enumerate(terms):
         if isinstance(term, Classes):
-            mix = np.zeros((1, len(network.classes)), np.float32)
+            class_weights = np.zeros((1, len(network.classes)), np.float32)
             for name in term.classes:
-                mix[0, network.class_index(name)] += 1 / len(term.classes)
-            found[_format_classes_key(index)] = mix
-    return found
+                class_weights[0, network.class_index(name)] += 1 / len(term.classes)
+            runtime_inputs[_format_classes_key(index)] = class_weights
+    return runtime_inputs
 
 
 def extract_static_terms(terms: Sequence[Term]) -> list[dict[str, Any]]:
-    """Return what of some terms is compiled: all but which classes they ask for."""
+    """Return the compiled part of some terms as JSON data: everything except the requested classes."""
     return [term.model_dump(mode="json", exclude={"classes"}) for term in terms]
 
 
@@ -213,7 +219,7 @@ def _build_term(term: Term, network: Network, key: str) -> Objective:
                 )
             return channels(term.layer, term.channels)
         case Classes():
-            network.class_index(term.classes[0])  # asked for its error
+            network.class_index(term.classes[0])  # raises ArtDreamError for a network without classes
             return classes(str(network.class_map), key)
         case Guide():
             return _sum_weighted(term.layers, lambda name: guide(name, term.reference))
@@ -231,7 +237,7 @@ def _sum_weighted(weights: Mapping[str, float], make_objective: Callable[[str], 
 
 
 def _flatten_positions(activations: Tensor) -> Tensor:
-    """Line up the places of a map: (batch, rows, columns, channels) → (batch, rows × columns, channels)."""
+    """Flatten the positions of a map: (batch, rows, columns, channels) → (batch, rows × columns, channels)."""
     return ops.reshape(activations, (ops.shape(activations)[0], -1, activations.shape[-1]))
 
 

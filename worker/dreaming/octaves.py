@@ -1,8 +1,8 @@
-"""The ascent over octaves: what makes a picture into a dream.
+"""Gradient ascent over octaves, which turns a picture into a dream.
 
-DeepDream: A. Mordvintsev, C. Olah and M. Tyka, "Inceptionism" (2015). The ascent starts small, where a network's
-features are large against the picture, and carries what it changed up to the next octave, where the photo's own detail
-comes back.
+DeepDream: A. Mordvintsev, C. Olah and M. Tyka, "Inceptionism" (2015). The ascent starts at the smallest octave, whose
+size makes a network's features large relative to the picture. It carries the change over to the next octave, which adds
+the photo's own detail again.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from worker.dreaming.gradient import MAX_TILE_SIDE, MAX_UNTILED_SIDE, ObjectiveG
 from worker.dreaming.optimizers import GradientFn, Optimizer
 from worker.dreaming.parameterization import Parameterization
 
-#: Octaves are multiples of this, so that their Laplacian levels halve without remainder.
+#: Sides of smaller octaves are multiples of this many pixels, so that Laplacian levels halve without remainder.
 OCTAVE_SIDE_MULTIPLE = 16
 
 
@@ -33,44 +33,44 @@ class Octave:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """The number of pixels."""
         return self.height * self.width
 
 
 @dataclass(frozen=True)
 class AscentState:
-    """Where an ascent is after one of its steps."""
+    """The state of an ascent after one of its steps."""
 
-    #: The share of the work that is done, above 0, up to 1, counted in pixels.
+    #: Share of the work that is done, in (0, 1], measured in pixels × steps.
     fraction: float
-    #: Whether the octave's steps are used up.
+    #: Whether this is the last step of the octave.
     ends_octave: bool
-    #: The photos, at the size of the octave: (batch, height, width, 3) in [-1, 1].
+    #: The photos at the size of the octave: (batch, height, width, 3) float32 in [-1, 1].
     photos: Tensor
-    #: The objective's values before the step: (batch,).
+    #: Values of the objective before the step: (batch,) float32.
     values: Tensor
     parameterization: Parameterization
     parameters: Tensor
 
     @property
     def pictures(self) -> Tensor:
-        """What has become of the photos: (batch, height, width, 3) in [-1, 1]."""
+        """The current pictures: (batch, height, width, 3) float32 in [-1, 1]."""
         return self.parameterization.to_image(self.parameters)
 
     @property
     def change(self) -> Tensor:
-        """What was added to the photos: (batch, height, width, 3)."""
+        """The difference between pictures and photos: (batch, height, width, 3) float32."""
         return self.pictures - self.photos
 
 
 class PhotoPyramid(Protocol):
-    """What is dreamt of."""
+    """Photos and their mask at the size of any octave."""
 
     def resize_photos(self, octave: Octave) -> NDArray[np.float32]:
-        """Return the photos at the size of an octave, (batch, height, width, 3) in [-1, 1]."""
+        """Return the photos at the size of an octave: (batch, height, width, 3) float32 in [-1, 1]."""
 
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
-        """Return where they may change, (1, 1, 1, 1) or (1, height, width, 1) in [0, 1]."""
+        """Return how far each pixel may change: (1, 1, 1, 1), or (1, height, width, 1), float32 in [0, 1]."""
 
 
 def list_octaves(height: int, width: int, ascent: AscentConfig, min_side: int) -> list[Octave]:
@@ -105,52 +105,55 @@ def ascend(
     seeds: Sequence[int],
     on_step: Callable[[AscentState], None],
 ) -> None:
-    """Climb octave after octave, and tell after every step where the pictures are.
+    """Run gradient ascent octave after octave, and report the state after every step.
 
-    artworks: reference → pixels (height, width, 3), for each that the slope's objective names. givens: key →
-    numbers, for each of its aims that is given. seeds: one for each
-    picture; it draws the shifts. What `watch` raises ends the ascent.
+    pyramid: the photos. octaves: their sizes, in order. artworks: reference → pixels (height, width, 3), for each
+    reference of the objective. runtime_inputs: target key → values, for each target with RUNTIME_SOURCE. seeds: one for
+    each picture, for its initial noise and its random shifts. on_step: called with each state; an exception from it
+    ends the ascent.
     """
-    chances = [np.random.default_rng(seed) for seed in seeds]
-    lengths = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
-    work, done = ascent.steps * sum(size.area for size in octaves), 0
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    step_sizes = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
+    total_work, work_done = ascent.steps * sum(size.area for size in octaves), 0
     change: Tensor = np.zeros((1, 1, 1, 3), np.float32)
 
     def ascend_octave(octave: Octave) -> Tensor:
         photos = ops.convert_to_tensor(pyramid.resize_photos(octave))
-        taken = itertools.count(1)
+        step_numbers = itertools.count(1)
 
         def report_step(parameters: Tensor, values: Tensor) -> None:
-            count = next(taken)
-            fraction = (done + count * octave.area) / work
-            on_step(AscentState(fraction, count == ascent.steps, photos, values, parameterization, parameters))
+            step_number = next(step_numbers)
+            fraction = (work_done + step_number * octave.area) / total_work
+            on_step(AscentState(fraction, step_number == ascent.steps, photos, values, parameterization, parameters))
 
-        look = _add_random_shifts(
-            objective_gradient.make_gradient_fn(photos, artworks, runtime_inputs), octave, ascent.jitter, chances
+        gradient_fn = _add_random_shifts(
+            objective_gradient.make_gradient_fn(photos, artworks, runtime_inputs), octave, ascent.jitter, generators
         )
-        # The start has no name here: of a large picture it would be one more copy until the octave ends.
-        reached = optimizer.ascend(
+        # No variable holds the start: for a large picture that would be one more copy until the octave ends.
+        final_parameters = optimizer.ascend(
             parameterization.from_image(ops.clip(photos + resize(change, octave.height, octave.width), -1, 1), seeds),
-            look,
+            gradient_fn,
             pyramid.resize_mask(octave),
-            lengths,
+            step_sizes,
             report_step,
         )
-        return parameterization.to_image(reached) - photos
+        return parameterization.to_image(final_parameters) - photos
 
     for size in octaves:
         change = ascend_octave(size)
-        done += ascent.steps * size.area
+        work_done += ascent.steps * size.area
 
 
 def _add_random_shifts(
     gradient_fn: ShiftedGradientFn, octave: Octave, jitter: int, generators: Sequence[np.random.Generator]
 ) -> GradientFn:
-    """Shift each picture at random whenever it is looked at; far enough to hide tiles, where there are any."""
-    furthest = max(jitter, MAX_TILE_SIDE if max(octave.height, octave.width) > MAX_UNTILED_SIDE else 0)
+    """Shift each picture at random at every evaluation, far enough to hide the borders of tiles if there are any."""
+    max_shift = max(jitter, MAX_TILE_SIDE if max(octave.height, octave.width) > MAX_UNTILED_SIDE else 0)
 
     def compute_shifted(parameters: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = [chance.integers(-furthest, furthest, 2, dtype=np.int32, endpoint=True) for chance in generators]
-        return gradient_fn(parameters, np.stack(drawn))
+        shifts = [
+            generator.integers(-max_shift, max_shift, 2, dtype=np.int32, endpoint=True) for generator in generators
+        ]
+        return gradient_fn(parameters, np.stack(shifts))
 
     return compute_shifted

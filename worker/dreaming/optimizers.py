@@ -1,4 +1,4 @@
-"""How a slope is climbed. An optimiser knows neither objective nor network, only which way is up."""
+"""The optimizers of gradient ascent. An optimizer depends on neither objective nor network, only on a gradient."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -8,13 +8,13 @@ from keras import ops
 
 from worker.backend import Shape, Tensor, compile_function
 
-#: From parameters (batch, height, width, channels) to the value of each of the batch, (batch,), and the gradient.
+#: From parameters (batch, height, width, channels) to the values, (batch,), and the gradient.
 GradientFn = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-#: Told after every step: the parameters reached, and the values before the step.
+#: Called after every step with the new parameters, and the values before the step.
 StepCallback = Callable[[Tensor, Tensor], None]
 
-#: Decay of the means of gradient and squared gradient, and what keeps the division finite: the defaults of
+#: Decay of the means of gradient and squared gradient, and the term that keeps the division finite: the defaults of
 #: Kingma and Ba, “Adam” (arXiv 1412.6980).
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -23,7 +23,7 @@ _SCALAR_SPEC: tuple[Shape, str] = ((), "float32")
 
 
 class Optimizer(Protocol):
-    """A way to climb."""
+    """An algorithm of gradient ascent."""
 
     def ascend(
         self,
@@ -33,14 +33,16 @@ class Optimizer(Protocol):
         step_sizes: Sequence[float],
         on_step: StepCallback,
     ) -> Tensor:
-        """Climb from x with one step of each length, and return the parameters reached.
+        """Take one step of each size, and return the final parameters.
 
-        mask: (1 or batch, height, width, 1) float32, 0 where nothing may change, 1 where everything may.
+        parameters: (batch, height, width, channels) float32 to start from. mask: (1 or batch, height, width, 1) float32
+        in [0, 1], by which every step is multiplied. on_step: called after every step; an exception from it ends the
+        ascent.
         """
 
 
 class GradientAscent:
-    """Steps along the gradient as it is; for slopes that are normalised. Pictures stay within [-1, 1]."""
+    """Steps along the unchanged gradient, which should be normalised. Pictures stay within [-1, 1]."""
 
     def __init__(self) -> None:
         def take_step(parameters: Tensor, gradient: Tensor, mask: Tensor, step_size: Tensor) -> Tensor:
@@ -56,20 +58,20 @@ class GradientAscent:
         step_sizes: Sequence[float],
         on_step: StepCallback,
     ) -> Tensor:
-        """Take a step of each length."""
-        for length in step_sizes:
-            value, gradient = gradient_fn(parameters)
-            parameters = self._take_step(parameters, gradient, mask, np.float32(length))
-            del gradient  # of a large picture no second one fits beside it while the next is found
-            on_step(parameters, value)
+        """Take one step of each size."""
+        for step_size in step_sizes:
+            values, gradient = gradient_fn(parameters)
+            parameters = self._take_step(parameters, gradient, mask, np.float32(step_size))
+            del gradient  # memory does not hold two gradients of a large picture
+            on_step(parameters, values)
         return parameters
 
 
 class Adam:
-    """Adam (arXiv 1412.6980), each length being the learning rate of a step."""
+    """Adam (arXiv 1412.6980). Each step size is the learning rate of its step."""
 
     def __init__(self, *, bounded: bool) -> None:
-        """Compile. bounded: the parameters are a picture, which stays within [-1, 1]."""
+        """Compile. bounded: whether the parameters are a picture, which stays within [-1, 1]."""
 
         def take_step(
             parameters: Tensor,
@@ -99,13 +101,13 @@ class Adam:
         step_sizes: Sequence[float],
         on_step: StepCallback,
     ) -> Tensor:
-        """Take a step at each learning rate."""
+        """Take one step at each learning rate."""
         mean = square = ops.zeros_like(parameters)
-        for count, length in enumerate(step_sizes, start=1):
-            value, gradient = gradient_fn(parameters)
+        for step_number, step_size in enumerate(step_sizes, start=1):
+            values, gradient = gradient_fn(parameters)
             parameters, mean, square = self._take_step(
-                parameters, gradient, mean, square, mask, np.float32(length), np.float32(count)
+                parameters, gradient, mean, square, mask, np.float32(step_size), np.float32(step_number)
             )
             del gradient
-            on_step(parameters, value)
+            on_step(parameters, values)
         return parameters

@@ -1,4 +1,4 @@
-"""Artworks that dreams refer to: those of the installation's store, and those that came with the project."""
+"""Reference images: the artworks of the installation's store, and those bundled with the project."""
 
 import io
 import random
@@ -15,11 +15,11 @@ from worker.dreaming.artworks import HOUSE_ARTIST, list_artworks, read_artwork
 
 
 class Artwork(NamedTuple):
-    """A picture to refer to."""
+    """An artwork that guides dreams."""
 
     #: `artist/file`.
     name: str
-    #: (height, width, 3).
+    #: (height, width, 3) uint8 sRGB.
     pixels: NDArray[np.uint8]
 
 
@@ -27,13 +27,13 @@ class ReferenceImages:
     """The artworks of an installation, by artist."""
 
     def __init__(self, store: Store | None = None) -> None:
-        """Look into a store's `references/`, and into what came with the project."""
+        """Read artworks from `references/` of the store, if there is one, and from the bundled ones."""
         self._store = store
 
     def load_artwork(self, reference: str, seed: int) -> Artwork:
-        """Return the artwork `artist/file`, or of an `artist` the one that the seed draws.
+        """Load the artwork `artist/file`; of an `artist` alone, load the one that the seed draws.
 
-        Raises ArtDreamError for an unknown artist or file, naming near ones, and for a file that is no picture.
+        Raises ArtDreamError for an unknown artist or file, with similar names, and for a file that cannot be decoded.
         """
         artist, _, file = reference.partition("/")
         if not file:
@@ -52,16 +52,16 @@ class ReferenceImages:
             raise ArtDreamError(f"The artwork {name} is no JPEG, PNG or WebP that can be decoded.") from error
 
     def _read_file(self, artist: str, file: str) -> bytes:
-        found = self._store.get(reference_name(artist, file)) if self._store else None
-        if found is not None:
-            return found
+        data = self._store.get(reference_name(artist, file)) if self._store else None
+        if data is not None:
+            return data
         if artist == HOUSE_ARTIST and file in list_artworks():
             return read_artwork(file)
         raise ArtDreamError(f"There is no artwork {artist}/{file}. {did_you_mean(file, self._list_files(artist))}")
 
     def _list_files(self, artist: str) -> list[str]:
-        owned = self._list_names(reference_name(artist, ""))
-        return sorted(owned | set(list_artworks() if artist == HOUSE_ARTIST else ()))
+        store_files = self._list_names(reference_name(artist, ""))
+        return sorted(store_files | set(list_artworks() if artist == HOUSE_ARTIST else ()))
 
     def _list_artists(self) -> list[str]:
         return sorted({HOUSE_ARTIST} | {name.partition("/")[0] for name in self._list_names(REFERENCES_PREFIX)})

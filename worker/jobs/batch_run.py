@@ -1,106 +1,119 @@
-"""A sitting: jobs of one recipe that a worker dreams one after the other, or together, and each for itself."""
+"""Photos of claimed jobs → dreams: fetched, grouped by canvas, and dreamt one by one or several in one ascent."""
 
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-
-from celery.exceptions import SoftTimeLimitExceeded
+from collections.abc import Callable, Iterator
 
 from shared.broker.client import BROKER_UNAVAILABLE
 from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.store import StoreError
+from worker.consumer.time_limit import TaskInterrupted
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 from worker.jobs.execution import JobExecution
 from worker.jobs.lease import LeaseLost
 
 logger = logging.getLogger(__name__)
 
-#: A job that is dreamt, and its photo.
+#: A job that is running, and its photo.
 FetchedJob = tuple[JobExecution, Pixels]
 
 
-class BatchRun:
-    """Dreams jobs with a dreamer, and has something done between the frames."""
-
-    def __init__(self, dreamer: Dreamer, between_frames: Callable[[], None]) -> None:
-        """between: its time is not the dreams'. What it raises ends the sitting."""
-        self._dreamer = dreamer
-        self._between_frames = between_frames
-
-    def run(self, executions: list[JobExecution]) -> None:
-        """Dream them: in one ascent those that have one size on the canvas. Raises what no attempt can end by."""
-        sizes: dict[Canvas, list[FetchedJob]] = {}
-        for attempt in executions:
-            with attempt.end_on_error():
-                if (photo := attempt.fetch_photo()) is not None:
-                    size = scale_to_long_side(photo.shape[1], photo.shape[0], attempt.job.recipe.canvas)
-                    sizes.setdefault(size, []).append((attempt, photo))
-        for those in sizes.values():
-            while those:
-                # Powers of two, for each number of photos is compiled anew.
-                count = 1 << (len(those).bit_length() - 1)
-                self._run_group(those[:count])
-                del those[:count]
-
-    def _run_group(self, fetched_jobs: list[FetchedJob]) -> None:
-        if len(fetched_jobs) == 1:
-            self._run_single(*fetched_jobs[0])
-            return
-        try:
-            dreams = self._dream_batch(fetched_jobs)
-        except LeaseLost:
-            for attempt, _ in fetched_jobs:
-                with attempt.end_on_error():
-                    raise
-            return
-        except (SoftTimeLimitExceeded, StoreError, *BROKER_UNAVAILABLE):
-            raise
-        except Exception as error:  # for which one of them may be the reason, or memory
-            logger.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(fetched_jobs), error)
-            for attempt, photo in fetched_jobs:
-                self._run_single(attempt, photo)
-            return
-        for (attempt, _), dreamt in zip(fetched_jobs, dreams, strict=True):
-            with attempt.end_on_error():
-                attempt.publish(dreamt)
-
-    def _run_single(self, execution: JobExecution, photo: Pixels) -> None:
-        job = execution.job
-
-        def on_frame(frame: Frame) -> None:
-            execution.offer_frame(frame)
-            self._run_between_frames([execution], frame)
-
+def fetch_photos(executions: list[JobExecution]) -> list[FetchedJob]:
+    """Fetch the photos of jobs. A job whose photo cannot be fetched, or that needs no dream any more, ends here."""
+    fetched_jobs: list[FetchedJob] = []
+    for execution in executions:
         with execution.end_on_error():
-            with execution.publish_frames():
-                dreamt = self._dreamer.dream(photo, job.recipe, seed=job.seed, on_frame=on_frame)
-            execution.publish(dreamt)
+            if (photo := execution.fetch_photo()) is not None:
+                fetched_jobs.append((execution, photo))
+    return fetched_jobs
 
-    def _dream_batch(self, fetched_jobs: list[FetchedJob]) -> list[DreamResult]:
-        attempts = [attempt for attempt, _ in fetched_jobs]
 
-        def on_frame(index: int, frame: Frame) -> None:
-            if all(attempt.is_lost for attempt in attempts):
-                raise LeaseLost
-            if not attempts[index].is_lost:
-                attempts[index].offer_frame(frame)
-            self._run_between_frames(attempts, frame)
+def group_by_canvas(fetched_jobs: list[FetchedJob]) -> Iterator[list[FetchedJob]]:
+    """Yield groups of jobs that fit into one ascent: photos of one size on the canvas.
 
-        with contextlib.ExitStack() as stack:
-            for attempt in attempts:
-                stack.enter_context(attempt.publish_frames())
-            return self._dreamer.dream_batch(
-                [photo for _, photo in fetched_jobs],
-                attempts[0].job.recipe,
-                seeds=[attempt.job.seed for attempt in attempts],
-                on_frame=on_frame,
-            )
+    Their sizes are powers of two, because a network is compiled for each number of photos.
+    """
+    by_canvas: dict[Canvas, list[FetchedJob]] = {}
+    for execution, photo in fetched_jobs:
+        canvas = scale_to_long_side(photo.shape[1], photo.shape[0], execution.job.recipe.canvas)
+        by_canvas.setdefault(canvas, []).append((execution, photo))
+    for remaining in by_canvas.values():
+        while remaining:
+            count = 1 << (len(remaining).bit_length() - 1)
+            yield remaining[:count]
+            del remaining[:count]
 
-    def _run_between_frames(self, executions: list[JobExecution], frame: Frame) -> None:
-        if frame.fraction == 1:  # the dream is done, and wants to be published
-            return
-        began = time.perf_counter()
-        self._between_frames()
-        for attempt in executions:
-            attempt.exclude_from_dream_time(time.perf_counter() - began)
+
+def dream_group(
+    dreamer: Dreamer, group: list[FetchedJob], between_frames: Callable[[], None]
+) -> Iterator[tuple[JobExecution, DreamResult]]:
+    """Dream a group, and yield each job that is still running with its dream.
+
+    If the group cannot be dreamt together, each photo is dreamt alone: one of them may be the reason, or memory.
+    between_frames: called after each frame but the last; its time does not count as dreaming, and what it raises ends
+    the group. Raises TaskInterrupted, StoreError and BROKER_UNAVAILABLE; any other error ends the job it belongs to.
+    """
+    if len(group) == 1:
+        yield from _dream_single(dreamer, *group[0], between_frames)
+        return
+    try:
+        dreams = _dream_together(dreamer, group, between_frames)
+    except LeaseLost:
+        for execution, _ in group:
+            with execution.end_on_error():
+                raise
+        return
+    except (TaskInterrupted, StoreError, *BROKER_UNAVAILABLE):
+        raise
+    except Exception as error:
+        logger.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(group), error)
+        for execution, photo in group:
+            yield from _dream_single(dreamer, execution, photo, between_frames)
+        return
+    for (execution, _), dream in zip(group, dreams, strict=True):
+        yield execution, dream
+
+
+def _dream_single(
+    dreamer: Dreamer, execution: JobExecution, photo: Pixels, between_frames: Callable[[], None]
+) -> Iterator[tuple[JobExecution, DreamResult]]:
+    def on_frame(frame: Frame) -> None:
+        execution.offer_frame(frame)
+        _run_between_frames(between_frames, [execution], frame)
+
+    dream = None
+    with execution.end_on_error(), execution.publish_frames():
+        dream = dreamer.dream(photo, execution.job.recipe, seed=execution.job.seed, on_frame=on_frame)
+    if dream is not None:
+        yield execution, dream
+
+
+def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: Callable[[], None]) -> list[DreamResult]:
+    executions = [execution for execution, _ in group]
+
+    def on_frame(index: int, frame: Frame) -> None:
+        if all(execution.is_lost for execution in executions):
+            raise LeaseLost
+        if not executions[index].is_lost:
+            executions[index].offer_frame(frame)
+        _run_between_frames(between_frames, executions, frame)
+
+    with contextlib.ExitStack() as stack:
+        for execution in executions:
+            stack.enter_context(execution.publish_frames())
+        return dreamer.dream_batch(
+            [photo for _, photo in group],
+            executions[0].job.recipe,
+            seeds=[execution.job.seed for execution in executions],
+            on_frame=on_frame,
+        )
+
+
+def _run_between_frames(between_frames: Callable[[], None], executions: list[JobExecution], frame: Frame) -> None:
+    if frame.fraction == 1:  # the dream is finished and has to be published
+        return
+    started_at = time.perf_counter()
+    between_frames()
+    for execution in executions:
+        execution.exclude_from_dream_time(time.perf_counter() - started_at)

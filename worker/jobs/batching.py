@@ -1,4 +1,4 @@
-"""The lineup: jobs that wait in the lanes, as a worker sees them that dreams one already."""
+"""Batching: claims queued jobs to process together with a worker's current job, or before it continues."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -10,22 +10,22 @@ from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.settings import Settings
 from worker.jobs.validation import JobValidation
 
-#: The list in which the messages of batches wait; the next is the last of it.
+#: Redis list of the messages of batch jobs; its last element is delivered next.
 BATCH_LIST_KEY = queue_keys(Lane.BATCH)[BATCH_PRIORITY]
 
-#: So many times the jobs that are wanted are looked at: a batch of two recipes may alternate between them.
+#: Messages to inspect for each job wanted: a batch with two recipes may alternate between them.
 LOOKAHEAD_FACTOR = 4
 
 
 class Batcher:
-    """Takes waiting jobs out of their lane by claiming them, as a delivery would; it never waits for any.
+    """Claims queued jobs directly from their lane, without a delivery. It never waits for a job.
 
-    A job that is claimed needs no message: where its worker dies, the reconciler puts it back when the lease has run
-    out. So the message is taken out of the lane afterwards; one that was delivered meanwhile is dropped, for the job is
-    held.
+    A claimed job needs no message: if its worker dies, the reconciler queues the job again once the lease has expired.
+    So the message is removed from the lane after the claim. If it was delivered in between, the receiving worker drops
+    it, because the job is already claimed.
 
-    A job that was started before is left to its delivery: it may be what its worker died of, and nobody shall die with
-    it.
+    A job with an earlier attempt is left to its own delivery: it may have killed its worker, and must not take other
+    jobs down with it.
     """
 
     def __init__(self, settings: Settings, worker: str) -> None:
@@ -37,9 +37,10 @@ class Batcher:
         self._claimed_messages: dict[str, tuple[str, str]] = {}
 
     def claim_batch_mates(self, claimed_job: Job) -> list[Claim]:
-        """Claim jobs of a batch that can be dreamt in one ascent with a claimed one. Raises RedisError.
+        """Claim queued batch jobs with the recipe of a claimed job, to process them together with it.
 
-        None where the worker takes none, and for a job that is no batch's or was started before.
+        Returns no claims if the installation processes jobs one by one, if the job is not in the batch lane, or if it
+        had an earlier attempt. Raises RedisError.
         """
         self._claimed_messages = {}
         if (
@@ -48,39 +49,47 @@ class Batcher:
             or self._table.count_attempts([claimed_job.id]) != [1]
         ):
             return []
-        like = claimed_job.recipe, claimed_job.lane
+        recipe_and_lane = claimed_job.recipe, claimed_job.lane
         claims = self._claim_matching(
-            [BATCH_LIST_KEY], LOOKAHEAD_FACTOR * self._max_batch_mates, lambda job: (job.recipe, job.lane) == like
+            [BATCH_LIST_KEY],
+            LOOKAHEAD_FACTOR * self._max_batch_mates,
+            lambda job: (job.recipe, job.lane) == recipe_and_lane,
         )
         return list(islice(claims, self._max_batch_mates))
 
     def claim_live_job(self) -> Claim | None:
-        """Claim the guest's job that is the next; None where none waits. Raises RedisError."""
+        """Claim the next live job; None if no live job is queued. Raises RedisError."""
         return next(
             self._claim_matching(queue_keys(Lane.LIVE), LOOKAHEAD_FACTOR, lambda job: job.lane is Lane.LIVE), None
         )
 
     def requeue_message(self, job: Job) -> None:
-        """Let the message of a job that was handed back be the next one. Raises RedisError."""
+        """Put the message of a released job back as the next one of its lane. Raises RedisError.
+
+        Does nothing for a job that was not claimed here since the last call of `claim_batch_mates`.
+        """
         if job.id in self._claimed_messages:
             self._client.rpush(*self._claimed_messages[job.id])
 
     def _claim_matching(self, list_keys: list[str], lookahead: int, is_match: Callable[[Job], bool]) -> Iterator[Claim]:
-        """Claim what fits and waits in some lists, the next first; at most so many messages of each are looked at."""
+        """Claim the matching jobs of some lists, in the order of delivery.
+
+        lookahead: messages of each list to inspect, at most. is_match: returns whether a job may be claimed.
+        """
         pipeline = self._client.pipeline(transaction=False)
-        for name in list_keys:
-            pipeline.lrange(name, -lookahead, -1)
-        waiting = {
-            job_id: (name, message)
-            for name, messages in zip(list_keys, pipeline.execute(), strict=True)
+        for list_key in list_keys:
+            pipeline.lrange(list_key, -lookahead, -1)
+        queued = {
+            job_id: (list_key, message)
+            for list_key, messages in zip(list_keys, pipeline.execute(), strict=True)
             for message in reversed(messages)
             if (job_id := parse_job_id(message))
         }
-        starts = self._table.count_attempts([*waiting]) if waiting else []
-        for (job_id, (name, message)), started in zip(waiting.items(), starts, strict=True):
-            if not started and (claim := self._try_claim(job_id, is_match)):
-                self._claimed_messages[job_id] = name, message
-                self._client.lrem(name, -1, message)
+        attempt_counts = self._table.count_attempts([*queued]) if queued else []
+        for (job_id, (list_key, message)), attempts in zip(queued.items(), attempt_counts, strict=True):
+            if not attempts and (claim := self._try_claim(job_id, is_match)):
+                self._claimed_messages[job_id] = list_key, message
+                self._client.lrem(list_key, -1, message)
                 yield claim
 
     def _try_claim(self, job_id: str, is_match: Callable[[Job], bool]) -> Claim | None:

@@ -1,4 +1,4 @@
-"""An attempt: a worker's try at one job, from its claim to its end."""
+"""One attempt at a claimed job: fetch its photo, publish frames and dream, and end it exactly once."""
 
 import io
 import logging
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from shared.broker.client import BROKER_UNAVAILABLE
@@ -21,6 +20,7 @@ from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
+from worker.consumer.time_limit import TaskInterrupted
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
 from worker.jobs.lease import LeaseKeeper, LeaseLost
@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 
 
 class JobExecution:
-    """Fetches a photo, takes in its dream, and ends the job: completed, failed, called off or handed back, once."""
+    """Runs one claimed job until it is completed, failed, cancelled or released. Store and broker calls are retried."""
 
     def __init__(self, claim: Claim, table: JobTable, store: Store, retry_policy: RetryPolicy) -> None:
         self.job = claim.job
-        #: Keeps the job while it is entered.
+        #: Context manager that renews the lease.
         self.lease_keeper = LeaseKeeper(table, claim)
-        #: Whether there is nothing left to do.
+        #: Whether the job has ended, in whatever way.
         self.ended = False
-        #: Whether that is because there is a dream.
+        #: Whether it has ended with a dream.
         self.completed = False
         self._claim = claim
         self._table = table
@@ -50,18 +50,18 @@ class JobExecution:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the job is known to be called off, or another worker's."""
+        """Whether the lease is known to be lost: the job was cancelled, or another worker has claimed it."""
         return self.lease_keeper.is_lost
 
     @contextmanager
     def end_on_error(self) -> Iterator[None]:
-        """End this job, and it alone, by what is wrong with it.
+        """End this job if the block raises an error that belongs to it.
 
-        What is wrong with the worker, the store or the broker is raised.
+        Re-raises StoreError, BROKER_UNAVAILABLE and TaskInterrupted, which concern the whole worker.
         """
         try:
             yield
-        except (StoreError, SoftTimeLimitExceeded, *BROKER_UNAVAILABLE):
+        except (StoreError, TaskInterrupted, *BROKER_UNAVAILABLE):
             raise
         except LeaseLost:
             logger.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
@@ -73,15 +73,16 @@ class JobExecution:
             self.fail(f"The worker met a fault: {type(error).__name__}. Its log has the details.", "bug")
 
     def fetch_photo(self) -> Pixels | None:
-        """Fetch the photo, (height, width, 3); None where the job has ended, for there was nothing left to dream.
+        """Return the photo, (height, width, 3) uint8; None if an earlier attempt had published the dream.
 
-        Raises Void and ArtDreamError.
+        In that case the job is completed with it. Raises LeaseLost if the dream was deleted, and ArtDreamError if the
+        photo is missing or damaged.
         """
-        if self._retry(lambda: has_tombstone(self._store, self.job.id)):  # and the broker has forgotten it
+        if self._retry(lambda: has_tombstone(self._store, self.job.id)):  # and a wiped broker does not know
             self._retry(lambda: self._table.delete(self.job.id, self.job.photo_id))
             raise LeaseLost
         if sidecar := self._find_published_sidecar():
-            self._complete(sidecar)
+            self.complete(sidecar)
             return None
         self._stages[Stage.QUEUE] = self._claim.queued_seconds
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
@@ -90,7 +91,7 @@ class JobExecution:
 
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
-        """Publish frames and take the time while the block dreams."""
+        """Publish the frames that are offered during the block, and time the block as the dream stage."""
         publisher = FramePublisher(self._store, self.lease_keeper.announce_frame, self.job.id)
         with (
             time_stage(self.job.id, self._stages, Stage.DREAM) as self._dream_timer,
@@ -99,24 +100,23 @@ class JobExecution:
             yield
 
     def offer_frame(self, frame: Frame) -> None:
-        """Publish a frame, soon, while the job is dreamt. Raises Void where it is lost."""
+        """Publish a frame in the background. Raises LeaseLost."""
         if self.is_lost:
             raise LeaseLost
         if self._frame_publisher:
             self._frame_publisher.offer(frame)
 
     def exclude_from_dream_time(self, seconds: float) -> None:
-        """Say that so much of the time of dreaming was another job's."""
+        """Subtract seconds that were spent on another job from the dream stage."""
         if self._dream_timer:
             self._dream_timer.excluded_seconds += seconds
 
-    def publish(self, dreamt: DreamResult) -> None:
-        """Put a dream into the store, and complete the job with it. Raises Void."""
+    def publish(self, dream: DreamResult) -> Sidecar:
+        """Write the dream, its thumbnail and its sidecar to the store, and return the sidecar. Raises LeaseLost."""
         with time_stage(self.job.id, self._stages, Stage.PUBLISH):
-            data, thumb = encode_jpeg(dreamt.pixels), encode_thumbnail(dreamt.pixels)
-            self._retry(
-                self.lease_keeper.require_lease
-            )  # one that was stopped meanwhile must not write over its successor's
+            data, thumb = encode_jpeg(dream.pixels), encode_thumbnail(dream.pixels)
+            # A worker that was suspended must not overwrite what its successor published.
+            self._retry(self.lease_keeper.require_lease)
             self._retry(lambda: self._store.put(dream_name(self.job.id), data))
             self._retry(lambda: self._store.put(thumb_name(self.job.id), thumb))
         sidecar = Sidecar(
@@ -127,21 +127,21 @@ class JobExecution:
             recipe=self.job.recipe,
             seed=self.job.seed,
             network=self.job.recipe.network,
-            weights=dreamt.weights_sha256,
-            precision=dreamt.precision,
-            artworks=dreamt.artworks,
-            verdicts=dreamt.class_probabilities,
-            place=dreamt.map_point,
-            size=(dreamt.pixels.shape[1], dreamt.pixels.shape[0]),
+            weights=dream.weights_sha256,
+            precision=dream.precision,
+            artworks=dream.artworks,
+            verdicts=dream.class_probabilities,
+            place=dream.map_point,
+            size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),
             standing=self._claim.visibility,
         )
         self._write_sidecar(sidecar)
-        self._complete(sidecar)
+        return sidecar
 
     def fail(self, reason: str, kind: str) -> None:
-        """End the job with a reason. kind: of fault, for the count of them."""
+        """End the job with a reason. kind: label of the fault in the metrics."""
         self.ended = True
         metrics.count_fault(kind)
         if self._retry(lambda: self._table.fail(self._claim, reason)):
@@ -149,15 +149,16 @@ class JobExecution:
             logger.warning("job %s failed: %s", self.job.id, reason)
 
     def release(self) -> bool:
-        """Let another worker have the job; False where this one has lost it. Raises RedisError."""
-        handed = self._table.release(self._claim)
+        """Release the job for another worker; False if the lease was lost before. Raises RedisError."""
+        released = self._table.release(self._claim)
         self.ended = True
-        return handed
+        return released
 
-    def _complete(self, sidecar: Sidecar) -> None:
+    def complete(self, sidecar: Sidecar) -> None:
+        """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""
         self.ended = True
-        standing = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
-        if standing is None:
+        visibility = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
+        if visibility is None:
             logger.info(
                 "job %s was called off or taken over by another worker; its dream is not announced", self.job.id
             )
@@ -166,20 +167,20 @@ class JobExecution:
         self.completed = True
         metrics.count_job("completed")
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
-        if standing is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was asked for meanwhile
-            self._write_sidecar(sidecar.model_copy(update={"standing": standing}))
+        if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was switched on meanwhile
+            self._write_sidecar(sidecar.model_copy(update={"standing": visibility}))
 
     def _end_cancelled(self) -> None:
-        """Take back what was published of a job that was deleted meanwhile."""
+        """End a job whose lease is lost; if it was deleted, delete what was published."""
         self.ended = True
         metrics.count_job("called off")
         if self._retry(lambda: self._table.get_state(self.job.id)) is State.DELETED:
             self._retry(lambda: delete_dream_objects(self._store, self.job.id))
 
     def _find_published_sidecar(self) -> Sidecar | None:
-        """Return the sidecar of a dream that an earlier delivery published but did not live to announce."""
+        """Return the sidecar of a dream that an earlier attempt published without completing the job."""
         sidecar = self._retry(lambda: read_sidecar(self._store, self.job.id))
-        if sidecar and sidecar.standing is not Visibility.SHOWN:  # a broker that lost its memory would show it
+        if sidecar and sidecar.standing is not Visibility.SHOWN:  # a wiped broker would show it
             self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 

@@ -1,4 +1,4 @@
-"""Frames on their way to the display: encoded, stored and announced beside the dream, never in its way."""
+"""Frames: encode, store and announce them in the background, without delaying the dream."""
 
 import contextlib
 import io
@@ -21,16 +21,19 @@ from worker.dreamer import Frame
 
 logger = logging.getLogger(__name__)
 
-#: JPEG quality of dreams and frames; 4:4:4, because dreams are full of fine colour.
+#: JPEG qualities of dreams and of frames. Dreams are 4:4:4, because they are full of fine colour.
 DREAM_QUALITY = 92
 FRAME_QUALITY = 80
 
-#: Long side of a thumbnail in pixels: a cell of the gallery on a fine screen.
+#: Long side of a thumbnail in pixels: a cell of the gallery on a high-resolution screen.
 THUMBNAIL_SIDE = 480
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
-    """Encode (height, width, 3) sRGB pixels."""
+    """Encode (height, width, 3) uint8 sRGB pixels as JPEG, with the project's marker.
+
+    quality: from 1 to 95; 4:4:4 from DREAM_QUALITY on, 4:2:0 below.
+    """
     buffer = io.BytesIO()
     subsampling = 0 if quality >= DREAM_QUALITY else 2
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, comment=JPEG_MARKER)
@@ -38,17 +41,19 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> byte
 
 
 def encode_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width, 3) sRGB pixels small, for strips and galleries."""
+    """Encode (height, width, 3) uint8 sRGB pixels as a JPEG thumbnail, for strips and galleries."""
     image = Image.fromarray(pixels)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.HAMMING)
     return encode_jpeg(np.asarray(image), FRAME_QUALITY)
 
 
 class FramePublisher:
-    """Publishes frames from a thread of its own while the dream goes on.
+    """Publishes frames from a thread of its own while the dream is computed.
 
-    Holds at most one frame: where the store is slower than the dream, older frames are skipped, and the frame that
-    waits when the dream ends is dropped, so that nothing delays the finished picture.
+    announce: called with the object name and the fraction of each stored frame.
+
+    Keeps at most one pending frame. If the store is slower than the dream, older frames are skipped. A frame that is
+    still pending when the dream ends is dropped, so that nothing delays the finished dream.
     """
 
     def __init__(self, store: Store, announce: Callable[[str, float], object], job_id: str) -> None:
@@ -65,15 +70,15 @@ class FramePublisher:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Not waited for: a frame that arrives after the completion is turned away by the job table.
+        # The thread is not joined: the job table rejects a frame that arrives after the completion.
         self._replace_pending(None)
 
     def offer(self, frame: Frame) -> None:
-        """Take a frame for publication and return at once."""
+        """Accept a frame for publication and return at once."""
         self._replace_pending(frame)
 
     def _replace_pending(self, frame: Frame | None) -> None:
-        """Put a frame in the one place, dropping what waits there. Only the dreaming thread calls this."""
+        """Replace the pending frame; None ends the thread. Called only by the thread that computes the dream."""
         with contextlib.suppress(queue.Empty):
             self._pending.get_nowait()
         self._pending.put_nowait(frame)
@@ -84,5 +89,5 @@ class FramePublisher:
                 name = frame_name(self._job_id, frame.index)
                 self._store.put(name, encode_jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)
-            except (StoreError, *BROKER_UNAVAILABLE) as error:  # a frame is a pleasure, not a promise
+            except (StoreError, *BROKER_UNAVAILABLE) as error:  # frames are best effort
                 logger.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)

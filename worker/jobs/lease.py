@@ -1,4 +1,4 @@
-"""The hold: a worker's grip on the job that it dreams, kept while it lives and noticed when it is lost."""
+"""Leases: keep a claimed job claimed until it ends, and notice if the claim is lost."""
 
 import logging
 import threading
@@ -14,21 +14,21 @@ logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """The claim holds no longer: the job was called off, or is another worker's by now."""
+    """The claim is no longer valid: the job was cancelled, or another worker has claimed it."""
 
 
 class Released(ArtDreamError):
-    """The worker has to stop: the job waits for another, and its message must go back to its lane."""
+    """The worker has to stop: it has released the job, and the message must go back to its lane."""
 
     def __init__(self) -> None:
         super().__init__("the worker has to stop, and its job waits for another")
 
 
 class LeaseKeeper:
-    """Renews a claim from a thread of its own, for as long as the block runs.
+    """Renews the lease of a claim from a thread of its own while the block runs.
 
-    While the broker is away nothing can be renewed, and nobody else can take the job either; it is gone only where the
-    broker says so.
+    While the broker is unavailable, no lease can be renewed, but no other worker can claim the job either. So the claim
+    counts as lost only if the broker reports it.
     """
 
     def __init__(self, table: JobTable, claim: Claim) -> None:
@@ -48,17 +48,20 @@ class LeaseKeeper:
         self._stop_requested.set()
 
     def announce_frame(self, frame: str, fraction: float) -> None:
-        """Announce a frame. Raises RedisError."""
+        """Announce a stored frame. Raises RedisError.
+
+        frame: name of its object. fraction: share of the work that is done, in (0, 1].
+        """
         if not self._table.record_progress(self._claim, frame, fraction):
             self._lost.set()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the job is known to be lost. Asks nobody."""
+        """Whether the claim is known to be lost. Does not ask the broker."""
         return self._lost.is_set()
 
     def require_lease(self) -> None:
-        """Ask the broker whether the job is still this worker's. Raises Void where it is not, and RedisError."""
+        """Renew the lease now. Raises LeaseLost if the claim is no longer valid, and RedisError."""
         if not self._table.renew_lease(self._claim):
             raise LeaseLost
 

@@ -1,4 +1,4 @@
-"""How pool processes are called, and whether one that is called so still lives."""
+"""Process ids: name a pool process by host and pid, and check whether the process with an id is dead."""
 
 import os
 import platform
@@ -7,18 +7,20 @@ import psutil
 
 
 def make_process_id(pid: int) -> str:
-    """Return how a process of this machine is called wherever parts are listed."""
+    """Return the id of a process of this machine, `host-pid`, for claims, heartbeats and logs."""
     return f"{platform.node()}-{pid}"
 
 
 def is_dead_local_process(process_id: str) -> bool:
-    """Tell whether a process of that name is known to be dead; of those of other machines nothing is known."""
-    machine, _, process = process_id.rpartition("-")
-    if process_id == make_process_id(
-        os.getpid()
-    ):  # of a container that was started again: a process dreams one job at a time
+    """Return whether the process with this id is known to be dead.
+
+    False for processes of other machines, whose state is unknown.
+    """
+    host, _, pid = process_id.rpartition("-")
+    # A claim under this process's own id is from before a restart of its container: a process runs one job at a time.
+    if process_id == make_process_id(os.getpid()):
         return True
-    return machine == platform.node() and process.isdecimal() and not _is_running(int(process))
+    return host == platform.node() and pid.isdecimal() and not _is_running(int(pid))
 
 
 def _is_running(pid: int) -> bool:

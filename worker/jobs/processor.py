@@ -1,12 +1,10 @@
-"""The studio: what one pool process does with a job, from the job table to the store."""
+"""Process one job from its message to its completion: validate, claim, fetch, dream, publish, complete, make clips."""
 
 import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-
-from celery.exceptions import SoftTimeLimitExceeded
 
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.job import Job, Lane
@@ -15,84 +13,111 @@ from shared.monitoring.logs import bind_job_id
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 from worker.clips.generator import ClipGenerator
+from worker.consumer.time_limit import TaskInterrupted
 from worker.dreamer import Dreamer
-from worker.jobs.batch_run import BatchRun
+from worker.jobs.batch_run import dream_group, fetch_photos, group_by_canvas
 from worker.jobs.batching import Batcher
 from worker.jobs.execution import JobExecution
 from worker.jobs.lease import Released
 from worker.jobs.process_id import is_dead_local_process
 from worker.jobs.retry import RetryPolicy
+from worker.jobs.validation import JobValidation
 
 logger = logging.getLogger(__name__)
 
 
 class JobProcessor:
-    """One process's broker connection, store and way of working. Made after the fork, never before."""
+    """Processes the jobs of one pool process. Create it after the fork: it connects to broker and store."""
 
     def __init__(
         self, settings: Settings, worker: str, dreamer: Dreamer, may_preempt: Callable[[], bool] = lambda: True
     ) -> None:
-        """hosts: whether guests are let in amid the dreams of a batch."""
+        """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job."""
         self._worker = worker
         self._dreamer = dreamer
+        self._may_preempt = may_preempt
         self._table = JobTable(connect(settings.broker), approval=settings.approval)
         self._store = Store(settings.store)
-        self._clip_generator = ClipGenerator(self._store) if settings.clips else None
+        self._validation = JobValidation(settings)
         self._batcher = Batcher(settings, worker)
-        self._may_preempt = may_preempt
+        self._clip_generator = ClipGenerator(self._store) if settings.clips else None
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
 
-    def process(self, job: Job) -> None:
-        """Dream one job and publish it, or end it with a reason. Does nothing for a job that has ended.
+    def process(self, job_id: str) -> None:
+        """Process a job, and queued jobs of a batch that can be dreamt together with it. Each ends on its own.
 
-        With a job of a batch others that wait are dreamt, where the installation wants that; and between two of its
-        frames the photos of guests who wait. Each ends for itself.
-        Raises only what a later delivery can mend: HandedBack where the worker was told to stop, or that the store or
-        the broker stayed away.
+        Does nothing for a job that is invalid, has ended, or is claimed by a live worker. Raises Released if the worker
+        has to stop, and StoreError or one of BROKER_UNAVAILABLE if store or broker stayed unavailable: in these cases
+        the message must go back to its queue.
         """
-        started = time.monotonic()
-        try:
-            claim = self._retry_policy.retry(lambda: self._claim(job))
-        except AlreadyClaimed as held:
-            logger.info("job %s is held: %s; this delivery is dropped", job.id, held)
+        started_at = time.monotonic()
+        job = self._validation.validate(job_id)
+        claim = self._claim(job) if job else None
+        if job is None or claim is None:
             return
-        if claim is None:
-            logger.info("job %s has ended already; its delivery is dropped", job.id)
-            return
-        attempts: list[JobExecution] = []
+        executions: list[JobExecution] = []
         try:
-            with self._pause_clips(), contextlib.ExitStack() as holds:
-                for one in self._claim_batch(claim):
-                    attempts.append(JobExecution(one, self._table, self._store, self._retry_policy))
-                    holds.enter_context(attempts[-1].lease_keeper)
-                BatchRun(self._dreamer, lambda: self._run_live_jobs(job, attempts, started)).run(attempts[:])
+            with self._pause_clips(), contextlib.ExitStack() as leases:
+                for each in self._claim_batch_mates(claim):
+                    executions.append(self._create_execution(each))
+                    leases.enter_context(executions[-1].lease_keeper)
+                self._run(executions, lambda: self._run_live_jobs(job, executions, started_at))
         except (StoreError, *BROKER_UNAVAILABLE):
-            with contextlib.suppress(*BROKER_UNAVAILABLE):  # then the claims run out
-                self._release(attempts)
+            with contextlib.suppress(*BROKER_UNAVAILABLE):  # then the leases expire
+                self._release(executions)
             raise
-        except SoftTimeLimitExceeded:
-            if time.monotonic() - started < self._retry_policy.timeout_seconds:  # the worker has to stop
-                self._retry_policy.retry(lambda: self._release(attempts))
-                raise Released from None
-            guests = [attempt for attempt in attempts if attempt.job.lane is not job.lane]
-            self._retry_policy.retry(lambda: self._release(guests))  # the time was not theirs
-            for attempt in attempts:
-                if not attempt.ended:
-                    attempt.fail(f"The dream took longer than {self._retry_policy.timeout_seconds} s.", "time limit")
-        if self._clip_generator:
-            for attempt in attempts:
-                if attempt.completed:
-                    self._clip_generator.enqueue(attempt.job.id)
+        except TaskInterrupted:
+            self._end_interrupted(job, executions, started_at)
+        self._enqueue_clips(executions)
+
+    def _run(self, executions: list[JobExecution], between_frames: Callable[[], None]) -> None:
+        """Fetch the photos, dream them, publish the dreams and complete the jobs."""
+        for group in group_by_canvas(fetch_photos(executions)):
+            for execution, dream in dream_group(self._dreamer, group, between_frames):
+                with execution.end_on_error():
+                    execution.complete(execution.publish(dream))
 
     def close(self) -> None:
-        """Stop what goes on beside the dreams; takes a few seconds at most."""
+        """Stop the clip generator; takes a few seconds at most."""
         if self._clip_generator:
             self._clip_generator.close()
 
-    def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
-        """Dream the photos of guests who wait before a job of a batch goes on: they wait for a frame, not for a dream.
+    def _claim(self, job: Job) -> Claim | None:
+        """Claim a job; None if it has ended or a live worker holds it."""
+        try:
+            claim = self._retry_policy.retry(lambda: self._claim_or_take_over(job))
+        except AlreadyClaimed as error:
+            logger.info("job %s is held: %s; this delivery is dropped", job.id, error)
+            return None
+        if claim is None:
+            logger.info("job %s has ended already; its delivery is dropped", job.id)
+        return claim
 
-        Adds to the attempts. Not for ever: what is left of the job's time must be enough for the job.
+    def _claim_or_take_over(self, job: Job) -> Claim | None:
+        try:
+            return self._table.claim(job, self._worker)
+        except AlreadyClaimed as error:
+            if not is_dead_local_process(error.holder):
+                raise
+            self._table.requeue(job.id, dead_worker=error.holder)
+            return self._table.claim(job, self._worker)
+
+    def _claim_batch_mates(self, claim: Claim) -> Iterator[Claim]:
+        """Yield the claim itself, then those of queued jobs that can be dreamt together with it."""
+        yield claim
+        try:
+            yield from self._batcher.claim_batch_mates(claim.job)
+        except BROKER_UNAVAILABLE as error:  # then it runs alone
+            logger.info("job %s has no company: %s", claim.job.id, error)
+
+    def _create_execution(self, claim: Claim) -> JobExecution:
+        return JobExecution(claim, self._table, self._store, self._retry_policy)
+
+    def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
+        """Run all queued live jobs before a batch job continues, and append them to its executions.
+
+        Guests then wait for a frame, not for a dream. Only during the first half of the time limit: the rest of it must
+        be enough for the batch job.
         """
         while (
             job.lane is Lane.BATCH
@@ -100,40 +125,41 @@ class JobProcessor:
             and time.monotonic() - started_at < self._retry_policy.timeout_seconds / 2
         ):
             try:
-                guest = self._batcher.claim_live_job()
+                claim = self._batcher.claim_live_job()
             except BROKER_UNAVAILABLE as error:  # then guests wait
                 logger.info("job %s did not step aside: %s", job.id, error)
                 return
-            if guest is None:
+            if claim is None:
                 return
-            attempt = JobExecution(guest, self._table, self._store, self._retry_policy)
-            executions.append(attempt)
-            with bind_job_id(guest.job.id), attempt.lease_keeper:
+            execution = self._create_execution(claim)
+            executions.append(execution)
+            with bind_job_id(claim.job.id), execution.lease_keeper:
                 logger.info("job %s steps aside for this guest's", job.id)
-                BatchRun(self._dreamer, lambda: None).run([attempt])
+                self._run([execution], lambda: None)
 
-    def _pause_clips(self) -> AbstractContextManager[object]:
-        """Let clips wait while a dream goes on."""
-        return self._clip_generator.pause() if self._clip_generator else contextlib.nullcontext()
-
-    def _claim(self, job: Job) -> Claim | None:
-        try:
-            return self._table.claim(job, self._worker)
-        except AlreadyClaimed as held:
-            if not is_dead_local_process(held.holder):
-                raise
-            self._table.requeue(job.id, dead_worker=held.holder)
-            return self._table.claim(job, self._worker)
-
-    def _claim_batch(self, claim: Claim) -> Iterator[Claim]:
-        yield claim
-        try:
-            yield from self._batcher.claim_batch_mates(claim.job)
-        except BROKER_UNAVAILABLE as error:  # then alone
-            logger.info("job %s has no company: %s", claim.job.id, error)
+    def _end_interrupted(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
+        """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit."""
+        if time.monotonic() - started_at < self._retry_policy.timeout_seconds:  # the worker has to stop
+            self._retry_policy.retry(lambda: self._release(executions))
+            raise Released from None
+        live = [execution for execution in executions if execution.job.lane is not job.lane]
+        self._retry_policy.retry(lambda: self._release(live))  # the time was the batch job's
+        for execution in executions:
+            if not execution.ended:
+                execution.fail(f"The dream took longer than {self._retry_policy.timeout_seconds} s.", "time limit")
 
     def _release(self, executions: list[JobExecution]) -> None:
-        """Hand back what has not ended; of those that were claimed without a delivery the messages, too."""
-        for attempt in executions:
-            if not attempt.ended and attempt.release():
-                self._batcher.requeue_message(attempt.job)
+        """Release the jobs that have not ended, and requeue the messages of those that were claimed without one."""
+        for execution in executions:
+            if not execution.ended and execution.release():
+                self._batcher.requeue_message(execution.job)
+
+    def _pause_clips(self) -> AbstractContextManager[object]:
+        """Pause the clip generator: dreams come first."""
+        return self._clip_generator.pause() if self._clip_generator else contextlib.nullcontext()
+
+    def _enqueue_clips(self, executions: list[JobExecution]) -> None:
+        if self._clip_generator:
+            for execution in executions:
+                if execution.completed:
+                    self._clip_generator.enqueue(execution.job.id)

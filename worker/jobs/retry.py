@@ -1,4 +1,4 @@
-"""Patience: what is done again while the store or the broker is away."""
+"""Retry: repeat an action while the store or the broker is unavailable."""
 
 import logging
 import time
@@ -13,28 +13,31 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between tries; the last one repeats.
+#: Seconds between attempts; the last value repeats.
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5)
 
 
 class RetryPolicy:
-    """Has so many seconds for each thing to be done."""
+    """Retries actions, each for a limited time."""
 
     def __init__(self, timeout_seconds: float) -> None:
-        #: Those seconds.
+        #: Seconds after which an action that fails is not retried any more.
         self.timeout_seconds = timeout_seconds
 
     def retry(self, action: Callable[[], T]) -> T:
-        """Do it, and again with growing pauses while store or broker are away. Raises what it met last, after that."""
-        started, tries = time.monotonic(), 0
+        """Run an action and return its result; retry with growing pauses while store or broker is unavailable.
+
+        Raises the last StoreError or broker error after `timeout_seconds`.
+        """
+        started_at, attempts = time.monotonic(), 0
         while True:
             try:
                 return action()
             except (StoreError, *BROKER_UNAVAILABLE) as error:
-                if time.monotonic() - started > self.timeout_seconds:
+                if time.monotonic() - started_at > self.timeout_seconds:
                     raise
-                if tries == 0:
+                if attempts == 0:
                     metrics.count_fault("away")
                     logger.warning("waiting: %s", error)
-                time.sleep(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
-                tries += 1
+                time.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)])
+                attempts += 1

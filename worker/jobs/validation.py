@@ -1,4 +1,4 @@
-"""The admission: whether what the job table keeps under an id is that job, and one for this installation."""
+"""Validation: check that the job table's entry for an id is that job, and allowed in this installation."""
 
 import logging
 import re
@@ -19,26 +19,30 @@ from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
-#: Letters of the longest job; a recipe of everything has some thousands.
+#: Characters from which on a job is too large; a recipe that uses every option has a few thousand.
 MAX_JOB_LENGTH = 100_000
 
 _KNOWN_NETWORK = re.compile(rf"lite|{'|'.join(PUBLISHED_WEIGHTS)}|{ARTIST_PREFIX}{ARTIST_NAME_PATTERN.pattern}")
 
 
 class JobValidation:
-    """Looks at a job before it is dreamt. Raises what the broker's absence raises."""
+    """Validates jobs before they run. Raises RedisError if the broker is unavailable."""
 
     def __init__(self, settings: Settings) -> None:
-        """Networks by path or address are for the recipes that the operator started this worker with, and the store."""
+        """Connect to the broker, and note which networks jobs may name.
+
+        A network by path or URL is allowed only if it is inside the store, or if a recipe that the operator started
+        this worker with names it.
+        """
         self._client = connect(settings.broker)
         self._table = JobTable(self._client, approval=settings.approval)
         self._operator_networks = {load_recipe(name).network for name in settings.recipes}
         self._store_url = settings.store.rstrip("/") + "/"
 
     def validate(self, job_id: str) -> Job | None:
-        """Return a job that may be dreamt; None for one that must not be, which has failed with the reason by now.
+        """Return the job if it may run, else None.
 
-        An unknown one is None, too.
+        A job that must not run is marked as failed with the reason, and counted. An unknown job has no effect.
         """
         text = self._table.read_raw_job(job_id, MAX_JOB_LENGTH)
         if text is None:
@@ -61,20 +65,20 @@ class JobValidation:
         if job.id != job_id:
             return RejectionReason.ID_MISMATCH
         network = job.recipe.network
-        known = (
+        is_allowed = (
             _KNOWN_NETWORK.fullmatch(network)
             or network in self._operator_networks
             or is_inside_store(network, self._store_url)
         )
-        return job if known else RejectionReason.NETWORK_NOT_ALLOWED
+        return job if is_allowed else RejectionReason.NETWORK_NOT_ALLOWED
 
 
 def is_inside_store(url: str, store_url: str) -> bool:
-    """Tell whether an address leads into a store, whose own ends in a slash."""
+    """Return whether a URL points inside a store. store_url: the URL of the store, with a slash at the end."""
     if not url.startswith(store_url):
         return False
-    steps = unquote(url[len(store_url) :]).split("/")
-    if any(step in ("", ".", "..") or not step.isprintable() for step in steps):
+    segments = unquote(url[len(store_url) :]).split("/")
+    if any(segment in ("", ".", "..") or not segment.isprintable() for segment in segments):
         return False
     if not store_url.startswith("file:"):
         return not {"?", "#", "\\"} & set(url[len(store_url) :])

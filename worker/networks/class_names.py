@@ -1,4 +1,4 @@
-"""Names of classes, and the way from a name to its number."""
+"""Class names, and the lookup of the index of a class by its name."""
 
 import difflib
 import unicodedata
@@ -11,34 +11,44 @@ from shared.errors import ArtDreamError
 
 @cache
 def imagenet_classes() -> tuple[str, ...]:
-    """Return ImageNet's 1000 classes in their usual order, with short names of which none occurs twice."""
+    """Return the short, unique names of ImageNet's 1000 classes, in their usual order."""
     return tuple((Path(__file__).parent / "imagenet.txt").read_text(encoding="utf-8").splitlines())
 
 
 def normalize_name(name: str) -> str:
-    """Return a name as it is compared: without accents, case, underscores and hyphens, as people type it."""
+    """Return a name in the form used for comparison: without accents, case, underscores and hyphens."""
     letters = unicodedata.normalize("NFKD", name.replace("_", " ").replace("-", " "))
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).casefold().split())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).casefold().split())
 
 
 def class_index(classes: Sequence[str], name: str, network: str) -> int:
-    """Return the number of a class, told by its name in any case or by the number itself, as "207".
+    """Return the index of a class, given by its name in any case or by the index itself, as in "207".
 
-    Raises ArtDreamError, naming near classes, where there is none of that name, and where there are no classes at all.
+    classes: names by index. network: the name of the network, for messages. Raises ArtDreamError if there is no such
+    class (the message suggests similar ones), or if the network has no classes.
     """
     if not classes:
         raise ArtDreamError(f"The network {network} tells no classes apart: choose a layer instead of “{name}”.")
-    wanted = normalize_name(name)
-    folded = [normalize_name(known) for known in classes]
-    if wanted in folded:
-        return folded.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(classes):
-        return int(wanted)
-    if wanted.isdecimal():
-        raise ArtDreamError(f"The network {network} has no class {wanted}: its classes are 0 to {len(classes) - 1}.")
-    within = [index for index, known in enumerate(folded) if wanted and wanted in known.split()]
-    near = within or [folded.index(known) for known in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.4)]
+    normalized_name = normalize_name(name)
+    normalized_classes = [normalize_name(class_name) for class_name in classes]
+    if normalized_name in normalized_classes:
+        return normalized_classes.index(normalized_name)
+    if normalized_name.isdecimal() and int(normalized_name) < len(classes):
+        return int(normalized_name)
+    if normalized_name.isdecimal():
+        raise ArtDreamError(
+            f"The network {network} has no class {normalized_name}: its classes are 0 to {len(classes) - 1}."
+        )
+    word_matches = [
+        index
+        for index, class_name in enumerate(normalized_classes)
+        if normalized_name and normalized_name in class_name.split()
+    ]
+    suggestions = word_matches or [
+        normalized_classes.index(class_name)
+        for class_name in difflib.get_close_matches(normalized_name, normalized_classes, n=3, cutoff=0.4)
+    ]
     raise ArtDreamError(
         f"The network {network} has no class “{name}”. Did you mean "
-        f"{', '.join(classes[index] for index in (near or range(len(classes)))[:3])}?"
+        f"{', '.join(classes[index] for index in (suggestions or range(len(classes)))[:3])}?"
     )

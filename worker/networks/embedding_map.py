@@ -1,7 +1,7 @@
-"""An atlas: where a network sees paintings in two dimensions, and where it would see another picture among them.
+"""Embedding maps: a network's 2-D map of paintings, and the position of a new picture on it.
 
 t-SNE: van der Maaten and Hinton, 2008. New points: Poličar, Stražar and Zupan, “Embedding to reference t-SNE space
-addresses batch effects in single-cell classification” (2021), as openTSNE does it.
+addresses batch effects in single-cell classification” (2021), as implemented by openTSNE.
 """
 
 import io
@@ -20,34 +20,34 @@ from shared.errors import ArtDreamError
 
 Floats = NDArray[np.float32]
 
-#: Paintings near enough to a new picture to say where it lies.
+#: Nearest paintings that determine the position of a new picture.
 NEAREST_NEIGHBORS = 25
 
-#: Rounds in which a new picture finds its place among them; 250, openTSNE's own number, moves it little further and
-#: takes more than twice as long.
+#: Optimization steps that place a new picture. openTSNE's default of 250 moves it little further and takes more than
+#: twice as long.
 PLACEMENT_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """Paintings on a map, and the way there from what a network saw."""
+    """Paintings on a 2-D map, and the projection of a network's features onto it."""
 
-    #: (channels,) and (components, channels): from unit features to principal components.
+    #: (channels,) and (components, channels): project normalized features onto principal components.
     mean: Floats
     components: Floats
-    #: (paintings, components) and (paintings, 2), the second centred.
+    #: (paintings, components) and (paintings, 2): principal components and positions; the map is centred.
     principal: Floats
     places: Floats
-    #: (paintings,), as channels of the network's class map.
+    #: (paintings,): the artist of each painting, as a channel of the network's class map.
     artist: NDArray[np.int16]
 
     def locate(self, features: Floats) -> Floats:
-        """Return where pictures lie: (pictures, channels) of features → (pictures, 2)."""
-        placed = self._embedding.transform(self.project(features), k=NEAREST_NEIGHBORS, n_iter=PLACEMENT_ITERATIONS)
-        return np.asarray(placed, np.float32)
+        """Return the positions of pictures on the map: features (pictures, channels) → (pictures, 2) float32."""
+        positions = self._embedding.transform(self.project(features), k=NEAREST_NEIGHBORS, n_iter=PLACEMENT_ITERATIONS)
+        return np.asarray(positions, np.float32)
 
     def project(self, features: Floats) -> Floats:
-        """Return principal components of features: (pictures, components)."""
+        """Return the principal components of features: (pictures, channels) → (pictures, components) float32."""
         return np.asarray((normalize_rows(features) - self.mean) @ self.components.T, np.float32)
 
     @cached_property
@@ -55,13 +55,14 @@ class EmbeddingMap:
         from openTSNE import TSNEEmbedding
         from openTSNE.affinity import PerplexityBasedNN
 
-        near = PerplexityBasedNN(self.principal, perplexity=30, method="exact")
-        return TSNEEmbedding(self.places.astype(np.float64), near)
+        affinities = PerplexityBasedNN(self.principal, perplexity=30, method="exact")
+        return TSNEEmbedding(self.places.astype(np.float64), affinities)
 
     def as_art_map_json(self, network: str, classes: Sequence[str], picture_names: Sequence[str]) -> str:
-        """Return what a display is told of the map, as JSON.
+        """Return the map for displays: an ArtMap as JSON.
 
-        pictures: the object name of each painting's picture, "" where the installation does not own it.
+        network: the name of the network. classes: its artists, by channel. picture_names: the object name of each
+        painting's picture, "" if the installation does not own the picture.
         """
         x, y = self.places.round(2).T.tolist()
         return ArtMap(
@@ -74,14 +75,17 @@ class EmbeddingMap:
         ).model_dump_json()
 
     def to_npz(self) -> bytes:
-        """Return the atlas as a compressed NumPy archive, principal components in float16."""
+        """Return the map as a compressed NumPy archive, with the principal components in float16."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **(self.__dict__ | {"principal": self.principal.astype(np.float16)}))
         return buffer.getvalue()
 
     @classmethod
     def from_npz(cls, content: bytes, name: str) -> Self:
-        """Read what `file` gave. name: names it in errors. Raises ArtDreamError where it is not an atlas."""
+        """Read a map from the bytes that `to_npz` returns.
+
+        name: names the map in messages. Raises ArtDreamError if the content is not an embedding map.
+        """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 columns: dict[str, Any] = {field: arrays[field] for field in cls.__dataclass_fields__}
@@ -92,6 +96,6 @@ class EmbeddingMap:
 
 
 def normalize_rows(features: Floats) -> Floats:
-    """Scale rows to length 1: directions tell artists apart better than lengths."""
-    scaled: Floats = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return scaled
+    """Scale each row to length 1: directions separate artists better than lengths."""
+    normalized: Floats = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return normalized

@@ -1,4 +1,4 @@
-"""The card beside a network's file: what the file itself does not tell."""
+"""Network metadata: the JSON file beside a network's .keras file, with what that file does not contain."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ class TrainingRecord(_FrozenModel):
 
 
 class EvaluationScore(_FrozenModel):
-    """How well a network answers, on pictures that it did not learn from."""
+    """The scores of a network on pictures that it was not trained on."""
 
     pictures: int
     top1: float
@@ -35,7 +35,7 @@ class EvaluationScore(_FrozenModel):
 
 
 class NetworkMetadata(_FrozenModel):
-    """What `network.json` says of `network.keras`."""
+    """The content of `network.json`, which describes `network.keras`."""
 
     classes: tuple[str, ...] = Field((), description="What it tells apart, in the order of its outputs.")
     side: int = Field(224, gt=0, description="Pixels: the side of the pictures it was trained on.")
@@ -50,20 +50,20 @@ class NetworkMetadata(_FrozenModel):
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """The sides at which it looks at a picture."""
+        """Pixels: the short sides at which the network predicts classes."""
         return (self.side, *self.further_sides)
 
 
 def parse_metadata(content: bytes | None, name: str) -> NetworkMetadata:
-    """Return what a card says, and the usual where there is none.
+    """Return the metadata in a JSON file, the defaults if the content is None.
 
-    name: names the card in errors. Raises ArtDreamError where it is not a card.
+    name: names the file in messages. Raises ArtDreamError if the content is not valid metadata.
     """
     if content is None:
         return NetworkMetadata()
     try:
         return NetworkMetadata.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the card"
-        raise ArtDreamError(f"The card {name} cannot be used: {where}: {first['msg']}.") from None
+        first_error = error.errors()[0]
+        location = ".".join(map(str, first_error["loc"])) or "the card"
+        raise ArtDreamError(f"The card {name} cannot be used: {location}: {first_error['msg']}.") from None

@@ -1,4 +1,4 @@
-"""A network: a frozen convolutional net that can be asked for what its layers see."""
+"""A network: a frozen convolutional model, the activations of its layers and its class predictions."""
 
 import itertools
 import math
@@ -19,15 +19,15 @@ from worker.networks import class_names
 
 
 class Prediction(NamedTuple):
-    """What a network saw in some pictures."""
+    """The features and class probabilities of some pictures."""
 
-    #: (pictures, channels): the mean of its representation.
+    #: (pictures, channels): the spatial mean of the feature layer.
     features: NDArray[np.float32]
-    #: (pictures, classes): how probable each class is, summing to 1 for each picture.
+    #: (pictures, classes): the probability of each class; the sum is 1 for each picture.
     probabilities: NDArray[np.float32]
 
 
-#: Pixels: from, to, in steps of.
+#: Pixels: start, stop and step of the sides that `Network.min_side` tries.
 MIN_SIDE_RANGE = (64, 512, 16)
 
 
@@ -35,30 +35,30 @@ MIN_SIDE_RANGE = (64, 512, 16)
 class Network:
     """A loaded network.
 
-    Whatever a network was trained on, its model takes the engine's pictures: (batch, height, width, 3) float32 in
-    [-1, 1], RGB, of any height and width. A network that wants other numbers converts them inside its model.
+    The model takes the engine's pictures, whatever it was trained on: (batch, height, width, 3) float32 in [-1, 1],
+    RGB, of any height and width. A network that needs another input range converts the pictures inside its model.
     """
 
     name: str
-    #: sha256 of the file of its weights, as hex digits.
+    #: SHA-256 of the weights file, as hex digits.
     digest: str
     model: keras.Model
     #: The layers that a recipe may name, first to last.
     layers: tuple[str, ...]
-    #: What its convolutions compute in: float32 or bfloat16.
+    #: Compute type of the convolutions: float32 or bfloat16.
     precision: str = "float32"
-    #: Names of what it tells apart, in the order of the class map's channels.
+    #: Class names, in the order of the class map's channels.
     classes: tuple[str, ...] = ()
-    #: The layer with the logits at each position, (batch, rows, columns, classes); None without classes.
+    #: Name of the layer with the logits at each position, (batch, rows, columns, classes); None without classes.
     class_map: str | None = None
-    #: Pixels: the short sides at which it looks at a whole picture to name its class.
+    #: Pixels: the short sides to which a whole picture is scaled to predict its class.
     sides: tuple[int, ...] = (224,)
     _feature_extractors: dict[tuple[str, ...], keras.Model] = field(default_factory=dict, repr=False, compare=False)
 
     def feature_extractor(self, names: Sequence[str]) -> keras.Model:
-        """Return the model that maps pictures to a dictionary: layer name → activations, float32.
+        """Return a model that maps pictures to a dictionary: layer name → activations, float32.
 
-        Nothing behind the last of them is computed. Raises ArtDreamError for a name that is no layer.
+        Layers after the last of them are not computed. Raises ArtDreamError if a name is not a layer.
         """
         key = tuple(names)
         if key not in self._feature_extractors:
@@ -67,13 +67,13 @@ class Network:
         return self._feature_extractors[key]
 
     def channel_count(self, layer: str) -> int:
-        """Return how many channels a layer has. Raises ArtDreamError for a name that is no layer."""
+        """Return the number of channels of a layer. Raises ArtDreamError if the name is not a layer."""
         return int(self._get_layer_output(layer).shape[-1])
 
     def strides(self) -> dict[str, int]:
-        """Return how many pixels lie between two positions of each layer that has positions.
+        """Return the distance in pixels between two positions of each layer that has positions.
 
-        Without `same` padding a few pixels are lost at the borders, so it is the nearest power of two.
+        It is rounded to a power of two, because layers without `same` padding lose a few pixels at the borders.
         """
         outputs = {name: self.model.get_layer(name).output for name in self.layers}
         shapes = keras.Model(self.model.input, outputs).compute_output_shape((1, 2048, 2048, 3))
@@ -81,60 +81,61 @@ class Network:
 
     @cached_property
     def min_side(self) -> int:
-        """Pixels: the least side of a picture, in steps of 16 from 64, that leaves every layer two positions.
+        """Pixels: the smallest side, in steps of 16 from 64, at which every layer has at least two positions.
 
-        A smaller one shows a network too little to recognise anything; InceptionV3 has no or one position there. And
-        TensorFlow's bfloat16 convolutions with strides read memory that nobody wrote where they make a map one pixel
-        wide (seen with TensorFlow 2.21 on a CPU with AMX: noise, or no number).
+        A smaller picture contains too little to recognise anything; InceptionV3 has no or one position there. Also,
+        TensorFlow's bfloat16 convolutions with strides read uninitialised memory if their output is one pixel wide
+        (seen with TensorFlow 2.21 on a CPU with AMX: noise or NaN).
         """
         outputs = {name: self.model.get_layer(name).output for name in self.layers}
-        asked = keras.Model(self.model.input, outputs)
+        all_layers = keras.Model(self.model.input, outputs)
         for side in range(*MIN_SIDE_RANGE):
             try:
-                shapes = asked.compute_output_shape((1, side, side, 3)).values()
-            except ValueError:  # less than no position
+                shapes = all_layers.compute_output_shape((1, side, side, 3)).values()
+            except ValueError:  # too small for some layer
                 continue
             if min(shape[1] for shape in shapes if len(shape) == 4) >= 2:
                 return side
         return MIN_SIDE_RANGE[1]
 
     def class_index(self, name: str) -> int:
-        """Return the class map's channel of a class, named in any case or by its number.
+        """Return the class map's channel of a class, given by name in any case or by index.
 
-        Raises ArtDreamError that names near classes, or says that this network has none.
+        Raises ArtDreamError if there is no such class (the message suggests similar ones), or no classes at all.
         """
         return class_names.class_index(self.classes, name, self.name)
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> Prediction:
-        """Look at whole pictures, each at every one of `sides`, and in the mirror: means over these views.
+        """Predict features and classes of whole pictures: the mean over all `sides`, each as it is and mirrored.
 
-        pictures: (height, width, 3) each, of any sizes; those that follow each other in one size are looked at
-        together. Raises ArtDreamError where the network has no classes.
+        pictures: (height, width, 3) each, of any size; consecutive pictures of one size share a batch. Raises
+        ArtDreamError if the network has no classes.
         """
-        parts = [
-            self._predict_same_size(list(same)) for _, same in itertools.groupby(pictures, key=lambda one: one.shape)
+        batches = [
+            self._predict_same_size(list(group))
+            for _, group in itertools.groupby(pictures, key=lambda picture: picture.shape)
         ]
-        return Prediction(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return Prediction(*(np.concatenate(columns) for columns in zip(*batches, strict=True)))
 
     def predict_probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return how probable each class is for a whole picture: (classes,), sum 1.
+        """Return the class probabilities of a whole picture: (classes,), sum 1.
 
-        pixels: (height, width, 3), any size. Raises ArtDreamError where the network has no classes.
+        pixels: (height, width, 3), any size. Raises ArtDreamError if the network has no classes.
         """
-        probable: NDArray[np.float32] = self.predict([pixels]).probabilities[0]
-        return probable
+        probabilities: NDArray[np.float32] = self.predict([pixels]).probabilities[0]
+        return probabilities
 
     def _predict_same_size(self, pictures: list[NDArray[np.uint8]]) -> Prediction:
         views = []
         for side in self.sides:
-            scaled = np.concatenate([to_picture(_resize(one, side)) for one in pictures])
-            views += [self._predict_means(scaled), self._predict_means(scaled[:, :, ::-1])]
+            batch = np.concatenate([to_picture(_resize(picture, side)) for picture in pictures])
+            views += [self._predict_means(batch), self._predict_means(batch[:, :, ::-1])]
         features, logits = (np.mean([np.asarray(view[part], np.float32) for view in views], axis=0) for part in (0, 1))
         return Prediction(features, softmax(logits))
 
     @property
     def feature_layer(self) -> str:
-        """The layer whose mean the classes are told apart by. Raises ArtDreamError where there are no classes."""
+        """The layer whose spatial mean is classified. Raises ArtDreamError if the network has no classes."""
         return self.layers[self.layers.index(self._require_class_map()) - 1]
 
     def _require_class_map(self) -> str:
@@ -144,16 +145,16 @@ class Network:
 
     @cached_property
     def _predict_means(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """From pictures to the means of the representation and of the class map, (batch, channels) each."""
-        layer, classmap = self.feature_layer, self._require_class_map()
-        features = self.feature_extractor((layer, classmap))
+        """A function from pictures to the spatial means of feature layer and class map, (batch, channels) each."""
+        layer, class_map = self.feature_layer, self._require_class_map()
+        extractor = self.feature_extractor((layer, class_map))
 
         def compute_means(pictures: Tensor) -> tuple[Tensor, Tensor]:
-            seen = features(pictures)
-            return ops.mean(seen[layer], axis=(1, 2)), ops.mean(seen[classmap], axis=(1, 2))
+            activations = extractor(pictures)
+            return ops.mean(activations[layer], axis=(1, 2)), ops.mean(activations[class_map], axis=(1, 2))
 
-        takes: list[tuple[Shape, str]] = [((None, None, None, 3), "float32")]
-        return compile_function(compute_means, input_specs=takes, model=features)
+        input_specs: list[tuple[Shape, str]] = [((None, None, None, 3), "float32")]
+        return compile_function(compute_means, input_specs=input_specs, model=extractor)
 
     def _get_layer_output(self, name: str) -> Any:
         if name not in self.layers:
@@ -169,19 +170,21 @@ def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn logits (…, classes) into probabilities of the same shape."""
-    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probable: NDArray[np.float32] = odds / odds.sum(axis=-1, keepdims=True)
-    return probable
+    """Return the class probabilities of logits (…, classes), in the same shape."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def to_picture(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn pixels (height, width, 3) into a picture of the engine: (1, height, width, 3) in [-1, 1]."""
+    """Convert pixels (height, width, 3) uint8 to an engine picture: (1, height, width, 3) float32 in [-1, 1]."""
     return pixels[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def to_pixels(picture: Any) -> NDArray[np.uint8]:
-    """Turn a picture of the engine, any values beyond [-1, 1] clipped, into pixels (height, width, 3)."""
-    scaled = np.asarray(picture)[0] * np.float32(127.5) + np.float32(128)  # rounds to nearest once cut to an integer
+    """Convert an engine picture (1, height, width, 3) to pixels (height, width, 3) uint8, clipping it to [-1, 1]."""
+    scaled = np.asarray(picture)[0] * np.float32(127.5) + np.float32(
+        128
+    )  # 127.5 + 0.5: truncation then rounds to nearest
     pixels: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
     return pixels

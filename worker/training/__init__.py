@@ -1,1 +1,1 @@
-"""Where networks learn to tell artists apart: data set, training, evaluation, and the map of what was learned."""
+"""Training of artist classifiers: data set, training, evaluation, export, and the embedding map."""

@@ -1,4 +1,4 @@
-"""Backbones: networks up to their last feature map, ready to learn something new; and the head that they get."""
+"""Backbones: networks up to their last feature map, ready for training; and the classifier head on top of them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,43 +14,42 @@ from worker.networks.loaders.keras_applications import VGG_OFFSET, VGG_SCALE, bu
 from worker.networks.transform.flatten import clone_layer
 from worker.training.config import BackboneName
 
-#: The layer that names the artist.
+#: Name of the classifier head: the dense layer that outputs the artists' logits.
 HEAD_LAYER = "artists"
 
 
 class BackboneModel(NamedTuple):
-    """A backbone."""
+    """A backbone, and whether it is pretrained."""
 
     #: Pictures (batch, height, width, 3) in [-1, 1], RGB, of open size → (batch, rows, columns, channels).
     model: keras.Model
-    #: Whether it knows ImageNet; else it starts from nothing.
+    #: Whether it has ImageNet weights; otherwise its weights are random.
     is_pretrained: bool
 
 
 def build_backbone(
     backbone: BackboneName, weights_folder: Path, published_weights: Mapping[str, WeightsFile] = PUBLISHED_WEIGHTS
 ) -> BackboneModel:
-    """Build a backbone with what it knows.
+    """Build a backbone with its ImageNet weights, if they are available.
 
-    weights: the folder of the published weights, of which `published` tells; a large backbone whose weights are not
-    there starts from nothing.
-    Raises ArtDreamError where they are there and damaged.
+    weights_folder: folder of downloaded weights. published_weights: weights files by network name. A large backbone
+    without downloaded weights has random ones. Raises ArtDreamError if a weights file is damaged.
     """
     if backbone == "lite":
         return BackboneModel(build_lite_backbone(), is_pretrained=True)
-    file = published_weights[backbone]
-    knows = file.path_in(weights_folder).exists()
-    model = _LARGE_BACKBONES[backbone](file.verify(weights_folder)[0] if knows else None)
-    if not knows:
+    weights_file = published_weights[backbone]
+    is_pretrained = weights_file.path_in(weights_folder).exists()
+    model = _LARGE_BACKBONES[backbone](weights_file.verify(weights_folder)[0] if is_pretrained else None)
+    if not is_pretrained:
         _initialize_kernels(model)
-    return BackboneModel(model, knows)
+    return BackboneModel(model, is_pretrained)
 
 
 def add_head(backbone: keras.Model, artist_count: int, dropout: float) -> keras.Model:
-    """Return the body with a head on it: pictures → logits (batch, artists).
+    """Return the backbone with a classifier head: pictures → logits (batch, artists), float32.
 
-    The head is the mean of the last feature map and one dense layer, both linear, so that it can be taken at each
-    position as well (`worker.networks.transform.class_map`): a class map of any size, for dreams.
+    The head is the mean of the last feature map and one dense layer. Both are linear, so the head can also be applied
+    at each position (`worker.networks.transform.class_map`), which gives dreams a class map of any size.
     """
     x = layers.GlobalAveragePooling2D(name="mean")(backbone.output)
     x = layers.Dropout(dropout, name="dropout")(x)
@@ -60,10 +59,10 @@ def add_head(backbone: keras.Model, artist_count: int, dropout: float) -> keras.
 
 
 def _build_inception_backbone(path: Path | None) -> keras.Model:
-    # The published file is that of the whole network, whose input has a fixed size; this one's is open.
-    body = keras.applications.InceptionV3(weights=None, include_top=False)
-    body.set_weights(build_inception_v3(path).get_weights()[: len(body.weights)])
-    return keras.Model(body.input, body.output, name="inception_v3")
+    # The published file is for the whole network, whose input has a fixed size; this model takes any size.
+    backbone = keras.applications.InceptionV3(weights=None, include_top=False)
+    backbone.set_weights(build_inception_v3(path).get_weights()[: len(backbone.weights)])
+    return keras.Model(backbone.input, backbone.output, name="inception_v3")
 
 
 def _build_vgg_backbone(path: Path | None) -> keras.Model:
@@ -82,10 +81,10 @@ _LARGE_BACKBONES: Mapping[str, Callable[[Path | None], keras.Model]] = {
 
 
 def _initialize_kernels(model: keras.Model) -> None:
-    """Draw kernels that keep activations of one size through many layers (He et al., arXiv 1502.01852)."""
-    chance = np.random.default_rng(0)
+    """Draw random kernels that keep the scale of activations through many layers (He et al., arXiv 1502.01852)."""
+    rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             kernel, *bias = layer.get_weights()
-            spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
-            layer.set_weights([chance.normal(0, spread, kernel.shape), *(np.zeros_like(one) for one in bias)])
+            deviation = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+            layer.set_weights([rng.normal(0, deviation, kernel.shape), *(np.zeros_like(values) for values in bias)])

@@ -1,4 +1,4 @@
-"""How far a training has come: what is kept after every epoch, so that one that was killed goes on where it was."""
+"""Checkpoints: the state of a training after every epoch, so that a killed training resumes."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from worker.training.config import TrainingConfig
 
 
 class EpochResult(BaseModel):
-    """What an epoch came to."""
+    """The metrics of a completed epoch."""
 
     model_config = ConfigDict(frozen=True)
 
     epoch: int
     loss: float
-    #: The share of the validation pictures whose artist was named.
+    #: Share of the validation pictures whose artist was predicted.
     accuracy: float
     validation_loss: float
     seconds: float
 
 
 class History(BaseModel):
-    """What was trained, from which data, and what each epoch came to."""
+    """The configuration and the data of a training, and the metrics of its epochs so far."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,24 +34,28 @@ class History(BaseModel):
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch with the best validation, the first of several."""
-        return max(self.epochs, key=lambda one: (one.accuracy, -one.validation_loss), default=None)
+        """The epoch with the highest validation accuracy, then lowest loss, then number; None without epochs."""
+        return max(self.epochs, key=lambda epoch: (epoch.accuracy, -epoch.validation_loss), default=None)
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done, or no epoch was better for long."""
-        waited = len(self.epochs) - 1 - self.best.epoch if self.best else 0
-        return len(self.epochs) >= self.plan.epochs or waited >= self.plan.patience
+        """Whether all epochs are done, or the last `patience` epochs brought no improvement."""
+        epochs_since_best = len(self.epochs) - 1 - self.best.epoch if self.best else 0
+        return len(self.epochs) >= self.plan.epochs or epochs_since_best >= self.plan.patience
 
 
 class Checkpoints:
-    """A folder with the diary, the state after its last epoch, and the weights of the best one.
+    """A folder with the history, the state after the last epoch, and the weights of the best epoch.
 
-    Files are written beside and then put into place. The diary comes last: what it does not tell of is done again.
+    Files are written under a temporary name and renamed. The history is written last: an epoch that is not in it is
+    repeated.
     """
 
     def __init__(self, folder: Path, config: TrainingConfig, data: str) -> None:
-        """Take up what lies in a folder, or begin. Raises ArtDreamError where something else was trained there."""
+        """Resume from a folder, or start in an empty one. Raises ArtDreamError if the folder holds another training.
+
+        data: digest of the data set.
+        """
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,14 +67,14 @@ class Checkpoints:
             raise ArtDreamError(
                 f"{self._history_file} is no diary of a training: delete {folder} to begin anew."
             ) from None
-        patient = self.history.plan.model_copy(update={"patience": config.patience})
-        if (patient, self.history.data) != (config, data):
-            differs = "data" if self.history.data != data else "plan"
+        resumed_config = self.history.plan.model_copy(update={"patience": config.patience})
+        if (resumed_config, self.history.data) != (config, data):
+            difference = "data" if self.history.data != data else "plan"
             raise ArtDreamError(
-                f"In {folder} a training with another {differs} was begun: give the same options as then, "
+                f"In {folder} a training with another {difference} was begun: give the same options as then, "
                 "name another --out, or delete the folder to begin anew."
             )
-        self.history = self.history.model_copy(update={"plan": config})  # with more patience it may go on
+        self.history = self.history.model_copy(update={"plan": config})  # the patience may have changed
 
     @property
     def _history_file(self) -> Path:
@@ -78,52 +82,52 @@ class Checkpoints:
 
     @property
     def has_trained_head(self) -> bool:
-        """Whether there is a state to go on from."""
+        """Whether there is a state to resume from."""
         return self._state_file(len(self.history.epochs)).exists()
 
     def restore(self, model: keras.Model) -> None:
-        """Give a compiled model its state back. Raises ArtDreamError where the file is damaged."""
+        """Restore the state of a compiled model. Raises ArtDreamError if the file is damaged."""
         self._load_weights(model, self._state_file(len(self.history.epochs)))
 
     def save(self, model: keras.Model) -> None:
-        """Keep the state, optimiser included, from which the next epoch starts."""
+        """Save the state, including the optimizer, from which the next epoch starts."""
         self._save_weights(model, self._state_file(len(self.history.epochs)))
 
     def record_epoch(self, model: keras.Model, epoch: EpochResult) -> None:
-        """Keep an epoch and the state it left."""
-        before = self._state_file(len(self.history.epochs))
-        diary = self.history.model_copy(update={"epochs": (*self.history.epochs, epoch)})
-        self._save_weights(model, self._state_file(len(diary.epochs)))
-        beside = self._history_file.with_suffix(".part")
-        beside.write_text(diary.model_dump_json(indent=1), encoding="utf-8")
-        beside.replace(self._history_file)
-        self.history = diary
-        before.unlink(missing_ok=True)
+        """Save the result of an epoch and the state after it."""
+        previous_state = self._state_file(len(self.history.epochs))
+        history = self.history.model_copy(update={"epochs": (*self.history.epochs, epoch)})
+        self._save_weights(model, self._state_file(len(history.epochs)))
+        temporary_file = self._history_file.with_suffix(".part")
+        temporary_file.write_text(history.model_dump_json(indent=1), encoding="utf-8")
+        temporary_file.replace(self._history_file)
+        self.history = history
+        previous_state.unlink(missing_ok=True)
 
     def is_improvement(self, epoch: EpochResult) -> bool:
-        """Tell whether an epoch is better than all before."""
+        """Return whether an epoch is better than all before."""
         return History.model_copy(self.history, update={"epochs": (*self.history.epochs, epoch)}).best == epoch
 
     def save_best(self, model: keras.Model) -> None:
-        """Keep the weights of what is the best so far."""
+        """Save the weights of a model as the best so far."""
         self._save_weights(model, self._folder / "best.weights.h5")
 
     def load_best(self, model: keras.Model) -> None:
-        """Give a model the best weights. Raises ArtDreamError where the file is damaged."""
+        """Load the best weights into a model. Raises ArtDreamError if the file is damaged."""
         self._load_weights(model, self._folder / "best.weights.h5")
 
     @property
     def tensorboard_folder(self) -> Path:
-        """The folder for TensorBoard."""
+        """The folder of TensorBoard's logs."""
         return self._folder / "tensorboard"
 
     def _state_file(self, epochs: int) -> Path:
         return self._folder / f"after-{epochs:03}.weights.h5"
 
     def _save_weights(self, model: keras.Model, path: Path) -> None:
-        beside = path.with_name(f"part-{path.name}")
-        model.save_weights(beside, overwrite=True)
-        beside.replace(path)
+        temporary_file = path.with_name(f"part-{path.name}")
+        model.save_weights(temporary_file, overwrite=True)
+        temporary_file.replace(path)
 
     def _load_weights(self, model: keras.Model, path: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A trained network as files: its weights, and cards that tell what it is, to people and to programs."""
+"""Export a trained network: its weights, and its description as metadata and as a model card."""
 
 import itertools
 import tempfile
@@ -24,14 +24,14 @@ from worker.training.input_pipeline import Floats
 from worker.training.model_card import render_model_card
 from worker.training.trainer import TrainingResult
 
-#: A network may know pictures best at a larger side than it learned at, since it learned from pieces of them (Touvron
-#: et al., “Fixing the train-test resolution discrepancy”, arXiv 1906.06423), and better at two than at one: these
-#: shares of it are tried, singly and in pairs.
+#: Multiples of the training side that are tried for predictions, singly and in pairs. A network trained on crops may
+#: predict best at a larger side (Touvron et al., “Fixing the train-test resolution discrepancy”, arXiv 1906.06423), and
+#: better with two sides than with one.
 SIDE_FACTORS = (1.0, 8 / 7, 9 / 7, 10 / 7)
 
 
 class ExportedNetwork(NamedTuple):
-    """A trained network."""
+    """A trained network, its metadata and its evaluation."""
 
     content: bytes
     metadata: NetworkMetadata
@@ -39,7 +39,7 @@ class ExportedNetwork(NamedTuple):
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The files that belong together, by name."""
+        """The contents of the network's files, by name."""
         return {
             "network.keras": self.content,
             "network.json": self.metadata.model_dump_json(indent=1).encode(),
@@ -47,61 +47,63 @@ class ExportedNetwork(NamedTuple):
         }
 
 
-#: Keeps a logarithm finite.
+#: Added to probabilities to keep their logarithms finite.
 PROBABILITY_EPSILON = 1e-9
 
 
 def export_network(
     name: str, trained: TrainingResult, dataset: Dataset, *, command: str, licence: str
 ) -> ExportedNetwork:
-    """Make the files of a trained network, and evaluate it as it will be loaded.
+    """Build the files of a trained network, and evaluate it as it will be loaded.
 
-    name: `artist/<name>`. The sides at which it looks at pictures are those that do best on the part `val`.
+    name: `artist/<name>`. command, licence: recorded in the metadata. The network's sides for predictions are those
+    that score best on the part `val`; the evaluation is on the part `test`.
     """
-    diary = trained.history
-    best = diary.best
-    lesson = TrainingRecord(
-        backbone=diary.plan.backbone,
+    history = trained.history
+    best_epoch = history.best
+    training_record = TrainingRecord(
+        backbone=history.plan.backbone,
         from_imagenet=trained.is_pretrained,
-        data=diary.data,
+        data=history.data,
         pictures={part: len(dataset.get_part(part)) for part in PARTS},
-        plan=diary.plan.model_dump(),
-        epochs=len(diary.epochs),
-        best=best.epoch + 1 if best else 0,
+        plan=history.plan.model_dump(),
+        epochs=len(history.epochs),
+        best=best_epoch.epoch + 1 if best_epoch else 0,
         command=command,
     )
-    card = NetworkMetadata(
-        classes=dataset.artists, licence=licence, source=f"trained from {diary.plan.backbone}", lesson=lesson
+    metadata = NetworkMetadata(
+        classes=dataset.artists, licence=licence, source=f"trained from {history.plan.backbone}", lesson=training_record
     )
-    network = load_keras_file(name, serialize_network(trained.model), card, choose_precision("auto"))
-    answers, told = _predict_log_probabilities(network, diary.plan.side, dataset.get_part("val"))
-    sides = _choose_sides(answers, told)
-    _calibrate(trained.model, _average_over_sides(answers, sides), told)
+    network = load_keras_file(name, serialize_network(trained.model), metadata, choose_precision("auto"))
+    log_probabilities, labels = _predict_log_probabilities(network, history.plan.side, dataset.get_part("val"))
+    sides = _choose_sides(log_probabilities, labels)
+    _calibrate(trained.model, _average_over_sides(log_probabilities, sides), labels)
     content = serialize_network(trained.model)
-    card = card.model_copy(update={"side": sides[0], "further_sides": sides[1:]})
-    network = load_keras_file(name, content, card, choose_precision("auto"))
+    metadata = metadata.model_copy(update={"side": sides[0], "further_sides": sides[1:]})
+    network = load_keras_file(name, content, metadata, choose_precision("auto"))
     evaluation = evaluate(network, dataset.get_part("test"), dataset.artists)
     score = EvaluationScore(**{field: getattr(evaluation, field) for field in EvaluationScore.model_fields})
-    return ExportedNetwork(content, card.model_copy(update={"score": score}), evaluation)
+    return ExportedNetwork(content, metadata.model_copy(update={"score": score}), evaluation)
 
 
 def _predict_log_probabilities(
     network: Network, training_side: int, paintings: Sequence[Painting]
 ) -> tuple[dict[int, Floats], NDArray[np.int64]]:
-    """Return logarithms of what a network answers at each side that is tried, (pictures, classes), and the truth."""
-    answers: dict[int, Floats] = {}
-    for side in dict.fromkeys(round(training_side * share) for share in SIDE_FACTORS):
-        answers[side] = np.log(
+    """Return log probabilities by side, (pictures, classes) each, and the true artists, (pictures,)."""
+    log_probabilities: dict[int, Floats] = {}
+    for side in dict.fromkeys(round(training_side * factor) for factor in SIDE_FACTORS):
+        log_probabilities[side] = np.log(
             extract_features(replace(network, sides=(side,)), paintings).probabilities + PROBABILITY_EPSILON
         )
-    return answers, np.array([one.artist for one in paintings])
+    return log_probabilities, np.array([painting.artist for painting in paintings])
 
 
 def _choose_sides(log_probabilities: Mapping[int, Floats], labels: NDArray[np.int64]) -> tuple[int, ...]:
-    """Return the side, or the two, at which most pictures are named rightly."""
-    tried = [*((side,) for side in log_probabilities), *itertools.combinations(log_probabilities, 2)]
+    """Return the side, or the two sides, with the highest accuracy."""
+    candidates = [*((side,) for side in log_probabilities), *itertools.combinations(log_probabilities, 2)]
     return max(
-        tried, key=lambda sides: float(np.mean(_average_over_sides(log_probabilities, sides).argmax(axis=1) == labels))
+        candidates,
+        key=lambda sides: float(np.mean(_average_over_sides(log_probabilities, sides).argmax(axis=1) == labels)),
     )
 
 
@@ -110,9 +112,10 @@ def _average_over_sides(log_probabilities: Mapping[int, Floats], sides: Sequence
 
 
 def _calibrate(model: keras.Model, log_probabilities: Floats, labels: NDArray[np.int64]) -> None:
-    """Let a network be as sure as it is right: divide its logits by the temperature that suits pictures best.
+    """Calibrate a network: divide its logits by the temperature with the lowest cross-entropy.
 
-    Smoothed and mixed lessons leave it less sure than it may be (Guo et al., arXiv 1706.04599). Nobody's place changes.
+    Label smoothing and mixup make it less confident than it is accurate (Guo et al., arXiv 1706.04599). The order of
+    the classes does not change.
     """
     from scipy.optimize import minimize_scalar
 
@@ -132,14 +135,14 @@ def _calibrate(model: keras.Model, log_probabilities: Floats, labels: NDArray[np
 
 
 def serialize_network(model: keras.Model) -> bytes:
-    """Return the `.keras` file of a model with weights in float16: half as large, and more than bfloat16 ever reads."""
+    """Return a model as a `.keras` file with float16 weights: half the size, and more precise than bfloat16."""
 
     def clone_as_float16(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         return clone_layer(layer, layer.name, "float16")(*arguments, **keywords)
 
     picture = keras.Input((None, None, 3), name="picture")
-    out = model._run_through_graph(picture, operation_fn=lambda layer: layer, call_fn=clone_as_float16)
+    output = model._run_through_graph(picture, operation_fn=lambda layer: layer, call_fn=clone_as_float16)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
-        keras.Model(picture, out, name=model.name).save(path)
+        keras.Model(picture, output, name=model.name).save(path)
         return path.read_bytes()

@@ -1,4 +1,4 @@
-"""What a network sees in many pictures, kept so that nobody has to look twice."""
+"""Feature extraction: a network's features and predictions for many pictures, cached in a file."""
 
 import io
 import zipfile
@@ -11,7 +11,7 @@ from worker.networks.network import Network, Prediction
 from worker.training.dataset import Painting
 from worker.training.input_pipeline import open_picture
 
-#: Pictures that are read before they are looked at.
+#: Pictures that are read for one call of the network; limits memory.
 READ_BATCH_SIZE = 16
 
 
@@ -21,40 +21,36 @@ def extract_features(
     cache_file: Path | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Prediction:
-    """Let a network look at paintings.
+    """Return the features and predictions of a network for paintings.
 
-    kept: a file; what lies there is returned, and what was seen is put there. The caller names it after network and
-    data. watch: is told the share that is done. Raises ArtDreamError where a picture cannot be read.
+    cache_file: a result stored there is returned, a new result is stored there. The caller names it after network and
+    data. on_progress: called with the completed share, 0 to 1. Raises ArtDreamError if a picture cannot be read.
     """
-    if cache_file is not None and (found := _read_cache(cache_file, len(paintings))):
-        return found
-    parts = []
+    if cache_file is not None and (cached := _read_cache(cache_file, len(paintings))):
+        return cached
+    batches = []
     for start in range(0, len(paintings), READ_BATCH_SIZE):
-        parts.append(
-            network.predict([np.asarray(open_picture(one.path)) for one in paintings[start : start + READ_BATCH_SIZE]])
+        batches.append(
+            network.predict(
+                [np.asarray(open_picture(painting.path)) for painting in paintings[start : start + READ_BATCH_SIZE]]
+            )
         )
         on_progress(min(1.0, (start + READ_BATCH_SIZE) / len(paintings)))
-    seen = Prediction(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    prediction = Prediction(*(np.concatenate(columns) for columns in zip(*batches, strict=True)))
     if cache_file is not None:
         buffer = io.BytesIO()
-        np.savez(buffer, **seen._asdict())
+        np.savez(buffer, **prediction._asdict())
         cache_file.parent.mkdir(parents=True, exist_ok=True)
-        beside = cache_file.with_suffix(".part")
-        beside.write_bytes(buffer.getvalue())
-        beside.replace(cache_file)
-    return seen
+        temporary_file = cache_file.with_suffix(".part")
+        temporary_file.write_bytes(buffer.getvalue())
+        temporary_file.replace(cache_file)
+    return prediction
 
 
 def _read_cache(cache_file: Path, count: int) -> Prediction | None:
     try:
         with np.load(cache_file, allow_pickle=False) as arrays:
-            seen = Prediction(arrays["features"], arrays["probabilities"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-    ):  # made anew
+            prediction = Prediction(arrays["features"], arrays["probabilities"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # the caller computes it again
         return None
-    return seen if len(seen.features) == count else None
+    return prediction if len(prediction.features) == count else None

@@ -1,4 +1,4 @@
-"""Lessons: paintings cut, turned, toned and mixed, in batches that the seed alone decides."""
+"""The input pipeline: batches of cropped, flipped, toned and mixed paintings, determined by the seed alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,24 +15,24 @@ from worker.training.dataset import Painting
 
 Floats = NDArray[np.float32]
 
-#: Aspects that are cut out lie between this and its inverse.
+#: Largest aspect ratio of a crop, relative to the picture's; the smallest is its inverse.
 MAX_CROP_ASPECT = 1.25
 
-#: How far contrast and brightness go, and how often colours go: painters are not told apart by a scanner's settings.
+#: Largest change of contrast and brightness, and share of greyscale pictures: a scanner's settings must not matter.
 CONTRAST_JITTER, BRIGHTNESS_JITTER, GRAYSCALE_PROBABILITY = 0.2, 0.12, 0.15
 
-#: The share of batches that are mixed.
+#: Share of batches to which mixup is applied.
 MIXUP_PROBABILITY = 0.8
 
-#: Threads that prepare batches while one is learned from. Pillow decodes and scales without Python's lock.
+#: Threads that prepare batches during training. Pillow decodes and scales without the GIL.
 LOADER_THREADS = 2
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of batches: pictures (batch, side, side, 3) in [-1, 1], shares of artists, and how much each counts."""
+    """The batches of one epoch: pictures (batch, side, side, 3) in [-1, 1], shares of artists, and sample weights."""
 
     def __init__(self, paintings: Sequence[Painting], artist_count: int, config: TrainingConfig, epoch: int) -> None:
-        """Shuffle. Pictures that fill no batch are left to another epoch."""
+        """Shuffle the paintings. Those that do not fill a batch are left out of this epoch."""
         super().__init__(workers=LOADER_THREADS, max_queue_size=2 * LOADER_THREADS)
         self._paintings, self._config, self._epoch = paintings, config, epoch
         self._order = np.random.default_rng((config.seed, epoch)).permutation(len(paintings))
@@ -44,19 +44,19 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._paintings) // self._batch_size
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
-        chance = np.random.default_rng((self._config.seed, self._epoch, index))
+        rng = np.random.default_rng((self._config.seed, self._epoch, index))
         chosen = [self._paintings[i] for i in self._order[index * self._batch_size :][: self._batch_size]]
-        pictures = np.concatenate([_augment(open_picture(one.path), self._config, chance) for one in chosen])
-        shares = self._one_hot_labels[[one.artist for one in chosen]]
-        if self._config.mixing and chance.random() < MIXUP_PROBABILITY:
-            part = np.float32(chance.beta(self._config.mixing, self._config.mixing))
-            pictures = part * pictures + (1 - part) * pictures[::-1]
-            shares = part * shares + (1 - part) * shares[::-1]
-        return pictures, shares, self._artist_weights[[one.artist for one in chosen]]
+        pictures = np.concatenate([_augment(open_picture(painting.path), self._config, rng) for painting in chosen])
+        shares = self._one_hot_labels[[painting.artist for painting in chosen]]
+        if self._config.mixing and rng.random() < MIXUP_PROBABILITY:
+            ratio = np.float32(rng.beta(self._config.mixing, self._config.mixing))
+            pictures = ratio * pictures + (1 - ratio) * pictures[::-1]
+            shares = ratio * shares + (1 - ratio) * shares[::-1]
+        return pictures, shares, self._artist_weights[[painting.artist for painting in chosen]]
 
 
 class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Whole pictures in batches, unvaried, in their order: what `whole` gives, and shares of artists."""
+    """Batches of whole pictures in their order, not augmented: `load_center_crops` and one-hot artists."""
 
     def __init__(self, paintings: Sequence[Painting], artist_count: int, config: TrainingConfig) -> None:
         super().__init__(workers=LOADER_THREADS, max_queue_size=2 * LOADER_THREADS)
@@ -68,23 +68,30 @@ class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats]:
         chosen = self._paintings[index * self._config.batch :][: self._config.batch]
-        return load_center_crops(chosen, self._config.side), self._one_hot_labels[[one.artist for one in chosen]]
+        return load_center_crops(chosen, self._config.side), self._one_hot_labels[
+            [painting.artist for painting in chosen]
+        ]
 
 
 def load_center_crops(paintings: Sequence[Painting], side: int) -> Floats:
-    """Return the middle squares of paintings: (batch, side, side, 3) in [-1, 1]."""
-    squares = [ImageOps.fit(open_picture(one.path), (side, side), Image.Resampling.BICUBIC) for one in paintings]
+    """Return the central squares of paintings, scaled: (batch, side, side, 3) float32 in [-1, 1]."""
+    squares = [
+        ImageOps.fit(open_picture(painting.path), (side, side), Image.Resampling.BICUBIC) for painting in paintings
+    ]
     return np.concatenate([to_picture(np.asarray(square)) for square in squares])
 
 
 def compute_artist_weights(paintings: Sequence[Painting], artist_count: int) -> Floats:
-    """Return how much a picture of each artist counts: (artists,), the rarer the more, by the square root."""
-    counts = np.bincount([one.artist for one in paintings], minlength=artist_count)
+    """Return the sample weight of each artist's pictures: (artists,) float32.
+
+    It is proportional to 1 ÷ the square root of the artist's number of pictures.
+    """
+    counts = np.bincount([painting.artist for painting in paintings], minlength=artist_count)
     return np.asarray(np.sqrt(counts.mean() / np.maximum(counts, 1)), np.float32)
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Open a picture, in three colours. Raises ArtDreamError where it is none."""
+    """Open a picture in RGB. Raises ArtDreamError if it cannot be decoded."""
     try:
         with Image.open(path) as picture:
             return picture.convert("RGB")
@@ -95,20 +102,20 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def _augment(picture: Image.Image, config: TrainingConfig, rng: np.random.Generator) -> Floats:
-    """Return a piece of a picture, varied: (1, side, side, 3)."""
+    """Return a random crop of a picture, augmented: (1, side, side, 3) float32 in [-1, 1]."""
     area, aspect = rng.uniform(config.smallest_crop, 1), np.exp(rng.uniform(-1, 1) * np.log(MAX_CROP_ASPECT))
     width = min(1, np.sqrt(area * aspect)) * picture.width
     height = min(1, np.sqrt(area / aspect)) * picture.height
     left, top = rng.uniform(0, picture.width - width), rng.uniform(0, picture.height - height)
     box = (left, top, left + width, top + height)
-    piece = to_picture(np.asarray(picture.resize((config.side, config.side), Image.Resampling.BICUBIC, box)))
+    crop = to_picture(np.asarray(picture.resize((config.side, config.side), Image.Resampling.BICUBIC, box)))
     if rng.random() < 0.5:
-        piece = piece[:, :, ::-1]
+        crop = crop[:, :, ::-1]
     if rng.random() < GRAYSCALE_PROBABILITY:
-        piece = np.repeat(piece.mean(axis=-1, keepdims=True), 3, axis=-1)
+        crop = np.repeat(crop.mean(axis=-1, keepdims=True), 3, axis=-1)
     contrast, brightness = (
         rng.uniform(1 - CONTRAST_JITTER, 1 + CONTRAST_JITTER),
         rng.uniform(-BRIGHTNESS_JITTER, BRIGHTNESS_JITTER),
     )
-    toned: Floats = np.clip(piece * np.float32(contrast) + np.float32(brightness), -1, 1)
-    return toned
+    augmented: Floats = np.clip(crop * np.float32(contrast) + np.float32(brightness), -1, 1)
+    return augmented

@@ -1,33 +1,33 @@
-"""The model card: what a network is, what it was made from, and how far it can be trusted (Mitchell et al., 2019)."""
+"""The model card: what a network is, how it was made, and how far it can be trusted (Mitchell et al., 2019)."""
 
 from collections.abc import Sequence
 
 from worker.networks.metadata import NetworkMetadata
 from worker.training.evaluation import ArtistScore, Evaluation
 
-#: Artists that are told as known best and worst.
+#: Largest number of artists in each list (recognised best, worst) and of confused pairs.
 MAX_LISTED_ARTISTS = 8
 
 
 def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
-    """Return the card as Markdown."""
-    lesson = metadata.lesson
-    known = sorted(evaluation.artists, key=lambda one: -one.f1)
+    """Return the model card as Markdown."""
+    training_record = metadata.lesson
+    ranked_artists = sorted(evaluation.artists, key=lambda score: -score.f1)
     lines = [
         f"# {evaluation.network}",
         "",
         f"Tells {len(metadata.classes)} artists apart by their paintings, and dreams as each of them.",
         "",
     ]
-    if lesson:
-        before = "ImageNet weights" if lesson.from_imagenet else "random weights"
-        parts = ", ".join(f"{count} {part}" for part, count in lesson.pictures.items())
+    if training_record:
+        initial_weights = "ImageNet weights" if training_record.from_imagenet else "random weights"
+        parts = ", ".join(f"{count} {part}" for part, count in training_record.pictures.items())
         lines += [
             "| | |",
             "|---|---|",
-            f"| backbone | `{lesson.backbone}`, from {before} |",
-            f"| data set | digest `{lesson.data}`: {parts} |",
-            f"| epochs | {lesson.epochs}, of which number {lesson.best} was the best on `val` |",
+            f"| backbone | `{training_record.backbone}`, from {initial_weights} |",
+            f"| data set | digest `{training_record.data}`: {parts} |",
+            f"| epochs | {training_record.epochs}, of which number {training_record.best} was the best on `val` |",
             f"| looks at | pictures with short sides of {' and '.join(map(str, metadata.sides))} px, and in the "
             "mirror |",
             f"| weights | SHA-256 `{evaluation.weights}`, float16 |",
@@ -35,7 +35,7 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
             "",
             "Made by",
             "",
-            f"    {lesson.command}",
+            f"    {training_record.command}",
             "",
         ]
     lines += [
@@ -46,13 +46,14 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
         f"| {evaluation.top1:.1%} | {evaluation.top5:.1%} | {evaluation.macro_f1:.3f} | "
         f"{evaluation.calibration_error:.3f} |",
         "",
-        f"Known best: {_format_scores(known[:MAX_LISTED_ARTISTS])}. Known worst: "
-        f"{_format_scores(known[::-1][:MAX_LISTED_ARTISTS])}. "
+        f"Known best: {_format_scores(ranked_artists[:MAX_LISTED_ARTISTS])}. Known worst: "
+        f"{_format_scores(ranked_artists[::-1][:MAX_LISTED_ARTISTS])}. "
         "(F1; some artists have few pictures in `test`.)",
         "",
         "Most often confused: "
         + "; ".join(
-            f"{one.artist} taken for {one.taken_for} ({one.times})" for one in evaluation.confused[:MAX_LISTED_ARTISTS]
+            f"{confusion.artist} taken for {confusion.taken_for} ({confusion.times})"
+            for confusion in evaluation.confused[:MAX_LISTED_ARTISTS]
         )
         + ".",
         "",
@@ -67,4 +68,4 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
 
 
 def _format_scores(scores: Sequence[ArtistScore]) -> str:
-    return ", ".join(f"{one.artist} {one.f1:.2f}" for one in scores)
+    return ", ".join(f"{score.artist} {score.f1:.2f}" for score in scores)

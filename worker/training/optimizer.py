@@ -1,4 +1,4 @@
-"""Adam with weight decay, for a network of which each layer learns at a rate of its own."""
+"""Adam with weight decay, and a learning rate for each layer."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import keras
 
 from worker.training.config import TrainingConfig
 
-#: Layers that a backbone counts as.
+#: Number of layers that every backbone counts as, for the decay of learning rates.
 REFERENCE_DEPTH = 18
 
 
 class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) with a factor for the rate of each variable.
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) with a factor for the learning rate of each variable.
 
-    It keeps the mean of the variables over about an epoch, which is better than where they happen to be at the end
-    (Polyak and Juditsky, 1992).
+    It keeps a moving average of the variables over about an epoch, which performs better than their last values (Polyak
+    and Juditsky, 1992).
     """
 
     def __init__(self, rate_factors: list[float], **settings: Any) -> None:
@@ -22,26 +22,26 @@ class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
         self._rate_factors = rate_factors
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Step with the variable's own rate."""
+        """Update a variable with the variable's own learning rate."""
         factor = self._rate_factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
 
 def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch: int) -> LayeredAdamW:
-    """Return an optimiser for a model, whose last layer is its head, and freeze the layers that are not to learn.
+    """Return an optimizer for a model whose last layer is its head, and freeze layers whose learning rate is too low.
 
-    steps: of an epoch.
+    steps_per_epoch: batches of an epoch.
     """
-    shares = compute_rate_factors(model, config.rate_decay)
+    factors = compute_rate_factors(model, config.rate_decay)
     for layer in model.layers:
-        layer.trainable = shares.get(layer.name, 0) >= config.frozen_below
-    total = max(1, steps_per_epoch * config.epochs)
-    rise = max(1, total // 20)
+        layer.trainable = factors.get(layer.name, 0) >= config.frozen_below
+    total_steps = max(1, steps_per_epoch * config.epochs)
+    warmup_steps = max(1, total_steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
-        config.rate / 20, total - rise, alpha=0.01, warmup_target=config.rate, warmup_steps=rise
+        config.rate / 20, total_steps - warmup_steps, alpha=0.01, warmup_target=config.rate, warmup_steps=warmup_steps
     )
     return LayeredAdamW(
-        [shares[layer.name] for layer in model.layers for _ in layer.trainable_variables],
+        [factors[layer.name] for layer in model.layers for _ in layer.trainable_variables],
         learning_rate=schedule,
         weight_decay=config.weight_decay,
         global_clipnorm=1.0,
@@ -50,14 +50,15 @@ def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch:
 
 
 def compute_rate_factors(model: keras.Model, decay: float) -> dict[str, float]:
-    """Return the rate of each layer that has weights ÷ that of the head: 1 there, less by `decay` for each before it.
+    """Return the learning rate of each layer with weights ÷ that of the head: 1 for the head, less before it.
 
-    Only full convolutions are counted; depthwise ones and normalisations belong to the next before them. However many
-    there are, a backbone is as deep as eighteen layers: that is what the usual decays were found for.
+    decay: factor from one layer to the layer before. Only full convolutions and dense layers are counted; depthwise
+    convolutions and normalizations share the factor of the counted layer before them. The depth is scaled to eighteen
+    layers, for which the usual decays were found.
     """
     depth, depths = 0, {}
     for layer in model.layers:
         if layer.weights:
             depth += type(layer) in (keras.layers.Conv2D, keras.layers.Dense)
             depths[layer.name] = depth
-    return {name: decay ** ((depth - own) * REFERENCE_DEPTH / depth) for name, own in depths.items()}
+    return {name: decay ** ((depth - layer_depth) * REFERENCE_DEPTH / depth) for name, layer_depth in depths.items()}

@@ -1,4 +1,4 @@
-"""Figures: what was measured, as pages that can be explored and as pictures that can be printed."""
+"""Plots of evaluations and embedding maps, as interactive HTML pages and as PNG files."""
 
 import colorsys
 import os
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 BACKGROUND_COLOR, TEXT_COLOR = "#faf9f6", "#20201e"
 
-#: Where kaleido, which turns pages into pictures, is told of a browser; and what browsers are called.
+#: Environment variable that names a browser for kaleido, which renders PNG files; and the commands of known browsers.
 BROWSER_VARIABLE = "BROWSER_PATH"
 BROWSER_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
-#: Shows the picture of the painting under the pointer; its file is the point's own address.
+#: Shows the painting under the pointer; `customdata` of each point is the URL of its file.
 _HOVER_SCRIPT = """
 const graph = document.getElementById('{plot_id}'), shown = document.createElement('img')
 shown.style.cssText = 'position:fixed;right:16px;bottom:16px;max-width:256px;box-shadow:0 2px 12px #0006'
@@ -33,19 +33,19 @@ graph.on('plotly_unhover', () => { shown.hidden = true })
 
 
 def plot_confusion_matrix(evaluation: Evaluation) -> "Figure":
-    """Draw whose pictures were taken for whose; the artists who are confused most lie side by side."""
+    """Plot the confusion matrix of an evaluation; artists that are often confused are adjacent."""
     from plotly.graph_objects import Figure, Heatmap
 
     counts = np.array(evaluation.matrix)
-    occurs = [index for index in _order_by_confusion(counts) if counts[index].any()]
+    shown_artists = [index for index in _order_by_confusion(counts) if counts[index].any()]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [evaluation.classes[index] for index in occurs]
+    names = [evaluation.classes[index] for index in shown_artists]
     figure = Figure(
         Heatmap(
-            z=shares[np.ix_(occurs, occurs)],
+            z=shares[np.ix_(shown_artists, shown_artists)],
             x=names,
             y=names,
-            customdata=counts[np.ix_(occurs, occurs)],
+            customdata=counts[np.ix_(shown_artists, shown_artists)],
             colorscale=[[0, BACKGROUND_COLOR], [0.02, "#f0e4cf"], [0.3, "#d9a441"], [1, "#5a2d0c"]],
             zmin=0,
             zmax=1,
@@ -65,30 +65,33 @@ def plot_confusion_matrix(evaluation: Evaluation) -> "Figure":
 def plot_embedding_map(
     embedding_map: EmbeddingMap, classes: Sequence[str], paintings: Sequence[Painting] = ()
 ) -> "Figure":
-    """Draw the paintings of an atlas, coloured by artist; with their files, each is shown under the pointer."""
+    """Plot the paintings of an embedding map, coloured by artist.
+
+    classes: artists by channel. paintings: in the order of the map; if given, the painting under the pointer is shown.
+    """
     from plotly.graph_objects import Figure, Scattergl
 
     figure = Figure()
-    colours = assign_artist_colors(len(classes))
-    for index in sorted(set(embedding_map.artist.tolist()), key=lambda one: classes[one]):
-        own = np.flatnonzero(embedding_map.artist == index)
+    colors = assign_artist_colors(len(classes))
+    for index in sorted(set(embedding_map.artist.tolist()), key=lambda channel: classes[channel]):
+        rows = np.flatnonzero(embedding_map.artist == index)
         figure.add_trace(
             Scattergl(
-                x=embedding_map.places[own, 0],
-                y=embedding_map.places[own, 1],
+                x=embedding_map.places[rows, 0],
+                y=embedding_map.places[rows, 1],
                 mode="markers",
                 name=classes[index],
-                customdata=[paintings[one].path.absolute().as_uri() for one in own.tolist()] if paintings else None,
+                customdata=[paintings[row].path.absolute().as_uri() for row in rows.tolist()] if paintings else None,
                 hovertemplate=f"{classes[index]}<extra></extra>",
-                marker={"size": 6, "color": colours[index], "line": {"width": 0.4, "color": BACKGROUND_COLOR}},
+                marker={"size": 6, "color": colors[index], "line": {"width": 0.4, "color": BACKGROUND_COLOR}},
             )
         )
     for index in set(embedding_map.artist.tolist()):
-        own = embedding_map.places[embedding_map.artist == index]
-        middle = own[np.argmin(np.linalg.norm(own - np.median(own, axis=0), axis=1))]
+        points = embedding_map.places[embedding_map.artist == index]
+        label_position = points[np.argmin(np.linalg.norm(points - np.median(points, axis=0), axis=1))]
         figure.add_annotation(
-            x=float(middle[0]),
-            y=float(middle[1]),
+            x=float(label_position[0]),
+            y=float(label_position[1]),
             text=classes[index],
             showarrow=False,
             font={"size": 13, "color": TEXT_COLOR},
@@ -108,14 +111,17 @@ def plot_embedding_map(
 
 
 def save_html(figure: "Figure", path: Path, *, has_previews: bool = False) -> Path:
-    """Save a figure as a page that needs nothing else. pictures: its points know the addresses of their pictures."""
+    """Save a figure as a self-contained HTML page and return its path.
+
+    has_previews: `customdata` of the points are URLs of pictures, shown under the pointer.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(path, include_plotlyjs=True, post_script=_HOVER_SCRIPT if has_previews else None)
     return path
 
 
 def save_png(figure: "Figure", path: Path) -> Path | None:
-    """Save a figure as a PNG. Returns None where no browser is installed, which draws it."""
+    """Save a figure as a PNG and return its path; None if no browser is installed, which kaleido needs."""
     browser = os.environ.get(BROWSER_VARIABLE) or next(filter(None, map(shutil.which, BROWSER_COMMANDS)), None)
     if browser is None:
         return None
@@ -126,25 +132,25 @@ def save_png(figure: "Figure", path: Path) -> Path | None:
 
 
 def assign_artist_colors(count: int) -> list[str]:
-    """Return as many colours as there are artists, neighbours far apart: by the golden angle, in three shades."""
+    """Return a CSS colour for each artist, neighbours unlike: hues by the golden angle, in three shades."""
     shades = ((0.45, 0.75), (0.35, 0.6), (0.6, 0.65))
-    colours = []
+    colors = []
     for index in range(count):
         lightness, saturation = shades[index % len(shades)]
         red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1, lightness, saturation)
-        colours.append(f"rgb({round(red * 255)},{round(green * 255)},{round(blue * 255)})")
-    return colours
+        colors.append(f"rgb({round(red * 255)},{round(green * 255)},{round(blue * 255)})")
+    return colors
 
 
 def _order_by_confusion(counts: np.ndarray) -> list[int]:
-    """Order artists so that those who are taken for each other lie side by side."""
+    """Order artists so that those who are often confused are adjacent."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    likeness = shares + shares.T
-    np.fill_diagonal(likeness, -1)
+    similarity = shares + shares.T
+    np.fill_diagonal(similarity, -1)
     order = [int(np.argmax(counts.sum(axis=1)))]
     while len(order) < len(counts):
-        rest = np.setdiff1d(np.arange(len(counts)), order)
-        order.append(int(rest[np.argmax(likeness[order[-1], rest])]))
+        remaining = np.setdiff1d(np.arange(len(counts)), order)
+        order.append(int(remaining[np.argmax(similarity[order[-1], remaining])]))
     return order
 
 

@@ -1,4 +1,4 @@
-"""The one door of training: from a data set and a plan to a network that tells its artists apart."""
+"""Train a network: from a data set and a configuration to a classifier of its artists."""
 
 import math
 import time
@@ -21,22 +21,22 @@ from worker.training.optimizer import build_optimizer
 
 
 class TrainingStep(NamedTuple):
-    """Where a training is."""
+    """The progress of a training."""
 
     #: "head", or "epoch 3 of 20".
     phase: str
-    #: The share of the phase that is done.
+    #: Completed share of the phase, 0 to 1.
     fraction: float
-    #: What an epoch came to, once it has ended.
+    #: Metrics of the epoch; None until it has ended.
     epoch_result: EpochResult | None = None
 
 
 class TrainingResult(NamedTuple):
-    """What a training came to."""
+    """A trained model, and the history of its training."""
 
     model: keras.Model
     history: History
-    #: Whether the backbone knew ImageNet before.
+    #: Whether the backbone started with ImageNet weights.
     is_pretrained: bool
 
 
@@ -47,28 +47,28 @@ def train(
     weights_folder: Path,
     on_progress: Callable[[TrainingStep], None] = lambda _: None,
 ) -> TrainingResult:
-    """Train a network on the part `train` of a data set, and take the epoch that does best on the part `val`.
+    """Train a network on the part `train` of a data set, and return the epoch that scores best on the part `val`.
 
-    folder: where the state is kept after each epoch; called again with the same arguments, training goes on from
-    there. weights: the folder of published weights. Raises ArtDreamError where a part is empty, a picture is damaged,
-    or something else was trained in that folder.
+    folder: the state is saved there after each epoch; a call with the same arguments resumes from it. weights_folder:
+    folder of downloaded weights. on_progress: called with every step. Raises ArtDreamError if a part is empty, a
+    picture is damaged, the folder holds another training, or the loss is no longer finite.
     """
-    learn, check = dataset.get_part("train"), dataset.get_part("val")
-    if not learn or not check:
+    training_paintings, validation_paintings = dataset.get_part("train"), dataset.get_part("val")
+    if not training_paintings or not validation_paintings:
         raise ArtDreamError(
-            f"The data set has {len(learn)} pictures to learn from and {len(check)} to check with: "
-            "neither may be none. `artdream dataset organise` makes both."
+            f"The data set has {len(training_paintings)} pictures to learn from and "
+            f"{len(validation_paintings)} to check with: neither may be none. `artdream dataset organise` makes both."
         )
-    progress, artists = Checkpoints(folder, config, dataset.digest), len(dataset.artists)
+    checkpoints, artist_count = Checkpoints(folder, config, dataset.digest), len(dataset.artists)
     keras.utils.set_random_seed(config.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
     try:
         with distribution_scope():
-            body = build_backbone(config.backbone, weights_folder)
-            model = add_head(body.model, artists, config.dropout)
-            steps = len(TrainingBatches(learn, artists, config, 0))
+            backbone = build_backbone(config.backbone, weights_folder)
+            model = add_head(backbone.model, artist_count, config.dropout)
+            steps_per_epoch = len(TrainingBatches(training_paintings, artist_count, config, 0))
             model.compile(
-                build_optimizer(model, config, steps),
+                build_optimizer(model, config, steps_per_epoch),
                 keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.smoothing),
                 metrics=["accuracy"],
                 jit_compile=keras.backend.backend() == "jax",
@@ -76,16 +76,18 @@ def train(
             model.optimizer.build(model.trainable_variables)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    if progress.has_trained_head:
-        progress.restore(model)
+    if checkpoints.has_trained_head:
+        checkpoints.restore(model)
     else:
-        train_head(model, learn, artists, config, lambda share: on_progress(TrainingStep("head", share)))
-        progress.save_best(model)
-        progress.save(model)
-    while not progress.history.is_finished:
-        _run_epoch(model, learn, check, artists, config, progress, on_progress)
-    progress.load_best(model)
-    return TrainingResult(model, progress.history, body.is_pretrained)
+        train_head(
+            model, training_paintings, artist_count, config, lambda share: on_progress(TrainingStep("head", share))
+        )
+        checkpoints.save_best(model)
+        checkpoints.save(model)
+    while not checkpoints.history.is_finished:
+        _run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
+    checkpoints.load_best(model)
+    return TrainingResult(model, checkpoints.history, backbone.is_pretrained)
 
 
 def _run_epoch(
@@ -97,20 +99,20 @@ def _run_epoch(
     checkpoints: Checkpoints,
     on_progress: Callable[[TrainingStep], None],
 ) -> None:
-    """Go once through the pictures, and keep what came of it."""
+    """Train for one epoch, and save its result."""
     number, started = len(checkpoints.history.epochs), time.perf_counter()
     phase = f"epoch {number + 1} of {config.epochs}"
-    lessons = TrainingBatches(training_paintings, artist_count, config, number)
-    told = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: on_progress(TrainingStep(phase, (batch + 1) / len(lessons)))  # noqa: ARG005
+    batches = TrainingBatches(training_paintings, artist_count, config, number)
+    progress_callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: on_progress(TrainingStep(phase, (batch + 1) / len(batches)))  # noqa: ARG005
     )
-    # Drawn anew for each epoch, so that one that is resumed drops out what it would have dropped.
+    # Seeded for each epoch, so that a resumed training applies the same dropout as an uninterrupted one.
     keras.utils.set_random_seed(config.seed + number)
-    callbacks = [told, keras.callbacks.SwapEMAWeights()]
-    if keras.backend.backend() == "tensorflow":  # whose own log it is
+    callbacks = [progress_callback, keras.callbacks.SwapEMAWeights()]
+    if keras.backend.backend() == "tensorflow":  # the log format is TensorFlow's own
         callbacks.append(keras.callbacks.TensorBoard(str(checkpoints.tensorboard_folder), write_graph=False))
     history = model.fit(
-        lessons,
+        batches,
         validation_data=ValidationBatches(validation_paintings, artist_count, config),
         initial_epoch=number,
         epochs=number + 1,
@@ -136,7 +138,7 @@ def _run_epoch(
 
 @contextmanager
 def _use_averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Let a model have the mean of its weights over the last steps, which is what validation looked at."""
+    """Give a model the average of its weights over the last steps inside this context, as in validation."""
     swap = keras.callbacks.SwapEMAWeights()
     swap.set_model(model)
     swap.on_test_begin()

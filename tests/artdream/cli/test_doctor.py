@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, in one line each, with what to do."""
+"""`artdream doctor`: each check prints one line, and says what to do if it fails."""
 
 import io
 import time
@@ -9,23 +9,24 @@ import redis
 from rich.console import Console
 
 from artdream.cli import doctor, status
-from shared.jobs.rejected_messages import REJECTED_KEY, RejectionReason, count_rejection
+from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.redis_keys import REJECTED_KEY
 from shared.settings import Settings
 from tests.servers import S3Server, SshServer
 from tests.stack import free_port
 
 
 def _run_checks(settings: Settings) -> dict[str, str]:
-    """Return what is printed of each check, with its mark."""
-    printed = io.StringIO()
-    doctor.run_checks(settings, Console(file=printed, width=400))
-    return {line.split()[1]: line for line in printed.getvalue().splitlines()}
+    """Run all checks and return the printed lines, by check."""
+    output = io.StringIO()
+    doctor.run_checks(settings, Console(file=output, width=400))
+    return {line.split()[1]: line for line in output.getvalue().splitlines()}
 
 
 @pytest.fixture
 def healthy_settings(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
-    """Settings of an installation in which all is well."""
+    """Settings of an installation without problems."""
     client.config_set("appendonly", "yes")
     HeartbeatRegistry(client).announce(Component.WORKER, "w1", "ready")
     settings.data.mkdir()
@@ -43,14 +44,14 @@ def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> Non
 
 
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time
-    monkeypatch.setattr(doctor.time, "time", lambda: now() - 60)
+    real_time = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: real_time() - 60)
     assert "✗ clock     This machine's clock is 60.0 s behind the broker's" in _run_checks(healthy_settings)["clock"]
 
 
 def test_weights_that_the_recipe_needs_are_missed(healthy_settings: Settings) -> None:
-    classic = healthy_settings.model_copy(update={"recipe": "classic", "weights": healthy_settings.data})
-    line = _run_checks(classic)["network"]
+    classic_settings = healthy_settings.model_copy(update={"recipe": "classic", "weights": healthy_settings.data})
+    line = _run_checks(classic_settings)["network"]
     assert line.startswith("✗")
     assert "`artdream networks fetch inception_v3`" in line
 
@@ -75,10 +76,10 @@ def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(healthy_settin
     assert "`ssh-keyscan" in lines["ssh"]
     assert not {"broker", "clock", "worker"} & set(lines)
     assert "store" in lines
-    nowhere = f"user@127.0.0.1:{free_port()}"
+    unused_address = f"user@127.0.0.1:{free_port()}"
     assert (
-        f"the SSH host {nowhere} does not answer"
-        in _run_checks(healthy_settings.model_copy(update={**ssh, "ssh": nowhere}))["ssh"]
+        f"the SSH host {unused_address} does not answer"
+        in _run_checks(healthy_settings.model_copy(update={**ssh, "ssh": unused_address}))["ssh"]
     )
 
 
@@ -90,6 +91,6 @@ def test_what_was_turned_away_is_told_by_reason(healthy_settings: Settings, clie
     line = _run_checks(healthy_settings)["lanes"]
     assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
     assert "nobody" not in line
-    printed = io.StringIO()
-    status.print_status(healthy_settings, Console(file=printed, width=200))
-    assert "rejected  2 × is not JSON, 1 × is not the one that its id stands for" in printed.getvalue()
+    output = io.StringIO()
+    status.print_status(healthy_settings, Console(file=output, width=200))
+    assert "rejected  2 × is not JSON, 1 × is not the one that its id stands for" in output.getvalue()

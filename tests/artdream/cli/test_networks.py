@@ -1,4 +1,4 @@
-"""`artdream networks` tells what can dream, and fetches what is not here."""
+"""`artdream networks`: list and show networks, and errors in one sentence."""
 
 from pathlib import Path
 
@@ -9,9 +9,11 @@ from tests.stack import run_in_process
 
 def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
-    plain, listed = (run_in_process("networks", *more, folder=tmp_path) for more in ([], ["list"]))
-    assert plain.stdout == listed.stdout
-    rows = {line.split()[0]: line.split() for line in listed.stdout.splitlines() if line.split()}
+    default_output, list_output = (
+        run_in_process("networks", *subcommand, folder=tmp_path) for subcommand in ([], ["list"])
+    )
+    assert default_output.stdout == list_output.stdout
+    rows = {line.split()[0]: line.split() for line in list_output.stdout.splitlines() if line.split()}
     assert rows["lite"][-1] == "yes"
     assert rows["inception_v3"][-3:] == ["106", "1000", "no"]
     assert rows["vgg19"][-3:] == ["21", "0", "no"]
@@ -20,13 +22,13 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
 
 
 def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
-    shown = run_in_process("networks", "show", "lite", "--classes", folder=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stderr == ""
-    lines = [line.split() for line in shown.stdout.splitlines()]
+    completed = run_in_process("networks", "show", "lite", "--classes", folder=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr == ""
+    lines = [line.split() for line in completed.stdout.splitlines()]
     assert ["block10", "112", "16", "px"] in lines
-    assert "lite: 51 layers" in shown.stdout
-    assert "Egyptian cat" in shown.stdout
+    assert "lite: 51 layers" in completed.stdout
+    assert "Egyptian cat" in completed.stdout
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_a_fault_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
-    ended = run_in_process("networks", *arguments, folder=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"artdream: {sentence}")
-    assert ended.stderr.count("\n") == 1
+    completed = run_in_process("networks", *arguments, folder=tmp_path)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith(f"artdream: {sentence}")
+    assert completed.stderr.count("\n") == 1

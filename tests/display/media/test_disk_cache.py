@@ -1,4 +1,4 @@
-"""Pictures of a store that is elsewhere are kept here: within a size, whole, and not once they are deleted."""
+"""The display's cache of a remote store: limited in size, without partial files, and without deleted pictures."""
 
 import asyncio
 from pathlib import Path
@@ -53,9 +53,9 @@ def test_what_is_larger_than_everything_is_not_kept(tmp_path: Path) -> None:
 def test_what_is_forgotten_while_it_is_fetched_does_not_come_back(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 100)
     cache_object(cache, "a", b"1")
-    before = cache.generation
+    generation_before = cache.generation
     cache.remove("a")
-    cache.put("a", b"1", generation=before)
+    cache.put("a", b"1", generation=generation_before)
     assert "a" not in cache
     assert list(tmp_path.iterdir()) == []
 
@@ -85,31 +85,31 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
 ) -> None:
     monkeypatch.setattr("display.media.pictures.PREFETCH_RETRY_SECONDS", (0.3,) * 20)
     job, photo, store = "a" * 32, photo_name("b" * 64), Store(bucket_settings.store)
-    at_once = [dream_name(job), thumb_name(job), photo]
-    for name in at_once:
+    first_names = [dream_name(job), thumb_name(job), photo]
+    for name in first_names:
         store.put(name, name.encode())
-    done = Completed(
-        job_id=job, photo_id="b" * 64, recipe="animals", title="Animals", photo=photo, dream=at_once[0], stages={}
+    completed = Completed(
+        job_id=job, photo_id="b" * 64, recipe="animals", title="Animals", photo=photo, dream=first_names[0], stages={}
     )
 
-    async def all_of_it() -> None:
+    async def prefetch_and_read() -> None:
         pictures = Pictures(bucket_settings)
         async with pictures.run(), asyncio.timeout(20):
-            pictures.prefetch(done)
+            pictures.prefetch(completed)
             while not (bucket_settings.data / CACHE_FOLDER / photo.replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             store.put(clip_name(job), b"clip")
             while not (bucket_settings.data / CACHE_FOLDER / clip_name(job).replace("/", "~")).exists():
                 await asyncio.sleep(0.05)
             s3.stop()
-            for name in at_once:
+            for name in first_names:
                 assert await pictures.get(name) == name.encode()
             assert await pictures.get(clip_name(job)) == b"clip"
             pictures.remove_dream(job, "b" * 64)
             with pytest.raises(StoreError):
                 await pictures.get(photo)
 
-    asyncio.run(all_of_it())
+    asyncio.run(prefetch_and_read())
 
 
 def test_a_picture_that_is_being_brought_here_comes_once(
@@ -117,32 +117,32 @@ def test_a_picture_that_is_being_brought_here_comes_once(
 ) -> None:
     name, store = dream_name("a" * 32), Store(bucket_settings.store)
     store.put(name, b"dream")
-    asked, plain = [], Store.get_async
+    requested_names, get_async = [], Store.get_async
 
-    async def counted(store: Store, name: str) -> bytes | None:
-        asked.append(name)
-        return await plain(store, name)
+    async def counting_get_async(store: Store, name: str) -> bytes | None:
+        requested_names.append(name)
+        return await get_async(store, name)
 
-    monkeypatch.setattr(Store, "get_async", counted)
+    monkeypatch.setattr(Store, "get_async", counting_get_async)
 
-    async def all_at_once() -> list[bytes | None]:
+    async def get_concurrently() -> list[bytes | None]:
         pictures = Pictures(bucket_settings)
         return await asyncio.gather(*(pictures.get(name) for _ in range(5)))
 
-    assert asyncio.run(all_at_once()) == [b"dream"] * 5
-    assert asked == [name]
+    assert asyncio.run(get_concurrently()) == [b"dream"] * 5
+    assert requested_names == [name]
 
 
 def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it_is_wanted(
     bucket_settings: Settings, s3: S3Server
 ) -> None:
-    """Seen failing where each wall's frame was asked of the store."""
+    """Seen failing when the frame was read from the store for each wall."""
     names = [frame_name("a" * 32, number) for number in range(40)]
     store = Store(bucket_settings.store)
     for name in names:
         store.put(name, name.encode())
 
-    async def watch() -> None:
+    async def get_frames() -> None:
         pictures = Pictures(bucket_settings)
         for name in names:
             assert await pictures.get(name) == name.encode()
@@ -154,5 +154,5 @@ def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it
         with pytest.raises(StoreError):
             await pictures.get(names[-1])
 
-    asyncio.run(watch())
+    asyncio.run(get_frames())
     assert list((bucket_settings.data / CACHE_FOLDER).iterdir()) == []

@@ -1,4 +1,4 @@
-"""The art map, in a real browser with WebGL."""
+"""The art map in a real browser with WebGL."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,29 +18,29 @@ OWNED_PICTURE = reference_name("Artist 7", "a painting.jpg")
 
 
 def make_art_map() -> ArtMap:
-    """Fifty heaps of paintings; the installation owns one."""
+    """Return a map of fifty clusters of paintings; the installation owns one painting's picture."""
     random = np.random.default_rng(5)
     centres = random.uniform(-80, 80, (ARTIST_COUNT, 2))
     artist = np.arange(PAINTING_COUNT) % ARTIST_COUNT
     x, y = (centres[artist] + random.normal(0, 6, (PAINTING_COUNT, 2))).T
-    owned = [""] * PAINTING_COUNT
-    owned[7], x[7], y[7] = OWNED_PICTURE, -150.0, 0.0  # far from all others
+    pictures = [""] * PAINTING_COUNT
+    pictures[7], x[7], y[7] = OWNED_PICTURE, -150.0, 0.0  # far from all others
     return ArtMap(
         network="artists",
         artists=tuple(f"Artist {number}" for number in range(ARTIST_COUNT)),
         x=tuple(x.tolist()),
         y=tuple(y.tolist()),
         artist=tuple(artist.tolist()),
-        picture=tuple(owned),
+        picture=tuple(pictures),
     )
 
 
 @pytest.fixture
 def stored_map(pipeline: FakePipeline) -> ArtMap:
-    found = make_art_map()
-    pipeline.store.put(art_map_name("artists"), found.model_dump_json().encode())
+    art_map = make_art_map()
+    pipeline.store.put(art_map_name("artists"), art_map.model_dump_json().encode())
     pipeline.store.put(OWNED_PICTURE, make_circle_jpeg((200, 30, 30)))
-    return found
+    return art_map
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def open_map(browser: Browser, display: DisplayProcess) -> Iterator[Callable[...
 
 
 def locate_on_page(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where on the page a place on the map is."""
+    """Return the pixel coordinates on the page of a point on the map."""
     return tuple(  # type: ignore[return-value]
         page.evaluate(
             """([x, y]) => { const {xaxis, yaxis} = document.querySelector('.chart')._fullLayout;
@@ -87,10 +87,11 @@ def test_every_painting_is_drawn_by_webgl_in_the_colour_of_its_artist(
     assert sum(count for _, count, _ in data) == PAINTING_COUNT
     assert len({colour for _, _, colour in data}) == ARTIST_COUNT
     assert page.locator(".chart canvas.gl-canvas").count() > 0
-    colours = len(page.locator(".chart").screenshot())
+    full_size = len(page.locator(".chart").screenshot())
     page.get_by_role("button", name="Artist 3", exact=True).click()
     page.wait_for_timeout(300)
-    assert len(page.locator(".chart").screenshot()) < 0.8 * colours  # the others have gone dark
+    # The other artists are dark, so the picture compresses better.
+    assert len(page.locator(".chart").screenshot()) < 0.8 * full_size
 
 
 def test_hovering_tells_the_artist_and_shows_the_picture_where_there_is_one(
@@ -107,38 +108,40 @@ def test_hovering_tells_the_artist_and_shows_the_picture_where_there_is_one(
 
 def test_the_map_is_zoomed_by_wheel_and_by_keyboard(stored_map: ArtMap, open_map: Callable[..., Page]) -> None:
     page = open_map()
-    width = "(([low, high]) => high - low)(document.querySelector('.chart')._fullLayout.xaxis.range)"
-    whole = page.evaluate(width)
+    width_script = "(([low, high]) => high - low)(document.querySelector('.chart')._fullLayout.xaxis.range)"
+    full_width = page.evaluate(width_script)
     page.mouse.move(600, 400)
     page.mouse.wheel(0, -400)
-    page.wait_for_function(f"{width} < {0.95 * whole}")
+    page.wait_for_function(f"{width_script} < {0.95 * full_width}")
     page.get_by_role("button", name="The whole map").press("Enter")
-    page.wait_for_function(f"Math.abs({width} - {whole}) < {0.01 * whole}")
+    page.wait_for_function(f"Math.abs({width_script} - {full_width}) < {0.01 * full_width}")
     page.get_by_role("button", name="Nearer").press("Enter")
-    page.wait_for_function(f"{width} < {0.95 * whole}")
+    page.wait_for_function(f"{width_script} < {0.95 * full_width}")
 
 
 def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline
 ) -> None:
-    before = pipeline.add_dream(
+    first_job = pipeline.add_dream(
         (1, 2, 3), map_point=MapPoint(network="artists", photo=(-20, 0), dream=(30, 10)), thumb=True
     )
     page = open_map()
-    way = page.locator(f".ways > g[data-job-id='{before.id}']")
-    expect(way).to_have_class("newest")
-    line = way.locator("line")
-    begin, end = locate_on_page(page, -20, 0), locate_on_page(page, 30, 10)
-    drawn = [float(line.get_attribute(name) or "nan") for name in ("x1", "y1", "x2", "y2")]
-    assert drawn == pytest.approx([*begin, *end], abs=1)
-    after = pipeline.add_dream((9, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True)
-    expect(page.locator(f".ways > g[data-job-id='{after.id}']")).to_have_class("newest")
+    path_group = page.locator(f".ways > g[data-job-id='{first_job.id}']")
+    expect(path_group).to_have_class("newest")
+    line = path_group.locator("line")
+    start, end = locate_on_page(page, -20, 0), locate_on_page(page, 30, 10)
+    drawn_coordinates = [float(line.get_attribute(name) or "nan") for name in ("x1", "y1", "x2", "y2")]
+    assert drawn_coordinates == pytest.approx([*start, *end], abs=1)
+    second_job = pipeline.add_dream(
+        (9, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True
+    )
+    expect(page.locator(f".ways > g[data-job-id='{second_job.id}']")).to_have_class("newest")
     pipeline.add_dream((99, 2, 3), map_point=MapPoint(network="another", photo=(0, 0), dream=(5, 5)))
-    last = pipeline.add_dream((100, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)))
-    expect(page.locator(f".ways > g[data-job-id='{last.id}']")).to_have_class("newest")
+    last_job = pipeline.add_dream((100, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)))
+    expect(page.locator(f".ways > g[data-job-id='{last_job.id}']")).to_have_class("newest")
     assert page.locator(".ways > g").count() == 3
-    page = open_map(path=f"/map?job={before.id}")
-    expect(page.locator(f".ways > g[data-job-id='{before.id}']")).to_have_class("newest")
+    page = open_map(path=f"/map?job={first_job.id}")
+    expect(page.locator(f".ways > g[data-job-id='{first_job.id}']")).to_have_class("newest")
 
 
 def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
@@ -153,7 +156,7 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "reason"),
     [
         ({"version": 2}, "Input should be 1"),
         ({"x": [1.0]}, "the columns x, y, artist and picture differ in length"),
@@ -162,14 +165,14 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
     ],
 )
 def test_a_map_that_cannot_be_read_is_said_to_be(
-    written: dict[str, object], said: str, display: DisplayProcess, pipeline: FakePipeline
+    written: dict[str, object], reason: str, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     text = json.dumps(make_art_map().model_dump() | written)
     pipeline.store.put(art_map_name("artists"), text.encode())
-    answer = send_request(display, "/map/paintings")
-    assert answer.status == 404
-    fault = json.loads(answer.body)["fault"]  # type: ignore[attr-defined]
-    assert fault == f"The map networks/artists/map.json cannot be read: {said}."
+    response = send_request(display, "/map/paintings")
+    assert response.status == 404
+    error = json.loads(response.body)["fault"]  # type: ignore[attr-defined]
+    assert error == f"The map networks/artists/map.json cannot be read: {reason}."
 
 
 def test_only_pictures_of_the_map_are_given_away(
@@ -177,9 +180,9 @@ def test_only_pictures_of_the_map_are_given_away(
 ) -> None:
     pipeline.store.put(reference_name("Artist 7", "another.jpg"), make_circle_jpeg((1, 1, 1)))
     assert send_request(display, "/map/paintings").status == 200
-    answer = send_request(display, "/map/references/Artist%207/a%20painting.jpg")
-    assert (answer.status, answer.getheader("Content-Type")) == (200, "image/jpeg")
-    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    response = send_request(display, "/map/references/Artist%207/a%20painting.jpg")
+    assert (response.status, response.getheader("Content-Type")) == (200, "image/jpeg")
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
     for path in ("Artist%207/another.jpg", "../photos/x.jpg", "..%2Fphotos%2Fx.jpg"):
         assert send_request(display, f"/map/references/{path}").status in (400, 404)
 
@@ -191,4 +194,4 @@ def test_the_map_fits_every_screen(stored_map: ArtMap, open_map: Callable[..., P
     legend = page.locator(".legend").bounding_box()
     assert legend
     assert legend["width"] < 0.75 * width
-    assert (legend["height"] > 100) == (width > 800)  # a phone unfolds it by hand
+    assert (legend["height"] > 100) == (width > 800)  # folded on a phone

@@ -1,4 +1,4 @@
-"""Guests leaf through all dreams there are, on any screen."""
+"""The gallery: guests browse all visible dreams on any screen."""
 
 import json
 import urllib.request
@@ -30,12 +30,12 @@ OpenGallery = Callable[..., Page]
 def open_gallery(browser: Browser, display: DisplayProcess) -> Iterator[OpenGallery]:
     contexts = []
 
-    def open_gallery(width: int = 1280, height: int = 800, **asked: str) -> Page:
+    def open_gallery(width: int = 1280, height: int = 800, **query: str) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(f"{display.url}/gallery" + "".join(f"?{name}={value}" for name, value in asked.items()))
+        page.goto(f"{display.url}/gallery" + "".join(f"?{name}={value}" for name, value in query.items()))
         return page
 
     yield open_gallery
@@ -44,23 +44,23 @@ def open_gallery(browser: Browser, display: DisplayProcess) -> Iterator[OpenGall
 
 
 def get_json(display: DisplayProcess, path: str) -> Any:
-    with urllib.request.urlopen(display.url + path) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(display.url + path) as response:
+        return json.load(response)
 
 
 def test_the_dream_index_pages_through_every_dream_once_newest_first() -> None:
-    archive = DreamIndex()
-    leaves = [
+    dream_index = DreamIndex()
+    dreams = [
         Dream(1_790_000_000 + number // 3, f"{number:032x}", "animals", "Animals", "p", "d") for number in range(200)
     ]
-    for leaf in (*leaves[::2], *leaves[1::2], *leaves):
-        archive.add(leaf)
-    found, before = [], None
-    while page := archive.list_page(before=before):
+    for dream in (*dreams[::2], *dreams[1::2], *dreams):
+        dream_index.add(dream)
+    listed, before = [], None
+    while page := dream_index.list_page(before=before):
         assert len(page) <= GALLERY_PAGE_SIZE
-        found += page
+        listed += page
         before = page[-1].completed_at, page[-1].job_id
-    assert found == sorted(leaves, reverse=True)
+    assert listed == sorted(dreams, reverse=True)
 
 
 def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGallery, pipeline: FakePipeline) -> None:
@@ -89,13 +89,13 @@ def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeli
 def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
     s3: S3Server, tmp_path: Path, valkey: RestartableValkey, browser: Browser
 ) -> None:
-    """Also what the display reads while the page is there already. Seen failing with a page that asks once."""
+    """Also dreams that the display reads while the page is open. Seen failing with a page that requests only once."""
     settings = Settings(
         data=tmp_path / "data", broker_url=valkey.url, port=free_port(), store_url=s3.url, _env_file=None
     )
     with connect(settings.broker) as client:
-        studio = FakePipeline(client, Store(settings.store))
-        jobs = [studio.add_dream((80 * number, 1, 1)) for number in range(3)]
+        pipeline = FakePipeline(client, Store(settings.store))
+        jobs = [pipeline.add_dream((80 * number, 1, 1)) for number in range(3)]
         client.flushall()
     s3.stop()
     display = DisplayProcess(settings)
@@ -139,7 +139,7 @@ def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenG
     dialog = page.get_by_role("dialog", name="More peacock")
     expect(dialog.get_by_text("peacock: from 3 % to 71 %")).to_be_visible()
     expect(dialog.get_by_text("lite", exact=True)).to_be_visible()
-    expect(dialog.locator("video")).to_be_hidden()  # its clip is not made yet
+    expect(dialog.locator("video")).to_be_hidden()  # the clip is not made yet
     slider = dialog.get_by_label("Photo or dream")
     expect(slider).to_be_focused()
     for key in ("End", "Home"):
@@ -154,8 +154,8 @@ def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenG
 
 def test_details_tell_guests_nothing_of_the_machines(display: DisplayProcess, pipeline: FakePipeline) -> None:
     job = add_shown_dream(display, pipeline, (1, 2, 3))
-    about = get_json(display, f"/gallery/dreams/{job.id}")
-    assert set(about) == {"recipe", "version", "seed", "network", "artworks", "size", "seconds", "verdicts"}
+    details = get_json(display, f"/gallery/dreams/{job.id}")
+    assert set(details) == {"recipe", "version", "seed", "network", "artworks", "size", "seconds", "verdicts"}
     for path in ("/gallery/dreams/" + "f" * 32, "/gallery/dreams/..%2f..%2fsecret", "/gallery/gallery.py"):
         with pytest.raises(urllib.error.HTTPError, match=r"40[04]"):
             get_json(display, path)
@@ -168,15 +168,15 @@ def test_the_gallery_loads_nothing_from_elsewhere_and_may_run_no_foreign_script(
         (9, 9, 9), recipe=load_recipe("lines").model_copy(update={"title": "<img src=x onerror=alert(1)>"})
     )
     page = browser.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    page.on("request", lambda request: requested_urls.append(request.url))
     page.on("dialog", lambda _: pytest.fail("a title ran as a script"))
     page.goto(f"{display.url}/gallery?lang=de")
     expect(page.get_by_role("heading", name="Träume")).to_be_visible()
     expect(page.locator(".leaves").get_by_text("<img src=x")).to_be_visible()
-    assert [url for url in asked if not url.startswith(display.url)] == []
-    with urllib.request.urlopen(display.url + "/gallery") as answer:
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert [url for url in requested_urls if not url.startswith(display.url)] == []
+    with urllib.request.urlopen(display.url + "/gallery") as response:
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
     page.close()
 
 
@@ -221,7 +221,7 @@ def test_a_clip_plays_where_there_is_one(open_gallery: OpenGallery, pipeline: Fa
 
 @pytest.fixture
 def clip() -> bytes:
-    """A second of VP9 in MP4: Debian's Chromium plays it, and H.264 only where its codecs are installed."""
+    """One second of VP9 in MP4: Debian's Chromium plays it always, H.264 only if its codecs are installed."""
     import io
 
     import av

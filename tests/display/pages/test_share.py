@@ -1,4 +1,4 @@
-"""A guest takes a dream home: reads its code off the wall, and has it on a phone, and no other."""
+"""Share pages: a QR code on the wall leads a phone to one dream, and to no other."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.console.moderation import Moderation
+from display.moderation import Moderation
 from display.pages.share_links import ShareLinks
 from display.state.dream_index import DreamIndex
 from shared.broker.client import connect
@@ -46,7 +46,7 @@ def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLin
 
 @pytest.fixture
 def open_phone(browser: Browser, display: DisplayProcess) -> Iterator[OpenPhone]:
-    """Open a path on a phone."""
+    """Open a path in a browser of a phone's size."""
     contexts = []
 
     def open_phone(path: str, **options: object) -> Page:
@@ -63,7 +63,7 @@ def open_phone(browser: Browser, display: DisplayProcess) -> Iterator[OpenPhone]
 
 
 def read_qr_codes(screenshot: bytes) -> list[str]:
-    """Return what a camera would read."""
+    """Return the texts of the QR codes in a screenshot."""
     return [code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(screenshot)).convert("RGB"))]
 
 
@@ -75,21 +75,21 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
     job = pipeline.add_dream((10, 90, 40))
     wall.wait_for_selector(f'.wall[data-scene=dream][data-home="{job.id}"]')
     expect(wall.get_by_alt_text("QR code: opens this dream on your phone")).to_be_visible()
-    wall.wait_for_timeout(1500)  # until it has faded in
-    (address,) = [text for text in read_qr_codes(wall.screenshot()) if "/t/" in text]
-    assert address.startswith(f"{PUBLIC_URL}/t/")
-    link = share_links.parse_token(address.rpartition("/")[2])
+    wall.wait_for_timeout(1500)  # until the code has faded in
+    (url,) = [text for text in read_qr_codes(wall.screenshot()) if "/t/" in text]
+    assert url.startswith(f"{PUBLIC_URL}/t/")
+    link = share_links.parse_token(url.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     box = wall.locator(".home img").bounding_box()
     assert box
     assert box["width"] >= height / 9  # 12 cm on a screen of 1.2 m
     for part in (".home", ".photo", ".label"):
-        inside = wall.locator(part).bounding_box()
-        assert inside
-        assert inside["x"] >= 0
-        assert inside["x"] + inside["width"] <= width
-        assert inside["y"] + inside["height"] <= height
+        bounds = wall.locator(part).bounding_box()
+        assert bounds
+        assert bounds["x"] >= 0
+        assert bounds["x"] + bounds["width"] <= width
+        assert bounds["y"] + bounds["height"] <= height
 
 
 def test_a_gallery_shows_the_code_too(
@@ -101,8 +101,8 @@ def test_a_gallery_shows_the_code_too(
     page.locator(".leaves button").first.click()
     expect(page.locator(".home img")).to_be_visible()
     page.wait_for_timeout(300)
-    (address,) = read_qr_codes(page.screenshot())
-    link = share_links.parse_token(address.rpartition("/")[2])
+    (url,) = read_qr_codes(page.screenshot())
+    link = share_links.parse_token(url.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
     page.close()
@@ -111,17 +111,17 @@ def test_a_gallery_shows_the_code_too(
 def test_a_wall_that_no_phone_can_reach_shows_no_code(
     display_settings: Settings, browser: Browser, valkey: RestartableValkey
 ) -> None:
-    alone = DisplayProcess(display_settings.model_copy(update={"public_url": None}))
-    alone.start()
+    display = DisplayProcess(display_settings.model_copy(update={"public_url": None}))
+    display.start()
     with connect(valkey.url) as client:
         job = FakePipeline(client, Store(display_settings.store)).add_dream((10, 90, 40))
     wall = browser.new_page()
-    wall.goto(alone.url)
+    wall.goto(display.url)
     wall.wait_for_selector(f'.wall[data-scene=dream] .photo img[data-job-id="{job.id}"]')
     expect(wall.locator(".home")).to_be_hidden()
-    assert send_request(alone, f"/qr/{job.id}.svg").status == 404
+    assert send_request(display, f"/qr/{job.id}.svg").status == 404
     wall.close()
-    assert alone.stop()[:2] == (0, "")
+    assert display.stop()[:2] == (0, "")
 
 
 def test_a_dream_is_looked_at_kept_and_shared(
@@ -151,22 +151,21 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
         "navigator.canShare = () => true;"
         "navigator.share = async ({url, files}) => { window.shared = [url, files[0].size] }"
     )
-    with phone.expect_response(lambda answer: answer.url.endswith("clip.mp4")):
+    with phone.expect_response(lambda response: response.url.endswith("clip.mp4")):
         phone.reload()
     phone.wait_for_selector(".easel .photo", state="attached")
     phone.wait_for_timeout(300)
     phone.get_by_role("button", name="Share").click()
-    wait_until(
-        lambda: phone.evaluate("window.shared") is not None, "the page shares"
-    )  # its CSP lets no test wait inside
+    # Polled from here, because the page's CSP forbids the evaluation that `wait_for_function` needs.
+    wait_until(lambda: phone.evaluate("window.shared") is not None, "the page shares")
     shared = phone.evaluate("window.shared")
     assert shared[0] == display.url + path
     assert shared[1] > 500
-    other = open_phone(path)
-    other.add_init_script("delete Navigator.prototype.share; delete Navigator.prototype.clipboard")
-    other.reload()
-    other.get_by_role("button", name="Share").click()
-    expect(other.get_by_text("The link is copied")).to_be_visible()
+    phone_without_sharing = open_phone(path)
+    phone_without_sharing.add_init_script("delete Navigator.prototype.share; delete Navigator.prototype.clipboard")
+    phone_without_sharing.reload()
+    phone_without_sharing.get_by_role("button", name="Share").click()
+    expect(phone_without_sharing.get_by_text("The link is copied")).to_be_visible()
 
 
 def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
@@ -218,22 +217,22 @@ def test_the_operator_gives_a_new_link_for_an_expired_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = pipeline.add_dream((10, 90, 40))
-    old = share_links.make_token(job.id, expires_at=time.time() - 7200)
+    expired_token = share_links.make_token(job.id, expires_at=time.time() - 7200)
     for name, value in display_settings.to_environment().items():
         monkeypatch.setenv(name, value)
-    for meant in (f"{PUBLIC_URL}/t/{old}", job.id, job.id[:8]):
-        printed = run_artdream("jobs", "link", meant, folder=tmp_path).stdout
-        fresh = share_links.parse_token(printed.strip().rpartition("/")[2])
-        assert fresh
-        assert (fresh.job_id, fresh.is_expired) == (job.id, False)
+    for argument in (f"{PUBLIC_URL}/t/{expired_token}", job.id, job.id[:8]):
+        printed = run_artdream("jobs", "link", argument, folder=tmp_path).stdout
+        link = share_links.parse_token(printed.strip().rpartition("/")[2])
+        assert link
+        assert (link.job_id, link.is_expired) == (job.id, False)
 
 
 def test_a_forged_link_is_none(
     open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
     job = pipeline.add_dream((10, 90, 40))
-    own = Settings(data=display.settings.data / "elsewhere", _env_file=None)
-    for token in (ShareLinks(own).make_token(job.id), "A" * 40, job.id, "..%2f"):
+    other_settings = Settings(data=display.settings.data / "elsewhere", _env_file=None)
+    for token in (ShareLinks(other_settings).make_token(job.id), "A" * 40, job.id, "..%2f"):
         assert send_request(display, f"/t/{token}").status in (400, 404)
         assert send_request(display, f"/t/{token}/dream.jpg").status in (400, 404)
     phone = open_phone(f"/t/{'A' * 40}")
@@ -243,22 +242,22 @@ def test_a_forged_link_is_none(
 def test_a_link_leads_to_its_own_dream_and_no_further(
     display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
 ) -> None:
-    job, foreign = pipeline.add_dream((10, 90, 40)), pipeline.add_dream((90, 10, 40))
+    job, other_job = pipeline.add_dream((10, 90, 40)), pipeline.add_dream((90, 10, 40))
     path = f"/t/{share_links.make_token(job.id)}"
     for name in (
-        foreign.id,
-        f"..%2f{share_links.make_token(foreign.id)}%2fdream.jpg",
-        f"../../pictures/{dream_name(foreign.id)}",
+        other_job.id,
+        f"..%2f{share_links.make_token(other_job.id)}%2fdream.jpg",
+        f"../../pictures/{dream_name(other_job.id)}",
         "dream.json",
-        "frame-00.jpg",  # a dream that is done is shown by itself
+        "frame-00.jpg",  # frames of a completed dream are not served
         "clip.webp",
     ):
-        answer = send_request(display, f"{path}/{name}")
-        assert answer.getheader("Content-Type") != "image/jpeg", name
-        assert answer.status in (400, 404), name
-    told = send_request(display, f"{path}/state").body  # type: ignore[attr-defined]
-    assert foreign.id[:8].encode() not in told
-    assert job.photo_id.encode() not in told
+        response = send_request(display, f"{path}/{name}")
+        assert response.getheader("Content-Type") != "image/jpeg", name
+        assert response.status in (400, 404), name
+    state = send_request(display, f"{path}/state").body  # type: ignore[attr-defined]
+    assert other_job.id[:8].encode() not in state
+    assert job.photo_id.encode() not in state
     assert send_request(display, f"/t/{share_links.make_token('f' * 32)}").status == 404
 
 
@@ -269,18 +268,18 @@ def test_every_answer_is_asked_for_anew_and_tells_nobody_the_link(
     pipeline.store.put(clip_name(job.id), b"0123456789")
     path = f"/t/{share_links.make_token(job.id)}"
     wait_until(lambda: send_request(display, f"{path}/dream.jpg").status == 200, "the dream is there")
-    shown = send_request(display, path)
-    assert "default-src 'none'" in (shown.getheader("Content-Security-Policy") or "")
-    assert "unsafe" not in (shown.getheader("Content-Security-Policy") or "")
-    assert shown.getheader("Cache-Control") == "no-store"
-    assert shown.getheader("Referrer-Policy") == "no-referrer"
-    assert shown.getheader("X-Robots-Tag") == "noindex"
+    page = send_request(display, path)
+    assert "default-src 'none'" in (page.getheader("Content-Security-Policy") or "")
+    assert "unsafe" not in (page.getheader("Content-Security-Policy") or "")
+    assert page.getheader("Cache-Control") == "no-store"
+    assert page.getheader("Referrer-Policy") == "no-referrer"
+    assert page.getheader("X-Robots-Tag") == "noindex"
     picture = send_request(display, f"{path}/dream.jpg")
     assert picture.getheader("Cache-Control") == "private, no-cache"
     assert picture.getheader("X-Content-Type-Options") == "nosniff"
     assert send_request(display, f"{path}/dream.jpg", If_None_Match=picture.getheader("ETag") or "").status == 304
-    part = send_request(display, f"{path}/clip.mp4", Range="bytes=2-3")
-    assert (part.status, part.body) == (206, b"23")  # type: ignore[attr-defined]
+    partial_response = send_request(display, f"{path}/clip.mp4", Range="bytes=2-3")
+    assert (partial_response.status, partial_response.body) == (206, b"23")  # type: ignore[attr-defined]
     assert send_request(display, "/share/share.py").status == 404
 
 
@@ -299,12 +298,12 @@ def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
     assert send_request(display, f"/qr/{job.id}.svg").status == 404
     for name in ("dream.jpg", "photo.jpg", "frame-04.jpg"):
         assert send_request(display, f"{path}/{name}").status == 404
-    archive = DreamIndex()
-    archive.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    curator = Moderation(display_settings, archive)
-    curator.show(job.id)
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    moderation = Moderation(display_settings, dream_index)
+    moderation.show(job.id)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
-    curator.delete(job.id)
+    moderation.delete(job.id)
     phone.reload()
     expect(phone.get_by_role("heading", name="This dream is not on show")).to_be_visible()
     assert send_request(display, f"{path}/dream.jpg").status == 404
@@ -317,13 +316,13 @@ def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
 
     job = pipeline.add_dream((1, 2, 3), recipe=RECIPE.model_copy(update={"title": '"><img src=x onerror=alert(1)>'}))
     phone = open_phone("/gallery")
-    asked: list[str] = []
-    phone.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    phone.on("request", lambda request: requested_urls.append(request.url))
     phone.on("dialog", lambda _: pytest.fail("a title ran as a script"))
     phone.goto(f"{display.url}/t/{share_links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name='"><img src=x')).to_be_visible()
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
-    assert [url for url in asked if not url.startswith(display.url)] == []
+    assert [url for url in requested_urls if not url.startswith(display.url)] == []
 
 
 def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
@@ -341,9 +340,9 @@ def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
     display.start()
     with connect(settings.broker) as client:
         job = FakePipeline(client, Store(settings.store)).add_dream((10, 90, 40), thumb=True)
-    kept = settings.data / "cache"
+    cache_folder = settings.data / "cache"
     deadline = time.monotonic() + DISPLAY_TIMEOUT_SECONDS
-    while len(list(kept.glob("[!.]*"))) < 3:
+    while len(list(cache_folder.glob("[!.]*"))) < 3:
         assert time.monotonic() < deadline, "the dream is not brought here"
         time.sleep(0.05)
     s3.stop()

@@ -1,4 +1,4 @@
-"""A link takes one dream home: made by the display's key, good for its time, and for nothing else."""
+"""Share links: signed by the display's key, valid for a limited time and for one dream."""
 
 import base64
 import socket
@@ -31,10 +31,10 @@ def test_a_token_says_its_job_and_when_it_ends(tmp_path: Path) -> None:
 
 def test_an_expired_token_is_told_from_a_forged_one(tmp_path: Path) -> None:
     links = ShareLinks(make_settings(tmp_path))
-    old = links.parse_token(links.make_token(JOB_ID, expires_at=time.time() - 7200))
-    assert old
-    assert old.is_expired
-    assert old.job_id == JOB_ID
+    link = links.parse_token(links.make_token(JOB_ID, expires_at=time.time() - 7200))
+    assert link
+    assert link.is_expired
+    assert link.job_id == JOB_ID
 
 
 def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
@@ -52,41 +52,41 @@ def test_what_is_no_token_is_wrong(tmp_path: Path, token: str) -> None:
 
 
 def test_the_key_outlives_a_restart_and_is_for_the_owner_alone(tmp_path: Path) -> None:
-    mine = make_settings(tmp_path)
-    token = ShareLinks(mine).make_token(JOB_ID)
-    assert ShareLinks(mine).parse_token(token)
-    assert (mine.data / KEY_FILE).stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in mine.data.iterdir()] == [KEY_FILE]
-    (mine.data / KEY_FILE).unlink()
-    assert ShareLinks(mine).parse_token(token) is None
+    settings = make_settings(tmp_path)
+    token = ShareLinks(settings).make_token(JOB_ID)
+    assert ShareLinks(settings).parse_token(token)
+    assert (settings.data / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in settings.data.iterdir()] == [KEY_FILE]
+    (settings.data / KEY_FILE).unlink()
+    assert ShareLinks(settings).parse_token(token) is None
 
 
 def test_displays_that_share_a_secret_read_each_other_s_links(tmp_path: Path) -> None:
-    one, other = (ShareLinks(make_settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
-    assert other.parse_token(one.make_token(JOB_ID))
-    stranger = ShareLinks(make_settings(tmp_path / "third", links_secret=SECRET.upper()))
-    assert stranger.parse_token(one.make_token(JOB_ID)) is None
+    first, second = (ShareLinks(make_settings(tmp_path / name, links_secret=SECRET)) for name in ("one", "other"))
+    assert second.parse_token(first.make_token(JOB_ID))
+    third = ShareLinks(make_settings(tmp_path / "third", links_secret=SECRET.upper()))
+    assert third.parse_token(first.make_token(JOB_ID)) is None
     assert not (tmp_path / "one").exists()
 
 
 def test_a_key_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
-    mine = make_settings(tmp_path)
-    mine.data.mkdir()
-    (mine.data / KEY_FILE).write_bytes(b"")
+    settings = make_settings(tmp_path)
+    settings.data.mkdir()
+    (settings.data / KEY_FILE).write_bytes(b"")
     with pytest.raises(ArtDreamError, match="cut short"):
-        ShareLinks(mine)
+        ShareLinks(settings)
 
 
 def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
-    def led(**chosen: object) -> str | None:
-        return resolve_public_url(make_settings(tmp_path, **chosen))
+    def resolve(**overrides: object) -> str | None:
+        return resolve_public_url(make_settings(tmp_path, **overrides))
 
-    assert led(public_url="https://dream.example.org/") == "https://dream.example.org"
-    assert led(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
-    assert led(host="fd00::5") == "http://[fd00::5]:8501"
-    for here in ("127.0.0.1", "::1", "localhost"):
-        assert led(host=here) is None
-        assert ShareLinks(make_settings(tmp_path, host=here)).make_url(JOB_ID) is None
+    assert resolve(public_url="https://dream.example.org/") == "https://dream.example.org"
+    assert resolve(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
+    assert resolve(host="fd00::5") == "http://[fd00::5]:8501"
+    for loopback_host in ("127.0.0.1", "::1", "localhost"):
+        assert resolve(host=loopback_host) is None
+        assert ShareLinks(make_settings(tmp_path, host=loopback_host)).make_url(JOB_ID) is None
 
 
 def test_a_display_that_is_open_to_the_network_knows_its_address(
@@ -103,5 +103,5 @@ def test_a_display_that_is_open_to_the_network_knows_its_address(
             return self.address, 1
 
     monkeypatch.setattr(socket, "socket", Probe)
-    for Probe.address, led in {"192.168.1.23": "http://192.168.1.23:8501", "127.0.0.1": None}.items():
-        assert resolve_public_url(make_settings(tmp_path, host="0.0.0.0")) == led
+    for Probe.address, expected_url in {"192.168.1.23": "http://192.168.1.23:8501", "127.0.0.1": None}.items():
+        assert resolve_public_url(make_settings(tmp_path, host="0.0.0.0")) == expected_url

@@ -1,4 +1,4 @@
-"""A guest sends a photo from a phone's page: it goes the way of all photos, and no guest gets in another's way."""
+"""The upload page: a photo sent from a phone becomes a job, and guests cannot interfere with each other."""
 
 import hashlib
 import http.client
@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from display.pages.multipart import UploadFolder, detect_extension
 from display.pages.share_links import ShareLinks
+from display.pages.upload_folder import UploadFolder, detect_extension
 from shared.guest_uploads import GUEST_UPLOADS_FOLDER
-from shared.jobs.events import STREAM
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import STREAM
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
 from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey, wait_until
@@ -55,7 +55,7 @@ def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
 
 @pytest.fixture
 def producer(display_settings: Settings) -> Iterator[None]:
-    """A real `artdream watch` on the display's data folder."""
+    """A running `artdream watch` on the display's data folder."""
     process = start_producer(display_settings)
     yield
     process.terminate()
@@ -87,15 +87,15 @@ def fill_form(phone: Page, data: bytes, name: str = "IMG_0001.HEIC", recipe: str
 def post_photo(
     display: DisplayProcess, data: bytes, *, recipe: str = "curls", consent: str = "yes", **headers: str
 ) -> tuple[int, Any, str]:
-    """Send a photo as a browser would; return status, answer and cookie."""
+    """Send a photo as a browser does; return status, parsed body and cookie."""
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
-    sent = {"Origin": display.url} | {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request("POST", f"/send/photo?recipe={recipe}&consent={consent}", data, sent)
-    answer = connection.getresponse()
-    body = answer.read()
+    all_headers = {"Origin": display.url} | {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("POST", f"/send/photo?recipe={recipe}&consent={consent}", data, all_headers)
+    response = connection.getresponse()
+    body = response.read()
     connection.close()
-    told = json.loads(body) if answer.getheader("Content-Type") == "application/json" else body
-    return answer.status, told, answer.getheader("Set-Cookie") or ""
+    content = json.loads(body) if response.getheader("Content-Type") == "application/json" else body
+    return response.status, content, response.getheader("Set-Cookie") or ""
 
 
 def list_uploads(settings: Settings) -> list[Path]:
@@ -131,7 +131,7 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     pipeline.complete_job(claim)
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     assert pipeline.store.get(dream_name(job.id))
-    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is spooled")
+    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is in the outbox")
 
 
 def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_settings: Settings, producer: None) -> None:
@@ -139,7 +139,7 @@ def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_setting
     with phone.expect_navigation():
         phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_text("Your photo was not taken: it is damaged")).to_be_visible()
-    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is set aside")
+    wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is rejected")
 
 
 def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, display_settings: Settings) -> None:
@@ -179,24 +179,24 @@ def test_a_guest_who_sends_too_many_reads_so(phone: Page, display: DisplayProces
 def test_a_browser_that_throws_its_cookies_away_is_counted_by_its_address(
     display: DisplayProcess, display_settings: Settings
 ) -> None:
-    found = [post_photo(display, encode_jpeg(make_picture(seed, (64, 64))))[0] for seed in range(26)]
-    assert found == [201] * 24 + [429] * 2
+    statuses = [post_photo(display, encode_jpeg(make_picture(seed, (64, 64))))[0] for seed in range(26)]
+    assert statuses == [201] * 24 + [429] * 2
     assert len(list_uploads(display_settings)) == 24
 
 
 def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(browser: Browser, display: DisplayProcess) -> None:
     for width, height in ((390, 844), (1440, 900)):
         page = browser.new_page(viewport={"width": width, "height": height})
-        asked: list[str] = []
-        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        requested_urls: list[str] = []
+        page.on("request", lambda request, requested_urls=requested_urls: requested_urls.append(request.url))
         page.goto(f"{display.url}/send?lang=de")
         expect(page.get_by_role("heading", name="Lass ein Foto träumen")).to_be_visible()
-        expect(page.get_by_role("radio")).to_have_count(13)  # five painters, eight other ways
+        expect(page.get_by_role("radio")).to_have_count(13)  # five painters, eight other recipes
         page.locator(".recipe img").last.scroll_into_view_if_needed()
-        loaded = "[...document.querySelectorAll('.recipe img')].every(image => image.naturalWidth > 200)"
-        wait_until(lambda page=page, loaded=loaded: page.evaluate(loaded), "the examples are there")
+        loaded_script = "[...document.querySelectorAll('.recipe img')].every(image => image.naturalWidth > 200)"
+        wait_until(lambda page=page, script=loaded_script: page.evaluate(script), "the examples are there")
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert [url for url in asked if not url.startswith(display.url)] == []
+        assert [url for url in requested_urls if not url.startswith(display.url)] == []
         page.close()
 
 
@@ -206,7 +206,7 @@ def test_a_keyboard_is_enough(phone: Page, display: DisplayProcess) -> None:
     phone.locator("input[type=file]").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": JPEG_PHOTO})
     phone.keyboard.press("Tab")
     phone.keyboard.press("ArrowDown")
-    assert phone.evaluate("document.activeElement.value") == "more-pablo-picasso"  # the second
+    assert phone.evaluate("document.activeElement.value") == "more-pablo-picasso"  # the second recipe
     phone.keyboard.press("Tab")
     phone.keyboard.press("Space")
     phone.keyboard.press("Tab")
@@ -219,32 +219,32 @@ def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], pipeline: Fak
     expect(wall.get_by_text("no AirDrop? send a photo")).to_be_visible()
     wall.wait_for_timeout(2000)
     assert read_qr_codes(wall.screenshot()) == ["http://192.168.100.200:8501/send"]
-    large = wall.locator(".send img").bounding_box()
+    large_box = wall.locator(".send img").bounding_box()
     pipeline.add_dream((1, 2, 3))
     wall.wait_for_selector(".wall[data-scene=dream][data-home]")
     wall.wait_for_timeout(2000)
-    found = read_qr_codes(wall.screenshot())
-    assert len(found) == 2
-    assert "http://192.168.100.200:8501/send" in found
-    small = wall.locator(".send img").bounding_box()
-    assert large
-    assert small
-    assert large["width"] > 2 * small["width"]
+    codes = read_qr_codes(wall.screenshot())
+    assert len(codes) == 2
+    assert "http://192.168.100.200:8501/send" in codes
+    small_box = wall.locator(".send img").bounding_box()
+    assert large_box
+    assert small_box
+    assert large_box["width"] > 2 * small_box["width"]
 
 
 def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser) -> None:
-    closed = DisplayProcess(display_settings.model_copy(update={"send": False}))
-    closed.start()
+    display = DisplayProcess(display_settings.model_copy(update={"send": False}))
+    display.start()
     for path in ("/send", "/send/", "/send/upload.js", "/send/examples/curls.jpg", "/qr/send.svg"):
-        assert send_request(closed, path).status == 404, path
-    assert post_photo(closed, JPEG_PHOTO)[0] == 404
+        assert send_request(display, path).status == 404, path
+    assert post_photo(display, JPEG_PHOTO)[0] == 404
     wall = browser.new_page()
-    wall.goto(closed.url)
+    wall.goto(display.url)
     expect(wall.get_by_text("AirDrop a photo")).to_be_visible()
     expect(wall.locator(".send")).to_be_hidden()
     wall.close()
     assert list_uploads(display_settings) == []
-    assert closed.stop()[:2] == (0, "")
+    assert display.stop()[:2] == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -275,12 +275,12 @@ def test_the_server_asks_for_consent_and_a_recipe_that_is_offered(
 
 def test_too_much_is_cut_off_while_it_comes(display: DisplayProcess, display_settings: Settings) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
-    pieces = iter([JPEG_PHOTO, *[bytes(100_000)] * 12])
+    chunks = iter([JPEG_PHOTO, *[bytes(100_000)] * 12])
     headers = {"Origin": display.url, "Transfer-Encoding": "chunked"}
-    connection.request("POST", "/send/photo?recipe=curls&consent=yes", pieces, headers, encode_chunked=True)
-    answer = connection.getresponse()
-    assert answer.status == 413
-    assert json.loads(answer.read())["reason"] == "This photo is too large: at most 1 MB are taken."
+    connection.request("POST", "/send/photo?recipe=curls&consent=yes", chunks, headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert response.status == 413
+    assert json.loads(response.read())["reason"] == "This photo is too large: at most 1 MB are taken."
     connection.close()
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).rglob("*.*")) == []
 
@@ -294,14 +294,14 @@ def test_an_upload_that_breaks_off_leaves_nothing(display: DisplayProcess, displ
     folder = display_settings.data / GUEST_UPLOADS_FOLDER
     wait_until(lambda: len(list(folder.glob(".*.part"))) == 1, "the upload begins")
     connection.close()
-    wait_until(lambda: list(folder.glob(".*.part")) == [], "what was half done is gone")
+    wait_until(lambda: list(folder.glob(".*.part")) == [], "the partial upload is removed")
     assert list_uploads(display_settings) == []
 
 
 def test_a_guest_is_a_number_by_chance_and_its_file_s_name_is_nobody_s(
     display: DisplayProcess, display_settings: Settings
 ) -> None:
-    status, told, cookie = post_photo(display, JPEG_PHOTO, Cookie="artdream_guest=../../etc/passwd")
+    status, content, cookie = post_photo(display, JPEG_PHOTO, Cookie="artdream_guest=../../etc/passwd")
     assert status == 201
     assert re.match(r"artdream_guest=[0-9a-f]{16}; HttpOnly; Max-Age=\d+; Path=/; SameSite=strict", cookie)
     guest = cookie[len("artdream_guest=") :][:16]
@@ -310,21 +310,21 @@ def test_a_guest_is_a_number_by_chance_and_its_file_s_name_is_nobody_s(
     assert re.fullmatch(rf"{guest}-{job.id}-[0-9a-f]{{8}}\.jpg", path.name)
     assert path.read_bytes() == JPEG_PHOTO
     assert path.parent.name == "curls"
-    link = ShareLinks(display_settings).parse_token(told["page"].rpartition("/")[2])
+    link = ShareLinks(display_settings).parse_token(content["page"].rpartition("/")[2])
     assert link
     assert link.job_id == job.id
-    again = post_photo(display, JPEG_PHOTO, Cookie=f"artdream_guest={guest}")
-    assert again[2].startswith(f"artdream_guest={guest};")
+    second_response = post_photo(display, JPEG_PHOTO, Cookie=f"artdream_guest={guest}")
+    assert second_response[2].startswith(f"artdream_guest={guest};")
 
 
 def test_headers_are_strict(display: DisplayProcess) -> None:
-    answer = send_request(display, "/send")
-    policy = answer.getheader("Content-Security-Policy") or ""
+    response = send_request(display, "/send")
+    policy = response.getheader("Content-Security-Policy") or ""
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "form-action 'none'" in policy
-    assert answer.getheader("X-Content-Type-Options") == "nosniff"
-    assert answer.getheader("Referrer-Policy") == "no-referrer"
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
+    assert response.getheader("Referrer-Policy") == "no-referrer"
     for path in ("/send/send.py", "/send/examples/classic.jpg", "/send/examples/..%2fsend.jpg"):
         assert send_request(display, path).status in (400, 404)
 
@@ -332,19 +332,21 @@ def test_headers_are_strict(display: DisplayProcess) -> None:
 def test_who_sends_nothing_but_knows_a_job_gets_no_page(display: DisplayProcess, pipeline: FakePipeline) -> None:
     job = pipeline.submit_photo((1, 2, 3))
     for path in (f"/t/{job.id}", f"/t/{job.id}/state", f"/qr/{job.id}.svg"):
-        answer = send_request(display, path)
-        assert answer.status == 404 or json.loads(answer.body) == {"state": "wrong"}  # type: ignore[attr-defined]
+        response = send_request(display, path)
+        assert response.status == 404 or json.loads(response.body) == {"state": "wrong"}  # type: ignore[attr-defined]
 
 
 def test_a_producer_that_is_killed_between_upload_and_outbox_loses_nothing_and_repeats_nothing(
     display: DisplayProcess, display_settings: Settings, pipeline: FakePipeline
 ) -> None:
-    sent = [post_photo(display, encode_jpeg(make_picture(seed)))[1]["page"] for seed in range(6)]
-    jobs = {link.job_id for page in sent if (link := ShareLinks(display_settings).parse_token(page.rpartition("/")[2]))}
-    table, moments = JobTable(pipeline.client), iter((0.6, 0.9, 1.1, 1.3, 1.6))
-    for moment in moments:  # killed at several places on the way
+    page_urls = [post_photo(display, encode_jpeg(make_picture(seed)))[1]["page"] for seed in range(6)]
+    jobs = {
+        link.job_id for url in page_urls if (link := ShareLinks(display_settings).parse_token(url.rpartition("/")[2]))
+    }
+    table, kill_delays = JobTable(pipeline.client), iter((0.6, 0.9, 1.1, 1.3, 1.6))
+    for delay in kill_delays:  # killed at several steps of its work
         producer = start_producer(display_settings)
-        time.sleep(moment)
+        time.sleep(delay)
         producer.kill()
         producer.wait()
     producer = start_producer(display_settings)
@@ -352,30 +354,37 @@ def test_a_producer_that_is_killed_between_upload_and_outbox_loses_nothing_and_r
     wait_until(lambda: list_uploads(display_settings) == [], "nothing piles up")
     producer.terminate()
     producer.wait()
-    queued = [json.loads(fields["event"]) for _, fields in pipeline.client.xrange(STREAM)]
-    accepted = [event["job_id"] for event in queued if event["type"] == "accepted"]
+    events = [json.loads(fields["event"]) for _, fields in pipeline.client.xrange(STREAM)]
+    accepted = [event["job_id"] for event in events if event["type"] == "accepted"]
     assert sorted(accepted) == sorted(jobs)
-    assert len([event for event in queued if event["type"] == "queued"]) == len(jobs)
+    assert len([event for event in events if event["type"] == "queued"]) == len(jobs)
 
 
 def test_a_full_folder_takes_no_more(tmp_path: Path) -> None:
-    reception = UploadFolder(tmp_path, max_file_bytes=10, max_waiting=1)
+    upload_folder = UploadFolder(tmp_path, max_file_bytes=10, max_waiting=1)
     folder = tmp_path / GUEST_UPLOADS_FOLDER / "curls"
     folder.mkdir(parents=True)
-    assert not reception.is_full
+    assert not upload_folder.is_full
     (folder / f"{'0' * 16}-{'1' * 32}-{'2' * 8}.jpg").write_bytes(b"")
-    assert reception.is_full
+    assert upload_folder.is_full
 
 
 def test_a_picture_is_told_by_its_beginning() -> None:
-    def saved(kind: str) -> bytes:
+    def encode(image_format: str) -> bytes:
         data = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(data, kind)
+        Image.new("RGB", (8, 8)).save(data, image_format)
         return data.getvalue()
 
-    found = {detect_extension(saved(kind)[:12]) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")} | {
-        detect_extension(HEIC_PHOTO[:12])
-    }
-    assert found == {"jpg", "png", "webp", "tiff", "avif", "heic"}
-    for other in (b"\0\0\0\x20ftypisom", b"\0\0\0\x14ftypqt  ", b"GIF89a......", b'<svg xmlns="', b"%PDF-1.7....", b""):
-        assert detect_extension(other) is None
+    extensions = {
+        detect_extension(encode(image_format)[:12]) for image_format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
+    } | {detect_extension(HEIC_PHOTO[:12])}
+    assert extensions == {"jpg", "png", "webp", "tiff", "avif", "heic"}
+    for header in (
+        b"\0\0\0\x20ftypisom",
+        b"\0\0\0\x14ftypqt  ",
+        b"GIF89a......",
+        b'<svg xmlns="',
+        b"%PDF-1.7....",
+        b"",
+    ):
+        assert detect_extension(header) is None

@@ -1,4 +1,4 @@
-"""The wall, as a guest sees it: a real browser in front of a real display and a real broker."""
+"""The wall in a real browser, with a real display and a real broker."""
 
 import re
 import signal
@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from shared.broker.client import BROKER_UNAVAILABLE
-from shared.jobs.events import STREAM
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import STREAM
 from shared.storage.object_names import photo_name
 from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
 from tests.display.fake_pipeline import FakePipeline
@@ -85,9 +85,9 @@ def test_an_open_wall_outlives_a_restart_of_the_display(
     display.stop()
     expect(wall.get_by_text("reconnecting")).to_be_visible()
     expect(wall.locator(main_picture_selector(before))).to_be_visible()
-    meanwhile = pipeline.add_dream((190, 90, 90))
+    missed = pipeline.add_dream((190, 90, 90))
     display.start()
-    wall.wait_for_selector(main_picture_selector(meanwhile))
+    wall.wait_for_selector(main_picture_selector(missed))
     expect(wall.get_by_text("reconnecting")).to_be_hidden()
     after = pipeline.add_dream((90, 190, 90))
     wall.wait_for_selector(main_picture_selector(after))
@@ -104,8 +104,8 @@ def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwh
     with suppress(*BROKER_UNAVAILABLE):  # drop the connection that died with the broker
         pipeline.client.ping()
     valkey.start()
-    meanwhile = pipeline.add_dream((190, 90, 90))
-    wall.wait_for_selector(main_picture_selector(meanwhile))
+    missed = pipeline.add_dream((190, 90, 90))
+    wall.wait_for_selector(main_picture_selector(missed))
     expect(wall.get_by_text("reconnecting")).to_be_hidden()
 
 
@@ -127,13 +127,13 @@ def test_a_wall_tells_how_many_photos_are_on_their_way(wall: Page, pipeline: Fak
 
 
 def test_a_failed_job_leaves_the_last_dream_on_the_wall(wall: Page, pipeline: FakePipeline) -> None:
-    shown = pipeline.add_dream((10, 10, 10))
-    wall.wait_for_selector(main_picture_selector(shown))
+    shown_job = pipeline.add_dream((10, 10, 10))
+    wall.wait_for_selector(main_picture_selector(shown_job))
     claim = pipeline.claim_job(pipeline.submit_photo((20, 20, 20)))
     pipeline.publish_frame(claim, 0)
     wall.wait_for_selector(".wall[data-scene=emerging]")
     pipeline.fail_job(claim)
-    wall.wait_for_selector(main_picture_selector(shown))
+    wall.wait_for_selector(main_picture_selector(shown_job))
     expect(wall.locator(".waiting")).to_have_text("")
 
 
@@ -146,7 +146,7 @@ def test_what_is_no_event_is_passed_over(wall: Page, pipeline: FakePipeline) -> 
 
 
 def test_a_picture_that_comes_late_is_shown_late(wall: Page, pipeline: FakePipeline) -> None:
-    """The store was away when the frame was announced."""
+    """A frame may be announced before it can be read from the store."""
     claim = pipeline.claim_job(pipeline.submit_photo((5, 50, 5)))
     name = pipeline.publish_frame(claim, 0)
     wall.wait_for_selector(f'img[data-frame="{name}"]')
@@ -159,13 +159,13 @@ def test_a_picture_that_comes_late_is_shown_late(wall: Page, pipeline: FakePipel
 
 def test_a_dream_that_is_done_does_not_wait_for_a_frame(wall: Page, pipeline: FakePipeline) -> None:
     claim = pipeline.claim_job(pipeline.submit_photo((30, 60, 90)))
-    held: list[Route] = []
-    wall.route("**/frames/**", lambda route: held.append(route))  # it is on its way for ever
+    routes: list[Route] = []
+    wall.route("**/frames/**", lambda route: routes.append(route))  # it is never answered
     with wall.expect_request("**/frames/**"):
         pipeline.publish_frame(claim, 0)
     pipeline.complete_job(claim)
     wall.wait_for_selector(main_picture_selector(claim.job))
-    assert len(held) == 1
+    assert len(routes) == 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])
@@ -187,31 +187,31 @@ def test_nothing_hangs_over_the_edge(open_wall: OpenWall, pipeline: FakePipeline
 
 def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, display: DisplayProcess) -> None:
     page = browser.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    page.on("request", lambda request: requested_urls.append(request.url))
     page.goto(display.url)
     page.wait_for_selector("[data-scene=invitation]")
     expect(page).to_have_title("ArtDream")
-    assert [url for url in asked if not url.startswith((display.url, "data:", "blob:"))] == []
+    assert [url for url in requested_urls if not url.startswith((display.url, "data:", "blob:"))] == []
     assert page.evaluate("document.elementFromPoint(1200, 10).tagName") != "BUTTON"
     page.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
-    display: DisplayProcess, open_wall: OpenWall, pipeline: FakePipeline, number: int
+    display: DisplayProcess, open_wall: OpenWall, pipeline: FakePipeline, signal_number: int
 ) -> None:
     walls = [open_wall(), open_wall()]
     pipeline.add_dream((1, 1, 200))
     for wall in walls:
         wall.wait_for_selector("[data-scene=dream]")
-    code, said, seconds = display.stop(number)
-    assert (code, said) == (0, "")
+    code, output, seconds = display.stop(signal_number)
+    assert (code, output) == (0, "")
     assert seconds < 5
 
 
 def test_a_guest_reads_how_many_are_before_and_about_how_long_it_takes(wall: Page, pipeline: FakePipeline) -> None:
-    for shade in (10, 20, 30):  # from these it is known how long a dream takes
+    for shade in (10, 20, 30):  # the estimate needs the durations of completed dreams
         pipeline.add_dream((shade, 0, 0))
     running = pipeline.claim_job(pipeline.submit_photo((0, 0, 60)))
     pipeline.publish_frame(running, 0)
@@ -261,9 +261,9 @@ def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, 
 
 
 def test_the_strip_shows_small_pictures_and_whole_ones_where_there_are_none(wall: Page, pipeline: FakePipeline) -> None:
-    old = pipeline.add_dream((1, 2, 3))
-    new = pipeline.add_dream((200, 100, 0), thumb=True)
-    for job in (old, new):
+    job_without_thumb = pipeline.add_dream((1, 2, 3))
+    job_with_thumb = pipeline.add_dream((200, 100, 0), thumb=True)
+    for job in (job_without_thumb, job_with_thumb):
         wall.wait_for_selector(strip_selector(job))
-    assert wall.locator(strip_selector(old)).evaluate("image => image.naturalWidth") == 320
-    assert wall.locator(strip_selector(new)).evaluate("image => image.naturalWidth") == 80
+    assert wall.locator(strip_selector(job_without_thumb)).evaluate("image => image.naturalWidth") == 320
+    assert wall.locator(strip_selector(job_with_thumb)).evaluate("image => image.naturalWidth") == 80

@@ -1,4 +1,4 @@
-"""Every dream there is, and who may see it."""
+"""The index of all dreams, and the visibility of each."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ def make_dream(number: int, visibility: Visibility = Visibility.SHOWN) -> Dream:
 
 
 def list_numbers(dreams: list[Dream]) -> list[int]:
-    return [int(one.job_id, 16) for one in dreams]
+    return [int(dream.job_id, 16) for dream in dreams]
 
 
 def store_sidecar(store: Store, number: int, visibility: Visibility = Visibility.SHOWN) -> str:
@@ -50,73 +50,80 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_held_dream_is_seen_by_nobody_until_it_is_shown() -> None:
-    archive = DreamIndex()
-    archive.put(make_dream(1, Visibility.HELD))
-    assert archive.list_newest(9) == archive.list_page(before=None) == []
-    assert archive.list_filters()["count"] == 0
-    assert not archive.is_visible(make_dream(1).job_id)
-    assert not archive.is_photo_visible(PHOTO_NAME)
-    archive.put(make_dream(1))
-    assert list_numbers(archive.list_newest(9)) == [1]
-    assert archive.is_visible(make_dream(1).job_id)
-    assert archive.is_photo_visible(PHOTO_NAME)
+    dream_index = DreamIndex()
+    dream_index.put(make_dream(1, Visibility.HELD))
+    assert dream_index.list_newest(9) == dream_index.list_page(before=None) == []
+    assert dream_index.list_filters()["count"] == 0
+    assert not dream_index.is_visible(make_dream(1).job_id)
+    assert not dream_index.is_photo_visible(PHOTO_NAME)
+    dream_index.put(make_dream(1))
+    assert list_numbers(dream_index.list_newest(9)) == [1]
+    assert dream_index.is_visible(make_dream(1).job_id)
+    assert dream_index.is_photo_visible(PHOTO_NAME)
 
 
 def test_a_photo_is_seen_as_long_as_one_of_its_dreams() -> None:
-    archive = DreamIndex()
-    archive.add(make_dream(1))
-    archive.add(make_dream(2))
-    archive.hide(make_dream(1).job_id)
-    assert archive.is_photo_visible(PHOTO_NAME)
-    archive.delete(make_dream(2).job_id)
-    assert not archive.is_photo_visible(PHOTO_NAME)
+    dream_index = DreamIndex()
+    dream_index.add(make_dream(1))
+    dream_index.add(make_dream(2))
+    dream_index.hide(make_dream(1).job_id)
+    assert dream_index.is_photo_visible(PHOTO_NAME)
+    dream_index.delete(make_dream(2).job_id)
+    assert not dream_index.is_photo_visible(PHOTO_NAME)
 
 
 def test_a_deleted_dream_never_comes_back() -> None:
-    archive = DreamIndex()
-    archive.add(make_dream(1))
-    archive.delete(make_dream(1).job_id)
-    archive.add(make_dream(1))
-    archive.put(make_dream(1))
-    assert archive.find(make_dream(1).job_id) is None
-    assert archive.list_all() == []
+    dream_index = DreamIndex()
+    dream_index.add(make_dream(1))
+    dream_index.delete(make_dream(1).job_id)
+    dream_index.add(make_dream(1))
+    dream_index.put(make_dream(1))
+    assert dream_index.find(make_dream(1).job_id) is None
+    assert dream_index.list_all() == []
 
 
 def test_dreams_from_before_the_event_leave_the_gallery_but_keep_their_links() -> None:
-    archive = DreamIndex()
+    dream_index = DreamIndex()
     for number in (1, 2, 3):
-        archive.add(make_dream(number))
-    archive.opened_at = 2.5
-    assert list_numbers(archive.list_newest(9)) == list_numbers(archive.list_page(before=None)) == [3]
-    assert archive.is_visible(make_dream(1).job_id)
-    assert list_numbers(archive.list_all()) == [3, 2, 1]
+        dream_index.add(make_dream(number))
+    dream_index.opened_at = 2.5
+    assert list_numbers(dream_index.list_newest(9)) == list_numbers(dream_index.list_page(before=None)) == [3]
+    assert dream_index.is_visible(make_dream(1).job_id)
+    assert list_numbers(dream_index.list_all()) == [3, 2, 1]
 
 
 def test_a_store_is_recalled_whole_however_many_dreams_it_holds(store: Store) -> None:
     for number in range(SIDECARS_PER_UPDATE + 5):
         store_sidecar(store, number)
     store.put(sidecar_name("f" * 32), b"damaged")
-    archive, told = DreamIndex(), list[int]()
-    archive.load_from_store(store, lambda ids: [False] * len(ids), lambda: told.append(len(archive.list_all())))
-    assert archive.is_complete
-    assert len(archive.list_all()) == told[-1] == SIDECARS_PER_UPDATE + 5
-    assert told[0] <= SIDECARS_PER_UPDATE
+    dream_index, counts = DreamIndex(), list[int]()
+    dream_index.load_from_store(
+        store, lambda ids: [False] * len(ids), lambda: counts.append(len(dream_index.list_all()))
+    )
+    assert dream_index.is_complete
+    assert len(dream_index.list_all()) == counts[-1] == SIDECARS_PER_UPDATE + 5
+    assert counts[0] <= SIDECARS_PER_UPDATE
 
 
 def test_a_recalled_dream_has_the_visibility_of_sidecar_broker_and_tombstone(store: Store) -> None:
-    shown, held, hidden, doubted, deleted = (
-        store_sidecar(store, number, standing)
-        for number, standing in enumerate(
+    visible, held, hidden, held_by_broker, deleted = (
+        store_sidecar(store, number, visibility)
+        for number, visibility in enumerate(
             (Visibility.SHOWN, Visibility.HELD, Visibility.HIDDEN, Visibility.SHOWN, Visibility.SHOWN)
         )
     )
     write_tombstone(store, deleted)
-    archive = DreamIndex()
-    archive.load_from_store(store, lambda ids: [one == doubted for one in ids], lambda: None)
-    assert [archive.is_visible(one) for one in (shown, held, hidden, doubted)] == [True, False, False, False]
-    assert archive.find(deleted) is None
-    # Hiding by the operator is not taken for waiting.
-    assert [archive.list_all()[3 - n].visibility for n in (1, 2, 3)] == [
+    dream_index = DreamIndex()
+    dream_index.load_from_store(store, lambda ids: [job_id == held_by_broker for job_id in ids], lambda: None)
+    assert [dream_index.is_visible(job_id) for job_id in (visible, held, hidden, held_by_broker)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert dream_index.find(deleted) is None
+    # A dream that the operator hid does not count as waiting for approval.
+    assert [dream_index.list_all()[3 - n].visibility for n in (1, 2, 3)] == [
         Visibility.HELD,
         Visibility.HIDDEN,
         Visibility.HELD,
@@ -125,7 +132,7 @@ def test_a_recalled_dream_has_the_visibility_of_sidecar_broker_and_tombstone(sto
 
 def test_news_are_not_overwritten_by_what_the_store_remembers(store: Store) -> None:
     job_id = store_sidecar(store, 1)
-    archive = DreamIndex()
-    archive.put(replace(make_dream(7, Visibility.HIDDEN), job_id=job_id))
-    archive.load_from_store(store, lambda ids: [False] * len(ids), lambda: None)
-    assert not archive.is_visible(job_id)
+    dream_index = DreamIndex()
+    dream_index.put(replace(make_dream(7, Visibility.HIDDEN), job_id=job_id))
+    dream_index.load_from_store(store, lambda ids: [False] * len(ids), lambda: None)
+    assert not dream_index.is_visible(job_id)

@@ -1,4 +1,4 @@
-"""A guest is told how long it takes, and it does take about that long."""
+"""The estimated waiting time that guests read: as accurate as promised, and absent while nothing is known."""
 
 import heapq
 import random
@@ -9,39 +9,39 @@ from display.state.eta import MAX_DURATIONS, WORKER_GONE_AFTER_SECONDS, Eta
 
 
 def simulate_queue(seed: int, workers: int) -> list[float]:
-    """Simulate a queue; return the relative error of each forecast, made when a photo arrives."""
-    chance = random.Random(seed)
-    forecast, errors = Eta(), []
+    """Simulate a queue; return the relative error of each estimate, made when a photo arrives."""
+    generator = random.Random(seed)
+    eta, errors = Eta(), []
     arrivals: list[float] = []
     while len(arrivals) < 300:  # single photos, and now and then a burst
-        start = (arrivals[-1] if arrivals else 0.0) + chance.expovariate(workers / 8)
-        arrivals += [start + 0.2 * n for n in range(chance.choice([1, 1, 1, 2, 6]))]
+        burst_start = (arrivals[-1] if arrivals else 0.0) + generator.expovariate(workers / 8)
+        arrivals += [burst_start + 0.2 * n for n in range(generator.choice([1, 1, 1, 2, 6]))]
     arrivals.sort()
-    free = [(0.0, f"w{number}") for number in range(workers)]
-    heapq.heapify(free)
-    planned = []  # (begins, ends, worker) of each photo, first come first served
+    free_workers = [(0.0, f"w{number}") for number in range(workers)]
+    heapq.heapify(free_workers)
+    schedule = []  # (start, end, worker) of each photo, first come first served
     for arrival in arrivals:
-        at, worker = heapq.heappop(free)
-        begins = max(at, arrival)
-        ends = begins + chance.gauss(2.5, 0.25)
-        heapq.heappush(free, (ends, worker))
-        planned.append((begins, ends, worker))
-    happenings = sorted(
+        free_at, worker = heapq.heappop(free_workers)
+        started_at = max(free_at, arrival)
+        ended_at = started_at + generator.gauss(2.5, 0.25)
+        heapq.heappush(free_workers, (ended_at, worker))
+        schedule.append((started_at, ended_at, worker))
+    changes = sorted(
         [(arrival, 2, number) for number, arrival in enumerate(arrivals)]
-        + [(begins, 1, number) for number, (begins, _, _) in enumerate(planned)]
-        + [(ends, 0, number) for number, (_, ends, _) in enumerate(planned)]
+        + [(started_at, 1, number) for number, (started_at, _, _) in enumerate(schedule)]
+        + [(ended_at, 0, number) for number, (_, ended_at, _) in enumerate(schedule)]
     )
-    for now, kind, number in happenings:
-        begins, ends, worker = planned[number]
+    for now, kind, number in changes:
+        started_at, ended_at, worker = schedule[number]
         if kind == 0:
-            forecast.record_end(str(number), now, is_completed=True)
+            eta.record_end(str(number), now, is_completed=True)
         elif kind == 1:
-            forecast.record_start(str(number), worker, now)
-        elif begins > now:
-            ahead = sum(arrivals[other] <= now < planned[other][0] for other in range(number))
-            told = forecast.estimate_seconds(ahead + 1, now)
-            if told is not None and number > MAX_DURATIONS:
-                errors.append(abs(told - (ends - now)) / (ends - now))
+            eta.record_start(str(number), worker, now)
+        elif started_at > now:
+            photos_ahead = sum(arrivals[other] <= now < schedule[other][0] for other in range(number))
+            estimate = eta.estimate_seconds(photos_ahead + 1, now)
+            if estimate is not None and number > MAX_DURATIONS:
+                errors.append(abs(estimate - (ended_at - now)) / (ended_at - now))
     return errors
 
 
@@ -53,19 +53,19 @@ def test_in_nine_of_ten_cases_the_forecast_is_right_within_30_percent(workers: i
 
 
 def test_before_the_first_dream_nothing_is_promised() -> None:
-    forecast = Eta()
-    forecast.record_start("a", "w", 0)
-    assert forecast.estimate_seconds(1, 1) is None
-    forecast.record_end("a", 4, is_completed=False)
-    assert forecast.estimate_seconds(1, 5) is None
+    eta = Eta()
+    eta.record_start("a", "w", 0)
+    assert eta.estimate_seconds(1, 1) is None
+    eta.record_end("a", 4, is_completed=False)
+    assert eta.estimate_seconds(1, 5) is None
 
 
 def test_a_worker_that_was_not_heard_of_for_long_is_not_counted_on() -> None:
-    forecast = Eta()
+    eta = Eta()
     for worker in ("w1", "w2"):
-        forecast.record_start(worker, worker, 0)
-        forecast.record_end(worker, 2, is_completed=True)
-    assert forecast.estimate_seconds(2, 3) == 2
-    forecast.record_start("c", "w1", WORKER_GONE_AFTER_SECONDS)
-    forecast.record_end("c", WORKER_GONE_AFTER_SECONDS + 2, is_completed=True)
-    assert forecast.estimate_seconds(2, WORKER_GONE_AFTER_SECONDS + 3) == 4
+        eta.record_start(worker, worker, 0)
+        eta.record_end(worker, 2, is_completed=True)
+    assert eta.estimate_seconds(2, 3) == 2
+    eta.record_start("c", "w1", WORKER_GONE_AFTER_SECONDS)
+    eta.record_end("c", WORKER_GONE_AFTER_SECONDS + 2, is_completed=True)
+    assert eta.estimate_seconds(2, WORKER_GONE_AFTER_SECONDS + 3) == 4

@@ -1,4 +1,4 @@
-"""What there is to show, made from events."""
+"""The live state of the display, built from events."""
 
 from dataclasses import replace
 
@@ -41,73 +41,75 @@ def read_snapshot(live_state: LiveState, now: float = 0) -> tuple[list[str], int
 
 
 def test_a_job_waits_runs_and_becomes_a_dream() -> None:
-    scene = LiveState()
-    scene.apply(record_event(1, make_accepted("x")))
-    assert read_snapshot(scene) == ([], 1)
-    scene.apply(record_event(2, make_started("x")))
-    scene.apply(record_event(3, Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)))
-    assert read_snapshot(scene) == (["x"], 0)
-    assert scene.is_visible("x")
-    assert scene.is_photo_visible(photo_name(PHOTO_ID))
-    scene.apply(record_event(4, make_completed("x")))
-    assert read_snapshot(scene) == ([], 0)
-    assert not scene.is_visible("x")
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_accepted("x")))
+    assert read_snapshot(live_state) == ([], 1)
+    live_state.apply(record_event(2, make_started("x")))
+    live_state.apply(
+        record_event(3, Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2))
+    )
+    assert read_snapshot(live_state) == (["x"], 0)
+    assert live_state.is_visible("x")
+    assert live_state.is_photo_visible(photo_name(PHOTO_ID))
+    live_state.apply(record_event(4, make_completed("x")))
+    assert read_snapshot(live_state) == ([], 0)
+    assert not live_state.is_visible("x")
 
 
 def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
-    """Seen failing without `_ended`: a frame that came late emerged for a minute, an echo waited for ever."""
-    scene = LiveState()
+    """Seen failing without `_ended`: a late frame was shown for a minute, a repeated event waited for ever."""
+    live_state = LiveState()
     frame = Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)
-    way: list[Event] = [make_accepted("x"), make_started("x"), frame, make_completed("x")]
-    for second, event in enumerate(way):
-        scene.apply(record_event(second, event))
+    events: list[Event] = [make_accepted("x"), make_started("x"), frame, make_completed("x")]
+    for second, event in enumerate(events):
+        live_state.apply(record_event(second, event))
     for second, event in enumerate([make_accepted("x"), frame, make_completed("x"), frame, make_accepted("x")]):
-        scene.apply(record_event(10 + second, event))
-        assert read_snapshot(scene, now=10 + second) == ([], 0)
+        live_state.apply(record_event(10 + second, event))
+        assert read_snapshot(live_state, now=10 + second) == ([], 0)
 
 
 def test_a_job_that_failed_may_wait_again() -> None:
-    scene = LiveState()
-    scene.apply(record_event(1, make_started("x")))
-    scene.apply(record_event(2, Failed(job_id="x", photo_id=PHOTO_ID, reason="r")))
-    scene.apply(record_event(3, make_accepted("x")))
-    assert read_snapshot(scene) == ([], 1)
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
+    live_state.apply(record_event(2, Failed(job_id="x", photo_id=PHOTO_ID, reason="r")))
+    live_state.apply(record_event(3, make_accepted("x")))
+    assert read_snapshot(live_state) == ([], 1)
 
 
 def test_a_failed_job_is_forgotten() -> None:
-    scene = LiveState()
-    scene.apply(record_event(1, make_started("x")))
-    scene.apply(record_event(2, Failed(job_id="x", photo_id=PHOTO_ID, reason="r")))
-    assert read_snapshot(scene) == ([], 0)
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
+    live_state.apply(record_event(2, Failed(job_id="x", photo_id=PHOTO_ID, reason="r")))
+    assert read_snapshot(live_state) == ([], 0)
 
 
 def test_a_job_whose_worker_has_vanished_is_no_longer_shown() -> None:
-    scene = LiveState()
-    scene.apply(record_event(1, make_started("x")))
-    assert read_snapshot(scene, now=JOB_LOST_AFTER_SECONDS)[0] == ["x"]
-    assert read_snapshot(scene, now=1 + JOB_LOST_AFTER_SECONDS)[0] == []
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
+    assert read_snapshot(live_state, now=JOB_LOST_AFTER_SECONDS)[0] == ["x"]
+    assert read_snapshot(live_state, now=1 + JOB_LOST_AFTER_SECONDS)[0] == []
 
 
 def test_nothing_is_seen_of_a_job_that_waits_for_approval() -> None:
-    scene = LiveState()
-    scene.apply(replace(record_event(1, make_accepted("x")), held=True))
-    assert read_snapshot(scene) == ([], 1)
-    scene.apply(replace(record_event(2, make_started("x")), held=True))
-    assert read_snapshot(scene) == ([], 0)
+    live_state = LiveState()
+    live_state.apply(replace(record_event(1, make_accepted("x")), held=True))
+    assert read_snapshot(live_state) == ([], 1)
+    live_state.apply(replace(record_event(2, make_started("x")), held=True))
+    assert read_snapshot(live_state) == ([], 0)
     frame = Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)
-    assert scene.apply(replace(record_event(3, frame), held=True)) is None
-    assert not scene.is_visible("x")
-    assert not scene.is_photo_visible(photo_name(PHOTO_ID))
+    assert live_state.apply(replace(record_event(3, frame), held=True)) is None
+    assert not live_state.is_visible("x")
+    assert not live_state.is_photo_visible(photo_name(PHOTO_ID))
 
 
 def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None:
-    scene = LiveState()
-    scene.apply(record_event(1, make_started("x")))
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
     frame = Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)
-    change = scene.apply(replace(record_event(2, frame), held=True))
+    change = live_state.apply(replace(record_event(2, frame), held=True))
     assert change
     assert (change.kind, change.body["job_id"]) == ("ended", "x")
-    assert read_snapshot(scene) == ([], 0)
+    assert read_snapshot(live_state) == ([], 0)
 
 
 def test_a_refused_file_is_not_the_guests_business() -> None:
@@ -119,4 +121,4 @@ def test_a_slow_viewer_is_cut_off_and_keeps_nothing() -> None:
     message = SseMessage(b"x")
     assert all(viewer.offer(message) for _ in range(MAX_QUEUED_MESSAGES))
     assert not viewer.offer(message)
-    assert viewer._queue.qsize() == 1  # only the word that it is over
+    assert viewer._queue.qsize() == 1  # only the end of the connection

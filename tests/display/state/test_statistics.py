@@ -1,4 +1,4 @@
-"""How fast dreams come, and what goes wrong."""
+"""The display's statistics: throughput, stage times, idle workers and errors."""
 
 import pytest
 
@@ -39,15 +39,15 @@ def make_worker(state: str, since: float) -> Heartbeat:
 
 
 def test_a_worker_that_is_ready_while_jobs_wait_does_not_consume(statistics: Statistics) -> None:
-    idle = make_worker("ready", since=0)
-    assert statistics.is_consuming(idle, now=1000)
+    idle_worker = make_worker("ready", since=0)
+    assert statistics.is_consuming(idle_worker, now=1000)
     apply_event(statistics, 1000, Queued(job_id="x", photo_id=PHOTO_ID))
-    assert statistics.is_consuming(idle, now=1000 + IDLE_GRACE_SECONDS / 2)
-    assert not statistics.is_consuming(idle, now=1001 + IDLE_GRACE_SECONDS)
+    assert statistics.is_consuming(idle_worker, now=1000 + IDLE_GRACE_SECONDS / 2)
+    assert not statistics.is_consuming(idle_worker, now=1001 + IDLE_GRACE_SECONDS)
     assert statistics.is_consuming(make_worker("dreaming", since=0), now=1001 + IDLE_GRACE_SECONDS)
     assert statistics.is_consuming(make_worker("ready", since=1000), now=1000 + IDLE_GRACE_SECONDS)
     apply_event(statistics, 1020, Started(job_id="x", photo_id=PHOTO_ID, title="t", worker="w"))
-    assert statistics.is_consuming(idle, now=1030)
+    assert statistics.is_consuming(idle_worker, now=1030)
     assert statistics.compute_oldest_wait(1030) == 0
 
 
@@ -68,16 +68,18 @@ def test_stages_are_told_by_median_and_95th_percentile(statistics: Statistics) -
 def test_a_fault_is_listed_until_it_is_put_right(statistics: Statistics) -> None:
     apply_event(statistics, 1, Failed(job_id="x", photo_id=PHOTO_ID, reason="It cannot be dreamt."))
     apply_event(statistics, 2, FileRejected(file="IMG_1.HEIC", reason="is damaged"))
-    assert [(fault.job_id, fault.file) for fault in statistics.list_errors()] == [("", "IMG_1.HEIC"), ("x", "")]
+    assert [(error.job_id, error.file) for error in statistics.list_errors()] == [("", "IMG_1.HEIC"), ("x", "")]
     apply_event(statistics, 3, make_completed("x", 1.0))
-    assert [fault.file for fault in statistics.list_errors()] == ["IMG_1.HEIC"]
+    assert [error.file for error in statistics.list_errors()] == ["IMG_1.HEIC"]
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_what_waits_in_the_other(statistics: Statistics) -> None:
-    """Seen failing without the lanes of presence."""
+    """Seen failing without the lanes in the heartbeat."""
     apply_event(statistics, 999, Accepted(job_id="x", photo_id=PHOTO_ID, title="t", lane="batch"))
     apply_event(statistics, 1000, Queued(job_id="x", photo_id=PHOTO_ID))
-    live, batch = (make_worker("ready", since=0).model_copy(update={"lanes": (lane,)}) for lane in ("live", "batch"))
-    assert statistics.is_consuming(live, now=1001 + IDLE_GRACE_SECONDS)
-    assert not statistics.is_consuming(batch, now=1001 + IDLE_GRACE_SECONDS)
+    live_worker, batch_worker = (
+        make_worker("ready", since=0).model_copy(update={"lanes": (lane,)}) for lane in ("live", "batch")
+    )
+    assert statistics.is_consuming(live_worker, now=1001 + IDLE_GRACE_SECONDS)
+    assert not statistics.is_consuming(batch_worker, now=1001 + IDLE_GRACE_SECONDS)
     assert not statistics.is_consuming(make_worker("ready", since=0), now=1001 + IDLE_GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""How much lies in the store, be it a folder or a bucket."""
+"""The size of the store, in a folder or a bucket."""
 
 from pathlib import Path
 
@@ -47,35 +47,35 @@ EXPECTED_USAGE = {
 }
 
 
-@pytest.mark.parametrize("place", ["folder", "bucket"])
-def test_everything_is_counted_by_what_it_is(place: str, tmp_path: Path, s3: S3Server) -> None:
-    store = Store(s3.url if place == "bucket" else (tmp_path / "store").as_uri())
+@pytest.mark.parametrize("backend", ["folder", "bucket"])
+def test_everything_is_counted_by_what_it_is(backend: str, tmp_path: Path, s3: S3Server) -> None:
+    store = Store(s3.url if backend == "bucket" else (tmp_path / "store").as_uri())
     fill_store(store)
-    tally = StorageUsage(store)
-    assert tally.latest is None
-    tally.count()
-    assert tally.latest
-    assert tally.latest.kinds == EXPECTED_USAGE
-    assert (tally.latest.size, tally.latest.objects) == (8000, 8)
+    usage = StorageUsage(store)
+    assert usage.latest is None
+    usage.count()
+    assert usage.latest
+    assert usage.latest.kinds == EXPECTED_USAGE
+    assert (usage.latest.size, usage.latest.objects) == (8000, 8)
 
 
 def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
     store = Store(s3.url)
     fill_store(store)
-    tally = StorageUsage(store)
-    tally.count()
-    before = tally.latest
+    usage = StorageUsage(store)
+    usage.count()
+    last_count = usage.latest
     s3.stop()
     with pytest.raises(StoreError):
-        tally.count()
-    assert tally.latest is before
+        usage.count()
+    assert usage.latest is last_count
 
 
 def test_the_console_tells_how_much_lies_in_a_bucket(
     tmp_path: Path, valkey: RestartableValkey, s3: S3Server, browser: Browser
 ) -> None:
-    chosen = {"data": tmp_path / "far", "broker_url": valkey.url, "port": free_port(), "store_url": s3.url}
-    settings = Settings(**chosen, passcode=PASSCODE, _env_file=None)  # type: ignore[arg-type]
+    overrides = {"data": tmp_path / "far", "broker_url": valkey.url, "port": free_port(), "store_url": s3.url}
+    settings = Settings(**overrides, passcode=PASSCODE, _env_file=None)  # type: ignore[arg-type]
     fill_store(Store(s3.url))
     display = DisplayProcess(settings)
     display.start()

@@ -1,11 +1,11 @@
-"""A broker that lost its memory: nobody sees what they may not, and nothing that was decided is lost."""
+"""A wiped broker: dreams that may not be seen stay invisible, and runtime settings are restored."""
 
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page
 
-from display.console.moderation import Moderation
+from display.moderation import Moderation
 from display.state.dream_index import DreamIndex
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
@@ -18,9 +18,9 @@ from tests.display.media.test_routes import send_request
 
 @pytest.fixture
 def moderation(display_settings: Settings) -> Moderation:
-    archive = DreamIndex()
-    archive.load_from_store(Store(display_settings.store), lambda job_ids: [False] * len(job_ids), lambda: None)
-    return Moderation(display_settings, archive)
+    dream_index = DreamIndex()
+    dream_index.load_from_store(Store(display_settings.store), lambda job_ids: [False] * len(job_ids), lambda: None)
+    return Moderation(display_settings, dream_index)
 
 
 def read_statuses(display: DisplayProcess, *names: str) -> set[int]:
@@ -33,7 +33,7 @@ def test_nothing_unapproved_is_seen_on_a_wall_whose_broker_was_wiped(
     moderation.change_settings(approval=True)
     wall = open_wall()
     pipeline.client.flushall()
-    job = pipeline.submit_photo((10, 90, 160))  # a guest is quicker than the display
+    job = pipeline.submit_photo((10, 90, 160))  # before the display restores the runtime settings
     claim = pipeline.claim_job(job)
     pipeline.publish_frame(claim, 1)
     names = [photo_name(job.photo_id), frame_name(job.id, 1), dream_name(job.id)]
@@ -41,10 +41,12 @@ def test_nothing_unapproved_is_seen_on_a_wall_whose_broker_was_wiped(
     assert read_statuses(display, *names) == {404}
     pipeline.complete_job(claim)
     moderation.change_settings(approval=False)
-    free = pipeline.add_dream((200, 90, 160))  # when this is seen, all before it was heard
-    wait_until(lambda: read_statuses(display, dream_name(free.id)) == {200}, "a dream that needs no approval is shown")
+    approved_job = pipeline.add_dream((200, 90, 160))  # once it is shown, all events before it are processed
+    wait_until(
+        lambda: read_statuses(display, dream_name(approved_job.id)) == {200}, "a dream that needs no approval is shown"
+    )
     assert read_statuses(display, *names) == {404}
-    wall.wait_for_selector(f'.wall[data-scene=dream] img[data-dream="{dream_name(free.id)}"]')
+    wall.wait_for_selector(f'.wall[data-scene=dream] img[data-dream="{dream_name(approved_job.id)}"]')
     assert wall.locator(f'[data-job-id="{job.id}"]').count() == 0
 
 
@@ -52,9 +54,11 @@ def test_a_display_tells_a_wiped_broker_what_was_decided_before_anybody_comes(
     display: DisplayProcess, pipeline: FakePipeline, moderation: Moderation, display_settings: Settings
 ) -> None:
     moderation.change_settings(approval=True, retention_days=30, recipes=("lines",), opened_at=1000.0)
-    before = read_runtime_settings(pipeline.client, display_settings)
+    settings_before = read_runtime_settings(pipeline.client, display_settings)
     pipeline.client.flushall()
-    wait_until(lambda: read_runtime_settings(pipeline.client, display_settings) == before, "everything is as it was")
+    wait_until(
+        lambda: read_runtime_settings(pipeline.client, display_settings) == settings_before, "everything is as it was"
+    )
 
 
 def test_a_display_that_starts_with_a_new_broker_tells_it_too(
@@ -74,17 +78,17 @@ def test_a_display_that_starts_with_a_new_broker_tells_it_too(
 def test_a_hidden_dream_does_not_come_back_with_its_photo(
     display: DisplayProcess, pipeline: FakePipeline, moderation: Moderation, display_settings: Settings
 ) -> None:
-    hidden = pipeline.add_dream((10, 90, 160))
-    wait_until(lambda: read_statuses(display, dream_name(hidden.id)) == {200}, "the dream is shown")
-    archive = DreamIndex()
-    archive.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    Moderation(display_settings, archive).hide(hidden.id)
-    wait_until(lambda: read_statuses(display, dream_name(hidden.id)) == {404}, "the dream is hidden")
+    hidden_job = pipeline.add_dream((10, 90, 160))
+    wait_until(lambda: read_statuses(display, dream_name(hidden_job.id)) == {200}, "the dream is shown")
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    Moderation(display_settings, dream_index).hide(hidden_job.id)
+    wait_until(lambda: read_statuses(display, dream_name(hidden_job.id)) == {404}, "the dream is hidden")
     pipeline.client.flushall()
-    assert pipeline.add_dream((10, 90, 160)).id == hidden.id
-    free = pipeline.add_dream((200, 90, 160))
-    wait_until(lambda: read_statuses(display, dream_name(free.id)) == {200}, "the next dream is shown")
-    assert read_statuses(display, dream_name(hidden.id)) == {404}
+    assert pipeline.add_dream((10, 90, 160)).id == hidden_job.id
+    next_job = pipeline.add_dream((200, 90, 160))
+    wait_until(lambda: read_statuses(display, dream_name(next_job.id)) == {200}, "the next dream is shown")
+    assert read_statuses(display, dream_name(hidden_job.id)) == {404}
 
 
 def test_what_somebody_else_decided_is_noted_too(display: DisplayProcess, pipeline: FakePipeline) -> None:

@@ -1,4 +1,4 @@
-"""What browsers are told, and that every page works under it."""
+"""The security headers of every response, and that every page works under its content security policy."""
 
 import pytest
 from playwright.sync_api import Browser
@@ -14,30 +14,33 @@ from tests.display.media.test_routes import send_request
 from tests.display.pages.test_art_map import make_art_map
 from tests.display.test_screens import PASSCODE, READY_SELECTORS
 
-#: Chromium says most violations by itself, but not those of workers and of styles that scripts write.
+#: Chromium logs most violations by itself, but not those of workers and of styles that scripts write.
 VIOLATION_LISTENER = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`${event.effectiveDirective} forbids ${event.blockedURI}`));"""
 
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    chosen = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
-    return display_settings.model_copy(update=chosen)
+    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    return display_settings.model_copy(update=overrides)
 
 
 def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
     browser: Browser, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
-    place = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
-    job = pipeline.add_dream((10, 90, 160), thumb=True, map_point=place)
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    job = pipeline.add_dream((10, 90, 160), thumb=True, map_point=map_point)
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
     pipeline.fail_job(pipeline.claim_job(pipeline.submit_photo((4, 4, 4))))
     wait_until(lambda: send_request(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
     page = browser.new_page()
     page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    console_messages: list[str] = []
+    page.on(
+        "console",
+        lambda message: console_messages.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: console_messages.append(str(error)))
     page.add_init_script(VIOLATION_LISTENER)
     paths = {
         "wall": "/",
@@ -56,14 +59,19 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         if name == "gallery":
             page.locator(".leaves button").first.click()
             page.wait_for_selector("dialog .download")
-    for tab in ("Dreams", "Faults", "Steering", "Now"):  # with every kind of widget that the console has
+    for tab in ("Dreams", "Faults", "Steering", "Now"):  # together they contain every kind of widget of the console
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
     update_runtime_settings(pipeline.client, paused=True)
     page.get_by_text("The intake is paused").wait_for()
     page.close()
-    missing = f"{display.url}/pictures/dreams/{job.id}/clip.mp4"  # as of every dream whose clip is not made yet
-    assert [text for text in said if missing not in text and "404" not in text and "GL Driver" not in text] == []
+    # The clip is not made yet, as for every new dream.
+    missing_clip_url = f"{display.url}/pictures/dreams/{job.id}/clip.mp4"
+    assert [
+        text
+        for text in console_messages
+        if missing_clip_url not in text and "404" not in text and "GL Driver" not in text
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -87,12 +95,12 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
     ],
 )
 def test_every_answer_can_neither_be_framed_nor_taken_for_something_else(display: DisplayProcess, path: str) -> None:
-    answer = send_request(display, path)
-    assert answer.getheader("X-Content-Type-Options") == "nosniff"
-    assert answer.getheader("X-Frame-Options") == "DENY"
-    assert answer.getheader("Referrer-Policy") in ("no-referrer", "same-origin")
-    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
-    policy = answer.getheader("Content-Security-Policy") or ""
+    response = send_request(display, path)
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
+    assert response.getheader("X-Frame-Options") == "DENY"
+    assert response.getheader("Referrer-Policy") in ("no-referrer", "same-origin")
+    assert response.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    policy = response.getheader("Content-Security-Policy") or ""
     assert policy.startswith("default-src 'none';")
     assert policy.endswith("base-uri 'none'; form-action 'none'; frame-ancestors 'none'") or path == "/console"
     assert "frame-ancestors 'none'" in policy

@@ -1,4 +1,4 @@
-"""Any picture becomes one kind of photo: upright, sRGB, of a sensible size, and silent about where it was taken."""
+"""Conversion: any picture becomes an upright sRGB JPEG of limited size without metadata."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ from shared.settings import Settings
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.icc_profiles import convert_p3_to_srgb, make_display_p3_profile
 
-#: EXIF orientation → how a sensor's rows and columns are turned for a person (EXIF 2.32, tag 274).
+#: EXIF orientation → transform of the stored rows and columns to the upright picture (EXIF 2.32, tag 274).
 UPRIGHT_TRANSFORMS = {
     1: lambda rows: rows,
     2: np.fliplr,
@@ -48,16 +48,18 @@ def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def read_pixels(photo: Photo) -> np.ndarray:
-    """Return a photo's pixels, height × width × 3, 0 to 255."""
+    """Return a photo's pixels: (height, width, 3) int in [0, 255]."""
     with Image.open(io.BytesIO(photo.jpeg)) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (photo.width, photo.height))
         return np.asarray(image).astype(int)
 
 
 def is_similar(photo: Photo, picture: Image.Image, *, tolerance: float = 6) -> bool:
-    """Tell whether a photo shows a picture, by the mean difference."""
-    shown = read_pixels(photo)
-    return shown.shape == (picture.height, picture.width, 3) and np.abs(shown - np.asarray(picture)).mean() < tolerance
+    """Return whether the mean absolute difference of a photo and a picture is below the tolerance, 0 to 255."""
+    pixels = read_pixels(photo)
+    return (
+        pixels.shape == (picture.height, picture.width, 3) and np.abs(pixels - np.asarray(picture)).mean() < tolerance
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -69,11 +71,11 @@ def test_every_kind_of_file_shows_the_same_picture(kind: str) -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_comes_upright_exactly_once(kind: str, orientation: int) -> None:
-    as_the_sensor_saw_it = make_picture(2, (320, 200))
+    stored = make_picture(2, (320, 200))
     exif = Image.Exif()
     exif[274] = orientation
-    file = encode(as_the_sensor_saw_it, kind, exif=exif.tobytes())
-    assert is_similar(convert(file), Image.fromarray(UPRIGHT_TRANSFORMS[orientation](np.asarray(as_the_sensor_saw_it))))
+    file = encode(stored, kind, exif=exif.tobytes())
+    assert is_similar(convert(file), Image.fromarray(UPRIGHT_TRANSFORMS[orientation](np.asarray(stored))))
 
 
 @pytest.mark.parametrize("size", [(1601, 1041), (3000, 4), (4, 3000), (1537, 96)])
@@ -96,13 +98,13 @@ def test_a_large_picture_is_shrunk_to_the_largest_canvas(kind: str) -> None:
     assert is_similar(photo, make_picture(3, (MAX_PHOTO_SIDE * 3 // 4, MAX_PHOTO_SIDE)))
 
 
-@pytest.mark.parametrize(("wanted", "canvas", "side"), [(1024, 640, 1024), (768, 640, 768), (768, 1024, 1024)])
+@pytest.mark.parametrize(("photo_side", "canvas", "side"), [(1024, 640, 1024), (768, 640, 768), (768, 1024, 1024)])
 @pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
 def test_a_picture_is_shrunk_as_the_operator_wishes_but_no_recipe_is_short_of_pixels(
-    kind: str, wanted: int, canvas: int, side: int
+    kind: str, photo_side: int, canvas: int, side: int
 ) -> None:
     recipes = [load_recipe("animals"), load_recipe("animals").model_copy(update={"canvas": canvas})]
-    small = convert(encode_large(kind), limits_from_settings(Settings(photo_side=wanted, _env_file=None), recipes))
+    small = convert(encode_large(kind), limits_from_settings(Settings(photo_side=photo_side, _env_file=None), recipes))
     assert (small.width, small.height) == (side * 3 // 4, side)
     assert is_similar(small, make_picture(3, (side * 3 // 4, side)))
 
@@ -120,7 +122,7 @@ def test_no_size_is_odd_enough_to_fail_and_none_is_enlarged(size: tuple[int, int
 def test_colours_of_a_wide_profile_arrive_in_srgb(kind: str) -> None:
     colour = (200, 110, 90)
     expected = convert_p3_to_srgb(colour)
-    assert np.abs(np.subtract(expected, colour)).max() > 10  # so that forgetting the profile would show
+    assert np.abs(np.subtract(expected, colour)).max() > 10  # ignoring the profile must fail the test
     photo = convert(encode(Image.new("RGB", (64, 64), colour), kind, icc_profile=make_display_p3_profile()))
     assert np.abs(read_pixels(photo).mean(axis=(0, 1)) - expected).max() < 3
 
@@ -139,9 +141,9 @@ def test_a_profile_for_another_kind_of_picture_is_passed_over() -> None:
 def test_grey_shows_where_a_picture_is_transparent(kind: str) -> None:
     picture = make_picture(6, (64, 64)).convert("RGBA")
     picture.paste((0, 0, 0, 0), (0, 0, 32, 64))
-    shown = read_pixels(convert(encode(picture, kind)))
-    assert np.abs(shown[8:-8, 8:24] - TRANSPARENCY_BACKGROUND).max() < 12
-    assert np.abs(shown[8:-8, 40:56] - np.asarray(picture)[8:-8, 40:56, :3]).mean() < 12
+    pixels = read_pixels(convert(encode(picture, kind)))
+    assert np.abs(pixels[8:-8, 8:24] - TRANSPARENCY_BACKGROUND).max() < 12
+    assert np.abs(pixels[8:-8, 40:56] - np.asarray(picture)[8:-8, 40:56, :3]).mean() < 12
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16"])
@@ -160,9 +162,9 @@ def test_a_palette_may_be_partly_transparent() -> None:
     picture = Image.new("P", (32, 32), 1)
     picture.putpalette([255, 0, 0, 0, 0, 255])
     picture.paste(0, (0, 0, 16, 32))
-    shown = read_pixels(convert(encode(picture, "PNG", transparency=0)))
-    assert np.abs(shown[4:-4, 2:12] - TRANSPARENCY_BACKGROUND).max() < 12
-    assert np.abs(shown[4:-4, 20:30] - (0, 0, 255)).max() < 12
+    pixels = read_pixels(convert(encode(picture, "PNG", transparency=0)))
+    assert np.abs(pixels[4:-4, 2:12] - TRANSPARENCY_BACKGROUND).max() < 12
+    assert np.abs(pixels[4:-4, 20:30] - (0, 0, 255)).max() < 12
 
 
 def test_nothing_is_told_about_place_time_or_phone() -> None:
@@ -193,12 +195,12 @@ def test_nothing_is_told_about_place_time_or_phone() -> None:
 
 
 def list_segments(file: bytes) -> set[int]:
-    """Return the kinds of segment in a JPEG file."""
-    at, kinds = 2, set()
-    while file[at + 1] != 0xDA:
-        kinds.add(file[at + 1])
-        at += 2 + struct.unpack_from(">H", file, at + 2)[0]
-    return kinds | {0xDA}
+    """Return the marker bytes of a JPEG file's segments."""
+    offset, markers = 2, set()
+    while file[offset + 1] != 0xDA:
+        markers.add(file[offset + 1])
+        offset += 2 + struct.unpack_from(">H", file, offset + 2)[0]
+    return markers | {0xDA}
 
 
 def test_the_same_bytes_make_the_same_photo() -> None:
@@ -226,7 +228,7 @@ def test_what_is_no_picture_is_refused_in_words_for_everybody(file: bytes, reaso
     with pytest.raises(Unreadable) as refusal:
         convert(file)
     assert str(refusal.value).startswith(reason)
-    assert not any(sign in str(refusal.value) for sign in ("Error", "0x", "libheif", "<", "\n"))
+    assert not any(fragment in str(refusal.value) for fragment in ("Error", "0x", "libheif", "<", "\n"))
 
 
 def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() -> None:
@@ -239,11 +241,11 @@ def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_damage_does_more_than_spoil_the_picture(kind: str) -> None:
-    whole, dice = encode(make_picture(12, (160, 120)), kind), random.Random(kind)
+    data, rng = encode(make_picture(12, (160, 120)), kind), random.Random(kind)
     for _ in range(40):
-        broken = bytearray(whole)
-        for _ in range(dice.randint(1, 20)):
-            broken[dice.randrange(12, len(broken))] = dice.randrange(256)
+        broken = bytearray(data)
+        for _ in range(rng.randint(1, 20)):
+            broken[rng.randrange(12, len(broken))] = rng.randrange(256)
         with contextlib.suppress(Unreadable):
             assert convert(bytes(broken)).jpeg
 
@@ -253,18 +255,18 @@ def test_no_damage_does_more_than_spoil_the_picture(kind: str) -> None:
 def test_a_heic_of_many_bits_shows_the_same_picture(mode: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
     picture, file = make_picture(5, (320, 200)), io.BytesIO()
-    deep = np.asarray(picture.convert(mode.partition(";")[0])).astype(np.uint16) * 257
-    pillow_heif.encode(mode, picture.size, deep.tobytes(), file, quality=95)
-    whole = pillow_heif.open_heif(io.BytesIO(file.getvalue()), convert_hdr_to_8bit=False)
-    assert whole.info["bit_depth"] == bits
+    pixels = np.asarray(picture.convert(mode.partition(";")[0])).astype(np.uint16) * 257
+    pillow_heif.encode(mode, picture.size, pixels.tobytes(), file, quality=95)
+    heif = pillow_heif.open_heif(io.BytesIO(file.getvalue()), convert_hdr_to_8bit=False)
+    assert heif.info["bit_depth"] == bits
     assert is_similar(convert(file.getvalue()), picture)
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_a_png_of_sixteen_bits_shows_the_same_picture(channels: int) -> None:
     picture = make_picture(5, (320, 200))
-    deep = (np.asarray(picture.convert("RGBA"))[..., :channels].astype(">u2") * 257).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    pixels = (np.asarray(picture.convert("RGBA"))[..., :channels].astype(">u2") * 257).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     header = struct.pack(">2I5B", *picture.size, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
     file = b"\x89PNG\r\n\x1a\n"
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
@@ -277,8 +279,8 @@ def test_a_tiff_of_sixteen_bits_shows_the_same_picture() -> None:
     pixels = (np.asarray(picture).astype("<u2") * 257).tobytes()
     entries = [(256, 4, 1, 320), (257, 4, 1, 200), (258, 3, 3, 0), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 0)]
     entries += [(277, 3, 1, 3), (278, 4, 1, 200), (279, 4, 1, len(pixels))]
-    after = 8 + 2 + 12 * len(entries) + 4
-    values = {258: after, 273: after + 6}
+    value_start = 8 + 2 + 12 * len(entries) + 4
+    values = {258: value_start, 273: value_start + 6}
     table = b"".join(struct.pack("<HHII", tag, kind, n, values.get(tag, value)) for tag, kind, n, value in entries)
     head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     file = head + table + bytes(4) + struct.pack("<3H", 16, 16, 16) + pixels
@@ -311,26 +313,26 @@ def test_a_photo_tells_its_camera_and_nothing_else_of_its_metadata() -> None:
 
 
 def test_of_a_cut_jpeg_what_is_there_is_taken_only_when_nothing_more_will_come() -> None:
-    whole = encode_jpeg(make_picture(1))
-    most, little = whole[: len(whole) * 4 // 5], whole[: len(whole) // 4]
+    data = encode_jpeg(make_picture(1))
+    four_fifths, quarter = data[: len(data) * 4 // 5], data[: len(data) // 4]
     with pytest.raises(Unreadable, match="ends too early"):
-        convert(most)
-    photo = convert(most, allow_truncated=True)
+        convert(four_fifths)
+    photo = convert(four_fifths, allow_truncated=True)
     assert np.abs(read_pixels(photo)[:200] - np.asarray(make_picture(1)).astype(int)[:200]).mean() < 6
     with pytest.raises(Unreadable, match="less than half"):
-        convert(little, allow_truncated=True)
+        convert(quarter, allow_truncated=True)
     with pytest.raises(Unreadable, match="ends too early"):
-        convert(most)  # the indulgence is over
+        convert(four_fifths)  # the permission does not carry over to the next call
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_half_of_a_cut_jpeg_is_half_of_what_lies_in_the_file_however_it_is_turned(orientation: int) -> None:
     exif = Image.Exif()
     exif[Base.Orientation] = orientation
-    whole = encode(make_picture(1), "JPEG", exif=exif)
+    data = encode(make_picture(1), "JPEG", exif=exif)
     with pytest.raises(Unreadable, match="less than half"):
-        convert(whole[: len(whole) // 4], allow_truncated=True)
-    assert convert(whole[: len(whole) * 4 // 5], allow_truncated=True).jpeg
+        convert(data[: len(data) // 4], allow_truncated=True)
+    assert convert(data[: len(data) * 4 // 5], allow_truncated=True).jpeg
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
@@ -354,16 +356,16 @@ def test_a_whole_picture_that_is_flat_below_is_no_cut_one() -> None:
 
 
 def test_a_motion_photo_shows_its_picture_whatever_film_hangs_on_it() -> None:
-    film = b"\x00\x00\x00\x18ftypmp42" + bytes(200_000)
-    assert is_similar(convert(encode_jpeg(make_picture(3)) + film), make_picture(3))
+    video = b"\x00\x00\x00\x18ftypmp42" + bytes(200_000)
+    assert is_similar(convert(encode_jpeg(make_picture(3)) + video), make_picture(3))
 
 
 def test_of_several_pictures_in_one_heic_the_primary_is_taken() -> None:
-    several = pillow_heif.HeifFile()
+    file = pillow_heif.HeifFile()
     for seed in (1, 2, 3):
-        several.add_from_pillow(make_picture(seed, (320, 240)))
+        file.add_from_pillow(make_picture(seed, (320, 240)))
     buffer = io.BytesIO()
-    several.save(buffer, quality=95, primary_index=1)
+    file.save(buffer, quality=95, primary_index=1)
     photo = convert(buffer.getvalue())
     assert is_similar(photo, make_picture(2, (320, 240)))
     assert not is_similar(photo, make_picture(1, (320, 240)))

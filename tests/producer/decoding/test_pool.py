@@ -1,4 +1,4 @@
-"""A file that crashes or hangs its decoder takes nothing along: no other file, no producer."""
+"""A file that crashes or hangs its decoder process affects no other file and not the producer."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from producer.decoding import pool as module
+from producer.decoding import pool
 from producer.decoding.convert import Photo, convert
 from producer.decoding.formats import Unreadable
 from producer.decoding.limits import Limits
@@ -32,7 +32,7 @@ def decoder_pool() -> Iterator[DecoderPool]:
 
 @pytest.fixture
 def slow_picture(tmp_path: Path) -> Path:
-    """A picture that takes seconds, and is within all limits but that of time."""
+    """A picture that takes seconds to decode and is within all other limits."""
     data = io.BytesIO()
     Image.new("L", (10_900, 10_900), 128).save(data, "AVIF", quality=30, speed=10)
     path = tmp_path / "slow.avif"
@@ -47,11 +47,11 @@ def write_file(folder: Path, name: str, data: bytes) -> Path:
 
 def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoder_pool: DecoderPool, tmp_path: Path) -> None:
     data = encode_heic(make_picture(1))
-    done = decoder_pool.submit(write_file(tmp_path, "caf\udce9\n.heic", data)).result()
-    assert done.photo_or_error == convert(data)
-    assert isinstance(done.photo_or_error, Photo)
-    assert done.photo_id == done.photo_or_error.photo_id
-    assert done.seconds > 0
+    result = decoder_pool.submit(write_file(tmp_path, "caf\udce9\n.heic", data)).result()
+    assert result.photo_or_error == convert(data)
+    assert isinstance(result.photo_or_error, Photo)
+    assert result.photo_id == result.photo_or_error.photo_id
+    assert result.seconds > 0
 
 
 def test_files_are_decoded_side_by_side_in_processes_of_their_own(decoder_pool: DecoderPool, tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoder_pool: 
 
 
 def test_what_a_file_became_before_its_turn_holds_nothing_up(decoder_pool: DecoderPool, tmp_path: Path) -> None:
-    """Seen failing with Path.open: a pipe took all the time there is, /dev/zero all the memory."""
+    """Seen failing with Path.open: a pipe blocked for ever, /dev/zero used up the memory."""
     for name in ("pipe", "zero"):
         path = write_file(tmp_path, name, b"")
         FILE_CHANGES["becomes a pipe" if name == "pipe" else "becomes endless"](path)
-        done = decoder_pool.submit(path).result(5)
-        assert str(done.photo_or_error) == "is not a file"
+        result = decoder_pool.submit(path).result(5)
+        assert str(result.photo_or_error) == "is not a file"
 
 
 def test_a_decoder_that_dies_between_two_files_is_replaced(decoder_pool: DecoderPool, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_decoder_that_dies_between_two_files_is_replaced(decoder_pool: Decoder
 
 
 def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow_picture: Path, tmp_path: Path) -> None:
-    """SIGSEGV, as a decoder's bug would send it."""
+    """SIGSEGV, as a bug in a decoder would cause it."""
     with DecoderPool(1, Limits()) as decoders:
         future = decoders.submit(slow_picture)
         good = decoders.submit(write_file(tmp_path, "good.jpg", encode_jpeg(make_picture(1))))
@@ -107,7 +107,7 @@ def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow
 
 
 def is_busy(pid: int) -> bool:
-    """Tell whether a decoder has begun with the slow picture: it has become large."""
+    """Return whether a decoder process decodes the slow picture, by its memory."""
     try:
         return psutil.Process(pid).memory_info().rss > 120_000_000
     except psutil.NoSuchProcess:
@@ -120,8 +120,8 @@ def test_a_decoder_that_hangs_is_cut_off_and_the_next_file_goes_on(tmp_path: Pat
             decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result().photo_or_error, Photo
         )
         os.kill(decoders.list_pids()[0], signal.SIGSTOP)
-        done = decoders.submit(tmp_path / "a.jpg").result()
-        assert str(done.photo_or_error) == "took longer than 1 s to decode"
+        result = decoders.submit(tmp_path / "a.jpg").result()
+        assert str(result.photo_or_error) == "took longer than 1 s to decode"
         assert isinstance(decoders.submit(tmp_path / "a.jpg").result().photo_or_error, Photo)
 
 
@@ -133,12 +133,12 @@ def test_a_picture_that_takes_too_long_is_refused(slow_picture: Path) -> None:
 
 
 def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow_picture: Path) -> None:
-    """The moment in which a hanging one is being replaced is hit on some of these tries."""
+    """Some of the tries close the pool while a hanging decoder is being replaced."""
     for _ in range(4):
         with DecoderPool(2, Limits(timeout_seconds=0.5)) as decoders:
-            first = decoders.list_pids()
+            first_pids = decoders.list_pids()
             futures = [decoders.submit(slow_picture) for _ in range(4)]
-            wait_until(lambda: decoders.list_pids() != first)  # noqa: B023
+            wait_until(lambda: decoders.list_pids() != first_pids)  # noqa: B023
         assert all(future.done() for future in futures)
         assert not [child for child in psutil.Process().children() if "producer.decoding.process" in child.cmdline()]
 
@@ -146,14 +146,14 @@ def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow_p
 def test_a_decoder_at_its_file_limit_is_replaced_before_it_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FILES_PER_PROCESS", 2)
+    monkeypatch.setattr(pool, "MAX_FILES_PER_PROCESS", 2)
     path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))
     with DecoderPool(1, Limits()) as decoders:
-        first = decoders.list_pids()
+        first_pids = decoders.list_pids()
         decoders.submit(path).result()
-        assert decoders.list_pids() == first
+        assert decoders.list_pids() == first_pids
         decoders.submit(path).result()
-        assert decoders.list_pids() != first
+        assert decoders.list_pids() != first_pids
         assert isinstance(decoders.submit(path).result().photo_or_error, Photo)
 
 
@@ -168,25 +168,27 @@ decoder.decode = decode
 decoder.main()
 """
     request = '{"path": "61", "limits": [1, 1, 1.0], "cut": false}\n'
-    ran = subprocess.run([sys.executable, "-c", program], input=request, capture_output=True, text=True, check=True)
-    assert ran.stdout == '{"gone": true, "length": 0}\n'
-    assert ran.stderr == "libtiff: a warning\n"
+    completed = subprocess.run(
+        [sys.executable, "-c", program], input=request, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout == '{"gone": true, "length": 0}\n'
+    assert completed.stderr == "libtiff: a warning\n"
 
 
 def test_what_is_no_answer_counts_as_a_crash(
     decoder_pool: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A decoder that a stranger's file took over may say anything."""
-    monkeypatch.setattr(module, "parse_photo", lambda *_: 1 / 0)
-    done = decoder_pool.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
-    assert str(done.photo_or_error) == "makes the decoder crash"
+    """A decoder that a hostile file took over may send anything."""
+    monkeypatch.setattr(pool, "parse_photo", lambda *_: 1 / 0)
+    result = decoder_pool.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
+    assert str(result.photo_or_error) == "makes the decoder crash"
 
 
 VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response",
     [
         {"photo": VALID_ANSWER | {"photo_id": "../../../etc/cron.d/x"}},
         {"photo": VALID_ANSWER | {"photo_id": 7}},
@@ -201,28 +203,28 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
         {"line": "'[]'"},
         {"line": "'[' * 100_000"},
     ],
-    ids=lambda said: repr(said)[:60],
+    ids=lambda response: repr(response)[:60],
 )
 def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
-    said: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    response: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen failing without the checks of answers: ids led out of the spool, and one endless line took all memory."""
-    told = {"cut": False, "seconds": 0.1, "length": 3} | said
-    line, body = said.get("line", repr(json.dumps(told))), said.get("body", "\xff\xd8\xff")
+    """Seen failing without checks of responses: ids led out of the outbox, and an endless line used up the memory."""
+    message = {"cut": False, "seconds": 0.1, "length": 3} | response
+    line, body = response.get("line", repr(json.dumps(message))), response.get("body", "\xff\xd8\xff")
     program = f"""
 import sys
 for line in sys.stdin:
     sys.stdout.buffer.write(({line}).encode() + b"\\n" + {str(body).encode("latin-1")!r})
     sys.stdout.buffer.flush()
 """
-    real = subprocess.Popen
+    real_popen = subprocess.Popen
     monkeypatch.setattr(
-        module.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
+        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
     )
     with DecoderPool(1, Limits(timeout_seconds=5)) as decoders:
-        done = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
-    assert str(done.photo_or_error) == "makes the decoder crash"
-    assert done.photo_id == ""
+        result = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
+    assert str(result.photo_or_error) == "makes the decoder crash"
+    assert result.photo_id == ""
 
 
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
@@ -236,8 +238,8 @@ def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_at_once(decoder_pool: DecoderPool, tmp_path: Path) -> None:
     bomb = io.BytesIO()
     Image.new("1", (60_000, 60_000)).save(bomb, "PNG")
-    done = decoder_pool.submit(write_file(tmp_path, "bomb.png", bomb.getvalue())).result()
-    assert "3,600 megapixels" in str(done.photo_or_error)
+    result = decoder_pool.submit(write_file(tmp_path, "bomb.png", bomb.getvalue())).result()
+    assert "3,600 megapixels" in str(result.photo_or_error)
 
 
 def test_no_decoder_outlives_a_producer_that_was_killed(tmp_path: Path) -> None:
@@ -276,5 +278,5 @@ def test_a_module_that_a_guest_drops_where_the_producer_runs_is_not_imported(
 
 def test_a_decoder_imports_nothing_but_what_decodes() -> None:
     program = "import sys, producer.decoding.process; print(*sorted(sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"celery", "redis", "obstore", "pydantic", "tensorflow", "keras"} & set(ran.stdout.split())
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"celery", "redis", "obstore", "pydantic", "tensorflow", "keras"} & set(completed.stdout.split())

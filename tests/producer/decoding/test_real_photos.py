@@ -1,4 +1,4 @@
-"""Real photos from real phones, where ../shared/data is at hand."""
+"""Real photos of phones and cameras in ../shared/data; skipped if that folder is missing."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ HEIC_FOLDER = DATA_FOLDER / "heic"
 
 pytestmark = pytest.mark.skipif(not HEIC_FOLDER.is_dir(), reason="../shared/data is not here")
 
-#: Part of a file's name → whether a person sees a portrait. Read off a contact sheet.
+#: Part of a file name → whether the upright photo is taller than wide, read off a contact sheet.
 IS_PORTRAIT = {
     "arrow": True,
     "pug": False,
@@ -47,7 +47,7 @@ def test_an_iphone_s_photo_is_upright(path: Path) -> None:
 
 
 def test_the_arrow_points_up() -> None:
-    """The drawn arrow's head is broad and in the upper half; its shaft is narrow and ends below the middle."""
+    """The arrow's head is broad and in the upper half; its shaft is narrow and ends below the middle."""
     (path,) = [path for path in list_files("iphone") if "arrow" in path.name]
     with open_converted(path) as image:
         dark = image.convert("L").point(lambda value: 255 if value < 70 else 0)
@@ -55,7 +55,7 @@ def test_the_arrow_points_up() -> None:
         assert bottom - top > 0.5 * image.height
         head, tail = dark.crop((0, top, image.width, top + 60)), dark.crop((0, bottom - 60, image.width, bottom))
         tip, foot = head.getbbox() or (0, 0, 0, 0), tail.getbbox() or (0, 0, 0, 0)
-        assert tip[2] - tip[0] < 0.5 * (foot[2] - foot[0])  # a tip above, the foot of the shaft below
+        assert tip[2] - tip[0] < 0.5 * (foot[2] - foot[0])  # the tip is above, the end of the shaft below
         assert right - left > 1.3 * (foot[2] - foot[0])
 
 

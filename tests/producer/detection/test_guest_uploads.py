@@ -1,4 +1,4 @@
-"""What guests send from their phones goes the way of all photos, and does not pile up."""
+"""Guests' uploads become jobs and are then removed."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ def make_job(data: bytes, recipe: str = "curls") -> Job:
 
 
 def place_upload(settings: Settings, data: bytes, recipe: str = "curls") -> Path:
-    """What the display does with an upload."""
+    """Store an upload as the display does; return its path."""
     folder = settings.data / GUEST_UPLOADS_FOLDER / recipe
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / ".draft.part"
@@ -66,10 +66,10 @@ def test_an_upload_that_reached_the_outbox_before_a_crash_is_removed_and_not_sub
 ) -> None:
     settings = producer_thread.settings
     path = place_upload(settings, HEIC_PHOTO)
-    mark = read_file_version(path)
-    assert mark
+    version = read_file_version(path)
+    assert version
     ledger = Ledger(settings.data)
-    Outbox(ledger).add(make_job(HEIC_PHOTO), b"jpeg", File(path, mark))
+    Outbox(ledger).add(make_job(HEIC_PHOTO), b"jpeg", File(path, version))
     ledger.close()
     producer_thread.start()
     wait_until(lambda: not path.exists() and producer_thread.count_waiting() == 1)
@@ -83,49 +83,48 @@ def test_a_guest_s_file_stays_until_it_is_in_the_outbox(
     from producer import watch
     from producer.outbox.outbox import DiskUnavailable
 
-    full = [True]
+    disk_full = [True]
 
-    class Filling(Outbox):
+    class FullOutbox(Outbox):
         def add(self, job: Job, jpeg: bytes, file: File) -> None:
-            if full:
+            if disk_full:
                 raise DiskUnavailable("The disk is full.")
             super().add(job, jpeg, file)
 
-    monkeypatch.setattr(watch, "Outbox", Filling)
+    monkeypatch.setattr(watch, "Outbox", FullOutbox)
     producer_thread.start()
     path = place_upload(producer_thread.settings, HEIC_PHOTO)
-    producer_thread._thread.join(3)  # longer than between two looks
+    producer_thread._thread.join(3)  # longer than the poll interval
     assert path.exists()
-    full.clear()
+    disk_full.clear()
     wait_until(lambda: not path.exists() and producer_thread.count_waiting() == 1)
 
 
 def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(producer_thread: ProducerThread) -> None:
     dream = io.BytesIO()
     make_picture(32).save(dream, "JPEG", comment=JPEG_MARKER)
-    damaged, again = (
+    damaged, dream_upload = (
         place_upload(producer_thread.settings, HEIC_PHOTO[:900]),
         place_upload(producer_thread.settings, dream.getvalue()),
     )
     producer_thread.start(patience_seconds=0.3)
     wait_until(lambda: len(producer_thread.read_refusals()) == 2)
-    refused = producer_thread.read_refusals()
-    assert refused[again.name] == "is a dream already"
-    assert refused[damaged.name].startswith("is damaged")
-    wait_until(lambda: not damaged.exists() and not again.exists())
+    refusals = producer_thread.read_refusals()
+    assert refusals[dream_upload.name] == "is a dream already"
+    assert refusals[damaged.name].startswith("is damaged")
+    wait_until(lambda: not damaged.exists() and not dream_upload.exists())
 
 
 def test_what_else_lies_in_the_folder_is_left_alone(producer_thread: ProducerThread) -> None:
     folder = producer_thread.settings.data / GUEST_UPLOADS_FOLDER
-    others = [folder / "no-recipe" / "a.jpg", folder / "b.jpg", folder / ".half.part"]
-    for path in others:
+    other_files = [folder / "no-recipe" / "a.jpg", folder / "b.jpg", folder / ".half.part"]
+    for path in other_files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(HEIC_PHOTO)
-    inbox = producer_thread.inbox / make_file_name(
-        GuestUpload(GUEST_ID, "0" * 32), "heic"
-    )  # a name alone makes nobody a guest
-    inbox.write_bytes(HEIC_PHOTO)
+    # A file of the inbox is no upload, whatever its name.
+    inbox_file = producer_thread.inbox / make_file_name(GuestUpload(GUEST_ID, "0" * 32), "heic")
+    inbox_file.write_bytes(HEIC_PHOTO)
     producer_thread.start()
     wait_until(lambda: producer_thread.count_waiting() == 1)
     producer_thread.stop()
-    assert all(path.exists() for path in (*others, inbox))
+    assert all(path.exists() for path in (*other_files, inbox_file))

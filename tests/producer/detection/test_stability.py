@@ -1,4 +1,4 @@
-"""A file is taken when it is whole, and given up when it is hopeless; neither costs more tries than it needs."""
+"""Stability: a file is decoded once it is complete, refused once it cannot become so, and never decoded needlessly."""
 
 import io
 from concurrent.futures import Future, wait
@@ -16,7 +16,7 @@ from tests.producer.conftest import wait_until
 
 
 class RecordingDecoders(DecoderPool):
-    """Decoders that remember what they were asked."""
+    """A decoder pool that records its requests."""
 
     def __init__(self) -> None:
         super().__init__(1, Limits())
@@ -28,54 +28,57 @@ class RecordingDecoders(DecoderPool):
 
 
 class MovingFileDecoders(RecordingDecoders):
-    """As above; the first time, the file is somewhere else just while it is being read."""
+    """A recording decoder pool; while the first request is decoded, the file is moved away."""
 
     def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
         if self.requests:
             return super().submit(path, allow_truncated=allow_truncated)
-        away = path.rename(path.with_name("away"))
+        moved = path.rename(path.with_name("away"))
         future = super().submit(path, allow_truncated=allow_truncated)
         wait([future], timeout=20)
-        away.rename(path)
+        moved.rename(path)
         return future
 
 
 def settle_files(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
-    settling, found = (
+    tracker, stable_files = (
         StabilityTracker(decoders, stable_after_seconds=0.1, give_up_after_seconds=0.2),
         list[StableFile](),
     )
     for path in paths:
-        mark = read_file_version(path)
-        assert mark is not None
-        settling.track(File(path, mark))
-    wait_until(lambda: found.extend(settling.poll(4)) or len(found) == len(paths))
-    return {one.file.path.name: one for one in found}
+        version = read_file_version(path)
+        assert version is not None
+        tracker.track(File(path, version))
+    wait_until(lambda: stable_files.extend(tracker.poll(4)) or len(stable_files) == len(paths))
+    return {stable_file.file.path.name: stable_file for stable_file in stable_files}
 
 
 def test_a_file_that_is_gone_just_while_it_is_read_is_taken_when_it_is_back(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(encode_jpeg(make_picture(1)))
     with MovingFileDecoders() as decoders:
-        found = settle_files(decoders, path)
-    assert isinstance(found["a.jpg"].photo_or_error, Photo)
+        stable_files = settle_files(decoders, path)
+    assert isinstance(stable_files["a.jpg"].photo_or_error, Photo)
     assert decoders.requests == [("a.jpg", False)] * 2
 
 
 def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> None:
-    """Whatever crashes or hangs a decoder would do so again."""
-    whole = encode_jpeg(make_picture(1))
-    picture = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(picture, "PNG")
+    """A file that crashes or hangs a decoder would do so again."""
+    jpeg = encode_jpeg(make_picture(1))
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
     files = {
-        "most.jpg": whole[: len(whole) * 4 // 5],
+        "most.jpg": jpeg[: len(jpeg) * 4 // 5],
         "cut.heic": encode_heic(make_picture(1))[:2000],
         "no.txt": b"Dear guest,",
     }
-    files |= {"good.jpg": whole, "bomb.png": picture.getvalue()}
+    files |= {"good.jpg": jpeg, "bomb.png": bomb.getvalue()}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     with RecordingDecoders() as decoders:
-        found = settle_files(decoders, *(tmp_path / name for name in files))
-    assert {name for name, one in found.items() if isinstance(one.photo_or_error, Photo)} == {"most.jpg", "good.jpg"}
+        stable_files = settle_files(decoders, *(tmp_path / name for name in files))
+    assert {name for name, stable_file in stable_files.items() if isinstance(stable_file.photo_or_error, Photo)} == {
+        "most.jpg",
+        "good.jpg",
+    }
     assert sorted(decoders.requests) == sorted([(name, False) for name in files] + [("most.jpg", True)])

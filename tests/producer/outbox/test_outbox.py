@@ -1,4 +1,4 @@
-"""What is accepted waits on disk, in order, and outlives its file, its producer and a full disk."""
+"""The outbox: accepted photos are stored on disk in order, and survive deleted files, restarts and a full disk."""
 
 import errno
 import os
@@ -66,24 +66,24 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
 
 
 def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> None:
-    spool = Outbox(ledger)
-    spool.add(make_job(1), b"a photo", make_file("a.jpg"))
-    spool.add(make_job(1, "lines"), b"a photo", make_file("a.jpg"))
-    first = spool.next_item()
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"))
+    outbox.add(make_job(1, "lines"), b"a photo", make_file("a.jpg"))
+    first = outbox.next_item()
     assert first is not None
     assert first.job == make_job(1)
-    spool.mark_submitted(first)
-    second = spool.next_item()
+    outbox.mark_submitted(first)
+    second = outbox.next_item()
     assert second is not None
-    assert spool.read_jpeg(second) == b"a photo"
-    spool.mark_submitted(second)
-    assert spool.next_item() is None
+    assert outbox.read_jpeg(second) == b"a photo"
+    outbox.mark_submitted(second)
+    assert outbox.next_item() is None
     assert list((ledger.data_folder / "spool").iterdir()) == []
 
 
 def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(ledger: Ledger) -> None:
-    spool = Outbox(ledger)
-    spool.add(make_job(1), b"entered", make_file("a.jpg"))
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"entered", make_file("a.jpg"))
     folder = ledger.data_folder / "spool"
     for name, age in {
         "abandoned.jpg": ORPHAN_AGE_SECONDS + 60,
@@ -99,23 +99,23 @@ def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(
 def test_a_full_disk_holds_photos_back_until_there_is_room(
     producer_thread: ProducerThread, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk cannot be filled in a test; the one call that finds it full can be made to say so."""
-    full = True
+    """The test cannot fill a disk, so `os.fsync` fails as on a full one."""
+    is_full = True
     fsync = os.fsync
 
-    def sync(descriptor: int) -> None:
-        if full:
+    def failing_fsync(descriptor: int) -> None:
+        if is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "fsync", failing_fsync)
     producer_thread.start()
     for number in range(8):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
     wait_until(lambda: "No space left on device" in caplog.text)
     assert producer_thread.count_waiting() == 0
     assert list((producer_thread.settings.data / "spool").iterdir()) == []
-    full = False
+    is_full = False
     wait_until(lambda: producer_thread.count_waiting() == 8)
     producer_thread.stop()
     assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 8
@@ -123,53 +123,55 @@ def test_a_full_disk_holds_photos_back_until_there_is_room(
 
 
 def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(ledger: Ledger, settings: Settings) -> None:
-    taken = File(settings.inbox / "a.heic", FileVersion(1234, 5678))
-    Outbox(ledger).add(make_job(1), b"", taken)
+    file = File(settings.inbox / "a.heic", FileVersion(1234, 5678))
+    Outbox(ledger).add(make_job(1), b"", file)
     Outbox(ledger).add(make_job(1), b"", File(settings.inbox / "deep" / "b.heic", FileVersion(1, 2)))
-    assert ledger.list_processed_files(settings.inbox)[taken.path] == taken.version
+    assert ledger.list_processed_files(settings.inbox)[file.path] == file.version
     assert ledger.list_processed_files(settings.inbox.with_name("inb")) == {}
 
 
 def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: Settings) -> None:
-    note = Outbox(ledger).add_refusal(File(settings.inbox / "gone.heic", FileVersion(0, 0)), "", "cannot be read")
-    assert note == settings.data / "quarantine" / "unread-gone.heic.reason.txt"
-    assert note.read_text() == "gone.heic cannot be read.\n"
+    reason_file = Outbox(ledger).add_refusal(
+        File(settings.inbox / "gone.heic", FileVersion(0, 0)), "", "cannot be read"
+    )
+    assert reason_file == settings.data / "quarantine" / "unread-gone.heic.reason.txt"
+    assert reason_file.read_text() == "gone.heic cannot be read.\n"
 
 
 @pytest.mark.parametrize("fate", FILE_CHANGES)
 def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, ledger: Ledger, tmp_path: Path) -> None:
-    """Seen failing with shutil.copyfile: the data folder counted as full, for ever, and everybody waited behind it."""
+    """Seen failing with shutil.copyfile: the data folder counted as full for ever, and all other files waited."""
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no")
     FILE_CHANGES[fate](path)
-    spool = Outbox(ledger)
-    note = spool.add_refusal(File(path, FileVersion(1, 2)), "", "is not a picture")
-    assert note.read_text() == "a.jpg is not a picture.\n"
-    assert list(note.parent.iterdir()) == [note]
-    assert spool.next_item() is not None
+    outbox = Outbox(ledger)
+    reason_file = outbox.add_refusal(File(path, FileVersion(1, 2)), "", "is not a picture")
+    assert reason_file.read_text() == "a.jpg is not a picture.\n"
+    assert list(reason_file.parent.iterdir()) == [reason_file]
+    assert outbox.next_item() is not None
 
 
 def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> None:
-    """Seen failing with links followed: somebody's secret lay in the quarantine."""
+    """Seen failing with links followed: the secret was copied to the quarantine."""
     (tmp_path / "secret").write_text("swordfish")
     (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
-    note = Outbox(ledger).add_refusal(File(tmp_path / "a.jpg", FileVersion(1, 2)), "", "is not a picture")
-    assert list(note.parent.iterdir()) == [note]
+    reason_file = Outbox(ledger).add_refusal(File(tmp_path / "a.jpg", FileVersion(1, 2)), "", "is not a picture")
+    assert list(reason_file.parent.iterdir()) == [reason_file]
 
 
 def test_an_outbox_entry_of_another_version_blocks_nothing_and_stays(
     producer_thread: ProducerThread, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Seen failing with the job read unguarded: the delivery ended without a word, and nothing went out any more."""
-    spool = Outbox(ledger)
-    spool.add(make_job(1), encode_jpeg(make_picture(1)), make_file("newer.heic"))
+    """Seen failing with unchecked jobs: the relay ended silently, and nothing was submitted any more."""
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), encode_jpeg(make_picture(1)), make_file("newer.heic"))
     with ledger.transaction() as db:
         db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2')")
     producer_thread.start()
     (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(2)))
     wait_until(lambda: producer_thread.count_waiting() == 1)
     producer_thread.stop()
-    assert len(spool) == 1
-    assert spool.read_jpeg(OutboxItem(1, "", make_job(1).photo_id, None, "")) == encode_jpeg(make_picture(1))
+    assert len(outbox) == 1
+    assert outbox.read_jpeg(OutboxItem(1, "", make_job(1).photo_id, None, "")) == encode_jpeg(make_picture(1))
     assert caplog.text.count("newer.heic waits in the spool for another version") == 1
     assert "Traceback" not in caplog.text

@@ -1,9 +1,9 @@
-"""A broker that forgets is told again; what is done already is not done again."""
+"""The relay submits the jobs of a wiped broker again, except those that have ended."""
 
 import pytest
 import redis
 
-from producer.outbox import relay as delivery
+from producer.outbox import relay
 from producer.outbox.submission import SubmissionClient
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
@@ -26,34 +26,34 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
 ) -> None:
     waiting, ended, without_photo = make_jobs(3)
     table = JobTable(client)
-    with SubmissionClient(settings) as intake:
+    with SubmissionClient(settings) as submission_client:
         for job in (waiting, ended, without_photo):
-            intake.submit(job, JPEG_PHOTO)
+            submission_client.submit(job, JPEG_PHOTO)
         table.cancel(ended.id)
-        assert intake.resubmit_lost_jobs() == 0
+        assert submission_client.resubmit_lost_jobs() == 0
         store.delete(photo_name(without_photo.photo_id))
         client.flushall()
-        assert intake.resubmit_lost_jobs() == 1
+        assert submission_client.resubmit_lost_jobs() == 1
         assert table.get_states([job.id for job in (waiting, ended, without_photo)]) == [State.QUEUED, None, None]
-        assert intake.ledger.list_unfinished_job_ids() == [waiting.id]
+        assert submission_client.ledger.list_unfinished_job_ids() == [waiting.id]
         claim = table.claim(waiting, "a worker")
         assert claim
         assert table.fail(claim, "no matter")
-        assert intake.resubmit_lost_jobs() == 0
-        assert intake.ledger.list_unfinished_job_ids() == []
+        assert submission_client.resubmit_lost_jobs() == 0
+        assert submission_client.ledger.list_unfinished_job_ids() == []
 
 
 def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
     producer_thread: ProducerThread, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen failing without `recall` in the delivery: the photos stayed lost."""
-    monkeypatch.setattr(delivery, "LOST_JOB_CHECK_INTERVAL_SECONDS", 0.2)
+    """Seen failing without `resubmit_lost_jobs` in the relay: the photos stayed lost."""
+    monkeypatch.setattr(relay, "LOST_JOB_CHECK_INTERVAL_SECONDS", 0.2)
     producer_thread.start()
     for number in range(5):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
     wait_until(lambda: len(producer_thread.count_queued_jobs()) == 5)
-    before = producer_thread.count_queued_jobs()
+    queued_before = producer_thread.count_queued_jobs()
     client.flushall()
     wait_until(lambda: len(producer_thread.count_queued_jobs()) == 5)
-    assert producer_thread.count_queued_jobs() == before
+    assert producer_thread.count_queued_jobs() == queued_before
     assert producer_thread.count_waiting() == 5

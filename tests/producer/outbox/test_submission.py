@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing doubled, whatever is away or killed in between."""
+"""Submission: no photo is lost or submitted twice, whatever is unavailable or killed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,15 +30,15 @@ PHOTO = convert(encode_heic(make_picture(1)))
 
 @pytest.fixture
 def submission_client(settings: Settings) -> Iterator[SubmissionClient]:
-    with SubmissionClient(settings) as intake:
-        yield intake
+    with SubmissionClient(settings) as submission:
+        yield submission
 
 
 def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = {"appendonly": "yes", "appendfsync": "always"}
-    with make_valkey(data_dir=tmp_path / "broker", config=kept) as first:
+    config = {"appendonly": "yes", "appendfsync": "always"}
+    with make_valkey(data_dir=tmp_path / "broker", config=config) as first:
         port, url = first.port, f"{first.connection_url}/0"
         producer_thread.client = connect(url)
         producer_thread.start(broker_url=SecretStr(url))
@@ -47,14 +47,14 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     for number in range(2, 12):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
     wait_until(lambda: "The broker is away" in caplog.text)
-    with make_valkey(port=port, data_dir=tmp_path / "broker", config=kept):
+    with make_valkey(port=port, data_dir=tmp_path / "broker", config=config):
         wait_until(lambda: _is_reachable(producer_thread.client) and producer_thread.count_waiting() == 11)
         producer_thread.stop()
         assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 11
         producer_thread.client.close()
-    away, back = [record.message for record in caplog.records]
-    assert "Photos wait in the spool and go out when it is back" in away
-    assert back == "Store and broker are back."
+    unavailable_message, recovered_message = [record.message for record in caplog.records]
+    assert "Photos wait in the spool and go out when it is back" in unavailable_message
+    assert recovered_message == "Store and broker are back."
 
 
 def test_a_producer_is_connected_before_its_first_photo_comes(
@@ -62,9 +62,9 @@ def test_a_producer_is_connected_before_its_first_photo_comes(
 ) -> None:
     ssh = {"ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     store = {"store_url": f"ssh+sftp://{sshd.address}{tmp_path / 'remote'}"}
-    with SubmissionClient(settings.model_copy(update=ssh | store)) as intake:
-        wait_until(lambda: not sshd.list_sessions())  # that of the fixture, which asked whether it answers
-        intake.open_connections()
+    with SubmissionClient(settings.model_copy(update=ssh | store)) as submission:
+        wait_until(lambda: not sshd.list_sessions())  # the session in which the fixture checked the server
+        submission.open_connections()
         assert sshd.list_sessions()
 
 
@@ -103,7 +103,7 @@ def test_a_store_that_cannot_be_written_holds_photos_back_until_it_can(
 def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     producer_thread: ProducerThread, client: redis.Redis, store: Store, step: str
 ) -> None:
-    """Each step is what a killed producer had done; a new one then does the whole way again."""
+    """A producer was killed after this step; a new one processes the file from the beginning."""
     file = encode_heic(make_picture(3))
     photo = convert(file)
     job = Job(
@@ -114,29 +114,28 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     if step == "accepted":
         JobTable(client).accept(job)
     if step in ("queued", "spooled"):
-        with SubmissionClient(producer_thread.settings) as earlier:
-            earlier.submit(job, photo.jpeg)
+        with SubmissionClient(producer_thread.settings) as submission:
+            submission.submit(job, photo.jpeg)
         (producer_thread.settings.data / "ledger.sqlite3").unlink()
     (producer_thread.inbox / "a.heic").write_bytes(file)
     if step == "spooled":
-        mark = read_file_version(producer_thread.inbox / "a.heic")
-        assert mark is not None
-        earlier = Ledger(producer_thread.settings.data)
-        Outbox(earlier).add(job, photo.jpeg, File(producer_thread.inbox / "a.heic", mark))
-        earlier.close()
+        version = read_file_version(producer_thread.inbox / "a.heic")
+        assert version is not None
+        ledger = Ledger(producer_thread.settings.data)
+        Outbox(ledger).add(job, photo.jpeg, File(producer_thread.inbox / "a.heic", version))
+        ledger.close()
     producer_thread.start()
-    wait_until(
-        lambda: count_ledger_files(producer_thread.settings) == 1 and producer_thread.count_queued_jobs()
-    )  # who accepted it has time to queue it first
+    # The caller that accepted the job may queue it first.
+    wait_until(lambda: count_ledger_files(producer_thread.settings) == 1 and producer_thread.count_queued_jobs())
     producer_thread.stop()
     assert producer_thread.count_queued_jobs() == {job.id: 1}
     assert producer_thread.count_waiting() == 1
 
 
 def count_ledger_files(settings: Settings) -> int:
-    """Return how many files of the inbox a later producer would know."""
-    with SubmissionClient(settings) as intake:
-        return len(intake.ledger.list_processed_files(settings.inbox))
+    """Return the number of files of the inbox that the ledger has as processed."""
+    with SubmissionClient(settings) as submission:
+        return len(submission.ledger.list_processed_files(settings.inbox))
 
 
 def make_job(recipe: str = "animals", seed: int = 0) -> Job:
@@ -147,15 +146,15 @@ def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
     submission_client: SubmissionClient, client: redis.Redis
 ) -> None:
     assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    taken = submission_client.submit(make_job(), PHOTO.jpeg)
-    assert taken.outcome is Outcome.KNOWN
+    repeated = submission_client.submit(make_job(), PHOTO.jpeg)
+    assert repeated.outcome is Outcome.KNOWN
     table = JobTable(client)
-    claim = table.claim(taken.job, "a worker")
+    claim = table.claim(repeated.job, "a worker")
     assert claim is not None
     table.fail(claim, "no reason")
     assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
-    assert table.get_state(taken.job.id) is State.QUEUED
-    table.cancel(taken.job.id)
+    assert table.get_state(repeated.job.id) is State.QUEUED
+    table.cancel(repeated.job.id)
     assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
 
 

@@ -1,4 +1,4 @@
-"""Nothing runs with a broker that anybody reads along with, or a secret that everybody knows, unless it is told to."""
+"""Unencrypted remote brokers and placeholder secrets are refused, unless explicitly allowed."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from shared.errors import ArtDreamError
 
 ROOT = Path(__file__).parents[3]
 
-#: One of no example.
+#: A password that is used in no example.
 OWN_PASSWORD = "hunter-at-dusk"
 
 
@@ -32,24 +32,24 @@ def test_a_broker_on_this_machine_needs_no_protection(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.7", "vm.example", "localhost.example", "[2001:db8::1]", "0.0.0.0"])
 def test_a_broker_elsewhere_is_not_spoken_to_in_the_clear(host: str) -> None:
-    """Fails where `_local` says True."""
+    """Fails if `_is_local` returns True."""
     address = f"redis://:{OWN_PASSWORD}@{host}:6379/0"
-    with pytest.raises(ArtDreamError, match="in the clear") as told:
+    with pytest.raises(ArtDreamError, match="in the clear") as raised:
         require_secure_url(address)
-    sentence = str(told.value)
-    assert OWN_PASSWORD not in sentence
-    assert all(way in sentence for way in ("rediss://", "ARTDREAM_SSH", "ARTDREAM_INSECURE_BROKER=true"))
+    message = str(raised.value)
+    assert OWN_PASSWORD not in message
+    assert all(remedy in message for remedy in ("rediss://", "ARTDREAM_SSH", "ARTDREAM_INSECURE_BROKER=true"))
     assert require_secure_url(address, allow_insecure=True) == address
 
 
 def test_a_second_broker_cannot_hide_behind_the_first() -> None:
-    """kombu takes several addresses; fails without the look for a semicolon."""
+    """kombu accepts several URLs in one; fails without the check for a semicolon."""
     with pytest.raises(ArtDreamError, match="semicolon"):
         require_secure_url(f"redis://:{OWN_PASSWORD}@127.0.0.1:6379/0;redis://:{OWN_PASSWORD}@10.0.0.7/0")
 
 
 def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
-    """kombu alone would check nothing; fails without the options."""
+    """kombu checks nothing by default; fails without the query options."""
     address = require_secure_url(f"rediss://artdream:{OWN_PASSWORD}@vm.example:6380/0")
     assert "ssl_cert_reqs=required" in address
     assert "ssl_check_hostname=true" in address
@@ -60,9 +60,9 @@ def test_over_tls_the_certificate_and_its_host_are_checked() -> None:
 )
 def test_a_certificate_that_nobody_checks_is_refused(option: str) -> None:
     """Fails without the loop over the options."""
-    with pytest.raises(ArtDreamError, match="anybody may pretend to be the broker") as told:
+    with pytest.raises(ArtDreamError, match="anybody may pretend to be the broker") as raised:
         require_secure_url(f"rediss://artdream:{OWN_PASSWORD}@vm.example:6380/0?{option}", allow_insecure=True)
-    assert OWN_PASSWORD not in str(told.value)
+    assert OWN_PASSWORD not in str(raised.value)
 
 
 def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_broker_elsewhere_has_a_password() -> None:
-    """Fails without the look for one."""
+    """Fails without the check for a password."""
     for address in ("rediss://vm.example/0", "rediss://artdream:@vm.example/0"):
         with pytest.raises(ArtDreamError, match="has no password"):
             require_secure_url(address)
@@ -94,7 +94,7 @@ def test_a_broker_elsewhere_has_a_password() -> None:
     ],
 )
 def test_what_everybody_knows_is_no_secret(secret: str) -> None:
-    """Fails where `placeholder` says False."""
+    """Fails if `is_placeholder` returns False."""
     assert is_placeholder(secret)
     if secret.strip() and not set(secret) & set("<>{}$ "):
         with pytest.raises(ArtDreamError, match="is a placeholder that everybody knows"):
@@ -109,8 +109,12 @@ def test_what_somebody_chose_is_one(secret: str) -> None:
 
 
 def test_no_password_of_our_own_papers_works() -> None:
-    """Whoever copies an example is told to choose; fails where a paper shows another password."""
-    papers = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / ".env.example"]
-    shown = [found for paper in papers for found in re.findall(r"rediss?://[^\s@/]*:([^\s@/]+)@", paper.read_text())]
-    assert shown
-    assert [one for one in shown if not is_placeholder(one)] == []
+    """A copied example is refused; fails if a document shows a password that is not a placeholder."""
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / ".env.example"]
+    passwords = [
+        password
+        for document in documents
+        for password in re.findall(r"rediss?://[^\s@/]*:([^\s@/]+)@", document.read_text())
+    ]
+    assert passwords
+    assert [password for password in passwords if not is_placeholder(password)] == []

@@ -1,4 +1,4 @@
-"""A broker behind TLS and a password lets in whom it should, and whoever stays out is told what to do."""
+"""A broker with TLS and a password accepts the right user, and a refusal comes with a message that says what to do."""
 
 import asyncio
 import os
@@ -41,45 +41,45 @@ def settings(tls_redis: RedisServer, tmp_path: Path) -> Settings:
 def test_a_broker_far_away_is_asked_twice_for_the_permissions(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns, plain = [], redis.connection.AbstractConnection.send_packed_command
+    sent_commands, send = [], redis.connection.AbstractConnection.send_packed_command
 
-    def counted(connection: redis.connection.AbstractConnection, *words: object, **how: object) -> None:
-        turns.append(words)
-        plain(connection, *words, **how)
+    def record_and_send(connection: redis.connection.AbstractConnection, *arguments: object, **options: object) -> None:
+        sent_commands.append(arguments)
+        send(connection, *arguments, **options)
 
     with connect(settings.broker) as client:
         client.ping()  # connects
-        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", record_and_send)
         assert find_missing_rules(client) == []
-    assert len(turns) == 2
+    assert len(sent_commands) == 2
 
 
 def test_every_client_that_is_used_gets_in(settings: Settings) -> None:
-    """Fails for each where `protected` leaves the address as it is."""
+    """Fails for each client if `require_secure_url` returns the URL unchanged."""
 
-    async def asked() -> bool:
+    async def ping_async() -> bool:
         async with connect_async(settings.broker) as client:
             return bool(await client.ping())
 
     with connect(settings.broker) as client:
         assert client.ping()
-    assert asyncio.run(asked())
+    assert asyncio.run(ping_async())
     with Connection(settings.broker) as kombu:
         assert kombu.channel().client.ping()
     require_broker_access(settings)
 
 
 def change_address(settings: Settings, **parts: str) -> Settings:
-    """Return settings with another part in the broker's address."""
+    """Return settings with another host or password in the broker's URL."""
     address = settings.configured_broker_url
-    for old, new in parts.items():
-        found = {"host": "localhost", "password": urlsplit(address).password or ""}[old]
-        address = address.replace(found, new)
+    for part, new_value in parts.items():
+        old_value = {"host": "localhost", "password": urlsplit(address).password or ""}[part]
+        address = address.replace(old_value, new_value)
     return settings.model_copy(update={"broker_url": SecretStr(address)})
 
 
 def test_kombu_refuses_the_certificate_of_another_host_too(settings: Settings) -> None:
-    """kombu alone checks nothing; fails without `ssl_check_hostname`."""
+    """kombu checks nothing by default; fails without `ssl_check_hostname`."""
     with (
         pytest.raises(redis.ConnectionError, match="not valid for"),
         Connection(change_address(settings, host="127.0.0.1").broker) as c,
@@ -88,7 +88,7 @@ def test_kombu_refuses_the_certificate_of_another_host_too(settings: Settings) -
 
 
 def spoil_settings(settings: Settings, server: RedisServer, folder: Path, fault: str) -> Settings:
-    """Return settings that the broker does not fit."""
+    """Return settings with one fault, so that the broker cannot be used."""
     match fault:
         case "authority":
             return settings.model_copy(update={"broker_ca": CertificateAuthority(folder, "other").certificate_path})
@@ -115,35 +115,35 @@ EXPECTED_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("how", EXPECTED_ERRORS)
+@pytest.mark.parametrize("fault", EXPECTED_ERRORS)
 def test_whoever_is_not_let_in_is_told_what_to_do(
-    settings: Settings, tls_redis: RedisServer, tmp_path: Path, how: str
+    settings: Settings, tls_redis: RedisServer, tmp_path: Path, fault: str
 ) -> None:
-    """Each fails where its case in `refusal`, or `missing`, is left out."""
-    with pytest.raises(ArtDreamError, match=f"^{EXPECTED_ERRORS[how]}"):
-        require_broker_access(spoil_settings(settings, tls_redis, tmp_path, how))
+    """Each fails without its case in `explain_permanent_error`, or without `find_missing_rules`."""
+    with pytest.raises(ArtDreamError, match=f"^{EXPECTED_ERRORS[fault]}"):
+        require_broker_access(spoil_settings(settings, tls_redis, tmp_path, fault))
 
 
 @pytest.mark.parametrize(
-    ("how", "command"), [("host", "worker"), ("password", "watch"), ("command", "display"), ("password", "status")]
+    ("fault", "command"), [("host", "worker"), ("password", "watch"), ("command", "display"), ("password", "status")]
 )
 def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
-    settings: Settings, tls_redis: RedisServer, tmp_path: Path, how: str, command: str
+    settings: Settings, tls_redis: RedisServer, tmp_path: Path, fault: str, command: str
 ) -> None:
-    """Fails with `reached` in place of `admitted`, and without `refusal` in `main`."""
-    spoilt = spoil_settings(settings, tls_redis, tmp_path, how)
-    ended = subprocess.run(
+    """Fails without the preflight check of the broker, and without `explain_permanent_error` in `main`."""
+    faulty_settings = spoil_settings(settings, tls_redis, tmp_path, fault)
+    process = subprocess.run(
         [sys.executable, "-m", "artdream", command],
-        env={**os.environ, **spoilt.to_environment()},
+        env={**os.environ, **faulty_settings.to_environment()},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert re.match(f"artdream: {EXPECTED_ERRORS[how]}", ended.stderr)
-    assert ended.stderr.count("\n") == 1
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert re.match(f"artdream: {EXPECTED_ERRORS[fault]}", process.stderr)
+    assert process.stderr.count("\n") == 1
 
 
 def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
@@ -158,19 +158,19 @@ def test_a_broker_that_is_away_is_waited_for(settings: Settings) -> None:
 def test_each_rule_that_lacks_is_found_and_nothing_is_done_to_find_it(
     settings: Settings, tls_redis: RedisServer, rule: str
 ) -> None:
-    without = (
+    removal = (
         f"-{rule[1:]}"
         if rule[0] == "+"
         else " ".join(["resetkeys", *(f"~{k}" for k in KEY_PATTERNS if f"~{k}" != rule)])
     )
-    tls_redis.set_permissions(f"{build_acl_rules()} {without}")
+    tls_redis.set_permissions(f"{build_acl_rules()} {removal}")
     with connect(settings.broker) as client, tls_redis.connect_admin() as admin:
         assert find_missing_rules(client) == [rule]
         assert admin.dbsize() == 0
 
 
 def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
-    """Fails with `user default off` alone, which guides recommend: see `DEFAULT_USER`."""
+    """Fails with `user default off` alone, which guides recommend: see `DEFAULT_USER_RULE`."""
     require_redis()
     server = RedisServer(tmp_path / "redis")
     settings = Settings(broker_url=server.url(), broker_ca=server.authority.certificate_path, _env_file=None)

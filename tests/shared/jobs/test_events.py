@@ -1,9 +1,10 @@
-"""Events outlive their readers: each resumes where it was, and what is no event stops nobody."""
+"""Events outlive their readers: each reader resumes at its position, and invalid entries are skipped."""
 
 import pytest
 import redis
 
-from shared.jobs.events import STREAM, EventLog, EventReader, FileRejected, parse_entry
+from shared.jobs.events import EventLog, EventReader, FileRejected, parse_entry
+from shared.redis_keys import STREAM
 
 
 def make_refused(name: str) -> FileRejected:
@@ -56,7 +57,7 @@ def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redi
 
 
 @pytest.mark.parametrize(
-    "told",
+    "event_json",
     [
         '{"type":"progress","job_id":"a","photo_id":"b","frame":"../../secret","fraction":0.5}',
         '{"type":"progress","job_id":"a","photo_id":"b","frame":"/etc/passwd","fraction":0.5}',
@@ -69,8 +70,8 @@ def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redi
         "9" * 100_000,
         "\ufffd\ufffd",
     ],
-    ids=lambda told: told[:70],
+    ids=lambda event_json: event_json[:70],
 )
-def test_what_leads_out_of_the_store_or_is_no_event_is_passed_over(told: str) -> None:
-    """Seen failing without the patterns: the display asked its store for what an event named."""
-    assert parse_entry("1-1", {"event": told}) is None
+def test_what_leads_out_of_the_store_or_is_no_event_is_passed_over(event_json: str) -> None:
+    """Fails without the patterns: the display then reads from its store whatever an event names."""
+    assert parse_entry("1-1", {"event": event_json}) is None

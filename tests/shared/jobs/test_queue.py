@@ -1,4 +1,4 @@
-"""Guests take turns, a batch comes last, and a job that is called off is nobody's."""
+"""Guests take turns, a batch comes last, and every job is queued exactly once."""
 
 import shutil
 import subprocess
@@ -17,22 +17,22 @@ from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import connect_to_queues, count_queued, create_celery_app, queue_keys, submit
-from shared.jobs.state_machine import UNFINISHED_BY_SUBMITTER, job_key
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import UNFINISHED_BY_SUBMITTER, job_key
 from shared.settings import Settings
 from tests.servers import make_valkey, wait_until
 
 
 def pop_jobs(client: redis.Redis) -> list[str]:
-    """Return the jobs in the order in which one worker gets them."""
+    """Return the ids of queued jobs in the order in which one worker gets them; empties the queues."""
     keys = [
         name for pair in zip(queue_keys(Lane.LIVE), queue_keys(Lane.BATCH), strict=True) for name in pair
-    ]  # as kombu asks
-    found = []
-    while answer := client.brpop(keys, timeout=0.01):
-        found.append(answer[1].partition('"id": "')[2][:32])
-    return found
+    ]  # in the order in which kombu reads them
+    job_ids = []
+    while reply := client.brpop(keys, timeout=0.01):
+        job_ids.append(reply[1].partition('"id": "')[2][:32])
+    return job_ids
 
 
 def make_job(number: int, lane: Lane = Lane.LIVE, submitter: str = "") -> Job:
@@ -43,12 +43,12 @@ def test_a_guest_s_burst_does_not_starve_the_next_guest(settings: Settings, clie
     app, table = create_celery_app(settings), JobTable(client)
     burst = [make_job(number, submitter="Ada") for number in range(20)]
     others = [make_job(100, submitter="Bob"), make_job(101, submitter="Bob"), make_job(102, submitter="Cem")]
-    for one in (*burst, *others):
-        submit(app, table, one)
+    for job in (*burst, *others):
+        submit(app, table, job)
     order = pop_jobs(client)
-    places = [order.index(one.id) for one in others]
-    assert places == [1, 4, 2]
-    assert [one for one in order if one in {b.id for b in burst}] == [one.id for one in burst]
+    positions = [order.index(job.id) for job in others]
+    assert positions == [1, 4, 2]
+    assert [job_id for job_id in order if job_id in {job.id for job in burst}] == [job.id for job in burst]
     app.close()
 
 
@@ -68,14 +68,14 @@ def test_a_guest_whose_dreams_are_done_is_first_again(settings: Settings, client
 def test_two_producers_who_see_a_photo_at_the_same_moment_queue_it_once(
     settings: Settings, client: redis.Redis
 ) -> None:
-    """Many threads, each a producer with a connection of its own."""
+    """Eight threads, each a producer with its own connection."""
     app, start = create_celery_app(settings), threading.Barrier(8)
 
     def produce() -> bool:
-        with connect(settings.broker) as own:
+        with connect(settings.broker) as client_of_thread:
             start.wait()
             try:
-                return submit(app, JobTable(own), make_job(1))
+                return submit(app, JobTable(client_of_thread), make_job(1))
             except ArtDreamError as error:
                 assert "by another producer" in str(error)  # noqa: PT017
                 return False
@@ -107,29 +107,29 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
     app, table = create_celery_app(settings), JobTable(client)
     batch = [make_job(number, Lane.BATCH) for number in range(5)]
     live = [make_job(number, submitter="Ada") for number in range(10, 22)]
-    for one in (*batch, *live):
-        submit(app, table, one)
+    for job in (*batch, *live):
+        submit(app, table, job)
     assert (count_queued(client, Lane.BATCH), count_queued(client, Lane.LIVE)) == (5, 12)
-    assert pop_jobs(client) == [one.id for one in (*live, *batch)]
+    assert pop_jobs(client) == [job.id for job in (*live, *batch)]
     app.close()
 
 
 def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also for the first job, once the producer is warm; of a broker that no other test has connections to."""
+    """Also for the first job, once the producer is connected. The broker is used by no other test."""
     with make_valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = create_celery_app(settings), JobTable(client)
         client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))
         connect_to_queues(app)
-        turns, plain = [], redis.connection.AbstractConnection.send_packed_command
+        sent_commands, send = [], redis.connection.AbstractConnection.send_packed_command
 
-        def counted(connection: redis.connection.AbstractConnection, *words: Any, **how: Any) -> None:
-            turns.append(words)
-            plain(connection, *words, **how)
+        def record_and_send(connection: redis.connection.AbstractConnection, *arguments: Any, **options: Any) -> None:
+            sent_commands.append(arguments)
+            send(connection, *arguments, **options)
 
-        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", record_and_send)
         assert submit(app, table, make_job(1))
-        assert len(turns) == 3, "entered, put into its lane, noted as queued"
+        assert len(sent_commands) == 3, "entered, put into its lane, noted as queued"
         app.close()
 
 
@@ -144,8 +144,8 @@ def test_a_broker_that_forgot_its_scripts_takes_jobs(settings: Settings, client:
 
 
 def test_a_broker_on_a_socket_of_this_machine_takes_jobs(tmp_path: Path) -> None:
-    """Fails without `kombu_address`: kombu does not know the scheme."""
-    socket = Path(tempfile.mkdtemp(dir="/tmp")) / "s"  # a path that is long is none
+    """Fails without `to_kombu_url`: kombu does not know the scheme."""
+    socket = Path(tempfile.mkdtemp(dir="/tmp")) / "s"  # the path of a Unix socket must be short
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
     server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
     try:

@@ -1,22 +1,16 @@
-"""A photo, a recipe and a seed become exactly one dream."""
+"""The job table: a photo, a recipe and a seed become exactly one dream."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
-from shared.jobs.events import STREAM, Completed, EventReader, Hidden, RuntimeSettingsChanged, Shown, Stage
+from shared.jobs.events import Completed, EventReader, Hidden, RuntimeSettingsChanged, Shown, Stage
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.state_machine import (
-    ENDED_JOB_TTL_SECONDS,
-    LAST_SWEEP,
-    LEASES,
-    MAX_ATTEMPTS,
-    UNFINISHED_BY_SUBMITTER,
-    job_key,
-)
+from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS, MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, AlreadyClaimed, JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import LAST_SWEEP, LEASES, STREAM, UNFINISHED_BY_SUBMITTER, job_key
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.sidecar import Visibility
 
@@ -84,18 +78,18 @@ def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable
     claim = table.claim(job, "w1")
     assert claim is not None
     table.complete(claim, make_completed(job))
-    told = read_event_types(client)
+    event_types = read_event_types(client)
     assert not table.accept(job).is_new
     assert not table.mark_queued(job)
     assert table.claim(job, "w2") is None
     assert not table.record_progress(claim, "f", 0.9)
     assert not table.complete(claim, make_completed(job))
     assert not table.fail(claim, "late")
-    assert read_event_types(client) == told
+    assert read_event_types(client) == event_types
 
 
 def expire_lease(client: redis.Redis, job: Job) -> None:
-    """Let a worker have been silent for longer than its claim holds."""
+    """Let the lease of a job expire, as if its worker had been silent for too long."""
     client.zadd(LEASES, {job.id: 1})
 
 
@@ -120,14 +114,14 @@ def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
 def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
-    """Seen failing without `free` in `claim`: the second claim voided the first."""
+    """Fails without `previous_holder` in `claim`: the second claim invalidates the first."""
     table.accept(job)
     claim = table.claim(job, "w1")
     assert claim is not None
     with pytest.raises(AlreadyClaimed, match="w1 is dreaming it"):
         table.claim(job, "w2")
     expire_lease(client, job)
-    assert table.renew_lease(claim)  # late, but nobody has taken it
+    assert table.renew_lease(claim)  # late, but no other worker has claimed the job
     with pytest.raises(AlreadyClaimed):
         table.claim(job, "w2")
     assert table.requeue(job.id) is None
@@ -140,7 +134,7 @@ def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis,
     table.mark_queued(job)
     table.claim(job, "w1")
     expire_lease(client, job)
-    assert table.list_expired_leases() == []  # nobody has looked for long: its worker is given time
+    assert table.list_expired_leases() == []  # the last sweep is long ago, so the worker gets time to renew
     client.hdel(LAST_SWEEP, "patience")
     assert table.list_expired_leases() == [job.id]
     assert table.requeue(job.id) == job
@@ -161,18 +155,18 @@ def test_a_dead_worker_s_job_is_taken_back_at_once(table: JobTable, job: Job) ->
 def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
-    """Seen failing without `tries` in `claim` and `take_back`: it was started for ever."""
+    """Fails without `max_attempts` in `claim` and `requeue`: the job is started again without end."""
     table.accept(job)
     for _ in range(MAX_ATTEMPTS):
         assert table.claim(job, "w") is not None
         expire_lease(client, job)
     assert table.requeue(job.id) is None
     assert table.claim(job, "w") is None
-    entry = table.get_record(job.id)
-    assert entry
-    assert (entry.state, entry.reason) == (State.FAILED, ATTEMPTS_EXHAUSTED_REASON)
+    record = table.get_record(job.id)
+    assert record
+    assert (record.state, record.reason) == (State.FAILED, ATTEMPTS_EXHAUSTED_REASON)
     assert read_event_types(client).count("failed") == 1
-    assert table.accept(job).is_new  # the operator's other try counts anew
+    assert table.accept(job).is_new  # submitted again by the operator, the job has all its attempts again
     assert table.claim(job, "w") is not None
 
 
@@ -190,23 +184,23 @@ def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: Job
 def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
-    others = [job.model_copy(update={"seed": seed}) for seed in range(1, 4)]
+    other_jobs = [job.model_copy(update={"seed": seed}) for seed in range(1, 4)]
     assert run_job(table, job) is Visibility.SHOWN
-    table.accept(others[0])
-    table.cancel(others[0].id)
-    table.delete(others[1].id, job.photo_id)
-    for one in (job, *others[:2]):
-        assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
+    table.accept(other_jobs[0])
+    table.cancel(other_jobs[0].id)
+    table.delete(other_jobs[1].id, job.photo_id)
+    for ended_job in (job, *other_jobs[:2]):
+        assert 0 < client.ttl(job_key(ended_job.id)) <= ENDED_JOB_TTL_SECONDS
     update_runtime_settings(client, approval=True)
-    assert run_job(table, others[2]) is Visibility.HELD
-    assert client.ttl(job_key(others[2].id)) == -1
-    for one, completion in ((others[2], make_completed(others[2])), (job, make_completed(job))):
-        table.show(Shown(job_id=one.id, photo_id=one.photo_id, completed=completion, dreamt_at=1.0))
-        assert 0 < client.ttl(job_key(one.id)) <= ENDED_JOB_TTL_SECONDS
+    assert run_job(table, other_jobs[2]) is Visibility.HELD
+    assert client.ttl(job_key(other_jobs[2].id)) == -1
+    for ended_job, completion in ((other_jobs[2], make_completed(other_jobs[2])), (job, make_completed(job))):
+        table.show(Shown(job_id=ended_job.id, photo_id=ended_job.photo_id, completed=completion, dreamt_at=1.0))
+        assert 0 < client.ttl(job_key(ended_job.id)) <= ENDED_JOB_TTL_SECONDS
     table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
     assert client.ttl(job_key(job.id)) == -1
-    assert table.accept(others[0]).is_new
-    assert client.ttl(job_key(others[0].id)) == -1
+    assert table.accept(other_jobs[0]).is_new
+    assert client.ttl(job_key(other_jobs[0].id)) == -1
     assert client.exists(LEASES) == 0
 
 
@@ -221,7 +215,7 @@ def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     assert not table.restore_deleted(job.id)
     assert table.get_states([job.id, hidden.id, deleted.id]) == [State.COMPLETED, State.COMPLETED, State.DELETED]
     assert table.are_not_visible([job.id, hidden.id, deleted.id]) == [False, True, True]
-    assert not any(table.accept(one).is_new for one in (job, hidden, deleted))
+    assert not any(table.accept(restored).is_new for restored in (job, hidden, deleted))
     assert read_event_types(client) == []
 
 
@@ -253,8 +247,8 @@ def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTa
 
 def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis, table: JobTable, job: Job) -> None:
     other = job.model_copy(update={"seed": 1})
-    for one in (job, other):
-        table.accept(one)
+    for submitted in (job, other):
+        table.accept(submitted)
     claim = table.claim(job, "w1")
     assert claim is not None
     assert table.cancel(job.id)
@@ -269,16 +263,16 @@ def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis,
 
 
 def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -> None:
-    many = [job.model_copy(update={"seed": seed}) for seed in range(1200)]
-    for one in many:
-        table.accept(one)
+    jobs = [job.model_copy(update={"seed": seed}) for seed in range(1200)]
+    for accepted in jobs:
+        table.accept(accepted)
     claim = table.claim(job, "w1")
     assert claim is not None
     table.fail(claim, "out of memory")
-    assert {entry.job.id for entry in table.iter_records()} == {one.id for one in many}
-    entry = table.get_record(job.id)
-    assert entry is not None
-    assert (entry.job, entry.state, entry.reason) == (job, State.FAILED, "out of memory")
+    assert {record.job.id for record in table.iter_records()} == {accepted.id for accepted in jobs}
+    record = table.get_record(job.id)
+    assert record is not None
+    assert (record.job, record.state, record.reason) == (job, State.FAILED, "out of memory")
     assert table.get_record("0" * 32) is None
     table.accept(job)
     assert table.get_record(job.id).reason == ""  # type: ignore[union-attr]
@@ -298,8 +292,8 @@ def test_with_approval_no_event_of_a_job_is_anybodys_until_it_is_shown(
     update_runtime_settings(client, approval=True)
     assert run_job(table, job) is Visibility.HELD
     assert table.are_not_visible([job.id]) == [True]
-    recorded = [one for one in EventReader(client).read() if not isinstance(one.event, RuntimeSettingsChanged)]
-    assert [one.held for one in recorded] == [True] * 4
+    recorded = [entry for entry in EventReader(client).read() if not isinstance(entry.event, RuntimeSettingsChanged)]
+    assert [entry.held for entry in recorded] == [True] * 4
     assert table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0))
     assert table.are_not_visible([job.id]) == [False]
     assert not EventReader(client, recorded[-1].id).read()[-1].held
@@ -313,7 +307,7 @@ def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, cli
     update_runtime_settings(client, approval=True)
     assert table.complete(claim, make_completed(job)) is Visibility.HELD
     update_runtime_settings(client, approval=False)
-    assert table.are_not_visible([job.id]) == [True]  # what was held waits for a word of its own
+    assert table.are_not_visible([job.id]) == [True]  # a held dream stays held until it is approved itself
 
 
 def test_approval_is_as_the_settings_say_until_it_is_changed_at_runtime(client: redis.Redis, job: Job) -> None:
@@ -343,30 +337,30 @@ def test_a_deleted_job_never_comes_back(client: redis.Redis, table: JobTable, jo
     if claim:
         assert not table.record_progress(claim, "f", 0.5)
         assert table.complete(claim, make_completed(job)) is None
-    shown = Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0)
-    assert not table.show(shown)
+    shown_event = Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0)
+    assert not table.show(shown_event)
     assert table.get_state(job.id) is State.DELETED
-    assert table.get_record(job.id) is None  # nothing tells any longer whose photo it was
+    assert table.get_record(job.id) is None  # no record of the photo is left
 
 
 def test_no_event_slips_past_approval_once_it_is_asked_for(table: JobTable, client: redis.Redis, job: Job) -> None:
     jobs = [job.model_copy(update={"seed": seed}) for seed in range(400)]
-    with ThreadPoolExecutor(4) as dreaming:
-        done = dreaming.map(lambda one: run_job(table, one), jobs)
+    with ThreadPoolExecutor(4) as executor:
+        results = executor.map(lambda queued_job: run_job(table, queued_job), jobs)
         while client.xlen(STREAM) < 200:
             pass
         for approval in (True, False, True):
             update_runtime_settings(client, approval=approval)
-        list(done)
-    approval, held_jobs, seen = False, set[str](), 0
-    steered = iter((True, False, True))
+        list(results)
+    approval, held_job_ids, held_events = False, set[str](), 0
+    approval_changes = iter((True, False, True))
     for recorded in EventReader(client).read(max_events=10_000):
         if isinstance(recorded.event, RuntimeSettingsChanged):
-            approval = next(steered)
+            approval = next(approval_changes)
             continue
         job_id = recorded.event.job_id  # type: ignore[union-attr]
-        assert recorded.held == (approval or job_id in held_jobs)
+        assert recorded.held == (approval or job_id in held_job_ids)
         if recorded.held:
-            held_jobs.add(job_id)
-            seen += 1
-    assert 0 < seen < 4 * len(jobs)
+            held_job_ids.add(job_id)
+            held_events += 1
+    assert 0 < held_events < 4 * len(jobs)

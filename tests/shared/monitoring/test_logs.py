@@ -1,4 +1,4 @@
-"""A log line is one line, says which job, holds no secret, and brings a traceback only where somebody has to look."""
+"""A log entry is one line, names its job, contains no secret, and has a traceback only for an unexpected error."""
 
 import json
 import os
@@ -27,11 +27,13 @@ SECRETS = {
 
 
 def run_and_read_log(program: str, log_format: str = "json", **environment: str) -> str:
-    """Run a program and return what it logged."""
-    chosen = {**os.environ, "ARTDREAM_LOG": log_format, **environment}
-    ran = subprocess.run([sys.executable, "-c", SETUP_SCRIPT + program], env=chosen, capture_output=True, text=True)
-    assert ran.stdout == ""
-    return ran.stderr
+    """Run a program with logging configured, and return what it logged."""
+    child_environment = {**os.environ, "ARTDREAM_LOG": log_format, **environment}
+    process = subprocess.run(
+        [sys.executable, "-c", SETUP_SCRIPT + program], env=child_environment, capture_output=True, text=True
+    )
+    assert process.stdout == ""
+    return process.stderr
 
 
 def read_json_lines(program: str) -> list[dict[str, object]]:
@@ -54,15 +56,15 @@ def test_a_line_of_json_says_when_who_what_and_of_which_job() -> None:
 
 
 def test_what_python_says_by_itself_is_json_too() -> None:
-    """Fails without `captureWarnings` and the hook for faults."""
-    found = read_json_lines("warnings.warn('old'); 1 / 0")
-    assert [line["level"] for line in found] == ["WARNING", "CRITICAL"]
-    assert "ZeroDivisionError" in str(found[1]["exc_info"])
+    """Fails without `captureWarnings` and the exception hook."""
+    lines = read_json_lines("warnings.warn('old'); 1 / 0")
+    assert [line["level"] for line in lines] == ["WARNING", "CRITICAL"]
+    assert "ZeroDivisionError" in str(lines[1]["exc_info"])
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_secret_is_part_of_a_line(form: str) -> None:
-    """Fails without `_Discreet`."""
+    """Fails without `_RedactingFormatter`."""
     program = """
 import os
 log.info("%s %s", settings.broker, os.environ["AWS_SECRET_ACCESS_KEY"])
@@ -70,10 +72,10 @@ log.info("hunter@dusk %s", settings.links_secret.get_secret_value())
 try: raise ValueError(settings.passcode.get_secret_value())
 except ValueError: log.exception("a fault")
 """
-    told = run_and_read_log(program, form, **SECRETS)
-    assert told.count("•••") == 5 if form == "text" else told.count("•••") >= 5
+    log = run_and_read_log(program, form, **SECRETS)
+    assert log.count("•••") == 5 if form == "text" else log.count("•••") >= 5
     for secret in ("hunter", "dusk", "fisher", "dawn", "baker", "breakfast", "cook", "midnight"):
-        assert secret not in told.replace("settings.", "")
+        assert secret not in log.replace("settings.", "")
 
 
 ERROR_SCRIPT = """
@@ -87,11 +89,11 @@ except RuntimeError: log.exception("it failed: %s", "why")
 
 
 def test_a_fault_that_can_be_expected_has_no_traceback() -> None:
-    """Fails without `_Told`."""
+    """Fails without `_ContextFilter`, which drops the traceback of expected errors."""
     for error in ("ArtDreamError('away')", "ConnectionError('away')"):
-        told = run_and_read_log(ERROR_SCRIPT.format(error=error), "text")
-        assert told.count("\n") == 1
-        assert told.endswith("ERROR   worker.jobs.processor: it failed: why\n")
+        log = run_and_read_log(ERROR_SCRIPT.format(error=error), "text")
+        assert log.count("\n") == 1
+        assert log.endswith("ERROR   worker.jobs.processor: it failed: why\n")
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -1,4 +1,4 @@
-"""Photos of any shape share a few canvases."""
+"""Photos of any aspect ratio share a few canvases."""
 
 import pytest
 

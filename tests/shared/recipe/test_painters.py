@@ -1,4 +1,4 @@
-"""Each painter that the bundled network knows has recipes, by a name that can be typed."""
+"""Each painter that the bundled network knows has recipes, under a name in plain ASCII."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Recipes are data, and say what is wrong with them."""
+"""Recipes are data, and an invalid one is refused with file and field."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_an_unknown_recipe_names_near_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("version = 1", "version = 0"), "mine.toml, field “version”"),
         (("[objective]", "octaves = 3\n[objective]"), "mine.toml, field “octaves”: there is no such field"),
@@ -46,9 +46,9 @@ def test_an_unknown_recipe_names_near_ones() -> None:
         (("[objective]", "[ascent]\nstep = nan\n[objective]"), "mine.toml, field “ascent.step”"),
     ],
 )
-def test_a_faulty_recipe_names_its_file_and_field(change: tuple[str, str], told: str) -> None:
+def test_a_faulty_recipe_names_its_file_and_field(change: tuple[str, str], message: str) -> None:
     parse_recipe(VALID_RECIPE, source="mine.toml")
-    with pytest.raises(ArtDreamError, match=told):
+    with pytest.raises(ArtDreamError, match=message):
         parse_recipe(VALID_RECIPE.replace(*change), source="mine.toml")
 
 
@@ -83,7 +83,7 @@ def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("[objective]", "[ascent]\nsteps = 1000000000\n[objective]"), "“ascent.steps”"),
         (("[objective]", "[ascent]\noctaves = 13\n[objective]"), "“ascent.octaves”"),
@@ -112,10 +112,10 @@ def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else value[1][:40],
 )
-def test_a_recipe_names_no_code_and_no_number_that_is_absurd(change: tuple[str, str], told: str) -> None:
-    """Seen failing without the bounds of sizes, and with a traceback where TOML itself gave up."""
+def test_a_recipe_names_no_code_and_no_number_that_is_absurd(change: tuple[str, str], message: str) -> None:
+    """Fails without the limits on sizes, and if an error of the TOML parser is not caught."""
     assert change[0] in VALID_RECIPE
-    with pytest.raises(ArtDreamError, match=told) as raised:
+    with pytest.raises(ArtDreamError, match=message) as raised:
         parse_recipe(VALID_RECIPE.replace(*change), source="mine.toml")
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500

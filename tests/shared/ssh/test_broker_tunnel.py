@@ -1,4 +1,4 @@
-"""The broker is reached through the SSH host, only if that is the one we know, and again after every fall."""
+"""The broker is reached through the SSH host, only if its host key is known, and again after every failure."""
 
 import hashlib
 import os
@@ -24,86 +24,86 @@ from shared.ssh.port_forward import PortForward
 from tests.servers import SshServer, fork_child, wait_until
 from tests.stack import free_port
 
-#: Bytes that go there and back.
+#: Bytes that are sent and echoed back.
 LOAD_BYTES = 20_000_000
 
 
 @pytest.fixture
 def remote_settings(settings: Settings, sshd: SshServer) -> Settings:
-    """Settings of an installation behind the SSH host."""
+    """Return the settings of an installation whose broker is behind the SSH host."""
     ssh = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
     return settings.model_copy(update=ssh)
 
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    """Port of a server that says everything back, and ends when it was told that this was all."""
+    """Yield the port of an echo server, which closes a connection once the client has shut down its side."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = int(listener.getsockname()[1])
-        ended = threading.Event()
+        stop_requested = threading.Event()
 
-        def say(near: socket.socket) -> None:
-            with near, suppress(OSError):
-                while data := near.recv(2**16):
-                    near.sendall(data)
+        def echo(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                while data := connection.recv(2**16):
+                    connection.sendall(data)
 
         def accept() -> None:
             while True:
-                near, _ = listener.accept()
-                threading.Thread(target=say, args=(near,), daemon=True).start()
-                if ended.is_set():
+                connection, _ = listener.accept()
+                threading.Thread(target=echo, args=(connection,), daemon=True).start()
+                if stop_requested.is_set():
                     return
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         yield port
-        ended.set()
+        stop_requested.set()
         socket.create_connection(("127.0.0.1", port)).close()
         thread.join()
 
 
 def test_a_broker_behind_the_ssh_host_is_reached(remote_settings: Settings, settings: Settings) -> None:
-    with open_broker_tunnel(remote_settings) as near:
-        assert near.broker != remote_settings.broker
-        assert near.ssh is None
-        with connect(near.broker) as through, connect(settings.broker) as straight:
-            through.set("word", "heard")
-            assert straight.get("word") == "heard"
-        port = near.broker.rpartition(":")[2].partition("/")[0]
+    with open_broker_tunnel(remote_settings) as tunnel_settings:
+        assert tunnel_settings.broker != remote_settings.broker
+        assert tunnel_settings.ssh is None
+        with connect(tunnel_settings.broker) as via_tunnel, connect(settings.broker) as direct:
+            via_tunnel.set("word", "heard")
+            assert direct.get("word") == "heard"
+        port = tunnel_settings.broker.rpartition(":")[2].partition("/")[0]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)))
 
 
 def test_without_an_ssh_host_nothing_changes(settings: Settings) -> None:
-    with open_broker_tunnel(settings) as near:
-        assert near is settings
+    with open_broker_tunnel(settings) as tunnel_settings:
+        assert tunnel_settings is settings
 
 
 def test_the_broker_of_the_stack_on_this_machine_is_not_looked_for_elsewhere(remote_settings: Settings) -> None:
     remote_settings.data.mkdir()
     (remote_settings.data / BROKER_FILE).write_text(remote_settings.broker)
-    with open_broker_tunnel(remote_settings) as near:
-        assert near is remote_settings
+    with open_broker_tunnel(remote_settings) as tunnel_settings:
+        assert tunnel_settings is remote_settings
 
 
 def test_the_brokers_password_goes_along(remote_settings: Settings) -> None:
     with open_broker_tunnel(
         remote_settings.model_copy(update={"broker_url": SecretStr("redis://:hush%40hush@10.0.0.7/3")})
-    ) as near:
-        assert near.broker.startswith("redis://:hush%40hush@127.0.0.1:")
-        assert near.broker.endswith("/3")
+    ) as tunnel_settings:
+        assert tunnel_settings.broker.startswith("redis://:hush%40hush@127.0.0.1:")
+        assert tunnel_settings.broker.endswith("/3")
 
 
 def test_a_host_that_is_not_known_is_refused_with_the_command_that_accepts_it(
     remote_settings: Settings, sshd: SshServer
 ) -> None:
     sshd.known_hosts.unlink()
-    with pytest.raises(ArtDreamError, match=r"is not known: it shows the key SHA256:\S+ \(ssh-ed25519\)") as told:
+    with pytest.raises(ArtDreamError, match=r"is not known: it shows the key SHA256:\S+ \(ssh-ed25519\)") as raised:
         _expect_refusal(remote_settings)
     assert not sshd.known_hosts.exists()
-    command = str(told.value).split("`")[-2]
+    command = str(raised.value).split("`")[-2]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as tunnel_settings, connect(tunnel_settings.broker) as client:
         assert client.ping()
 
 
@@ -137,14 +137,14 @@ def test_an_address_that_is_none_is_told(remote_settings: Settings, address: str
 
 
 def test_a_password_in_the_address_is_refused_and_not_shown(remote_settings: Settings) -> None:
-    with pytest.raises(ArtDreamError, match="without passwords") as told:
+    with pytest.raises(ArtDreamError, match="without passwords") as raised:
         _expect_refusal(remote_settings.model_copy(update={"ssh": "user:hush@host"}))
-    assert "hush" not in str(told.value)
+    assert "hush" not in str(raised.value)
 
 
 def test_a_host_that_is_down_at_the_start_is_waited_for(remote_settings: Settings, sshd: SshServer) -> None:
     sshd.stop()
-    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as tunnel_settings, connect(tunnel_settings.broker) as client:
         with pytest.raises(BROKER_UNAVAILABLE):
             client.ping()
         sshd.start()
@@ -154,7 +154,7 @@ def test_a_host_that_is_down_at_the_start_is_waited_for(remote_settings: Setting
 def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(
     remote_settings: Settings, sshd: SshServer
 ) -> None:
-    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as tunnel_settings, connect(tunnel_settings.broker) as client:
         client.set("word", "kept")
         sshd.kill_sessions()
         wait_until(lambda: _is_answering(client), "the broker answers after a cut")
@@ -168,12 +168,12 @@ def test_clients_recover_when_connections_are_cut_and_when_the_host_restarts(
 
 def test_a_host_that_falls_silent_is_given_up_in_time(sshd: SshServer, echo_port: int) -> None:
     with PortForward(_make_account(sshd), ("127.0.0.1", echo_port), probe_interval=0.2, probe_timeout=0.8) as forward:
-        with socket.create_connection(("127.0.0.1", forward.port), 10) as near:
-            near.sendall(b"word")
-            assert near.recv(4) == b"word"
+        with socket.create_connection(("127.0.0.1", forward.port), 10) as connection:
+            connection.sendall(b"word")
+            assert connection.recv(4) == b"word"
             sshd.hang()
             before = time.monotonic()
-            assert near.recv(4) == b""
+            assert connection.recv(4) == b""
             assert time.monotonic() - before < 3
             assert not forward.is_connected
         sshd.resume()
@@ -183,23 +183,25 @@ def test_a_host_that_falls_silent_is_given_up_in_time(sshd: SshServer, echo_port
 
 def test_much_goes_through_whole_on_many_channels_at_once(sshd: SshServer, echo_port: int) -> None:
     with PortForward(_make_account(sshd), ("127.0.0.1", echo_port)) as forward, ThreadPoolExecutor(20) as pool:
-        loads = [os.urandom(LOAD_BYTES // 20) for _ in range(20)]
-        for load, heard in zip(loads, pool.map(lambda load: _send_and_receive(forward.port, load), loads), strict=True):
-            assert hashlib.sha256(heard).digest() == hashlib.sha256(load).digest()
+        payloads = [os.urandom(LOAD_BYTES // 20) for _ in range(20)]
+        for payload, echoed in zip(
+            payloads, pool.map(lambda payload: _send_and_receive(forward.port, payload), payloads), strict=True
+        ):
+            assert hashlib.sha256(echoed).digest() == hashlib.sha256(payload).digest()
         assert len(sshd.list_sessions()) <= 2, "one connection: as root two processes serve it"
 
 
 def test_a_target_that_refuses_is_told_once_and_hung_up_on(sshd: SshServer, caplog: pytest.LogCaptureFixture) -> None:
-    nowhere = free_port()
-    with PortForward(_make_account(sshd), ("127.0.0.1", nowhere)) as forward:
+    unused_port = free_port()
+    with PortForward(_make_account(sshd), ("127.0.0.1", unused_port)) as forward:
         assert [_send_and_receive(forward.port, b"") for _ in range(3)] == [b""] * 3
     assert [record.message for record in caplog.records] == [
-        f"The SSH host {sshd.address} cannot reach 127.0.0.1:{nowhere} (Connect failed)"
+        f"The SSH host {sshd.address} cannot reach 127.0.0.1:{unused_port} (Connect failed)"
     ]
 
 
 def test_nothing_stays_behind(remote_settings: Settings, sshd: SshServer) -> None:
-    with open_broker_tunnel(remote_settings) as near, connect(near.broker) as client:
+    with open_broker_tunnel(remote_settings) as tunnel_settings, connect(tunnel_settings.broker) as client:
         client.ping()
     wait_until(lambda: not sshd.list_sessions(), "the host serves nobody")
     wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("forward")], "no thread is left")
@@ -208,14 +210,14 @@ def test_nothing_stays_behind(remote_settings: Settings, sshd: SshServer) -> Non
 def test_clients_are_hung_up_on_although_a_forked_child_holds_all_open(
     remote_settings: Settings, sshd: SshServer
 ) -> None:
-    with open_broker_tunnel(remote_settings) as near:
-        port = int(near.broker.rpartition(":")[2].partition("/")[0])
-        with socket.create_connection(("127.0.0.1", port), 10) as held:
-            held.sendall(b"PING\r\n")
-            assert held.recv(64) == b"+PONG\r\n"
+    with open_broker_tunnel(remote_settings) as tunnel_settings:
+        port = int(tunnel_settings.broker.rpartition(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(b"PING\r\n")
+            assert connection.recv(64) == b"+PONG\r\n"
             with fork_child():
                 sshd.kill_sessions()
-                assert held.recv(1) == b""
+                assert connection.recv(1) == b""
 
 
 def _expect_refusal(settings: Settings) -> None:
@@ -235,18 +237,18 @@ def _is_answering(client: redis.Redis) -> bool:
 
 
 def _send_and_receive(port: int, payload: bytes) -> bytes:
-    heard = bytearray()
-    with socket.create_connection(("127.0.0.1", port), 60) as near:
+    received = bytearray()
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
 
-        def say() -> None:
+        def send() -> None:
             with suppress(OSError):
-                near.sendall(payload)
-                near.shutdown(socket.SHUT_WR)
+                connection.sendall(payload)
+                connection.shutdown(socket.SHUT_WR)
 
-        speaker = threading.Thread(target=say)
-        speaker.start()
+        sender = threading.Thread(target=send)
+        sender.start()
         with suppress(ConnectionResetError):
-            while data := near.recv(2**16):
-                heard += data
-        speaker.join()
-    return bytes(heard)
+            while data := connection.recv(2**16):
+                received += data
+        sender.join()
+    return bytes(received)

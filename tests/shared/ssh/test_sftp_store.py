@@ -1,4 +1,4 @@
-"""A folder on another machine is a store like any other: whole objects or none, and no fall loses what was sent."""
+"""A folder on another machine is a complete store: objects are whole or absent, and a cut upload resumes."""
 
 import asyncio
 import hashlib
@@ -19,19 +19,19 @@ from shared.storage.object_names import dream_name, frame_name, photo_name
 from shared.storage.store import Store, StoreError
 from tests.servers import SshServer, wait_until
 
-#: Large enough that it can be cut while it goes up.
+#: Large enough that the connection can be cut during the upload.
 LARGE_OBJECT_BYTES = 40_000_000
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the objects come to lie."""
+    """Return the folder of the store on the SSH host."""
     return tmp_path / "far" / "a store"
 
 
 @pytest.fixture
 def url(sshd: SshServer, folder: Path) -> str:
-    """The URL of a store on the SSH host, as the settings give it."""
+    """Return the URL of a store on the SSH host, as the settings build it."""
     url = f"ssh+sftp://{sshd.address}{folder.as_uri().removeprefix('file://')}"
     settings = Settings(store_url=url, ssh_key=sshd.key, ssh_known_hosts=sshd.known_hosts, _env_file=None)
     return settings.store
@@ -58,25 +58,25 @@ def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) 
 def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, photo = Store(url), os.urandom(400_000)
     store.put(photo_name("ab"), photo)  # connects, and makes the folders
-    asked, plain = [], paramiko.SFTPClient._request
+    requests, send_request = [], paramiko.SFTPClient._request
 
-    def counted(sftp: paramiko.SFTPClient, kind: int, *words: object) -> tuple[int, object]:
-        asked.append(kind)
-        return plain(sftp, kind, *words)
+    def record_and_send(sftp: paramiko.SFTPClient, kind: int, *arguments: object) -> tuple[int, object]:
+        requests.append(kind)
+        return send_request(sftp, kind, *arguments)
 
-    answer = paramiko.SFTPClient._read_response
+    read_response = paramiko.SFTPClient._read_response
 
-    def late(*of: object) -> object:
-        time.sleep(0.02)  # the way back; an answer that overtakes the questions makes paramiko ask anew
-        return answer(*of)
+    def read_late(*arguments: object) -> object:
+        time.sleep(0.02)  # the latency of the response: with immediate responses paramiko sends more requests
+        return read_response(*arguments)
 
-    monkeypatch.setattr(paramiko.SFTPClient, "_request", counted)
-    monkeypatch.setattr(paramiko.SFTPClient, "_read_response", late)
+    monkeypatch.setattr(paramiko.SFTPClient, "_request", record_and_send)
+    monkeypatch.setattr(paramiko.SFTPClient, "_read_response", read_late)
     store.put(photo_name("cd"), photo)
-    assert len(asked) == 4, "open, close, look, rename; the pixels go up without waiting"
-    asked.clear()
+    assert len(requests) == 4, "open, close, look, rename; the pixels go up without waiting"
+    requests.clear()
     assert store.get(photo_name("cd")) == photo
-    assert len(asked) <= 3, "open, look, close"
+    assert len(requests) <= 3, "open, look, close"
 
 
 def test_an_object_comes_down_into_a_file(url: str, tmp_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_no_name_leads_out_of_the_folder(url: str, folder: Path) -> None:
 
 def test_many_threads_share_a_store(url: str) -> None:
     store = Store(url)
-    loads = {photo_name(str(index)): os.urandom(50_000) for index in range(40)}
+    payloads = {photo_name(str(index)): os.urandom(50_000) for index in range(40)}
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(store.put, loads, loads.values()))
-        assert list(pool.map(store.get, loads)) == list(loads.values())
+        list(pool.map(store.put, payloads, payloads.values()))
+        assert list(pool.map(store.get, payloads)) == list(payloads.values())
 
 
 def test_two_who_put_the_same_do_not_disturb_each_other(url: str) -> None:
@@ -124,30 +124,30 @@ def test_a_connection_that_was_cut_while_idle_is_not_noticed(url: str, sshd: Ssh
 def test_an_upload_that_was_cut_shows_nothing_and_goes_on_where_it_was(
     url: str, folder: Path, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, data, faults = Store(url), os.urandom(LARGE_OBJECT_BYTES), []
+    store, data, errors = Store(url), os.urandom(LARGE_OBJECT_BYTES), []
 
     def put() -> None:
         try:
             store.put(photo_name("ab"), data)
         except StoreError as error:
-            faults.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=put)
     thread.start()
     wait_until(lambda: _count_arrived_bytes(folder) > LARGE_OBJECT_BYTES / 10, "a part of it has arrived")
     sshd.stop()
     thread.join()
-    assert len(faults) == 1, "it was whole before it was cut: make it larger"
-    arrived = _count_arrived_bytes(folder)
-    assert arrived < LARGE_OBJECT_BYTES
+    assert len(errors) == 1, "it was whole before it was cut: make it larger"
+    arrived_bytes = _count_arrived_bytes(folder)
+    assert arrived_bytes < LARGE_OBJECT_BYTES
 
     sshd.start()
     assert store.get(photo_name("ab")) is None
     assert list(store.list_objects("")) == []
 
-    sent = _record_sent_bytes(monkeypatch)
+    sent_sizes = _record_sent_bytes(monkeypatch)
     store.put(photo_name("ab"), data)
-    assert sum(sent) == LARGE_OBJECT_BYTES - arrived
+    assert sum(sent_sizes) == LARGE_OBJECT_BYTES - arrived_bytes
     assert store.get(photo_name("ab")) == data
 
 
@@ -156,8 +156,8 @@ def test_what_is_not_how_the_object_begins_is_not_built_upon(url: str, folder: P
     key = hashlib.sha256(photo_name("ab").encode() + b"\0" + data).hexdigest()
     parts = folder / ".parts"
     parts.mkdir(parents=True)
-    for rubbish in (bytes(500_000), bytes(4_000_000)):
-        (parts / f"{key}-left").write_bytes(rubbish)
+    for wrong_content in (bytes(500_000), bytes(4_000_000)):
+        (parts / f"{key}-left").write_bytes(wrong_content)
         store.put(photo_name("ab"), data)
         assert store.get(photo_name("ab")) == data
         assert list(parts.iterdir()) == [], "it was taken up"
@@ -168,38 +168,38 @@ def test_what_nobody_finished_is_swept_away_after_a_day(url: str, folder: Path) 
     parts.mkdir(parents=True)
     for name, age in (("old", 25), ("new", 23)):
         (parts / name).write_bytes(b"half")
-        then = (parts / name).stat().st_mtime - age * 3600
-        os.utime(parts / name, (then, then))
+        modified_at = (parts / name).stat().st_mtime - age * 3600
+        os.utime(parts / name, (modified_at, modified_at))
     Store(url).put(photo_name("ab"), b"pixels")
     assert [path.name for path in parts.iterdir()] == ["new"]
 
 
 def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: SshServer) -> None:
-    place = SftpBackend(url, timeout=0.5)
-    place.put(photo_name("ab"), b"pixels", "image/jpeg")
+    backend = SftpBackend(url, timeout=0.5)
+    backend.put(photo_name("ab"), b"pixels", "image/jpeg")
     sshd.hang()
     resume = threading.Timer(1.0, sshd.resume)
     resume.start()
-    assert place.get(photo_name("ab")) == b"pixels", "the first connection is given up, the second is answered"
+    assert backend.get(photo_name("ab")) == b"pixels", "the first connection is given up, the second is answered"
     resume.join()
 
 
 def test_a_host_that_is_not_known_is_refused(url: str, sshd: SshServer) -> None:
     sshd.known_hosts.unlink()
-    with pytest.raises(ArtDreamError, match="is not known: it shows the key SHA256:") as told:
+    with pytest.raises(ArtDreamError, match="is not known: it shows the key SHA256:") as raised:
         Store(url).get(photo_name("ab"))
-    assert not isinstance(told.value, StoreError)
+    assert not isinstance(raised.value, StoreError)
 
 
 def test_a_forked_child_leaves_its_parents_connection_alone(url: str) -> None:
     store = Store(url)
     store.put(photo_name("ab"), b"pixels")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that this process has threads is the point
-        child = os.fork()
-    if child == 0:
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking a process with threads is the point
+        child_pid = os.fork()
+    if child_pid == 0:
         os._exit(store.get(photo_name("ab")) != b"pixels")
-    assert os.waitpid(child, 0)[1] == 0
+    assert os.waitpid(child_pid, 0)[1] == 0
     assert store.get(photo_name("ab")) == b"pixels"
 
 
@@ -215,12 +215,12 @@ def _count_arrived_bytes(folder: Path) -> int:
 
 
 def _record_sent_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    sent: list[int] = []
+    sent_sizes: list[int] = []
     write = paramiko.SFTPFile.write
 
-    def counted(self: paramiko.SFTPFile, data: bytes) -> None:
-        sent.append(len(data))
+    def record_and_write(self: paramiko.SFTPFile, data: bytes) -> None:
+        sent_sizes.append(len(data))
         write(self, data)
 
-    monkeypatch.setattr(paramiko.SFTPFile, "write", counted)
-    return sent
+    monkeypatch.setattr(paramiko.SFTPFile, "write", record_and_write)
+    return sent_sizes

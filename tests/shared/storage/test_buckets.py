@@ -1,4 +1,4 @@
-"""A bucket is a store like any other: it outlasts its server's falls, gives links, and never tells a secret."""
+"""A bucket is a complete store: it retries while its server is down, presigns URLs, and never reveals a secret."""
 
 import asyncio
 import os
@@ -62,10 +62,10 @@ def test_a_server_that_comes_up_late_is_waited_for(s3: S3Server) -> None:
     store = Store(s3.url)
     store.put(photo_name("before"), b"pixels")
     s3.stop()
-    late = threading.Timer(0.5, lambda: s3.start(wait=False))
-    late.start()
+    delayed_start = threading.Timer(0.5, lambda: s3.start(wait=False))
+    delayed_start.start()
     store.put(photo_name("after"), b"pixels")
-    late.join()
+    delayed_start.join()
     assert store.get(photo_name("before")) == store.get(photo_name("after")) == b"pixels"
 
 
@@ -78,22 +78,22 @@ def test_a_server_that_stays_away_is_told(s3: S3Server) -> None:
 def test_wrong_keys_are_told_without_the_keys(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "thewrongsecret")
     store = Store(s3.url)
-    for call in (
+    for operation in (
         lambda: store.put(photo_name("ab"), b"x"),
         lambda: store.get(photo_name("ab")),
         lambda: store.delete(photo_name("ab")),
         lambda: list(store.list_objects("photos/")),
     ):
-        with pytest.raises(StoreError, match=r"403 Forbidden \(The request signature") as told:
-            call()
-        assert "secret" not in str(told.value)
-        assert "\n" not in str(told.value)
-        assert s3.access_key not in str(told.value)
+        with pytest.raises(StoreError, match=r"403 Forbidden \(The request signature") as raised:
+            operation()
+        assert "secret" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert s3.access_key not in str(raised.value)
 
 
 def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server) -> None:
     store = Store("s3://another/prefix")
-    for call in (
+    for operation in (
         lambda: store.put(photo_name("ab"), b"x"),
         lambda: store.get(photo_name("ab")),
         lambda: list(store.list_objects("photos/")),
@@ -101,15 +101,15 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server
         with pytest.raises(
             StoreError, match=r"s3://another/prefix: 404 Not Found \(The specified bucket does not exist"
         ):
-            call()
+            operation()
 
 
 @pytest.mark.parametrize("size", [6, 12_000_000])
 def test_what_is_damaged_on_its_way_is_not_taken_for_written(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    with _CorruptingProxy(s3.port) as meddler:
-        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{meddler.port}")
+    with _CorruptingProxy(s3.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{proxy.port}")
         with pytest.raises(StoreError, match="it arrived damaged"):
             Store(s3.url).put(photo_name("ab"), b"pixels" * (size // 6))
 
@@ -121,9 +121,9 @@ def test_what_arrived_whole_is_not_read_back(s3: S3Server, monkeypatch: pytest.M
 
 
 def test_a_secret_in_a_url_is_refused_and_not_shown() -> None:
-    with pytest.raises(ArtDreamError, match=r"URL s3://bucket/prefix came with a secret") as told:
+    with pytest.raises(ArtDreamError, match=r"URL s3://bucket/prefix came with a secret") as raised:
         Store("s3://AKIA:hushhush@bucket/prefix?token=hushhush")
-    assert "hush" not in str(told.value)
+    assert "hush" not in str(raised.value)
 
 
 def test_memory_is_the_same_for_all_of_a_process() -> None:
@@ -169,7 +169,7 @@ def _write_google_account(folder: Path) -> Path:
 
 
 class _CorruptingProxy:
-    """Stands between client and server, and changes what is written."""
+    """Relays between client and server, and corrupts what is written."""
 
     def __init__(self, port: int) -> None:
         self._target_port, self.port, self._is_closed = port, free_port(), False
@@ -188,13 +188,13 @@ class _CorruptingProxy:
 
     def _accept(self) -> None:
         while True:
-            near, _ = self._listener.accept()
+            client, _ = self._listener.accept()
             if self._is_closed:
-                near.close()
+                client.close()
                 return
-            far = socket.create_connection(("127.0.0.1", self._target_port))
-            threading.Thread(target=self._relay, args=(near, far, b"pixels", b"pixelz"), daemon=True).start()
-            threading.Thread(target=self._relay, args=(far, near, b"", b""), daemon=True).start()
+            server = socket.create_connection(("127.0.0.1", self._target_port))
+            threading.Thread(target=self._relay, args=(client, server, b"pixels", b"pixelz"), daemon=True).start()
+            threading.Thread(target=self._relay, args=(server, client, b"", b""), daemon=True).start()
 
     @staticmethod
     def _relay(source: socket.socket, target: socket.socket, original: bytes, replacement: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What is put is got, whole; a store that cannot be used says so in one sentence."""
+"""The local store: objects are read as written, whole; an unusable store raises an error of one sentence."""
 
 import asyncio
 from pathlib import Path
@@ -57,9 +57,9 @@ def test_the_frames_of_a_dream_are_found_in_their_folder_and_nothing_else_is(sto
 
 
 def test_clips_can_be_kept(store: Store) -> None:
-    for named in (clip_name, preview_name, zoom_name):
-        store.put(named("a"), b"moving")
-        assert store.get(named("a")) == b"moving"
+    for object_name in (clip_name, preview_name, zoom_name):
+        store.put(object_name("a"), b"moving")
+        assert store.get(object_name("a")) == b"moving"
 
 
 def test_an_object_is_copied_into_a_file_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ INVALID_NAMES = ["../secret", "a/../../secret", "/secret", "./a", "a//b", "", "a
 @pytest.mark.parametrize("name", INVALID_NAMES, ids=lambda name: repr(name)[:30])
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_a_name_that_leads_out_of_the_store_or_nowhere_is_one_sentence(kind: str, name: str, tmp_path: Path) -> None:
-    """Seen failing without the check: tracebacks, and a name too long was tried again for ten minutes."""
+    """Fails without the check: tracebacks, and a name that is too long is retried for ten minutes."""
     store = Store((tmp_path / "store").as_uri() if kind == "file" else f"memory:{tmp_path}")
     (tmp_path / "secret").write_text("swordfish")
-    for act in (lambda: store.get(name), lambda: store.put(name, b""), lambda: store.delete(name)):
+    for operation in (lambda: store.get(name), lambda: store.put(name, b""), lambda: store.delete(name)):
         with pytest.raises(ArtDreamError, match=r"is no object's name\.$") as raised:
-            act()
+            operation()
         assert not isinstance(raised.value, StoreError)
     assert (tmp_path / "secret").read_text() == "swordfish"
 
@@ -117,7 +117,7 @@ def test_names_that_only_look_as_if_are_names(store: Store) -> None:
 
 
 def test_what_a_link_leads_to_outside_is_not_in_the_store(store: Store, settings: Settings, tmp_path: Path) -> None:
-    """Seen failing without the check: a job read a secret as its artwork, and wrote beside it."""
+    """Fails without the check: a job reads a secret file as its artwork, and writes next to it."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_text("swordfish")
     store.put("references/mine/a.jpg", b"own")

@@ -1,4 +1,4 @@
-"""The seam does on every computing library what can be said in numbers. Run by test_jax.py on JAX as well."""
+"""The backend functions compute the same numbers on every library. test_jax.py runs these tests on JAX as well."""
 
 import os
 import subprocess
@@ -23,18 +23,18 @@ def make_noise(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
-def find_neighbors(length: int, wanted: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
-    """The two neighbours of each wanted position, its pixels half a pixel from the border, and the second's share."""
-    places = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
-    first = np.floor(places).astype(int)
-    return first, np.minimum(first + 1, length - 1), places - first
+def find_neighbors(length: int, output_length: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+    """Return the two input pixels of each output pixel, and the weight of the second; half-pixel centres."""
+    positions = np.clip((np.arange(output_length) + 0.5) * length / output_length - 0.5, 0, length - 1)
+    lower = np.floor(positions).astype(int)
+    return lower, np.minimum(lower + 1, length - 1), positions - lower
 
 
 def resize_bilinear(pictures: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
-    top, bottom, down = find_neighbors(pictures.shape[1], height)
-    left, right, across = find_neighbors(pictures.shape[2], width)
-    rows = pictures[:, top] * (1 - down)[:, None, None] + pictures[:, bottom] * down[:, None, None]
-    return rows[:, :, left] * (1 - across)[:, None] + rows[:, :, right] * across[:, None]
+    top, bottom, row_share = find_neighbors(pictures.shape[1], height)
+    left, right, column_share = find_neighbors(pictures.shape[2], width)
+    rows = pictures[:, top] * (1 - row_share)[:, None, None] + pictures[:, bottom] * row_share[:, None, None]
+    return rows[:, :, left] * (1 - column_share)[:, None] + rows[:, :, right] * column_share[:, None]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (24, 30), (13, 47), (31, 8)])
@@ -45,7 +45,7 @@ def test_pictures_are_scaled_up_and_down_without_averaging(size: tuple[int, int]
 
 def test_each_picture_is_rolled_by_its_own_shift() -> None:
     pictures, shifts = make_noise(3, 8, 10, 3), np.array([[2, -3], [0, 0], [-9, 25]], np.int32)
-    expected = [np.roll(one, shift, (0, 1)) for one, shift in zip(pictures, shifts, strict=True)]
+    expected = [np.roll(picture, shift, (0, 1)) for picture, shift in zip(pictures, shifts, strict=True)]
     assert np.array_equal(np.asarray(roll(pictures, shifts)), np.stack(expected))
 
 
@@ -57,9 +57,9 @@ def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling
 
     value, gradient = value_and_gradient(score, ops.convert_to_tensor(picture))
     nudge = 0.01 * make_noise(2, 6, 8, 3)
-    ahead, behind = (np.sum(np.asarray(score(picture + sign * nudge), np.float64)) for sign in (1, -1))
+    score_ahead, score_behind = (np.sum(np.asarray(score(picture + sign * nudge), np.float64)) for sign in (1, -1))
     assert np.asarray(value).shape == (2,)
-    assert (ahead - behind) / 2 == pytest.approx(float(np.sum(np.asarray(gradient) * nudge)), rel=1e-3)
+    assert (score_ahead - score_behind) / 2 == pytest.approx(float(np.sum(np.asarray(gradient) * nudge)), rel=1e-3)
 
 
 def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
@@ -85,11 +85,11 @@ def test_numbers_of_another_type_become_what_was_said() -> None:
 
 def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_compiled() -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
-    look = compile_function(lambda x: model(x), input_specs=[PICTURES_SIGNATURE], model=model)
-    first = np.asarray(look(make_noise(1, 8, 8, 3)))
+    call_model = compile_function(lambda x: model(x), input_specs=[PICTURES_SIGNATURE], model=model)
+    first = np.asarray(call_model(make_noise(1, 8, 8, 3)))
     before = count_traces()
     model.set_weights([-weight for weight in model.get_weights()])
-    np.testing.assert_allclose(np.asarray(look(make_noise(1, 8, 8, 3))), -first, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(call_model(make_noise(1, 8, 8, 3))), -first, atol=1e-6)
     assert count_traces() == before
 
 
@@ -104,6 +104,6 @@ def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_c
 def test_another_library_is_refused_in_one_sentence(chosen: str, missing: str, sentence: str) -> None:
     program = f"import sys; sys.modules.update(dict.fromkeys({missing.split()!r})); import worker.app"
     environment = os.environ | {"KERAS_BACKEND": chosen}
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-1] == f"shared.errors.ArtDreamError: {sentence}"
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == f"shared.errors.ArtDreamError: {sentence}"

@@ -1,4 +1,4 @@
-"""With JAX the engine dreams what it dreams with TensorFlow, without TensorFlow."""
+"""With JAX the engine renders the same dreams as with TensorFlow, and does not import TensorFlow."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from tests.worker.dreaming.render_dreams import RECIPE_TERMS
 
 ROOT = Path(__file__).parents[3]
 
-# JAX compiles for every shape, and on a CPU in half the time where it does not optimise.
+# JAX compiles for every shape; on a CPU, compiling takes half the time without optimization.
 JAX_ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
-# With oneDNN TensorFlow rounds otherwise than with its plain kernels, and then dreams as far from itself as from JAX.
+# oneDNN rounds differently from TensorFlow's plain kernels: such dreams differ from each other as much as from JAX's.
 TENSORFLOW_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
-#: What of test_engine.py stands for it here. All of it takes JAX ten minutes: `KERAS_BACKEND=jax pytest tests/worker`.
+#: A selection of test_engine.py: all tests take ten minutes with JAX (`KERAS_BACKEND=jax pytest tests/worker`).
 ENGINE_TESTS = (
     "test_the_same_seed_gives_the_same_pixels",
     "test_being_watched_does_not_change_the_dream",
@@ -42,7 +42,7 @@ pytestmark = [
 
 
 class RenderProcess:
-    """What came out of render_dreams.py."""
+    """A running render_dreams.py, and its results."""
 
     def __init__(self, output_path: Path, **environment: str) -> None:
         command = [sys.executable, "-m", "tests.worker.dreaming.render_dreams", str(output_path)]
@@ -50,11 +50,11 @@ class RenderProcess:
         self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
 
     def wait(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
-        """Return pictures by name, and what it said."""
-        said, _ = self._process.communicate()
+        """Wait for the end; return the pictures by name, and the printed report."""
+        report_json, _ = self._process.communicate()
         assert self._process.returncode == 0
         with np.load(self._output_path) as pictures:
-            return dict(pictures), json.loads(said)
+            return dict(pictures), json.loads(report_json)
 
 
 BackendResults = tuple[
@@ -64,7 +64,7 @@ BackendResults = tuple[
 
 @pytest.fixture(scope="module")
 def backend_results(tmp_path_factory: pytest.TempPathFactory) -> BackendResults:
-    """JAX's and TensorFlow's, dreamt side by side."""
+    """Return the results of JAX and of TensorFlow, rendered at the same time."""
     folder = tmp_path_factory.mktemp("dreams")
     jax, tensorflow = (
         RenderProcess(folder / "jax.npz", **JAX_ENVIRONMENT),
@@ -87,19 +87,19 @@ def test_jax_on_a_cpu_computes_in_float32(backend_results: BackendResults) -> No
 
 
 def test_both_compute_the_same_gradient(backend_results: BackendResults) -> None:
-    """Measured 3e-6 but for a few pixels: a unit at the corner of a relu is on in one and off in the other."""
+    """Measured: 3e-6 but for a few pixels, where a unit at the corner of a ReLU is on in one and off in the other."""
     jax, tensorflow = (pictures["slope"] for pictures, _ in backend_results)
-    apart = np.square(jax - tensorflow).sum(axis=-1).ravel()
-    most = np.sort(apart)[: int(0.99 * apart.size)]
-    assert np.sqrt(most.sum() / np.square(tensorflow).sum()) < 1e-4
-    assert np.sqrt(apart.sum() / np.square(tensorflow).sum()) < 0.03
+    squared_difference = np.square(jax - tensorflow).sum(axis=-1).ravel()
+    smallest_99_percent = np.sort(squared_difference)[: int(0.99 * squared_difference.size)]
+    assert np.sqrt(smallest_99_percent.sum() / np.square(tensorflow).sum()) < 1e-4
+    assert np.sqrt(squared_difference.sum() / np.square(tensorflow).sum()) < 0.03
 
 
 @pytest.mark.parametrize("name", RECIPE_TERMS)
 def test_both_dream_the_same(name: str, backend_results: BackendResults) -> None:
-    """Within 1.2 grey levels, on average over all pixels; from noise, where Adam's first step is a sign, 1.5.
+    """The mean difference is below 1.2 grey levels; from noise, where Adam's first step is a sign, below 1.5.
 
-    A dream that is longer comes further apart, as it does between two processors: each step builds on the last.
+    Longer dreams differ more, as they do between two processors: each step builds on the last.
     """
     photo = backend_results[0][0]["photo"].astype(float)
     jax, tensorflow = (pictures[name].astype(float) for pictures, _ in backend_results)
@@ -113,7 +113,7 @@ def test_the_engine_keeps_its_promises_with_jax() -> None:
         "backend/test_backend.py",
         "dreaming/test_laplacian.py",
         "dreaming/test_objectives.py",
-        *(f"dreaming/test_engine.py::{one}" for one in ENGINE_TESTS),
+        *(f"dreaming/test_engine.py::{test_name}" for test_name in ENGINE_TESTS),
     ]
     command = [
         sys.executable,
@@ -125,5 +125,5 @@ def test_the_engine_keeps_its_promises_with_jax() -> None:
         "--numprocesses=0",
         *(f"tests/worker/{test}" for test in tests),
     ]
-    ran = subprocess.run(command, cwd=ROOT, env=os.environ | JAX_ENVIRONMENT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout
+    process = subprocess.run(command, cwd=ROOT, env=os.environ | JAX_ENVIRONMENT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout

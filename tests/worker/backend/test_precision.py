@@ -1,4 +1,4 @@
-"""Convolutions compute in bfloat16 where the processor has it, and in what the operator says."""
+"""Convolutions compute in bfloat16 if the processor supports it, or in the precision that the operator chose."""
 
 from pathlib import Path
 

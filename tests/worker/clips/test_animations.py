@@ -1,4 +1,4 @@
-"""A clip shows the photo, how it dreams, and the dream; and it can be looked at for ever."""
+"""A morph goes from the photo through the frames to the dream; a zoom enters the dream; both loop without a jump."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from worker.clips.animations import Morph, Zoom, fit_video_size
 
 
 def crop_center(picture: Picture, share: float) -> Picture:
-    """Return the part in the middle whose sides are a share of the picture's."""
+    """Return the centre of a picture; `share` is the part of each side to keep, 0 to 1."""
     height, width, _ = picture.shape
     rows, columns = round(height * share / 2), round(width * share / 2)
     return picture[height // 2 - rows : height // 2 + rows, width // 2 - columns : width // 2 + columns]
@@ -20,30 +20,30 @@ def test_a_clip_begins_with_the_photo_and_reaches_the_dream() -> None:
     pictures = make_pictures()
     clip = list(Morph(pictures))
     np.testing.assert_array_equal(clip[0], pictures[0])
-    assert any(np.array_equal(shown, pictures[-1]) for shown in clip)
+    assert any(np.array_equal(frame, pictures[-1]) for frame in clip)
     assert len(clip) / Morph(pictures).rate == pytest.approx(6)
 
 
 def test_a_clip_goes_through_the_frames() -> None:
     photo, dream = make_pictures(2)
     frame = 255 - photo
-    assert min(mean_difference(shown, frame) for shown in Morph([photo, frame, dream])) < 4
-    assert min(mean_difference(shown, frame) for shown in Morph([photo, dream])) > 20
+    assert min(mean_difference(clip_frame, frame) for clip_frame in Morph([photo, frame, dream])) < 4
+    assert min(mean_difference(clip_frame, frame) for clip_frame in Morph([photo, dream])) > 20
 
 
 def test_photo_and_dream_are_held_for_a_moment() -> None:
     pictures = make_pictures()
     clip = list(Morph(pictures))
-    for held in (pictures[0], pictures[-1]):
-        assert sum(mean_difference(shown, held) < 1 for shown in clip) > 12
+    for still in (pictures[0], pictures[-1]):
+        assert sum(mean_difference(frame, still) < 1 for frame in clip) > 12
 
 
 def test_a_clip_moves_evenly_however_uneven_the_frames_are() -> None:
     photo, dream = make_pictures(2)
     early = np.clip(photo + 0.02 * (dream.astype(np.float32) - photo), 0, 255).astype(np.uint8)
     uneven = [mean_difference(*pair) for pair in pairwise(Morph([photo, early, early, early, dream]))]
-    even_ = [mean_difference(*pair) for pair in pairwise(Morph([photo, dream]))]
-    assert max(uneven) < 1.5 * max(even_)
+    even = [mean_difference(*pair) for pair in pairwise(Morph([photo, dream]))]
+    assert max(uneven) < 1.5 * max(even)
 
 
 def test_the_clip_loops_without_a_jump() -> None:
@@ -55,9 +55,9 @@ def test_the_photo_hangs_small_in_the_middle_of_its_dream() -> None:
     pictures = make_pictures(2, (320, 240))
     photo, dream = pictures
     first = next(iter(Zoom(pictures)))
-    hung = crop_center(first, Zoom.NESTED_SIDE_SHARE / 2)
-    assert mean_difference(hung, resize_like(crop_center(photo, 1 / 2), reference=hung)) < 8
-    assert mean_difference(hung, crop_center(dream, Zoom.NESTED_SIDE_SHARE / 2)) > 20
+    nested = crop_center(first, Zoom.NESTED_SIDE_SHARE / 2)
+    assert mean_difference(nested, resize_like(crop_center(photo, 1 / 2), reference=nested)) < 8
+    assert mean_difference(nested, crop_center(dream, Zoom.NESTED_SIDE_SHARE / 2)) > 20
     np.testing.assert_array_equal(first[:90], dream[:90])
 
 
@@ -65,13 +65,13 @@ def test_the_zoom_ends_where_it_began() -> None:
     for size in ((160, 120), (120, 160), (131, 131)):
         clip = list(Zoom(make_pictures(size=size)))
         for share in (1, Zoom.NESTED_SIDE_SHARE, Zoom.NESTED_SIDE_SHARE / 2):
-            near = [crop_center(shown, share) for shown in (*clip[-5:], *clip[:5])]
-            steps = [mean_difference(*pair) for pair in pairwise(near)]
+            centers = [crop_center(frame, share) for frame in (*clip[-5:], *clip[:5])]
+            steps = [mean_difference(*pair) for pair in pairwise(centers)]
             assert steps[4] < 1.3 * max(steps[:4] + steps[5:])
 
 
 def test_the_zoom_goes_on_at_one_speed() -> None:
-    # On a picture with detail everywhere the change from one moment to the next is the speed.
+    # On a picture with detail everywhere, the change from one frame to the next measures the speed.
     rng = np.random.default_rng(0)
     dream = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
     clip = list(Zoom([dream, dream]))
@@ -82,19 +82,19 @@ def test_the_zoom_goes_on_at_one_speed() -> None:
 
 def test_the_zoom_has_no_border_and_no_seam() -> None:
     white = np.full((120, 160, 3), 255, np.uint8)
-    for shown in Zoom([white, white]):
-        assert shown.min() >= 254
+    for frame in Zoom([white, white]):
+        assert frame.min() >= 254
 
 
 def test_the_photo_dreams_while_it_comes_near() -> None:
     photo, dream = np.zeros((120, 160, 3), np.uint8), np.full((120, 160, 3), 200, np.uint8)
     clip = list(Zoom([photo, dream]))
     assert clip[0][60, 80, 0] < 5
-    # The photo grows over a point that was dream, and is dream there when it has come.
-    point = [int(shown[60, 66, 0]) for shown in clip]
-    assert point[0] == 200
-    assert min(point) < 30
-    assert point[-len(point) // 10] > 190
+    # The photo grows over a point that showed the dream, and has become the dream once it covers the point.
+    brightness = [int(frame[60, 66, 0]) for frame in clip]
+    assert brightness[0] == 200
+    assert min(brightness) < 30
+    assert brightness[-len(brightness) // 10] > 190
 
 
 def test_videos_keep_the_aspect_with_even_sides() -> None:
@@ -107,8 +107,8 @@ def test_videos_keep_the_aspect_with_even_sides() -> None:
 
 def test_a_photo_that_is_a_mere_line_has_clips_too() -> None:
     pictures = make_pictures(2, (300, 3))
-    for film in (Morph(pictures), Zoom(pictures)):
-        assert next(iter(film)).shape == (16, 300, 3)
+    for animation in (Morph(pictures), Zoom(pictures)):
+        assert next(iter(animation)).shape == (16, 300, 3)
 
 
 def test_a_photo_without_a_dream_is_no_clip() -> None:

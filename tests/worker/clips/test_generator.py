@@ -1,4 +1,4 @@
-"""Clips are made when there is time for them, from what the store holds, and nothing ever waits for them."""
+"""Clips are rendered in idle time, from the objects in the store, and no dream ever waits for them."""
 
 import io
 import logging
@@ -28,20 +28,20 @@ from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from tests import pictures
 from tests.worker.clips.videos import Picture, decode_video, make_pictures, mean_difference
-from worker.clips import generator as clipmaker
+from worker.clips import generator as generator_module
 from worker.clips.animations import Morph
 from worker.clips.generator import ClipGenerator
 from worker.clips.video_encoder import encode_mp4
 
 CLIP_NAMES = (clip_name, preview_name, zoom_name)
 DREAM_PICTURES = make_pictures(5, (96, 64))
-DEFAULT_NICE = clipmaker.NICENESS
+DEFAULT_NICE = generator_module.NICENESS
 
 
 @pytest.fixture(autouse=True)
 def _normal_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a low priority would make these tests wait, and hide what is not held back otherwise."""
-    monkeypatch.setattr(clipmaker, "NICENESS", 0)
+    """Render clips at normal priority: a low one would make the tests wait on a busy machine, and hide other faults."""
+    monkeypatch.setattr(generator_module, "NICENESS", 0)
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def generator(store: Store) -> Iterator[ClipGenerator]:
-    maker = ClipGenerator(store)
-    yield maker
-    assert maker.close(timeout=0)
+    clip_generator = ClipGenerator(store)
+    yield clip_generator
+    assert clip_generator.close(timeout=0)
 
 
 def encode_pixels(pixels: Picture) -> bytes:
@@ -61,7 +61,7 @@ def encode_pixels(pixels: Picture) -> bytes:
 
 
 def store_dream(store: Store, job_id: str, frames: tuple[int, ...] = (0, 1, 2)) -> str:
-    """Put into the store what a worker leaves there."""
+    """Store photo, frames, dream and sidecar as a worker does; return the job's id."""
     store.put(photo_name(job_id), encode_pixels(DREAM_PICTURES[0]))
     for index in frames:
         store.put(frame_name(job_id, index), encode_pixels(DREAM_PICTURES[1 + index % 3]))
@@ -85,7 +85,7 @@ def store_dream(store: Store, job_id: str, frames: tuple[int, ...] = (0, 1, 2)) 
 
 
 def has_clips(store: Store, job_id: str) -> bool:
-    return all(store.get(named(job_id)) for named in CLIP_NAMES)
+    return all(store.get(object_name(job_id)) for object_name in CLIP_NAMES)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -100,7 +100,7 @@ def test_a_completed_job_gets_three_clips(store: Store, generator: ClipGenerator
     wait_until(lambda: has_clips(store, "a"))
     clip = decode_video(store.get(clip_name("a")) or b"")
     assert mean_difference(clip[0], DREAM_PICTURES[0]) < 6
-    assert min(mean_difference(shown, DREAM_PICTURES[-1]) for shown in clip) < 6
+    assert min(mean_difference(frame, DREAM_PICTURES[-1]) for frame in clip) < 6
     assert len(decode_video(store.get(zoom_name("a")) or b"")) > 100
     with Image.open(io.BytesIO(store.get(preview_name("a")) or b"")) as image:
         assert image.n_frames > 10
@@ -114,7 +114,7 @@ def test_a_dream_whose_frames_are_missing_still_has_a_clip(
     wait_until(lambda: has_clips(store, "a"))
     clip = decode_video(store.get(clip_name("a")) or b"")
     assert mean_difference(clip[0], DREAM_PICTURES[0]) < 6
-    assert min(mean_difference(shown, DREAM_PICTURES[-1]) for shown in clip) < 6
+    assert min(mean_difference(frame, DREAM_PICTURES[-1]) for frame in clip) < 6
 
 
 def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(
@@ -123,16 +123,16 @@ def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(
     store_dream(store, "a", ())
     for index in range(98, 120):
         store.put(frame_name("a", index), encode_pixels(np.full((64, 96, 3), 2 * index, np.uint8)))
-    taken = generator._load_pictures("a", lambda: None)
-    greys = [int(picture[10, 10, 0]) for picture in taken[1:-1]]
-    assert len(taken) == clipmaker.MAX_PICTURES
-    assert greys == sorted(greys)
-    assert mean_difference(taken[0], DREAM_PICTURES[0]) < 6
-    assert mean_difference(taken[-1], DREAM_PICTURES[-1]) < 6
+    selected = generator._load_pictures("a", lambda: None)
+    grey_levels = [int(picture[10, 10, 0]) for picture in selected[1:-1]]
+    assert len(selected) == generator_module.MAX_PICTURES
+    assert grey_levels == sorted(grey_levels)
+    assert mean_difference(selected[0], DREAM_PICTURES[0]) < 6
+    assert mean_difference(selected[-1], DREAM_PICTURES[-1]) < 6
 
 
 class RecordingStore(Store):
-    """A store that tells what is asked of it."""
+    """A store that records the names of requested objects."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -148,33 +148,33 @@ class RecordingStore(Store):
 
 
 def run_long_dream() -> None:
-    """Take longer than the clips would."""
+    """Take longer than rendering the clips does."""
     for _ in range(3):
         encode_mp4(Morph(DREAM_PICTURES))
 
 
 def test_a_live_dream_has_the_processor_for_itself(store: Store) -> None:
-    watched = RecordingStore(store.url)
-    maker = ClipGenerator(watched)
+    recording_store = RecordingStore(store.url)
+    generator = ClipGenerator(recording_store)
     store_dream(store, "a")
-    with maker.pause():
-        maker.enqueue("a")
+    with generator.pause():
+        generator.enqueue("a")
         run_long_dream()
-        assert watched.requested_names == []
-    wait_until(lambda: dream_name("a") in watched.requested_names)
-    with maker.pause():  # a dream that begins while a clip is being made
+        assert recording_store.requested_names == []
+    wait_until(lambda: dream_name("a") in recording_store.requested_names)
+    with generator.pause():  # a dream that starts while a clip is being rendered
         run_long_dream()
-        assert clip_name("a") not in watched.requested_names
+        assert clip_name("a") not in recording_store.requested_names
     wait_until(lambda: has_clips(store, "a"))
-    assert maker.close()
+    assert generator.close()
 
 
 def test_clips_are_made_in_the_end_even_while_dream_follows_dream(store: Store) -> None:
-    maker = ClipGenerator(store, max_pause_seconds=0.01)
-    with maker.pause():
-        maker.enqueue(store_dream(store, "a"))
+    generator = ClipGenerator(store, max_pause_seconds=0.01)
+    with generator.pause():
+        generator.enqueue(store_dream(store, "a"))
         wait_until(lambda: has_clips(store, "a"))
-    assert maker.close()
+    assert generator.close()
 
 
 def test_a_store_that_is_away_stops_no_worker(
@@ -186,9 +186,9 @@ def test_a_store_that_is_away_stops_no_worker(
     with caplog.at_level(logging.WARNING):
         generator.enqueue("a")
         wait_until(lambda: bool(caplog.records))
-    [said] = caplog.records
-    assert said.getMessage().startswith("job a has no clips: dreams/a/dream.json could not be read from the store")
-    assert said.exc_info is None
+    [record] = caplog.records
+    assert record.getMessage().startswith("job a has no clips: dreams/a/dream.json could not be read from the store")
+    assert record.exc_info is None
     (tmp_path / "store").unlink()
     shutil.move(tmp_path / "elsewhere", tmp_path / "store")
     generator.enqueue("a")
@@ -200,17 +200,17 @@ def test_a_damaged_object_costs_its_own_clips_and_no_others(
     store: Store, generator: ClipGenerator, caplog: pytest.LogCaptureFixture, named: Callable[[str], str]
 ) -> None:
     store_dream(store, "a")
-    whole = store.get(named("a")) or b""
-    store.put(named("a"), whole[: len(whole) // 2])
+    content = store.get(named("a")) or b""
+    store.put(named("a"), content[: len(content) // 2])
     with caplog.at_level(logging.WARNING):
         generator.enqueue("a")
         generator.enqueue("nobody")
         generator.enqueue(store_dream(store, "b"))
         wait_until(lambda: has_clips(store, "b"))
-    damaged, gone = caplog.records
+    damaged, missing = caplog.records
     assert damaged.getMessage().startswith("job a has no clips: ")
     assert damaged.getMessage().endswith(f"{named('a')} in the store is damaged.")
-    assert gone.getMessage() == "job nobody has no clips: dreams/nobody/dream.json is not in the store."
+    assert missing.getMessage() == "job nobody has no clips: dreams/nobody/dream.json is not in the store."
     assert damaged.exc_info is None
 
 
@@ -218,7 +218,7 @@ def test_a_fault_nobody_thought_of_is_logged_and_the_next_clip_is_made(
     store: Store, generator: ClipGenerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR), monkeypatch.context() as broken:
-        broken.setattr(clipmaker, "Morph", lambda *_: 1 / 0)
+        broken.setattr(generator_module, "Morph", lambda *_: 1 / 0)
         generator.enqueue(store_dream(store, "a"))
         wait_until(lambda: bool(caplog.records))
     generator.enqueue("a")
@@ -226,19 +226,19 @@ def test_a_fault_nobody_thought_of_is_logged_and_the_next_clip_is_made(
 
 
 def test_a_process_that_ends_waits_for_no_clip(store: Store) -> None:
-    maker = ClipGenerator(store)
-    with maker.pause():  # so that the first clip is met in the middle
+    generator = ClipGenerator(store)
+    with generator.pause():  # so that the first clip is interrupted
         for job_id in ("a", "b"):
-            maker.enqueue(store_dream(store, job_id))
-        assert maker.close(timeout=0)
-    assert not any(store.get(named(job_id)) for named in CLIP_NAMES for job_id in ("a", "b"))
+            generator.enqueue(store_dream(store, job_id))
+        assert generator.close(timeout=0)
+    assert not any(store.get(object_name(job_id)) for object_name in CLIP_NAMES for job_id in ("a", "b"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
 def test_clips_are_made_at_a_low_priority_and_dreams_are_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clipmaker, "NICENESS", DEFAULT_NICE)
-    maker = ClipGenerator(store)
+    monkeypatch.setattr(generator_module, "NICENESS", DEFAULT_NICE)
+    generator = ClipGenerator(store)
     [thread] = [thread for thread in threading.enumerate() if thread.name == "clips"]
     wait_until(lambda: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == DEFAULT_NICE)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < DEFAULT_NICE
-    assert maker.close()
+    assert generator.close()

@@ -1,4 +1,4 @@
-"""A film is a file that a phone plays, and is never too large to be sent."""
+"""Clips are files that phones play, and are never larger than the limit."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 
 
 class PictureSequence:
-    """Pictures as they are, drawn anew each time that they are shown."""
+    """An animation of given pictures, drawn again on every iteration."""
 
     def __init__(self, draw: Callable[[int], Picture], count: int, rate: int = 25) -> None:
         height, width, _ = draw(0).shape
@@ -39,17 +39,17 @@ def make_small_noise(number: int) -> Picture:
 
 def test_a_video_shows_its_pictures_in_their_order_and_colours() -> None:
     pictures = make_pictures(6)
-    shown = decode_video(encode_mp4(PictureSequence(pictures.__getitem__, 6)))
-    assert len(shown) == 6
-    assert max(mean_difference(*pair) for pair in zip(pictures, shown, strict=True)) < 6
+    decoded = decode_video(encode_mp4(PictureSequence(pictures.__getitem__, 6)))
+    assert len(decoded) == 6
+    assert max(mean_difference(*pair) for pair in zip(pictures, decoded, strict=True)) < 6
 
 
 def test_a_colour_stays_the_colour_that_it_is() -> None:
     for colour in ((200, 30, 60), (20, 200, 90), (240, 240, 235)):
         still = np.full((48, 64, 3), colour, np.uint8)
-        film = PictureSequence(lambda _, still=still: still, 2)
-        assert np.abs(decode_video(encode_mp4(film))[0].astype(int) - colour).max() <= 2
-        with Image.open(io.BytesIO(encode_webp(film))) as image:
+        animation = PictureSequence(lambda _, still=still: still, 2)
+        assert np.abs(decode_video(encode_mp4(animation))[0].astype(int) - colour).max() <= 2
+        with Image.open(io.BytesIO(encode_webp(animation))) as image:
             assert np.abs(np.asarray(image.convert("RGB")).mean((0, 1)) - colour).max() <= 2
 
 
@@ -60,7 +60,7 @@ def test_a_video_is_one_that_an_iphone_plays() -> None:
         context = stream.codec_context
         assert (context.name, context.pix_fmt, context.profile) == ("h264", "yuv420p", "High")
         assert (stream.average_rate, stream.frames, container.duration) == (25, 10, 400_000)
-        # BT.709, of 16 to 235, as ITU-T H.273 numbers them.
+        # BT.709, limited range (16 to 235), in the numbering of ITU-T H.273.
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
 
 
@@ -81,15 +81,15 @@ def test_an_animated_picture_shows_every_moment_and_repeats_for_ever() -> None:
 
 
 def test_a_clip_of_the_noisiest_dream_is_below_eight_megabytes() -> None:
-    # Without a bound this is 10.4 MB.
+    # Without the limit this is 10.4 MB.
     assert 4_000_000 < len(encode_mp4(PictureSequence(make_noise, 60))) <= 8_000_000
 
 
 @pytest.mark.parametrize("encode", [encode_mp4, encode_webp])
 def test_what_is_too_large_is_encoded_again_until_it_is_not(encode: Callable[[Animation, int], bytes]) -> None:
-    film = PictureSequence(make_small_noise, 12)
-    best = len(encode(film, 10**6))
-    smaller = encode(film, best * 2 // 3)
-    assert len(smaller) <= best * 2 // 3
+    animation = PictureSequence(make_small_noise, 12)
+    unlimited_size = len(encode(animation, 10**6))
+    smaller = encode(animation, unlimited_size * 2 // 3)
+    assert len(smaller) <= unlimited_size * 2 // 3
     with pytest.raises(ArtDreamError, match=r"12 pictures of 64 × 48 could not be made smaller than 0.0005 MB"):
-        encode(film, 500)
+        encode(animation, 500)

@@ -1,4 +1,4 @@
-"""Each pool process has a GPU of its own; how much of its memory is taken is told, and nothing where there is none."""
+"""Each pool process has its own GPU; the memory of each is reported, and nothing is reported without a GPU."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[3]
 
 def collect_memory() -> dict[tuple[str, str], float]:
     return {
-        (s.labels["gpu"], s.labels["what"]): s.value
+        (sample.labels["gpu"], sample.labels["what"]): sample.value
         for family in GpuMemoryCollector().collect()
-        for s in family.samples
+        for sample in family.samples
     }
 
 
@@ -39,7 +39,7 @@ def test_the_memory_of_each_gpu_is_reported_in_bytes() -> None:
 def pin_and_read(index: int, monkeypatch: pytest.MonkeyPatch, visible: str | None) -> tuple[str | None, str | None]:
     with monkeypatch.context() as patch:
         for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
-            patch.setenv(name, "")  # or what `pin` sets would stay
+            patch.setenv(name, "")  # registers the variable, so that monkeypatch undoes what `pin_gpu` sets
             patch.delenv(name)
         if visible is not None:
             patch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -71,12 +71,12 @@ def test_a_machine_with_one_gpu_or_none_is_left_as_it_is(tmp_path: Path, monkeyp
 
 def test_only_the_chosen_gpus_are_assigned(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [pin_and_read(index, monkeypatch, "GPU-aa, GPU-bb")[0] for index in (0, 1)] == ["GPU-aa", "GPU-bb"]
-    for one in ("1", "", "-1"):
-        assert pin_and_read(0, monkeypatch, one) == (one, None)
+    for visible in ("1", "", "-1"):
+        assert pin_and_read(0, monkeypatch, visible) == (visible, None)
 
 
 def test_a_pool_process_has_its_gpu_before_it_imports_keras(two_gpus: None) -> None:
-    """Fails where `PoolProcess.start` imports the studio first: CUDA reads the variable once."""
+    """Fails if `PoolProcess.start` imports the job processor first: CUDA reads the variable once."""
     program = """
 import os, sys, time
 from billiard.pool import Pool

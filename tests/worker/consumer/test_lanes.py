@@ -1,4 +1,4 @@
-"""A worker that serves one lane leaves the other alone, and says whether it consumes."""
+"""A worker that serves one lane leaves the other alone, and reports whether it consumes."""
 
 import signal
 import sys
@@ -20,7 +20,7 @@ from worker.consumer.liveness import Liveness
 
 WORKER_COMMAND = (sys.executable, "-m", "artdream", "worker")
 
-#: One whose watchdog sees to it soon, and which can be made to stop eating, as no real one can.
+#: A worker with a fast watchdog, which stops consuming on SIGUSR2, as no real worker does.
 STALLING_WORKER_SCRIPT = """
 import signal, sys
 from celery.signals import worker_ready
@@ -39,7 +39,7 @@ main()
 """
 
 
-#: One whose watchdog loses patience soon.
+#: Seconds after which the watchdog of the next worker replaces it.
 STUCK_TIMEOUT_SECONDS = 4.0
 IMPATIENT_WORKER_SCRIPT = f"""
 import sys
@@ -54,16 +54,16 @@ main()
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInstallation]:
-    site = FaultInstallation(tmp_path_factory.mktemp("lanes"), grace_seconds=1.0)
-    yield site
-    site.close()
+    fault_installation = FaultInstallation(tmp_path_factory.mktemp("lanes"), grace_seconds=1.0)
+    yield fault_installation
+    fault_installation.close()
 
 
 def probe_status(port: int) -> int:
-    """Return what a probe would see."""
+    """Return the HTTP status of the liveness probe, 0 if the port does not answer."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}{CONSUMING_PATH}", timeout=5) as answer:
-            return int(answer.status)
+        with urlopen(f"http://127.0.0.1:{port}{CONSUMING_PATH}", timeout=5) as response:
+            return int(response.status)
     except HTTPError as error:
         return error.code
     except URLError:
@@ -73,24 +73,24 @@ def probe_status(port: int) -> int:
 def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(
     installation: FaultInstallation, tmp_path: Path
 ) -> None:
-    """And does not start itself anew over them: seen failing with a watchdog that counts every lane."""
+    """And does not restart because of them: fails with a watchdog that counts the jobs of every lane."""
     port = free_port()
     worker = installation.start_worker(
         command=(sys.executable, "-c", IMPATIENT_WORKER_SCRIPT), worker_metrics_port=port
     )
-    parent, child = worker.pid, worker.pool_process.pid
+    worker_pid, pool_process_pid = worker.pid, worker.pool_process.pid
     live, batch = installation.submit(1), installation.submit(2, lane=Lane.BATCH)
     installation.wait_until(lambda: installation.is_ended(batch))
     with pytest.raises(AssertionError):
         installation.wait_until(lambda: installation.is_started(live), timeout=2 * STUCK_TIMEOUT_SECONDS)
     assert count_queued(installation.client, Lane.LIVE) == 1
-    assert (worker.pid, worker.pool_process.pid) == (parent, child)
+    assert (worker.pid, worker.pool_process.pid) == (worker_pid, pool_process_pid)
     assert probe_status(port) == 200
-    assert [one.lanes for one in HeartbeatRegistry(installation.client).list_heartbeats()] == [("batch",)]
-    other = installation.start_worker(command=(*WORKER_COMMAND, "--lane", "live"), wait=False)
+    assert [heartbeat.lanes for heartbeat in HeartbeatRegistry(installation.client).list_heartbeats()] == [("batch",)]
+    live_worker = installation.start_worker(command=(*WORKER_COMMAND, "--lane", "live"), wait=False)
     installation.wait_until(lambda: installation.is_ended(live))
     installation.verify_outcomes()
-    stop_workers(worker, other)
+    stop_workers(worker, live_worker)
 
 
 def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_does_not(
@@ -100,10 +100,10 @@ def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_d
     worker = installation.start_worker(
         command=(sys.executable, "-c", STALLING_WORKER_SCRIPT), worker_metrics_port=port, wait=False
     )
-    installation.wait_until(lambda: probe_status(port) == 503)  # it listens, and is not warm yet
+    installation.wait_until(lambda: probe_status(port) == 503)  # it serves HTTP, but is not warm yet
     installation.wait_until(lambda: probe_status(port) == 200, timeout=120)
     installation.kill_broker()
-    time.sleep(5)  # longer than the pulse may be silent
+    time.sleep(5)  # longer than the liveness timeout
     assert probe_status(port) == 200
     installation.start_broker()
     installation.wait_until(lambda: installation.is_ended(installation.submit(4)))
@@ -117,14 +117,14 @@ def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_d
 
 
 def test_liveness_is_false_before_the_first_mark() -> None:
-    pulse = Liveness()
-    assert not pulse.is_alive()
-    pulse.mark_alive()
-    assert pulse.is_alive()
+    liveness = Liveness()
+    assert not liveness.is_alive()
+    liveness.mark_alive()
+    assert liveness.is_alive()
 
 
 def stop_workers(*workers: WorkerProcess) -> None:
-    """Stop workers as a cluster does, and see them end."""
+    """Stop workers with SIGTERM, as a cluster does, and check that they exit with 0."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:

@@ -1,6 +1,6 @@
 """Render some recipes, to compare computing libraries: `python -m tests.worker.dreaming.render_dreams FILE.npz`.
 
-Writes the photo, the dreams and one slope into the file, and to stdout what it imported, as JSON.
+Writes the photo, the dreams and one gradient into the file, and a report as JSON to stdout.
 """
 
 import json
@@ -25,7 +25,7 @@ from worker.networks.network import to_picture
 ADAM_ASCENT = {"octaves": 2, "steps": 2, "optimiser": "adam", "step": 0.05}
 STYLE_TERM = {"kind": "style", "layers": {"block2": 1, "block4": 1}, "reference": "any/one"}
 
-#: Recipe → its terms, and what is not usual about it.
+#: Recipe → its objective terms, and fields that differ from the defaults.
 RECIPE_TERMS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "layers": ([{"kind": "layers", "layers": {"block10": 1}}], {}),
     "channels": ([{"kind": "channels", "layer": "block8", "channels": [3, 7]}], {}),
@@ -36,41 +36,41 @@ RECIPE_TERMS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 
 
 class FixedReferences(ReferenceImages):
-    """One artwork, made up."""
+    """One generated artwork for every reference."""
 
     def load_artwork(self, reference: str, seed: int) -> Artwork:  # noqa: ARG002
         return Artwork(reference, make_texture(5))
 
 
 def make_texture(seed: int) -> NDArray[np.uint8]:
-    """Shapes of every size, as a photo has them: (192, 256, 3)."""
-    chance = np.random.default_rng(seed)
-    whole = np.zeros((192, 256, 3))
+    """Return shapes of every size, as in a photo: (192, 256, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    texture = np.zeros((192, 256, 3))
     for scale in range(1, 7):
-        coarse = chance.integers(0, 256, (3 * 2**scale, 4 * 2**scale, 3), dtype=np.uint8)
-        whole += np.asarray(Image.fromarray(coarse).resize((256, 192), Image.Resampling.BICUBIC)) * 0.6**scale
-    return ((whole - whole.min()) / np.ptp(whole) * 255).astype(np.uint8)
+        blocks = rng.integers(0, 256, (3 * 2**scale, 4 * 2**scale, 3), dtype=np.uint8)
+        texture += np.asarray(Image.fromarray(blocks).resize((256, 192), Image.Resampling.BICUBIC)) * 0.6**scale
+    return ((texture - texture.min()) / np.ptp(texture) * 255).astype(np.uint8)
 
 
 def make_recipe(name: str) -> Recipe:
-    terms, more = RECIPE_TERMS[name]
-    whole = {"name": name, "version": 1, "title": name, "description": name, "canvas": 256, "objective": terms}
-    return Recipe.model_validate(whole | {"ascent": {"octaves": 2, "steps": 2}} | more)
+    terms, options = RECIPE_TERMS[name]
+    fields = {"name": name, "version": 1, "title": name, "description": name, "canvas": 256, "objective": terms}
+    return Recipe.model_validate(fields | {"ascent": {"octaves": 2, "steps": 2}} | options)
 
 
 def compute_gradient(networks: Networks, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The gradient of the mean square of a layer."""
+    """Return the gradient of the mean square of a layer: (1, height, width, 3) float32."""
     features = networks.load("lite").feature_extractor(["block10"])
 
     def gradient_fn(picture: Any) -> Any:
         return value_and_gradient(lambda x: ops.mean(ops.square(features(x)["block10"]), axis=(1, 2, 3)), picture)
 
-    takes = [((None, None, None, 3), "float32")]
-    return np.asarray(compile_function(gradient_fn, input_specs=takes, model=features)(to_picture(photo))[1])
+    input_specs = [((None, None, None, 3), "float32")]
+    return np.asarray(compile_function(gradient_fn, input_specs=input_specs, model=features)(to_picture(photo))[1])
 
 
 def load_saved_network(networks: Networks) -> None:
-    """Write a network as Keras does, and load it as an artist's is loaded."""
+    """Save a network with Keras, and load it as an artist's network is loaded."""
     convolution = [layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(2.0), *convolution, layers.Dense(2)])
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def load_saved_network(networks: Networks) -> None:
 
 
 def count_second_dream_compilations(engine: Engine, photo: NDArray[np.uint8]) -> int:
-    """Count what JAX really compiles, be it ours or its own."""
+    """Return the number of functions that JAX compiles for a second dream, its own included."""
     from jax import monitoring
 
     events: list[str] = []
@@ -96,12 +96,12 @@ def main() -> None:
     np.savez(sys.argv[1], photo=photo, slope=compute_gradient(networks, photo), **dreams)
     load_saved_network(networks)
     jax = keras.backend.backend() == "jax"
-    told = {
+    report = {
         "precision": Networks(Path("/nowhere")).load("lite").precision,
         "compilations": count_second_dream_compilations(engine, photo) if jax else None,
         "imported": sorted({"tensorflow", "torch"} & set(sys.modules)),
     }
-    sys.stdout.write(json.dumps(told))
+    sys.stdout.write(json.dumps(report))
 
 
 if __name__ == "__main__":

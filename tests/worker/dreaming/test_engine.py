@@ -1,4 +1,4 @@
-"""A photo goes in, a dream comes out: the same one every time, of the photo's own shape, whatever the photo."""
+"""The engine turns any photo into a dream of the photo's aspect ratio, and the same seed gives the same pixels."""
 
 import functools
 from pathlib import Path
@@ -20,7 +20,7 @@ from worker.networks.network import to_picture
 
 Pixels = NDArray[np.uint8]
 
-#: Recipes whose network's weights have to be fetched.
+#: Recipes whose network needs downloaded weights.
 FETCHED_RECIPES = {name for name in list_recipe_names() if load_recipe(name).network != "lite"}
 
 NETWORKS = Networks(Path("/nowhere"))
@@ -32,29 +32,29 @@ def dream_pixels(photo: Pixels, recipe: Recipe, *, seed: int, **options: Any) ->
 
 
 def make_short_recipe(name: str = "animals", **ascent: Any) -> Recipe:
-    """A bundled recipe on the smallest canvas, with few steps."""
+    """Return a bundled recipe on the smallest canvas, with few steps; `ascent` overrides fields of its ascent."""
     recipe = load_recipe(name)
-    changed = {"octaves": 2, "steps": 3, **ascent}
-    return recipe.model_copy(update={"canvas": 256, "ascent": recipe.ascent.model_copy(update=changed)})
+    ascent_changes = {"octaves": 2, "steps": 3, **ascent}
+    return recipe.model_copy(update={"canvas": 256, "ascent": recipe.ascent.model_copy(update=ascent_changes)})
 
 
 def make_recipe(*terms: dict[str, Any], **fields: Any) -> Recipe:
-    """A recipe of these terms, on the smallest canvas."""
+    """Return a recipe with these objective terms, on the smallest canvas."""
     ascent = {"octaves": 2, "steps": 5} | fields.pop("ascent", {})
-    whole = {"name": "mine", "version": 1, "title": "Mine", "description": "Mine.", "canvas": 256}
-    return Recipe.model_validate(whole | {"objective": terms, "ascent": ascent} | fields)
+    defaults = {"name": "mine", "version": 1, "title": "Mine", "description": "Mine.", "canvas": 256}
+    return Recipe.model_validate(defaults | {"objective": terms, "ascent": ascent} | fields)
 
 
 BLOCK10_TERM = {"kind": "layers", "layers": {"block10": 1}}
 
 
 def compute_activations(pixels: Pixels, layer: str) -> NDArray[np.float32]:
-    """What a layer of `lite` sees in a picture: (rows, columns, channels)."""
+    """Return the activations of a layer of `lite`: (rows, columns, channels) float32."""
     return np.asarray(NETWORKS.load("lite").feature_extractor([layer])(to_picture(pixels))[layer])[0]
 
 
 def make_landscape(width: int = 320, height: int = 240) -> Pixels:
-    """A sky over hills with some detail, as a photo would have it."""
+    """Return a sky over hills with some detail, as in a photo: (height, width, 3) uint8."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     hills = y > 0.6 + 0.1 * np.sin(9 * x)
     sky = np.stack([90 + 60 * y, 140 + 50 * y, 230 - 30 * y], axis=-1)
@@ -63,7 +63,7 @@ def make_landscape(width: int = 320, height: int = 240) -> Pixels:
 
 
 def mean_difference(one: Pixels, other: Pixels) -> float:
-    """Mean absolute difference, in grey levels."""
+    """Return the mean absolute difference, in grey levels."""
     return float(np.abs(one.astype(float) - other).mean())
 
 
@@ -90,22 +90,22 @@ def test_another_seed_gives_another_dream() -> None:
 
 
 def test_being_watched_does_not_change_the_dream() -> None:
-    _, watched = collect_frames(make_short_recipe(), make_landscape())
-    assert np.array_equal(watched, dream_pixels(make_landscape(), make_short_recipe(), seed=1))
+    _, dream_with_frames = collect_frames(make_short_recipe(), make_landscape())
+    assert np.array_equal(dream_with_frames, dream_pixels(make_landscape(), make_short_recipe(), seed=1))
 
 
 @functools.cache
 def render_frames(name: str) -> list[Frame]:
-    """The frames of a bundled recipe's dream, the dream being the last: small, and of fewer and so coarser steps."""
+    """Return the frames of a bundled recipe's dream, the dream itself last; small, with fewer and coarser steps."""
     recipe = load_recipe(name)
     return collect_frames(make_short_recipe(name, octaves=recipe.ascent.octaves, steps=8), make_landscape())[0]
 
 
 def test_no_two_recipes_dream_alike() -> None:
     dreams = [render_frames(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED_RECIPES]
-    apart = [mean_difference(one, other) for index, one in enumerate(dreams) for other in dreams[:index]]
+    differences = [mean_difference(dream, earlier) for index, dream in enumerate(dreams) for earlier in dreams[:index]]
     assert len(dreams) >= 12
-    assert min(apart) > 2
+    assert min(differences) > 2
 
 
 def mean_activation(pixels: Pixels, layer: str = "block10") -> float:
@@ -113,9 +113,9 @@ def mean_activation(pixels: Pixels, layer: str = "block10") -> float:
 
 
 def test_the_dream_of_a_weight_below_zero_lowers_the_objective() -> None:
-    fewer = make_recipe({**BLOCK10_TERM, "weight": -1})
+    negative = make_recipe({**BLOCK10_TERM, "weight": -1})
     assert (
-        mean_activation(dream_pixels(make_landscape(), fewer, seed=1))
+        mean_activation(dream_pixels(make_landscape(), negative, seed=1))
         < mean_activation(make_landscape())
         < mean_activation(dream_pixels(make_landscape(), make_short_recipe(), seed=1))
     )
@@ -134,8 +134,8 @@ def test_the_photos_own_detail_comes_back_at_every_octave() -> None:
 
 
 def test_a_faint_dream_lies_where_the_photo_is() -> None:
-    still = dream_pixels(make_landscape(), make_short_recipe(steps=0), seed=1)
-    assert 0 < mean_difference(dream_pixels(make_landscape(), make_short_recipe(step=0.001), seed=1), still) < 1
+    without_steps = dream_pixels(make_landscape(), make_short_recipe(steps=0), seed=1)
+    assert 0 < mean_difference(dream_pixels(make_landscape(), make_short_recipe(step=0.001), seed=1), without_steps) < 1
 
 
 def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
@@ -169,7 +169,7 @@ def test_a_frame_that_cannot_be_told_ends_the_dream() -> None:
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX traces once for each size")
 def test_a_recipe_is_traced_once_for_pictures_of_every_size() -> None:
     before = count_traces()
-    ENGINE.warm_up(make_short_recipe(levels=2))  # an ascent that no other test has traced
+    ENGINE.warm_up(make_short_recipe(levels=2))  # an ascent that no other test traces
     assert count_traces() == before + 1
 
 
@@ -201,16 +201,16 @@ def test_a_photo_of_any_size_dreams_in_its_own_shape(size: tuple[int, int], expe
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 90, 255)])
 def test_a_photo_of_one_colour_dreams(colour: tuple[int, int, int]) -> None:
-    plain = np.full((300, 400, 3), colour, np.uint8)
-    result = dream_pixels(plain, make_short_recipe(), seed=1)
+    photo = np.full((300, 400, 3), colour, np.uint8)
+    result = dream_pixels(photo, make_short_recipe(), seed=1)
     assert result.reshape(-1, 3).std(axis=0).max() > 2
 
 
 def test_nothing_of_the_photo_is_cut_and_nothing_is_added() -> None:
     photo = make_landscape(256, 80)  # on a canvas of 256 × 160
     photo[0], photo[-1], photo[:, 0], photo[:, -1] = 255, 0, 255, 0
-    still = dream_pixels(photo, make_short_recipe(steps=0), seed=1)
-    assert np.array_equal(still, photo)
+    without_steps = dream_pixels(photo, make_short_recipe(steps=0), seed=1)
+    assert np.array_equal(without_steps, photo)
 
 
 def test_an_unknown_layer_is_named_with_near_ones() -> None:
@@ -225,7 +225,7 @@ def test_a_runaway_objective_ends_the_dream_with_a_reason(weight: float, levels:
     recipe = make_recipe({**BLOCK10_TERM, "weight": weight}, ascent={"levels": levels})
     with pytest.raises(ArtDreamError, match="“mine” ran away"):
         dream_pixels(make_landscape(), recipe, seed=1)
-    dream_pixels(make_landscape(), make_short_recipe(), seed=1)  # and the next is well
+    dream_pixels(make_landscape(), make_short_recipe(), seed=1)  # the next dream is not affected
 
 
 @pytest.mark.parametrize("photo", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))])

@@ -1,4 +1,4 @@
-"""A normalised gradient gives every scale its share, whatever the gradient was like."""
+"""The normalized gradient has every scale at similar strength, whatever the gradient was."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def make_waves(period: int, strength: float, *, side: int = 128) -> NDArray[np.f
 
 
 def measure_waves(picture: NDArray[np.float32], period: int) -> float:
-    """How strongly a picture contains the waves of a period."""
+    """Return how strongly a picture contains the waves of a period, as a factor of `make_waves(period, 1)`."""
     pattern = make_waves(period, 1)
     return float(np.sum(picture * pattern) / np.sum(pattern * pattern))
 

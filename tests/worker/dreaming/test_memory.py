@@ -1,4 +1,4 @@
-"""What does not fit into memory is dreamt smaller, once, and then fails in one sentence."""
+"""A dream that does not fit into memory is rendered smaller, once, and then fails with one sentence."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-#: Dreams in a process whose memory ends soon after a first small dream; with an argument, until the second try.
+#: Limits the memory of its process after a first, small dream; with an argument, lifts the limit for the second try.
 MEMORY_LIMIT_SCRIPT = """
     import logging, resource, sys
     from pathlib import Path
@@ -47,7 +47,7 @@ def run_script(*arguments: str) -> list[str]:
 
 
 def test_a_dream_that_does_not_fit_into_memory_is_dreamt_smaller() -> None:
-    """Seen failing without the second try: a MemoryError left the engine."""
+    """Fails without the second try: the engine raises MemoryError."""
     assert run_script("relieved") == [
         "recipe “lines” does not fit into memory at 2048 px: 1536 px are tried",
         "(1152, 1536, 3)",

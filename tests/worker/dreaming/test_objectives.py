@@ -1,4 +1,4 @@
-"""Objectives are values: what they score can be said in numbers, and they add up."""
+"""Objectives are values with exact scores, and they compose by addition and scaling."""
 
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,12 @@ ACTIVATIONS = {
 def compute_score(
     objective: Objective, activations: dict[str, Any] = ACTIVATIONS, *, target: Any = None, picture: Any = None
 ) -> list[float]:
-    targets = {aim.key: aim.compute(target) for aim in objective.targets}
+    targets = {objective_target.key: objective_target.compute(target) for objective_target in objective.targets}
     return np.asarray(objective.score(ObjectiveInputs(picture, activations, targets)), np.float64).tolist()
 
 
 def make_activations(seed: int, batch: int = 1, rows: int = 6, columns: int = 8) -> Any:
-    """Activations of a layer with five channels."""
+    """Return activations of a layer with five channels: (batch, rows, columns, 5) float32 in [0, 1)."""
     return np.random.default_rng(seed).random((batch, rows, columns, 5), np.float32)
 
 
@@ -63,17 +63,17 @@ def test_objectives_add_up_and_scale() -> None:
 
 def test_style_does_not_ask_where_things_are_but_what_goes_together() -> None:
     artwork = make_activations(1)
-    elsewhere = artwork.reshape(1, -1, 5)[:, ::-1].reshape(artwork.shape)
+    rearranged = artwork.reshape(1, -1, 5)[:, ::-1].reshape(artwork.shape)
     objective = style("a", "house")
-    assert compute_score(objective, {"a": elsewhere}, target=artwork) == pytest.approx([0], abs=1e-6)
+    assert compute_score(objective, {"a": rearranged}, target=artwork) == pytest.approx([0], abs=1e-6)
     assert compute_score(objective, {"a": np.zeros_like(artwork)}, target=artwork) == pytest.approx([-1])
     assert compute_score(objective, {"a": artwork[..., ::-1]}, target=artwork)[0] < -0.001
 
 
 def test_the_size_of_an_artwork_does_not_matter_to_its_style() -> None:
     artwork = make_activations(1)
-    twice = np.concatenate([artwork, artwork], axis=1)
-    assert np.allclose(gram_matrix(artwork), gram_matrix(twice), rtol=1e-5)
+    doubled = np.concatenate([artwork, artwork], axis=1)
+    assert np.allclose(gram_matrix(artwork), gram_matrix(doubled), rtol=1e-5)
 
 
 def test_content_asks_where_things_are() -> None:
@@ -90,7 +90,9 @@ def test_a_guide_counts_the_best_match_of_every_place() -> None:
     artwork[0, 0, 0, 0], artwork[0, 0, 1, 3] = 1, 2
     first, second = np.zeros((2, 1, 1, 1, 5), np.float32)
     first[..., 0], second[..., 3] = 4, 4
-    weak, strong = (compute_score(guide("a", "house"), {"a": place}, target=artwork)[0] for place in (first, second))
+    weak, strong = (
+        compute_score(guide("a", "house"), {"a": activations}, target=artwork)[0] for activations in (first, second)
+    )
     assert strong == pytest.approx(2 * weak)
     assert weak > 0
 
@@ -98,9 +100,9 @@ def test_a_guide_counts_the_best_match_of_every_place() -> None:
 def test_variation_prefers_calm() -> None:
     calm, stripes = np.zeros((2, 4, 4, 3), np.float32)
     stripes[:, ::2] = 1
-    still, striped = compute_score(variation(), picture=np.stack([calm, stripes]))
-    assert still == 0
-    assert striped == -1
+    calm_score, stripes_score = compute_score(variation(), picture=np.stack([calm, stripes]))
+    assert calm_score == 0
+    assert stripes_score == -1
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +111,14 @@ def networks() -> Networks:
 
 
 def test_a_recipe_weighs_its_terms_and_their_layers(networks: Networks) -> None:
-    written = {"kind": "layers", "weight": 2, "layers": {"a": 0.5, "b": -2}}
-    objective = build_objective(parse_terms(written, written), networks.load("lite"))
+    term = {"kind": "layers", "weight": 2, "layers": {"a": 0.5, "b": -2}}
+    objective = build_objective(parse_terms(term, term), networks.load("lite"))
     assert objective.layers == ("a", "b")
     assert compute_score(objective) == pytest.approx([0, 2 * 2 * 2.5])
 
 
 @pytest.mark.parametrize(
-    ("term", "told"),
+    ("term", "message"),
     [
         ({"kind": "channels", "layer": "block10", "channels": [3, 112]}, "no channel 112: its 112 .* 0 to 111"),
         ({"kind": "channels", "layer": "blok10", "channels": [3]}, "no layer “blok10”.*block10"),
@@ -124,7 +126,7 @@ def test_a_recipe_weighs_its_terms_and_their_layers(networks: Networks) -> None:
     ],
 )
 def test_what_the_network_does_not_have_is_named_with_what_it_has(
-    term: dict[str, Any], told: str, networks: Networks
+    term: dict[str, Any], message: str, networks: Networks
 ) -> None:
-    with pytest.raises(ArtDreamError, match=told):
+    with pytest.raises(ArtDreamError, match=message):
         build_objective(parse_terms(term), networks.load("lite"))

@@ -1,4 +1,4 @@
-"""Each way to dream does what it says, seen in the finished picture."""
+"""Every option of a recipe has its documented effect on the finished picture."""
 
 import io
 from pathlib import Path
@@ -22,8 +22,7 @@ from tests.worker.dreaming.test_engine import (
     mean_activation,
     mean_difference,
 )
-from worker.dreaming import gradient as slope
-from worker.dreaming import octaves as ascent
+from worker.dreaming import gradient, octaves
 from worker.dreaming.engine import Engine
 from worker.dreaming.objectives import content, gram_matrix
 from worker.dreaming.reference_images import ReferenceImages
@@ -40,25 +39,27 @@ def load_artwork(name: str) -> Pixels:
 
 
 def measure_style_distance(pixels: Pixels, name: str) -> float:
-    """How far a picture's Gram matrices are from an artwork's, relative to these."""
+    """Return the distance of a picture's Gram matrices from an artwork's, relative to the latter."""
     long_side = max(pixels.shape)
-    shrunk = Image.fromarray(load_artwork(name))
-    shrunk.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
-    apart = []
+    artwork = Image.fromarray(load_artwork(name))
+    artwork.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+    distances = []
     for layer in STYLE_TERM["layers"]:
-        mine, its = (
-            np.asarray(gram_matrix(compute_activations(one, layer)[None])) for one in (pixels, np.asarray(shrunk))
+        picture_gram, artwork_gram = (
+            np.asarray(gram_matrix(compute_activations(image, layer)[None])) for image in (pixels, np.asarray(artwork))
         )
-        apart.append(((mine - its) ** 2).sum() / (its**2).sum())
-    return float(np.mean(apart))
+        distances.append(((picture_gram - artwork_gram) ** 2).sum() / (artwork_gram**2).sum())
+    return float(np.mean(distances))
 
 
 def test_a_channel_asked_for_fires_more_than_any_other_way_makes_it() -> None:
-    asked = dream_pixels(
+    channel_dream = dream_pixels(
         make_landscape(), make_recipe({"kind": "channels", "layer": "block10", "channels": [102]}), seed=1
     )
-    others = [make_landscape(), dream_pixels(make_landscape(), make_recipe(BLOCK10_TERM), seed=1)]
-    strength = [float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (asked, *others)]
+    other_pictures = [make_landscape(), dream_pixels(make_landscape(), make_recipe(BLOCK10_TERM), seed=1)]
+    strength = [
+        float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (channel_dream, *other_pictures)
+    ]
     assert strength[0] > max(strength[1:]) + 1
 
 
@@ -87,29 +88,29 @@ def test_a_style_moves_the_picture_towards_its_artwork_and_not_towards_another()
 
 
 def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
-    def apart(pixels: Pixels) -> float:
+    def distance_from_photo(pixels: Pixels) -> float:
         return float(
             np.square(
                 compute_activations(pixels, "block6") - compute_activations(make_landscape(256, 192), "block6")
             ).mean()
         )
 
-    free = dream_pixels(make_landscape(256, 192), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT), seed=1)
-    held = dream_pixels(
+    style_only = dream_pixels(make_landscape(256, 192), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT), seed=1)
+    style_and_content = dream_pixels(
         make_landscape(256, 192),
         make_recipe(STYLE_TERM, {"kind": "content", "layers": {"block6": 5}}, ascent=ADAM_ASCENT),
         seed=1,
     )
-    assert apart(held) < 0.7 * apart(free)
+    assert distance_from_photo(style_and_content) < 0.7 * distance_from_photo(style_only)
 
 
 def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
     photo = np.asarray(to_picture(make_landscape(256, 192)))
     network = Networks(Path("/nowhere"), precision="float32").load("lite")
-    look = slope.ObjectiveGradient(network, content("block6")).make_gradient_fn(photo, {}, {})
-    values = [float(look(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
+    gradient_fn = gradient.ObjectiveGradient(network, content("block6")).make_gradient_fn(photo, {}, {})
+    values = [float(gradient_fn(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
     assert max(np.abs(values)) < 1e-6
-    assert float(look(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1
+    assert float(gradient_fn(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1
 
 
 def test_variation_calms_a_picture_down() -> None:
@@ -129,28 +130,30 @@ def _flatten_positions(activation_map: np.ndarray) -> np.ndarray:
 
 def test_a_guide_leads_to_what_is_in_it() -> None:
     def resemblance(pixels: Pixels, name: str) -> float:
-        shrunk = Image.fromarray(load_artwork(name))
-        shrunk.thumbnail((256, 256), Image.Resampling.LANCZOS)
-        here, there = (_flatten_positions(compute_activations(one, "block8")) for one in (pixels, np.asarray(shrunk)))
-        return float((here @ there.T).max(axis=1).mean())
+        artwork = Image.fromarray(load_artwork(name))
+        artwork.thumbnail((256, 256), Image.Resampling.LANCZOS)
+        picture_features, artwork_features = (
+            _flatten_positions(compute_activations(image, "block8")) for image in (pixels, np.asarray(artwork))
+        )
+        return float((picture_features @ artwork_features.T).max(axis=1).mean())
 
     guided = dream_pixels(
         make_landscape(),
         make_recipe({"kind": "guide", "layers": {"block8": 1}, "reference": "house/night.jpg"}),
         seed=1,
     )
-    elsewhere = dream_pixels(
+    other_guided = dream_pixels(
         make_landscape(),
         make_recipe({"kind": "guide", "layers": {"block8": 1}, "reference": "house/window.jpg"}),
         seed=1,
     )
     assert resemblance(guided, "house/night.jpg") > 1.5 * resemblance(make_landscape(), "house/night.jpg")
-    assert mean_difference(guided, elsewhere) > 2
+    assert mean_difference(guided, other_guided) > 2
 
 
 @pytest.fixture
 def artwork_store(tmp_path: Path) -> Store:
-    """A store that owns two artworks of one artist."""
+    """Return a store with two artworks of one artist."""
     store = Store((tmp_path / "store").as_uri())
     for name, colour in (("red.jpg", (230, 30, 20)), ("blue.jpg", (20, 40, 220))):
         stripes = np.where(np.indices((96, 96)).sum(0)[..., None] % 16 < 8, colour, 128).astype(np.uint8)
@@ -170,21 +173,21 @@ def test_a_hybrid_depends_on_the_artwork_that_the_seed_draws(artwork_store: Stor
     def redness(dreamt_pixels: Pixels) -> float:
         return float(dreamt_pixels[..., 0].mean() - dreamt_pixels[..., 2].mean())
 
-    red = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/red.jpg",)]
-    blue = [redness(one.pixels) for one in dreams.values() if one.artworks == ("ada/blue.jpg",)]
+    red = [redness(dreamt.pixels) for dreamt in dreams.values() if dreamt.artworks == ("ada/red.jpg",)]
+    blue = [redness(dreamt.pixels) for dreamt in dreams.values() if dreamt.artworks == ("ada/blue.jpg",)]
     assert min(red) > max(blue)
     assert np.array_equal(engine.dream(make_landscape(), hybrid, seed=3).pixels, dreams[3].pixels)
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "message"),
     [
         ("adda", r"no artworks of “adda”\. Did you mean ada"),
         ("ada/read.jpg", r"no artwork ada/read\.jpg\. Did you mean red\.jpg"),
     ],
 )
-def test_an_unknown_artwork_is_named_with_near_ones(reference: str, told: str, artwork_store: Store) -> None:
-    with pytest.raises(ArtDreamError, match=told):
+def test_an_unknown_artwork_is_named_with_near_ones(reference: str, message: str, artwork_store: Store) -> None:
+    with pytest.raises(ArtDreamError, match=message):
         ReferenceImages(artwork_store).load_artwork(reference, 0)
 
 
@@ -201,9 +204,9 @@ def test_outside_the_mask_not_a_single_pixel_changes(outside: bool) -> None:
     result = dream_pixels(photo, make_recipe(BLOCK10_TERM, mask=mask), seed=1)
     y, x = (np.mgrid[0:192, 0:256] + 0.5) / np.array([192, 256])[:, None, None]
     inside = np.hypot((x - 0.3) / 0.2, (y - 0.6) / 0.25) < 1
-    kept = inside if outside else ~inside
-    assert np.array_equal(result[kept], photo[kept])
-    assert np.abs(result.astype(int) - photo)[~kept].mean() > 2
+    unchanged = inside if outside else ~inside
+    assert np.array_equal(result[unchanged], photo[unchanged])
+    assert np.abs(result.astype(int) - photo)[~unchanged].mean() > 2
 
 
 def test_a_stencil_says_where_to_dream(artwork_store: Store) -> None:
@@ -229,14 +232,14 @@ def test_kept_colours_are_the_photos_own() -> None:
     def chroma(pixels: Pixels) -> np.ndarray:
         return np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 1:].astype(int)
 
-    photo = np.clip(make_landscape(256, 192), 60, 190)  # nothing near white or black, where colours have no room
-    kept = dream_pixels(photo, make_recipe(BLOCK10_TERM, keep_colours=True), seed=1)
+    photo = np.clip(make_landscape(256, 192), 60, 190)  # away from white and black, where the colours would be clipped
+    dreamt = dream_pixels(photo, make_recipe(BLOCK10_TERM, keep_colours=True), seed=1)
     assert (
-        np.abs(chroma(kept) - chroma(photo)).mean()
+        np.abs(chroma(dreamt) - chroma(photo)).mean()
         < 1
         < np.abs(chroma(dream_pixels(photo, make_recipe(BLOCK10_TERM), seed=1)) - chroma(photo)).mean()
     )
-    assert mean_difference(kept, photo) > 2
+    assert mean_difference(dreamt, photo) > 2
 
 
 def test_steps_that_decay_go_less_far() -> None:
@@ -249,20 +252,20 @@ def test_steps_that_decay_go_less_far() -> None:
 
 
 def test_from_noise_the_photo_gives_only_its_shape() -> None:
-    look = make_recipe(
+    recipe = make_recipe(
         {"kind": "channels", "layer": "block10", "channels": [102]},
         start="noise",
         ascent={"optimiser": "adam", "steps": 12, "step": 0.05},
     )
-    one = dream_pixels(make_landscape(), look, seed=1)
-    assert one.shape == (192, 256, 3)
-    assert np.array_equal(one, dream_pixels(255 - make_landscape(), look, seed=1))
-    assert mean_difference(one, dream_pixels(make_landscape(), look, seed=2)) > 5
-    blank = dream_pixels(
-        make_landscape(), look.model_copy(update={"ascent": look.ascent.model_copy(update={"steps": 1})}), seed=1
+    dreamt = dream_pixels(make_landscape(), recipe, seed=1)
+    assert dreamt.shape == (192, 256, 3)
+    assert np.array_equal(dreamt, dream_pixels(255 - make_landscape(), recipe, seed=1))
+    assert mean_difference(dreamt, dream_pixels(make_landscape(), recipe, seed=2)) > 5
+    one_step = dream_pixels(
+        make_landscape(), recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})}), seed=1
     )
-    channel = [float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (one, blank)]
-    assert channel[0] > channel[1] + 1
+    channel_means = [float(compute_activations(pixels, "block10")[..., 102].mean()) for pixels in (dreamt, one_step)]
+    assert channel_means[0] > channel_means[1] + 1
 
 
 def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,12 +273,12 @@ def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pyte
         BLOCK10_TERM, {"kind": "content", "layers": {"block4": 0.01}}, ascent={"octaves": 1, "steps": 10}
     )
     photo = make_landscape(256, 192)
-    whole = dream_pixels(photo, recipe, seed=1)
-    for module in (slope, ascent):
+    untiled = dream_pixels(photo, recipe, seed=1)
+    for module in (gradient, octaves):
         monkeypatch.setattr(module, "MAX_TILE_SIDE", 96)
         monkeypatch.setattr(module, "MAX_UNTILED_SIDE", 128)
     tiled = dream_pixels(photo, recipe, seed=1)
-    assert mean_activation(tiled) > 0.6 * mean_activation(whole) > mean_activation(photo)
+    assert mean_activation(tiled) > 0.6 * mean_activation(untiled) > mean_activation(photo)
     steps = np.abs(np.diff(tiled.astype(float) - photo, axis=1)).mean(axis=(0, 2))
     seams = [steps[column] for column in (79, 80, 95, 96, 159, 160)]
     assert max(seams) < np.median(steps) * 1.6
@@ -285,17 +288,17 @@ def test_photos_dreamt_together_are_the_dreams_of_each() -> None:
     photos = [make_landscape(), np.ascontiguousarray(make_landscape()[::-1]), 255 - make_landscape()]
     engine = Engine(Networks(Path("/nowhere"), precision="float32"), ReferenceImages())
     for recipe in (make_recipe(BLOCK10_TERM), make_recipe(STYLE_TERM, ascent=ADAM_ASCENT)):
-        together = engine.dream_batch(photos, recipe, seeds=[5, 6, 7])
-        for photo, seed, dreamt in zip(photos, (5, 6, 7), together, strict=True):
-            # A batch is summed in another order, and an ascent magnifies what rounding begins.
+        batch = engine.dream_batch(photos, recipe, seeds=[5, 6, 7])
+        for photo, seed, dreamt in zip(photos, (5, 6, 7), batch, strict=True):
+            # A batch is summed in another order, and the ascent amplifies rounding errors.
             assert mean_difference(dreamt.pixels, engine.dream(photo, recipe, seed=seed).pixels) < 1.2
 
 
 def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(artwork_store: Store) -> None:
     engine = Engine(NETWORKS, ReferenceImages(artwork_store))
     recipe = make_recipe({**STYLE_TERM, "reference": "ada"}, ascent=ADAM_ASCENT | {"steps": 2})
-    together = engine.dream_batch([make_landscape()] * 6, recipe, seeds=range(6))
-    assert [dreamt.artworks for dreamt in together] == [
+    batch = engine.dream_batch([make_landscape()] * 6, recipe, seeds=range(6))
+    assert [dreamt.artworks for dreamt in batch] == [
         engine.dream(make_landscape(), recipe, seed=seed).artworks for seed in range(6)
     ]
 

@@ -1,4 +1,4 @@
-"""A studio with the real engine, broker and store, and what may happen while it dreams."""
+"""A job processor with the real engine, broker and store, and hooks into its dreams."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ LONG_RECIPE = SHORT_RECIPE.model_copy(update={"ascent": SHORT_RECIPE.ascent.mode
 
 
 class RecordingDreamer:
-    """The engine, and how many photos each of its ascents had; `amid` happens in the midst of the first of them."""
+    """The engine; records the photos of each ascent, and calls `during_first_ascent` in the middle of the first."""
 
     def __init__(self, engine: Engine) -> None:
         self.batch_sizes: list[int] = []
@@ -46,15 +46,15 @@ class RecordingDreamer:
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
     ) -> DreamResult:
         self.batch_sizes.append(1)
-        first = len(self.batch_sizes) == 1
+        is_first = len(self.batch_sizes) == 1
 
-        def offer(frame: Frame) -> None:
-            if first and frame.index == 0:
+        def relay_frame(frame: Frame) -> None:
+            if is_first and frame.index == 0:
                 self.during_first_ascent()
             if on_frame:
                 on_frame(frame)
 
-        return self._engine.dream(photo, recipe, seed=seed, on_frame=offer)
+        return self._engine.dream(photo, recipe, seed=seed, on_frame=relay_frame)
 
     def dream_batch(
         self,
@@ -71,7 +71,7 @@ class RecordingDreamer:
 
 
 class ProcessorHarness:
-    """A broker, a store, and a studio that dreams up to four photos together."""
+    """A broker, a store, and a job processor that renders up to four photos in one batch."""
 
     def __init__(self, settings: Settings, client: redis.Redis, engine: Engine) -> None:
         recipe = str(write_recipe(settings.data.parent))
@@ -91,22 +91,26 @@ class ProcessorHarness:
         return job
 
     def deliver(self, job: Job) -> None:
-        """Work at a job of a batch whose message was the next, as Celery does."""
+        """Take the next message from the job's lane and process the job, as Celery does."""
         self.client.rpop(queue_keys(job.lane)[-1])
-        self.processor.process(job)
+        self.processor.process(job.id)
 
     @contextmanager
     def running_worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:
-        """Have a real worker beside it, warm, whose log lies in a folder."""
+        """Run a real, warm worker besides the processor. folder: for its log file, worker.log."""
         command = [sys.executable, "-m", "artdream", "worker", *options]
         with (folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
                 command, env={**os.environ, **self.settings.to_environment()}, stdout=log, stderr=log
             )
         try:
-            register = HeartbeatRegistry(self.client)
+            registry = HeartbeatRegistry(self.client)
             wait_until(
-                lambda: any(p.state == "ready" for p in register.list_heartbeats() if p.part is Component.WORKER),
+                lambda: any(
+                    heartbeat.state == "ready"
+                    for heartbeat in registry.list_heartbeats()
+                    if heartbeat.part is Component.WORKER
+                ),
                 "warm",
                 120,
             )
@@ -116,7 +120,7 @@ class ProcessorHarness:
             worker.wait()
 
     def list_ended_jobs(self) -> list[str]:
-        """Name the jobs that ended, in their order."""
+        """Return the ids of completed and failed jobs, in the order in which they ended."""
         events = [recorded.event for recorded in EventReader(self.client).read(max_events=10_000)]
         return [event.job_id for event in events if isinstance(event, (Completed, Failed))]
 

@@ -1,4 +1,4 @@
-"""A worker dreams jobs of a batch together, and each of them is completed, failed or called off for itself."""
+"""A worker renders jobs of the batch lane together, and each is completed, failed or cancelled on its own."""
 
 from pathlib import Path
 
@@ -43,12 +43,12 @@ def test_a_batch_job_that_is_alone_does_not_wait_for_batch_mates(harness: Proces
 def test_live_jobs_and_other_recipes_are_no_batch_mates(harness: ProcessorHarness) -> None:
     first = harness.submit(0)
     guest = harness.submit(1, lane=Lane.LIVE)
-    other = harness.submit(2, LONG_RECIPE)
-    like = harness.submit(3)
+    other_recipe = harness.submit(2, LONG_RECIPE)
+    same_recipe = harness.submit(3)
     harness.deliver(first)
     assert harness.dreamer.batch_sizes == [2, 1]
-    assert harness.read_states([first, like, guest]) == [State.COMPLETED] * 3
-    assert harness.read_states([other]) == [State.QUEUED]
+    assert harness.read_states([first, same_recipe, guest]) == [State.COMPLETED] * 3
+    assert harness.read_states([other_recipe]) == [State.QUEUED]
 
 
 def test_photos_of_another_shape_have_an_ascent_of_their_own(harness: ProcessorHarness) -> None:
@@ -70,7 +70,11 @@ def test_a_photo_that_is_gone_fails_alone(harness: ProcessorHarness) -> None:
     harness.store.delete(photo_name(jobs[1].photo_id))
     harness.deliver(jobs[0])
     assert harness.read_states(jobs) == [State.COMPLETED, State.FAILED, State.COMPLETED]
-    failed = [r.event for r in EventReader(harness.client).read(max_events=1000) if isinstance(r.event, Failed)]
+    failed = [
+        recorded.event
+        for recorded in EventReader(harness.client).read(max_events=1000)
+        if isinstance(recorded.event, Failed)
+    ]
     assert [event.job_id for event in failed] == [jobs[1].id]
 
 
@@ -94,7 +98,7 @@ def test_what_cannot_be_dreamt_together_is_dreamt_alone(harness: ProcessorHarnes
 
 
 def test_a_job_that_a_worker_died_of_takes_nobody_with_it(harness: ProcessorHarness) -> None:
-    """Seen failing without looking how often they were started."""
+    """Fails without the check of earlier attempts."""
     jobs = [harness.submit(number) for number in range(4)]
     for dangerous in (jobs[0], jobs[2]):
         assert harness.table.claim(dangerous, "w-9")
@@ -102,7 +106,7 @@ def test_a_job_that_a_worker_died_of_takes_nobody_with_it(harness: ProcessorHarn
     harness.deliver(jobs[1])
     assert harness.dreamer.batch_sizes == [2]
     assert harness.read_states(jobs) == [State.ACCEPTED, State.COMPLETED, State.ACCEPTED, State.COMPLETED]
-    harness.processor.process(jobs[0])
+    harness.processor.process(jobs[0].id)
     assert harness.dreamer.batch_sizes == [2, 1]
     assert harness.read_states(jobs)[2] == State.ACCEPTED
 
@@ -113,7 +117,7 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
 
     jobs = [harness.submit(number) for number in range(4)]
     harness.dreamer.during_first_ascent = stop
-    with pytest.raises(Released):  # upon which Celery puts the first one's message back
+    with pytest.raises(Released):  # Celery then requeues the first job's message
         harness.deliver(jobs[0])
     assert harness.read_states(jobs) == [State.QUEUED] * 4
     assert count_queued(harness.client, Lane.BATCH) == 3
@@ -121,7 +125,7 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
 
 
 def test_a_killed_worker_s_batch_is_dreamt_once_by_the_next(harness: ProcessorHarness, tmp_path: Path) -> None:
-    """With a real worker and kill -9 in the midst of their ascent."""
+    """With a real worker and kill -9 during the ascent."""
     with harness.running_worker(tmp_path, "--lane", "batch") as worker:
         jobs = [harness.submit(number, LONG_RECIPE) for number in range(5)]
         wait_until(lambda: harness.read_states(jobs).count(State.STARTED) > 1, "dreamt together")

@@ -1,4 +1,4 @@
-"""Guests come first: a batch's dream steps aside for them between two of its frames, and goes on as if nothing were."""
+"""Preemption: a live job runs between two frames of a batch job, which then resumes and gives the same dream."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ from worker.jobs.processor import JobProcessor
 
 
 def run_with_guests(harness: ProcessorHarness, count: int) -> tuple[Job, list[Job]]:
-    """Dream a job of a batch, in the midst of which guests come."""
+    """Process a batch job, during which `count` live jobs are submitted; return the batch job and the live jobs."""
     guests: list[Job] = []
 
     def submit_guests() -> None:
@@ -34,7 +34,7 @@ def run_with_guests(harness: ProcessorHarness, count: int) -> tuple[Job, list[Jo
 def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_same_dream(
     harness: ProcessorHarness,
 ) -> None:
-    """Seen failing without: the guests waited for the end."""
+    """Fails without preemption: the live jobs wait for the end of the batch job."""
     batch, guests = run_with_guests(harness, 2)
     assert harness.list_ended_jobs() == [*(guest.id for guest in guests), batch.id]
     assert harness.dreamer.batch_sizes == [1, 1, 1]
@@ -45,10 +45,10 @@ def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_
 
 
 def test_the_time_of_guests_is_not_counted_as_the_batch_s(harness: ProcessorHarness) -> None:
-    """Else whoever looks at the stages, or at the forecast, would be told that dreams take ever longer."""
+    """Otherwise stage times and ETA would report ever longer dreams."""
     batch, guests = run_with_guests(harness, 3)
-    told = {job.id: sidecar.stages for job in (batch, *guests) if (sidecar := read_sidecar(harness.store, job.id))}
-    assert told[batch.id]["dream"] < sum(told[guest.id]["dream"] for guest in guests)
+    stages = {job.id: sidecar.stages for job in (batch, *guests) if (sidecar := read_sidecar(harness.store, job.id))}
+    assert stages[batch.id]["dream"] < sum(stages[guest.id]["dream"] for guest in guests)
 
 
 def test_a_batch_of_several_jobs_is_preempted_too(harness: ProcessorHarness) -> None:
@@ -65,7 +65,7 @@ def test_guests_wait_for_each_other(harness: ProcessorHarness) -> None:
     guests: list[Job] = []
     harness.dreamer.during_first_ascent = lambda: guests.append(harness.submit(2, lane=Lane.LIVE))
     first = harness.submit(1, lane=Lane.LIVE)
-    harness.processor.process(first)
+    harness.processor.process(first.id)
     assert harness.read_states([first, *guests]) == [State.COMPLETED, State.QUEUED]
 
 
@@ -76,7 +76,7 @@ def test_a_worker_of_batches_alone_leaves_guests_to_theirs(harness: ProcessorHar
 
 
 def test_a_worker_that_is_stopping_accepts_no_live_job(harness: ProcessorHarness, tmp_path: Path) -> None:
-    """With a real worker, whose grace is its batch's. Seen failing without: it dreamt the guest's photo, too."""
+    """With a real worker. Fails if a stopping worker preempts: it also processes the live job."""
     with harness.running_worker(tmp_path) as worker:
         batch = harness.submit(0, LONG_RECIPE)
         wait_until(lambda: harness.read_states([batch]) == [State.STARTED], "dreamt")
@@ -88,32 +88,32 @@ def test_a_worker_that_is_stopping_accepts_no_live_job(harness: ProcessorHarness
 
 
 def test_a_live_job_that_killed_a_worker_does_not_preempt(harness: ProcessorHarness) -> None:
-    def come() -> None:
+    def submit_guest() -> None:
         guests.append(harness.submit(1, lane=Lane.LIVE))
         assert harness.table.claim(guests[0], "w-9")
         harness.table.requeue(guests[0].id, dead_worker="w-9")
 
     guests: list[Job] = []
-    harness.dreamer.during_first_ascent = come
+    harness.dreamer.during_first_ascent = submit_guest
     harness.deliver(batch := harness.submit(0))
     assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.ACCEPTED]
     assert count_queued(harness.client, Lane.LIVE) == 1
 
 
 def test_a_guest_s_photo_that_is_gone_ends_alone(harness: ProcessorHarness) -> None:
-    def come() -> None:
+    def submit_guest() -> None:
         guests.append(harness.submit(1, lane=Lane.LIVE))
         harness.store.delete(photo_name(guests[0].photo_id))
 
     guests: list[Job] = []
-    harness.dreamer.during_first_ascent = come
+    harness.dreamer.during_first_ascent = submit_guest
     harness.deliver(batch := harness.submit(0))
     assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.FAILED]
 
 
 def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(harness: ProcessorHarness) -> None:
     class Stopped:
-        """Is told to stop when it begins its second dream."""
+        """Raises SoftTimeLimitExceeded when it starts its second dream."""
 
         warm_up, dream_batch = harness.dreamer.warm_up, harness.dreamer.dream_batch
 
@@ -126,7 +126,7 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(harness:
     guests: list[Job] = []
     harness.dreamer.during_first_ascent = lambda: guests.append(harness.submit(1, lane=Lane.LIVE))
     batch = harness.submit(0)
-    with pytest.raises(Released):  # upon which Celery puts the batch's message back
+    with pytest.raises(Released):  # Celery then requeues the batch job's message
         harness.deliver(batch)
     assert harness.read_states([batch, *guests]) == [State.QUEUED] * 2
     assert (count_queued(harness.client, Lane.LIVE), count_queued(harness.client, Lane.BATCH)) == (1, 0)
@@ -134,7 +134,7 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(harness:
 
 
 def test_guests_do_not_take_the_time_that_a_batch_s_dream_needs(harness: ProcessorHarness) -> None:
-    """Seen failing without the bound: guests who never stop coming would bring the batch's job to its time limit."""
+    """Fails without the limit: an endless stream of live jobs would bring the batch job to its time limit."""
     harness.processor = JobProcessor(
         harness.settings.model_copy(update={"time_limit_seconds": 0}), "w-1", harness.dreamer
     )
@@ -150,7 +150,7 @@ def test_what_a_worker_dreamt_that_is_killed_amid_a_guest_s_dream_is_dreamt_once
         jobs = [harness.submit(0, LONG_RECIPE)]
         wait_until(lambda: harness.read_states(jobs) == [State.STARTED], "dreamt")
         jobs.append(harness.submit(1, LONG_RECIPE, lane=Lane.LIVE))
-        wait_until(lambda: harness.read_states(jobs) == [State.STARTED] * 2, "steps aside")
+        wait_until(lambda: harness.read_states(jobs) == [State.STARTED] * 2, "preempted")
         for process in worker.children():
             process.kill()
         wait_until(lambda: harness.read_states(jobs) == [State.COMPLETED] * 2, "both completed", 120)

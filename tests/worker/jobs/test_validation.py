@@ -1,4 +1,4 @@
-"""A job's network lies in the installation's own store, or has a name."""
+"""The network of a job must be in the installation's own store, or be a known name."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_a_url_in_the_store_is_accepted(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_leads_out_of_the_store_is_not(name: str) -> None:
-    """Seen failing with nothing but the beginning compared."""
+    """Fails if only the prefix is compared."""
     assert not is_inside_store(S3_URL + name, S3_URL)
 
 
@@ -43,7 +43,7 @@ def test_a_store_beside_it_is_not(address: str) -> None:
 
 
 def test_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
-    """Seen failing without looking where the link leads."""
+    """Fails if symbolic links are not resolved."""
     (tmp_path / "store").mkdir()
     (tmp_path / "x.keras").write_bytes(b"")
     (tmp_path / "store" / "x.keras").symlink_to(tmp_path / "x.keras")

@@ -1,4 +1,4 @@
-"""Networks with random numbers, as somebody else's Keras would have trained and saved them."""
+"""Keras models with random weights, saved as Keras saves trained ones."""
 
 import hashlib
 import warnings
@@ -12,41 +12,41 @@ from worker.networks.loaders.downloads import WeightsFile
 
 
 def randomize(model: keras.Model) -> keras.Model:
-    """Give a model kernels that keep activations of the same size, and normalisations that do something."""
-    chance = np.random.default_rng(7)
+    """Set random weights: kernels that preserve the scale of activations, and normalizations other than identity."""
+    rng = np.random.default_rng(7)
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             randomize(layer)
         elif isinstance(layer, layers.BatchNormalization):
             size = layer.moving_mean.shape
-            # scale, then shift, where it has them; then mean and variance
-            spread = [chance.uniform(0.8, 1.2, size)] if layer.scale else []
-            shift = [chance.normal(0.1, 0.2, size)] if layer.center else []
-            layer.set_weights([*spread, *shift, chance.normal(0, 0.2, size), chance.uniform(0.5, 1.5, size)])
+            # the order of the weights: scale and shift, if the layer has them, then mean and variance
+            scale_weights = [rng.uniform(0.8, 1.2, size)] if layer.scale else []
+            shift_weights = [rng.normal(0.1, 0.2, size)] if layer.center else []
+            layer.set_weights([*scale_weights, *shift_weights, rng.normal(0, 0.2, size), rng.uniform(0.5, 1.5, size)])
         elif layer.weights:
             kernel, *bias = layer.get_weights()
-            own = kernel.shape[:2] if isinstance(layer, layers.DepthwiseConv2D) else kernel.shape[:-1]
-            scale = np.sqrt(2 / np.prod(own))
-            layer.set_weights([chance.normal(0, scale, kernel.shape), *(chance.normal(0, 0.1, b.shape) for b in bias)])
+            fan_in_shape = kernel.shape[:2] if isinstance(layer, layers.DepthwiseConv2D) else kernel.shape[:-1]
+            deviation = np.sqrt(2 / np.prod(fan_in_shape))
+            layer.set_weights([rng.normal(0, deviation, kernel.shape), *(rng.normal(0, 0.1, b.shape) for b in bias)])
     return model
 
 
 def save_model(model: keras.Model, path: Path) -> Path:
-    """Save a model, or its weights alone, in the format that the ending of the path names."""
+    """Save a model, or with `.weights.h5` its weights alone, in the format of the path's suffix; return the path."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 has one of NumPy 2 when it writes
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 causes one in NumPy 2 when it saves
         model.save_weights(path) if path.name.endswith(".weights.h5") else model.save(path)
     return path
 
 
 def describe_weights(network: str, path: Path, url: str = "http://127.0.0.1:9") -> WeightsFile:
-    """Say of a file what is said of published weights."""
+    """Return the description of a weights file, as published weights have one."""
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
     return WeightsFile(network, f"{url}/{path.name}", md5, path.stat().st_size, "none")
 
 
 def make_pictures(height: int, width: int) -> np.ndarray:
-    """Two pictures of the engine, smooth enough to be pictures."""
-    chance = np.random.default_rng(height)
-    coarse = chance.uniform(-1, 1, (2, height // 8 + 1, width // 8 + 1, 3))
-    return coarse.repeat(8, 1).repeat(8, 2)[:, :height, :width].astype(np.float32)
+    """Return two random pictures of 8-pixel blocks: (2, height, width, 3) float32 in [-1, 1]."""
+    rng = np.random.default_rng(height)
+    blocks = rng.uniform(-1, 1, (2, height // 8 + 1, width // 8 + 1, 3))
+    return blocks.repeat(8, 1).repeat(8, 2)[:, :height, :width].astype(np.float32)

@@ -1,4 +1,4 @@
-"""`artist/masters`, the bundled network, knows its fifty painters, and dreams as each of them."""
+"""`artist/masters`, the bundled network, classifies fifty painters, and dreams can amplify each painter's style."""
 
 import shutil
 from pathlib import Path
@@ -32,30 +32,30 @@ def load_small_recipe(name: str) -> Recipe:
 
 
 def test_it_is_small_and_knows_the_painters_that_have_recipes() -> None:
-    card = parse_metadata((MASTERS_FOLDER / "network.json").read_bytes(), "network.json")
-    assert card.classes == PAINTERS
-    assert card.score is not None
-    assert card.score.top1 >= 0.78
+    metadata = parse_metadata((MASTERS_FOLDER / "network.json").read_bytes(), "network.json")
+    assert metadata.classes == PAINTERS
+    assert metadata.score is not None
+    assert metadata.score.top1 >= 0.78
     assert (MASTERS_FOLDER / "network.keras").stat().st_size <= 12e6
-    told = (MASTERS_FOLDER / "README.md").read_text(encoding="utf-8")
-    assert NETWORKS.load(BUNDLED_NETWORK).digest in told
-    assert card.lesson is not None
-    assert card.lesson.command in told
+    readme = (MASTERS_FOLDER / "README.md").read_text(encoding="utf-8")
+    assert NETWORKS.load(BUNDLED_NETWORK).digest in readme
+    assert metadata.lesson is not None
+    assert metadata.lesson.command in readme
 
 
 @pytest.mark.parametrize("painter", ["paul-klee", "rembrandt"])
 def test_a_dream_of_a_painter_is_more_of_that_painter_and_comes_nearer_on_the_map(painter: str) -> None:
     dreamt = ENGINE.dream(make_landscape(), load_small_recipe(f"more-{painter}"), seed=1)
-    verdict = dreamt.class_probabilities[0]
-    assert verdict.name == painter.replace("-", " ").title()
-    assert verdict.dream > 0.5
-    assert verdict.photo < 0.1
+    probability = dreamt.class_probabilities[0]
+    assert probability.name == painter.replace("-", " ").title()
+    assert probability.dream > 0.5
+    assert probability.photo < 0.1
     assert dreamt.map_point is not None
-    atlas = NETWORKS.embedding_map(BUNDLED_NETWORK)
-    assert atlas is not None
-    home = np.median(atlas.places[atlas.artist == PAINTERS.index(verdict.name)], axis=0)
+    embedding_map = NETWORKS.embedding_map(BUNDLED_NETWORK)
+    assert embedding_map is not None
+    painter_center = np.median(embedding_map.places[embedding_map.artist == PAINTERS.index(probability.name)], axis=0)
     before, after = (
-        np.linalg.norm(np.array(place) - home) for place in (dreamt.map_point.photo, dreamt.map_point.dream)
+        np.linalg.norm(np.array(point) - painter_center) for point in (dreamt.map_point.photo, dreamt.map_point.dream)
     )
     assert after < before
 
@@ -72,23 +72,23 @@ def test_the_map_is_put_into_a_store_that_has_none(tmp_path: Path) -> None:
     Networks(tmp_path, store).store_bundled_maps()
     content = store.get("networks/masters/map.json")
     assert content is not None
-    shown = ArtMap.model_validate_json(content)
-    assert shown.artists == PAINTERS
-    assert shown.network == BUNDLED_NETWORK
-    assert set(shown.picture) == {""}
-    store.put("networks/masters/map.json", b"{}")  # somebody's own
+    art_map = ArtMap.model_validate_json(content)
+    assert art_map.artists == PAINTERS
+    assert art_map.network == BUNDLED_NETWORK
+    assert set(art_map.picture) == {""}
+    store.put("networks/masters/map.json", b"{}")  # a map of the operator's own
     Networks(tmp_path, store).store_bundled_maps()
     assert store.get("networks/masters/map.json") == b"{}"
 
 
 def test_the_same_features_have_the_same_map_point_and_a_damaged_embedding_map_is_an_error() -> None:
     content = (MASTERS_FOLDER / "atlas.npz").read_bytes()
-    atlas = EmbeddingMap.from_npz(content, "atlas.npz")
-    features = np.random.default_rng(1).random((2, atlas.mean.shape[0]), np.float32)
-    first = atlas.locate(features)
-    assert first.shape == (2, 2)
-    assert np.array_equal(first, EmbeddingMap.from_npz(content, "atlas.npz").locate(features))
-    assert np.abs(first).max() <= np.abs(atlas.places).max() * 1.2
+    embedding_map = EmbeddingMap.from_npz(content, "atlas.npz")
+    features = np.random.default_rng(1).random((2, embedding_map.mean.shape[0]), np.float32)
+    points = embedding_map.locate(features)
+    assert points.shape == (2, 2)
+    assert np.array_equal(points, EmbeddingMap.from_npz(content, "atlas.npz").locate(features))
+    assert np.abs(points).max() <= np.abs(embedding_map.places).max() * 1.2
     for damaged in (b"", b"no archive", content[: len(content) // 2]):
         with pytest.raises(ArtDreamError, match=r"The atlas atlas.npz cannot be read"):
             EmbeddingMap.from_npz(damaged, "atlas.npz")
@@ -106,7 +106,7 @@ def test_a_hybrid_takes_after_a_work_that_the_installation_owns(tmp_path: Path) 
 
 
 def test_every_bundled_file_is_the_one_that_was_pinned() -> None:
-    """Whoever bundles another: `sha256sum */atlas.npz */map.json */network.json */network.keras > SHA256SUMS`."""
+    """To renew the sums: `sha256sum */atlas.npz */map.json */network.json */network.keras > SHA256SUMS`."""
     files = [path for path in BUNDLED_ARTISTS_FOLDER.glob("*/*") if path.suffix in (".npz", ".json", ".keras")]
     assert len(files) == len(CHECKSUMS_FILE.read_text().splitlines()) >= 4
     for path in files:
@@ -114,13 +114,13 @@ def test_every_bundled_file_is_the_one_that_was_pinned() -> None:
 
 
 def test_a_bundled_network_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen failing without the sums."""
+    """Fails without the checksums."""
     shutil.copytree(BUNDLED_ARTISTS_FOLDER, tmp_path / "artists")
-    changed = tmp_path / "artists" / "masters"
+    masters_folder = tmp_path / "artists" / "masters"
     monkeypatch.setattr(networks, "BUNDLED_ARTISTS_FOLDER", tmp_path / "artists")
     monkeypatch.setattr(catalogue, "BUNDLED_ARTISTS_FOLDER", tmp_path / "artists")
-    for name, use in (("network.keras", Networks.load), ("atlas.npz", Networks.embedding_map)):
-        whole = (changed / name).read_bytes()
-        (changed / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for name, load in (("network.keras", Networks.load), ("atlas.npz", Networks.embedding_map)):
+        content = (masters_folder / name).read_bytes()
+        (masters_folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ArtDreamError, match=rf"{name} is not the file that came with ArtDream"):
-            use(Networks(Path("nowhere")), "artist/masters")
+            load(Networks(Path("nowhere")), "artist/masters")

@@ -1,4 +1,4 @@
-"""A network answers about its layers and classes in words that help, and pictures survive the way in and out."""
+"""A network knows its layers and classes by name with helpful errors, and pixels survive the conversion to pictures."""
 
 import keras
 import numpy as np
@@ -25,27 +25,27 @@ def test_imagenets_class_names_are_a_thousand_and_no_two_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "sentence"),
+    ("name", "sentence"),
     [
         ("monnet", "no class “monnet”. Did you mean Claude Monet"),
         ("monet", "no class “monet”. Did you mean Claude Monet?"),
         ("3", "no class 3: its classes are 0 to 2"),
     ],
 )
-def test_an_unknown_class_is_named_with_near_ones(asked: str, sentence: str) -> None:
+def test_an_unknown_class_is_named_with_near_ones(name: str, sentence: str) -> None:
     network = make_network("Claude Monet", "Edouard Manet", "Paul Klee")
     with pytest.raises(ArtDreamError, match=sentence.replace("?", r"\?")):
-        network.class_index(asked)
+        network.class_index(name)
     assert network.class_index("paul KLEE") == network.class_index("2") == 2
 
 
 def test_a_network_without_classes_says_so() -> None:
-    for ask in (
+    for operation in (
         lambda: make_network().class_index("cat"),
         lambda: make_network().predict_probabilities(np.zeros((8, 8, 3), np.uint8)),
     ):
         with pytest.raises(ArtDreamError, match="network tiny tells no classes apart"):
-            ask()
+            operation()
 
 
 def test_a_layer_tells_its_channels_and_its_stride() -> None:

@@ -1,4 +1,4 @@
-"""A network is found by its name: the known ones, and the artists that an installation keeps in its store."""
+"""Networks are found by name: the bundled and downloadable ones, and artists' networks in the installation's store."""
 
 import json
 from pathlib import Path
@@ -31,15 +31,15 @@ def test_an_artists_network_comes_from_the_store(tmp_path: Path, artist_store: S
 
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
-    *usual, artist = Networks(tmp_path, artist_store).list_all()
-    assert [known.name for known in usual] == ["lite", "inception_v3", "vgg19", "artist/masters"]
-    assert [known.is_available for known in usual] == [True, False, False, True]
+    *built_in, artist = Networks(tmp_path, artist_store).list_all()
+    assert [entry.name for entry in built_in] == ["lite", "inception_v3", "vgg19", "artist/masters"]
+    assert [entry.is_available for entry in built_in] == [True, False, False, True]
     assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
     assert (artist.classes, artist.is_available) == (3, True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "near"),
+    ("name", "suggestion"),
     [
         ("light", "lite"),
         ("inception", "inception_v3"),
@@ -47,9 +47,11 @@ def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: S
         ("artist/", "artist/salon"),
     ],
 )
-def test_an_unknown_network_is_named_with_near_ones(asked: str, near: str, tmp_path: Path, artist_store: Store) -> None:
-    with pytest.raises(ArtDreamError, match=rf"no network “{asked}”\. Did you mean .*{near}"):
-        Networks(tmp_path, artist_store).load(asked)
+def test_an_unknown_network_is_named_with_near_ones(
+    name: str, suggestion: str, tmp_path: Path, artist_store: Store
+) -> None:
+    with pytest.raises(ArtDreamError, match=rf"no network “{name}”\. Did you mean .*{suggestion}"):
+        Networks(tmp_path, artist_store).load(name)
 
 
 def test_an_artists_name_leads_nowhere_else(tmp_path: Path, artist_store: Store) -> None:

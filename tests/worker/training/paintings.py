@@ -1,4 +1,4 @@
-"""Paintings by artists that never lived, each with a hand that even a small network learns to know."""
+"""Generated paintings of invented artists, each with a style that even a small network learns."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-#: Artist → (colours, width of the strokes in pixels).
+#: Artist → (mean colour, width of the strokes in pixels).
 ARTIST_STYLES: Mapping[str, tuple[tuple[int, int, int], int]] = {
     "Anna Rot": ((190, 70, 60), 3),
     "Bert Blau": ((60, 80, 190), 12),
@@ -16,19 +16,19 @@ ARTIST_STYLES: Mapping[str, tuple[tuple[int, int, int], int]] = {
 
 
 def paint(artist: str, number: int, side: int = 96) -> Image.Image:
-    """Return a painting by an artist; each number is another work."""
+    """Return a square painting by an artist; each number is another work. side: in pixels."""
     colour, stroke = ARTIST_STYLES[artist]
-    chance = np.random.default_rng([number, *artist.encode()])
-    coarse = chance.normal(0, 45, (-(-side // stroke), -(-side // stroke), 3)) + np.array(colour)
-    picture = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+    rng = np.random.default_rng([number, *artist.encode()])
+    strokes = rng.normal(0, 45, (-(-side // stroke), -(-side // stroke), 3)) + np.array(colour)
+    picture = Image.fromarray(np.clip(strokes, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
     return picture.filter(ImageFilter.GaussianBlur(1))
 
 
 def paint_folders(folder: Path, count: int, side: int = 96) -> Path:
-    """Paint so many works of each artist, a folder for each."""
+    """Save `count` works of each artist, in one folder per artist; return `folder`."""
     for artist in ARTIST_STYLES:
-        own = folder / artist.replace(" ", "_")
-        own.mkdir(parents=True)
+        artist_folder = folder / artist.replace(" ", "_")
+        artist_folder.mkdir(parents=True)
         for number in range(count):
-            paint(artist, number, side).save(own / f"{number}.png")
+            paint(artist, number, side).save(artist_folder / f"{number}.png")
     return folder

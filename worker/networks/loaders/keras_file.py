@@ -1,4 +1,4 @@
-"""A network from a `.keras` file: one that this project trained, or anybody's."""
+"""Load a network from a `.keras` file, trained by this project or elsewhere."""
 
 import hashlib
 import tempfile
@@ -18,11 +18,12 @@ from worker.networks.transform.frozen_convolution import FrozenConvolution
 
 
 def load_keras_file(name: str, content: bytes, metadata: NetworkMetadata, precision: str) -> Network:
-    """Build a network from the bytes of a `.keras` file and its card.
+    """Build a network from the bytes of a `.keras` file and its metadata.
 
-    Its layers are the file's own, by their own names, from the first convolution on; where it ends in global average
-    pooling and one dense layer also `classmap`. Raises ArtDreamError where the file is damaged, holds code, or is no
-    network that can dream, and where the card names more or fewer classes than it has.
+    name: the name of the network. precision: compute type, `float32` or `bfloat16`. Layers keep their names in the
+    file, from the first convolution on; if the model ends in global average pooling and one dense layer, it also has
+    `classmap`. Raises ArtDreamError if the file is damaged, holds code or is not a network that can dream, or if the
+    metadata has more or fewer classes than the model.
     """
     flat = flatten_model(_load_model(name, content))
     if len(flat.inputs[0].shape) != 4 or flat.inputs[0].shape[-1] != 3:
@@ -40,21 +41,21 @@ def load_keras_file(name: str, content: bytes, metadata: NetworkMetadata, precis
     digest = hashlib.sha256(content).hexdigest()
     if CLASS_MAP not in names:
         return Network(name, digest, frozen, names, precision, sides=metadata.sides)
-    count = int(frozen.get_layer(CLASS_MAP).output.shape[-1])
-    classes = metadata.classes or tuple(map(str, range(count)))
-    if len(classes) != count:
-        raise ArtDreamError(f"The network {name} tells {count} classes apart, but its card names {len(classes)}.")
+    class_count = int(frozen.get_layer(CLASS_MAP).output.shape[-1])
+    classes = metadata.classes or tuple(map(str, range(class_count)))
+    if len(classes) != class_count:
+        raise ArtDreamError(f"The network {name} tells {class_count} classes apart, but its card names {len(classes)}.")
     return Network(name, digest, frozen, names, precision, classes, CLASS_MAP, metadata.sides)
 
 
 def _load_model(name: str, content: bytes) -> keras.Model:
-    numbers = validate_keras_file(name, content)
+    weight_count = validate_keras_file(name, content)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "network.keras"  # Keras reads by path
-        file.write_bytes(content)
+        path = Path(folder) / "network.keras"  # Keras reads by path
+        path.write_bytes(content)
         try:
-            with limit_weight_count(numbers):
-                return keras.saving.load_model(file, compile=False, safe_mode=True)
+            with limit_weight_count(weight_count):
+                return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # a hostile or damaged file can raise nearly anything
             unsafe = "safe_mode" in str(error) or "unsafe" in str(error).lower()
             reason = "it holds code of its own" if unsafe else str(error).partition("\n")[0].rstrip(".")
@@ -62,11 +63,16 @@ def _load_model(name: str, content: bytes) -> keras.Model:
 
 
 def _list_feature_maps(frozen: keras.Model) -> tuple[str, ...]:
-    """Name the layers that give feature maps, from the first convolution on."""
-    ready = False
+    """Return the names of the layers that output feature maps, from the first convolution on."""
+    convolution_seen = False
     names = []
     for layer in frozen.layers:
-        ready = ready or isinstance(layer, FrozenConvolution)
-        if ready and layer.name != LOGITS and not isinstance(layer, layers.InputLayer) and len(layer.output.shape) == 4:
+        convolution_seen = convolution_seen or isinstance(layer, FrozenConvolution)
+        if (
+            convolution_seen
+            and layer.name != LOGITS
+            and not isinstance(layer, layers.InputLayer)
+            and len(layer.output.shape) == 4
+        ):
             names.append(layer.name)
     return tuple(names)

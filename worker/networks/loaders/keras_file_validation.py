@@ -1,7 +1,7 @@
-"""The inspection: what a `.keras` file must be before Keras sees it. Keras's safe mode keeps code out, not much else.
+"""Validate `.keras` files before Keras opens them. Keras's safe mode blocks code, but not much else.
 
 A `.keras` file is a zip of a configuration (JSON) and weights (HDF5). A configuration may name any class that Keras can
-import, and ask for numbers without end; HDF5 may point to other files of this machine.
+import, and request arrays of any size; HDF5 may link to other files on this machine.
 """
 
 import io
@@ -19,23 +19,23 @@ from shared.errors import ArtDreamError
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.weights.h5"
 
-#: What lies in the zip, and the most bytes of each once unpacked. The largest networks of Keras have 1.5 GB of weights.
+#: Members of the zip, and the largest unpacked size of each in bytes. The largest Keras networks have 1.5 GB weights.
 MAX_FILE_BYTES = {"metadata.json": 10_000, CONFIG_FILE: 20_000_000, WEIGHTS_FILE: 2_000_000_000}
 
-#: How many times larger than packed a part may be, beyond a kilobyte. Keras itself packs nothing.
+#: Largest ratio of a member's unpacked to packed size (plus a kilobyte), against zip bombs. Keras does not compress.
 MAX_COMPRESSION_RATIO = 200
 
-#: What the modules of layers begin with, and those of what only computes.
+#: Prefixes of the modules of layers, and of other classes that only compute.
 LAYER_MODULES = ("keras.layers", "keras.models", "keras.src.layers.", "keras.src.models.")
 NON_LAYER_MODULES = (
     *("keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations", "keras.dtype_policies"),
     *("keras.optimizers", "keras.losses", "keras.metrics"),
 )
 
-#: Classes that Keras keeps in no part of its own.
+#: Classes that Keras exports from its top-level module.
 TOP_LEVEL_CLASSES = ("DTypePolicy", "Functional", "Model", "Sequential")
 
-#: Layers that look beyond the file, or at anything but pictures.
+#: Layers that use something outside the file, or process something other than pictures.
 FORBIDDEN_LAYERS = frozenset(
     {"TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper", "FeatureSpace", "MelSpectrogram"}
 )
@@ -48,18 +48,22 @@ FORBIDDEN_LAYERS |= {
     "Discretization",
 }
 
-#: Classes of the deepest network that anybody dreams with, its initialisers included, and how deep they lie in others.
+#: Most objects of a configuration (layers, initializers, …) or a weights file, and deepest nesting of a configuration:
+#: more than any network in use has.
 MAX_OBJECTS, MAX_NESTING_DEPTH = 50_000, 100
 
-#: The largest number that a layer may be told: no network has more channels, or rows of a kernel.
+#: Largest number in a configuration: no network has more channels, or rows of a kernel.
 MAX_CONFIG_NUMBER = 100_000
 
-#: Numbers that may be any.
+#: Keys whose numbers are not limited.
 UNBOUNDED_KEYS = frozenset({"shared_object_id", "seed"})
 
 
 def validate_keras_file(name: str, content: bytes) -> int:
-    """Look through a file; return how many numbers its weights are. Raises ArtDreamError with the first fault."""
+    """Validate a file and return the number of its weights. Raises ArtDreamError that names the first fault.
+
+    name: names the network in messages.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _validate_archive(archive)
@@ -73,102 +77,106 @@ def validate_keras_file(name: str, content: bytes) -> int:
 
 @contextmanager
 def limit_weight_count(max_count: int) -> Iterator[None]:
-    """Let the layers that are made meanwhile hold so many numbers at most; raises ValueError before memory is taken."""
-    left, add = max_count, keras.layers.Layer.add_weight
+    """Limit the weights of all layers built inside this context. Raises ValueError before memory is allocated."""
+    remaining, original_add_weight = max_count, keras.layers.Layer.add_weight
 
-    def add_counted_weight(layer: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
-        nonlocal left
-        left -= math.prod(int(side) for side in shape or ())
-        if left < 0:
+    def add_counted_weight(layer: Any, shape: Any = None, *arguments: Any, **keywords: Any) -> Any:
+        nonlocal remaining
+        remaining -= math.prod(int(side) for side in shape or ())
+        if remaining < 0:
             raise ValueError("its layers want more weights than it has")
-        return add(layer, shape, *arguments, **named)
+        return original_add_weight(layer, shape, *arguments, **keywords)
 
     keras.layers.Layer.add_weight = add_counted_weight
     try:
         yield
     finally:
-        keras.layers.Layer.add_weight = add
+        keras.layers.Layer.add_weight = original_add_weight
 
 
 class _InvalidFile(Exception):
-    """What is wrong, in words that go on after “was refused: ”."""
+    """A file is invalid; the text is the reason, worded to follow “was refused: ”."""
 
 
 def _validate_archive(archive: zipfile.ZipFile) -> None:
-    found = archive.infolist()
-    if others := {part.filename for part in found} - MAX_FILE_BYTES.keys():
-        raise _InvalidFile(f"it holds {min(others)[:60]!r}, which no network needs")
-    if len(found) != len(MAX_FILE_BYTES):
+    members = archive.infolist()
+    if unexpected := {member.filename for member in members} - MAX_FILE_BYTES.keys():
+        raise _InvalidFile(f"it holds {min(unexpected)[:60]!r}, which no network needs")
+    if len(members) != len(MAX_FILE_BYTES):
         raise _InvalidFile("it holds something twice, or lacks something")
-    for part in found:
-        if part.file_size > min(MAX_FILE_BYTES[part.filename], MAX_COMPRESSION_RATIO * (part.compress_size + 1000)):
-            raise _InvalidFile(f"its {part.filename} unpacks to {part.file_size / 1e6:,.0f} MB")
+    for member in members:
+        if member.file_size > min(
+            MAX_FILE_BYTES[member.filename], MAX_COMPRESSION_RATIO * (member.compress_size + 1000)
+        ):
+            raise _InvalidFile(f"its {member.filename} unpacks to {member.file_size / 1e6:,.0f} MB")
 
 
 def _validate_config(config: Any) -> None:
     if not isinstance(config, dict):
         raise _InvalidFile("its configuration is none")
-    config.pop("compile_config", None)  # how it learned, which Keras is not asked for
-    classes, todo = 0, [(config, 0)]
-    while todo:
-        part, depth = todo.pop()
+    config.pop("compile_config", None)  # the training setup, which is not restored
+    object_count, pending = 0, [(config, 0)]
+    while pending:
+        node, depth = pending.pop()
         if depth > MAX_NESTING_DEPTH:
             raise _InvalidFile("its parts lie too deep in each other")
-        if isinstance(part, dict):
-            if "class_name" in part:
-                classes += 1
-                _validate_class(part)
-            todo += [(value, depth + 1) for key, value in part.items() if key not in UNBOUNDED_KEYS]
-        elif isinstance(part, list):
-            todo += [(value, depth + 1) for value in part]
-        elif isinstance(part, int | float) and not abs(part) <= MAX_CONFIG_NUMBER:
+        if isinstance(node, dict):
+            if "class_name" in node:
+                object_count += 1
+                _validate_class(node)
+            pending += [(value, depth + 1) for key, value in node.items() if key not in UNBOUNDED_KEYS]
+        elif isinstance(node, list):
+            pending += [(value, depth + 1) for value in node]
+        elif isinstance(node, int | float) and not abs(node) <= MAX_CONFIG_NUMBER:
             raise _InvalidFile(
-                f"it wants {part:.3g} of something" if part < 10**300 else "it wants endlessly of something"
+                f"it wants {node:.3g} of something" if node < 10**300 else "it wants endlessly of something"
             )
-        if classes > MAX_OBJECTS:
+        if object_count > MAX_OBJECTS:
             raise _InvalidFile("it has too many layers")
 
 
 def _validate_class(spec: Mapping[str, Any]) -> None:
-    """Raise _Fault where a class is not Keras's own, of the kinds that networks on pictures are made of."""
-    module, kind, registered = spec.get("module"), spec["class_name"], spec.get("registered_name")
-    if kind == "__keras_tensor__":
+    """Raise _InvalidFile unless a class is one of Keras and of a kind that networks on pictures need."""
+    module, class_name, registered = spec.get("module"), spec["class_name"], spec.get("registered_name")
+    if class_name == "__keras_tensor__":
         return
-    if kind in ("Lambda", "__lambda__") or not isinstance(module, str) or registered not in (None, kind):
+    if class_name in ("Lambda", "__lambda__") or not isinstance(module, str) or registered not in (None, class_name):
         raise _InvalidFile("it holds code of its own")
-    if kind in FORBIDDEN_LAYERS:
-        raise _InvalidFile(f"it needs {kind}, which is not taken")
-    activation = (module, kind) == ("builtins", "function") and hasattr(keras.activations, str(spec.get("config")))
+    if class_name in FORBIDDEN_LAYERS:
+        raise _InvalidFile(f"it needs {class_name}, which is not taken")
+    is_activation = (module, class_name) == ("builtins", "function") and hasattr(
+        keras.activations, str(spec.get("config"))
+    )
     if not (
-        activation
-        or (module == "keras" and kind in TOP_LEVEL_CLASSES)
+        is_activation
+        or (module == "keras" and class_name in TOP_LEVEL_CLASSES)
         or module.startswith((*LAYER_MODULES, *NON_LAYER_MODULES))
     ):
-        raise _InvalidFile(f"it names {module[:40]}.{str(kind)[:40]}, which no network needs")
+        raise _InvalidFile(f"it names {module[:40]}.{str(class_name)[:40]}, which no network needs")
 
 
 def _validate_weights(content: bytes) -> int:
-    """Return how many numbers lie in the weights."""
-    numbers = size = met = 0
+    """Return the number of weights in an HDF5 file. Raises _InvalidFile."""
+    weight_count = byte_count = object_count = 0
     with h5py.File(io.BytesIO(content), "r") as file:
-        todo: list[h5py.Group] = [file]
-        while todo:
-            group = todo.pop()
+        pending: list[h5py.Group] = [file]
+        while pending:
+            group = pending.pop()
             for name in group:
-                met += 1
-                if met > MAX_OBJECTS:
+                object_count += 1
+                if object_count > MAX_OBJECTS:
                     raise _InvalidFile("its weights go in circles")
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     raise _InvalidFile("its weights point to another file")
-                part = group[name]
-                if isinstance(part, h5py.Group):
-                    todo.append(part)
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    pending.append(item)
                     continue
-                if part.is_virtual or part.external:
+                if item.is_virtual or item.external:
                     raise _InvalidFile("its weights lie in another file")
-                if part.dtype.kind not in "fiuV" or part.dtype.itemsize > 8 or part.dtype.names:
-                    raise _InvalidFile(f"its weights are of the type {part.dtype}")
-                numbers, size = numbers + part.size, size + part.nbytes
-                if size > len(content):
+                if item.dtype.kind not in "fiuV" or item.dtype.itemsize > 8 or item.dtype.names:
+                    raise _InvalidFile(f"its weights are of the type {item.dtype}")
+                weight_count, byte_count = weight_count + item.size, byte_count + item.nbytes
+                if byte_count > len(content):
                     raise _InvalidFile("its weights are larger than their file")
-    return numbers
+    return weight_count

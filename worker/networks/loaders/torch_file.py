@@ -1,8 +1,9 @@
-"""Read the tensors of a legacy (pre-1.6, not zipped) PyTorch file without PyTorch and without running what is in it.
+"""Read the tensors of a legacy (pre-1.6, not zipped) PyTorch file, without PyTorch and without running its code.
 
-The format, as PyTorch's own `torch.serialization._legacy_load` reads it: five pickles (magic number, protocol, a note
-on the machine, the tensors as references into storages, the list of storages), then each storage as a 64-bit count and
-its raw little-endian numbers. A pickle may call whatever it can name, so this reader lets it name harmless things only.
+The format, as read by PyTorch's `torch.serialization._legacy_load`: five pickles (magic number, protocol version,
+information on the machine, the tensors as references into storages, the list of storages), then each storage as a
+64-bit count and its raw little-endian numbers. A pickle may call anything that it can name, so this reader resolves
+harmless names only.
 """
 
 import io
@@ -21,7 +22,7 @@ from shared.errors import ArtDreamError
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
-#: The kinds of storage that the networks of this project use.
+#: The types of storage that the networks of this project use.
 STORAGE_DTYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -30,13 +31,13 @@ STORAGE_DTYPES = {
     "IntStorage": np.dtype("<i4"),
 }
 
-#: More dimensions than any weight has; bounds what a hostile file can ask for.
+#: More dimensions than any weight has; bounds what a hostile file can request.
 MAX_DIMENSIONS = 8
 
-#: Steps of the longest pickle; that of a network with a thousand weights has 60,000.
+#: Opcodes of the longest accepted pickle; a network with a thousand weights has 60,000.
 MAX_PICKLE_OPCODES = 2_000_000
 
-#: The operations that remember an object under an index.
+#: Opcodes that store an object in the memo under an index.
 _MEMO_PUT_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
@@ -56,34 +57,34 @@ class _Tensor:
 
 
 def _rebuild_tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> _Tensor:
-    """Stand in for `torch._utils._rebuild_tensor_v2`: note what the tensor is; its numbers come later in the file."""
+    """Replace `torch._utils._rebuild_tensor_v2`: record the tensor's layout; its numbers come later in the file."""
     if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(strides, tuple)):
         raise pickle.UnpicklingError("a tensor that does not refer to a storage")
-    whole = (offset, *shape, *strides)
+    layout = (offset, *shape, *strides)
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise pickle.UnpicklingError("a tensor of an impossible shape")
-    if not all(type(number) is int and number >= 0 for number in whole):
+    if not all(type(number) is int and number >= 0 for number in layout):
         raise pickle.UnpicklingError("a tensor of an impossible shape")
-    return _Tensor(storage, whole[0], shape, strides)
+    return _Tensor(storage, layout[0], shape, strides)
 
 
 def _check_pickles(stream: io.BytesIO) -> None:
-    """Look at the five pickles without doing what they say, and go back to the first.
+    """Scan the five pickles without executing them, and rewind the stream.
 
-    A pickle of ten bytes can have Python take 30 GB: it makes room for as many remembered objects as an index says
-    (CPython gh-115952). PyTorch writes indices from 0 on.
+    A pickle of ten bytes can make Python allocate 30 GB, because the memo grows to the largest index in it (CPython
+    gh-115952). PyTorch counts indices from 0.
     """
     for _ in range(5):
-        for seen, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-            if seen > MAX_PICKLE_OPCODES or (
-                operation.name in _MEMO_PUT_OPCODES and not 0 <= int(argument or 0) <= MAX_PICKLE_OPCODES
+        for opcode_count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if opcode_count > MAX_PICKLE_OPCODES or (
+                opcode.name in _MEMO_PUT_OPCODES and not 0 <= int(argument or 0) <= MAX_PICKLE_OPCODES
             ):
                 raise pickle.UnpicklingError("it is larger than weights are")
     stream.seek(0)
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    """An unpickler to which only tensors, storages and ordered dictionaries exist."""
+    """An unpickler that resolves only tensors, storages and ordered dictionaries."""
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:
@@ -103,10 +104,10 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
-    """Return every tensor of a file's bytes, by name, as arrays that own nothing but numbers.
+    """Return every tensor in the content of a file, by name, as NumPy arrays.
 
-    source: names the file in errors. Raises ArtDreamError where it is not such a file, is cut short, was written on a
-    big-endian machine, or asks for anything but tensors.
+    source: names the file in messages. Raises ArtDreamError if the content is not such a file, is cut short, was
+    written on a big-endian machine, or holds anything but tensors.
     """
 
     def refuse(reason: str) -> NoReturn:
@@ -122,7 +123,7 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
         refuse("it is not a legacy PyTorch file")
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         refuse("it was not written on a little-endian machine")
-    if not (isinstance(tensors, OrderedDict) and all(isinstance(t, _Tensor) for t in tensors.values())):
+    if not (isinstance(tensors, OrderedDict) and all(isinstance(tensor, _Tensor) for tensor in tensors.values())):
         refuse("it holds something other than tensors")
     if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
         refuse("its list of storages is damaged")
@@ -154,8 +155,10 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
 def _to_array(tensor: _Tensor, values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype != tensor.storage.dtype:
         raise ValueError("a storage is used as two kinds of numbers")
-    reach = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
-    if math.prod(tensor.shape) > len(values) or (reach >= len(values) and 0 not in tensor.shape):
+    last_index = tensor.offset + sum(
+        (side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True)
+    )
+    if math.prod(tensor.shape) > len(values) or (last_index >= len(values) and 0 not in tensor.shape):
         raise ValueError("a tensor reaches beyond its storage")
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides).copy()

@@ -1,4 +1,4 @@
-"""Take a model apart into single layers, each used once, so that a rewrite need know nothing else."""
+"""Flatten a model into single layers, each used once, so that other transformations see nothing nested or shared."""
 
 from collections import Counter
 from typing import Any
@@ -10,8 +10,8 @@ from shared.errors import ArtDreamError
 
 _POOLING_ATTRIBUTES = ("pool_size", "strides", "padding", "data_format")
 
-#: Layers that are told wholly by these settings. Asking them for their configuration would make Keras import TensorFlow
-#: wherever it is installed, whatever computes.
+#: Layers that these attributes describe completely. Their get_config() would make Keras import TensorFlow if it is
+#: installed, whatever the backend.
 _ATTRIBUTES_BY_TYPE: dict[type, tuple[str, ...]] = {
     layers.Activation: ("activation",),
     layers.Add: (),
@@ -23,19 +23,19 @@ _ATTRIBUTES_BY_TYPE: dict[type, tuple[str, ...]] = {
 
 
 def flatten_model(model: keras.Model) -> keras.Model:
-    """Return a model in which no layer is a model itself, and none is used twice.
+    """Return an equivalent model without nested models and without a layer that is used twice.
 
-    Raises ArtDreamError where it is not made of layers that Keras knows how to follow.
+    Raises ArtDreamError if it is not a functional Keras model with one input and one output.
     """
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not hasattr(model, "_run_through_graph") or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ArtDreamError(f"The network {model.name} is not a functional Keras model from one picture to one output.")
-    uses = Counter(id(layer) for layer in model.operations for _ in layer._inbound_nodes)
-    nested = any(isinstance(layer, keras.Model) for layer in model.operations)
-    if not nested and max(uses.values()) == 1:
+    use_counts = Counter(id(layer) for layer in model.operations for _ in layer._inbound_nodes)
+    has_nested_models = any(isinstance(layer, keras.Model) for layer in model.operations)
+    if not has_nested_models and max(use_counts.values()) == 1:
         return model
-    taken: Counter[str] = Counter()
+    name_counts: Counter[str] = Counter()
 
     def call_layer(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(layer, keras.Sequential):
@@ -44,8 +44,8 @@ def flatten_model(model: keras.Model) -> keras.Model:
             return arguments[0]
         if isinstance(layer, keras.Model):
             return layer._run_through_graph(arguments[0], operation_fn=lambda inner: inner, call_fn=call_layer)
-        taken[layer.name] += 1
-        name = layer.name if taken[layer.name] == 1 else f"{layer.name}_{taken[layer.name]}"
+        name_counts[layer.name] += 1
+        name = layer.name if name_counts[layer.name] == 1 else f"{layer.name}_{name_counts[layer.name]}"
         return clone_layer(layer, name)(*arguments, **keywords)
 
     picture = keras.Input(model.inputs[0].shape[1:])
@@ -57,22 +57,25 @@ def flatten_model(model: keras.Model) -> keras.Model:
 
 
 def clone_layer(layer: Any, name: str, dtype: str | None = None) -> Any:
-    """Return a function of the same layer, with weights of its own."""
-    twin = _build_clone(layer, name, dtype)
+    """Return a function that calls a copy of a layer and then sets the copy's weights.
+
+    name, dtype: of the copy; dtype None keeps the layer's own.
+    """
+    clone = _build_clone(layer, name, dtype)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
-        out = twin(*arguments, **keywords)
+        output = clone(*arguments, **keywords)
         if isinstance(layer, layers.Layer):
-            twin.set_weights(layer.get_weights())
-        return out
+            clone.set_weights(layer.get_weights())
+        return output
 
     return call
 
 
 def _build_clone(layer: Any, name: str, dtype: str | None) -> Any:
-    settings = _ATTRIBUTES_BY_TYPE.get(type(layer))
-    if settings is not None:
-        return type(layer)(**{each: getattr(layer, each) for each in settings}, name=name, dtype=dtype)
+    attributes = _ATTRIBUTES_BY_TYPE.get(type(layer))
+    if attributes is not None:
+        return type(layer)(**{attribute: getattr(layer, attribute) for attribute in attributes}, name=name, dtype=dtype)
     config = layer.get_config() | {"name": name}
     if dtype is not None and isinstance(layer, layers.Layer):
         config["dtype"] = dtype

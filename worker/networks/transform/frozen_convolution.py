@@ -1,4 +1,4 @@
-"""Convolutions that never learn: their weights are numbers, held once in the precision that they compute in."""
+"""Convolutions with fixed weights, stored once in the precision that they compute in."""
 
 from typing import Any
 
@@ -7,20 +7,21 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-#: Kernels up to this many numbers are constants of the graph: oneDNN then keeps them in its own order instead of
+#: Kernels of up to this many elements are constants of the graph: oneDNN then keeps them in its own layout instead of
 #: reordering them at every step (InceptionV3 4 % faster). A graph holds several copies of a constant, so the large ones
 #: of VGG, which gain nothing, stay variables.
 MAX_CONSTANT_ELEMENTS = 2**20
 
-# Elsewhere a variable is better: JAX would write a constant into every program that it compiles.
+# On other backends a variable is better: JAX would embed a constant in every program that it compiles.
 _KERNELS_AS_CONSTANTS = keras.backend.backend() == "tensorflow"
 
 
 class FrozenConvolution(keras.layers.Layer):  # type: ignore[misc]
-    """A convolution with fixed kernel and bias, and the activation behind it.
+    """A convolution with fixed kernel and bias, followed by its activation.
 
-    kernel: (rows, columns, in, out) float32; where depthwise (rows, columns, channels, multiplier). bias: (out,).
-    like: the Conv2D or DepthwiseConv2D whose strides, padding, dilation and activation it takes over.
+    kernel: (rows, columns, in, out) float32; if depthwise (rows, columns, channels, multiplier). bias: (out,) float32.
+    template: the Conv2D or DepthwiseConv2D whose strides, padding, dilation and activation are used. dtype: compute
+    type.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class FrozenConvolution(keras.layers.Layer):  # type: ignore[misc]
         }
         self._activation = template.activation
         self._bias = self._cast(bias)
-        # A depthwise kernel is small, and a gradient of one's own may close over no variable.
+        # A depthwise kernel is small, and a custom gradient must not close over a variable.
         if self._depthwise or (_KERNELS_AS_CONSTANTS and kernel.size <= MAX_CONSTANT_ELEMENTS):
             self._kernel: Any = self._cast(kernel)
         else:
@@ -58,16 +59,16 @@ class FrozenConvolution(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """Convolve (batch, height, width, in)."""
+        """Convolve inputs (batch, height, width, in)."""
         if self._uses_custom_gradient:
-            out = _convolve_depthwise_stride_2(inputs, self._kernel, self._geometry["padding"])
+            output = _convolve_depthwise_stride_2(inputs, self._kernel, self._geometry["padding"])
         else:
             convolve = ops.depthwise_conv if self._depthwise else ops.conv
-            out = convolve(inputs, ops.convert_to_tensor(self._kernel), **self._geometry)
-        return self._activation(ops.add(out, ops.convert_to_tensor(self._bias)))
+            output = convolve(inputs, ops.convert_to_tensor(self._kernel), **self._geometry)
+        return self._activation(ops.add(output, ops.convert_to_tensor(self._bias)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return what Keras would otherwise trace `call` for, layer by layer."""
+        """Return the output shape, for which Keras would otherwise trace `call` in each layer."""
         convolve = ops.depthwise_conv if self._depthwise else ops.conv
         return convolve(keras.KerasTensor(input_shape), keras.KerasTensor(self._kernel.shape), **self._geometry).shape
 
@@ -77,10 +78,11 @@ class FrozenConvolution(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _convolve_depthwise_stride_2(inputs: Any, kernel: NDArray[Any], padding: str) -> Any:
-    """Convolve depthwise with stride 2; the gradient convolves the slopes, spread, with the kernel flipped.
+    """Convolve depthwise with stride 2, with a custom gradient that is a plain convolution.
 
-    It is the same gradient. TensorFlow's own has no fast code for bfloat16 on a CPU: 6 ms against 1 ms for a layer of
-    lite, which decides whether bfloat16 is faster than float32 for the whole network (28 ms a step, or 43).
+    It convolves the upstream gradient, interleaved with zeros, with the flipped kernel, and equals TensorFlow's own
+    gradient, which has no fast code for bfloat16 on a CPU: 6 ms against 1 ms for a layer of lite. This decides whether
+    bfloat16 is faster than float32 for the whole network (28 ms a step, or 43).
     """
     side = kernel.shape[0]
     flipped = np.ascontiguousarray(kernel[::-1, ::-1])
@@ -92,8 +94,8 @@ def _convolve_depthwise_stride_2(inputs: Any, kernel: NDArray[Any], padding: str
             rows, columns = ops.shape(upstream)[1:3]
             top, bottom = _compute_padding(height, rows, side, padding)
             left, right = _compute_padding(width, columns, side, padding)
-            spread = ops.pad(_interleave_zeros(upstream), ((0, 0), (top, bottom), (left, right), (0, 0)))
-            return ops.depthwise_conv(spread, ops.convert_to_tensor(flipped), padding="valid")
+            padded = ops.pad(_interleave_zeros(upstream), ((0, 0), (top, bottom), (left, right), (0, 0)))
+            return ops.depthwise_conv(padded, ops.convert_to_tensor(flipped), padding="valid")
 
         return ops.depthwise_conv(inputs, ops.convert_to_tensor(kernel), strides=2, padding=padding), gradient
 
@@ -101,16 +103,18 @@ def _convolve_depthwise_stride_2(inputs: Any, kernel: NDArray[Any], padding: str
 
 
 def _interleave_zeros(gradient: Any) -> Any:
-    """Put a zero behind every number of (batch, rows, columns, channels), downwards and to the right."""
+    """Insert a zero after every number of (batch, rows, columns, channels), downwards and to the right."""
     rows, columns = ops.shape(gradient)[1:3]
     channels = gradient.shape[3]
-    wide = ops.reshape(ops.concatenate([gradient, ops.zeros_like(gradient)], axis=3), (-1, rows, 2 * columns, channels))
-    high = ops.concatenate([wide, ops.zeros_like(wide)], axis=2)
-    return ops.reshape(high, (-1, 2 * rows, 2 * columns, channels))
+    widened = ops.reshape(
+        ops.concatenate([gradient, ops.zeros_like(gradient)], axis=3), (-1, rows, 2 * columns, channels)
+    )
+    interleaved = ops.concatenate([widened, ops.zeros_like(widened)], axis=2)
+    return ops.reshape(interleaved, (-1, 2 * rows, 2 * columns, channels))
 
 
 def _compute_padding(input_size: Any, output_size: Any, kernel_size: int, padding: str) -> tuple[Any, Any]:
-    """Return how much to add before and behind spread slopes, so that their convolution is as long as the picture."""
-    # TensorFlow's `same`: what is lacking for the last position, the smaller half of it in front.
+    """Return the padding before and after a zero-interleaved gradient, so that its convolution has the input's size."""
+    # TensorFlow's `same` padding: what the last position needs, the smaller half of it in front.
     before = 0 if padding == "valid" else (2 * (output_size - 1) + kernel_size - input_size) // 2
     return kernel_size - 1 - before, input_size + before - 2 * output_size

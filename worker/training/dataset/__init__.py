@@ -1,4 +1,4 @@
-"""Paintings to learn from: chosen, fetched, and put in order, so that the same seed gives the same data set."""
+"""The data set for training: paintings selected, downloaded and split; the same seed gives the same data set."""
 
 from worker.training.dataset.dataset import PARTS, Dataset, Painting
 

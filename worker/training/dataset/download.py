@@ -1,4 +1,4 @@
-"""Fetching: data sets come through Kaggle's own client, which goes on where a download broke off."""
+"""Download data sets with Kaggle's own client, which resumes interrupted downloads."""
 
 import logging
 import os
@@ -11,16 +11,16 @@ from pathlib import Path
 
 from shared.errors import ArtDreamError, did_you_mean
 
-#: Times in a row that a download is taken up again without having got any further.
+#: Consecutive retries of a download without progress.
 MAX_STALLED_RETRIES = 3
 
-#: Seconds before that.
+#: Seconds before a retry.
 RETRY_DELAY_SECONDS = 5.0
 
-#: Where the client puts everything. Its `output_dir` refuses to go on with what broke off, this does not (1.0.3).
+#: Environment variable of the client's download folder. Its `output_dir` does not resume a download, this does (1.0.3).
 CACHE_VARIABLE = "KAGGLEHUB_CACHE"
 
-#: All that it accepts.
+#: All credentials that the client accepts.
 CREDENTIALS_HELP = (
     "make a token at kaggle.com/settings and say it in KAGGLE_API_TOKEN, or in KAGGLE_USERNAME and KAGGLE_KEY, "
     "or put its kaggle.json into ~/.kaggle"
@@ -29,19 +29,19 @@ CREDENTIALS_HELP = (
 
 @dataclass(frozen=True)
 class KaggleDataset:
-    """A data set at Kaggle."""
+    """A data set on Kaggle."""
 
     handle: str
-    #: A competition's rules must be accepted once, in a browser.
+    #: The rules of a competition must be accepted once, in a browser.
     is_competition: bool
 
     @property
     def url(self) -> str:
-        """Where people read about it."""
+        """The address of the data set's page."""
         return f"kaggle.com/{'competitions' if self.is_competition else 'datasets'}/{self.handle}"
 
 
-#: By the name that the command line knows.
+#: The data sets by their name on the command line.
 KAGGLE_DATASETS = {
     "painter-by-numbers": KaggleDataset("painter-by-numbers", is_competition=True),
     "best-artworks-of-all-time": KaggleDataset("ikarus777/best-artworks-of-all-time", is_competition=False),
@@ -56,11 +56,12 @@ def download_dataset(
     on_retry: Callable[[str], None] = lambda _: None,
     retry_delay: float = RETRY_DELAY_SECONDS,
 ) -> Path:
-    """Download a data set, or one file of it, below a folder, unpack its archives, and return where it is.
+    """Download a data set, or one file of it, into a folder, unpack its archives, and return the path.
 
-    What is there already is not fetched again; a download that broke off goes on where it was. The client shows its
-    progress on stderr. broken: is told why, whenever a download broke off and is taken up again after `pause` seconds.
-    Raises ArtDreamError for an unknown name, missing credentials, rules not accepted, and where Kaggle is away.
+    Existing files are not downloaded again; an interrupted download is resumed. The client prints its progress to
+    stderr. on_retry: called with the reason before each retry, `retry_delay` seconds before it. Raises ArtDreamError if
+    the name is unknown, credentials are missing, the rules are not accepted, Kaggle is unavailable, or the folder
+    cannot be written.
     """
     remote = KAGGLE_DATASETS.get(name)
     if remote is None:
@@ -80,14 +81,14 @@ def download_dataset(
 
 @contextmanager
 def _use_cache_folder(folder: Path) -> Iterator[None]:
-    kept = os.environ.get(CACHE_VARIABLE)
+    previous = os.environ.get(CACHE_VARIABLE)
     os.environ[CACHE_VARIABLE] = str(folder.absolute())
     try:
         yield
     finally:
         del os.environ[CACHE_VARIABLE]
-        if kept is not None:
-            os.environ[CACHE_VARIABLE] = kept
+        if previous is not None:
+            os.environ[CACHE_VARIABLE] = previous
 
 
 def _download_with_retries(
@@ -99,27 +100,27 @@ def _download_with_retries(
         from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError, UnauthenticatedError
     except ImportError as error:
         raise ArtDreamError("Kaggle's client is not installed here: install `artdream[train]`.") from error
-    logging.getLogger("kagglehub").setLevel(logging.WARNING)  # its bar tells the rest
-    get = kagglehub.competition_download if remote.is_competition else kagglehub.dataset_download
-    left, size = MAX_STALLED_RETRIES, _count_bytes(folder)
+    logging.getLogger("kagglehub").setLevel(logging.WARNING)  # its progress bar is enough
+    download = kagglehub.competition_download if remote.is_competition else kagglehub.dataset_download
+    retries_left, previous_size = MAX_STALLED_RETRIES, _count_bytes(folder)
     while True:
         try:
-            return Path(get(remote.handle, file))
+            return Path(download(remote.handle, file))
         except UnauthenticatedError as error:
             raise ArtDreamError(f"Kaggle wants to know who you are: {CREDENTIALS_HELP}.") from error
         except KaggleApiHTTPError as error:
             raise ArtDreamError(_explain_refusal(remote, file, error.response.status_code)) from error
         except (requests.RequestException, DataCorruptionError) as error:
-            now = _count_bytes(folder)
-            left = MAX_STALLED_RETRIES if now > size else left - 1
-            if left < 0 or not folder.is_dir():
+            current_size = _count_bytes(folder)
+            retries_left = MAX_STALLED_RETRIES if current_size > previous_size else retries_left - 1
+            if retries_left < 0 or not folder.is_dir():
                 raise ArtDreamError(
                     f"Kaggle is away, or breaks off ({type(error).__name__}): the same command goes on where it was."
                 ) from error
-            size = now
+            previous_size = current_size
             on_retry(type(error).__name__)
             time.sleep(retry_delay)
-        except ValueError as error:  # of its credentials' file, or an archive of another kind
+        except ValueError as error:  # for an invalid credentials file, or an archive of unknown type
             raise ArtDreamError(f"Kaggle's client cannot go on: {error}.") from error
 
 
@@ -142,10 +143,10 @@ def _count_bytes(folder: Path) -> int:
 
 
 def _unpack(archive: Path) -> None:
-    """Unpack an archive into a folder beside it, a table just beside it; what is there with its size stays."""
+    """Unpack an archive into a folder beside it, a single table beside it; files of the right size are kept."""
     with zipfile.ZipFile(archive) as packed:
         target = archive.parent if packed.namelist() == [archive.stem] else archive.with_suffix("")
         for member in packed.infolist():
-            there = target / member.filename
-            if not member.is_dir() and not (there.is_file() and there.stat().st_size == member.file_size):
+            path = target / member.filename
+            if not member.is_dir() and not (path.is_file() and path.stat().st_size == member.file_size):
                 packed.extract(member, target)

@@ -1,4 +1,4 @@
-"""The manifest of a data set: what every picture was made from, and on which side of the split it lies."""
+"""The manifest of a data set: the source, digest, group and part of every picture."""
 
 import hashlib
 from pathlib import Path
@@ -14,49 +14,49 @@ MANIFEST_FILE = "manifest.json"
 
 
 class ManifestEntry(BaseModel):
-    """One picture."""
+    """One picture of a data set."""
 
     model_config = ConfigDict(frozen=True)
 
-    #: Of the picture in the data set, below its folder.
+    #: Path of the picture, relative to the data set's folder.
     path: str
     artist: str
     part: Part
-    #: SHA-256 of the file that it was made from, and of what it became.
+    #: SHA-256 of the source file, and of the converted file.
     source: str
     written: str
-    #: Pictures of one number are nearly the same, and lie in one part.
+    #: Pictures with the same number are near-duplicates, and are in the same part.
     group: int
 
 
 class Manifest(BaseModel):
-    """A data set, picture by picture."""
+    """The pictures of a data set, and how they were split."""
 
     model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     seed: int
-    #: Part → the share of pictures that it was to have.
+    #: Part → the intended share of each artist's pictures.
     shares: dict[Part, float]
-    #: Pixels: the longest short side that pictures were left with.
+    #: Pixels: the largest short side of the pictures.
     side: int
     entries: tuple[ManifestEntry, ...]
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that change with any picture, artist or part, wherever the data set lies."""
-        lines = sorted(f"{one.part} {one.artist} {one.written}" for one in self.entries)
+        """Sixteen hex digits that change with any picture, artist or part, but not with the folder."""
+        lines = sorted(f"{entry.part} {entry.artist} {entry.written}" for entry in self.entries)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
-        """Put the manifest into a data set's folder."""
-        beside = folder / f".{MANIFEST_FILE}.part"
-        beside.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        beside.replace(folder / MANIFEST_FILE)
+        """Write the manifest into a data set's folder."""
+        temporary_file = folder / f".{MANIFEST_FILE}.part"
+        temporary_file.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        temporary_file.replace(folder / MANIFEST_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the manifest of a data set. Raises ArtDreamError where there is none."""
+        """Read the manifest of a data set. Raises ArtDreamError if it is missing or damaged."""
         try:
             return cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
         except OSError as error:
@@ -64,8 +64,8 @@ class Manifest(BaseModel):
                 f"{folder} is no data set, for it has no {MANIFEST_FILE}: make one with `artdream dataset organise`."
             ) from error
         except ValidationError as error:
-            first = error.errors()[0]
+            first_error = error.errors()[0]
+            location = ".".join(map(str, first_error["loc"]))
             raise ArtDreamError(
-                f"{folder / MANIFEST_FILE} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}): "
-                "organise the data set anew."
+                f"{folder / MANIFEST_FILE} is damaged ({location}: {first_error['msg']}): organise the data set anew."
             ) from None

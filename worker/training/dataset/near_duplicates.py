@@ -1,4 +1,4 @@
-"""Likeness: which pictures are nearly the same, whatever size, format or brightness they are kept in."""
+"""Near-duplicates: find pictures of the same work, whatever their size, format or brightness."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-#: Of the hash's 64 bits, how many may differ between two pictures that count as one. Of 6,691 paintings, pairs at each
-#: distance were looked at: up to 8 bits all were one work photographed twice, at 10 five of six, at 12 one of six. Two
-#: works that stay together by mistake do no harm, one work on both sides of the split does.
+#: Largest distance of near-duplicates' hashes, in bits of 64. Pairs of 6,691 paintings were inspected at each distance:
+#: up to 8 bits all were one work photographed twice, at 10 five of six, at 12 one of six. Two works that are grouped by
+#: mistake do no harm; one work in two parts of the split does.
 MAX_HASH_DISTANCE = 10
 
 #: Rows of hashes that are compared with all others at once.
@@ -16,22 +16,25 @@ COMPARISON_BLOCK_ROWS = 512
 
 
 def compute_perceptual_hash(picture: Image.Image) -> int:
-    """Return a perceptual hash of 64 bits: the signs of its coarsest frequencies against their median (pHash)."""
+    """Return a perceptual hash (pHash) of 64 bits: the signs of the lowest frequencies against their median."""
     import imagehash
 
     return int(str(imagehash.phash(picture)), 16)
 
 
 def group_near_duplicates(perceptual_hashes: Sequence[int], max_distance: int = MAX_HASH_DISTANCE) -> NDArray[np.int64]:
-    """Number pictures so that those that are nearly the same, if only through others, have one number: (pictures,)."""
+    """Return a group number for each picture: (pictures,) int64. Near-duplicates, also through others, share a group.
+
+    perceptual_hashes: of the pictures. max_distance: largest number of differing bits of near-duplicates.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     hashes = np.array(perceptual_hashes, np.uint64)
     rows, columns = [], []
     for start in range(0, len(hashes), COMPARISON_BLOCK_ROWS):
-        apart = np.bitwise_count(hashes[start : start + COMPARISON_BLOCK_ROWS, None] ^ hashes[None, start:])
-        row, column = np.nonzero(apart <= max_distance)
+        distances = np.bitwise_count(hashes[start : start + COMPARISON_BLOCK_ROWS, None] ^ hashes[None, start:])
+        row, column = np.nonzero(distances <= max_distance)
         rows.append(row + start)
         columns.append(column + start)
     row, column = np.concatenate(rows), np.concatenate(columns)

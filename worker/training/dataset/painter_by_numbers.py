@@ -1,4 +1,4 @@
-"""Painter by Numbers' table: what is known of each of its 103,250 works, and which of them are wanted."""
+"""Read and filter Painter by Numbers' table of its 103,250 works."""
 
 import csv
 import re
@@ -10,42 +10,42 @@ from typing import NamedTuple
 from shared.errors import ArtDreamError
 from worker.training.dataset.artist_names import format_artist_name
 
-#: A year in whatever was written for a date: "1889", "c.1912", "1910.0", "May 1889".
+#: Finds a year in a date written in any way: "1889", "c.1912", "1910.0", "May 1889".
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)")
 
 
 class Work(NamedTuple):
-    """One work."""
+    """A work in the table."""
 
     artist: str
     file: str
     style: str
     genre: str
-    #: None where nobody wrote it.
+    #: None if the table has no year.
     year: int | None
 
 
 class WorkFilter(NamedTuple):
-    """Which works count. Styles and genres are compared without case; an empty tuple wants them all."""
+    """The conditions on a work. Styles and genres are compared without case; an empty tuple matches all."""
 
     styles: tuple[str, ...] = ()
     genres: tuple[str, ...] = ()
-    #: The first and last year; works without a year are out where either is said.
+    #: First and last year; if either is set, works without a year do not match.
     since: int | None = None
     until: int | None = None
 
     def matches(self, work: Work) -> bool:
-        """Tell whether a work counts."""
-        dated = self.since is None and self.until is None
+        """Return whether a work meets all conditions."""
+        in_period = self.since is None and self.until is None
         if work.year is not None:
-            dated = (self.since or work.year) <= work.year <= (self.until or work.year)
-        return dated and _is_one_of(work.style, self.styles) and _is_one_of(work.genre, self.genres)
+            in_period = (self.since or work.year) <= work.year <= (self.until or work.year)
+        return in_period and _is_one_of(work.style, self.styles) and _is_one_of(work.genre, self.genres)
 
 
 def read_works(path: Path) -> Iterator[Work]:
-    """Read the works of a table that have an artist, one by one.
+    """Read the works of a table that have an artist and a file, one by one.
 
-    Raises ArtDreamError where the table cannot be read or lacks a column.
+    Raises ArtDreamError if the table cannot be read, or a column is missing.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -69,9 +69,9 @@ def read_works(path: Path) -> Iterator[Work]:
 
 
 def count_works(path: Path, work_filter: WorkFilter) -> dict[str, int]:
-    """Count the wanted works of each artist. Raises what `read` raises."""
+    """Return the number of matching works of each artist. Raises what `read_works` raises."""
     return Counter(work.artist for work in read_works(path) if work_filter.matches(work))
 
 
 def _is_one_of(value: str, allowed: tuple[str, ...]) -> bool:
-    return not allowed or value.casefold() in {one.casefold() for one in allowed}
+    return not allowed or value.casefold() in {name.casefold() for name in allowed}

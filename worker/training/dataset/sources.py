@@ -1,4 +1,4 @@
-"""Sources: the ways in which paintings come, and whose each of them is."""
+"""Find pictures and their artists in the layouts in which collections of paintings come."""
 
 import csv
 import re
@@ -11,12 +11,12 @@ from worker.training.dataset.artist_names import format_artist_name
 from worker.training.dataset.dataset import PICTURE_SUFFIXES
 from worker.training.dataset.painter_by_numbers import WorkFilter, read_works
 
-#: `Artist_Name_12.jpg`.
+#: Stem of a file such as `Artist_Name_12.jpg`.
 _NUMBERED_FILE_NAME = re.compile(r"(?P<artist>.*\D)_\d+")
 
 
 class SourcePicture(NamedTuple):
-    """A picture and whose it is."""
+    """A picture file and its artist."""
 
     path: Path
     artist: str
@@ -29,12 +29,12 @@ def find_pictures(
     kept_artists: Collection[str] | None = None,
     artist_names: Mapping[str, str] | None = None,
 ) -> list[SourcePicture]:
-    """Find the paintings in a folder, by path.
+    """Find the paintings in a folder, sorted by path.
 
-    With a table, as Painter by Numbers has one, the files are those that it names; wanted: which of its works count.
-    Otherwise they lie in one folder for each artist, or are called `Artist_Name_12.jpg`. keep: artists that are wanted,
-    None for all. names: how artists are called, by their folders' names. Raises ArtDreamError where the folder is none
-    of these.
+    table: a table like that of Painter by Numbers; the pictures are the files in it, and work_filter selects among its
+    works. Without a table, there is one folder for each artist, or the files are called `Artist_Name_12.jpg`.
+    kept_artists: artists to keep; None: all. artist_names: names to use, by the names of the folders. Raises
+    ArtDreamError if the folder is missing or has none of these layouts.
     """
     if not source.is_dir():
         raise ArtDreamError(f"There is no folder {source}.")
@@ -47,13 +47,18 @@ def find_pictures(
             "Artist_Name_12.jpg, or come with a table (--table all_data_info.csv)."
         )
     if artist_names:
-        found = [one._replace(artist=artist_names.get(one.artist, one.artist)) for one in found]
-    kept = None if kept_artists is None else {format_artist_name(name) for name in kept_artists}
-    return sorted(one for one in found if kept is None or format_artist_name(one.artist) in kept)
+        found = [picture._replace(artist=artist_names.get(picture.artist, picture.artist)) for picture in found]
+    kept_names = None if kept_artists is None else {format_artist_name(name) for name in kept_artists}
+    return sorted(
+        picture for picture in found if kept_names is None or format_artist_name(picture.artist) in kept_names
+    )
 
 
 def read_artist_names(path: Path) -> dict[str, str]:
-    """Read how artists are called from a table with the columns folder and name. Raises ArtDreamError without them."""
+    """Read artists' names by folder name, from a table with the columns folder and name.
+
+    Raises ArtDreamError if the table cannot be read, or a column is missing.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             return {format_artist_name(row["folder"]): format_artist_name(row["name"]) for row in csv.DictReader(lines)}
@@ -77,8 +82,8 @@ def _find_by_folder(source: Path) -> list[SourcePicture]:
 
 
 def _find_by_file_name(source: Path) -> list[SourcePicture]:
-    named = ((path, _NUMBERED_FILE_NAME.fullmatch(path.stem)) for path in _list_pictures(source))
-    return [SourcePicture(path, format_artist_name(fitting["artist"])) for path, fitting in named if fitting]
+    matches = ((path, _NUMBERED_FILE_NAME.fullmatch(path.stem)) for path in _list_pictures(source))
+    return [SourcePicture(path, format_artist_name(match["artist"])) for path, match in matches if match]
 
 
 def _list_pictures(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Weights are fetched once, whole and true, or a sentence says why not."""
+"""Weights are downloaded once and verified; a failure raises an error of one sentence."""
 
 import threading
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ WEIGHTS_CONTENT = bytes(range(256)) * 400
 
 
 class WeightServer:
-    """A folder that is served, and what was asked of it."""
+    """An HTTP server of one folder that records the requested paths."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        asked = self.requested_paths = []
+        requested_paths = self.requested_paths = []
 
         class Handler(SimpleHTTPRequestHandler):
             def log_request(self, *_: object) -> None:
-                asked.append(self.path)
+                requested_paths.append(self.path)
 
             def log_error(self, *_: object) -> None:
                 pass
@@ -42,12 +42,12 @@ def server(tmp_path: Path) -> Iterator[WeightServer]:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "net.h5").write_bytes(WEIGHTS_CONTENT)
-    site = WeightServer(folder)
-    thread = threading.Thread(target=site.server.serve_forever, daemon=True)
+    weight_server = WeightServer(folder)
+    thread = threading.Thread(target=weight_server.server.serve_forever, daemon=True)
     thread.start()
-    yield site
-    site.server.shutdown()
-    site.server.server_close()
+    yield weight_server
+    weight_server.server.shutdown()
+    weight_server.server.server_close()
     thread.join()
 
 
@@ -66,10 +66,10 @@ def test_weights_are_fetched_once(server: WeightServer, tmp_path: Path, capsys: 
 
 
 def test_other_weights_than_the_published_are_not_kept(server: WeightServer, tmp_path: Path) -> None:
-    wanted = describe_served_weights(server)
+    weights_file = describe_served_weights(server)
     (server.folder / "net.h5").write_bytes(WEIGHTS_CONTENT[::-1])
     with pytest.raises(ArtDreamError, match=r"net\.h5 gave is not the published weights of vgg19"):
-        Networks(tmp_path / "cache", published_weights={"vgg19": wanted}).download_weights("vgg19")
+        Networks(tmp_path / "cache", published_weights={"vgg19": weights_file}).download_weights("vgg19")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -84,13 +84,13 @@ def test_a_damaged_file_is_fetched_anew(server: WeightServer, tmp_path: Path) ->
 
 
 def test_a_file_that_is_gone_and_a_site_that_is_away_are_one_sentence(server: WeightServer, tmp_path: Path) -> None:
-    wanted = describe_served_weights(server)
+    weights_file = describe_served_weights(server)
     (server.folder / "net.h5").unlink()
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*File not found.*put the file into"):
-        Networks(tmp_path, published_weights={"vgg19": wanted}).download_weights("vgg19")
-    nowhere = WeightsFile("vgg19", "http://127.0.0.1:9/net.h5", wanted.md5, 1, "")
+        Networks(tmp_path, published_weights={"vgg19": weights_file}).download_weights("vgg19")
+    unreachable = WeightsFile("vgg19", "http://127.0.0.1:9/net.h5", weights_file.md5, 1, "")
     with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*refused.*connect this machine"):
-        Networks(tmp_path, published_weights={"vgg19": nowhere}).download_weights("vgg19")
+        Networks(tmp_path, published_weights={"vgg19": unreachable}).download_weights("vgg19")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(server: WeightServer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bundled network knows what it sees, and its layers by name."""
+"""The bundled EfficientNet-Lite0 classifies correctly, and its layers and classes have names."""
 
 import math
 import subprocess
@@ -71,14 +71,14 @@ def draw_traffic_light() -> Image.Image:
 
 
 def classify(pixels: NDArray[np.uint8]) -> tuple[int, float]:
-    """The most probable ImageNet class, and how probable it is."""
+    """Return the index of the most probable ImageNet class, and its probability."""
     logits = np.asarray(NETWORKS.load("lite").model(to_picture(pixels)))[0]
-    odds = np.exp(logits - logits.max())
-    return int(np.argmax(odds)), float(odds.max() / odds.sum())
+    scores = np.exp(logits - logits.max())
+    return int(np.argmax(scores)), float(scores.max() / scores.sum())
 
 
-# The classes are ImageNet's own; the probabilities were read off once the real photos below were recognised, and
-# notice a fault too small to change an answer, such as another epsilon in the normalisation.
+# The classes are ImageNet's. The probabilities were recorded once the real photos below were classified correctly; they
+# detect a fault too small to change the class, such as another epsilon in the normalization.
 @pytest.mark.parametrize(
     ("draw", "imagenet_class", "probability"),
     [
@@ -91,9 +91,9 @@ def classify(pixels: NDArray[np.uint8]) -> tuple[int, float]:
 def test_the_network_recognises_a_drawing(
     draw: Callable[[], Image.Image], imagenet_class: int, probability: float
 ) -> None:
-    answered, odds = classify(np.asarray(draw()))
-    assert answered == imagenet_class
-    assert odds == pytest.approx(probability, abs=0.02)
+    best_class, best_probability = classify(np.asarray(draw()))
+    assert best_class == imagenet_class
+    assert best_probability == pytest.approx(probability, abs=0.02)
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN_PHOTOS if (PHOTOS_FOLDER / name).exists()])
@@ -106,15 +106,21 @@ def test_the_network_recognises_a_real_photo(name: str) -> None:
 
 
 def test_the_answer_is_the_mean_of_the_class_map() -> None:
-    seen = NETWORKS.load("lite").feature_extractor(["classmap", "logits"])(to_picture(np.asarray(draw_traffic_light())))
-    assert seen["classmap"].shape == (1, 7, 7, 1000)
-    np.testing.assert_allclose(np.mean(seen["classmap"], axis=(1, 2)), seen["logits"], rtol=1e-4, atol=1e-4)
+    activations = NETWORKS.load("lite").feature_extractor(["classmap", "logits"])(
+        to_picture(np.asarray(draw_traffic_light()))
+    )
+    assert activations["classmap"].shape == (1, 7, 7, 1000)
+    np.testing.assert_allclose(
+        np.mean(activations["classmap"], axis=(1, 2)), activations["logits"], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_layer_is_known_by_its_name() -> None:
     network = NETWORKS.load("lite")
-    seen = network.feature_extractor(["block10", "stem", "block11_depthwise"])(np.zeros((1, 64, 96, 3), np.float32))
-    shapes = {name: tuple(value.shape) for name, value in seen.items()}
+    activations = network.feature_extractor(["block10", "stem", "block11_depthwise"])(
+        np.zeros((1, 64, 96, 3), np.float32)
+    )
+    shapes = {name: tuple(value.shape) for name, value in activations.items()}
     assert shapes == {"block10": (1, 4, 6, 112), "stem": (1, 32, 48, 32), "block11_depthwise": (1, 2, 3, 672)}
     assert {"head", "logits"} | {f"block{index}" for index in range(16)} <= set(network.layers)
 
@@ -132,23 +138,23 @@ def test_classes_are_known_by_name() -> None:
 def test_the_probabilities_of_a_picture_of_any_size_are_those_of_its_classes() -> None:
     drawing = Image.fromarray(np.asarray(draw_traffic_light())).resize((500, 400))
     network = NETWORKS.load("lite")
-    odds = network.predict_probabilities(np.asarray(drawing))
-    assert odds.shape == (1000,)
-    assert odds.sum() == pytest.approx(1, abs=1e-4)
-    assert network.classes[int(np.argmax(odds))] == "traffic light"
+    probabilities = network.predict_probabilities(np.asarray(drawing))
+    assert probabilities.shape == (1000,)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-4)
+    assert network.classes[int(np.argmax(probabilities))] == "traffic light"
 
 
-# Rounding to 8 bits of mantissa in 30 convolutions: 2 to 7 % of the largest activation, and never another answer.
+# Rounding to 8 bits of mantissa in 30 convolutions changes at most 2 to 7 % of the largest activation, never the class.
 def test_in_bfloat16_it_sees_the_same(tmp_path: Path) -> None:
     exact, fast = NETWORKS.load("lite"), Networks(tmp_path, precision="bfloat16").load("lite")
     pixels = np.asarray(draw_honeycomb())
     assert fast.precision == "bfloat16"
     assert np.argmax(fast.predict_probabilities(pixels)) == np.argmax(exact.predict_probabilities(pixels)) == 599
-    one, other = (
-        np.asarray(net.feature_extractor(["block10"])(to_picture(pixels))["block10"]) for net in (exact, fast)
+    exact_activations, fast_activations = (
+        np.asarray(network.feature_extractor(["block10"])(to_picture(pixels))["block10"]) for network in (exact, fast)
     )
-    assert other.dtype == np.float32
-    assert np.abs(one - other).max() < 0.1 * np.abs(one).max()
+    assert fast_activations.dtype == np.float32
+    assert np.abs(exact_activations - fast_activations).max() < 0.1 * np.abs(exact_activations).max()
 
 
 def test_with_jax_it_loads_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +165,8 @@ def test_with_jax_it_loads_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -
         "Networks(Path('/nowhere')).load('lite').feature_extractor(['block10']);"
         "print([name for name in ('tensorflow', 'jax') if name in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout == "['jax']\n"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout == "['jax']\n"
 
 
 def test_an_unknown_layer_is_named_with_near_ones() -> None:

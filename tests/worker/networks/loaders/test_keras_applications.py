@@ -1,4 +1,4 @@
-"""Keras's own networks, loaded from their files of weights, see what Keras's own models see."""
+"""Networks of Keras Applications, loaded from their weights files, compute the same activations as Keras's models."""
 
 from pathlib import Path
 
@@ -15,19 +15,19 @@ from worker.dreaming.octaves import list_octaves
 from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
-#: None so narrow that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.smallest`).
+#: None so small that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.min_side`).
 PICTURE_SIZES = [(96, 128), (139, 107)]
 
-#: Of the norm of a layer. float32: the order of additions. bfloat16: 8 bits, through up to 94 convolutions.
+#: Relative to the norm of a layer. float32: order of additions. bfloat16: 8 bits, through up to 94 convolutions.
 FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 0.05
 
 
 class KerasModels:
-    """Originals beside a folder of their saved weights, and the networks that are loaded from there."""
+    """Keras models with random weights, a folder of their saved weights, and the networks loaded from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # The one with its top takes only 299 × 299, the other any size. Keras numbers the names of both in one row.
+        # With its top InceptionV3 takes only 299 × 299. Keras numbers the layers of both models in one series.
         self.headless_inception = randomize(keras.applications.InceptionV3(weights=None, include_top=False))
         self.inception = keras.applications.InceptionV3(weights=None)
         self.inception.set_weights(self.headless_inception.get_weights() + self.inception.get_weights()[-2:])
@@ -53,21 +53,23 @@ def keras_models(tmp_path_factory: pytest.TempPathFactory) -> KerasModels:
     return KerasModels(tmp_path_factory.mktemp("weights"))
 
 
-def relative_distance(one: np.ndarray, other: np.ndarray) -> float:
-    assert one.shape == other.shape
-    return float(np.linalg.norm(one - other) / np.linalg.norm(one))
+def relative_distance(expected: np.ndarray, actual: np.ndarray) -> float:
+    assert expected.shape == actual.shape
+    return float(np.linalg.norm(expected - actual) / np.linalg.norm(expected))
 
 
 def select_inception_layers(original: keras.Model) -> keras.Model:
-    """Return a model of the layers that are compared, from Keras's own network, by the names that ours have."""
-    # Keras's names of the activations, in the order in which it made them.
-    made = sorted(
+    """Return Keras's model with the compared layers as outputs, under the names of ArtDream's network."""
+    # Keras's names of the activations, in the order of their creation.
+    activation_names = sorted(
         (layer.name for layer in original.layers if layer.name.startswith("activation")),
         key=lambda name: int(name.partition("_")[2] or 0),
     )
-    theirs = {"conv1": made[0], "conv31": made[30], "conv94": made[93]}
-    theirs |= {name: name for name in ("mixed0", "mixed5", "mixed10")}
-    return keras.Model(original.input, {name: original.get_layer(their).output for name, their in theirs.items()})
+    keras_names = {"conv1": activation_names[0], "conv31": activation_names[30], "conv94": activation_names[93]}
+    keras_names |= {name: name for name in ("mixed0", "mixed5", "mixed10")}
+    return keras.Model(
+        original.input, {name: original.get_layer(keras_name).output for name, keras_name in keras_names.items()}
+    )
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", FLOAT32_TOLERANCE), ("bfloat16", BFLOAT16_TOLERANCE)])
@@ -77,34 +79,38 @@ def test_inception_sees_what_kerass_own_sees(keras_models: KerasModels, precisio
     features = network.feature_extractor(list(outputs.output))
     for height, width in PICTURE_SIZES:
         picture = make_pictures(height, width)
-        theirs = inception_v3.preprocess_input(picture * 127.5 + 127.5)
-        wanted = outputs(theirs, training=False)
-        for name, got in features(picture, training=False).items():
-            assert relative_distance(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
+        preprocessed = inception_v3.preprocess_input(picture * 127.5 + 127.5)
+        expected = outputs(preprocessed, training=False)
+        for name, actual in features(picture, training=False).items():
+            assert relative_distance(np.asarray(expected[name]), np.asarray(actual)) < tolerance, name
 
 
 def test_inceptions_class_map_answers_as_its_dense_layer(keras_models: KerasModels) -> None:
     network = keras_models.networks().load("inception_v3")
     picture = make_pictures(299, 299)[:1]
-    probable = np.asarray(keras_models.inception(picture, training=False))[0]
-    seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
-    assert seen.shape == (1, 8, 8, 1000)
-    logits = seen.mean(axis=(0, 1, 2))
-    np.testing.assert_allclose(logits - logits.mean(), np.log(probable) - np.log(probable).mean(), atol=2e-3)
+    probabilities = np.asarray(keras_models.inception(picture, training=False))[0]
+    class_map = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
+    assert class_map.shape == (1, 8, 8, 1000)
+    logits = class_map.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(logits - logits.mean(), np.log(probabilities) - np.log(probabilities).mean(), atol=2e-3)
     assert (network.classes[207], network.sides) == ("golden retriever", (299,))
 
 
 def test_inceptions_layers_have_the_same_names_in_every_process(keras_models: KerasModels) -> None:
     network = keras_models.networks().load("inception_v3")
-    named = {*(f"conv{index}" for index in range(1, 95)), *(f"mixed{index}" for index in range(11)), "classmap"}
-    assert set(network.layers) == named
-    assert len(network.layers) == len(named)
+    expected_names = {
+        *(f"conv{index}" for index in range(1, 95)),
+        *(f"mixed{index}" for index in range(11)),
+        "classmap",
+    }
+    assert set(network.layers) == expected_names
+    assert len(network.layers) == len(expected_names)
     strides = network.strides()
     assert [strides[name] for name in ("conv1", "mixed0", "mixed3", "mixed8")] == [2, 8, 16, 32]
 
 
 def test_no_octave_is_so_small_that_a_layer_is_one_pixel_wide(keras_models: KerasModels) -> None:
-    """There bfloat16 is wrong on some processors, and below it InceptionV3 has no answer."""
+    """At one pixel bfloat16 is wrong on some processors, and for smaller pictures InceptionV3 has no output."""
     networks = keras_models.networks()
     assert {name: networks.load(name).min_side for name in ("lite", "vgg19")} == {"lite": 64, "vgg19": 64}
     inception = networks.load("inception_v3")
@@ -123,18 +129,18 @@ def test_vgg_sees_what_kerass_own_sees(keras_models: KerasModels, precision: str
     outputs = keras.Model(keras_models.vgg.input, {name: keras_models.vgg.get_layer(name).output for name in names})
     for height, width in PICTURE_SIZES:
         picture = make_pictures(height, width)
-        wanted = outputs(vgg19.preprocess_input(picture * 127.5 + 127.5))
-        for name, got in network.feature_extractor(names)(picture).items():
-            assert relative_distance(np.asarray(wanted[name]), np.asarray(got)) < tolerance, name
+        expected = outputs(vgg19.preprocess_input(picture * 127.5 + 127.5))
+        for name, actual in network.feature_extractor(names)(picture).items():
+            assert relative_distance(np.asarray(expected[name]), np.asarray(actual)) < tolerance, name
     assert network.classes == ()
     assert len(network.layers) == 21
 
 
 def test_what_the_list_says_of_them_is_true(keras_models: KerasModels) -> None:
     networks = keras_models.networks()
-    for known in networks.list_all()[:3]:
-        network = networks.load(known.name)
-        assert (known.layers, known.classes) == (len(network.layers), len(network.classes))
+    for entry in networks.list_all()[:3]:
+        network = networks.load(entry.name)
+        assert (entry.layers, entry.classes) == (len(network.layers), len(network.classes))
 
 
 def test_missing_weights_say_where_they_were_expected_and_what_to_do(tmp_path: Path) -> None:

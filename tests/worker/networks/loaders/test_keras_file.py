@@ -1,4 +1,4 @@
-"""Anybody's .keras file dreams as it was trained; a hostile or damaged one is refused in a sentence."""
+"""Any .keras file computes the same activations as in Keras; a hostile or damaged one is refused with one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from worker.networks.metadata import NetworkMetadata
 
 
 def build_layers(picture: keras.KerasTensor) -> keras.KerasTensor:
-    """A bit of everything: strided, depthwise and separable convolutions, joins, and normalisations that stay."""
+    """Build strided, depthwise and separable convolutions, joins, and normalizations that cannot be folded."""
     x = layers.Conv2D(16, 3, 2, padding="same", use_bias=False, name="first")(picture)
     x = before = layers.Activation("relu", name="first_out")(layers.BatchNormalization(name="first_norm")(x))
     x = layers.DepthwiseConv2D(5, 2, padding="same", name="wide")(x)
@@ -25,11 +25,11 @@ def build_layers(picture: keras.KerasTensor) -> keras.KerasTensor:
     x = layers.DepthwiseConv2D(3, 2, padding="valid", name="narrow")(x)
     x = layers.BatchNormalization(name="norm_of_narrow", center=False)(x)
     y = layers.Conv2D(16, 1, activation="relu", name="fired")(x)
-    y = layers.BatchNormalization(name="norm_of_fired")(y)  # behind an activation: stays
+    y = layers.BatchNormalization(name="norm_of_fired")(y)  # after an activation: cannot be folded
     z = layers.Conv2D(16, 1, name="read_twice")(x)
     z = layers.Add(name="sum")([layers.BatchNormalization(name="norm_of_read_twice")(z), z, y])
-    shrunk = layers.AveragePooling2D(4, padding="same", name="shrunk")(before)
-    gate = layers.Reshape((1, 1, 16))(layers.GlobalAveragePooling2D()(shrunk))
+    pooled = layers.AveragePooling2D(4, padding="same", name="shrunk")(before)
+    gate = layers.Reshape((1, 1, 16))(layers.GlobalAveragePooling2D()(pooled))
     z = layers.Multiply(name="gated")([z, layers.Conv2D(16, 1, activation="sigmoid", name="gate")(gate)])
     return layers.SeparableConv2D(24, 3, padding="same", name="last")(z)
 
@@ -45,10 +45,10 @@ def save_to_bytes(model: keras.Model, folder: Path) -> bytes:
     return save_model(model, folder / "some.keras").read_bytes()
 
 
-def relative_distance(one: object, other: object) -> float:
-    wanted, got = np.asarray(one), np.asarray(other)
-    assert wanted.shape == got.shape
-    return float(np.linalg.norm(wanted - got) / np.linalg.norm(wanted))
+def relative_distance(expected: object, actual: object) -> float:
+    expected_array, actual_array = np.asarray(expected), np.asarray(actual)
+    assert expected_array.shape == actual_array.shape
+    return float(np.linalg.norm(expected_array - actual_array) / np.linalg.norm(expected_array))
 
 
 LAYER_NAMES = [
@@ -78,13 +78,13 @@ def test_it_sees_what_the_original_sees(
 ) -> None:
     original = make_classifier()
     network = load_keras_file("some.keras", save_to_bytes(original, tmp_path), card, precision)
-    wanted = keras.Model(original.input, {name: original.get_layer(name).output for name in LAYER_NAMES})
+    expected = keras.Model(original.input, {name: original.get_layer(name).output for name in LAYER_NAMES})
     for height, width in [(64, 96), (61, 45)]:
         picture = make_pictures(height, width)
-        seen = network.feature_extractor(LAYER_NAMES)(picture, training=False)
-        for name, activations in wanted(theirs(picture), training=False).items():
-            assert relative_distance(activations, seen[name]) < tolerance, name
-            assert seen[name].dtype == "float32"
+        actual = network.feature_extractor(LAYER_NAMES)(picture, training=False)
+        for name, activations in expected(theirs(picture), training=False).items():
+            assert relative_distance(activations, actual[name]) < tolerance, name
+            assert actual[name].dtype == "float32"
 
 
 def test_the_class_map_answers_as_the_dense_layer(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_the_class_map_answers_as_the_dense_layer(tmp_path: Path) -> None:
             "some.keras", save_to_bytes(original, tmp_path), NetworkMetadata(classes=("a", "b", "c")), "float32"
         )
         picture = make_pictures(64, 96)
-        seen = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
-        assert seen.shape == (2, 7, 11, 3)
-        logits = ops.softmax(seen.mean(axis=(1, 2))) if activation else seen.mean(axis=(1, 2))
+        class_map = np.asarray(network.feature_extractor(["classmap"])(picture)["classmap"])
+        assert class_map.shape == (2, 7, 11, 3)
+        logits = ops.softmax(class_map.mean(axis=(1, 2))) if activation else class_map.mean(axis=(1, 2))
         np.testing.assert_allclose(logits, original(picture, training=False), rtol=1e-3, atol=1e-4)
         assert network.class_index("B") == 1
 
@@ -129,7 +129,7 @@ def test_a_network_that_ends_otherwise_has_layers_but_no_classes(tmp_path: Path)
     assert network.feature_extractor(["only"])(make_pictures(40, 56))["only"].shape == (2, 19, 27, 4)
 
 
-# A single layer, so that nothing but the gradient's own rounding to 8 bits comes between.
+# A single layer, so that the only difference is the rounding of the gradient to 8 bits.
 @pytest.mark.parametrize("side", [2, 3, 5])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_the_gradient_of_a_strided_depthwise_convolution_is_the_same_in_bfloat16(
@@ -139,13 +139,16 @@ def test_the_gradient_of_a_strided_depthwise_convolution_is_the_same_in_bfloat16
     layer = layers.DepthwiseConv2D(side, 2, padding=padding, name="only")
     data = save_to_bytes(randomize(keras.Model(picture, layer(picture))), tmp_path)
     features = [
-        load_keras_file("one.keras", data, NetworkMetadata(), each).feature_extractor(["only"])
-        for each in ("float32", "bfloat16")
+        load_keras_file("one.keras", data, NetworkMetadata(), precision).feature_extractor(["only"])
+        for precision in ("float32", "bfloat16")
     ]
     for height, width in [(16, 24), (17, 23), (18, 21)]:
-        seen = ops.convert_to_tensor(make_pictures(height, width))
-        slopes = [value_and_gradient(lambda x, f=each: ops.mean(f(x)["only"] ** 2), seen)[1] for each in features]
-        assert relative_distance(*slopes) < 0.02
+        pictures = ops.convert_to_tensor(make_pictures(height, width))
+        gradients = [
+            value_and_gradient(lambda x, f=precision: ops.mean(f(x)["only"] ** 2), pictures)[1]
+            for precision in features
+        ]
+        assert relative_distance(*gradients) < 0.02
 
 
 def test_a_file_that_holds_code_is_refused(tmp_path: Path) -> None:
@@ -156,8 +159,8 @@ def test_a_file_that_holds_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    whole = save_to_bytes(make_classifier(), tmp_path)
-    for damaged in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:200] + bytes(400) + whole[600:]):
+    content = save_to_bytes(make_classifier(), tmp_path)
+    for damaged in (b"", b"PK\x03\x04", content[: len(content) // 2], content[:200] + bytes(400) + content[600:]):
         with pytest.raises(ArtDreamError, match=r"The network bad\.keras (was refused|is not a \.keras file)"):
             load_keras_file("bad.keras", damaged, NetworkMetadata(), "float32")
 

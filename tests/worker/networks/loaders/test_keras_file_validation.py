@@ -1,4 +1,4 @@
-"""A `.keras` file is looked through before Keras sees it: nothing of it reaches beyond itself, or takes all memory."""
+"""A `.keras` file is validated before Keras loads it: it can neither access other files nor exhaust the memory."""
 
 import io
 import json
@@ -22,20 +22,20 @@ from worker.networks.metadata import NetworkMetadata
 
 @pytest.fixture(scope="module")
 def valid_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A small network as Keras saves it, compiled with somebody's own loss."""
+    """Return a small network as Keras saves it, compiled with a custom loss."""
     picture = keras.Input((32, 32, 3))
-    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="first")(picture))
-    model = keras.Model(picture, layers.Dense(2, activation=keras.activations.softmax, name="last")(seen))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="first")(picture))
+    model = keras.Model(picture, layers.Dense(2, activation=keras.activations.softmax, name="last")(pooled))
     model.compile(optimizer="adam", loss=custom_loss)
     return save_model(model, tmp_path_factory.mktemp("good") / "good.keras").read_bytes()
 
 
-def custom_loss(wanted: Any, got: Any) -> Any:
-    return keras.ops.mean(wanted - got)
+def custom_loss(expected: Any, actual: Any) -> Any:
+    return keras.ops.mean(expected - actual)
 
 
 def replace_parts(content: bytes, **parts: bytes) -> bytes:
-    """Change or add what lies in the zip; __ stands for what a name of Python's cannot hold."""
+    """Replace or add files of the zip. parts: file name, for existing files without its suffix, to content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
@@ -46,15 +46,15 @@ def replace_parts(content: bytes, **parts: bytes) -> bytes:
 
 
 def change_configuration(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """Change the configuration; layer 1 is the convolution, 3 the dense one."""
+    """Return the file with a changed config.json. In it layer 1 is the convolution, layer 3 the dense layer."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        whole = json.loads(archive.read("config.json"))
-    change(whole)
-    return replace_parts(content, config=json.dumps(whole).encode())
+        configuration = json.loads(archive.read("config.json"))
+    change(configuration)
+    return replace_parts(content, config=json.dumps(configuration).encode())
 
 
 def change_weights(content: bytes, change: Callable[[h5py.File], object]) -> bytes:
-    """Change the weights."""
+    """Return the file with changed weights."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         buffer = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(buffer, "r+") as file:
@@ -62,9 +62,9 @@ def change_weights(content: bytes, change: Callable[[h5py.File], object]) -> byt
     return replace_parts(content, model=buffer.getvalue())
 
 
-def layer_configuration(whole: dict[str, Any], number: int = 1) -> dict[str, Any]:
-    found: dict[str, Any] = whole["config"]["layers"][number]
-    return found
+def layer_configuration(configuration: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    layer: dict[str, Any] = configuration["config"]["layers"][number]
+    return layer
 
 
 def test_a_good_file_passes_with_the_loss_that_somebody_wrote(valid_file: bytes) -> None:
@@ -84,11 +84,11 @@ def test_a_bomb_is_refused_before_it_is_unpacked(valid_file: bytes) -> None:
 
 
 def test_nothing_lies_in_the_zip_twice(valid_file: bytes) -> None:
-    twice = io.BytesIO(valid_file)
-    with zipfile.ZipFile(twice, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+    buffer = io.BytesIO(valid_file)
+    with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("config.json", "{}")
     with pytest.raises(ArtDreamError, match="it holds something twice"):
-        load_keras_file("bad.keras", twice.getvalue(), NetworkMetadata(), "float32")
+        load_keras_file("bad.keras", buffer.getvalue(), NetworkMetadata(), "float32")
 
 
 LOOKUP_LAYER = {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}
@@ -143,9 +143,9 @@ HOSTILE_CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]
 
 @pytest.mark.parametrize("name", HOSTILE_CONFIGURATIONS)
 def test_a_configuration_names_no_code_and_no_number_that_is_absurd(name: str, valid_file: bytes) -> None:
-    """Seen failing without the inspection, though in safe mode."""
-    change, told = HOSTILE_CONFIGURATIONS[name]
-    with pytest.raises(ArtDreamError, match=rf"The network bad\.keras was refused: .*{told}") as raised:
+    """Fails without the validation, even in Keras's safe mode."""
+    change, message = HOSTILE_CONFIGURATIONS[name]
+    with pytest.raises(ArtDreamError, match=rf"The network bad\.keras was refused: .*{message}") as raised:
         load_keras_file("bad.keras", change_configuration(valid_file, change), NetworkMetadata(), "float32")
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
@@ -187,10 +187,10 @@ HOSTILE_WEIGHTS: dict[str, tuple[Callable[[h5py.File, Path], object], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE_WEIGHTS)
 def test_weights_are_numbers_in_their_own_file(name: str, valid_file: bytes, tmp_path: Path) -> None:
-    """Seen failing without the inspection: HDF5 opens whatever file it is pointed to."""
-    change, told = HOSTILE_WEIGHTS[name]
+    """Fails without the validation: HDF5 opens any file that a link names."""
+    change, message = HOSTILE_WEIGHTS[name]
     (tmp_path / "secret").write_bytes(b"swordfish" * 9)
-    with pytest.raises(ArtDreamError, match=rf"bad\.keras was refused: .*{told}"):
+    with pytest.raises(ArtDreamError, match=rf"bad\.keras was refused: .*{message}"):
         load_keras_file(
             "bad.keras", change_weights(valid_file, lambda file: change(file, tmp_path)), NetworkMetadata(), "float32"
         )

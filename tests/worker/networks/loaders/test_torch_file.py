@@ -1,4 +1,4 @@
-"""Weights are read from a PyTorch file without PyTorch, and nothing in such a file can do harm."""
+"""Weights are read from a PyTorch file without PyTorch, and a hostile file runs no code."""
 
 import re
 import resource
@@ -91,11 +91,11 @@ def test_a_part_of_a_storage_is_read_from_its_offset() -> None:
 
 
 def test_a_hostile_weights_file_runs_no_code(tmp_path: Path) -> None:
-    trace = tmp_path / "was-here"
-    content = make_torch_file(b"cos\nsystem\n" + pickle_tuple(pickle_text(f"touch {trace}")) + b"R")
+    trace_path = tmp_path / "was-here"
+    content = make_torch_file(b"cos\nsystem\n" + pickle_tuple(pickle_text(f"touch {trace_path}")) + b"R")
     with pytest.raises(ArtDreamError, match=r"hostile\.pth .* os\.system"):
         parse_tensors(content, source="hostile.pth")
-    assert not trace.exists()
+    assert not trace_path.exists()
 
 
 @pytest.mark.parametrize(
@@ -142,20 +142,22 @@ def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_weights_file_can_name_nothing_but_tensors(module: str, name: str, tmp_path: Path) -> None:
-    """Seen failing with Python's own find_class; by either of the ways in which a pickle names things."""
-    trace = pickle_text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
-    for named in (f"c{module}\n{name}\n".encode(), pickle_text(module) + pickle_text(name) + b"\x93"):
+    """Fails with Python's own find_class, for both opcodes by which a pickle names an object."""
+    argument = pickle_text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
+    for global_opcode in (f"c{module}\n{name}\n".encode(), pickle_text(module) + pickle_text(name) + b"\x93"):
         with pytest.raises(ArtDreamError, match=re.escape(f"it names {module}.{name}, which no weights need")):
-            parse_tensors(make_torch_file(named + pickle_tuple(trace) + b"R"), source="hostile.pth")
+            parse_tensors(make_torch_file(global_opcode + pickle_tuple(argument) + b"R"), source="hostile.pth")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("index", [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"p-1\n"])
 def test_a_small_pickle_takes_no_memory(index: bytes) -> None:
-    """Seen failing without the look through it: Python asks for 30 GB."""
+    """Fails without the check of the opcodes: Python allocates 30 GB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    here = psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (here + 500_000_000, hard))  # so that who fails here does not fail all
+    memory_in_use = psutil.Process().memory_info().vms
+    resource.setrlimit(
+        resource.RLIMIT_AS, (memory_in_use + 500_000_000, hard)
+    )  # so that a failure here does not exhaust the machine's memory
     try:
         with pytest.raises(ArtDreamError, match="it is larger than weights are"):
             parse_tensors(wrap_pickle(b"]" + index), source="bad.pth")
@@ -164,8 +166,8 @@ def test_a_small_pickle_takes_no_memory(index: bytes) -> None:
 
 
 def test_many_tensors_of_one_storage_take_no_memory() -> None:
-    """Seen failing without the sum: each is a copy."""
-    more = b"".join(pickle_text(f"w{number}") + pickle_tensor("0", 6, (6,), (1,)) for number in range(50))
-    content = make_torch_file(pickle_tensor("0", 6, (6,), (1,)) + more)
+    """Fails without the check of the total size: each tensor is a copy."""
+    more_tensors = b"".join(pickle_text(f"w{number}") + pickle_tensor("0", 6, (6,), (1,)) for number in range(50))
+    content = make_torch_file(pickle_tensor("0", 6, (6,), (1,)) + more_tensors)
     with pytest.raises(ArtDreamError, match="its tensors are larger than its storages"):
         parse_tensors(content, source="bad.pth")

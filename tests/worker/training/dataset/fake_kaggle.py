@@ -1,4 +1,4 @@
-"""A Kaggle that stands here: the real client takes it for its proxy on the way to its API on localhost."""
+"""A local stand-in for Kaggle: the real client uses it as the proxy to its API."""
 
 import json
 import threading
@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 
 
 class FakeKaggle:
-    """Answers what the client asks: the version of a data set, and archives by way of a redirect to a storage."""
+    """Serves the version of a data set, and an archive through a redirect to a storage host."""
 
     def __init__(self, archive: bytes) -> None:
-        """Serve this archive, whatever is asked for."""
+        """Serve this archive for every request."""
         self.archive = archive
-        #: Bytes after which the next downloads break off, one after the other.
+        #: Bytes after which each of the next downloads is cut.
         self.break_offsets: list[int] = []
-        #: Status to refuse with, 0 for none.
+        #: HTTP status of refusals, 0 to serve.
         self.refusal_status = 0
-        #: Where each download began.
+        #: Byte offset at which each download started.
         self.download_offsets: list[int] = []
-        #: How the client said who it is.
+        #: The Authorization header of each API request.
         self.authorization_headers: list[str | None] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
 
@@ -33,10 +33,10 @@ class FakeKaggle:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads the client here."""
+        """The environment variables that make the client use this server."""
         proxy = f"http://127.0.0.1:{self._server.server_port}"
-        there = {"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "HTTP_PROXY": proxy, "http_proxy": proxy}
-        return there | {"NO_PROXY": "", "no_proxy": ""}
+        variables = {"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "HTTP_PROXY": proxy, "http_proxy": proxy}
+        return variables | {"NO_PROXY": "", "no_proxy": ""}
 
     def _make_handler(self) -> type[BaseHTTPRequestHandler]:
         kaggle = self
@@ -57,27 +57,27 @@ class FakeKaggle:
 
             def do_GET(self) -> None:
                 assert urlsplit(self.path).hostname == "storage.invalid"
-                asked = self.headers.get("Range")
-                first = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-                self.send_response(206 if asked else 200)
+                range_header = self.headers.get("Range")
+                offset = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
+                self.send_response(206 if range_header else 200)
                 self.send_header("Accept-Ranges", "bytes")
-                self.send_header("Content-Length", str(len(kaggle.archive) - first))
+                self.send_header("Content-Length", str(len(kaggle.archive) - offset))
                 self.send_header("Last-Modified", "Mon, 02 May 2016 10:00:00 GMT")
                 self.end_headers()
-                content = kaggle.archive[first:]
-                # Once some of it is there the client asks for the whole only to see its length, then for the rest.
-                if kaggle.break_offsets and (asked or not kaggle.download_offsets):
+                content = kaggle.archive[offset:]
+                # When it resumes, the client first requests the whole archive for its length only, then the rest.
+                if kaggle.break_offsets and (range_header or not kaggle.download_offsets):
                     content = content[: kaggle.break_offsets.pop(0)]
-                kaggle.download_offsets.append(first)
+                kaggle.download_offsets.append(offset)
                 try:
                     self.wfile.write(content)
                     self.wfile.flush()
                 except OSError:
-                    pass  # it has seen the length
+                    pass  # the client closed the connection after the headers
                 self.close_connection = True
 
-            def _answer(self, status: int, told: dict[str, object]) -> None:
-                content = json.dumps(told).encode()
+            def _answer(self, status: int, payload: dict[str, object]) -> None:
+                content = json.dumps(payload).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))

@@ -1,4 +1,4 @@
-"""What a maker decides about artists survives spreadsheets, and the next run."""
+"""The selection of artists survives editing in spreadsheets, and the next run."""
 
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from worker.training.dataset.artist_selection import (
 def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "artists.csv"
     write_selection(path, merge_selection([], {"Anna Rot": 300, "Bert Blau": 250, "Cleo Grün": 10}, min_works=200))
-    assert [(one.artist, one.keep) for one in read_selection(path)] == [
+    assert [(row.artist, row.keep) for row in read_selection(path)] == [
         ("Anna Rot", True),
         ("Bert Blau", True),
         ("Cleo Grün", False),
     ]
-    edited = [one._replace(keep=not one.keep, note=f"“{one.artist}”, looked at; ok") for one in read_selection(path)]
+    edited = [row._replace(keep=not row.keep, note=f"“{row.artist}”, looked at; ok") for row in read_selection(path)]
     write_selection(path, edited)
-    again = merge_selection(read_selection(path), {"Bert Blau": 400, "Cleo Grün": 10, "Dora Grau": 500}, min_works=200)
-    assert again == [
+    merged = merge_selection(read_selection(path), {"Bert Blau": 400, "Cleo Grün": 10, "Dora Grau": 500}, min_works=200)
+    assert merged == [
         SelectionRow("Dora Grau", 500, True, ""),
         SelectionRow("Bert Blau", 400, False, "“Bert Blau”, looked at; ok"),
         SelectionRow("Cleo Grün", 10, True, "“Cleo Grün”, looked at; ok"),
@@ -44,7 +44,7 @@ def test_notes_and_decisions_survive_the_next_run(tmp_path: Path) -> None:
 def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> None:
     path = tmp_path / "artists.csv"
     path.write_bytes(text.encode())
-    assert {one.artist: (one.keep, one.note) for one in read_selection(path)} == {
+    assert {row.artist: (row.keep, row.note) for row in read_selection(path)} == {
         "Cleo Grün": (True, "a, b"),
         "Anna Rot": (False, ""),
     }
@@ -52,7 +52,7 @@ def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"artist,keep\nAnna Rot,perhaps\n", "line 2: “perhaps” is neither yes nor no"),
         (b"name,keep\nAnna Rot,yes\n", "has no column “artist”"),
@@ -60,7 +60,7 @@ def test_it_is_read_as_any_spreadsheet_leaves_it(text: str, tmp_path: Path) -> N
         ("artist,keep\nCleo Grün,yes\n".encode("latin-1"), "save it as CSV in UTF-8"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_its_line(content: bytes, told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_meant_is_told_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "artists.csv").write_bytes(content)
-    with pytest.raises(ArtDreamError, match=told):
+    with pytest.raises(ArtDreamError, match=message):
         read_kept_artists(tmp_path / "artists.csv")

@@ -1,4 +1,4 @@
-"""Data sets come through Kaggle's real client, here from a server that stands in for Kaggle and breaks off."""
+"""Data sets are downloaded with Kaggle's real client, here from a stand-in server that cuts connections."""
 
 import io
 import zipfile
@@ -14,7 +14,7 @@ from worker.training.dataset.download import download_dataset
 
 ARTWORKS_SOURCE = "best-artworks-of-all-time"
 
-#: Bytes of a picture that does not compress: a few of the client's chunks of 1 MiB.
+#: Size of a picture that does not compress, in bytes: a few of the client's chunks of 1 MiB.
 PICTURE_BYTES = 5_000_000
 
 
@@ -31,7 +31,7 @@ PICTURE_CONTENT = np.random.default_rng(0).bytes(PICTURE_BYTES)
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKaggle]:
-    """A Kaggle, and a home without credentials; sets them aside as the client keeps them."""
+    """Yield a stand-in Kaggle, with a home directory and an environment without credentials."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLEHUB_CACHE"):
@@ -44,15 +44,15 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKagg
 
 def test_a_download_that_breaks_off_goes_on_and_arrives_whole(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.break_offsets = [2_000_000, 1_500_000]
-    told: list[str] = []
-    path = download_dataset(ARTWORKS_SOURCE, tmp_path / "sets", on_retry=told.append, retry_delay=0)
+    retry_messages: list[str] = []
+    path = download_dataset(ARTWORKS_SOURCE, tmp_path / "sets", on_retry=retry_messages.append, retry_delay=0)
     assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE_CONTENT
-    assert len(told) == 2
+    assert len(retry_messages) == 2
     assert path.is_relative_to(tmp_path / "sets")
     assert max(kaggle.download_offsets) == 2 * 1024**2
-    begun = len(kaggle.download_offsets)
+    download_count = len(kaggle.download_offsets)
     assert download_dataset(ARTWORKS_SOURCE, tmp_path / "sets") == path
-    assert len(kaggle.download_offsets) == begun
+    assert len(kaggle.download_offsets) == download_count
 
 
 def test_one_that_broke_off_for_good_goes_on_with_the_next_command(kaggle: FakeKaggle, tmp_path: Path) -> None:

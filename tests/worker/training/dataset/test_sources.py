@@ -1,4 +1,4 @@
-"""Paintings are found however they come, and it is known whose they are."""
+"""Paintings and their artists are found in folders, file names and tables."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def save_painting(path: Path) -> None:
 def test_a_folder_for_each_artist(tmp_path: Path) -> None:
     for name in ("Anna_Rot/1.jpg", "Cleo_Gru\u0308n/deeper/2.png", ".hidden/3.jpg", "Bert_Blau/notes.txt"):
         save_painting(tmp_path / name) if not name.endswith("txt") else None
-    assert [(one.artist, one.path.name) for one in find_pictures(tmp_path)] == [
+    assert [(picture.artist, picture.path.name) for picture in find_pictures(tmp_path)] == [
         ("Anna Rot", "1.jpg"),
         ("Cleo Grün", "2.png"),
     ]
@@ -35,7 +35,7 @@ def test_a_folder_for_each_artist(tmp_path: Path) -> None:
 def test_names_with_numbers(tmp_path: Path) -> None:
     for name in ("Henri_de_Toulouse-Lautrec_12.jpg", "Anna_Rot_3.jpg", "holiday.jpg"):
         save_painting(tmp_path / name)
-    assert [one.artist for one in find_pictures(tmp_path)] == ["Anna Rot", "Henri de Toulouse-Lautrec"]
+    assert [picture.artist for picture in find_pictures(tmp_path)] == ["Anna Rot", "Henri de Toulouse-Lautrec"]
 
 
 def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -> None:
@@ -43,18 +43,19 @@ def test_a_table_says_whose_the_files_are_and_which_are_wanted(tmp_path: Path) -
         save_painting(tmp_path / "train" / f"{number}.jpg")
     table = tmp_path / "all_data_info.csv"
     table.write_text(TABLE_CSV, encoding="utf-8")
-    files = [(one.artist, one.path.name) for one in find_pictures(tmp_path, table)]
+    files = [(picture.artist, picture.path.name) for picture in find_pictures(tmp_path, table)]
     assert files == [("Anna Rot", "1.jpg"), ("Anna Rot", "2.jpg"), ("Bert Blau", "3.jpg")]
     early = find_pictures(tmp_path, table, WorkFilter(styles=("cubism",), until=1920))
-    assert [one.path.name for one in early] == ["1.jpg"]
-    assert [one.artist for one in find_pictures(tmp_path, table, kept_artists=["Bert Blau"])] == ["Bert Blau"]
+    assert [picture.path.name for picture in early] == ["1.jpg"]
+    assert [picture.artist for picture in find_pictures(tmp_path, table, kept_artists=["Bert Blau"])] == ["Bert Blau"]
 
 
 def test_folders_without_accents_get_the_artists_names(tmp_path: Path) -> None:
     save_painting(tmp_path / "src" / "Cleo_Gruen" / "1.jpg")
     (tmp_path / "artists.csv").write_text("folder,name,years\nCleo_Gruen,Cleo Grün,1900\n", encoding="utf-8")
     assert [
-        one.artist for one in find_pictures(tmp_path / "src", artist_names=read_artist_names(tmp_path / "artists.csv"))
+        picture.artist
+        for picture in find_pictures(tmp_path / "src", artist_names=read_artist_names(tmp_path / "artists.csv"))
     ] == ["Cleo Grün"]
 
 

@@ -1,4 +1,4 @@
-"""The curator: who may see a dream, what is dreamt again, and what has to go."""
+"""Moderation: show, hide, delete and resubmit dreams, change runtime settings, enforce retention."""
 
 import logging
 import time
@@ -10,13 +10,14 @@ from typing import cast
 import redis
 
 from display.state.dream_index import Dream, DreamIndex
-from shared.broker.client import BROKER_UNAVAILABLE, KEY_PREFIX, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
 from shared.jobs.job import Job, Lane
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import PENDING_DELETIONS_KEY
 from shared.runtime_settings import (
     RuntimeSettings,
     initialize_runtime_settings,
@@ -32,43 +33,45 @@ from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-#: Deleted jobs of which something may still lie in the store, as `job_id photo_id`.
-PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
 
 _DAY_SECONDS = 86_400
 
 
 class Moderation:
-    """Acts on the dreams of an installation. May be used from several threads; each call connects for itself."""
+    """The operator's actions on dreams and runtime settings. Thread-safe: each call opens its own broker connection.
+
+    Methods raise ArtDreamError, with a text for the operator, if broker or store is unavailable or the action is not
+    possible.
+    """
 
     def __init__(self, settings: Settings, dream_index: DreamIndex) -> None:
-        """Raises StoreError where the store cannot be opened."""
+        """Open the store. Raises StoreError if it cannot be opened."""
         self._settings = settings
         self._dream_index = dream_index
         self._store = Store(settings.store)
         self._persisted = ""
 
     def show(self, job_id: str) -> None:
-        """Let everybody see a dream that was held or hidden. Raises ArtDreamError."""
+        """Make a held or hidden dream visible to everybody. Raises ArtDreamError."""
         with self._open_table() as table:
             sidecar = self._set_visibility(job_id, Visibility.SHOWN)
             photo_id, at = sidecar.photo_id, sidecar.completed_at
-            shown = Shown(job_id=job_id, photo_id=photo_id, completed=sidecar.to_completed_event(), dreamt_at=at)
-            if not table.show(shown):
+            event = Shown(job_id=job_id, photo_id=photo_id, completed=sidecar.to_completed_event(), dreamt_at=at)
+            if not table.show(event):
                 raise ArtDreamError(f"Dream {job_id[:8]} was deleted.")
 
     def hide(self, job_id: str) -> None:
-        """Let nobody see a dream any longer, at once; it can be shown again. Raises ArtDreamError."""
+        """Hide a dream at once; it can be shown again. Raises ArtDreamError."""
         with self._open_table() as table:
             dream = self._get_dream(job_id)
             table.hide(Hidden(job_id=job_id, photo_id=_get_photo_id(dream)))
             self._set_visibility(job_id, Visibility.HIDDEN)
 
     def delete(self, job_id: str) -> None:
-        """Delete everything of a dream for good, its photo too where no other dream is of it.
+        """Delete a dream and its objects for good, its photo too if no other dream uses it.
 
-        Nobody sees it from the moment this begins. What cannot be reached in the store goes later, by `tidy`. Raises
-        ArtDreamError.
+        The dream becomes invisible first. Raises ArtDreamError; if only the objects could not be deleted, `clean_up`
+        deletes them later. Deleting a deleted dream does nothing.
         """
         dream = self._dream_index.find(job_id)
         if dream is None and self._dream_index.is_deleted(job_id):
@@ -85,7 +88,7 @@ class Moderation:
         return job.id
 
     def retry(self, job_id: str) -> None:
-        """Take up a job again that failed. Raises ArtDreamError."""
+        """Queue a failed job again. Raises ArtDreamError, also if the broker no longer has the job."""
         with self._open_table() as table:
             job = table.get_job(job_id)
         if job is None:
@@ -93,15 +96,19 @@ class Moderation:
         self._submit(job)
 
     def open_event(self) -> None:
-        """Begin with empty walls; what was dreamt before stays in the store. Raises ArtDreamError."""
+        """Start a new event of the exhibition: wall and gallery start empty. Raises ArtDreamError.
+
+        Earlier dreams stay in the store.
+        """
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             seconds, _ = cast("tuple[int, int]", client.time())
         self.change_settings(opened_at=seconds)
 
     def change_settings(self, **changes: object) -> None:
-        """Decide how the installation runs, and write that down in the store. Raises ArtDreamError.
+        """Change runtime settings in the broker, and persist them in the store. Raises ArtDreamError.
 
-        Where the store is away it is decided all the same, and written down as soon as it is back.
+        changes: fields of RuntimeSettings. If only the store is unavailable, the change takes effect all the same and
+        is persisted as soon as the store is back.
         """
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             update_runtime_settings(client, **changes)
@@ -113,52 +120,53 @@ class Moderation:
             ) from error
 
     def read_settings(self) -> RuntimeSettings:
-        """Return how the installation is steered; a broker that lost its memory is told first. Raises ArtDreamError."""
+        """Return the runtime settings; restore them first if the broker was wiped. Raises ArtDreamError."""
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             if initialize_runtime_settings(client, self._store):
                 self._restore_visibility(client)
             return read_runtime_settings(client, self._settings)
 
     def restore_visibility(self) -> None:
-        """Tell the broker of dreams that nobody may see, should it have lost its memory. Raises ArtDreamError."""
+        """Mark all held and hidden dreams in the broker, which a wiped broker needs. Raises ArtDreamError."""
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             self._restore_visibility(client)
 
     def persist_settings(self) -> None:
-        """Write down in the store how the installation is steered, where that has changed. Raises ArtDreamError."""
+        """Persist the runtime settings in the store if they have changed. Raises ArtDreamError."""
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             initialize_runtime_settings(client, self._store)
             self._persisted = persist_runtime_settings(client, self._store, self._persisted)
 
     def clean_up(self) -> int:
-        """Finish what deletions left, and delete what is older than it may become; return how many dreams went.
+        """Finish pending deletions, then delete dreams and photos older than `retention_days` (0: none).
 
-        Raises ArtDreamError where store or broker is away: the next call goes on.
+        Returns the number of dreams that exceeded the retention. Raises ArtDreamError if store or broker is
+        unavailable; the next call resumes.
         """
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
-            for entry in cast("set[str]", client.smembers(PENDING_DELETIONS_KEY)):
-                self._delete_files(*entry.split(" "))
+            for pending in cast("set[str]", client.smembers(PENDING_DELETIONS_KEY)):
+                self._delete_files(*pending.split(" "))
             days = read_runtime_settings(client, self._settings).retention_days
         if not days:
             return 0
-        oldest = time.time() - days * _DAY_SECONDS
-        old = [dream for dream in self._dream_index.list_all() if dream.completed_at < oldest]
-        for dream in old:
+        cutoff = time.time() - days * _DAY_SECONDS
+        expired_dreams = [dream for dream in self._dream_index.list_all() if dream.completed_at < cutoff]
+        for dream in expired_dreams:
             self._delete(dream.job_id, _get_photo_id(dream))
-        if self._dream_index.is_complete:  # photos of jobs that never had a dream
-            kept = {dream.photo for dream in self._dream_index.list_all()}
-            for found in list(self._store.list_objects("photos/")):
-                if found.modified.timestamp() < oldest and found.name not in kept:
-                    self._store.delete(found.name)
-        if old:
-            logger.info("%d dreams were older than %d days, and were deleted", len(old), days)
-        return len(old)
+        if self._dream_index.is_complete:  # photos of jobs that never completed
+            used_photos = {dream.photo for dream in self._dream_index.list_all()}
+            for entry in list(self._store.list_objects("photos/")):
+                if entry.modified.timestamp() < cutoff and entry.name not in used_photos:
+                    self._store.delete(entry.name)
+        if expired_dreams:
+            logger.info("%d dreams were older than %d days, and were deleted", len(expired_dreams), days)
+        return len(expired_dreams)
 
     def _delete(self, job_id: str, photo_id: str) -> None:
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             client.sadd(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
             JobTable(client).delete(job_id, photo_id)
-        self._dream_index.delete(job_id)  # the event says so too, a moment later
+        self._dream_index.delete(job_id)  # at once: the event arrives a moment later
         try:
             self._delete_files(job_id, photo_id)
         except StoreError as error:
@@ -177,10 +185,8 @@ class Moderation:
             client.srem(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
 
     def _restore_visibility(self, client: redis.Redis) -> None:
-        everything = self._dream_index.list_all()
-        JobTable(client).restore_holds(
-            [dream.job_id for dream in everything if dream.visibility is not Visibility.SHOWN]
-        )
+        dreams = self._dream_index.list_all()
+        JobTable(client).restore_holds([dream.job_id for dream in dreams if dream.visibility is not Visibility.SHOWN])
 
     def _submit(self, job: Job) -> None:
         with self._open_table() as table, create_celery_app(self._settings) as app:
@@ -188,13 +194,13 @@ class Moderation:
                 raise ArtDreamError(f"There is nothing to dream again: the job is {table.get_state(job.id)}.")
 
     def _set_visibility(self, job_id: str, visibility: Visibility) -> Sidecar:
-        """Write down in the store who may see a dream, so that a lost broker changes nothing."""
+        """Write a dream's visibility to its sidecar, so that it survives the loss of the broker; return the sidecar."""
         sidecar = read_sidecar(self._store, job_id)
         if sidecar is None:
             raise ArtDreamError(f"Dream {job_id[:8]} is not in the store, or its sidecar is damaged.")
-        changed = sidecar.model_copy(update={"standing": visibility})
-        self._store.put(sidecar_name(job_id), changed.model_dump_json(indent=1).encode())
-        return changed
+        updated = sidecar.model_copy(update={"standing": visibility})
+        self._store.put(sidecar_name(job_id), updated.model_dump_json(indent=1).encode())
+        return updated
 
     def _get_dream(self, job_id: str) -> Dream:
         if dream := self._dream_index.find(job_id):

@@ -1,4 +1,4 @@
-"""What the operator does to a dream, with a real broker and a real store."""
+"""Moderation of dreams with a real broker and a real store."""
 
 import time
 from dataclasses import replace
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from display.console.moderation import PENDING_DELETIONS_KEY, Moderation
+from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
 from shared.errors import ArtDreamError
 from shared.jobs.events import Deleted, EventReader, Hidden, Shown
 from shared.jobs.job import Job, State
 from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
+from shared.redis_keys import PENDING_DELETIONS_KEY
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import (
@@ -31,9 +32,9 @@ from tests.display.fake_pipeline import RECIPE, FakePipeline
 
 @pytest.fixture
 def dream_index() -> DreamIndex:
-    archive = DreamIndex()
-    archive.is_complete = True
-    return archive
+    index = DreamIndex()
+    index.is_complete = True
+    return index
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def read_visibility(pipeline: FakePipeline, job: Job) -> Visibility:
 
 
 def list_object_names(job: Job) -> list[str]:
-    named = (dream_name, thumb_name, sidecar_name, clip_name)
-    return [*(name(job.id) for name in named), frame_name(job.id, 4)]
+    name_functions = (dream_name, thumb_name, sidecar_name, clip_name)
+    return [*(make_name(job.id) for make_name in name_functions), frame_name(job.id, 4)]
 
 
 def test_a_deleted_dream_leaves_a_tombstone_and_nothing_else(
@@ -72,20 +73,20 @@ def test_a_deleted_dream_leaves_a_tombstone_and_nothing_else(
     assert pipeline.store.get(tombstone_name(job.id))
     assert JobTable(pipeline.client).get_state(job.id) is State.DELETED
     assert isinstance(EventReader(pipeline.client).read()[-1].event, Deleted)
-    moderation.delete(job.id)  # once more changes nothing
+    moderation.delete(job.id)  # deleting again changes nothing
     assert not JobTable(pipeline.client).accept(job).is_new
 
 
 def test_a_photo_stays_as_long_as_another_dream_is_of_it(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
 ) -> None:
-    one, other = add_dream(pipeline, dream_index), add_dream(pipeline, dream_index, version=99)
-    assert one.photo_id == other.photo_id
-    moderation.delete(one.id)
-    assert pipeline.store.get(photo_name(one.photo_id))
-    assert pipeline.store.get(dream_name(other.id))
-    moderation.delete(other.id)
-    assert pipeline.store.get(photo_name(one.photo_id)) is None
+    first, second = add_dream(pipeline, dream_index), add_dream(pipeline, dream_index, version=99)
+    assert first.photo_id == second.photo_id
+    moderation.delete(first.id)
+    assert pipeline.store.get(photo_name(first.photo_id))
+    assert pipeline.store.get(dream_name(second.id))
+    moderation.delete(second.id)
+    assert pipeline.store.get(photo_name(first.photo_id)) is None
 
 
 def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
@@ -93,14 +94,14 @@ def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
 ) -> None:
     job = add_dream(pipeline, dream_index)
     folder = display_settings.data / "store"
-    away = folder.rename(folder.with_name("away"))
+    moved_folder = folder.rename(folder.with_name("away"))
     folder.touch()
     with pytest.raises(ArtDreamError, match="no longer shown, but its files are still in the store"):
         moderation.delete(job.id)
     assert not dream_index.is_visible(job.id)
     assert isinstance(EventReader(pipeline.client).read()[-1].event, Deleted)
     folder.unlink()
-    away.rename(folder)
+    moved_folder.rename(folder)
     moderation.clean_up()
     assert [pipeline.store.get(name) for name in [*list_object_names(job), photo_name(job.photo_id)]] == [None] * 6
     assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
@@ -124,10 +125,10 @@ def test_a_photo_is_dreamt_again_with_another_recipe(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
 ) -> None:
     job = add_dream(pipeline, dream_index)
-    again = JobTable(pipeline.client).get_job(moderation.resubmit_with_recipe(job.id, "lines"))
-    assert again
-    assert (again.photo_id, again.recipe.name) == (job.photo_id, "lines")
-    assert count_queued(pipeline.client, again.lane) == 1
+    new_job = JobTable(pipeline.client).get_job(moderation.resubmit_with_recipe(job.id, "lines"))
+    assert new_job
+    assert (new_job.photo_id, new_job.recipe.name) == (job.photo_id, "lines")
+    assert count_queued(pipeline.client, new_job.lane) == 1
     with pytest.raises(ArtDreamError, match="nothing to dream again: the job is queued"):
         moderation.resubmit_with_recipe(job.id, "lines")
 
@@ -146,7 +147,7 @@ def test_what_is_older_than_it_may_become_is_deleted(
     dream = dream_index.find(old.id)
     assert dream
     dream_index.put(replace(dream, completed_at=time.time() - 3 * 86_400))
-    assert moderation.clean_up() == 0  # nothing said how long
+    assert moderation.clean_up() == 0  # no retention is set
     update_runtime_settings(pipeline.client, retention_days=2)
     assert moderation.clean_up() == 1
     assert pipeline.store.get(dream_name(old.id)) is None
@@ -157,7 +158,7 @@ def test_a_new_event_begins_with_empty_walls_and_keeps_every_dream(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation, display_settings: Settings
 ) -> None:
     job = add_dream(pipeline, dream_index)
-    time.sleep(1.1)  # events are opened by the second
+    time.sleep(1.1)  # the opening time has a resolution of one second
     moderation.open_event()
     dream_index.opened_at = read_runtime_settings(pipeline.client, display_settings).opened_at
     assert dream_index.list_newest(9) == []
@@ -168,9 +169,9 @@ def test_a_broker_that_is_away_is_said_to_be_away_and_nothing_is_half_done(
     pipeline: FakePipeline, dream_index: DreamIndex, tmp_path: Path
 ) -> None:
     job = add_dream(pipeline, dream_index)
-    nowhere = Settings(data=tmp_path / "data", broker_url="redis://127.0.0.1:1/0", _env_file=None)
-    curator = Moderation(nowhere, dream_index)
-    for action in (curator.delete, curator.hide, curator.show, curator.retry):
+    settings = Settings(data=tmp_path / "data", broker_url="redis://127.0.0.1:1/0", _env_file=None)
+    moderation = Moderation(settings, dream_index)
+    for action in (moderation.delete, moderation.hide, moderation.show, moderation.retry):
         with pytest.raises(ArtDreamError, match="The broker is away"):
             action(job.id)
     assert dream_index.is_visible(job.id)
@@ -182,13 +183,13 @@ def test_what_is_decided_while_the_store_is_away_holds_and_is_noted_later(
 ) -> None:
     pipeline.submit_photo((1, 2, 3))
     folder = display_settings.data / "store"
-    away = folder.rename(folder.with_name("away"))
+    moved_folder = folder.rename(folder.with_name("away"))
     folder.touch()
     with pytest.raises(ArtDreamError, match="It is decided, and noted in the store as soon as"):
         moderation.change_settings(approval=True)
     assert read_runtime_settings(pipeline.client, display_settings).approval
     folder.unlink()
-    away.rename(folder)
+    moved_folder.rename(folder)
     moderation.persist_settings()
     assert b'"approval": true' in (pipeline.store.get(RUNTIME_SETTINGS_NAME) or b"")
 

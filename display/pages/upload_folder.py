@@ -1,4 +1,4 @@
-"""An upload: a guest's file on its way into the folder that the producer watches, piece by piece."""
+"""Uploads: save a guest's file, chunk by chunk, in the folder that the producer watches."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_na
 from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
 
-#: First bytes of a picture, and the ending that its file gets; a name that came with it is never used.
+#: First bytes of a picture → extension of its file. The file name that a browser sends is never used.
 _MAGIC_NUMBERS = {
     b"\xff\xd8\xff": "jpg",
     b"\x89PNG\r\n\x1a\n": "png",
@@ -21,18 +21,18 @@ _MAGIC_NUMBERS = {
     b"MM\0*": "tiff",
 }
 
-#: Bytes that tell what a file is.
+#: Bytes at the start of a file that are needed to detect its type.
 _HEADER_BYTES = 12
 
-#: Major brands of HEIC and AVIF begin so; which of them can be decoded is the producer's to say.
+#: First two letters of the major brands of HEIC and AVIF → extension. The producer rejects those it cannot decode.
 _FTYP_BRANDS = {b"he": "heic", b"mi": "heic", b"ms": "heic", b"av": "avif"}
 
-#: Seconds after which half an upload is what a killed display left.
+#: Seconds without a write after which a partial upload counts as abandoned, by a display that was killed.
 _ABANDONED_AFTER_SECONDS = 3600
 
 
 class UploadRejected(Exception):
-    """An upload that is not taken. `word` names the sentence that says why."""
+    """An upload was rejected. text_key: key of the guest text with the reason. status: HTTP status."""
 
     def __init__(self, text_key: str, status: int) -> None:
         super().__init__(text_key)
@@ -40,19 +40,19 @@ class UploadRejected(Exception):
 
 
 def detect_extension(head: bytes) -> str | None:
-    """Return the ending for a picture that begins so; None for what is no picture that is taken."""
+    """Return the file extension for a picture by its first bytes, None if the type is not accepted."""
     if head[4:8] == b"ftyp":
         return _FTYP_BRANDS.get(head[8:10])
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    return next((kind for begin, kind in _MAGIC_NUMBERS.items() if head.startswith(begin)), None)
+    return next((extension for magic, extension in _MAGIC_NUMBERS.items() if head.startswith(magic)), None)
 
 
 class UploadFolder:
-    """The guests' folder, as the display fills it."""
+    """The folder of guest uploads, which the display fills and the producer empties."""
 
     def __init__(self, data_folder: Path, *, max_file_bytes: int, max_waiting: int) -> None:
-        """largest: bytes of a file. most: files that may wait for the producer."""
+        """max_file_bytes: size limit of a file. max_waiting: files that may wait for the producer."""
         self._folder, self._max_file_bytes, self._max_waiting = (
             data_folder / GUEST_UPLOADS_FOLDER,
             max_file_bytes,
@@ -60,49 +60,49 @@ class UploadFolder:
         )
 
     def remove_abandoned(self) -> None:
-        """Remove what a killed display left half done."""
+        """Remove partial uploads of a display that was killed."""
         for path in self._folder.glob(".*.part"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
                     path.unlink()
 
     def list_waiting(self) -> list[str]:
-        """List the jobs whose files wait for the producer."""
-        return [sent.job_id for path in self._folder.glob("*/*") if (sent := parse_file_name(path.name))]
+        """List the ids of the jobs whose files wait for the producer."""
+        return [upload.job_id for path in self._folder.glob("*/*") if (upload := parse_file_name(path.name))]
 
     @property
     def is_full(self) -> bool:
-        """Whether more wait than a producer that works would leave."""
+        """Whether `max_waiting` files wait: a running producer would have taken them."""
         return len(self.list_waiting()) >= self._max_waiting
 
     async def save(self, chunks: AsyncIterator[bytes], guest: str, recipe: Recipe) -> str:
-        """Bring an upload into the folder, whole or not at all, and return the id of the job that it becomes.
+        """Save an upload atomically in the folder of its recipe, and return the id of its job.
 
-        Raises Refused, and OSError where the disk does not take it.
+        Raises UploadRejected if it is too large or not an accepted picture, OSError if it cannot be written.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._folder / f".{secrets.token_hex(8)}.part"
         try:
             with draft.open("xb") as file:
                 digest, head, size = hashlib.sha256(), b"", 0
-                async for piece in chunks:
-                    digest.update(piece)
-                    size += len(piece)
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
                     if size > self._max_file_bytes:
                         raise UploadRejected("send_too_large", 413)
                     if len(head) < _HEADER_BYTES:
-                        head += piece[: _HEADER_BYTES - len(head)]
+                        head += chunk[: _HEADER_BYTES - len(head)]
                         if len(head) == _HEADER_BYTES and detect_extension(head) is None:
                             raise UploadRejected("send_no_picture", 415)
-                    file.write(piece)
-                kind = detect_extension(head)
-                if kind is None:
+                    file.write(chunk)
+                extension = detect_extension(head)
+                if extension is None:
                     raise UploadRejected("send_no_picture", 415)
                 job_id = Job(photo_id=digest.hexdigest(), recipe=recipe).id
                 await run_in_thread(lambda: _flush_to_disk(file.fileno()))
-            target = self._folder / recipe.name / make_file_name(GuestUpload(guest, job_id), kind)
+            target = self._folder / recipe.name / make_file_name(GuestUpload(guest, job_id), extension)
             target.parent.mkdir(mode=0o700, exist_ok=True)
-            draft.replace(target)  # from here on it is the producer's
+            draft.replace(target)  # from here on the producer may take it
             await run_in_thread(lambda: _flush_folder_to_disk(target.parent))
             return job_id
         finally:
@@ -114,8 +114,8 @@ def _flush_to_disk(descriptor: int) -> None:
 
 
 def _flush_folder_to_disk(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""Background work of the display: load dreams from the store, send heartbeats, sync settings, delete old dreams."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from display.moderation import Moderation
+from display.state.dream_index import DreamIndex
+from display.state.stream_reader import BROKER_ERRORS, MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
+from display.web.threads import run_in_thread
+from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.errors import ArtDreamError
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.settings import Settings
+from shared.storage.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two searches for dreams that have to be deleted.
+CLEANUP_INTERVAL_SECONDS = 60.0
+
+#: Seconds between two heartbeats of this display.
+HEARTBEAT_INTERVAL_SECONDS = 5.0
+
+
+class Housekeeping:
+    """Keeps the dream index complete, the display registered, and the runtime settings in broker and store equal."""
+
+    def __init__(
+        self, settings: Settings, dream_index: DreamIndex, moderation: Moderation, on_index_change: Callable[[], None]
+    ) -> None:
+        """on_index_change: called in the event loop when dreams were loaded, or another event has begun."""
+        self._settings = settings
+        self._dream_index = dream_index
+        self._moderation = moderation
+        self._on_index_change = on_index_change
+        #: Set as soon as the store has been tried once.
+        self.store_tried = asyncio.Event()
+        #: Set when the store has to be scanned: at the start, and when events may have been missed.
+        self.store_scan_needed = asyncio.Event()
+        self.store_scan_needed.set()
+
+    async def load_from_store(self) -> None:
+        """Add the dreams that the store holds whenever a scan is needed; retry while the store is unavailable."""
+        loop, delay = asyncio.get_running_loop(), MIN_RETRY_SECONDS
+
+        def report_update() -> None:
+            self.store_tried.set()
+            self._on_index_change()
+
+        def schedule_report() -> None:
+            loop.call_soon_threadsafe(report_update)
+
+        def load() -> None:
+            self._dream_index.load_from_store(Store(self._settings.store), self._are_held, schedule_report)
+            with suppress(ArtDreamError):  # a broker that is unavailable now is restored when it is back
+                self._moderation.restore_visibility()
+
+        while True:
+            await self.store_scan_needed.wait()
+            self.store_scan_needed.clear()
+            try:
+                await run_in_thread(load)
+                delay = MIN_RETRY_SECONDS
+                continue
+            except ArtDreamError as error:
+                logger.debug("the store is away: %s", error)
+                self.store_scan_needed.set()
+            finally:
+                self.store_tried.set()
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, MAX_RETRY_SECONDS)
+
+    async def send_heartbeats(self) -> None:
+        """Keep this display registered, and sync the runtime settings: a broker that was wiped announces nothing."""
+        name, started_at = f"{socket.gethostname()}:{self._settings.port}", time.time()
+        url = f"http://{self._settings.host}:{self._settings.port}"
+
+        def send_heartbeat() -> None:
+            with connect(self._settings.broker) as client:
+                HeartbeatRegistry(client).announce(Component.DISPLAY, name, "showing", url, since=started_at)
+
+        while True:
+            with suppress(*BROKER_ERRORS):
+                await run_in_thread(send_heartbeat)
+                await self.sync_runtime_settings()
+            await asyncio.sleep(HEARTBEAT_INTERVAL_SECONDS)
+
+    async def clean_up(self) -> None:
+        """Delete what has to be deleted, once a minute."""
+        while True:
+            await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
+            try:
+                await run_in_thread(self._moderation.clean_up)
+            except ArtDreamError as error:
+                logger.debug("nothing was tidied: %s", error)
+
+    async def sync_runtime_settings(self) -> None:
+        """Read when the current event began, initialize a wiped broker, and persist the settings in the store."""
+        with suppress(StoreError):  # the previous values stay; the next call tries again
+            runtime_settings = await run_in_thread(self._moderation.read_settings)
+            if runtime_settings.opened_at != self._dream_index.opened_at:
+                self._dream_index.opened_at = runtime_settings.opened_at
+                self._on_index_change()
+            await run_in_thread(self._moderation.persist_settings)
+
+    def _are_held(self, job_ids: Sequence[str]) -> list[bool]:
+        """Return which dreams are not visible; while the broker is unavailable, their sidecars decide."""
+        try:
+            with connect(self._settings.broker) as client:
+                return JobTable(client).are_not_visible(job_ids)
+        except (*BROKER_UNAVAILABLE, ArtDreamError):
+            return [False] * len(job_ids)

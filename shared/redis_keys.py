@@ -1,0 +1,45 @@
+"""The keys of ArtDream in Redis. Their names are a contract: brokers of earlier versions hold them.
+
+kombu's own keys, one list for each lane and priority, are in `shared.jobs.queue`.
+"""
+
+#: Prefix of every key.
+KEY_PREFIX = "artdream:"
+
+#: Stream of events.
+STREAM = f"{KEY_PREFIX}events"
+
+#: Hash of submitter → number of unfinished jobs.
+UNFINISHED_BY_SUBMITTER = f"{KEY_PREFIX}underway"
+
+#: Sorted sets of job ids: accepted and queued jobs by the time of their last transition, and started jobs by the time
+#: at which their lease expires; both in epoch seconds of the broker's clock.
+UNCLAIMED, LEASES = f"{KEY_PREFIX}unheld", f"{KEY_PREFIX}leases"
+
+#: Hash with the time of the last sweep for expired leases and the end of the grace period after an outage.
+LAST_SWEEP = f"{KEY_PREFIX}looked"
+
+#: Hash of the runtime settings, field → JSON value. A missing field has the value of `Settings`.
+RUNTIME_SETTINGS_KEY = f"{KEY_PREFIX}steering"
+
+#: Hash of rejection reason → number of messages. It has no other fields than the reasons, so its size is bounded.
+REJECTED_KEY = f"{KEY_PREFIX}rejected"
+
+#: Set of deleted jobs whose objects may still be in the store, as `job_id photo_id`.
+PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
+
+#: Held by the worker whose reconciler makes a pass.
+RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
+
+#: Prefix of the heartbeats.
+HEARTBEATS_PREFIX = f"{KEY_PREFIX}present:"
+
+
+def job_key(job_id: str) -> str:
+    """Return the key of a job's record, a hash; with "*", the pattern of all of them."""
+    return f"{KEY_PREFIX}job:{job_id}"
+
+
+def heartbeat_key(component: str, name: str) -> str:
+    """Return the key of a process's heartbeat, a JSON string."""
+    return f"{HEARTBEATS_PREFIX}{component}:{name}"
