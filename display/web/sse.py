@@ -30,7 +30,7 @@ class SseMessage:
         return cls(f"{head}event: {change.kind}\ndata: {json.dumps(change.body)}\n\n".encode())
 
 
-_KEEPALIVE = SseMessage.from_change(Change("pulse", {}))
+_KEEPALIVE = SseMessage.from_change(Change("heartbeat", {}))
 
 
 class Viewer:
@@ -56,7 +56,7 @@ class Viewer:
         self._queue.put_nowait(None)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the messages as they come, and a pulse where there are none, until the viewer is cut off."""
+        """Yield the messages as they come, and a heartbeat if there are none, until the viewer is cut off."""
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
         while True:
             try:

@@ -1,9 +1,9 @@
 // The feed: one EventSource that is never given up. Every connection begins with a snapshot, so nothing has to be
 // asked for again: whatever was missed is in it.
 
-const KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "pulse"];
+const KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "heartbeat"];
 
-// Milliseconds. The server sends a pulse every 10 s; a connection that is silent for three of them is dead.
+// Milliseconds. The server sends a heartbeat every 10 s; a connection that is silent for three of them is dead.
 const DEAD_AFTER = 32_000;
 const TRY_AGAIN = 2_000;
 // A restart of the display is over before anyone need read about it.

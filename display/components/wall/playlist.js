@@ -27,7 +27,7 @@ class Programme {
 
   apply(kind, body, now) {
     if (body.waiting !== undefined) [this.waiting, this.seconds] = [body.waiting, body.seconds ?? null];
-    if (kind !== "pulse" && kind !== "broker") this.news = now;
+    if (kind !== "heartbeat" && kind !== "broker") this.news = now;
     switch (kind) {
       case "snapshot":
         return this.restore(body, now);

@@ -44,7 +44,7 @@ class Wall {
     if (id) this.root.dataset.eventId = id;
     if (body.connected !== undefined) this.say({ broker: body.connected });
     this.programme.apply(kind, body, performance.now());
-    if (kind !== "pulse" && kind !== "broker") this.play();
+    if (kind !== "heartbeat" && kind !== "broker") this.play();
   }
 
   say(connection) {

@@ -23,7 +23,7 @@ def page(browser: Browser) -> Any:
 EMPTY = "{dreams: [], running: [], waiting: 0}"
 
 
-def tell(page: Page, second: float, kind: str = "pulse", **body: object) -> str | None:
+def tell(page: Page, second: float, kind: str = "heartbeat", **body: object) -> str | None:
     """Tell the programme something at a time; return the hero: “job” while it emerges, “job!” when it is a dream."""
     return page.evaluate(
         """([now, kind, body]) => {
