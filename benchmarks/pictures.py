@@ -25,7 +25,7 @@ from worker.dreaming.engine import Engine
 PICTURES = Path("docs/pictures")
 
 #: What guests choose from, and its width and height in pixels: thrice what a phone's page gives them.
-EXAMPLES, SIZE = Path("display/components/send"), (312, 234)
+EXAMPLES, SIZE = Path("display/components/upload/examples"), (312, 234)
 
 
 #: Painters that are shown beside each other.

@@ -1,9 +1,6 @@
 """The entrance to the console: the passcode, and what only the operator may fetch."""
 
-import html
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from importlib.resources import files
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -14,6 +11,7 @@ from display.console.context import ConsoleContext
 from display.console.export import stream_zip
 from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
 from display.i18n import get_console_texts
+from display.web.html import asset_response, fill_template
 from display.web.security_headers import build_csp
 from display.web.threads import run_in_thread
 from shared.storage.object_names import dream_name, thumb_name
@@ -97,8 +95,8 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
         return StreamingResponse(_iterate_in_thread(pieces), media_type="application/zip", headers=headers)
 
-    async def get_stylesheet(_: Request) -> Response:
-        return Response(_read_asset("login.css"), media_type="text/css", headers=_HEADERS)
+    async def get_stylesheet(request: Request) -> Response:
+        return await asset_response(request, "login", "login.css")
 
     return [
         Route("/console", get_console),
@@ -119,12 +117,7 @@ def _form_response(
         "message": texts[message_key].format(**values) if message_key else "",
         "shut": "hidden" if is_disabled else "",
     }
-    text = re.sub(r"\{(\w+)\}", lambda place: html.escape(filled[place[1]]), _read_asset("login.html"))
-    return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
-
-
-def _read_asset(name: str) -> str:
-    return files("display").joinpath("components", "login", name).read_text(encoding="utf-8")
+    return Response(fill_template("login", filled), status_code=status, media_type="text/html", headers=_HEADERS)
 
 
 def _is_same_origin(request: Request) -> bool:

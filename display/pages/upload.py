@@ -7,7 +7,6 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from importlib.resources import files
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from display.i18n import get_guest_texts
 from display.pages.multipart import UploadFolder, UploadRejected
 from display.pages.share_links import ShareLinks
-from display.web.html import PAGE_HEADERS, asset_response, empty_response, page_response
+from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
 from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
 from display.web.threads import run_in_thread
@@ -49,8 +48,6 @@ _STALL_TIMEOUT_SECONDS = 30.0
 
 #: Jobs that were sent and not yet heard of, remembered for those who wait for them.
 _MAX_RECEIVED_JOBS = 10_000
-
-_ASSETS = {"upload.js": "upload", "upload.css": "upload", "phone.css": "phone", "icon.svg": "wall"}
 
 
 class UploadReceiver:
@@ -131,14 +128,10 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         _set_guest_cookie(answer, request)
         return answer
 
-    async def get_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        return asset_response(_ASSETS[name], name) if name in _ASSETS else empty_response()
-
     async def get_example(request: Request) -> Response:
         name = request.path_params["name"]
-        known = name in receiver.recipes and files("display").joinpath("components", "upload", f"{name}.jpg").is_file()
-        return asset_response("upload", f"{name}.jpg") if known else empty_response()
+        known = name in receiver.recipes
+        return await asset_response(request, "upload/examples", f"{name}.jpg") if known else empty_response()
 
     async def get_qr_code(_: Request) -> Response:
         begin = resolve_public_url(settings)
@@ -157,7 +150,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         Route("/send", get_page),
         Route("/send/photo", receive_photo, methods=["POST"]),
         Route("/send/examples/{name}.jpg", get_example),
-        Route("/send/{name}", get_asset),
+        asset_route("/send", "upload"),
         Route("/qr/send.svg", get_qr_code),
     ]
 
