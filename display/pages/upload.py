@@ -103,7 +103,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
     async def get_page(request: Request) -> Response:
         spoken = get_guest_texts(request.query_params.get("lang", settings.language))
         choice = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
-        answer = page_response("upload", spoken, recipes=choice, most=settings.max_file_mb)
+        answer = page_response("upload", spoken, recipes=choice, max_megabytes=settings.max_file_mb)
         _set_guest_cookie(answer, request)
         return answer
 

@@ -56,10 +56,10 @@ def page_response(
 ) -> Response:
     """Return a page in a language.
 
-    data: what its template names beside `words`. A str is filled in as it is, all else as JSON, which scripts find in
+    data: what its template names beside `texts`. A str is filled in as it is, all else as JSON, which scripts find in
     `document.body.dataset`.
     """
-    values = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
+    values = {"language": texts["language"], "name": texts["name"], "texts": json.dumps(texts)}
     values |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
     return Response(fill_template(name, values), status, media_type="text/html", headers=headers)
 

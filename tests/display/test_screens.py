@@ -25,7 +25,7 @@ PASSCODE = "open sesame"
 #: What tells that a page is drawn.
 DRAWN = {
     "wall": ".wall[data-scene=dream] .dream img",
-    "gallery": ".leaves img",
+    "gallery": ".dreams img",
     "map": "body[data-scene=map]",
     "takeaway": "main img",
     "send": ".recipe img",

@@ -123,20 +123,20 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
 ) -> None:
     before = studio.dream((1, 2, 3), place=MapPoint(network="artists", photo=(-20, 0), dream=(30, 10)), thumb=True)
     page = open_map()
-    way = page.locator(f".ways > g[data-job-id='{before.id}']")
+    way = page.locator(f".paths > g[data-job-id='{before.id}']")
     expect(way).to_have_class("newest")
     line = way.locator("line")
     begin, end = at(page, -20, 0), at(page, 30, 10)
     drawn = [float(line.get_attribute(name) or "nan") for name in ("x1", "y1", "x2", "y2")]
     assert drawn == pytest.approx([*begin, *end], abs=1)
     after = studio.dream((9, 2, 3), place=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True)
-    expect(page.locator(f".ways > g[data-job-id='{after.id}']")).to_have_class("newest")
+    expect(page.locator(f".paths > g[data-job-id='{after.id}']")).to_have_class("newest")
     studio.dream((99, 2, 3), place=MapPoint(network="another", photo=(0, 0), dream=(5, 5)))
     last = studio.dream((100, 2, 3), place=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)))
-    expect(page.locator(f".ways > g[data-job-id='{last.id}']")).to_have_class("newest")
-    assert page.locator(".ways > g").count() == 3
+    expect(page.locator(f".paths > g[data-job-id='{last.id}']")).to_have_class("newest")
+    assert page.locator(".paths > g").count() == 3
     page = open_map(path=f"/map?job={before.id}")
-    expect(page.locator(f".ways > g[data-job-id='{before.id}']")).to_have_class("newest")
+    expect(page.locator(f".paths > g[data-job-id='{before.id}']")).to_have_class("newest")
 
 
 def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(

@@ -32,12 +32,12 @@ def test_everything_that_a_page_or_its_scripts_name_is_served(display: Display) 
             assert answer.getheader("Content-Type") == TYPES[path.rpartition(".")[2]], path
             assert answer.getheader("Cache-Control") == "no-cache", path
             assert answer.getheader("X-Content-Type-Options") == "nosniff", path
-    assert {"/common/tokens.css", "/gallery/gallery.js"} <= found
+    assert {"/common/tokens.css", "/common/event_feed.js", "/gallery/dream_dialog.js"} <= found
 
 
 def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: Display) -> None:
-    known = ask(display, "/gallery/gallery.js").getheader("ETag") or ""
-    answer = ask(display, "/gallery/gallery.js", If_None_Match=known)
+    known = ask(display, "/common/event_feed.js").getheader("ETag") or ""
+    answer = ask(display, "/common/event_feed.js", If_None_Match=known)
     assert (answer.status, answer.body) == (304, b"")  # type: ignore[attr-defined]
     assert answer.getheader("Cache-Control") == "no-cache"
 
