@@ -14,11 +14,12 @@ up: | $(UV)
 test: .venv/dev
 	.venv/bin/pytest $(ARGS)
 
-check: .venv/dev
+check: .venv/dev node_modules
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	npm run --silent check
 	$(UV) lock --check --quiet
 	.venv/bin/python -m shared.settings | diff - .env.example
 	.venv/bin/hadolint deploy/Dockerfile
@@ -54,6 +55,11 @@ pictures: .venv/dev
 # Compiled here once: where the environment forbids writing bytecode, each of the tests' processes would do it again.
 .venv/dev: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --quiet --locked --extra stack --extra train --compile-bytecode
+	@touch $@
+
+# ESLint and TypeScript, which check what the browser runs. Nothing that a package brings is executed here.
+node_modules: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .tools/bin/uv:

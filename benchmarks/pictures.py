@@ -25,7 +25,7 @@ from worker.dreaming.engine import Engine
 PICTURES_FOLDER = Path("docs/pictures")
 
 #: The examples of the recipe choice; their width and height in pixels are three times those on a phone's page.
-EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload"), (312, 234)
+EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload/examples"), (312, 234)
 
 
 #: Painters on the contact sheet.

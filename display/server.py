@@ -34,6 +34,7 @@ from display.pages.upload import UploadReceiver, upload_routes
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
 from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
+from display.web.html import asset_route
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from shared.errors import ArtDreamError
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> st.App:
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),
         *font_routes(),
+        asset_route("/common", "common"),
     ]
     security_headers = Middleware(
         SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())

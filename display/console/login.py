@@ -1,9 +1,6 @@
 """Login: the console's passcode form, and the routes that need a console session."""
 
-import html
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from importlib.resources import files
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -14,6 +11,8 @@ from display.console.context import ConsoleContext
 from display.console.export import stream_zip
 from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
 from display.i18n import get_console_texts
+from display.web.html import asset_response, fill_template
+from display.web.same_origin import is_same_origin
 from display.web.security_headers import build_csp
 from display.web.threads import run_in_thread
 from shared.storage.object_names import dream_name, thumb_name
@@ -46,7 +45,7 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         return _form_response(get_texts(request))
 
     async def log_in(request: Request) -> Response:
-        if not _is_same_origin(request):
+        if not is_same_origin(request):
             return Response(status_code=403, headers=_HEADERS)
         address = request.client.host if request.client else ""
         if wait := context.sessions.get_lockout_seconds(address):
@@ -101,8 +100,8 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
         return StreamingResponse(_iterate_in_thread(chunks), media_type="application/zip", headers=headers)
 
-    async def get_stylesheet(_: Request) -> Response:
-        return Response(_read_asset("login.css"), media_type="text/css", headers=_HEADERS)
+    async def get_stylesheet(request: Request) -> Response:
+        return await asset_response(request, "login", "login.css")
 
     return [
         Route("/console", get_console),
@@ -127,21 +126,8 @@ def _form_response(
         "message": texts[message_key].format(**values) if message_key else "",
         "shut": "hidden" if is_disabled else "",
     }
-    text = re.sub(r"\{(\w+)\}", lambda match: html.escape(placeholders[match[1]]), _read_asset("login.html"))
-    return Response(text, status_code=status, media_type="text/html", headers=_HEADERS)
-
-
-def _read_asset(name: str) -> str:
-    return files("display").joinpath("components", "login", name).read_text(encoding="utf-8")
-
-
-def _is_same_origin(request: Request) -> bool:
-    """Return whether a form comes from this display's own page, not from another site in the same browser (CSRF)."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    return site in (None, "same-origin") and (
-        origin is None or origin.partition("//")[2] == request.headers.get("host")
-    )
+    html_text = fill_template("login", placeholders)
+    return Response(html_text, status_code=status, media_type="text/html", headers=_HEADERS)
 
 
 async def _iterate_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,7 +1,5 @@
 """Art map: the page that shows a network's embedding of paintings and dreams, drawn by Plotly with WebGL."""
 
-import html
-import json
 import logging
 import re
 import time
@@ -15,6 +13,7 @@ from starlette.routing import Route
 
 from display.i18n import get_guest_texts
 from display.state.dream_index import DreamIndex
+from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 from display.web.threads import run_in_thread
 from shared.art_map import ArtMap
@@ -34,8 +33,6 @@ REFRESH_INTERVAL_SECONDS = 30.0
 _PLOTLY_SOURCES = {"script": "'self' 'unsafe-eval'", "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:"}
 
 _HEADERS = build_csp(**SAME_ORIGIN_SOURCES | _PLOTLY_SOURCES) | {"Cache-Control": "no-cache"}
-
-_ASSETS = {"art_map.js": "text/javascript", "art_map.css": "text/css"}
 
 
 class LatestArtMap:
@@ -92,24 +89,7 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def get_page(request: Request) -> Response:
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
-        values = {
-            "language": texts["language"],
-            "name": texts["name"],
-            "words": json.dumps(texts),
-            "plotly": version("plotly"),
-        }
-        text = re.sub(
-            r"\{(language|name|words|plotly)\}",
-            lambda match: html.escape(values[match[1]]),
-            _read_asset("art_map.html"),
-        )
-        return Response(text, media_type="text/html", headers=_HEADERS)
-
-    async def get_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _ASSETS:
-            return Response(status_code=404, headers=_HEADERS)
-        return Response(_read_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
+        return page_response("art_map", texts, headers=_HEADERS, plotly=version("plotly"))
 
     async def get_plotly(_: Request) -> Response:
         path = str(files("plotly").joinpath("package_data", "plotly.min.js"))
@@ -144,12 +124,8 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
         Route("/map/paintings", list_paintings),
         Route("/map/plotly.js", get_plotly),
         Route("/map/references/{name:path}", get_picture),
-        Route("/map/{name}", get_asset),
+        asset_route("/map", "art_map"),
     ]
-
-
-def _read_asset(name: str) -> str:
-    return files("display").joinpath("components", "art_map", name).read_text(encoding="utf-8")
 
 
 def _detect_media_type(data: bytes) -> str | None:

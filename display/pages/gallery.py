@@ -1,9 +1,6 @@
 """Gallery: a page without Streamlit, so that phones can scroll through thousands of pictures."""
 
-import html
-import json
 import re
-from importlib.resources import files
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +8,7 @@ from starlette.routing import Route
 
 from display.i18n import get_guest_texts
 from display.state.dream_index import DreamIndex
+from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 from display.web.threads import run_in_thread
 from shared.recipe.objective import Classes
@@ -19,12 +17,6 @@ from shared.storage.sidecar import Sidecar, read_sidecar
 from shared.storage.store import Store, StoreError
 
 _HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {"Cache-Control": "no-cache"}
-
-_ASSETS = {
-    "gallery.js": "text/javascript",
-    "gallery.css": "text/css",
-    "icon.svg": "image/svg+xml",
-}
 
 #: Pagination cursor, sent by the page: completion time in seconds and job id of its last dream.
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})", re.ASCII)
@@ -35,17 +27,7 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def get_page(request: Request) -> Response:
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
-        values = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
-        text = re.sub(
-            r"\{(language|name|words)\}", lambda match: html.escape(values[match[1]]), _read_asset("gallery.html")
-        )
-        return Response(text, media_type="text/html", headers=_HEADERS)
-
-    async def get_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _ASSETS:
-            return Response(status_code=404, headers=_HEADERS)
-        return Response(_read_asset(name), media_type=_ASSETS[name], headers=_HEADERS)
+        return page_response("gallery", texts, headers=_HEADERS)
 
     async def list_dreams(request: Request) -> Response:
         query = request.query_params
@@ -73,13 +55,8 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
         Route("/gallery", get_page),
         Route("/gallery/dreams", list_dreams),
         Route("/gallery/dreams/{job_id}", get_dream),
-        Route("/gallery/{name}", get_asset),
+        asset_route("/gallery", "gallery"),
     ]
-
-
-def _read_asset(name: str) -> str:
-    folder = "wall" if name == "icon.svg" else "gallery"
-    return files("display").joinpath("components", folder, name).read_text(encoding="utf-8")
 
 
 def _describe_dream(sidecar: Sidecar) -> dict[str, object]:

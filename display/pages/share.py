@@ -12,14 +12,12 @@ from display.media.pictures import Pictures
 from display.media.routes import media_response
 from display.pages.share_links import ShareLink, ShareLinks
 from display.state.event_hub import EventHub
-from display.web.html import PAGE_HEADERS, asset_response, empty_response, page_response
+from display.web.html import PAGE_HEADERS, asset_route, empty_response, page_response
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, thumb_name
 from shared.storage.sidecar import Visibility
 
 _FRAME_NAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
-
-_ASSETS = {"share.js": "share", "phone.css": "phone", "icon.svg": "wall"}
 
 #: Browsers keep a picture, but revalidate it each time: a link expires, and a dream may be hidden.
 _REVALIDATED_HEADERS = PAGE_HEADERS | {"Cache-Control": "private, no-cache"}
@@ -79,15 +77,11 @@ def share_routes(
             else empty_response()
         )
 
-    async def get_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        return asset_response(_ASSETS[name], name) if name in _ASSETS else empty_response()
-
     return [
         Route("/t/{token}", get_page),
         Route("/t/{token}/state", get_state),
         Route("/t/{token}/{name}", get_picture),
-        Route("/share/{name}", get_asset),
+        asset_route("/share", "share"),
     ]
 
 

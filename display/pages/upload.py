@@ -7,7 +7,6 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from importlib.resources import files
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -16,9 +15,10 @@ from starlette.routing import Route
 from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
-from display.web.html import PAGE_HEADERS, asset_response, empty_response, page_response
+from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
 from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
+from display.web.same_origin import is_same_origin
 from display.web.threads import run_in_thread
 from shared.public_url import resolve_public_url
 from shared.recipe.recipe import Recipe, load_recipe
@@ -49,8 +49,6 @@ _STALL_TIMEOUT_SECONDS = 30.0
 
 #: Uploaded jobs that are remembered: until their first event nothing else is known of them.
 _MAX_RECEIVED_JOBS = 10_000
-
-_ASSETS = {"upload.js": "upload", "upload.css": "upload", "phone.css": "phone", "icon.svg": "wall"}
 
 
 class UploadReceiver:
@@ -106,7 +104,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
     async def get_page(request: Request) -> Response:
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
-        response = page_response("upload", texts, recipes=choices, most=settings.max_file_mb)
+        response = page_response("upload", texts, recipes=choices, max_megabytes=settings.max_file_mb)
         _set_guest_cookie(response, request)
         return response
 
@@ -114,7 +112,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
         query = request.query_params
         try:
-            if not _is_same_origin(request, settings):
+            if not is_same_origin(request, public_url=resolve_public_url(settings), requires_origin=True):
                 raise UploadRejected("send_broken", 403)
             recipe = receiver.recipes.get(query.get("recipe", ""))
             if recipe is None or query.get("consent") != "yes":
@@ -131,14 +129,10 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         _set_guest_cookie(response, request)
         return response
 
-    async def get_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        return asset_response(_ASSETS[name], name) if name in _ASSETS else empty_response()
-
     async def get_example(request: Request) -> Response:
         name = request.path_params["name"]
-        known = name in receiver.recipes and files("display").joinpath("components", "upload", f"{name}.jpg").is_file()
-        return asset_response("upload", f"{name}.jpg") if known else empty_response()
+        known = name in receiver.recipes
+        return await asset_response(request, "upload/examples", f"{name}.jpg") if known else empty_response()
 
     async def get_qr_code(_: Request) -> Response:
         public_url = resolve_public_url(settings)
@@ -157,7 +151,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         Route("/send", get_page),
         Route("/send/photo", receive_photo, methods=["POST"]),
         Route("/send/examples/{name}.jpg", get_example),
-        Route("/send/{name}", get_asset),
+        asset_route("/send", "upload"),
         Route("/qr/send.svg", get_qr_code),
     ]
 
@@ -177,15 +171,6 @@ def _set_guest_cookie(response: Response, request: Request) -> None:
     response.set_cookie(
         GUEST_COOKIE, guest, max_age=_COOKIE_LIFETIME_SECONDS, httponly=True, samesite="strict", secure=secure
     )
-
-
-def _is_same_origin(request: Request, settings: Settings) -> bool:
-    """Return whether a request comes from this display's own page. Browsers send these headers; other clients fail."""
-    origin = request.headers.get("origin", "")
-    site = request.headers.get("sec-fetch-site")
-    if site not in (None, "same-origin"):
-        return False
-    return origin.partition("//")[2] == request.headers.get("host") or origin == resolve_public_url(settings)
 
 
 async def _drain_body(request: Request, max_bytes: int) -> None:

@@ -6,7 +6,11 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 
@@ -17,27 +21,70 @@ PAGE_HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {
     "Cache-Control": "no-store",
 }
 
-_MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "jpg": "image/jpeg"}
+#: Kept by the browser, and checked each time: the names of scripts stay the same when the program is updated.
+_ASSET_HEADERS = PAGE_HEADERS | {"Cache-Control": "no-cache"}
+
+#: What pages are made of, by the ending of its name.
+_ASSET_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "jpg": "image/jpeg",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+_COMPONENTS = StaticFiles(packages=[("display", "components")])
 
 
-def page_response(name: str, texts: Mapping[str, str], *, status: int = 200, **data: object) -> Response:
-    """Return the page of a component, rendered in a language.
+def read_component(name: str) -> str:
+    """Return the text of a file in `display/components`, such as `wall/wall.html`."""
+    return files("display").joinpath("components", name).read_text(encoding="utf-8")
 
-    name: folder and template in `display/components`. texts: guest texts of the language. data: values for the page's
-    script, which reads them from `document.body.dataset` as JSON.
+
+def fill_template(name: str, values: Mapping[str, str]) -> str:
+    """Return the HTML of a component with its {placeholders} filled in and escaped."""
+    placeholder = re.compile(rf"\{{({'|'.join(values)})\}}")
+    return placeholder.sub(lambda found: html.escape(values[found[1]]), read_component(f"{name}/{name}.html"))
+
+
+def page_response(
+    name: str,
+    texts: Mapping[str, str],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = PAGE_HEADERS,
+    **data: object,
+) -> Response:
+    """Return a page in a language.
+
+    data: what its template names beside `texts`. A str is filled in as it is, all else as JSON, which scripts find in
+    `document.body.dataset`.
     """
-    values = {"language": texts["language"], "name": texts["name"], "words": json.dumps(texts)}
-    values |= {key: json.dumps(value) for key, value in data.items()}
-    text = files("display").joinpath("components", name, f"{name}.html").read_text(encoding="utf-8")
-    text = re.sub(rf"\{{({'|'.join(values)})\}}", lambda match: html.escape(values[match[1]]), text)
-    return Response(text, status, media_type="text/html", headers=PAGE_HEADERS)
+    values = {"language": texts["language"], "name": texts["name"], "texts": json.dumps(texts)}
+    values |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
+    return Response(fill_template(name, values), status, media_type="text/html", headers=headers)
 
 
-def asset_response(folder: str, name: str) -> Response:
-    """Return a script, style sheet or image of a page. `folder` and `name` must be constants, never user input."""
-    data = files("display").joinpath("components", folder, name).read_bytes()
-    headers = PAGE_HEADERS | {"Cache-Control": "no-cache"}
-    return Response(data, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
+def asset_route(path: str, folder: str) -> Route:
+    """Return the route `path/<name>` to the scripts, style sheets and icons of a folder in `display/components`."""
+
+    async def get_asset(request: Request) -> Response:
+        return await asset_response(request, folder, request.path_params["name"])
+
+    return Route(f"{path}/{{name}}", get_asset)
+
+
+async def asset_response(request: Request, folder: str, name: str) -> Response:
+    """Return a file that pages are made of, 304 if the browser has it, 404 for whatever else lies in the folder."""
+    media_type = _ASSET_TYPES.get(name.rpartition(".")[2])
+    if media_type is None:
+        return empty_response()
+    try:
+        response = await _COMPONENTS.get_response(f"{folder}/{name}", request.scope)
+    except HTTPException as error:
+        return empty_response(error.status_code)
+    # What the system takes for the type of a script differs from one to the next.
+    response.headers.update(_ASSET_HEADERS | {"Content-Type": media_type})
+    return response
 
 
 def empty_response(status: int = 404) -> Response:

@@ -30,7 +30,7 @@ class SseMessage:
         return cls(f"{head}event: {change.kind}\ndata: {json.dumps(change.body)}\n\n".encode())
 
 
-_KEEPALIVE = SseMessage.from_change(Change("pulse", {}))
+_KEEPALIVE = SseMessage.from_change(Change("heartbeat", {}))
 
 
 class Viewer:
@@ -56,7 +56,7 @@ class Viewer:
         self._queue.put_nowait(None)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield encoded messages as they arrive, and keepalives in between, until the viewer is disconnected."""
+        """Yield encoded messages as they arrive, and heartbeats in between, until the viewer is disconnected."""
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
         while True:
             try:

@@ -25,7 +25,7 @@ PASSCODE = "open sesame"
 #: Selectors of elements that exist once a page is drawn, by page.
 READY_SELECTORS = {
     "wall": ".wall[data-scene=dream] .dream img",
-    "gallery": ".leaves img",
+    "gallery": ".dreams img",
     "map": "body[data-scene=map]",
     "takeaway": "main img",
     "send": ".recipe img",

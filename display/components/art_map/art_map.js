@@ -1,229 +1,272 @@
-// The art map: thousands of paintings on the graphics card, and a few dreams with their ways above them.
+import { create, find, readPageData } from "../common/elements.js";
+import { EventFeed } from "../common/event_feed.js";
+import { fill } from "../common/formatting.js";
+import { encodeName } from "../common/picture_url.js";
+import { DreamPaths } from "./dream_paths.js";
 
-const words = JSON.parse(document.body.dataset.words);
-const find = (selector, within = document) => within.querySelector(selector);
-const SVG = "http://www.w3.org/2000/svg";
+/**
+ * @typedef {import("../common/event_feed.js").Dream} Dream
+ *
+ * What `/map/paintings` answers: for each painting its place, the index of its artist and the name of its picture, ""
+ * if the installation may not show it; and the newest dreams that have a place on this map.
+ * @typedef {object} PaintingMap
+ * @property {string} network
+ * @property {string[]} artists
+ * @property {number[]} x
+ * @property {number[]} y
+ * @property {number[]} artist
+ * @property {string[]} picture
+ * @property {Dream[]} dreams
+ *
+ * What is used of Plotly, which the page loads before this module.
+ * @typedef {{range: [number, number], l2p: (value: number) => number, _offset: number}} Axis
+ * @typedef {{points: {customdata: number}[], event: MouseEvent}} HoverEvent
+ * @typedef {HTMLElement & {
+ *   _fullLayout: {xaxis: Axis, yaxis: Axis},
+ *   on: (kind: string, listener: (event: HoverEvent) => void) => void,
+ * }} Chart
+ * @typedef {object} PlotlyLibrary
+ * @property {(chart: HTMLElement, traces: object[], layout: object, options: object) => Promise<Chart>} newPlot
+ * @property {(chart: HTMLElement, changes: object) => Promise<Chart>} relayout
+ * @property {(chart: HTMLElement, changes: object) => Promise<Chart>} restyle
+ */
 
-// Milliseconds between two looks for a map that is not there yet.
-const AGAIN = 5_000;
-// Pixels of the pictures on the map.
-const THUMB = 56;
-const NEWEST = 76;
-const PLACED = 12;
-const STEP = 1.5;
+/** @type {import("../common/formatting.js").Texts} */
+const texts = readPageData("texts");
 
-// As far from each other as many colours can be: hues by the golden angle, in turns lighter and darker.
-const colour = (index) => `hsl(${Math.round((index * 137.508) % 360)}, ${[62, 48, 78][index % 3]}%, ${[64, 76, 56][index % 3]}%)`;
+// Milliseconds until a map that is not there yet is requested again.
+const RETRY_AFTER = 5_000;
 
+const MAX_DREAMS = 12;
+const ZOOM_STEP = 1.5;
+const CLEAR = "rgba(0, 0, 0, 0)";
+const OPACITY = 0.75;
+const SHADOW_OPACITY = 0.06;
+
+// Pixels from which on the legend is open beside the map.
+const WIDE = 800;
+
+const plotly = () => /** @type {{Plotly: PlotlyLibrary}} */ (/** @type {unknown} */ (globalThis)).Plotly;
+
+/**
+ * Colours that differ as much as so many can: hues by the golden angle, lighter and darker in turns.
+ *
+ * @param {number} index
+ */
+const artistColour = (index) =>
+  `hsl(${Math.round((index * 137.508) % 360)}, ${[62, 48, 78][index % 3]}%, ${[64, 76, 56][index % 3]}%)`;
+
+/** Thousands of paintings, drawn on the graphics card, with a few dreams above them. */
 class ArtMap {
-  constructor() {
-    this.chart = find(".chart");
-    this.ways = find(".ways");
-    this.wanted = new URLSearchParams(location.search).get("job");
-    find("h1").textContent = words.map;
-    find(".guest").textContent = words.map_empty;
-    find(".operator").textContent = words.map_operator;
-    find("summary").textContent = words.map_artists;
-    const tools = { nearer: 1 / STEP, farther: STEP };
-    for (const [name, by] of Object.entries(tools)) {
-      const button = find(`.${name}`);
-      button.ariaLabel = words[`map_${name}`];
-      button.addEventListener("click", () => this.zoom(by));
-    }
-    find(".whole").ariaLabel = words.map_whole;
-    find(".whole").addEventListener("click", () => this.whole());
-    this.begin();
-  }
+  /** @type {number | undefined} */
+  #isolatedArtist;
 
-  async begin() {
-    const answer = await fetch("/map/paintings").catch(() => null);
-    if (!answer?.ok) {
-      const { fault } = answer?.status === 404 ? await answer.json() : {};
-      document.body.dataset.scene = "empty";
-      find(".empty").hidden = false;
-      find(".tools").hidden = true;
-      find(".guest").textContent = answer?.status === 404 ? words.map_empty : words.reconnecting;
-      find(".operator").textContent = answer?.status === 404 ? fault || words.map_operator : "";
-      setTimeout(() => this.begin(), AGAIN);
-      return;
-    }
-    find(".empty").hidden = true;
-    find(".tools").hidden = false;
-    find(".legend").hidden = false;
-    find(".legend").open = innerWidth >= 800;
-    await this.draw(await answer.json());
-    this.follow();
-  }
-
-  async draw(map) {
+  /**
+   * @param {PaintingMap} map
+   * @param {string | null} jobId of the dream to highlight; the newest if it is not on the map
+   */
+  constructor(map, jobId) {
     this.map = map;
     this.dreams = map.dreams;
-    this.bounds = { x: edges(map.x), y: edges(map.y) };
-    find(".count").textContent = words.map_count
-      .replace("{count}", map.x.length.toLocaleString(words.language))
-      .replace("{artists}", map.artists.length);
-    const traces = map.artists.map((name, index) => ({
+    this.jobId = jobId;
+    this.bounds = { x: findBounds(map.x), y: findBounds(map.y) };
+    this.card = find(".card");
+    this.paths = new DreamPaths(find(".paths", SVGSVGElement), texts);
+  }
+
+  async draw() {
+    const { map } = this;
+    const count = map.x.length.toLocaleString(texts.language);
+    find(".count").textContent = fill(texts.map_count, { count, artists: map.artists.length });
+    const options = { scrollZoom: true, displayModeBar: false, responsive: true, doubleClick: "reset" };
+    this.chart = await plotly().newPlot(find(".chart"), this.#createTraces(), this.#createLayout(), options);
+    this.chart.on("plotly_hover", ({ points, event }) => this.#showCard(points[0].customdata, event));
+    this.chart.on("plotly_unhover", () => (this.card.hidden = true));
+    for (const moved of ["plotly_relayouting", "plotly_relayout", "plotly_afterplot"]) {
+      this.chart.on(moved, () => this.#showDreams());
+    }
+    this.#showLegend();
+    this.#showDreams();
+    find(".nearer").addEventListener("click", () => this.#zoom(1 / ZOOM_STEP));
+    find(".farther").addEventListener("click", () => this.#zoom(ZOOM_STEP));
+    find(".whole").addEventListener("click", () => this.#setRanges(this.bounds.x, this.bounds.y));
+  }
+
+  /** @param {import("../common/event_feed.js").FeedEvent} event */
+  handleEvent({ kind, body }) {
+    if (kind === "dream" && body.place?.network === this.map.network) {
+      const others = this.dreams.filter((dream) => dream.job_id !== body.job_id);
+      this.dreams = [body, ...others].slice(0, MAX_DREAMS);
+      this.#showDreams();
+    }
+    if (kind === "gone") {
+      this.dreams = this.dreams.filter((dream) => dream.job_id !== body.job_id);
+      this.#showDreams();
+    }
+  }
+
+  // One trace for each artist, so that each has a colour and can be isolated.
+  #createTraces() {
+    const { artists, artist, x, y } = this.map;
+    const traces = artists.map((name, index) => ({
       type: "scattergl",
       mode: "markers",
       name,
-      x: [],
-      y: [],
-      customdata: [],
+      x: /** @type {number[]} */ ([]),
+      y: /** @type {number[]} */ ([]),
+      customdata: /** @type {number[]} */ ([]),
       hoverinfo: "none",
-      marker: { color: colour(index), size: 5, opacity: 0.75 },
+      marker: { color: artistColour(index), size: 5, opacity: OPACITY },
     }));
-    map.artist.forEach((artist, number) => {
-      traces[artist].x.push(map.x[number]);
-      traces[artist].y.push(map.y[number]);
-      traces[artist].customdata.push(number);
+    artist.forEach((index, painting) => {
+      traces[index].x.push(x[painting]);
+      traces[index].y.push(y[painting]);
+      traces[index].customdata.push(painting);
     });
+    return traces;
+  }
+
+  #createLayout() {
     const axis = { visible: false, fixedrange: false };
-    const layout = {
+    return {
       xaxis: { ...axis, range: [...this.bounds.x] },
       yaxis: { ...axis, range: [...this.bounds.y], scaleanchor: "x" },
       dragmode: "pan",
       hovermode: "closest",
-      margin: { l: 0, r: innerWidth >= 800 ? find(".legend").offsetWidth : 0, t: 0, b: 0 },
-      paper_bgcolor: "rgba(0, 0, 0, 0)",
-      plot_bgcolor: "rgba(0, 0, 0, 0)",
+      margin: { l: 0, r: innerWidth >= WIDE ? find(".legend").offsetWidth : 0, t: 0, b: 0 },
+      paper_bgcolor: CLEAR,
+      plot_bgcolor: CLEAR,
       showlegend: false,
     };
-    await Plotly.newPlot(this.chart, traces, layout, { scrollZoom: true, displayModeBar: false, responsive: true, doubleClick: "reset" });
-    this.chart.on("plotly_hover", ({ points: [point], event }) => this.tell(point, event));
-    this.chart.on("plotly_unhover", () => (find(".card").hidden = true));
-    for (const moved of ["plotly_relayouting", "plotly_relayout", "plotly_afterplot"]) this.chart.on(moved, () => this.place());
-    this.list();
-    this.place();
-    document.body.dataset.scene = "map";
   }
 
-  list() {
+  #showLegend() {
     const items = this.map.artists.map((name, index) => {
-      const button = document.createElement("button");
-      const dot = document.createElement("i");
-      dot.style.background = colour(index);
-      button.append(dot, name);
-      button.ariaPressed = "false";
-      button.addEventListener("click", () => this.isolate(this.chosen === index ? undefined : index));
-      const item = document.createElement("li");
-      item.append(button);
-      return item;
+      const dot = create("i");
+      dot.style.background = artistColour(index);
+      const button = create("button", { ariaPressed: "false" }, dot, name);
+      button.addEventListener("click", () => this.#isolate(this.#isolatedArtist === index ? undefined : index));
+      return create("li", {}, button);
     });
     find(".legend ul").replaceChildren(...items);
   }
 
-  // One artist in full colour above the shadow of all others; undefined brings all of them back.
-  isolate(chosen) {
-    this.chosen = chosen;
+  /**
+   * Show one artist's paintings in full colour and all others dark, or all of them alike.
+   *
+   * @param {number | undefined} artist
+   */
+  #isolate(artist) {
+    this.#isolatedArtist = artist;
     const legend = find(".legend");
-    legend.toggleAttribute("data-chosen", chosen !== undefined);
-    legend.querySelectorAll("button").forEach((button, index) => (button.ariaPressed = String(index === chosen)));
-    const opacity = this.map.artists.map((_, index) => (chosen === undefined ? 0.75 : index === chosen ? 1 : 0.06));
-    Plotly.restyle(this.chart, { "marker.opacity": opacity });
+    legend.toggleAttribute("data-chosen", artist !== undefined);
+    legend.querySelectorAll("button").forEach((button, index) => (button.ariaPressed = String(index === artist)));
+    const opacity = this.map.artists.map((_, index) => {
+      if (artist === undefined) return OPACITY;
+      return index === artist ? 1 : SHADOW_OPACITY;
+    });
+    if (this.chart) plotly().restyle(this.chart, { "marker.opacity": opacity });
   }
 
-  tell({ customdata: number }, { clientX, clientY }) {
-    const card = find(".card");
-    const name = this.map.picture[number];
-    const image = find("img", card);
+  /**
+   * Show who painted a painting, and the painting itself if that is allowed.
+   *
+   * @param {number} painting
+   * @param {MouseEvent} pointer
+   */
+  #showCard(painting, { clientX, clientY }) {
+    const { card } = this;
+    const artist = this.map.artists[this.map.artist[painting]];
+    const name = this.map.picture[painting];
+    const image = find(".card img", HTMLImageElement);
     image.hidden = !name;
-    if (name) image.src = `/map/${name.split("/").map(encodeURIComponent).join("/")}`;
-    image.alt = words.map_painting.replace("{artist}", this.map.artists[this.map.artist[number]]);
-    find("p", card).textContent = this.map.artists[this.map.artist[number]];
+    if (name) image.src = `/map/${encodeName(name)}`;
+    image.alt = fill(texts.map_painting, { artist });
+    find(".card p").textContent = artist;
     card.hidden = false;
     const move = () => {
       const { width, height } = card.getBoundingClientRect();
       card.style.left = `${Math.min(clientX + 16, innerWidth - width - 8)}px`;
       card.style.top = `${Math.min(Math.max(8, clientY - height / 2), innerHeight - height - 8)}px`;
     };
-    image.onload = move;
+    image.onload = move; // its size is known now
     move();
   }
 
-  // Put photos, dreams and the ways between them where they belong now.
-  place() {
+  #showDreams() {
+    if (!this.chart) return;
     const { xaxis, yaxis } = this.chart._fullLayout;
-    const at = ([x, y]) => [xaxis.l2p(x) + xaxis._offset, yaxis.l2p(y) + yaxis._offset];
-    const known = new Map([...this.ways.children].map((way) => [way.dataset.jobId, way]));
-    const shown = [...this.dreams].reverse(); // the newest lies on top
-    const chosen = this.dreams.some((dream) => dream.job_id === this.wanted) ? this.wanted : this.dreams[0]?.job_id;
-    const ways = shown.map((dream) => known.get(dream.job_id) ?? this.way(dream));
-    if (ways.some((way, index) => this.ways.children[index] !== way) || ways.length !== this.ways.children.length) {
-      this.ways.replaceChildren(...ways);
-    }
-    shown.forEach((dream, index) => {
-      const way = ways[index];
-      const newest = dream.job_id === chosen;
-      way.classList.toggle("newest", newest);
-      if (newest) this.ways.append(way);
-      const [from, to] = [at(dream.place.photo), at(dream.place.dream)];
-      const line = find("line", way);
-      for (const [name, value] of Object.entries({ x1: from[0], y1: from[1], x2: to[0], y2: to[1] })) line.setAttribute(name, value);
-      const size = newest ? NEWEST : THUMB;
-      this.hang(way.children[1], from, 0.7 * size);
-      this.hang(way.children[2], to, size);
-    });
+    const isKnown = this.dreams.some((dream) => dream.job_id === this.jobId);
+    const highlighted = isKnown ? this.jobId : this.dreams[0]?.job_id;
+    this.paths.show(this.dreams, highlighted, ([x, y]) => [xaxis.l2p(x) + xaxis._offset, yaxis.l2p(y) + yaxis._offset]);
   }
 
-  way(dream) {
-    const way = document.createElementNS(SVG, "g");
-    way.dataset.jobId = dream.job_id;
-    way.append(document.createElementNS(SVG, "line"));
-    for (const [name, alt] of [[dream.photo, words.alt_photo], [dream.thumb, words.alt_dream.replace("{title}", dream.title)]]) {
-      const group = document.createElementNS(SVG, "g");
-      const image = document.createElementNS(SVG, "image");
-      image.setAttribute("href", `/pictures/${name}`);
-      image.setAttribute("preserveAspectRatio", "xMidYMid slice");
-      image.setAttribute("role", "img");
-      image.setAttribute("aria-label", alt);
-      group.append(image, document.createElementNS(SVG, "rect"));
-      way.append(group);
-    }
-    return way;
-  }
-
-  hang(group, [x, y], size) {
-    for (const element of group.children) {
-      element.setAttribute("x", x - size / 2);
-      element.setAttribute("y", y - size / 2);
-      element.setAttribute("width", size);
-      element.setAttribute("height", size);
-    }
-  }
-
-  zoom(by) {
+  /** @param {number} factor by which more of the map is seen */
+  #zoom(factor) {
+    if (!this.chart) return;
     const { xaxis, yaxis } = this.chart._fullLayout;
-    const around = ({ range: [low, high] }) => [(low + high) / 2 - (by * (high - low)) / 2, (low + high) / 2 + (by * (high - low)) / 2];
-    Plotly.relayout(this.chart, { "xaxis.range": around(xaxis), "yaxis.range": around(yaxis) });
+    this.#setRanges(scaleRange(xaxis.range, factor), scaleRange(yaxis.range, factor));
   }
 
-  whole() {
-    Plotly.relayout(this.chart, { "xaxis.range": [...this.bounds.x], "yaxis.range": [...this.bounds.y] });
-  }
-
-  follow() {
-    if (this.source) return;
-    this.source = new EventSource("/feed");
-    this.source.addEventListener("dream", (message) => {
-      const dream = JSON.parse(message.data);
-      if (dream.place?.network !== this.map.network) return;
-      this.dreams = [dream, ...this.dreams.filter((other) => other.job_id !== dream.job_id)].slice(0, PLACED);
-      this.place();
-    });
-    this.source.addEventListener("gone", (message) => {
-      const { job_id } = JSON.parse(message.data);
-      this.dreams = this.dreams.filter((dream) => dream.job_id !== job_id);
-      this.place();
-    });
+  /**
+   * @param {[number, number]} x
+   * @param {[number, number]} y
+   */
+  #setRanges(x, y) {
+    if (this.chart) plotly().relayout(this.chart, { "xaxis.range": [...x], "yaxis.range": [...y] });
   }
 }
 
-// The least and the greatest of many numbers, with a little air around them.
-function edges(values) {
+/**
+ * Return the least and the greatest of many numbers, with a margin around them.
+ *
+ * @param {number[]} values
+ * @returns {[number, number]}
+ */
+function findBounds(values) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  const air = 0.06 * (high - low || 1);
-  return [low - air, high + air];
+  const margin = 0.06 * (high - low || 1);
+  return [low - margin, high + margin];
 }
 
-addEventListener("DOMContentLoaded", () => new ArtMap());
+/**
+ * @param {[number, number]} range
+ * @param {number} factor
+ * @returns {[number, number]}
+ */
+function scaleRange([low, high], factor) {
+  const [centre, half] = [(low + high) / 2, (factor * (high - low)) / 2];
+  return [centre - half, centre + half];
+}
+
+// Show the map as soon as the store has one; until then, say what this page is for.
+async function loadMap() {
+  const response = await fetch("/map/paintings").catch(() => null);
+  const isLoaded = response?.ok ?? false;
+  find(".empty").hidden = isLoaded;
+  find(".tools").hidden = !isLoaded;
+  if (!response?.ok) {
+    const isMissing = response?.status === 404;
+    const { fault } = isMissing ? await response.json() : { fault: "" };
+    document.body.dataset.scene = "empty";
+    find(".guest").textContent = isMissing ? texts.map_empty : texts.reconnecting;
+    find(".operator").textContent = isMissing ? fault || texts.map_operator : "";
+    setTimeout(loadMap, RETRY_AFTER);
+    return;
+  }
+  const legend = find(".legend", HTMLDetailsElement);
+  legend.hidden = false;
+  legend.open = innerWidth >= WIDE;
+  const artMap = new ArtMap(await response.json(), new URLSearchParams(location.search).get("job"));
+  await artMap.draw();
+  document.body.dataset.scene = "map";
+  new EventFeed("/feed", (event) => artMap.handleEvent(event));
+}
+
+find("h1").textContent = texts.map;
+find(".guest").textContent = texts.map_empty;
+find(".operator").textContent = texts.map_operator;
+find("summary").textContent = texts.map_artists;
+for (const name of ["nearer", "farther", "whole"]) find(`.${name}`).ariaLabel = texts[`map_${name}`];
+loadMap();

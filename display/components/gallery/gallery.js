@@ -1,240 +1,180 @@
-// The gallery: pages of dreams, newest first, that grow as one scrolls; one dream at a time beside its photo.
+import { create, find, readPageData } from "../common/elements.js";
+import { EventFeed } from "../common/event_feed.js";
+import { fill, formatCount, formatTime } from "../common/formatting.js";
+import { pictureUrl } from "../common/picture_url.js";
+import { DreamDialog } from "./dream_dialog.js";
 
-const words = JSON.parse(document.body.dataset.words);
-const find = (selector, root = document) => root.querySelector(selector);
-const pictureUrl = (name) => "/pictures/" + name.split("/").map(encodeURIComponent).join("/");
-const text = (name, values = {}) =>
-  Object.entries(values).reduce((phrase, [key, value]) => phrase.replace(`{${key}}`, value), words[name]);
+/**
+ * @typedef {import("../common/event_feed.js").Dream} Dream
+ *
+ * What `/gallery/dreams` answers; the filters come with the first page only.
+ * @typedef {{count: number, recipes: [string, string][], days: string[]}} Filters
+ * @typedef {{dreams: Dream[]} & Partial<Filters>} Page
+ */
 
-const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+/** @type {import("../common/formatting.js").Texts} */
+const texts = readPageData("texts");
 
-// Milliseconds before what is away is asked for again.
-const AGAIN = 3_000;
+// Milliseconds until a page that could not be loaded is requested again, and until a page that is loading is looked at.
+const RETRY_AFTER = 3_000;
+const WAIT_FOR_PAGE = 100;
 
+// Pixels below the window at which the next page is loaded.
+const LOAD_AHEAD = 600;
+
+/** All dreams, newest first, in pages that are loaded as one scrolls. */
 class Gallery {
+  /** Changes with the filters, so that an answer to older ones is recognised. */
+  #generation = 0;
+  #cursor = "";
+  #isLoading = false;
+  #isComplete = false;
+  /** @type {number | undefined} */
+  #refreshTimer;
+
   constructor() {
-    this.list = find(".leaves");
-    this.dialog = find("dialog");
-    this.label();
-    this.recipe = find("select[name=recipe]");
-    this.day = find("select[name=day]");
-    for (const select of [this.recipe, this.day]) select.addEventListener("change", () => this.begin());
-    new IntersectionObserver(([end]) => end.isIntersecting && this.more(), { rootMargin: "600px" }).observe(find(".end"));
-    find("input", this.dialog).addEventListener("input", (event) => this.split(event.target.value));
-    this.dialog.addEventListener("close", () => this.shut());
-    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    this.follow();
-    this.begin();
+    this.list = find(".dreams");
+    this.end = find(".end");
+    this.recipe = find("select[name=recipe]", HTMLSelectElement);
+    this.day = find("select[name=day]", HTMLSelectElement);
+    this.dialog = new DreamDialog(texts);
+    find("h1").textContent = texts.gallery;
+    find(".by-recipe").textContent = texts.by_recipe;
+    find(".by-day").textContent = texts.by_day;
+    find(".empty").textContent = texts.gallery_empty;
+    find(".unavailable").textContent = texts.reconnecting;
+    for (const select of [this.recipe, this.day]) select.addEventListener("change", () => this.#restart());
+    const options = { rootMargin: `${LOAD_AHEAD}px` };
+    new IntersectionObserver(([end]) => end.isIntersecting && this.#loadMore(), options).observe(this.end);
+    new EventFeed("/feed", (event) => this.#handleEvent(event));
+    this.#restart();
   }
 
-  label() {
-    find("h1").textContent = words.gallery;
-    find(".by-recipe").textContent = words.by_recipe;
-    find(".by-day").textContent = words.by_day;
-    find(".empty").textContent = words.gallery_empty;
-    find(".away").textContent = words.reconnecting;
-    find(".close").textContent = "×";
-    find(".close").setAttribute("aria-label", words.close);
-    find(".compare input").setAttribute("aria-label", words.compare);
-    find(".download").textContent = words.download;
-    find(".home figcaption").textContent = words.take_home;
-  }
-
-  // From the newest on, with what is chosen now.
-  begin() {
-    this.turn = {}; // what an earlier turn still loads is nobody's
-    this.cursor = "";
-    this.busy = this.done = false;
+  // Load from the newest dream on, with the filters that are chosen now.
+  #restart() {
+    this.#generation++;
+    this.#cursor = "";
+    this.#isLoading = this.#isComplete = false;
     this.list.replaceChildren();
-    return this.more();
+    this.#loadMore();
   }
 
-  async more() {
-    if (this.busy || this.done) return;
-    this.busy = true;
-    const turn = this.turn;
-    const asked = new URLSearchParams({ before: this.cursor, recipe: this.recipe.value, day: this.day.value });
-    try {
-      const answer = await fetch(`/gallery/dreams?${asked}`);
-      if (!answer.ok) throw new Error(answer.status);
-      const { dreams, ...choices } = await answer.json();
-      if (turn !== this.turn) return;
-      find(".away").hidden = true;
-      if (choices.recipes) this.choose(choices);
-      this.list.append(...dreams.map((dream) => this.leaf(dream)));
-      this.done = dreams.length === 0;
-      find(".empty").hidden = this.list.children.length > 0;
-      const last = dreams.at(-1);
-      if (last) this.cursor = `${last.at}-${last.job_id}`;
-      this.busy = false;
-      if (find(".end").getBoundingClientRect().top < innerHeight + 600) this.more();
-    } catch {
-      if (turn !== this.turn) return;
-      find(".away").hidden = false;
+  async #loadMore() {
+    if (this.#isLoading || this.#isComplete) return;
+    this.#isLoading = true;
+    const generation = this.#generation;
+    const page = await this.#fetchPage(this.#cursor);
+    if (generation !== this.#generation) return;
+    find(".unavailable").hidden = page !== null;
+    if (page === null) {
       setTimeout(() => {
-        this.busy = false;
-        if (turn === this.turn) this.more();
-      }, AGAIN);
+        if (generation !== this.#generation) return;
+        this.#isLoading = false;
+        this.#loadMore();
+      }, RETRY_AFTER);
+      return;
+    }
+    this.#showFilters(page);
+    this.list.append(...page.dreams.map((dream) => this.#createItem(dream)));
+    find(".empty").hidden = this.list.children.length > 0;
+    const last = page.dreams.at(-1);
+    if (last) this.#cursor = `${last.at}-${last.job_id}`;
+    this.#isComplete = last === undefined;
+    this.#isLoading = false;
+    if (this.end.getBoundingClientRect().top < innerHeight + LOAD_AHEAD) this.#loadMore();
+  }
+
+  /**
+   * Return a page of dreams, the newest if the cursor is empty; null if it cannot be loaded.
+   *
+   * @param {string} cursor
+   * @returns {Promise<Page | null>}
+   */
+  async #fetchPage(cursor) {
+    const query = new URLSearchParams({ before: cursor, recipe: this.recipe.value, day: this.day.value });
+    try {
+      const response = await fetch(`/gallery/dreams?${query}`);
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null;
     }
   }
 
-  choose({ count, recipes, days }) {
-    find(".count").textContent = count === 1 ? words.one_dream : text("many_dreams", { count });
-    this.fill(this.recipe, recipes);
-    this.fill(this.day, days.map((day) => [day, new Date(`${day}T12:00`).toLocaleDateString(words.language)]));
+  /** @param {Page} page */
+  #showFilters({ count, recipes, days }) {
+    if (count === undefined || !recipes || !days) return;
+    find(".count").textContent = formatCount(texts, count, "one_dream", "many_dreams");
+    fillSelect(this.recipe, recipes);
+    fillSelect(
+      this.day,
+      days.map((day) => [day, new Date(`${day}T12:00`).toLocaleDateString(texts.language)]),
+    );
   }
 
-  fill(select, options) {
-    const chosen = select.value;
-    select.replaceChildren(new Option(words.all, ""), ...options.map(([value, name]) => new Option(name, value)));
-    select.value = options.some(([value]) => value === chosen) ? chosen : "";
-  }
-
-  leaf(dream) {
-    const item = document.createElement("li");
+  /** @param {Dream} dream */
+  #createItem(dream) {
+    const image = create("img", { loading: "lazy", decoding: "async", alt: fill(texts.alt_dream, { title: dream.title }) });
+    image.src = pictureUrl(dream.thumb); // after `loading`, or it would be loaded at once
+    const time = create("time", { dateTime: new Date(1000 * dream.at).toISOString() });
+    time.textContent = formatTime(texts, dream.at, { timeStyle: "short" });
+    const frame = create("span", { className: "frame" }, image);
+    const name = create("span", { className: "name" }, dream.title, time);
+    const button = create("button", { type: "button" }, frame, name);
+    button.addEventListener("click", () => this.dialog.open(dream));
+    const item = create("li", {}, button);
     item.dataset.jobId = dream.job_id;
-    const button = document.createElement("button");
-    button.type = "button";
-    const frame = Object.assign(document.createElement("span"), { className: "frame" });
-    const image = new Image();
-    Object.assign(image, { loading: "lazy", decoding: "async", alt: text("alt_dream", { title: dream.title }) });
-    image.src = pictureUrl(dream.thumb);
-    frame.append(image);
-    const name = Object.assign(document.createElement("span"), { className: "name", textContent: dream.title });
-    const time = document.createElement("time");
-    time.dateTime = new Date(1000 * dream.at).toISOString();
-    time.textContent = new Date(1000 * dream.at).toLocaleTimeString(words.language, { timeStyle: "short" });
-    name.append(time);
-    button.append(frame, name);
-    button.addEventListener("click", () => this.open(dream));
-    item.append(button);
     return item;
   }
 
-  async open(dream) {
-    this.shown = dream;
-    find("#title").textContent = dream.title;
-    Object.assign(find(".compare .dream"), { src: pictureUrl(dream.dream), alt: text("alt_dream", { title: dream.title }) });
-    Object.assign(find(".compare .photo"), { src: pictureUrl(dream.photo), alt: words.alt_photo });
-    const link = find(".download");
-    Object.assign(link, { href: pictureUrl(dream.dream), download: `${dream.recipe}-${dream.job_id.slice(0, 8)}.jpg` });
-    find(".compare input").value = 50;
-    this.split(50);
-    find(".verdict").textContent = "";
-    find("dl").replaceChildren();
-    this.showClip(dream);
-    this.showCode(dream);
-    this.dialog.showModal();
-    find(".compare input").focus();
-    try {
-      const answer = await fetch(`/gallery/dreams/${dream.job_id}`);
-      if (answer.ok && this.shown === dream) this.describe(dream, await answer.json());
-    } catch {} // the pictures are what matters
+  /** @param {string} jobId */
+  #findItem(jobId) {
+    return this.list.querySelector(`[data-job-id="${jobId}"]`);
   }
 
-  // A clip is made some time after its dream; where there is none, nothing is missing.
-  showClip(dream) {
-    const video = find("video");
-    video.hidden = true;
-    video.onloadeddata = () => {
-      video.hidden = false;
-      if (!STILL.matches) video.play().catch(() => {});
-    };
-    video.controls = STILL.matches;
-    video.setAttribute("aria-label", words.clip);
-    video.src = pictureUrl(dream.clip);
+  /** @param {import("../common/event_feed.js").FeedEvent} event */
+  #handleEvent({ kind, body }) {
+    if (kind === "snapshot") this.#refresh();
+    if (kind === "dream" && !this.#findItem(body.job_id)) this.#addNewest();
+    if (kind === "gone") {
+      this.#findItem(body.job_id)?.remove();
+      this.dialog.closeIfShown(body.job_id);
+    }
   }
 
-  // For another screen than the phone that shall take it; where no phone could follow there is none.
-  showCode(dream) {
-    const home = find(".home");
-    const code = find("img", home);
-    code.alt = words.qr_dream;
-    code.onload = () => (home.hidden = false);
-    code.onerror = () => (home.hidden = true);
-    code.src = `/qr/${dream.job_id}.svg`;
-  }
-
-  describe(dream, about) {
-    const percent = (share) =>
-      words.percent.replace("{number}", (100 * share).toLocaleString(words.language, { maximumFractionDigits: share < 0.01 ? 1 : 0 }));
-    const verdicts = about.verdicts.map(([name, photo, seen]) =>
-      text("verdict", { name, photo: percent(photo), dream: percent(seen) }),
-    );
-    find(".verdict").textContent = verdicts.join("\n");
-    const facts = [
-      [words.dreamt_at, new Date(1000 * dream.at).toLocaleString(words.language, { dateStyle: "medium", timeStyle: "short" })],
-      [words.recipe, `${about.recipe} ${about.version}`],
-      [words.network, about.network],
-      [words.seed, about.seed],
-      [words.size, about.size.join(" × ")],
-      [words.took, text("seconds", { count: about.seconds.toFixed(1) })],
-      ...(about.artworks.length ? [[words.artworks, about.artworks.join(", ")]] : []),
-    ];
-    find("dl").replaceChildren(
-      ...facts.flatMap(([name, fact]) => [
-        Object.assign(document.createElement("dt"), { textContent: name }),
-        Object.assign(document.createElement("dd"), { textContent: fact }),
-      ]),
-    );
-  }
-
-  split(percent) {
-    find(".compare").style.setProperty("--split", `${percent}%`);
-  }
-
-  shut() {
-    this.shown = undefined;
-    const video = find("video");
-    video.removeAttribute("src");
-    video.load();
-  }
-
-  // A dream that ends while somebody leafs is put on top.
-  follow() {
-    const source = new EventSource("/feed");
-    source.addEventListener("snapshot", () => this.catchUp());
-    source.addEventListener("dream", (message) => {
-      const { job_id } = JSON.parse(message.data);
-      if (this.list.querySelector(`[data-job-id="${job_id}"]`)) return;
-      this.freshen();
-    });
-    source.addEventListener("gone", (message) => {
-      const { job_id } = JSON.parse(message.data);
-      this.list.querySelector(`[data-job-id="${job_id}"]`)?.closest("li")?.remove();
-      if (this.shown?.job_id === job_id) this.dialog.close();
-    });
-  }
-
-  // A display that was started a moment ago may still be reading what the store has: older dreams come at the end.
-  async catchUp() {
-    clearTimeout(this.later);
-    if (this.busy) {
-      this.later = setTimeout(() => this.catchUp(), 100);
+  // A display that has just started may still be reading the store: older dreams are then added at the end.
+  async #refresh() {
+    clearTimeout(this.#refreshTimer);
+    if (this.#isLoading) {
+      this.#refreshTimer = setTimeout(() => this.#refresh(), WAIT_FOR_PAGE);
       return;
     }
-    if (!(await this.newest())) return;
-    this.done = false;
-    this.more();
+    const page = await this.#fetchPage("");
+    if (page === null) return;
+    this.#showFilters(page);
+    this.#isComplete = false;
+    this.#loadMore();
   }
 
-  async freshen() {
-    const dreams = await this.newest();
-    if (!dreams) return;
-    const fresh = dreams.filter((dream) => !this.list.querySelector(`[data-job-id="${dream.job_id}"]`));
-    this.list.prepend(...fresh.map((dream) => this.leaf(dream)));
+  async #addNewest() {
+    const page = await this.#fetchPage("");
+    if (page === null) return;
+    this.#showFilters(page);
+    const added = page.dreams.filter((dream) => !this.#findItem(dream.job_id));
+    this.list.prepend(...added.map((dream) => this.#createItem(dream)));
     find(".empty").hidden = this.list.children.length > 0;
   }
+}
 
-  // The first page, after saying how many there are and of what kinds; nothing where it cannot be had.
-  async newest() {
-    const asked = new URLSearchParams({ before: "", recipe: this.recipe.value, day: this.day.value });
-    const answer = await fetch(`/gallery/dreams?${asked}`).catch(() => null);
-    if (!answer?.ok) return null;
-    const { dreams, ...choices } = await answer.json();
-    this.choose(choices);
-    return dreams;
-  }
+/**
+ * Replace what can be chosen, and keep what is.
+ *
+ * @param {HTMLSelectElement} select
+ * @param {[string, string][]} options value and text
+ */
+function fillSelect(select, options) {
+  const { value } = select;
+  select.replaceChildren(new Option(texts.all, ""), ...options.map(([option, text]) => new Option(text, option)));
+  select.value = options.some(([option]) => option === value) ? value : "";
 }
 
 new Gallery();

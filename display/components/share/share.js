@@ -1,191 +1,242 @@
-// One dream on a phone: how it is getting on, then the dream itself, to look at, to keep and to share.
+import { showClip } from "../common/clip.js";
+import { sleep } from "../common/clock.js";
+import { ComparisonSlider } from "../common/comparison_slider.js";
+import { create, find, readPageData } from "../common/elements.js";
+import { fill, formatQueuePosition, formatTime } from "../common/formatting.js";
+import { aspectRatio, loadImage } from "../common/image.js";
+import { prefersReducedMotion } from "../common/motion.js";
+import { showProgress } from "../common/progress_bar.js";
+import { copyText } from "./clipboard.js";
 
-const words = JSON.parse(document.body.dataset.words);
-const find = (selector) => document.querySelector(selector);
-const here = location.pathname.replace(/\/$/, "");
-const say = (name, values = {}) =>
-  Object.entries(values).reduce((phrase, [key, value]) => phrase.replace(`{${key}}`, value), words[name]);
-const day = (seconds) => new Date(1000 * seconds).toLocaleDateString(words.language, { dateStyle: "long" });
+/**
+ * What `/t/<token>/state` answers; times are in seconds since the epoch. See `describe_link` in `display/pages/share.py`.
+ *
+ * @typedef {{ends: number}} Expiry
+ * @typedef {{state: "waiting", ahead?: number, seconds?: number | null} & Expiry} WaitingState
+ * @typedef {{state: "emerging", title: string, frame: string | null, fraction: number} & Expiry} EmergingState
+ * @typedef {{state: "done", title: string, recipe: string, job: string} & Expiry} DoneState
+ * @typedef {{state: "refused" | "failed", reason: string} & Expiry} EndedState
+ * @typedef {{state: "received" | "held" | "gone" | "nothing" | "away"} & Expiry} OtherState
+ * @typedef {{state: "expired", ends: number}} ExpiredState
+ * @typedef {{state: "wrong"}} WrongState
+ * @typedef {WaitingState | EmergingState | DoneState | EndedState | OtherState | ExpiredState | WrongState} LinkState
+ */
 
-const STILL = matchMedia("(prefers-reduced-motion: reduce)");
-const FADE = 700;
+/** @type {import("../common/formatting.js").Texts} */
+const texts = readPageData("texts");
 
-// Milliseconds until a page in a state asks again; those that are not here change no more.
-const AGAIN = { received: 1_000, waiting: 1_000, emerging: 700, held: 2_000, away: 2_000, failed: 5_000, nothing: 3_000, gone: 5_000 };
-const AWAY = 3_000;
+/** The address of this page, without a slash at its end. */
+const page = location.pathname.replace(/\/$/, "");
 
-// A clip is made some time after its dream.
-const CLIP_AGAIN = [4_000, 10_000, 30_000, 60_000];
+/**
+ * Milliseconds until a state is requested again; those that are not listed never change.
+ *
+ * @type {Partial<Record<LinkState["state"], number>>}
+ */
+const POLL_INTERVALS = {
+  received: 1_000,
+  waiting: 1_000,
+  emerging: 700,
+  held: 2_000,
+  away: 2_000,
+  failed: 5_000,
+  nothing: 3_000,
+  gone: 5_000,
+};
 
-class Takeaway {
+// Milliseconds.
+const RETRY_AFTER = 3_000;
+const FADE_DURATION = 700;
+
+// Milliseconds between the attempts to load the clip, which is made some time after its dream.
+const CLIP_RETRIES = [4_000, 10_000, 30_000, 60_000];
+
+/** One dream on a phone: how its photo is getting on, then the dream, to look at, to save and to share. */
+class SharePage {
+  /** @type {string | undefined} */
+  #requestedPicture;
+  /** @type {File | undefined} the dream, as soon as it can be shared */
+  #file;
+
   constructor() {
-    find(".share").textContent = words.share;
-    find(".download").textContent = words.download;
-    find(".hang input").setAttribute("aria-label", words.compare);
-    find(".hang input").addEventListener("input", (event) => this.split(event.target.value));
-    find(".share").addEventListener("click", () => this.share());
-    this.take(JSON.parse(document.body.dataset.state));
+    this.picture = find(".picture");
+    this.slider = new ComparisonSlider(find(".comparison input", HTMLInputElement), this.picture);
+    this.slider.input.setAttribute("aria-label", texts.compare);
+    find(".share").textContent = texts.share;
+    find(".download").textContent = texts.download;
+    this.#showState(readPageData("state"));
   }
 
-  // Ask as long as something may change; a phone that was locked goes on where it was.
-  async ask() {
+  // Poll as long as something may change. A phone that was locked continues when it is unlocked.
+  async #poll() {
     try {
-      const answer = await fetch(`${here}/state`);
-      if (!answer.ok) throw new Error(answer.status);
-      find(".said").textContent = "";
-      this.take(await answer.json());
+      const response = await fetch(`${page}/state`);
+      if (!response.ok) throw new Error(`Status ${response.status}`);
+      find(".notice").textContent = "";
+      this.#showState(await response.json());
     } catch {
-      find(".said").textContent = words.reconnecting;
-      setTimeout(() => this.ask(), AWAY);
+      find(".notice").textContent = texts.reconnecting;
+      setTimeout(() => this.#poll(), RETRY_AFTER);
     }
   }
 
-  take(state) {
+  /** @param {LinkState} state */
+  #showState(state) {
+    const isDone = state.state === "done";
     document.body.dataset.shows = state.state;
-    this.tell(state);
-    find(".hang").hidden = !["received", "waiting", "emerging", "done"].includes(state.state);
+    showHeader(state);
+    find(".comparison").hidden = !["received", "waiting", "emerging", "done"].includes(state.state);
     find(".progress").hidden = state.state !== "emerging";
-    find(".actions").hidden = find(".hang input").hidden = state.state !== "done";
-    find(".until").textContent = state.state === "done" ? say("until", { date: day(state.ends) }) : "";
-    if (state.state === "emerging") this.emerge(state);
-    if (state.state === "done") this.finish(state);
-    if (state.state in AGAIN) setTimeout(() => this.ask(), AGAIN[state.state]);
+    find(".actions").hidden = this.slider.input.hidden = !isDone;
+    find(".until").textContent = isDone ? fill(texts.until, { date: formatDay(state.ends) }) : "";
+    if (state.state === "emerging") this.#showEmerging(state);
+    if (state.state === "done") this.#showDone(state);
+    const interval = POLL_INTERVALS[state.state];
+    if (interval !== undefined) setTimeout(() => this.#poll(), interval);
   }
 
-  tell({ state, title = "", ends, ahead, seconds, reason }) {
-    const told = {
-      received: [words.name, words.own_received, ""],
-      waiting: [words.name, words.own_waiting, ahead === undefined ? "" : this.forecast(ahead, seconds)],
-      emerging: [words.dreaming, title, ""],
-      done: [words.dreamt, title, ""],
-      refused: [words.name, say("own_refused", { reason }), ""],
-      failed: [words.name, words.own_failed, ""],
-      held: [words.name, words.link_held, words.link_held_more],
-      away: [words.name, words.link_away, words.link_away_more],
-      nothing: [words.name, words.link_nothing, words.link_nothing_more],
-      gone: [words.name, words.link_gone, words.link_gone_more],
-      expired: [words.name, words.link_expired, ends ? say("link_expired_more", { date: day(ends) }) : ""],
-      wrong: [words.name, words.link_wrong, words.link_wrong_more],
-    }[state];
-    [".kicker", "h1", ".more"].forEach((place, index) => {
-      if (find(place).textContent !== told[index]) find(place).textContent = told[index];
-    });
-    document.title = `${told[1]} · ${words.name}`;
+  /** @param {EmergingState} state */
+  #showEmerging({ title, frame, fraction }) {
+    showProgress(find(".progress"), fraction);
+    const number = frame?.match(/(\d+)\.jpg$/)?.[1];
+    if (number) this.#showPicture(`frame-${number}.jpg`, fill(texts.alt_frame, { title }));
+    else this.#showPicture("photo.jpg", texts.alt_photo);
   }
 
-  forecast(ahead, seconds) {
-    if (seconds === null) return "";
-    const step = seconds < 10 ? 1 : 5; // a forecast is no stopwatch
-    const time =
-      seconds > 90
-        ? say("minutes", { count: Math.round(seconds / 60) })
-        : say("seconds", { count: Math.max(1, step * Math.round(seconds / step)) });
-    return say(["none_ahead", "one_ahead"][ahead] ?? "many_ahead", { count: ahead, time });
-  }
-
-  emerge({ title, frame, fraction }) {
-    const percent = Math.round(100 * fraction);
-    find(".progress").setAttribute("aria-valuenow", percent);
-    find(".progress i").style.transform = `scaleX(${percent / 100})`;
-    const name = frame ? `frame-${frame.match(/(\d+)\.jpg$/)[1]}.jpg` : "photo.jpg";
-    this.hang(name, say(frame ? "alt_frame" : "alt_photo", { title }));
-  }
-
-  // Decode, then fade in over what hangs; a picture that cannot be had leaves the last one hanging.
-  async hang(name, alt) {
-    if (this.wanted === name) return true;
-    this.wanted = name;
-    const image = Object.assign(new Image(), { src: `${here}/${name}`, alt });
-    try {
-      await image.decode();
-    } catch {
-      if (this.wanted === name) this.wanted = undefined;
+  /**
+   * Let a picture fade in over the last one. Return false if it cannot be loaded, or another one was requested meanwhile.
+   *
+   * @param {string} name
+   * @param {string} alt
+   */
+  async #showPicture(name, alt) {
+    if (this.#requestedPicture === name) return true;
+    this.#requestedPicture = name;
+    const image = await loadImage(`${page}/${name}`).catch(() => null);
+    if (this.#requestedPicture !== name) return false;
+    if (!image) {
+      this.#requestedPicture = undefined;
       return false;
     }
-    if (this.wanted !== name) return false;
+    image.alt = alt;
     image.dataset.name = name;
-    const place = find(".easel");
-    place.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
-    place.append(image);
-    const covered = () => [...place.children].slice(0, [...place.children].indexOf(image)).forEach((old) => old.remove());
-    image.animate([{ opacity: 0 }, { opacity: 1 }], { duration: STILL.matches ? 1 : FADE }).onfinish = covered;
-    return true;
-  }
-
-  async finish(state) {
-    this.state = state;
-    const { title, recipe, job } = state;
-    this.file = `${recipe}-${job}.jpg`;
-    Object.assign(find(".download"), { href: `${here}/dream.jpg`, download: this.file });
-    while (!(await this.hang("dream.jpg", say("alt_dream", { title })))) await pause(AWAY);
-    this.compare();
-    this.prepare();
-    this.play(0);
-  }
-
-  // The photo lies over its dream; the slider draws it away.
-  async compare() {
-    const photo = Object.assign(new Image(), { src: `${here}/photo.jpg`, alt: words.alt_photo, className: "photo" });
-    await photo.decode().catch(() => {});
-    if (!photo.naturalWidth) return void (find(".hang input").hidden = true);
-    find(".easel").append(photo);
-    this.split(find(".hang input").value);
-  }
-
-  split(percent) {
-    find(".easel").style.setProperty("--split", `${percent}%`);
-  }
-
-  // What is shared must be at hand when the button is pressed: a browser lets no time pass between the two.
-  async prepare() {
-    if (!navigator.canShare) return;
-    try {
-      const data = await (await fetch(`${here}/dream.jpg`)).blob();
-      const file = new File([data], this.file, { type: "image/jpeg" });
-      if (navigator.canShare({ files: [file] })) this.picture = file;
-    } catch {} // then the link alone is shared
-  }
-
-  async share() {
-    const link = { title: `${this.state.title} · ${words.name}`, url: location.origin + here };
-    try {
-      if (navigator.share) return await navigator.share(this.picture ? { ...link, files: [this.picture] } : link);
-    } catch (error) {
-      if (error.name === "AbortError") return; // thought better of it
-    }
-    if (await copied(link.url)) find(".said").textContent = words.copied;
-    else find(".said").textContent = link.url;
-  }
-
-  async play(tries) {
-    const video = find("video");
-    video.onloadeddata = () => {
-      video.hidden = false;
-      if (!STILL.matches) video.play().catch(() => {});
+    const { picture } = this;
+    picture.style.setProperty("--ratio", aspectRatio(image));
+    picture.append(image);
+    const duration = prefersReducedMotion() ? 1 : FADE_DURATION;
+    image.animate([{ opacity: 0 }, { opacity: 1 }], { duration }).onfinish = () => {
+      const covered = [...picture.children].slice(0, [...picture.children].indexOf(image));
+      for (const old of covered) old.remove();
     };
-    video.onerror = () => CLIP_AGAIN[tries] && setTimeout(() => this.play(tries + 1), CLIP_AGAIN[tries]);
-    video.controls = STILL.matches;
-    video.setAttribute("aria-label", words.clip);
-    video.src = `${here}/clip.mp4`;
-  }
-}
-
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-
-// Without HTTPS, as in a venue's own network, browsers keep their clipboard from scripts; the old way still works.
-async function copied(text) {
-  try {
-    await navigator.clipboard.writeText(text);
     return true;
-  } catch {
-    const field = Object.assign(document.createElement("textarea"), { value: text, readOnly: true, className: "copied" });
-    document.body.append(field);
-    field.select();
-    const done = document.execCommand("copy");
-    field.remove();
-    find(".share").focus();
-    return done;
+  }
+
+  /** @param {DoneState} state */
+  async #showDone({ title, recipe, job }) {
+    const fileName = `${recipe}-${job}.jpg`;
+    Object.assign(find(".download", HTMLAnchorElement), { href: `${page}/dream.jpg`, download: fileName });
+    find(".share").addEventListener("click", () => share(title, this.#file));
+    while (!(await this.#showPicture("dream.jpg", fill(texts.alt_dream, { title })))) await sleep(RETRY_AFTER);
+    this.#showPhoto();
+    this.#loadClip();
+    this.#file = await loadShareableFile(fileName);
+  }
+
+  // The photo lies over its dream; without a photo there is nothing to compare.
+  async #showPhoto() {
+    const photo = create("img", { src: `${page}/photo.jpg`, alt: texts.alt_photo, className: "photo" });
+    await photo.decode().catch(() => {});
+    if (photo.naturalWidth === 0) {
+      this.slider.input.hidden = true;
+      return;
+    }
+    this.picture.append(photo);
+    this.slider.update();
+  }
+
+  #loadClip(attempt = 0) {
+    showClip(find("video", HTMLVideoElement), `${page}/clip.mp4`, texts.clip, () => {
+      if (attempt < CLIP_RETRIES.length) setTimeout(() => this.#loadClip(attempt + 1), CLIP_RETRIES[attempt]);
+    });
   }
 }
 
-new Takeaway();
+/** @param {number} seconds since the epoch */
+const formatDay = (seconds) => formatTime(texts, seconds, { dateStyle: "long" });
+
+/** @param {LinkState} state */
+function showHeader(state) {
+  const [kicker, title, more] = describeState(state);
+  for (const [selector, text] of [[".kicker", kicker], ["h1", title], [".more", more]]) {
+    const element = find(selector);
+    if (element.textContent !== text) element.textContent = text; // or screen readers would read it again
+  }
+  document.title = `${title} · ${texts.name}`;
+}
+
+/**
+ * Return what is above the title, the title, and what is below it.
+ *
+ * @param {LinkState} state
+ * @returns {[string, string, string]}
+ */
+function describeState(state) {
+  switch (state.state) {
+    case "received":
+      return [texts.name, texts.own_received, ""];
+    case "waiting":
+      return [texts.name, texts.own_waiting, describeWait(state)];
+    case "emerging":
+      return [texts.dreaming, state.title, ""];
+    case "done":
+      return [texts.dreamt, state.title, ""];
+    case "refused":
+      return [texts.name, fill(texts.own_refused, { reason: state.reason }), ""];
+    case "failed":
+      return [texts.name, texts.own_failed, ""];
+    case "expired":
+      return [texts.name, texts.link_expired, fill(texts.link_expired_more, { date: formatDay(state.ends) })];
+    default:
+      return [texts.name, texts[`link_${state.state}`], texts[`link_${state.state}_more`]];
+  }
+}
+
+/** @param {WaitingState} state */
+const describeWait = ({ ahead, seconds }) =>
+  ahead === undefined || seconds === undefined || seconds === null ? "" : formatQueuePosition(texts, ahead, seconds);
+
+/**
+ * Return the dream as a file if this browser can share files. It is loaded before it is needed, because a browser shares
+ * only at once after a click.
+ *
+ * @param {string} name
+ * @returns {Promise<File | undefined>}
+ */
+async function loadShareableFile(name) {
+  if (!navigator.canShare) return undefined;
+  try {
+    const data = await (await fetch(`${page}/dream.jpg`)).blob();
+    const file = new File([data], name, { type: "image/jpeg" });
+    return navigator.canShare({ files: [file] }) ? file : undefined;
+  } catch {
+    return undefined; // the link alone is shared
+  }
+}
+
+/**
+ * Share link and picture as the browser can; if it cannot, copy the link, and if that fails, show it.
+ *
+ * @param {string} title
+ * @param {File | undefined} file
+ */
+async function share(title, file) {
+  const link = { title: `${title} · ${texts.name}`, url: location.origin + page };
+  try {
+    if (navigator.share) return await navigator.share(file ? { ...link, files: [file] } : link);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") return; // the guest closed the dialog
+  }
+  find(".notice").textContent = (await copyText(link.url)) ? texts.copied : link.url;
+}
+
+new SharePage();

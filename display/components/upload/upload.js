@@ -1,102 +1,119 @@
-// Sending a photo: pick it, choose how it dreams, agree, and follow it to its own page.
+import { create, find, readPageData } from "../common/elements.js";
+import { fill } from "../common/formatting.js";
+import { showProgress } from "../common/progress_bar.js";
 
-const words = JSON.parse(document.body.dataset.words);
-const recipes = JSON.parse(document.body.dataset.recipes);
-const most = JSON.parse(document.body.dataset.most);
-const find = (selector) => document.querySelector(selector);
+/** @type {import("../common/formatting.js").Texts} */
+const texts = readPageData("texts");
 
-class Send {
+/** @type {{name: string, title: string}[]} */
+const recipes = readPageData("recipes");
+
+/** @type {number} megabytes of the largest file that is taken */
+const maxMegabytes = readPageData("maxMegabytes");
+
+/** Sends a photo: a guest picks it, chooses a recipe, agrees, and is led to the page of its dream. */
+class UploadForm {
   constructor() {
-    this.form = find("form");
-    this.picked = find(".photo input");
-    find("h1").textContent = words.send_title;
-    find(".prompt").textContent = words.send_pick;
-    find("legend").textContent = words.send_choose;
-    find(".consent span").textContent = words.send_consent;
-    find("button").textContent = words.send;
-    document.title = `${words.send_title} · ${words.name}`;
-    find(".recipes").append(...recipes.map((recipe, index) => this.choice(recipe, index === 0)));
-    this.picked.addEventListener("change", () => this.preview());
+    this.form = find("form", HTMLFormElement);
+    this.photoInput = find(".photo input", HTMLInputElement);
+    this.preview = find(".photo img", HTMLImageElement);
+    this.consent = find(".consent input", HTMLInputElement);
+    this.button = find("button", HTMLButtonElement);
+    find("h1").textContent = texts.send_title;
+    find(".prompt").textContent = texts.send_pick;
+    find("legend").textContent = texts.send_choose;
+    find(".consent span").textContent = texts.send_consent;
+    this.button.textContent = texts.send;
+    document.title = `${texts.send_title} · ${texts.name}`;
+    find(".recipes").append(...recipes.map((recipe, index) => createChoice(recipe, index === 0)));
+    this.photoInput.addEventListener("change", () => this.#showPreview());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.send();
+      this.#submit();
     });
   }
 
-  choice({ name, title }, chosen) {
-    const label = Object.assign(document.createElement("label"), { className: "recipe" });
-    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "recipe", value: name, checked: chosen });
-    const example = Object.assign(new Image(), { src: `/send/examples/${name}.jpg`, alt: "", loading: "lazy" });
-    example.onerror = () => (example.hidden = true);
-    label.append(radio, example, Object.assign(document.createElement("span"), { textContent: title }));
-    return label;
-  }
-
-  // Where the browser cannot show what was picked, as HEIC outside of Safari, its name stands for it.
-  async preview() {
-    const file = this.picked.files[0];
-    const image = find(".photo img");
-    URL.revokeObjectURL(image.src);
-    image.hidden = true;
-    find(".prompt").textContent = file ? file.name : words.send_pick;
-    this.fault("");
+  // Some browsers cannot show every photo, as HEIC outside of Safari: they show its name.
+  async #showPreview() {
+    const file = this.photoInput.files?.[0];
+    URL.revokeObjectURL(this.preview.src);
+    this.preview.hidden = true;
+    find(".prompt").textContent = file ? file.name : texts.send_pick;
+    showFault("");
     if (!file) return;
-    if (file.size > most * 1e6) return this.fault(words.send_too_large.replace("{most}", most));
-    image.src = URL.createObjectURL(file);
+    if (isTooLarge(file)) return void showFault(fill(texts.send_too_large, { most: maxMegabytes }));
+    this.preview.src = URL.createObjectURL(file);
     try {
-      await image.decode();
-      image.hidden = false;
-      find(".prompt").textContent = words.send_other;
+      await this.preview.decode();
+      this.preview.hidden = false;
+      find(".prompt").textContent = texts.send_other;
     } catch {}
   }
 
-  send() {
-    const file = this.picked.files[0];
-    const consent = find(".consent input");
-    if (!file) return this.fault(words.send_needs_photo, this.picked);
-    if (file.size > most * 1e6) return this.fault(words.send_too_large.replace("{most}", most), this.picked);
-    if (!consent.checked) return this.fault(words.send_needs_consent, consent);
-    this.fault("");
-    this.busy(true);
-    const asked = new URLSearchParams({ recipe: new FormData(this.form).get("recipe"), consent: "yes", lang: words.language });
-    const request = new XMLHttpRequest(); // fetch does not tell how far an upload is
-    request.upload.onprogress = ({ loaded, total }) => this.show(loaded / total);
-    request.onload = () => this.answered(request);
-    request.onerror = request.ontimeout = () => this.refused(words.send_broken);
-    request.open("POST", `/send/photo?${asked}`);
+  #submit() {
+    const file = this.photoInput.files?.[0];
+    if (!file) return showFault(texts.send_needs_photo, this.photoInput);
+    if (isTooLarge(file)) return showFault(fill(texts.send_too_large, { most: maxMegabytes }), this.photoInput);
+    if (!this.consent.checked) return showFault(texts.send_needs_consent, this.consent);
+    showFault("");
+    this.#setSending(true);
+    const recipe = String(new FormData(this.form).get("recipe"));
+    const query = new URLSearchParams({ recipe, consent: "yes", lang: texts.language });
+    const request = new XMLHttpRequest(); // fetch does not report the progress of an upload
+    request.upload.onprogress = ({ loaded, total }) => showProgress(find(".progress"), loaded / total);
+    request.onload = () => this.#handleResponse(request);
+    request.onerror = request.ontimeout = () => this.#fail(texts.send_broken);
+    request.open("POST", `/send/photo?${query}`);
     request.responseType = "json";
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.send(file);
   }
 
-  answered({ status, response }) {
-    if (status === 201) {
-      const language = new URLSearchParams(location.search).get("lang");
-      location.assign(response.page + (language ? `?lang=${encodeURIComponent(language)}` : ""));
-    } else this.refused(response?.reason ?? words.send_broken);
+  /** @param {XMLHttpRequest} request */
+  #handleResponse({ status, response }) {
+    if (status !== 201) return this.#fail(response?.reason ?? texts.send_broken);
+    const language = new URLSearchParams(location.search).get("lang");
+    location.assign(response.page + (language ? `?lang=${encodeURIComponent(language)}` : ""));
   }
 
-  refused(reason) {
-    this.busy(false);
-    this.fault(reason);
+  /** @param {string} reason */
+  #fail(reason) {
+    this.#setSending(false);
+    showFault(reason);
   }
 
-  fault(reason, field) {
-    find(".fault").textContent = reason;
-    field?.focus();
-  }
-
-  busy(underway) {
-    find("button").disabled = underway;
-    find("button").textContent = underway ? words.sending : words.send;
-    find(".progress").hidden = !underway;
-    this.show(0);
-  }
-
-  show(share) {
-    find(".progress").setAttribute("aria-valuenow", Math.round(100 * share));
-    find(".progress i").style.transform = `scaleX(${share})`;
+  /** @param {boolean} isSending */
+  #setSending(isSending) {
+    this.button.disabled = isSending;
+    this.button.textContent = isSending ? texts.sending : texts.send;
+    find(".progress").hidden = !isSending;
+    showProgress(find(".progress"), 0);
   }
 }
 
-new Send();
+/**
+ * @param {{name: string, title: string}} recipe
+ * @param {boolean} checked
+ */
+function createChoice({ name, title }, checked) {
+  const radio = create("input", { type: "radio", name: "recipe", value: name, checked });
+  const example = create("img", { src: `/send/examples/${name}.jpg`, alt: "", loading: "lazy" });
+  example.onerror = () => (example.hidden = true);
+  return create("label", { className: "recipe" }, radio, example, create("span", { textContent: title }));
+}
+
+/** @param {File} file */
+const isTooLarge = (file) => file.size > maxMegabytes * 1e6;
+
+/**
+ * Say what is wrong, and lead the guest to where it is.
+ *
+ * @param {string} reason
+ * @param {HTMLElement} [field]
+ */
+function showFault(reason, field) {
+  find(".fault").textContent = reason;
+  field?.focus();
+}
+
+new UploadForm();

@@ -1,132 +1,209 @@
-// The programme: which job or dream is the hero of the wall. Knows no page and no clock; times are milliseconds.
+/**
+ * @typedef {import("../common/event_feed.js").Dream} Dream
+ * @typedef {import("../common/event_feed.js").RunningJob} RunningJob
+ * @typedef {import("../common/event_feed.js").FeedEvent} FeedEvent
+ */
 
-// How many dreams are remembered, and how many of those that ended unseen are still shown afterwards.
-const DREAMS = 24;
-const UNSEEN = 12;
+/**
+ * What the wall shows large: a job while its dream emerges, or a dream that is done. Times are in milliseconds: a dream
+ * is shown since `since`, and not replaced before `until`.
+ *
+ * @typedef {{kind: "emerging", jobId: string}} EmergingItem
+ * @typedef {{kind: "dream", dream: Dream, since: number, until: number}} DreamItem
+ */
 
-// A dream stays at least this long before another job takes the wall.
-const HOLD = 4_000;
-// A job that is silent for longer than this gives way to a livelier one…
-const HESITATION = 10_000;
-// … and after this it is taken for lost: a wall never waits without an end.
-const SILENCE = 60_000;
+// How many dreams are kept, and how many of those that ended unseen are still shown afterwards.
+const MAX_DREAMS = 24;
+const MAX_UNSEEN = 12;
 
-class Programme {
-  dreams = []; // newest first
-  running = new Map(); // by job_id, in the order in which they were started
+// Milliseconds that a dream stays before another job replaces it.
+const MIN_DREAM_DURATION = 4_000;
+
+// Milliseconds without an event after which a job gives way to another one that had one since …
+const STALLED_AFTER = 10_000;
+// … and after which it is taken for lost, so that the wall never waits for ever.
+const LOST_AFTER = 60_000;
+
+/** Decides which job or dream the wall shows large. It knows neither page nor clock: every time is passed in. */
+export class Playlist {
+  /** @type {Dream[]} newest first */
+  dreams = [];
+  /** @type {Map<string, RunningJob & {heardAt: number}>} by job id, in the order in which they were started */
+  running = new Map();
+  /** How many photos wait. */
   waiting = 0;
-  seconds = null; // until the last photo that waits has its dream; null where nobody knows
-  hero = null; // {kind: "emerging", job_id} or {kind: "dream", dream, until, since}
-  unseen = [];
-  news = -Infinity; // when something last happened
+  /** @type {number | null} seconds until the last photo that waits has its dream; null if nobody knows */
+  seconds = null;
+  /** @type {EmergingItem | DreamItem | null} */
+  current = null;
+  /** @type {Dream[]} those that ended while the wall showed something else, oldest first */
+  #unseen = [];
+  #lastEventAt = -Infinity;
 
-  // Where nothing has happened for idleAfter the wall goes through its dreams by itself, one every rotateEvery.
+  /**
+   * @param {object} options
+   * @param {number} options.idleAfter milliseconds without an event after which the wall goes through its dreams
+   * @param {number} options.rotateEvery milliseconds that each of them is then shown
+   */
   constructor({ idleAfter, rotateEvery }) {
-    Object.assign(this, { idleAfter, rotateEvery });
+    this.idleAfter = idleAfter;
+    this.rotateEvery = rotateEvery;
   }
 
-  apply(kind, body, now) {
-    if (body.waiting !== undefined) [this.waiting, this.seconds] = [body.waiting, body.seconds ?? null];
-    if (kind !== "pulse" && kind !== "broker") this.news = now;
+  /**
+   * Take in one event of the feed.
+   *
+   * @param {FeedEvent} event
+   * @param {number} now
+   */
+  apply({ kind, body }, now) {
+    if (kind === "heartbeat" || kind === "broker") return;
+    this.#lastEventAt = now;
+    if (body.waiting !== undefined) {
+      this.waiting = body.waiting;
+      this.seconds = body.seconds ?? null;
+    }
     switch (kind) {
       case "snapshot":
-        return this.restore(body, now);
+        this.#restore(body, now);
+        break;
       case "started":
         this.running.delete(body.job_id); // a job that starts again is the newest again
-        return this.note(body, now);
+        this.#updateRunning(body, now);
+        break;
       case "frame":
-        return this.note(body, now);
+        this.#updateRunning(body, now);
+        break;
       case "dream":
         this.running.delete(body.job_id);
-        return this.add(body);
+        this.#addDream(body);
+        break;
       case "ended":
-        return this.running.delete(body.job_id);
+        this.running.delete(body.job_id);
+        break;
       case "gone":
         this.running.delete(body.job_id);
-        return this.keep((dream) => dream.job_id !== body.job_id);
+        this.#keepDreams((dream) => dream.job_id !== body.job_id);
+        break;
     }
   }
 
-  note(job, now) {
-    // The redone job's first frames come late; until then its old ones are the better picture.
-    this.running.set(job.job_id, { ...job, frame: job.frame ?? this.running.get(job.job_id)?.frame, heard: now });
-  }
-
-  add(dream) {
-    const known = this.dreams.some((other) => other.job_id === dream.job_id);
-    this.dreams = [dream, ...this.dreams.filter((other) => other.job_id !== dream.job_id)]
-      .sort((one, other) => other.at - one.at)
-      .slice(0, DREAMS);
-    if (!known) this.unseen = [...this.unseen, dream].slice(-UNSEEN);
-  }
-
-  restore({ dreams, running }, now) {
-    const first = this.hero === null && this.dreams.length === 0;
-    this.running = new Map(running.map((job) => [job.job_id, { ...job, heard: now - 1000 * job.silent }]));
-    const told = new Set(dreams.map((dream) => dream.job_id));
-    this.keep((dream) => told.has(dream.job_id)); // the others were taken down meanwhile
-    for (const dream of [...dreams].reverse()) this.add(dream);
-    if (first) this.unseen = []; // they were there before: nobody waits for them
-  }
-
-  keep(chosen) {
-    [this.dreams, this.unseen] = [this.dreams.filter(chosen), this.unseen.filter(chosen)];
-    if (this.hero?.kind === "dream" && !chosen(this.hero.dream)) this.hero = null;
-  }
-
-  // Choose the hero; return when to choose again, or null where only an event can change the choice.
-  decide(now) {
-    for (const job of this.running.values()) {
-      if (now - job.heard >= SILENCE) this.running.delete(job.job_id);
+  /**
+   * Choose what is current; return when to choose again, or null if only an event can change the choice.
+   *
+   * @param {number} now
+   * @returns {number | null}
+   */
+  choose(now) {
+    for (const job of [...this.running.values()]) {
+      if (now - job.heardAt >= LOST_AFTER) this.running.delete(job.job_id);
     }
-    const current = this.hero?.kind === "emerging" ? this.hero.job_id : null;
-    const lively = [...this.running.values()].filter((job) => now - job.heard < HESITATION);
-    if (current !== null && this.running.has(current)) {
-      // A dream is watched to its end; only one that hesitates gives way.
-      const stays = lively.some((job) => job.job_id === current) || lively.length === 0;
-      if (!stays) this.hero = { kind: "emerging", job_id: lively.at(-1).job_id };
-      const { heard } = this.running.get(this.hero.job_id);
-      return now - heard < HESITATION ? heard + HESITATION : heard + SILENCE;
+    const { current } = this;
+    const active = [...this.running.values()].filter((job) => now - job.heardAt < STALLED_AFTER);
+    if (current?.kind === "emerging") {
+      const job = this.running.get(current.jobId);
+      if (job) return this.#follow(job, active, now);
+      const dream = this.dreams.find(({ job_id }) => job_id === current.jobId);
+      if (dream) return this.#reveal(dream, now);
     }
-    const finished = current !== null && this.dreams.find((dream) => dream.job_id === current);
-    if (finished) return this.reveal(finished, now);
-    if (this.hero?.kind === "dream" && now < this.hero.until) return this.hero.until;
-    if (this.running.size > 0) {
-      const job = lively.at(-1) ?? [...this.running.values()].at(-1);
-      this.hero = { kind: "emerging", job_id: job.job_id };
-      return job.heard + HESITATION;
+    if (current?.kind === "dream" && now < current.until) return current.until;
+    const next = active.at(-1) ?? [...this.running.values()].at(-1);
+    if (next) {
+      this.current = { kind: "emerging", jobId: next.job_id };
+      return next.heardAt + STALLED_AFTER;
     }
-    if (this.unseen.length > 0) return this.reveal(this.unseen[0], now);
-    if (this.hero?.kind !== "dream") {
-      this.hero = this.dreams.length > 0 ? { kind: "dream", dream: this.dreams[0], until: 0, since: now } : null;
+    if (this.#unseen.length > 0) return this.#reveal(this.#unseen[0], now);
+    if (current?.kind !== "dream") {
+      this.current = this.dreams.length > 0 ? { kind: "dream", dream: this.dreams[0], since: now, until: 0 } : null;
     }
-    return this.rotate(now);
+    return this.#rotate(now);
   }
 
-  // Attract: an idle wall shows its dreams again, from the newest on.
-  rotate(now) {
-    if (this.hero === null || this.dreams.length < 2) return null;
-    const due = Math.max(this.news + this.idleAfter, this.hero.since + this.rotateEvery);
-    if (now < due) return due;
-    const place = this.dreams.findIndex((dream) => dream.job_id === this.hero.dream.job_id);
-    this.hero = { kind: "dream", dream: this.dreams[(place + 1) % this.dreams.length], until: 0, since: now };
-    return now + this.rotateEvery;
-  }
-
-  reveal(dream, now) {
-    this.unseen = this.unseen.filter((other) => other.job_id !== dream.job_id);
-    this.hero = { kind: "dream", dream, until: now + HOLD, since: now };
-    return this.hero.until;
-  }
-
-  // How many photos are before the one that came last; null where there is none, or no telling how long it takes.
+  /** How many photos come before the one that was sent last; null if none waits, or nobody knows how long it takes. */
   get ahead() {
     return this.waiting > 0 && this.seconds !== null ? this.waiting - 1 + this.running.size : null;
   }
 
-  // How many photos are on their way besides the hero.
-  get more() {
-    const others = [...this.running.keys()].filter((job_id) => job_id !== this.hero?.job_id);
-    return this.waiting + others.length;
+  /** How many photos are on their way besides the current one. */
+  get others() {
+    const { current } = this;
+    const isShown = current?.kind === "emerging" && this.running.has(current.jobId);
+    return this.waiting + this.running.size - (isShown ? 1 : 0);
+  }
+
+  /**
+   * @param {RunningJob} job
+   * @param {number} now
+   */
+  #updateRunning(job, now) {
+    this.running.set(job.job_id, { ...job, heardAt: now });
+  }
+
+  /** @param {Dream} dream */
+  #addDream(dream) {
+    const isKnown = this.dreams.some(({ job_id }) => job_id === dream.job_id);
+    this.dreams = [dream, ...this.dreams.filter(({ job_id }) => job_id !== dream.job_id)]
+      .sort((one, other) => other.at - one.at)
+      .slice(0, MAX_DREAMS);
+    if (!isKnown) this.#unseen = [...this.#unseen, dream].slice(-MAX_UNSEEN);
+  }
+
+  /**
+   * @param {import("../common/event_feed.js").Snapshot} snapshot
+   * @param {number} now
+   */
+  #restore({ dreams, running }, now) {
+    const isFirst = this.current === null && this.dreams.length === 0;
+    this.running = new Map(running.map((job) => [job.job_id, { ...job, heardAt: now - 1000 * job.silent }]));
+    const listed = new Set(dreams.map((dream) => dream.job_id));
+    this.#keepDreams((dream) => listed.has(dream.job_id)); // the others were hidden or deleted meanwhile
+    for (const dream of [...dreams].reverse()) this.#addDream(dream);
+    if (isFirst) this.#unseen = []; // they are older than this page: nobody waits for them
+  }
+
+  /** @param {(dream: Dream) => boolean} isKept */
+  #keepDreams(isKept) {
+    this.dreams = this.dreams.filter(isKept);
+    this.#unseen = this.#unseen.filter(isKept);
+    if (this.current?.kind === "dream" && !isKept(this.current.dream)) this.current = null;
+  }
+
+  /**
+   * Show a dream emerge until it ends; it gives way only if it stalls while another job does not.
+   *
+   * @param {RunningJob & {heardAt: number}} job
+   * @param {(RunningJob & {heardAt: number})[]} active
+   * @param {number} now
+   */
+  #follow(job, active, now) {
+    const shown = active.includes(job) ? job : (active.at(-1) ?? job);
+    this.current = { kind: "emerging", jobId: shown.job_id };
+    return shown.heardAt + (now - shown.heardAt < STALLED_AFTER ? STALLED_AFTER : LOST_AFTER);
+  }
+
+  /**
+   * @param {Dream} dream
+   * @param {number} now
+   */
+  #reveal(dream, now) {
+    this.#unseen = this.#unseen.filter(({ job_id }) => job_id !== dream.job_id);
+    const until = now + MIN_DREAM_DURATION;
+    this.current = { kind: "dream", dream, since: now, until };
+    return until;
+  }
+
+  /**
+   * Show the next older dream if the wall has been idle for long enough.
+   *
+   * @param {number} now
+   */
+  #rotate(now) {
+    const { current } = this;
+    if (current?.kind !== "dream" || this.dreams.length < 2) return null;
+    const due = Math.max(this.#lastEventAt + this.idleAfter, current.since + this.rotateEvery);
+    if (now < due) return due;
+    const index = this.dreams.findIndex(({ job_id }) => job_id === current.dream.job_id);
+    this.current = { kind: "dream", dream: this.dreams[(index + 1) % this.dreams.length], since: now, until: 0 };
+    return now + this.rotateEvery;
   }
 }

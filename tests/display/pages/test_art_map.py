@@ -126,7 +126,7 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
         (1, 2, 3), map_point=MapPoint(network="artists", photo=(-20, 0), dream=(30, 10)), thumb=True
     )
     page = open_map()
-    path_group = page.locator(f".ways > g[data-job-id='{first_job.id}']")
+    path_group = page.locator(f".paths > g[data-job-id='{first_job.id}']")
     expect(path_group).to_have_class("newest")
     line = path_group.locator("line")
     start, end = locate_on_page(page, -20, 0), locate_on_page(page, 30, 10)
@@ -135,13 +135,13 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     second_job = pipeline.add_dream(
         (9, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True
     )
-    expect(page.locator(f".ways > g[data-job-id='{second_job.id}']")).to_have_class("newest")
+    expect(page.locator(f".paths > g[data-job-id='{second_job.id}']")).to_have_class("newest")
     pipeline.add_dream((99, 2, 3), map_point=MapPoint(network="another", photo=(0, 0), dream=(5, 5)))
     last_job = pipeline.add_dream((100, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)))
-    expect(page.locator(f".ways > g[data-job-id='{last_job.id}']")).to_have_class("newest")
-    assert page.locator(".ways > g").count() == 3
+    expect(page.locator(f".paths > g[data-job-id='{last_job.id}']")).to_have_class("newest")
+    assert page.locator(".paths > g").count() == 3
     page = open_map(path=f"/map?job={first_job.id}")
-    expect(page.locator(f".ways > g[data-job-id='{first_job.id}']")).to_have_class("newest")
+    expect(page.locator(f".paths > g[data-job-id='{first_job.id}']")).to_have_class("newest")
 
 
 def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(

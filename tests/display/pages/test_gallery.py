@@ -66,14 +66,14 @@ def test_the_dream_index_pages_through_every_dream_once_newest_first() -> None:
 def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGallery, pipeline: FakePipeline) -> None:
     first = pipeline.add_dream((10, 20, 30))
     page = open_gallery()
-    expect(page.locator(".leaves li")).to_have_count(1)
+    expect(page.locator(".dreams li")).to_have_count(1)
     second = pipeline.add_dream((210, 20, 30), recipe=load_recipe("lines"))
-    expect(page.locator(".leaves li")).to_have_count(2)
-    ids = page.locator(".leaves li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    expect(page.locator(".dreams li")).to_have_count(2)
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
     assert ids == [second.id, first.id]
     expect(page.locator(".count")).to_have_text("2 dreams")
     page.get_by_label("kind").select_option("lines")
-    expect(page.locator(".leaves li")).to_have_count(1)
+    expect(page.locator(".dreams li")).to_have_count(1)
 
 
 def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery) -> None:
@@ -83,7 +83,7 @@ def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeli
     pipeline.client.flushall()
     display.start()
     page = open_gallery()
-    expect(page.locator(".leaves li")).to_have_count(len(jobs))
+    expect(page.locator(".dreams li")).to_have_count(len(jobs))
 
 
 def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
@@ -104,7 +104,7 @@ def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it
     page.goto(f"{display.url}/gallery")
     expect(page.locator(".empty")).to_be_visible()
     s3.start()
-    expect(page.locator(".leaves li")).to_have_count(len(jobs), timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+    expect(page.locator(".dreams li")).to_have_count(len(jobs), timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
     expect(page.locator(".count")).to_have_text("3 dreams")
     display.stop()
 
@@ -122,11 +122,11 @@ def test_hundreds_of_dreams_come_as_one_scrolls(
     display.start()
     page = open_gallery()
     expect(page.locator(".count")).to_have_text(f"{3 * GALLERY_PAGE_SIZE + 1} dreams")
-    assert page.locator(".leaves li").count() < 3 * GALLERY_PAGE_SIZE
-    while page.locator(".leaves li").count() <= 3 * GALLERY_PAGE_SIZE:
+    assert page.locator(".dreams li").count() < 3 * GALLERY_PAGE_SIZE
+    while page.locator(".dreams li").count() <= 3 * GALLERY_PAGE_SIZE:
         page.mouse.wheel(0, 4000)
         page.wait_for_timeout(50)
-    ids = page.locator(".leaves li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
     assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
 
 
@@ -173,7 +173,7 @@ def test_the_gallery_loads_nothing_from_elsewhere_and_may_run_no_foreign_script(
     page.on("dialog", lambda _: pytest.fail("a title ran as a script"))
     page.goto(f"{display.url}/gallery?lang=de")
     expect(page.get_by_role("heading", name="Träume")).to_be_visible()
-    expect(page.locator(".leaves").get_by_text("<img src=x")).to_be_visible()
+    expect(page.locator(".dreams").get_by_text("<img src=x")).to_be_visible()
     assert [url for url in requested_urls if not url.startswith(display.url)] == []
     with urllib.request.urlopen(display.url + "/gallery") as response:
         assert "script-src 'self'" in response.headers["Content-Security-Policy"]
@@ -185,12 +185,12 @@ def test_a_gallery_that_cannot_reach_the_display_says_so_and_goes_on(
 ) -> None:
     pipeline.add_dream((1, 2, 3))
     page = open_gallery()
-    expect(page.locator(".leaves li")).to_have_count(1)
+    expect(page.locator(".dreams li")).to_have_count(1)
     display.stop()
     page.get_by_label("kind").select_option("animals")
     expect(page.get_by_text("reconnecting")).to_be_visible()
     display.start()
-    expect(page.locator(".leaves li")).to_have_count(1)
+    expect(page.locator(".dreams li")).to_have_count(1)
     expect(page.get_by_text("reconnecting")).to_be_hidden()
 
 
@@ -201,9 +201,9 @@ def test_nothing_of_the_gallery_hangs_over_the_edge(
     for shade in range(8):
         pipeline.add_dream((30 * shade, 0, 0))
     page = open_gallery(width, height)
-    expect(page.locator(".leaves li")).to_have_count(8)
+    expect(page.locator(".dreams li")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.locator(".leaves button").first.click()
+    page.locator(".dreams button").first.click()
     box = page.get_by_role("dialog").bounding_box()
     assert box
     assert box["x"] >= 0
@@ -215,7 +215,7 @@ def test_a_clip_plays_where_there_is_one(open_gallery: OpenGallery, pipeline: Fa
     job = pipeline.add_dream((30, 60, 90))
     pipeline.store.put(clip_name(job.id), clip)
     page = open_gallery()
-    page.locator(".leaves button").first.click()
+    page.locator(".dreams button").first.click()
     expect(page.locator("video")).to_be_visible()
 
 

@@ -98,7 +98,7 @@ def test_a_gallery_shows_the_code_too(
     job = pipeline.add_dream((10, 90, 40))
     page = browser.new_page()
     page.goto(f"{display.url}/gallery")
-    page.locator(".leaves button").first.click()
+    page.locator(".dreams button").first.click()
     expect(page.locator(".home img")).to_be_visible()
     page.wait_for_timeout(300)
     (url,) = read_qr_codes(page.screenshot())
@@ -134,7 +134,7 @@ def test_a_dream_is_looked_at_kept_and_shared(
     expect(phone.get_by_text("This link works until")).to_be_visible()
     slider = phone.get_by_label("Photo or dream")
     slider.press("End")
-    assert phone.locator(".easel").evaluate("place => place.style.getPropertyValue('--split')") == "100%"
+    assert phone.locator(".picture").evaluate("place => place.style.getPropertyValue('--split')") == "100%"
     with phone.expect_download() as download:
         phone.get_by_role("link", name="Save the dream").click()
     assert download.value.suggested_filename == f"animals-{job.id[:8]}.jpg"
@@ -153,7 +153,7 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
     )
     with phone.expect_response(lambda response: response.url.endswith("clip.mp4")):
         phone.reload()
-    phone.wait_for_selector(".easel .photo", state="attached")
+    phone.wait_for_selector(".picture .photo", state="attached")
     phone.wait_for_timeout(300)
     phone.get_by_role("button", name="Share").click()
     # Polled from here, because the page's CSP forbids the evaluation that `wait_for_function` needs.

@@ -57,7 +57,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
             page.get_by_role("button").click()
         page.wait_for_selector(READY_SELECTORS[name])
         if name == "gallery":
-            page.locator(".leaves button").first.click()
+            page.locator(".dreams button").first.click()
             page.wait_for_selector("dialog .download")
     for tab in ("Dreams", "Faults", "Steering", "Now"):  # together they contain every kind of widget of the console
         page.get_by_role("tab", name=tab).click()
@@ -83,8 +83,11 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         "/_stcore/health",
         "/_stcore/host-config",
         "/gallery",
+        "/gallery/gallery.js",
         "/map",
         "/send",
+        "/common/icon.svg",
+        "/common/none",
         "/console",
         "/console/enter",
         "/t/none",

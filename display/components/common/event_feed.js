@@ -1,0 +1,144 @@
+import { systemClock } from "./clock.js";
+
+/**
+ * A finished dream, as `Dream.as_json` in `display/state/dream_index.py` writes it. Pictures are object names, `at` is in
+ * epoch seconds, and each verdict is a class with its probability in the photo and in the dream.
+ *
+ * @typedef {object} Dream
+ * @property {string} job_id
+ * @property {number} at
+ * @property {string} day
+ * @property {string} recipe
+ * @property {string} title
+ * @property {string} photo
+ * @property {string} dream
+ * @property {string} thumb
+ * @property {string} clip
+ * @property {[string, number, number][]} verdicts
+ * @property {{network: string, photo: [number, number], dream: [number, number]} | null} place
+ */
+
+/**
+ * A job that a worker processes, as `RunningJob` in `display/state/live_state.py`.
+ *
+ * @typedef {object} RunningJob
+ * @property {string} job_id
+ * @property {string} title
+ * @property {string} photo
+ * @property {string | null} frame the newest frame's object name
+ * @property {number} fraction
+ */
+
+/**
+ * How many photos wait, and in how many seconds the last of them will have its dream; null if nobody knows.
+ *
+ * @typedef {{waiting?: number, seconds?: number | null}} QueueState
+ */
+
+/**
+ * @typedef {object} Snapshot
+ * @property {Dream[]} dreams newest first
+ * @property {(RunningJob & {silent: number})[]} running with the seconds since the last event of each
+ * @property {boolean} [connected] whether the display reaches the broker
+ */
+
+/**
+ * @typedef {{kind: "snapshot", body: Snapshot & QueueState}
+ *   | {kind: "started" | "frame", body: RunningJob & QueueState}
+ *   | {kind: "dream", body: Dream & QueueState}
+ *   | {kind: "ended" | "gone", body: {job_id: string} & QueueState}
+ *   | {kind: "waiting", body: QueueState}
+ *   | {kind: "broker", body: {connected: boolean}}
+ *   | {kind: "heartbeat", body: Record<string, never>}} FeedEvent
+ */
+
+/** @type {FeedEvent["kind"][]} */
+const EVENT_KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "heartbeat"];
+
+// Milliseconds. The server sends a heartbeat every 10 s; a connection that is silent for three of them is dead.
+const DEAD_AFTER = 32_000;
+const CHECK_INTERVAL = 5_000;
+const REOPEN_AFTER = 2_000;
+
+// Milliseconds before a lost connection is reported: a restart of the display is over before anyone need read about it.
+const REPORT_LOSS_AFTER = 1_500;
+
+/**
+ * The events of the display, over one EventSource that is never given up. Every connection begins with a snapshot, so
+ * nothing has to be requested again: it holds whatever was missed.
+ */
+export class EventFeed {
+  /** @type {EventSource | undefined} */
+  #source;
+  /** @type {unknown} */
+  #lossTimer;
+  /** @type {unknown} */
+  #reopenTimer;
+  /** @type {unknown} */
+  #checkTimer;
+  #lastMessageAt = 0;
+
+  /**
+   * @param {string} url
+   * @param {(event: FeedEvent, eventId: string) => void} onEvent
+   * @param {object} options
+   * @param {(isConnected: boolean) => void} [options.onConnectionChange] also called again with the same value
+   * @param {typeof EventSource} [options.EventSource]
+   * @param {import("./clock.js").Clock} [options.clock]
+   */
+  constructor(url, onEvent, options = {}) {
+    this.url = url;
+    this.onEvent = onEvent;
+    this.onConnectionChange = options.onConnectionChange ?? (() => {});
+    this.EventSource = options.EventSource ?? EventSource;
+    this.clock = options.clock ?? systemClock;
+    this.#open();
+    this.#scheduleCheck();
+  }
+
+  close() {
+    for (const timer of [this.#checkTimer, this.#lossTimer, this.#reopenTimer]) this.clock.clearTimeout(timer);
+    this.#source?.close();
+  }
+
+  #open() {
+    this.#source?.close();
+    this.#lastMessageAt = this.clock.now();
+    const source = new this.EventSource(this.url);
+    for (const kind of EVENT_KINDS) source.addEventListener(kind, (message) => this.#receive(kind, message));
+    source.onerror = () => this.#handleError(source);
+    this.#source = source;
+  }
+
+  /** @param {EventSource} source */
+  #handleError(source) {
+    this.#lossTimer ??= this.clock.setTimeout(() => this.onConnectionChange(false), REPORT_LOSS_AFTER);
+    // An EventSource reconnects by itself, except after an answer that is no event stream, such as a proxy's error page.
+    if (source.readyState === this.EventSource.CLOSED) {
+      this.#reopenTimer ??= this.clock.setTimeout(() => {
+        this.#reopenTimer = undefined;
+        this.#open();
+      }, REOPEN_AFTER);
+    }
+  }
+
+  // A connection whose other end vanished reports no error.
+  #scheduleCheck() {
+    this.#checkTimer = this.clock.setTimeout(() => {
+      if (this.clock.now() - this.#lastMessageAt > DEAD_AFTER) this.#open();
+      this.#scheduleCheck();
+    }, CHECK_INTERVAL);
+  }
+
+  /**
+   * @param {FeedEvent["kind"]} kind
+   * @param {MessageEvent<string>} message
+   */
+  #receive(kind, message) {
+    this.#lastMessageAt = this.clock.now();
+    this.clock.clearTimeout(this.#lossTimer);
+    this.#lossTimer = undefined;
+    this.onConnectionChange(true);
+    this.onEvent(/** @type {FeedEvent} */ ({ kind, body: JSON.parse(message.data) }), message.lastEventId);
+  }
+}
