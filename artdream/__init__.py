@@ -1,1 +1,1 @@
-"""The command line and the one-machine stack. Imports the parts only when a command needs them."""
+"""The command line and the one-machine stack. Components are imported only when a command needs them."""

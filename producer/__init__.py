@@ -1,8 +1,8 @@
 """The producer: watches folders and submits the photos that appear in them.
 
-Never imports the worker, the display or TensorFlow. A photo passes from `detection` (is there a file, is it complete)
-through `decoding` (file → photo) to `outbox` (accepted → submitted). `watch` runs beside folders, `api` submits files
-that are named, `batch` keeps what was submitted together. Other programs use `from producer import submit`.
+Never imports the worker, the display or TensorFlow. A photo passes through `detection` (new and complete files),
+`decoding` (file → photo) and `outbox` (accepted → submitted). `watch` runs them on folders, `api` submits files by
+path, `batch` records the jobs that were submitted together. Other programs use `from producer import submit`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ __all__ = ["submit"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, because a decoder's process imports this package too, and nothing but what decodes.
+    # Imported on first use: a decoder process imports this package too, and should load only the decoder.
     if name == "submit":
         from producer.api import submit
 

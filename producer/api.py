@@ -1,4 +1,4 @@
-"""Send files that a person or a program names, without a folder and without waiting for them to settle."""
+"""Submit files by path, without a watched folder and without waiting for the files to be stable."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,21 +20,21 @@ from shared.ssh.broker_tunnel import open_broker_tunnel
 
 T = TypeVar("T")
 
-#: Files decoded at a time, and files begun before the first of them is through.
+#: Decoder processes, and files submitted to them before the first result is awaited; the latter bounds memory.
 DECODER_COUNT, MAX_PENDING_FILES = 2, 4
 
 
 @dataclass(frozen=True)
 class FileSubmission:
-    """What became of one file with one recipe."""
+    """Result of submitting one file with one recipe."""
 
     path: Path
     recipe: str
     seed: int
     outcome: Outcome
-    #: The job, None for a refused file.
+    #: None for a refused file.
     job_id: str | None
-    #: Why the file was refused; goes on where its name stops. "" for any other.
+    #: Why the file was refused, as a predicate that follows its name (“is damaged”); "" if it was not refused.
     reason: str = ""
 
     def __str__(self) -> str:
@@ -51,46 +51,49 @@ def submit(
     settings: Settings | None = None,
     on_unavailable: Callable[[Unavailable], None] | None = None,
 ) -> Iterator[FileSubmission]:
-    """Submit one job for each picture file and recipe, and yield what became of it, as it goes: consume the iterator.
+    """Submit one job for each picture file and recipe, and yield each result. The caller must consume the iterator.
 
-    recipes: names, or recipes; the first of the installation's own where there is none. submitter: for turns in the
-    live lane, at most 80 letters. settings: those of the environment by default. on_away: called whenever store or
-    broker is away; where it returns, the same is tried again.
+    recipes: recipes or their names; the installation's first recipe if empty. submitter: submitters take turns in the
+    live lane; at most 80 characters. settings: read from the environment by default. on_unavailable: called each time
+    the store or the broker is unavailable; when it returns, the call is retried.
 
-    Any number of paths takes the memory of a few photos. A file that was sent before and has not changed is not even
-    read. Files are not touched, refused ones not set aside: whoever named them is told. Sending the same again is safe,
-    whatever happened the first time. Raises Away, without on_away, and ArtDreamError for an unknown recipe.
+    Memory use is bounded by a few photos, whatever the number of paths. A file that was sent before and has not changed
+    is not read again. Files are never modified, and refused files are only reported, not quarantined. Repeating a call
+    is safe, however the first one ended. Raises Unavailable if there is no `on_unavailable`, and ArtDreamError for an
+    unknown recipe.
     """
     settings = settings or Settings.read()
-    chosen = [load_recipe(one) if isinstance(one, str) else one for one in recipes or settings.recipes[:1]]
+    loaded_recipes = [
+        load_recipe(recipe) if isinstance(recipe, str) else recipe for recipe in recipes or settings.recipes[:1]
+    ]
     with (
         open_broker_tunnel(settings) as settings,
-        SubmissionClient(settings) as intake,
-        DecoderPool(DECODER_COUNT, limits_from_settings(settings, chosen)) as decoders,
+        SubmissionClient(settings) as submission_client,
+        DecoderPool(DECODER_COUNT, limits_from_settings(settings, loaded_recipes)) as decoder_pool,
     ):
-        sending = _SubmitCall(intake, chosen, seed, lane, submitter, on_unavailable)
-        begun: deque[tuple[Path, File, Future[DecodeResult] | None]] = deque()
+        call = _SubmitCall(submission_client, loaded_recipes, seed, lane, submitter, on_unavailable)
+        pending: deque[tuple[Path, File, Future[DecodeResult] | None]] = deque()
         try:
             for path in map(Path, paths):
-                if (mark := read_file_version(path)) is None:
-                    yield from sending.refuse_file(path, "is no file" if path.exists() else "does not exist")
+                if (version := read_file_version(path)) is None:
+                    yield from call.refuse_file(path, "is no file" if path.exists() else "does not exist")
                     continue
-                file = File(path.absolute(), mark)
-                begun.append(
-                    (path, file, None if sending.is_submitted(file) else decoders.submit(path, allow_truncated=True))
+                file = File(path.absolute(), version)
+                pending.append(
+                    (path, file, None if call.is_submitted(file) else decoder_pool.submit(path, allow_truncated=True))
                 )
-                if len(begun) == MAX_PENDING_FILES:
-                    yield from sending.submit_file(*begun.popleft())
-            while begun:
-                yield from sending.submit_file(*begun.popleft())
+                if len(pending) == MAX_PENDING_FILES:
+                    yield from call.submit_file(*pending.popleft())
+            while pending:
+                yield from call.submit_file(*pending.popleft())
         finally:
-            for _, _, future in begun:
+            for _, _, future in pending:
                 if future is not None:
                     future.cancel()
 
 
 class _SubmitCall:
-    """One call of `submit`."""
+    """State of one call of `submit`."""
 
     def __init__(
         self,
@@ -107,39 +110,39 @@ class _SubmitCall:
         self._on_unavailable = on_unavailable
 
     def is_submitted(self, file: File) -> bool:
-        """Tell whether all jobs of a file are on their way or done, without reading it."""
-        photo = self._submission_client.ledger.find_sent_photo_id(file)
-        return photo is not None and all(
+        """Return whether all jobs of a file are queued, running or completed, without reading the file."""
+        photo_id = self._submission_client.ledger.find_sent_photo_id(file)
+        return photo_id is not None and all(
             self._retry_while_unavailable(lambda job=job: self._submission_client.is_submitted(job))  # type: ignore[misc]
-            for job in self._build_jobs(photo)
+            for job in self._build_jobs(photo_id)
         )
 
     def submit_file(self, path: Path, file: File, future: "Future[DecodeResult] | None") -> Iterator[FileSubmission]:
-        """Submit the jobs of a file; no future for one that is known."""
+        """Submit the jobs of a file, and yield their results. future: None if all its jobs were submitted before."""
         if future is None:
-            photo = self._submission_client.ledger.find_sent_photo_id(file) or ""
-            for job in self._build_jobs(photo):
+            photo_id = self._submission_client.ledger.find_sent_photo_id(file) or ""
+            for job in self._build_jobs(photo_id):
                 yield self._build_result(path, job, Outcome.KNOWN)
             return
         try:
-            done = future.result()
+            decoded = future.result()
         except FileNotFoundError:
             yield from self.refuse_file(path, "does not exist")
             return
-        if not isinstance(done.photo_or_error, Photo):
-            yield from self.refuse_file(path, str(done.photo_or_error))
+        if not isinstance(decoded.photo_or_error, Photo):
+            yield from self.refuse_file(path, str(decoded.photo_or_error))
             return
-        jpeg = done.photo_or_error.jpeg
-        for job in self._build_jobs(done.photo_id):
-            job = job.model_copy(update={"stages": {Stage.CONVERT: done.seconds}})
-            taken = self._retry_while_unavailable(lambda job=job: self._submission_client.submit(job, jpeg))  # type: ignore[misc]
+        jpeg = decoded.photo_or_error.jpeg
+        for job in self._build_jobs(decoded.photo_id):
+            job = job.model_copy(update={"stages": {Stage.CONVERT: decoded.seconds}})
+            result = self._retry_while_unavailable(lambda job=job: self._submission_client.submit(job, jpeg))  # type: ignore[misc]
             self._submission_client.ledger.record_submitted_job(job.photo_id, job.id)
-            yield self._build_result(path, job, taken.outcome)
+            yield self._build_result(path, job, result.outcome)
         if read_file_version(path) == file.version:
-            self._submission_client.ledger.record_sent_file(file, done.photo_id)
+            self._submission_client.ledger.record_sent_file(file, decoded.photo_id)
 
     def refuse_file(self, path: Path, reason: str) -> Iterator[FileSubmission]:
-        """Tell that a file becomes no photo, for each recipe."""
+        """Yield a refusal of a file for each recipe."""
         for recipe in self._recipes:
             yield FileSubmission(path, recipe.name, self._seed, Outcome.REFUSED, None, reason)
 
@@ -154,7 +157,7 @@ class _SubmitCall:
         while True:
             try:
                 return action()
-            except Unavailable as away:
+            except Unavailable as error:
                 if self._on_unavailable is None:
                     raise
-                self._on_unavailable(away)
+                self._on_unavailable(error)

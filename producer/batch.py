@@ -1,4 +1,4 @@
-"""A batch: what was sent together, remembered here so that its dreams can be collected later."""
+"""Batches: jobs that were sent together, recorded in the ledger so that their dreams can be collected later."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
 from shared.storage.store import Store, StoreError
 
-#: Seconds between two looks at the jobs that are waited for.
+#: Seconds between two queries for the states of unfinished jobs.
 JOB_POLL_INTERVAL_SECONDS = 0.5
 
 
@@ -31,24 +31,25 @@ class BatchItem:
     path: Path
     recipe: str
     seed: int
-    #: "" where the file was refused.
+    #: "" if the file was refused.
     job_id: str
+    #: Why the file was refused; "" if it was not.
     reason: str
 
 
 @dataclass(frozen=True)
 class BatchItemResult:
-    """What became of a piece in the end."""
+    """Final result of one batch item."""
 
     item: BatchItem
-    #: Where its dream is; None where it has none.
+    #: The file that the dream was written to; None if there is no dream or no output folder.
     dream: Path | None
-    #: Why it has none.
+    #: Why there is no dream; "" if there is one.
     reason: str = ""
 
 
 class Batch:
-    """One batch of one data folder."""
+    """One batch in the ledger of one data folder."""
 
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
@@ -57,20 +58,20 @@ class Batch:
 
     @classmethod
     def create(cls, ledger: Ledger) -> "Batch":
-        """Begin a new one: its name is the day and a few letters."""
+        """Return a new batch, named after the date and a random suffix, such as `0712-3fa9`."""
         return cls(ledger, f"{time.strftime('%m%d')}-{secrets.token_hex(2)}")
 
     @classmethod
     def find(cls, ledger: Ledger, name: str) -> "Batch":
-        """Return one that was sent before. Raises ArtDreamError where there is none of that name."""
-        names = [one for (one,) in ledger.query("SELECT batch FROM batches GROUP BY batch ORDER BY max(at) DESC")]
+        """Return a batch that was sent before. Raises ArtDreamError if there is no batch of that name."""
+        names = [batch for (batch,) in ledger.query("SELECT batch FROM batches GROUP BY batch ORDER BY max(at) DESC")]
         if name not in names:
-            known = did_you_mean(name, names) if names else "None was sent from this data folder."
-            raise ArtDreamError(f"There is no batch “{name}”. {known}")
+            hint = did_you_mean(name, names) if names else "None was sent from this data folder."
+            raise ArtDreamError(f"There is no batch “{name}”. {hint}")
         return cls(ledger, name)
 
     def add(self, submission: FileSubmission) -> None:
-        """Remember what became of one file. Raises LedgerError."""
+        """Record the submission of one file. Raises LedgerError."""
         row = (
             os.fsencode(submission.path),
             submission.recipe,
@@ -85,7 +86,7 @@ class Batch:
             )
 
     def list_items(self) -> list[BatchItem]:
-        """Return everything in it, in the order in which it was sent. Raises LedgerError."""
+        """Return all items of the batch, in the order in which they were sent. Raises LedgerError."""
         query = "SELECT path, recipe, seed, job_id, reason FROM batches WHERE batch = ? ORDER BY number"
         return [BatchItem(Path(os.fsdecode(path)), *rest) for path, *rest in self._ledger.query(query, self.name)]
 
@@ -98,50 +99,50 @@ def collect_dreams(
     wait: bool,
     on_unavailable: Callable[[Unavailable], None] | None = None,
 ) -> Iterator[BatchItemResult]:
-    """Yield what became of each piece as soon as it has ended, and put its dream into a folder, if there is one.
+    """Yield the result of each item as soon as its job has ended, and write its dream into the output folder, if any.
 
-    Dreams are named after photo and recipe, the same each time. wait: for what has not ended; otherwise that is left
-    out. on_away: called whenever store or broker is away; where it returns, the same is tried again. Raises Away
-    without it, and ArtDreamError where the folder cannot be written.
+    Dreams are named after photo and recipe, with the same name on every call. wait: wait for unfinished jobs; otherwise
+    they are omitted. on_unavailable: called each time the store or the broker is unavailable; when it returns, the
+    query is retried. Raises Unavailable without it, and ArtDreamError if the folder cannot be written.
     """
-    table, store, names = JobTable(connect(settings.broker)), Store(settings.store), _choose_file_names(items)
-    waiting: dict[str, list[BatchItem]] = {}
-    for piece in items:
-        if piece.job_id:
-            waiting.setdefault(piece.job_id, []).append(piece)
+    table, store, file_names = JobTable(connect(settings.broker)), Store(settings.store), _choose_file_names(items)
+    unfinished: dict[str, list[BatchItem]] = {}
+    for item in items:
+        if item.job_id:
+            unfinished.setdefault(item.job_id, []).append(item)
         else:
-            yield BatchItemResult(piece, None, piece.reason)
-    while waiting:
+            yield BatchItemResult(item, None, item.reason)
+    while unfinished:
         try:
-            for job_id, state in zip(list(waiting), table.get_states(list(waiting)), strict=True):
-                if (ended := _find_failure_reason(job_id, state, table, store)) is not None:
-                    for piece in waiting.pop(job_id):
-                        yield _fetch_dream(piece, ended, store, output_folder and output_folder / names[piece])
+            for job_id, state in zip(list(unfinished), table.get_states(list(unfinished)), strict=True):
+                if (reason := _find_failure_reason(job_id, state, table, store)) is not None:
+                    for item in unfinished.pop(job_id):
+                        yield _fetch_dream(item, reason, store, output_folder and output_folder / file_names[item])
         except (StoreError, *BROKER_UNAVAILABLE) as error:
-            away = Unavailable(str(error) if isinstance(error, StoreError) else f"The broker is away: {error}.")
+            unavailable = Unavailable(str(error) if isinstance(error, StoreError) else f"The broker is away: {error}.")
             if on_unavailable is None:
-                raise away from error
-            on_unavailable(away)
+                raise unavailable from error
+            on_unavailable(unavailable)
             continue
         if not wait:
             return
-        if waiting:
+        if unfinished:
             time.sleep(JOB_POLL_INTERVAL_SECONDS)
 
 
 def _find_failure_reason(job_id: str, state: State | None, table: JobTable, store: Store) -> str | None:
-    """Return why a job has no dream, "" where it has one, None where it has not ended."""
+    """Return why a job has no dream, "" if it has one, None if it has not ended."""
     match state:
         case State.COMPLETED:
             return ""
         case State.FAILED:
-            entry = table.get_record(job_id)
-            return entry.reason if entry else "failed"
+            record = table.get_record(job_id)
+            return record.reason if record else "failed"
         case State.CANCELLED:
             return "was cancelled"
         case State.DELETED:
             return "was deleted"
-        case None:  # the broker has forgotten it; the store never does
+        case None:  # The broker's record has expired or was lost; the store is permanent.
             return "" if store.get(sidecar_name(job_id)) else "is not known to the broker: send it again"
         case _:
             return None
@@ -160,9 +161,12 @@ def _fetch_dream(item: BatchItem, reason: str, store: Store, target: Path | None
 
 
 def _choose_file_names(items: list[BatchItem]) -> dict[BatchItem, str]:
-    """Name the dreams: by photo and recipe, by seed where it is not 0, by job where that is not enough."""
-    plain = {p: f"{p.path.stem}-{p.recipe}" + (f"-{p.seed}" if p.seed else "") for p in items}
-    # Two folders may hold an IMG_1 each, and some file systems know no capitals.
-    jobs = {(plain[p].casefold(), p.job_id) for p in items}
-    count = Counter(name for name, _ in jobs)
-    return {p: name + (f"-{p.job_id[:6]}" if count[name.casefold()] > 1 else "") + ".jpg" for p, name in plain.items()}
+    """Return a file name for each dream: photo and recipe, the seed if not 0, the job's id if needed to be unique."""
+    stems = {item: f"{item.path.stem}-{item.recipe}" + (f"-{item.seed}" if item.seed else "") for item in items}
+    # Two folders may each contain an IMG_1, and some file systems ignore case.
+    jobs = {(stems[item].casefold(), item.job_id) for item in items}
+    job_count = Counter(stem for stem, _ in jobs)
+    return {
+        item: stem + (f"-{item.job_id[:6]}" if job_count[stem.casefold()] > 1 else "") + ".jpg"
+        for item, stem in stems.items()
+    }

@@ -1,4 +1,4 @@
-"""The selection: what a person means who names files, folders, patterns and lists of paths."""
+"""Path arguments: expand files, folders, patterns and lists of paths into single files."""
 
 import os
 import sys
@@ -9,46 +9,46 @@ from typing import TextIO
 from producer.detection.watched_folder import is_ignored
 from shared.errors import ArtDreamError
 
-#: Reads the paths from standard input.
+#: Argument that reads paths from standard input.
 STDIN_ARGUMENT = "-"
 
 
 def expand_path_arguments(arguments: Iterable[str]) -> Iterator[Path]:
-    """Yield every file that is meant, each once: as named, in a folder by name.
+    """Yield every file that the arguments name, each once, in the order of the arguments; in a folder sorted by name.
 
-    A name may be a file; a folder, of which everything in it and below is meant that is not hidden or temporary; a
-    pattern with `*`, `?`, `[…]` or `**`; a `.txt` file with a path in each line; or `-` for such lines on standard
-    input. Raises ArtDreamError for a name that means nothing.
+    An argument is a file; a folder, for all files in it and below that are not hidden or temporary; a pattern with `*`,
+    `?`, `[…]` or `**`; a `.txt` file with a path in each line; or `-` for such lines on standard input. Missing files
+    are yielded too. Raises ArtDreamError for a pattern that matches nothing.
     """
-    met: set[Path] = set()
+    seen: set[Path] = set()
     for path in _expand_arguments(arguments):
-        if (name := path.absolute()) not in met:
-            met.add(name)
+        if (absolute := path.absolute()) not in seen:
+            seen.add(absolute)
             yield path
 
 
 def _expand_arguments(arguments: Iterable[str]) -> Iterator[Path]:
-    for name in arguments:
-        path = Path(name).expanduser()
-        if name == STDIN_ARGUMENT:
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if argument == STDIN_ARGUMENT:
             yield from _read_path_list(sys.stdin)
         elif path.is_dir():
             yield from _walk_folder(path)
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8", errors="surrogateescape") as lines:
                 yield from _read_path_list(lines)
-        elif path.exists() or not any(letter in name for letter in "*?["):
-            yield path  # what does not exist is told beside the others
+        elif path.exists() or not any(wildcard in argument for wildcard in "*?["):
+            yield path  # The caller reports a missing file together with the other refused ones.
         else:
-            yield from _match_pattern(name)
+            yield from _match_pattern(argument)
 
 
 def _walk_folder(folder: Path) -> Iterator[Path]:
-    for at, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if not is_ignored(one))
-        for file in sorted(files):
-            if not is_ignored(file):
-                yield Path(at, file)
+    for parent, folder_names, file_names in os.walk(folder):
+        folder_names[:] = sorted(name for name in folder_names if not is_ignored(name))
+        for name in sorted(file_names):
+            if not is_ignored(name):
+                yield Path(parent, name)
 
 
 def _read_path_list(lines: TextIO) -> Iterator[Path]:
@@ -59,9 +59,11 @@ def _read_path_list(lines: TextIO) -> Iterator[Path]:
 
 
 def _match_pattern(pattern: str) -> Iterator[Path]:
-    whole = Path(pattern).expanduser()
+    expanded = Path(pattern).expanduser()
     found = sorted(
-        path for path in Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))) if not is_ignored(path.name)
+        path
+        for path in Path(expanded.anchor).glob(str(expanded.relative_to(expanded.anchor)))
+        if not is_ignored(path.name)
     )
     if not found:
         raise ArtDreamError(f"No file matches {pattern}.")

@@ -1,4 +1,4 @@
-"""The menu: what photos are dreamt with, and whether any goes out now, as the operator steers it."""
+"""Recipe choice: the recipe of each photo, and whether submission is paused, from the runtime settings."""
 
 import logging
 import time
@@ -12,48 +12,48 @@ from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the steering.
+#: Seconds between two reads of the runtime settings.
 SETTINGS_POLL_INTERVAL_SECONDS = 1.0
 
 
 class RecipeChoice:
-    """Starts as the settings say, and keeps what it last heard while the broker is away."""
+    """Recipes and pause state of the installation. Keeps the last known values while the broker is unavailable."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
-        """Raises ArtDreamError for a recipe that is none."""
+        """Start with the recipes of the settings. Raises ArtDreamError for an unknown recipe."""
         self._settings = settings
         self._client = client
-        #: The recipes of the installation.
+        #: The recipes of the settings.
         self.default_recipes = [load_recipe(name) for name in settings.recipes]
         self._chosen_names: tuple[str, ...] = ()
         self._recipes = self.default_recipes
         self._last_refresh = float("-inf")
-        #: Whether photos wait where they are.
+        #: Whether the operator paused submission; photos then stay in the outbox.
         self.paused = False
 
     def refresh(self) -> None:
-        """Read the steering, unless that was done a moment ago."""
+        """Read the runtime settings, at most once per SETTINGS_POLL_INTERVAL_SECONDS."""
         if time.monotonic() - self._last_refresh < SETTINGS_POLL_INTERVAL_SECONDS:
             return
         self._last_refresh = time.monotonic()
         try:
-            steering = find_runtime_settings(self._client, self._settings)
-        except redis.RedisError:  # the last word holds
+            runtime_settings = find_runtime_settings(self._client, self._settings)
+        except redis.RedisError:  # The last known values stay valid.
             return
-        if steering is None:  # the broker has lost its memory, and is told again in a moment
+        if runtime_settings is None:  # The broker was wiped; it is soon initialized again from the store.
             return
-        if steering.paused != self.paused:
-            logger.warning("The operator %s the intake.", "paused" if steering.paused else "opened")
-            self.paused = steering.paused
-        if steering.recipes != self._chosen_names:
-            self._chosen_names = steering.recipes
+        if runtime_settings.paused != self.paused:
+            logger.warning("The operator %s the intake.", "paused" if runtime_settings.paused else "opened")
+            self.paused = runtime_settings.paused
+        if runtime_settings.recipes != self._chosen_names:
+            self._chosen_names = runtime_settings.recipes
             self._recipes = [*filter(None, map(_load_chosen_recipe, self._chosen_names))] or self.default_recipes
 
     def choose_recipe(self, photo_id: str) -> Recipe:
-        """Return the recipe that a photo gets of those that the operator chose.
+        """Return one of the chosen recipes for a photo, determined by the photo's id.
 
-        Its content chooses, as a throw of dice would. Turns would need a memory that outlives a killed producer: the
-        same photo, dropped twice or taken up again after a crash, must become the same job.
+        The id is a hash, so the choice is uniform. Taking turns would need state that survives a killed producer: the
+        same photo, dropped twice or accepted again after a crash, must become the same job.
         """
         recipes = self._recipes
         return recipes[int(photo_id, 16) % len(recipes)]

@@ -1,4 +1,4 @@
-"""Watch folders and take in every photo that arrives there."""
+"""Watch folders and submit every photo that appears in them."""
 
 import contextlib
 import logging
@@ -27,67 +27,66 @@ from shared.storage.quarantine import make_printable
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the whole folders where no event asked for one: events get lost.
+#: Seconds between two scans of the folders if no event triggered one: file system events get lost.
 FOLDER_SCAN_INTERVAL_SECONDS = 2.0
 
-#: Seconds between two looks at the files that are not yet whole.
+#: Seconds between two polls of the files that are not yet stable.
 STABILITY_POLL_INTERVAL_SECONDS = 0.02
 
-#: Seconds that an idle producer takes at most to notice that it shall stop.
+#: Seconds that an idle producer takes at most to notice a request to stop.
 IDLE_POLL_INTERVAL_SECONDS = 0.2
 
-#: Pictures decoded at a time.
+#: Decoder processes.
 DECODER_COUNT = 2
 
-#: Photos decoded before the one in front of them is in the spool, so that a full disk does not fill the memory.
+#: Decoded photos that are not yet in the outbox, at most, so that a full disk does not fill the memory.
 MAX_PHOTOS_IN_MEMORY = 4
 
-#: Seconds between two tries to write the spool.
+#: Seconds between two attempts to write to the outbox.
 DISK_RETRY_DELAY_SECONDS = 1.0
 
-#: Seconds that what is being delivered gets to finish at the end.
+#: Seconds that the relay has to finish its submission at shutdown.
 SHUTDOWN_GRACE_SECONDS = 2.0
 
 
 def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = ()) -> None:
-    """Take in what is and what arrives in folders, the inbox by default, until `stop` is set; return two seconds later.
+    """Submit the photos in folders, present and future, until `stop` is set; then return within about two seconds.
 
-    What the display takes in from guests comes besides, from the data folder. Writes there only; the folders are never
-    changed. While the store or the broker is away photos wait in
-    the spool, and go out in order when it is back. Raises ArtDreamError where a folder, the recipe or the broker's
-    address is missing.
+    folders: the inbox by default. Guest uploads in the data folder are submitted too. Watched folders are never
+    modified; only the data folder is written. While the store or the broker is unavailable, photos wait in the outbox
+    and are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing.
     """
     changed = threading.Event()
-    watched = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
-    detail = ", ".join(str(folder.path) for folder in watched)
-    guests = GuestUploadFolder(settings.data, changed)
-    with contextlib.ExitStack() as opened:
-        intake = SubmissionClient(settings)
-        menu = RecipeChoice(settings, intake.client)
-        spool = Outbox(intake.ledger)
-        delivery = OutboxRelay(intake, spool, menu, f"{socket.gethostname()}-{os.getpid()}", detail)
-        decoders = opened.enter_context(
-            DecoderPool(DECODER_COUNT, limits_from_settings(settings, menu.default_recipes))
+    watched_folders = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
+    detail = ", ".join(str(folder.path) for folder in watched_folders)
+    guest_uploads = GuestUploadFolder(settings.data, changed)
+    with contextlib.ExitStack() as stack:
+        submission_client = SubmissionClient(settings)
+        recipe_choice = RecipeChoice(settings, submission_client.client)
+        outbox = Outbox(submission_client.ledger)
+        relay = OutboxRelay(submission_client, outbox, recipe_choice, f"{socket.gethostname()}-{os.getpid()}", detail)
+        decoder_pool = stack.enter_context(
+            DecoderPool(DECODER_COUNT, limits_from_settings(settings, recipe_choice.default_recipes))
         )
-        settling = StabilityTracker(
-            decoders, stable_after_seconds=settings.settle_seconds, give_up_after_seconds=settings.patience_seconds
+        stability_tracker = StabilityTracker(
+            decoder_pool, stable_after_seconds=settings.settle_seconds, give_up_after_seconds=settings.patience_seconds
         )
-        delivery.start()
+        relay.start()
         try:
-            for folder in watched:
-                opened.enter_context(folder)
+            for folder in watched_folders:
+                stack.enter_context(folder)
                 logger.info("Watching %s, recipe “%s”.", folder.path, settings.recipe)
-            opened.enter_context(guests)
-            acceptance = _OutboxWriter(intake, spool, delivery, menu, guests)
-            _process_folders([*watched, guests], changed, settling, acceptance, stop)
+            stack.enter_context(guest_uploads)
+            outbox_writer = _OutboxWriter(submission_client, outbox, relay, recipe_choice, guest_uploads)
+            _process_folders([*watched_folders, guest_uploads], changed, stability_tracker, outbox_writer, stop)
         finally:
-            delivery.stop(SHUTDOWN_GRACE_SECONDS)
-            if not delivery.is_alive():
-                intake.close()
+            relay.stop(SHUTDOWN_GRACE_SECONDS)
+            if not relay.is_alive():
+                submission_client.close()
 
 
 class _OutboxWriter:
-    """Brings settled files into the spool; those that it cannot write yet are kept."""
+    """Writes stable files to the outbox. Keeps those that it could not write, and retries."""
 
     def __init__(
         self,
@@ -104,53 +103,56 @@ class _OutboxWriter:
 
     @property
     def free_slots(self) -> int:
-        """How many more photos may be held in memory."""
+        """Number of further photos that may be held in memory."""
         return MAX_PHOTOS_IN_MEMORY - len(self._pending)
 
     def load_processed_files(self, folders: Sequence[WatchedFolder]) -> dict[Path, FileVersion]:
-        """Return the files that were dealt with, each in the state it had then."""
+        """Return the processed files of folders, each with the version that was processed. Raises LedgerError."""
         return {
-            path: mark for folder in folders for path, mark in self._ledger.list_processed_files(folder.path).items()
+            path: version
+            for folder in folders
+            for path, version in self._ledger.list_processed_files(folder.path).items()
         }
 
     def remove_processed_uploads(self, processed: dict[Path, FileVersion]) -> None:
-        """Remove what guests sent and the spool has."""
+        """Delete the guest uploads that are in the outbox."""
         self._guest_uploads.remove_processed(self._ledger, processed)
 
     def write(self, stable_files: list[StableFile]) -> list[File]:
-        """Spool files, and return those that are in the spool by now."""
+        """Write files to the outbox. Returns the files written by this call, including earlier pending ones."""
         self._pending.extend(stable_files)
-        done = []
+        written = []
         while self._pending and time.monotonic() >= self._retry_at:
             try:
                 self._write_file(self._pending[0])
-            except DiskUnavailable as full:
+            except DiskUnavailable as error:
                 if not self._retry_at:
-                    logger.warning("%s Photos wait where they are until it can.", full)
+                    logger.warning("%s Photos wait where they are until it can.", error)
                 self._retry_at = time.monotonic() + DISK_RETRY_DELAY_SECONDS
                 break
             if self._retry_at:
                 logger.warning("The data folder can be written again.")
             self._retry_at = 0.0
-            done.append(self._pending.popleft().file)
-        return done
+            written.append(self._pending.popleft().file)
+        return written
 
     def _write_file(self, stable_file: StableFile) -> None:
         file, photo = stable_file.file, stable_file.photo_or_error
-        sending = self._guest_uploads.parse_request(file.path)
-        if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA and sending:  # somebody waits for an answer
+        guest_request = self._guest_uploads.parse_request(file.path)
+        # A guest's phone waits for an answer, so the file is refused, not ignored.
+        if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA and guest_request:
             photo = Unreadable("is a dream already")
         if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA:
             self._outbox.ignore(file, photo.photo_id)
             logger.info("%s is a dream already, and is left alone.", make_printable(file.path))
         elif isinstance(photo, Photo):
-            # AirDrop does not tell who sent it; a camera is the next best thing.
-            recipe, submitter = sending or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
+            # AirDrop does not report the sender; the camera is the closest substitute.
+            recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
             self._outbox.add(job, photo.jpeg, file)
         else:
-            note = self._outbox.add_refusal(file, stable_file.photo_id, str(photo))
-            logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, note)
+            reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo))
+            logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, reason_path)
         self._relay.notify()
 
 
@@ -161,24 +163,24 @@ def _process_folders(
     outbox_writer: _OutboxWriter,
     stop: threading.Event,
 ) -> None:
-    """Bring files from the folders through settling into the spool."""
-    done, underway = outbox_writer.load_processed_files(folders), dict[Path, FileVersion]()
-    next_look = 0.0
+    """Track new files in the folders until they are stable, and write them to the outbox, until `stop` is set."""
+    processed, unwritten = outbox_writer.load_processed_files(folders), dict[Path, FileVersion]()
+    next_scan_at = 0.0
     while not stop.is_set():
-        if changed.is_set() or time.monotonic() >= next_look:
-            changed.clear()  # before the look, so that what happens meanwhile asks for another
-            next_look = time.monotonic() + FOLDER_SCAN_INTERVAL_SECONDS
-            outbox_writer.remove_processed_uploads(done)
+        if changed.is_set() or time.monotonic() >= next_scan_at:
+            changed.clear()  # Before the scan, so that a change during the scan triggers another one.
+            next_scan_at = time.monotonic() + FOLDER_SCAN_INTERVAL_SECONDS
+            outbox_writer.remove_processed_uploads(processed)
             for folder in folders:
-                for path, mark in folder.list_files().items():
-                    if path not in underway and done.get(path) != mark:
-                        stability_tracker.track(File(path, mark))
-        settled = stability_tracker.poll(outbox_writer.free_slots)
-        underway |= {one.file.path: one.file.version for one in settled}
-        for file in outbox_writer.write(settled):
-            done[file.path] = underway.pop(file.path)
-            changed.set()  # it may have changed while nobody looked at it
-        if len(stability_tracker) or underway:
+                for path, version in folder.list_files().items():
+                    if path not in unwritten and processed.get(path) != version:
+                        stability_tracker.track(File(path, version))
+        stable_files = stability_tracker.poll(outbox_writer.free_slots)
+        unwritten |= {stable_file.file.path: stable_file.file.version for stable_file in stable_files}
+        for file in outbox_writer.write(stable_files):
+            processed[file.path] = unwritten.pop(file.path)
+            changed.set()  # The file may have changed while it was not tracked.
+        if len(stability_tracker) or unwritten:
             stop.wait(STABILITY_POLL_INTERVAL_SECONDS)
         else:
             changed.wait(IDLE_POLL_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""The command line, one module for each group of commands. Parts are imported by the command that runs them.
+"""The command line, one module for each group of commands. A command imports the components that it runs.
 
-The program `artdream` is `artdream.cli.main.main`.
+The entry point of `artdream` is `artdream.cli.main.main`.
 """

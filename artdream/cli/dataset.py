@@ -1,4 +1,4 @@
-"""`artdream dataset`: from somebody's paintings to a data set that a network can learn from."""
+"""`artdream dataset`: build a training data set from a collection of paintings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +9,10 @@ from rich.table import Table
 from artdream.cli.options import console
 from artdream.cli.progress import show_progress_bar
 
-#: Refused files that are named one by one.
+#: Refused files that are printed individually, so that the summary stays visible.
 MAX_LISTED_REFUSALS = 20
 
-#: Artists that are listed; the table has all.
+#: Artists that are printed; the written table contains all.
 MAX_LISTED_ARTISTS = 60
 
 dataset = typer.Typer(help="Paintings to learn from: select, fetch, organise, report.", no_args_is_help=True)
@@ -37,24 +37,24 @@ def select(
     until: UntilOption = None,
 ) -> None:
     """List artists by number of works, in a table whose columns keep and note are yours."""
-    from worker.training.dataset import artist_selection as breakdown
+    from worker.training.dataset import artist_selection
     from worker.training.dataset.painter_by_numbers import WorkFilter, count_works
 
-    works = count_works(table, WorkFilter(tuple(style or ()), tuple(genre or ()), since, until))
-    before = breakdown.read_selection(target) if target.exists() else []
-    lines = breakdown.merge_selection(before, works, minimum)
-    breakdown.write_selection(target, lines)
-    listed = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
-    listed.columns[1].justify = "right"
-    for line in lines[:MAX_LISTED_ARTISTS]:
-        listed.add_row(line.artist, str(line.works), "yes" if line.keep else "no", line.note)
-    console.print(listed)
-    if len(lines) > MAX_LISTED_ARTISTS:
-        console.print(f"… and {len(lines) - MAX_LISTED_ARTISTS} more.")
-    kept = [line for line in lines if line.keep]
+    work_counts = count_works(table, WorkFilter(tuple(style or ()), tuple(genre or ()), since, until))
+    previous_rows = artist_selection.read_selection(target) if target.exists() else []
+    rows = artist_selection.merge_selection(previous_rows, work_counts, minimum)
+    artist_selection.write_selection(target, rows)
+    listing = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
+    listing.columns[1].justify = "right"
+    for row in rows[:MAX_LISTED_ARTISTS]:
+        listing.add_row(row.artist, str(row.works), "yes" if row.keep else "no", row.note)
+    console.print(listing)
+    if len(rows) > MAX_LISTED_ARTISTS:
+        console.print(f"… and {len(rows) - MAX_LISTED_ARTISTS} more.")
+    kept_rows = [row for row in rows if row.keep]
     console.print(
-        f"{target}: {len(lines)} artists, of whom {len(kept)} with {sum(line.works for line in kept)} works are kept. "
-        "Say yes or no in its column “keep”, and run this again whenever you like.",
+        f"{target}: {len(rows)} artists, of whom {len(kept_rows)} with {sum(row.works for row in kept_rows)} works are "
+        "kept. Say yes or no in its column “keep”, and run this again whenever you like.",
         soft_wrap=True,
         markup=False,
     )
@@ -66,10 +66,10 @@ def fetch(
     target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
 ) -> None:
     """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
-    from worker.training.dataset.download import download_dataset as download
+    from worker.training.dataset.download import download_dataset
 
-    path = download(
-        name, target, on_retry=lambda why: console.print(f"It broke off ({why}), and goes on.", markup=False)
+    path = download_dataset(
+        name, target, on_retry=lambda reason: console.print(f"It broke off ({reason}), and goes on.", markup=False)
     )
     console.print(str(path), soft_wrap=True, markup=False)
 
@@ -97,28 +97,27 @@ def organise(
     ] = None,
 ) -> None:
     """Convert paintings, and split them into train, val and test. Killed and called again, it goes on."""
-    from worker.training.dataset import artist_selection as annotated
-    from worker.training.dataset.build import MAX_SHORT_SIDE
-    from worker.training.dataset.build import build_dataset as make
+    from worker.training.dataset import artist_selection
+    from worker.training.dataset.build import MAX_SHORT_SIDE, build_dataset
     from worker.training.dataset.painter_by_numbers import WorkFilter
     from worker.training.dataset.sources import find_pictures, read_artist_names
 
-    keep = annotated.read_kept_artists(breakdown) if breakdown else None
-    wanted = WorkFilter(tuple(style or ()), tuple(genre or ()), since, until)
-    found = find_pictures(source, table, wanted, keep, read_artist_names(names) if names else None)
-    with show_progress_bar("converting", console) as watch:
-        made = make(found, target, seed=seed, side=side or MAX_SHORT_SIDE, on_progress=watch)
-    for refused in made.rejected[:MAX_LISTED_REFUSALS]:
-        console.print(f"{refused.path} {refused.reason}.", soft_wrap=True, markup=False)
-    if len(made.rejected) > MAX_LISTED_REFUSALS:
-        console.print(f"… and {len(made.rejected) - MAX_LISTED_REFUSALS} more.")
-    entries = made.manifest.entries
-    twice = len(found) - len(entries) - len(made.rejected)
-    alike = len(entries) - len({entry.group for entry in entries})
+    kept_artists = artist_selection.read_kept_artists(breakdown) if breakdown else None
+    work_filter = WorkFilter(tuple(style or ()), tuple(genre or ()), since, until)
+    pictures = find_pictures(source, table, work_filter, kept_artists, read_artist_names(names) if names else None)
+    with show_progress_bar("converting", console) as report_fraction:
+        result = build_dataset(pictures, target, seed=seed, side=side or MAX_SHORT_SIDE, on_progress=report_fraction)
+    for rejected in result.rejected[:MAX_LISTED_REFUSALS]:
+        console.print(f"{rejected.path} {rejected.reason}.", soft_wrap=True, markup=False)
+    if len(result.rejected) > MAX_LISTED_REFUSALS:
+        console.print(f"… and {len(result.rejected) - MAX_LISTED_REFUSALS} more.")
+    entries = result.manifest.entries
+    duplicates = len(pictures) - len(entries) - len(result.rejected)
+    near_duplicates = len(entries) - len({entry.group for entry in entries})
     console.print(
         f"{target}: {len(entries)} paintings by {len({entry.artist for entry in entries})} artists, data set "
-        f"{made.manifest.digest}. {len(made.rejected)} files were refused, {twice} "
-        f"were there twice, {alike} are nearly the same as another and stay on its side.",
+        f"{result.manifest.digest}. {len(result.rejected)} files were refused, {duplicates} "
+        f"were there twice, {near_duplicates} are nearly the same as another and stay on its side.",
         soft_wrap=True,
         markup=False,
     )
@@ -136,23 +135,25 @@ def report(
     from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
     from worker.training.dataset import PARTS, Dataset
 
-    opened = Dataset.open(folder)
+    opened_dataset = Dataset.open(folder)
     table = Table("Artist", *PARTS, "all", box=None, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
     counts = {
-        part: np.bincount([one.artist for one in opened.get_part(part)], minlength=len(opened.artists))
+        part: np.bincount(
+            [painting.artist for painting in opened_dataset.get_part(part)], minlength=len(opened_dataset.artists)
+        )
         for part in PARTS
     }
-    for index, artist in enumerate(opened.artists):
-        own = [int(counts[part][index]) for part in PARTS]
-        table.add_row(artist, *map(str, own), str(sum(own)))
-    table.add_row("", *(str(counts[part].sum()) for part in PARTS), str(len(opened.paintings)), style="bold")
+    for index, artist in enumerate(opened_dataset.artists):
+        artist_counts = [int(counts[part][index]) for part in PARTS]
+        table.add_row(artist, *map(str, artist_counts), str(sum(artist_counts)))
+    table.add_row("", *(str(counts[part].sum()) for part in PARTS), str(len(opened_dataset.paintings)), style="bold")
     console.print(table)
     if target is not None:
         cells = []
-        for index, artist in enumerate(opened.artists):
-            paintings = [one for one in opened.paintings if one.artist == index]
+        for index, artist in enumerate(opened_dataset.artists):
+            paintings = [painting for painting in opened_dataset.paintings if painting.artist == index]
             with Image.open(paintings[len(paintings) // 2].path) as picture:
                 pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
             cells.append(Cell(artist, str(len(paintings)), pixels))

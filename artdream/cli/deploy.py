@@ -1,4 +1,4 @@
-"""`artdream deploy`: machines that are not this one."""
+"""`artdream deploy`: check remote machines."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def check(
     key: Annotated[Path | None, typer.Option("--key", help="A private key, instead of ARTDREAM_SSH_KEY.")] = None,
 ) -> None:
     """Say what a machine lacks to dream for this installation, one line each. Nothing on it is changed."""
-    from artdream.cli.remote_check import check_machine  # paramiko takes half a second to import
+    from artdream.cli.remote_check import check_machine  # Imported here: paramiko takes half a second.
 
     if not check_machine(load_settings(ssh=host, ssh_key=key), console):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Dreams in this process, with no broker: one photo, every recipe side by side, or what a network sees in noise."""
+"""Render dreams in this process without a broker: single photos, contact sheets and feature visualizations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.quiet_import import quiet_import
 if TYPE_CHECKING:
     from worker.dreaming.engine import Engine
 
-#: Painters whose hands are shown beside what two networks see: one from each corner of the map.
+#: Painters in a comparison of two networks; they lie far apart in the embedding map.
 COMPARED_PAINTERS = (
     "Vincent van Gogh",
     "Pablo Picasso",
@@ -39,17 +39,17 @@ COMPARED_PAINTERS = (
 
 
 def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
-    """Dream the photo at source into a JPEG at target. Raises ArtDreamError where either file cannot be used."""
+    """Render the photo at `source` to a JPEG at `target`. Raises ArtDreamError if either file cannot be used."""
     _require_jpeg(target)
     photo = _load_photo(source)
     engine = _create_engine(settings)
     with _show_progress(console) as progress:
-        bar = progress.add_task(recipe.title, total=1.0)
-        dreamt = engine.dream(photo, recipe, seed=seed, on_frame=_make_frame_callback(progress, bar))
-    _write_jpeg(target, dreamt.pixels)
-    _print_result(target, dreamt.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
-    for verdict in dreamt.class_probabilities[:1]:
-        console.print(f"{verdict.name}: {verdict.photo:.1%} → {verdict.dream:.1%}", markup=False)
+        task = progress.add_task(recipe.title, total=1.0)
+        dream = engine.dream(photo, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
+    _write_jpeg(target, dream.pixels)
+    _print_result(target, dream.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
+    for probability in dream.class_probabilities[:1]:
+        console.print(f"{probability.name}: {probability.photo:.1%} → {probability.dream:.1%}", markup=False)
 
 
 def render_contact_sheet(
@@ -61,7 +61,10 @@ def render_contact_sheet(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Dream the photo at source with recipes, side by side. Raises ArtDreamError where a file cannot be used."""
+    """Render the photo at `source` with several recipes to a contact sheet at `target`, a JPEG.
+
+    canvas: long side in pixels. Raises ArtDreamError if a file cannot be used.
+    """
     _require_jpeg(target)
     pixels = draw_contact_sheet(render_cells(_load_photo(source), recipe_names, canvas, seed, settings, console))
     _write_jpeg(target, pixels)
@@ -71,21 +74,25 @@ def render_contact_sheet(
 def render_cells(
     photo: NDArray[np.uint8], recipe_names: Sequence[str], canvas: int, seed: int, settings: Settings, console: Console
 ) -> list[Cell]:
-    """Dream a photo in recipes. Returns the photo, its dreams, and last the recipes whose weights are not here."""
+    """Render a photo with several recipes. photo: RGB, (height, width, 3). canvas: long side in pixels.
+
+    Returns the photo, its dreams, and last the empty cells of recipes whose weights are missing. Raises ArtDreamError
+    for a recipe that cannot be rendered and has no stand-in.
+    """
     engine = _create_engine(settings)
     cells = [Cell("The photo", "", photo)]
     with _show_progress(console) as progress:
-        bar = progress.add_task("", total=len(recipe_names))
+        task = progress.add_task("", total=len(recipe_names))
         for name in recipe_names:
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
-            progress.update(bar, description=recipe.title)
+            progress.update(task, description=recipe.title)
             try:
                 cells.append(Cell(recipe.title, name, engine.dream(photo, recipe, seed=seed).pixels))
             except ArtDreamError:
                 if recipe.stand_in is None:
                     raise
                 cells.append(Cell(recipe.title, f"{name}: wants {recipe.network}", None))
-            progress.advance(bar)
+            progress.advance(task)
     return sorted(cells, key=lambda cell: cell.pixels is None)
 
 
@@ -98,26 +105,26 @@ def render_comparison(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Dream the photo at source through the same layers of two networks, and as painters that the first knows.
+    """Render the photo at `source` with the same layers of two networks, and as painters of the first network.
 
-    Raises ArtDreamError where a file cannot be used, and for a layer that either network lacks.
+    canvas: long side in pixels. Raises ArtDreamError if a file cannot be used, or a layer is missing in a network.
     """
     _require_jpeg(target)
     photo, engine = _load_photo(source), _create_engine(settings)
-    plans = [
+    renderings = [
         (Cell(network, layer, None), _build_layer_recipe(network, layer)) for layer in layers for network in networks
     ]
-    plans += [
+    renderings += [
         (Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED_PAINTERS
     ]
     cells = [Cell("The photo", "", photo)] * len(networks)
     with _show_progress(console) as progress:
-        bar = progress.add_task("", total=len(plans))
-        for cell, recipe in plans:
-            progress.update(bar, description=f"{cell.title}, {cell.note}")
+        task = progress.add_task("", total=len(renderings))
+        for cell, recipe in renderings:
+            progress.update(task, description=f"{cell.title}, {cell.note}")
             recipe = recipe.model_copy(update={"canvas": canvas})
             cells.append(cell._replace(pixels=engine.dream(photo, recipe, seed=0).pixels))
-            progress.advance(bar)
+            progress.advance(task)
     pixels = draw_contact_sheet(cells, columns=4)
     _write_jpeg(target, pixels)
     _print_result(target, pixels, f"{networks[0]} and {networks[1]}", console)
@@ -133,7 +140,11 @@ def render_feature_visualization(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Paint from noise what makes a part of a network fire. Raises ArtDreamError where there is no such part."""
+    """Render from noise a picture that maximizes an objective of a network, to a JPEG at `target`.
+
+    objective: a recipe's objective, as a dict. canvas: side in pixels. Raises ArtDreamError if the network has no such
+    layer, channel or class, or the file cannot be written.
+    """
     _require_jpeg(target)
     ascent = {"optimiser": "adam", "step": 0.05, "jitter": 24, "steps": steps}
     recipe = Recipe.model_validate(
@@ -142,11 +153,11 @@ def render_feature_visualization(
     )
     engine = _create_engine(settings)
     with _show_progress(console) as progress:
-        bar = progress.add_task(network, total=1.0)
+        task = progress.add_task(network, total=1.0)
         blank = np.zeros((canvas, canvas, 3), np.uint8)
-        dreamt = engine.dream(blank, recipe, seed=seed, on_frame=_make_frame_callback(progress, bar))
-    _write_jpeg(target, dreamt.pixels)
-    _print_result(target, dreamt.pixels, f"network {network}, seed {seed}", console)
+        dream = engine.dream(blank, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
+    _write_jpeg(target, dream.pixels)
+    _print_result(target, dream.pixels, f"network {network}, seed {seed}", console)
 
 
 def _build_layer_recipe(network: str, layer: str) -> Recipe:
@@ -160,7 +171,7 @@ def _create_engine(settings: Settings) -> Engine:
     with quiet_import():
         from worker.dreaming.engine import Engine
 
-    # The installation's own artworks and networks count here too, where there is an installation.
+    # An existing installation's store provides its reference images and trained networks; none is created here.
     store = Store(settings.store) if settings.store_url or settings.data.exists() else None
     return Engine.from_settings(settings, store)
 

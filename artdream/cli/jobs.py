@@ -1,4 +1,4 @@
-"""`artdream jobs`: listed, shown, cancelled, taken up again, and the links that take their dreams home."""
+"""`artdream jobs`: list, show, cancel and retry jobs, and print the share links of their dreams."""
 
 import re
 import time
@@ -38,44 +38,46 @@ def list_jobs(
 ) -> None:
     """List the jobs, newest first."""
     with load_settings_with_broker(data=data) as settings:
-        entries = [one for one in JobTable(connect(settings.broker)).iter_records() if not state or one.state in state]
+        records = [
+            record for record in JobTable(connect(settings.broker)).iter_records() if not state or record.state in state
+        ]
     table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
-    for entry in sorted(entries, key=lambda entry: entry.state_since, reverse=True)[:limit]:
-        job = entry.job
+    for record in sorted(records, key=lambda record: record.state_since, reverse=True)[:limit]:
+        job = record.job
         row = (
             job.id[:12],
-            entry.state,
-            _format_time(entry.state_since),
+            record.state,
+            _format_time(record.state_since),
             job.lane,
             job.recipe.name,
             str(job.seed),
             job.photo_id[:8],
         )
-        table.add_row(*row, entry.reason)
+        table.add_row(*row, record.reason)
     console.print(table)
-    if len(entries) > limit:
-        console.print(f"… and {len(entries) - limit} older ones: --limit shows more.")
+    if len(records) > limit:
+        console.print(f"… and {len(records) - limit} older ones: --limit shows more.")
 
 
 @jobs.command("show")
 def show_job(job: JobArgument, data: DataOption = None) -> None:
     """Show what is known of a job."""
     with load_settings_with_broker(data=data) as settings:
-        entry = _find_entry(JobTable(connect(settings.broker)), job)
-    found, recipe = entry.job, entry.job.recipe
-    facts = {
-        "job": found.id,
-        "state": f"{entry.state} since {_format_time(entry.state_since)}",
-        "reason": entry.reason,
-        "photo": found.photo_id,
+        record = _find_entry(JobTable(connect(settings.broker)), job)
+    shown_job, recipe = record.job, record.job.recipe
+    fields = {
+        "job": shown_job.id,
+        "state": f"{record.state} since {_format_time(record.state_since)}",
+        "reason": record.reason,
+        "photo": shown_job.photo_id,
         "recipe": f"{recipe.name}, version {recipe.version}, {recipe.canvas} px, {recipe.network}",
-        "seed": str(found.seed),
-        "lane": found.lane,
-        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in found.stages.items()),
+        "seed": str(shown_job.seed),
+        "lane": shown_job.lane,
+        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in shown_job.stages.items()),
     }
-    for name, fact in facts.items():
-        if fact:
-            console.print(f"{name:8} {fact}", soft_wrap=True, markup=False)
+    for name, value in fields.items():
+        if value:
+            console.print(f"{name:8} {value}", soft_wrap=True, markup=False)
 
 
 @jobs.command("cancel")
@@ -84,10 +86,10 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     with load_settings_with_broker(data=data) as settings:
         table = JobTable(connect(settings.broker))
         for prefix in jobs:
-            entry = _find_entry(table, prefix)
-            if not table.cancel(entry.job.id):
-                raise ArtDreamError(f"Job {entry.job.id[:12]} has ended already: it is {entry.state}.")
-            console.print(f"Job {entry.job.id[:12]} is cancelled.")
+            record = _find_entry(table, prefix)
+            if not table.cancel(record.job.id):
+                raise ArtDreamError(f"Job {record.job.id[:12]} has ended already: it is {record.state}.")
+            console.print(f"Job {record.job.id[:12]} is cancelled.")
 
 
 @jobs.command("retry")
@@ -99,10 +101,10 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
             client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
         )
         for prefix in jobs:
-            entry = _find_entry(table, prefix)
-            if not submit(app, table, entry.job):
-                raise ArtDreamError(f"Job {entry.job.id[:12]} did not fail: it is {entry.state}.")
-            console.print(f"Job {entry.job.id[:12]} is in its lane again.")
+            record = _find_entry(table, prefix)
+            if not submit(app, table, record.job):
+                raise ArtDreamError(f"Job {record.job.id[:12]} did not fail: it is {record.state}.")
+            console.print(f"Job {record.job.id[:12]} is in its lane again.")
 
 
 @jobs.command("link")
@@ -115,9 +117,9 @@ def link_job(
 
     settings = load_settings(data=data)
     links = ShareLinks(settings)
-    if old := links.parse_token(job.rpartition("/")[2]):
-        job_id = old.job_id
-    elif re.fullmatch("[0-9a-f]{32}", job):  # the broker may have forgotten it; the store has not
+    if old_link := links.parse_token(job.rpartition("/")[2]):
+        job_id = old_link.job_id
+    elif re.fullmatch("[0-9a-f]{32}", job):  # The broker's record may have expired; the store is permanent.
         job_id = job
     else:
         job_id = _find_entry(JobTable(connect(settings.broker)), job).job.id
@@ -131,8 +133,8 @@ def link_job(
 
 
 def _find_entry(table: JobTable, prefix: str) -> JobRecord:
-    """Return the one job whose id begins so. Raises ArtDreamError where there is none, or more than one."""
-    found = [entry for entry in table.iter_records() if entry.job.id.startswith(prefix.lower())] if prefix else []
+    """Return the only job whose id starts with `prefix`. Raises ArtDreamError if there is none, or more than one."""
+    found = [record for record in table.iter_records() if record.job.id.startswith(prefix.lower())] if prefix else []
     if len(found) != 1:
         problem = f"{len(found)} jobs begin" if found else "No job begins"
         raise ArtDreamError(f"{problem} with “{prefix}”: `artdream jobs` lists them.")

@@ -1,4 +1,4 @@
-"""`artdream`: one command line for every part. Each command imports only the part it runs."""
+"""`artdream`: the command line of all components. Each command imports only the component that it runs."""
 
 import logging
 import signal
@@ -168,9 +168,11 @@ def worker(
         from worker.consumer.gpus import GpuMemoryCollector
         from worker.consumer.liveness import Liveness
 
-        pulse = Liveness()
-        with serve_metrics(settings, settings.worker_metrics_port, [GpuMemoryCollector()], is_consuming=pulse.is_alive):
-            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), liveness=pulse)
+        liveness = Liveness()
+        with serve_metrics(
+            settings, settings.worker_metrics_port, [GpuMemoryCollector()], is_consuming=liveness.is_alive
+        ):
+            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), liveness=liveness)
 
 
 @app.command()
@@ -200,10 +202,10 @@ def dream(
     from artdream.cli.dream import render_dream
 
     settings = load_settings(recipe=recipe)
-    chosen = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
+    loaded_recipe = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
     if canvas is not None:
-        chosen = chosen.model_copy(update={"canvas": validate_canvas_side(canvas)})
-    render_dream(source, target, chosen, seed, settings, console)
+        loaded_recipe = loaded_recipe.model_copy(update={"canvas": validate_canvas_side(canvas)})
+    render_dream(source, target, loaded_recipe, seed, settings, console)
 
 
 @app.command()
@@ -278,7 +280,7 @@ def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
 
 
 def main() -> None:
-    """Run the command line. Expected faults end in one sentence on stderr and exit code 1."""
+    """Run the command line. An expected error prints one sentence on stderr and exits with code 1."""
     try:
         app()
     except ArtDreamError as error:

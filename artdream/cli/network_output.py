@@ -1,4 +1,4 @@
-"""Where the files of a network go: into the installation's store, by the name artist/NAME, or into a folder."""
+"""Network output: write the files of a trained network to the installation's store, as artist/NAME, or to a folder."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from worker.networks.catalogue import ARTIST_PREFIX
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """A place for files that belong together."""
+    """Destination of the files of one network."""
 
     #: `artist/<name>`.
     name: str
@@ -24,7 +24,10 @@ class NetworkOutput:
 
     @classmethod
     def from_target(cls, target: str, settings: Settings) -> Self:
-        """Return the home that a command line means. Raises ArtDreamError for a name that no network can have."""
+        """Return the output for a command line argument. Raises ArtDreamError for an invalid network name.
+
+        target: `artist/NAME` for the installation's store, otherwise a folder.
+        """
         if not target.startswith(ARTIST_PREFIX):
             folder = Path(target).expanduser()
             return cls(ARTIST_PREFIX + folder.absolute().name, folder)
@@ -33,7 +36,7 @@ class NetworkOutput:
         return cls(target, Store(settings.store))
 
     def require_writable(self) -> None:
-        """Find out before hours are spent. Raises ArtDreamError where nothing can be put here."""
+        """Check the destination before hours of training. Raises ArtDreamError if it cannot be written."""
         if isinstance(self._destination, Path):
             try:
                 self._destination.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ class NetworkOutput:
             self._destination.list_objects(NETWORKS_PREFIX)
 
     def write(self, files: dict[str, bytes]) -> None:
-        """Put files there by their names. Raises ArtDreamError where that fails."""
+        """Write files, given by name. Raises ArtDreamError if that fails."""
         for name, content in files.items():
             if isinstance(self._destination, Store):
                 self._destination.put(f"{NETWORKS_PREFIX}{self.name.removeprefix(ARTIST_PREFIX)}/{name}", content)
@@ -56,7 +59,7 @@ class NetworkOutput:
                 raise ArtDreamError(f"{self._destination / name} cannot be written: {error.strerror}.") from error
 
     def find_reference_name(self, path: Path) -> str:
-        """Return the object name of a painting that the installation owns as `references/<artist>/<file>`; else ""."""
+        """Return the object name of a painting, `references/<artist>/<file>`; "" if the store does not contain it."""
         name = reference_name(path.parent.name, path.name)
         return name if name in self._reference_names else ""
 

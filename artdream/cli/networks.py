@@ -1,4 +1,4 @@
-"""`artdream networks`: what can dream, what is in it, and the weights that are fetched."""
+"""`artdream networks`: list networks, show their layers and classes, and fetch their weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.storage.store import Store
 if TYPE_CHECKING:
     from worker.networks import Networks
 
-#: Classes that are named where not all are asked for.
+#: Classes that are printed without --classes.
 MAX_LISTED_CLASSES = 5
 
 MEGABYTE = 1e6
@@ -34,15 +34,15 @@ def list_networks(data: DataOption = None) -> None:
     """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
     table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    for known in open_networks(load_settings(data=data)).list_all():
+    for network in open_networks(load_settings(data=data)).list_all():
         table.add_row(
-            known.name,
-            known.source,
-            f"{known.size / MEGABYTE:.0f} MB" if known.size else "",
-            known.licence.partition(",")[0],  # what follows are conditions, for the card
-            str(known.layers or ""),
-            str(known.classes),
-            "yes" if known.is_available else "no",
+            network.name,
+            network.source,
+            f"{network.size / MEGABYTE:.0f} MB" if network.size else "",
+            network.licence.partition(",")[0],  # After the comma follow conditions, which the metadata contain in full.
+            str(network.layers or ""),
+            str(network.classes),
+            "yes" if network.is_available else "no",
         )
     console.print(table)
     console.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
@@ -64,11 +64,11 @@ def show_network(
         table.add_row(layer, str(network.channel_count(layer)), f"{strides[layer]} px" if layer in strides else "")
     console.print(table)
     count = len(network.classes)
-    told = network.classes if classes else network.classes[:MAX_LISTED_CLASSES]
-    more = f", … {count - MAX_LISTED_CLASSES} more (--classes)" if len(told) < count else ""
+    listed_classes = network.classes if classes else network.classes[:MAX_LISTED_CLASSES]
+    more = f", … {count - MAX_LISTED_CLASSES} more (--classes)" if len(listed_classes) < count else ""
     lines = [
         f"{name}: {len(network.layers)} layers, sha256 {network.digest[:12]}…, computes in {network.precision}.",
-        f"{count} classes: {', '.join(told)}{more}." if count else "It tells no classes apart.",
+        f"{count} classes: {', '.join(listed_classes)}{more}." if count else "It tells no classes apart.",
     ]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
@@ -82,9 +82,9 @@ def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg1
 
 
 def open_networks(settings: Settings) -> Networks:
-    """Return the networks of an installation; where there is none, those that came with ArtDream."""
+    """Return the networks of an installation; without an installation, those that are bundled with ArtDream."""
     from worker.networks import Networks
 
-    # Where nothing was ever stored there is no folder, and asking makes none.
+    # Opening a store would create the data folder, and only listing networks must not create one.
     store = Store(settings.store) if settings.store_url or settings.data.exists() else None
     return Networks(settings.weights, store, settings.precision)

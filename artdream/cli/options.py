@@ -1,4 +1,4 @@
-"""Options that several commands share, and what every command begins with."""
+"""Shared options of the commands, and the functions that load settings and validate options."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,25 +28,28 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="T
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings, what the command line chose before all else. Raises ArtDreamError for a faulty one."""
+    """Read the settings. overrides: values of the command line, which take precedence; None for an option not given.
+
+    Raises ArtDreamError for an invalid setting.
+    """
     settings = Settings.read(**overrides)
     for name in settings.recipes:
-        load_recipe(name)  # an unknown recipe is told now, not at the first photo
+        load_recipe(name)  # Report an unknown recipe now, not at the first photo.
     return settings
 
 
 def load_settings_with_broker(**overrides: object) -> AbstractContextManager[Settings]:
-    """Enter a context in which the broker can be reached, through SSH where the settings say so."""
+    """Read the settings, and return a context in which the broker is reachable, through SSH if configured."""
     return open_broker_tunnel(load_settings(**overrides))
 
 
 def validate_canvas_side(side: int) -> int:
-    """Return a long side that there is a canvas of. Raises ArtDreamError for any other."""
+    """Return `side` if it is the long side of a canvas, in pixels. Raises ArtDreamError for any other."""
     if side not in LONG_SIDES:
         raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
     return side
 
 
 def create_command_group(help: str) -> typer.Typer:
-    """Return an empty group of commands that lists when it is called by itself."""
+    """Return an empty group of commands whose callback also runs without a subcommand."""
     return typer.Typer(help=help, invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Bars that show how far something long has come; on a terminal only."""
+"""Progress bars of long-running commands; shown on a terminal only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 @contextmanager
 def show_progress_bars(console: Console) -> Iterator[Progress]:
-    """Enter a context with bars, which leave nothing behind."""
+    """Open a context with an empty set of progress bars, which are erased at its end."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        yield bars
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
 
 
 @contextmanager
 def show_progress_bar(description: str, console: Console) -> Iterator[Callable[[float], None]]:
-    """Enter a context with one bar, and what is to be told the share that is done."""
-    with show_progress_bars(console) as bars:
-        task = bars.add_task(description, total=1.0)
-        yield lambda share: bars.update(task, completed=share)
+    """Open a context with one progress bar. Yields a function that sets the completed fraction, 0 to 1."""
+    with show_progress_bars(console) as progress:
+        task = progress.add_task(description, total=1.0)
+        yield lambda fraction: progress.update(task, completed=fraction)

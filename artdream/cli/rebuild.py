@@ -1,4 +1,4 @@
-"""`artdream rebuild`: a broker that lost its memory is told again what the store and the ledger know."""
+"""`artdream rebuild`: restore a wiped broker from the store and the local ledger."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, sideca
 from shared.storage.sidecar import Visibility, read_sidecar
 from shared.storage.store import Store
 
-#: Objects that are read at once; a store far away answers each after tens of milliseconds.
+#: Objects that are read at a time: a remote store takes tens of milliseconds for each.
 READER_THREADS = 16
 
 
@@ -27,26 +27,30 @@ def rebuild(data: DataOption = None) -> None:
     with load_settings_with_broker(data=data) as settings:
         counts = restore_from_store(settings)
         counts["unfinished jobs"] = _resubmit_lost_jobs(settings)
-    told = ", ".join(f"{what} {count}" for what, count in counts.items())
-    console.print(f"What the broker did not know: {told}.", soft_wrap=True)
+    summary = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+    console.print(f"What the broker did not know: {summary}.", soft_wrap=True)
 
 
 def restore_from_store(settings: Settings) -> Counter[str]:
-    """Enter what the store knows into the job table, and count it. Raises StoreError and RedisError."""
+    """Restore runtime settings, deletions and dreams from the store to the broker. Raises StoreError and RedisError.
+
+    Returns the number of restored entries by kind; entries that the broker already had are not counted.
+    """
     client, store = connect(settings.broker), Store(settings.store)
     table = JobTable(client)
     initialize_runtime_settings(client, store)
     counts = Counter({"dreams": 0, "hidden dreams": 0, "deletions": 0})
-    for entry in store.list_objects(TOMBSTONES_PREFIX):  # first: whatever else is left of them
-        counts["deletions"] += table.restore_deleted(entry.name.removeprefix(TOMBSTONES_PREFIX))
-    names = (entry.name for entry in store.list_objects(DREAMS_PREFIX))
-    jobs = (job_id for name in names if name == sidecar_name(job_id := _parse_job_id(name)))
-    with ThreadPoolExecutor(READER_THREADS) as readers:
-        for sidecar in filter(None, readers.map(partial(read_sidecar, store), jobs)):
+    # Deletions first, so that remaining objects of a deleted dream do not restore it.
+    for tombstone in store.list_objects(TOMBSTONES_PREFIX):
+        counts["deletions"] += table.restore_deleted(tombstone.name.removeprefix(TOMBSTONES_PREFIX))
+    object_names = (stored.name for stored in store.list_objects(DREAMS_PREFIX))
+    job_ids = (job_id for name in object_names if name == sidecar_name(job_id := _parse_job_id(name)))
+    with ThreadPoolExecutor(READER_THREADS) as executor:
+        for sidecar in filter(None, executor.map(partial(read_sidecar, store), job_ids)):
             job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
-            hidden = sidecar.standing is not Visibility.SHOWN
-            if job.id == sidecar.job_id and table.restore_completed(job, held=hidden):
-                counts["hidden dreams" if hidden else "dreams"] += 1
+            is_hidden = sidecar.standing is not Visibility.SHOWN
+            if job.id == sidecar.job_id and table.restore_completed(job, held=is_hidden):
+                counts["hidden dreams" if is_hidden else "dreams"] += 1
     return counts
 
 
@@ -57,5 +61,5 @@ def _parse_job_id(object_name: str) -> str:
 def _resubmit_lost_jobs(settings: Settings) -> int:
     from producer.outbox.submission import SubmissionClient
 
-    with SubmissionClient(settings) as intake:
-        return intake.resubmit_lost_jobs()
+    with SubmissionClient(settings) as submission_client:
+        return submission_client.resubmit_lost_jobs()

@@ -1,4 +1,4 @@
-"""`artdream recipes`: the ways to dream, and one photo dreamt in all of them."""
+"""`artdream recipes`: list recipes, render a photo with all of them, and write recipes of painters."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Look over SSH at a machine that is to dream, and say in a line each what it lacks. Nothing there is changed."""
+"""`artdream deploy check`: check over SSH whether a machine can run a worker, one line per check. Changes nothing."""
 
 import dataclasses
 import re
@@ -30,153 +30,160 @@ from shared.settings import ENV_PREFIX, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.ssh.connection import SSH_TIMEOUT_SECONDS, Account, log_in
 
-#: Gigabytes that the parts, the weights of networks and an evening's pictures want; and those that a worker dreams in.
+#: GB of disk for the components, the networks' weights and an evening's pictures; GB of memory for a worker.
 MIN_FREE_DISK_GB, MIN_FREE_MEMORY_GB = 10.0, 4.0
 
-#: The first of NVIDIA's drivers that the libraries of the extra `gpu` speak to.
+#: Oldest major version of NVIDIA's driver that the libraries of the extra `gpu` support.
 MIN_DRIVER_VERSION = 525
 
-#: The first and the last Python.
+#: Oldest and newest supported version.
 SUPPORTED_PYTHON_VERSIONS = ((3, 11), (3, 13))
 
-#: Where deploy/vm/install puts things, and what it calls them.
+#: Virtual environment and systemd unit that deploy/vm/install creates.
 VENV_PATH, SYSTEMD_UNIT = "/opt/artdream/venv", "artdream-worker"
 
-#: Ports that are meant to be reached: SSH's own comes besides.
+#: Ports that may be open to the network (HTTP, HTTPS), in addition to SSH's.
 ALLOWED_PORTS = frozenset({80, 443})
 
-#: What the kernel calls a socket that listens.
+#: State of a listening socket in /proc/net/tcp.
 _TCP_LISTEN_STATE = "0A"
 
 
 def check_machine(settings: Settings, console: Console) -> bool:
-    """Look at the machine behind `settings.ssh` and print a line for each check; True where it lacks nothing.
+    """Check the machine of `settings.ssh` and print a line for each check. Returns whether all checks passed.
 
-    Raises ArtDreamError where it cannot be reached or does not let this machine in.
+    Raises ArtDreamError if the machine cannot be reached or refuses the login.
     """
     account = Account.parse(settings.ssh or "", settings.ssh_key, settings.ssh_known_hosts)
     try:
         client = log_in(account)
     except ConnectionError as error:
         raise ArtDreamError(f"No way there: {error}; is it on, and is {account} right?") from error
-    well = True
+    all_passed = True
     with client:
         machine = RemoteMachine(client, account, settings)
-        for name, look in _CHECKS.items():
+        for name, check in _CHECKS.items():
             try:
-                mark, finding = "✓", look(machine)
+                mark, finding = "✓", check(machine)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, well = "✗", explain_permanent_error(error) or str(error), False
+                mark, finding, all_passed = "✗", explain_permanent_error(error) or str(error), False
             except (SSHException, OSError, EOFError) as error:
                 raise ArtDreamError(f"The SSH host {account} hung up ({error or type(error).__name__}).") from error
             console.print(f"{mark} {name:7} {finding}", soft_wrap=True, markup=False)
-    return well
+    return all_passed
 
 
 @dataclasses.dataclass(frozen=True)
 class RemoteMachine:
-    """A machine that this one is logged in at."""
+    """A machine with an open SSH connection."""
 
     client: paramiko.SSHClient
     account: Account
     settings: Settings
 
     def run(self, command: str) -> str | None:
-        """Return what a command prints there; None where it fails or is not there."""
-        _, answer, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
-        text = answer.read().decode(errors="replace").strip()
-        return text if answer.channel.recv_exit_status() == 0 else None
+        """Run a shell command on the machine. Returns its stripped stdout; None if it fails or does not exist."""
+        _, stdout, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
+        output = stdout.read().decode(errors="replace").strip()
+        return output if stdout.channel.recv_exit_status() == 0 else None
 
     @cached_property
     def listening_sockets(self) -> list[tuple[bytes, int]] | None:
-        """The addresses and ports that somebody listens on there; None where it is no Linux."""
+        """Packed IPv4 or IPv6 addresses and ports of all listening TCP sockets; None if the machine is not Linux."""
         table = self.run("cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true")
         return None if table is None else list(_parse_listening_sockets(table))
 
 
 def _check_python(machine: RemoteMachine) -> str:
     program = "import platform; print(platform.python_version(), platform.system(), platform.machine())"
-    told = machine.run(
+    output = machine.run(
         f'for one in {VENV_PATH}/bin/python python3; do "$one" -c "{program}" 2>/dev/null && exit; done; exit 1'
     )
-    first, last = (".".join(map(str, version)) for version in SUPPORTED_PYTHON_VERSIONS)
-    if told is None:
-        raise ArtDreamError(f"There is no Python: deploy/vm/install brings one, or install Python {first} to {last}.")
-    version = re.match(r"(\d+)\.(\d+)", told)
+    oldest, newest = (".".join(map(str, version)) for version in SUPPORTED_PYTHON_VERSIONS)
+    if output is None:
+        raise ArtDreamError(
+            f"There is no Python: deploy/vm/install brings one, or install Python {oldest} to {newest}."
+        )
+    version = re.match(r"(\d+)\.(\d+)", output)
     if (
         not version
         or not SUPPORTED_PYTHON_VERSIONS[0] <= (int(version[1]), int(version[2])) <= SUPPORTED_PYTHON_VERSIONS[1]
     ):
-        raise ArtDreamError(f"Python is {told}: deploy/vm/install brings a newer one, or install {first} to {last}.")
-    return told
+        raise ArtDreamError(
+            f"Python is {output}: deploy/vm/install brings a newer one, or install {oldest} to {newest}."
+        )
+    return output
 
 
 def _check_disk(machine: RemoteMachine) -> str:
-    told = machine.run("for one in /var/lib/artdream /var/lib; do df -Pk $one 2>/dev/null && exit; done; exit 1")
-    fields = (told or "").splitlines()[-1:] or [""]
+    output = machine.run("for one in /var/lib/artdream /var/lib; do df -Pk $one 2>/dev/null && exit; done; exit 1")
+    last_line = (output or "").splitlines()[-1:] or [""]
     try:
-        free, place = int(fields[0].split()[3]) * 1024 / 1e9, fields[0].split()[5]
+        free_gb, mount_point = int(last_line[0].split()[3]) * 1024 / 1e9, last_line[0].split()[5]
     except (ValueError, IndexError):
         raise ArtDreamError("How much room there is on the disk cannot be told: df says nothing.") from None
-    if free < MIN_FREE_DISK_GB:
+    if free_gb < MIN_FREE_DISK_GB:
         raise ArtDreamError(
-            f"{free:.1f} GB are free at {place}: parts, weights and an evening want {MIN_FREE_DISK_GB:.0f} GB."
+            f"{free_gb:.1f} GB are free at {mount_point}: parts, weights and an evening want {MIN_FREE_DISK_GB:.0f} GB."
         )
-    return f"{free:.0f} GB free at {place}"
+    return f"{free_gb:.0f} GB free at {mount_point}"
 
 
 def _check_driver(machine: RemoteMachine) -> str:
-    told = machine.run("nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader")
-    if not told:
+    output = machine.run("nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader")
+    if not output:
         raise ArtDreamError(
             f"nvidia-smi finds no card: install NVIDIA's driver, {MIN_DRIVER_VERSION} or later, or dream on the "
             "processor, slowly."
         )
-    for card in told.splitlines():
-        version = re.search(r", (\d+)\.", card)
+    for gpu in output.splitlines():
+        version = re.search(r", (\d+)\.", gpu)
         if not version or int(version[1]) < MIN_DRIVER_VERSION:
             raise ArtDreamError(
-                f"The driver is too old ({card}): install NVIDIA's driver, {MIN_DRIVER_VERSION} or later."
+                f"The driver is too old ({gpu}): install NVIDIA's driver, {MIN_DRIVER_VERSION} or later."
             )
-    return "; ".join(told.splitlines())
+    return "; ".join(output.splitlines())
 
 
 def _check_memory(machine: RemoteMachine) -> str:
-    sizes = re.search(r"MemAvailable:\s+(\d+) kB", machine.run("cat /proc/meminfo") or "")
-    if not sizes:
+    available = re.search(r"MemAvailable:\s+(\d+) kB", machine.run("cat /proc/meminfo") or "")
+    if not available:
         raise ArtDreamError("How much memory is free cannot be told: this is no Linux.")
-    free = int(sizes[1]) * 1024 / 1e9
-    if free < MIN_FREE_MEMORY_GB:
-        raise ArtDreamError(f"{free:.1f} GB of memory are free: a worker wants {MIN_FREE_MEMORY_GB:.0f} GB.")
-    return f"{free:.0f} GB free"
+    free_gb = int(available[1]) * 1024 / 1e9
+    if free_gb < MIN_FREE_MEMORY_GB:
+        raise ArtDreamError(f"{free_gb:.1f} GB of memory are free: a worker wants {MIN_FREE_MEMORY_GB:.0f} GB.")
+    return f"{free_gb:.0f} GB free"
 
 
 def _check_ports(machine: RemoteMachine) -> str:
     if machine.listening_sockets is None:
         raise ArtDreamError("Which ports are open cannot be told: this is no Linux.")
     open_ports = {port for address, port in machine.listening_sockets if not _is_loopback(address)}
-    if wrong := sorted(open_ports - ALLOWED_PORTS - {machine.account.port, 22}):
-        which = "port " + str(wrong[0]) if len(wrong) == 1 else "ports " + ", ".join(map(str, wrong))
+    if unexpected := sorted(open_ports - ALLOWED_PORTS - {machine.account.port, 22}):
+        ports = "port " + str(unexpected[0]) if len(unexpected) == 1 else "ports " + ", ".join(map(str, unexpected))
         raise ArtDreamError(
-            f"Something listens to the network on {which}: let it listen on 127.0.0.1, or be sure that a firewall is "
+            f"Something listens to the network on {ports}: let it listen on 127.0.0.1, or be sure that a firewall is "
             "in front."
         )
     return "nothing but SSH and the web's ports is open to the network"
 
 
 def _parse_listening_sockets(table: str) -> Iterator[tuple[bytes, int]]:
-    """Read the kernel's table of sockets: addresses stand there as words in the byte order of the machine."""
+    """Yield packed address and port of the listening sockets in /proc/net/tcp.
+
+    Addresses are 32-bit words in the machine's byte order, assumed to be little-endian.
+    """
     for line in table.splitlines():
         fields = line.split()
         if len(fields) > 3 and fields[3] == _TCP_LISTEN_STATE:
             address, _, port = fields[1].partition(":")
-            words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+            words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
             yield struct.pack(f"<{len(words)}I", *words), int(port, 16)
 
 
 def _is_loopback(address: bytes) -> bool:
-    mapped = address[:12] == b"\0" * 10 + b"\xff\xff"
-    if len(address) == 4 or mapped:
+    is_mapped_ipv4 = address[:12] == b"\0" * 10 + b"\xff\xff"
+    if len(address) == 4 or is_mapped_ipv4:
         return address[-4] == 127
     return address == socket.inet_pton(socket.AF_INET6, "::1")
 
@@ -188,30 +195,30 @@ def _check_broker(machine: RemoteMachine) -> str:
             f"Whether its broker is right cannot be told: set {ENV_PREFIX}BROKER_URL as the machine's parts have it."
         )
     port = urlsplit(settings.configured_broker_url).port or 6379
-    places = [address for address, number in machine.listening_sockets or () if number == port]
-    if not places:
+    addresses = [address for address, open_port in machine.listening_sockets or () if open_port == port]
+    if not addresses:
         raise ArtDreamError(f"Nothing listens on port {port}, where {ENV_PREFIX}BROKER_URL says the broker is.")
     with ExitStack() as stack:
         client = connect(stack.enter_context(open_broker_tunnel(settings)).broker, timeout=SSH_TIMEOUT_SECONDS)
         stack.callback(client.close)
-        faults = _find_broker_problems(client)
-    if not all(map(_is_loopback, places)):
-        faults.insert(0, f"it listens to the network on port {port}: bind 127.0.0.1")
-    if faults:
-        raise ArtDreamError("The broker is not as it should be: " + "; ".join(faults) + ".")
+        problems = _find_broker_problems(client)
+    if not all(map(_is_loopback, addresses)):
+        problems.insert(0, f"it listens to the network on port {port}: bind 127.0.0.1")
+    if problems:
+        raise ArtDreamError("The broker is not as it should be: " + "; ".join(problems) + ".")
     return f"on loopback, port {port}; evicts nothing, keeps an append-only file"
 
 
 def _find_broker_problems(client: redis.Redis) -> list[str]:
     client.ping()
-    faults = []
+    problems = []
     try:
         require_noeviction(client)
     except ArtDreamError:
-        faults.append("it may drop what it keeps: set maxmemory-policy noeviction")
+        problems.append("it may drop what it keeps: set maxmemory-policy noeviction")
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
-        faults.append("a restart loses what waits: set appendonly yes")
-    return faults
+        problems.append("a restart loses what waits: set appendonly yes")
+    return problems
 
 
 def _check_worker(machine: RemoteMachine) -> str:
@@ -227,17 +234,19 @@ def _check_worker(machine: RemoteMachine) -> str:
 
 
 def _check_clock(machine: RemoteMachine) -> str:
-    machine.run("true")  # so that what is timed is not the first channel
+    machine.run("true")  # So that the measured round trip does not include opening the first channel.
     before = time.time()
-    told = machine.run("date +%s.%N")
+    output = machine.run("date +%s.%N")
     after = time.time()
     try:
-        ahead = float(told or "") - (before + after) / 2
+        skew_seconds = float(output or "") - (before + after) / 2
     except ValueError:
         raise ArtDreamError("Its clock cannot be told: date says nothing.") from None
-    if abs(ahead) > MAX_CLOCK_SKEW_SECONDS + (after - before) / 2:
-        side = "ahead of" if ahead > 0 else "behind"
-        raise ArtDreamError(f"Its clock is {abs(ahead):.1f} s {side} this one: let both follow network time (NTP).")
+    if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS + (after - before) / 2:
+        direction = "ahead of" if skew_seconds > 0 else "behind"
+        raise ArtDreamError(
+            f"Its clock is {abs(skew_seconds):.1f} s {direction} this one: let both follow network time (NTP)."
+        )
     return "agrees with this one"
 
 

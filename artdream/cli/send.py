@@ -1,4 +1,4 @@
-"""Batches on the terminal: sent, waited for, collected."""
+"""`artdream send` and `artdream collect`: send a batch of photos, and collect its dreams."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.settings import Settings
 
-#: Jobs of a batch that are told one by one.
+#: Largest batch whose jobs are printed individually.
 MAX_LISTED_JOBS = 20
 
-#: Seconds between two tries while store or broker is away.
+#: Seconds between two attempts while the store or the broker is unavailable.
 RETRY_DELAY_SECONDS = 1.0
 
 
@@ -35,40 +35,46 @@ def send_batch(
     wait: bool,
     output_folder: Path | None,
 ) -> None:
-    """Send everything that is meant by names, and wait for it if asked to.
+    """Send all files that the path arguments name as one batch; with `wait`, also collect their dreams.
 
-    Raises ArtDreamError where a file was refused or, having waited, a job has no dream.
+    recipes: names; the installation's first recipe if empty. output_folder: for the dreams, if any. Raises
+    ArtDreamError if there is no file, a file was refused or, with `wait`, a job has no dream.
     """
     paths = list(expand_path_arguments(path_arguments))
     if not paths:
         raise ArtDreamError("There is no file to send in what you named.")
     recipes = recipes or settings.recipes[:1]
     ledger = Ledger(settings.data)
-    batch, told, count = Batch.create(ledger), len(paths) * len(recipes) <= MAX_LISTED_JOBS, dict.fromkeys(Outcome, 0)
-    refused: list[str] = []
+    batch, is_listed = Batch.create(ledger), len(paths) * len(recipes) <= MAX_LISTED_JOBS
+    outcome_counts = dict.fromkeys(Outcome, 0)
+    refusals: list[str] = []
     try:
         with _show_progress(console, "sending", len(paths) * len(recipes)) as (progress, task):
-            patience = _RetryNotice(progress, task, "sending")
-            sendings = submit(paths, recipes, seed=seed, lane=lane, settings=settings, on_unavailable=patience.wait)
-            for sent in sendings:
-                patience.clear()
-                batch.add(sent)
-                count[sent.outcome] += 1
-                if sent.job_id is None:
-                    refused.append(f"{sent.path} {sent.reason}")
-                if told:
-                    progress.console.print(str(sent), soft_wrap=True, markup=False)
-                _advance(progress, task, failed=len(refused))
-        counted = ", ".join(f"{number} {outcome}" for outcome, number in count.items() if number)
-        console.print(f"Batch {batch.name}: {counted}.", soft_wrap=True)
+            retry_notice = _RetryNotice(progress, task, "sending")
+            submissions = submit(
+                paths, recipes, seed=seed, lane=lane, settings=settings, on_unavailable=retry_notice.wait
+            )
+            for submission in submissions:
+                retry_notice.clear()
+                batch.add(submission)
+                outcome_counts[submission.outcome] += 1
+                if submission.job_id is None:
+                    refusals.append(f"{submission.path} {submission.reason}")
+                if is_listed:
+                    progress.console.print(str(submission), soft_wrap=True, markup=False)
+                _advance(progress, task, failed=len(refusals))
+        summary = ", ".join(f"{count} {outcome}" for outcome, count in outcome_counts.items() if count)
+        console.print(f"Batch {batch.name}: {summary}.", soft_wrap=True)
         if wait:
             collect_batch(batch.name, settings, console, wait=True, output_folder=output_folder)
     except KeyboardInterrupt:
         _raise_interrupted(batch.name, output_folder)
-    if refused:
+    if refusals:
         raise ArtDreamError(
             _format_failures(
-                f"{len(refused)} of {sum(count.values())} could not be sent", refused, already_printed=told
+                f"{len(refusals)} of {sum(outcome_counts.values())} could not be sent",
+                refusals,
+                already_printed=is_listed,
             )
         )
 
@@ -76,45 +82,49 @@ def send_batch(
 def collect_batch(
     batch_name: str, settings: Settings, console: Console, *, wait: bool, output_folder: Path | None
 ) -> None:
-    """Put the dreams of a batch into a folder, waiting for those under way if asked to.
+    """Write the dreams of a batch to a folder, if any; with `wait`, wait for the unfinished ones.
 
-    Raises ArtDreamError where a job has failed.
+    Raises ArtDreamError if there is no such batch, or an item of it has no dream.
     """
-    pieces = Batch.find(Ledger(settings.data), batch_name).list_items()
-    failed: list[str] = []
-    dreams = 0
+    items = Batch.find(Ledger(settings.data), batch_name).list_items()
+    failures: list[str] = []
+    dream_count = 0
     try:
-        with _show_progress(console, "dreaming", len(pieces)) as (progress, task):
-            patience = _RetryNotice(progress, task, "dreaming")
-            for done in _collect_failures(
-                collect_dreams(pieces, settings, output_folder, wait=wait, on_unavailable=patience.wait), failed
+        with _show_progress(console, "dreaming", len(items)) as (progress, task):
+            retry_notice = _RetryNotice(progress, task, "dreaming")
+            for result in _collect_failures(
+                collect_dreams(items, settings, output_folder, wait=wait, on_unavailable=retry_notice.wait), failures
             ):
-                patience.clear()
-                dreams += not done.reason
-                _advance(progress, task, failed=len(failed))
+                retry_notice.clear()
+                dream_count += not result.reason
+                _advance(progress, task, failed=len(failures))
     except KeyboardInterrupt:
         _raise_interrupted(batch_name, output_folder)
     place = f" in {output_folder}" if output_folder else ""
-    console.print(f"Batch {batch_name}: {dreams} of {len(pieces)} dreams{place}.", soft_wrap=True)
-    if left := len(pieces) - dreams - len(failed):
-        console.print(f"{left} are still on their way: come back with the same command, or add --wait.", soft_wrap=True)
-    if failed:
+    console.print(f"Batch {batch_name}: {dream_count} of {len(items)} dreams{place}.", soft_wrap=True)
+    if unfinished_count := len(items) - dream_count - len(failures):
+        console.print(
+            f"{unfinished_count} are still on their way: come back with the same command, or add --wait.",
+            soft_wrap=True,
+        )
+    if failures:
         raise ArtDreamError(
-            _format_failures(f"{len(failed)} of {len(pieces)} have no dream", failed, already_printed=False)
+            _format_failures(f"{len(failures)} of {len(items)} have no dream", failures, already_printed=False)
         )
 
 
 def _collect_failures(results: Iterator[BatchItemResult], failures: list[str]) -> Iterator[BatchItemResult]:
-    for done in results:
-        if done.reason:
-            failures.append(f"{done.item.path} ({done.item.recipe}) {done.reason}")
-        yield done
+    """Yield all results, and append a sentence to `failures` for each one without a dream."""
+    for result in results:
+        if result.reason:
+            failures.append(f"{result.item.path} ({result.item.recipe}) {result.reason}")
+        yield result
 
 
 def _raise_interrupted(batch_name: str, output_folder: Path | None) -> None:
-    place = f" --out {output_folder}" if output_folder else " --out FOLDER"
+    out_option = f" --out {output_folder}" if output_folder else " --out FOLDER"
     raise ArtDreamError(
-        f"Stopped watching; the jobs go on. Collect their dreams with: artdream collect {batch_name}{place}"
+        f"Stopped watching; the jobs go on. Collect their dreams with: artdream collect {batch_name}{out_option}"
     )
 
 
@@ -123,7 +133,7 @@ def _format_failures(summary: str, failures: list[str], *, already_printed: bool
 
 
 class _RetryNotice:
-    """Says that something is away for as long as it is."""
+    """Shows on the progress bar that the store or the broker is unavailable, and delays the next attempt."""
 
     def __init__(self, progress: Progress, task: TaskID, description: str) -> None:
         self._progress, self._task, self._description = progress, task, description

@@ -1,4 +1,4 @@
-"""What runs, what waits, and what went wrong lately."""
+"""`artdream status`: print running components, queue lengths and recent errors."""
 
 import time
 from collections import Counter
@@ -14,19 +14,19 @@ from shared.jobs.rejected_messages import format_rejection_counts, read_rejectio
 from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.settings import Settings
 
-#: How many faults are listed.
+#: Recent errors that are printed.
 MAX_LISTED_ERRORS = 5
 
 
 def print_status(settings: Settings, console: Console) -> None:
-    """Print the state of an installation. Raises ArtDreamError where there is none."""
+    """Print the state of an installation. Raises ArtDreamError if the settings name no broker."""
     _print_outbox(settings, console)
     client = connect(settings.broker)
     client.ping()
-    for presence in HeartbeatRegistry(client).list_heartbeats():
-        age = _format_age(time.time() - presence.since)
+    for heartbeat in HeartbeatRegistry(client).list_heartbeats():
+        age = _format_age(time.time() - heartbeat.since)
         console.print(
-            f"{presence.part:9} {presence.name:24} {presence.state} for {age}  {presence.detail}", markup=False
+            f"{heartbeat.part:9} {heartbeat.name:24} {heartbeat.state} for {age}  {heartbeat.detail}", markup=False
         )
     lanes = ", ".join(f"{count_queued(client, lane)} {lane}" for lane in Lane)
     console.print(f"waiting   {lanes}")
@@ -35,17 +35,18 @@ def print_status(settings: Settings, console: Console) -> None:
     events = _read_all_events(EventReader(client))
     count = Counter(type(recorded.event) for recorded in events)
     console.print(f"ended     {count[Completed]} dreams, {count[Failed]} failed, {count[FileRejected]} files set aside")
-    for recorded in [r for r in events if isinstance(r.event, Failed | FileRejected)][-MAX_LISTED_ERRORS:]:
+    errors = [recorded for recorded in events if isinstance(recorded.event, Failed | FileRejected)]
+    for recorded in errors[-MAX_LISTED_ERRORS:]:
         clock = time.strftime("%a %H:%M:%S", time.localtime(recorded.recorded_at))
         match recorded.event:
             case Failed() as failed:
                 console.print(f"{clock}  job {failed.job_id[:8]} failed: {failed.reason}", markup=False, soft_wrap=True)
-            case FileRejected() as refused:
-                console.print(f"{clock}  Set aside: {refused.file} {refused.reason}.", markup=False, soft_wrap=True)
+            case FileRejected() as rejected:
+                console.print(f"{clock}  Set aside: {rejected.file} {rejected.reason}.", markup=False, soft_wrap=True)
 
 
 def _print_outbox(settings: Settings, console: Console) -> None:
-    """Say what waits on this side; the one thing that can be told while the broker is away."""
+    """Print the length of the local outbox. Called first, because it needs no broker."""
     if not (settings.data / LEDGER_FILE_NAME).exists():
         return
     ledger = Ledger(settings.data)
@@ -56,9 +57,9 @@ def _print_outbox(settings: Settings, console: Console) -> None:
 
 
 def _read_all_events(reader: EventReader) -> list[RecordedEvent]:
-    events, before = reader.read(), STREAM_START_ID
-    while reader.position != before:
-        before = reader.position
+    events, previous_position = reader.read(), STREAM_START_ID
+    while reader.position != previous_position:
+        previous_position = reader.position
         events += reader.read()
     return events
 

@@ -1,4 +1,4 @@
-"""`artdream train`, `evaluate` and `embed`: networks that tell artists apart."""
+"""`artdream train`, `evaluate` and `embed`: train and examine networks that classify paintings by artist."""
 
 import shlex
 import sys
@@ -24,7 +24,7 @@ InstallationOption = Annotated[
     Path | None, typer.Option("--installation", help="Folder of the installation [./artdream-data].")
 ]
 
-#: Pictures of a pair of artists that are shown.
+#: Example pictures in a row of the confusion sheet.
 EXAMPLES_PER_PAIR = 4
 
 BACKBONES = ("lite", "vgg19", "inception_v3")
@@ -52,15 +52,15 @@ def train(
         from worker.training.config import TrainingConfig
         from worker.training.export import export_network
         from worker.training.trainer import TrainingStep
-        from worker.training.trainer import train as learn
+        from worker.training.trainer import train as train_network
     from worker.training.dataset import Dataset
 
     if backbone not in BACKBONES:
         raise ArtDreamError(f"There is no backbone “{backbone}”: take one of {', '.join(BACKBONES)}.")
     settings = load_settings(data=installation)
-    home = NetworkOutput.from_target(target, settings)
-    home.require_writable()
-    plan = TrainingConfig.for_backbone(
+    output = NetworkOutput.from_target(target, settings)
+    output.require_writable()
+    config = TrainingConfig.for_backbone(
         backbone,  # type: ignore[arg-type]
         epochs=epochs,
         side=side,
@@ -71,26 +71,26 @@ def train(
         precision=precision,
     )
     dataset = Dataset.open(data)
-    state = settings.data / "training" / home.name.replace("/", "-")
+    state_folder = settings.data / "training" / output.name.replace("/", "-")
     console.print(
         f"{len(dataset.get_part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
-        f"What is learned is kept in {state} after each epoch.",
+        f"What is learned is kept in {state_folder} after each epoch.",
         soft_wrap=True,
         markup=False,
     )
-    with show_progress_bars(console) as bars:
-        task = bars.add_task("head", total=1.0)
+    with show_progress_bars(console) as progress:
+        task = progress.add_task("head", total=1.0)
 
         def report_step(step: TrainingStep) -> None:
-            bars.update(task, description=step.phase, completed=step.fraction)
+            progress.update(task, description=step.phase, completed=step.fraction)
             if step.epoch_result:
-                bars.console.print(
+                progress.console.print(
                     f"{step.phase}: loss {step.epoch_result.loss:.3f}, right on val {step.epoch_result.accuracy:.1%}, "
                     f"{step.epoch_result.seconds:.0f} s",
                     highlight=False,
                 )
 
-        trained = learn(dataset, plan, state, settings.weights, report_step)
+        trained = train_network(dataset, config, state_folder, settings.weights, report_step)
     if not trained.is_pretrained:
         console.print(
             f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
@@ -98,12 +98,13 @@ def train(
             soft_wrap=True,
         )
     command = shlex.join(["artdream", *sys.argv[1:]])
-    kept = export_network(home.name, trained, dataset, command=command, licence=licence)
-    home.write(kept.files)
-    score = kept.evaluation
+    exported = export_network(output.name, trained, dataset, command=command, licence=licence)
+    output.write(exported.files)
+    evaluation = exported.evaluation
     console.print(
-        f"{home}: {len(kept.content) / 1e6:.1f} MB, sha256 {score.weights[:12]}…, right on {score.pictures} pictures "
-        f"of test: {score.top1:.1%} (among the first five {score.top5:.1%}), macro F1 {score.macro_f1:.3f}.",
+        f"{output}: {len(exported.content) / 1e6:.1f} MB, sha256 {evaluation.weights[:12]}…, right on "
+        f"{evaluation.pictures} pictures of test: {evaluation.top1:.1%} "
+        f"(among the first five {evaluation.top5:.1%}), macro F1 {evaluation.macro_f1:.3f}.",
         soft_wrap=True,
         markup=False,
     )
@@ -123,7 +124,7 @@ def evaluate(
     from worker.quiet_import import quiet_import
 
     with quiet_import():
-        from worker.training.evaluation import evaluate as measure
+        from worker.training.evaluation import evaluate as evaluate_network
     from worker.training.dataset import PARTS, Dataset
     from worker.training.plots import plot_confusion_matrix
 
@@ -132,18 +133,18 @@ def evaluate(
     settings = load_settings(data=installation)
     dataset = Dataset.open_any(data)
     paintings = dataset.get_part(part) if dataset.is_split else dataset.paintings
-    loaded = open_networks(settings).load(network)
-    with show_progress_bar("looking", console) as watch:
-        result = measure(loaded, paintings, dataset.artists, watch)
+    loaded_network = open_networks(settings).load(network)
+    with show_progress_bar("looking", console) as report_fraction:
+        result = evaluate_network(loaded_network, paintings, dataset.artists, report_fraction)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
         table = Table("Artist", "Pictures", "Precision", "Recall", "F1", box=None, header_style="dim")
         for column in table.columns[1:]:
             column.justify = "right"
-        for one in sorted(result.artists, key=lambda one: -one.f1):
-            shares = (f"{share:.2f}" for share in (one.precision, one.recall, one.f1))
-            table.add_row(one.artist, str(one.pictures), *shares)
+        for scores in sorted(result.artists, key=lambda scores: -scores.f1):
+            columns = (f"{score:.2f}" for score in (scores.precision, scores.recall, scores.f1))
+            table.add_row(scores.artist, str(scores.pictures), *columns)
         console.print(table)
         for pair in result.confused:
             console.print(f"{pair.times} × {pair.artist} taken for {pair.taken_for}", markup=False)
@@ -182,34 +183,38 @@ def embed(
     from worker.training.tsne import build_embedding_map, measure_quality
 
     settings = load_settings(data=installation)
-    home = NetworkOutput.from_target(target or network, settings)
-    home.require_writable()
-    dataset, loaded = Dataset.open_any(data), open_networks(settings).load(network)
-    artist = label_paintings(loaded, dataset.paintings, dataset.artists)
-    kept = settings.data / "training" / f"seen-{loaded.digest[:16]}-{dataset.digest}.npz"
-    with show_progress_bar("looking", console) as watch:
-        seen = extract_features(loaded, dataset.paintings, kept, watch)
-    atlas = build_embedding_map(seen.features, artist, seed)
-    asked = np.array(dataset.held_out_mask)
-    measured = measure_quality(atlas, asked)
-    pictures = [home.find_reference_name(one.path) for one in dataset.paintings]
-    home.write(
-        {"atlas.npz": atlas.to_npz(), "map.json": atlas.as_art_map_json(loaded.name, loaded.classes, pictures).encode()}
+    output = NetworkOutput.from_target(target or network, settings)
+    output.require_writable()
+    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
+    labels = label_paintings(loaded_network, dataset.paintings, dataset.artists)
+    features_path = settings.data / "training" / f"seen-{loaded_network.digest[:16]}-{dataset.digest}.npz"
+    with show_progress_bar("looking", console) as report_fraction:
+        extracted = extract_features(loaded_network, dataset.paintings, features_path, report_fraction)
+    embedding_map = build_embedding_map(extracted.features, labels, seed)
+    held_out = np.array(dataset.held_out_mask)
+    quality = measure_quality(embedding_map, held_out)
+    reference_names = [output.find_reference_name(painting.path) for painting in dataset.paintings]
+    output.write(
+        {
+            "atlas.npz": embedding_map.to_npz(),
+            "map.json": embedding_map.as_art_map_json(
+                loaded_network.name, loaded_network.classes, reference_names
+            ).encode(),
+        }
     )
-    figure = plot_embedding_map(atlas, loaded.classes, dataset.paintings)
-    _save_figure(figure, kept.with_name(f"{home.name.replace('/', '-')}-map"), pictures=True)
+    figure = plot_embedding_map(embedding_map, loaded_network.classes, dataset.paintings)
+    _save_figure(figure, features_path.with_name(f"{output.name.replace('/', '-')}-map"), pictures=True)
     console.print(
-        f"{home}: {len(dataset.paintings)} paintings. Of {int(asked.sum())} that were not learned from, the neighbours "
-        f"name the artist of {measured.knn_accuracy_features:.1%} in what the network saw, of "
-        f"{measured.knn_accuracy_map:.1%} "
-        f"on the map; trustworthiness {measured.trustworthiness:.3f}.",
+        f"{output}: {len(dataset.paintings)} paintings. Of {int(held_out.sum())} that were not learned from, the "
+        f"neighbours name the artist of {quality.knn_accuracy_features:.1%} in what the network saw, of "
+        f"{quality.knn_accuracy_map:.1%} on the map; trustworthiness {quality.trustworthiness:.3f}.",
         soft_wrap=True,
         markup=False,
     )
 
 
 def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
-    """Save a figure as page and picture, and tell where."""
+    """Save a figure as HTML and, if a browser is installed, as PNG, and print the paths. pictures: has previews."""
     from worker.training.plots import save_html, save_png
 
     _print_path(save_html(figure, stem.with_suffix(".html"), has_previews=pictures))
@@ -220,7 +225,7 @@ def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> Non
 
 
 def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
-    """Show pictures that were taken for another artist's, a row for each pair."""
+    """Save a contact sheet of misclassified pictures, one row per confused pair of artists. Returns `target`."""
     import numpy as np
     from PIL import Image, ImageOps
 

@@ -1,4 +1,4 @@
 """The one-machine installation of `artdream up`: supervised processes, their health check, and the console report.
 
-Import `Stack` from `artdream.stack.supervisor`.
+Import `Supervisor` from `artdream.stack.supervisor`.
 """

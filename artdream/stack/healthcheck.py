@@ -1,8 +1,8 @@
-"""Check whether a part of this machine is at work: `python -m artdream.stack.healthcheck worker`.
+"""Check the health of a component on this machine: `python -m artdream.stack.healthcheck worker`.
 
-It exits with 0, or with 1 and the reason.
+Exits with 0 if it is healthy, otherwise prints the reason and exits with 1.
 
-For the health checks of containers, which ask twice a minute: it loads half of what the command line does.
+Separate from the command line because it imports half as much: containers run it twice a minute.
 """
 
 import platform
@@ -17,58 +17,64 @@ from shared.jobs.job import Lane
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 
-#: Seconds for which a warm worker may leave jobs waiting. Its own watchdog starts it anew after half of that.
+#: Seconds that a warm worker may leave queued jobs unclaimed. Its own watchdog restarts it after half of that.
 MAX_UNCLAIMED_SECONDS = 60
 
-#: Seconds that whoever is asked has for an answer.
+#: Timeout in seconds of a request to the broker or the display.
 CHECK_TIMEOUT_SECONDS = 4
 
 
 def require_healthy(settings: Settings, component: Component) -> None:
-    """Raise ArtDreamError where no process of a part on this machine does its work, in words that say what is wrong."""
-    if component is Component.DISPLAY:  # it goes on showing while the broker is away
+    """Check that a process of the component on this machine is working.
+
+    Raises ArtDreamError with the problem if none is, and redis.RedisError if the broker is unavailable.
+    """
+    if component is Component.DISPLAY:  # It serves pages even while the broker is unavailable.
         _require_http_response(settings)
         return
     with connect(settings.broker, timeout=CHECK_TIMEOUT_SECONDS) as client:
-        ours = [
-            one
-            for one in HeartbeatRegistry(client).list_heartbeats()
-            if one.part == component and _is_on_this_host(one.name)
+        heartbeats = [
+            heartbeat
+            for heartbeat in HeartbeatRegistry(client).list_heartbeats()
+            if heartbeat.part == component and _is_on_this_host(heartbeat.name)
         ]
-        if not ours:
+        if not heartbeats:
             raise ArtDreamError(f"No {component} of this machine has been heard of lately.")
         if component is not Component.WORKER:
             return
-        warm = [one for one in ours if one.state in ("ready", "dreaming")]
+        warm = [heartbeat for heartbeat in heartbeats if heartbeat.state in ("ready", "dreaming")]
         if not warm:
-            raise ArtDreamError(f"No worker of this machine is warm: {', '.join(one.state for one in ours)}.")
-        if all(one.state == "ready" and time.time() - one.since > MAX_UNCLAIMED_SECONDS for one in warm):
-            from shared.jobs.queue import count_queued  # with Celery, which takes as long as all the rest
+            states = ", ".join(heartbeat.state for heartbeat in heartbeats)
+            raise ArtDreamError(f"No worker of this machine is warm: {states}.")
+        if all(
+            heartbeat.state == "ready" and time.time() - heartbeat.since > MAX_UNCLAIMED_SECONDS for heartbeat in warm
+        ):
+            from shared.jobs.queue import count_queued  # Imports Celery, which takes as long as everything else.
 
-            served = {lane for one in warm for lane in one.lanes or tuple(Lane)}
-            if any(count_queued(client, Lane(lane)) for lane in served):
+            served_lanes = {lane for heartbeat in warm for lane in heartbeat.lanes or tuple(Lane)}
+            if any(count_queued(client, Lane(lane)) for lane in served_lanes):
                 raise ArtDreamError(
                     f"Jobs wait, and no worker of this machine has taken one for {MAX_UNCLAIMED_SECONDS} s."
                 )
 
 
 def _is_on_this_host(process_name: str) -> bool:
-    """Tell whether a process that is called so runs on this machine."""
-    machine = platform.node()
-    return process_name.startswith((f"{machine}-", f"{machine}:"))
+    """Return whether the process of that name in the heartbeat registry runs on this machine."""
+    host_name = platform.node()
+    return process_name.startswith((f"{host_name}-", f"{host_name}:"))
 
 
 def _require_http_response(settings: Settings) -> None:
-    address = f"http://127.0.0.1:{settings.port}/"
+    url = f"http://127.0.0.1:{settings.port}/"
     try:
-        with urlopen(address, timeout=CHECK_TIMEOUT_SECONDS):
+        with urlopen(url, timeout=CHECK_TIMEOUT_SECONDS):
             return
     except (OSError, HTTPException) as error:
-        raise ArtDreamError(f"The display does not answer at {address} ({error}).") from error
+        raise ArtDreamError(f"The display does not answer at {url} ({error}).") from error
 
 
 def main(component: str) -> None:
-    """Exit with 0 or 1."""
+    """Return if the component is healthy; otherwise print the reason on stderr and exit with 1."""
     try:
         require_healthy(Settings.read(), Component(component))
     except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:

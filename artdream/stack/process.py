@@ -1,4 +1,4 @@
-"""One supervised process of the stack: started in its own session, logged, restarted, stopped with its children."""
+"""Supervised processes: started in their own session, logged, restarted, and stopped with their children."""
 
 import contextlib
 import json
@@ -11,26 +11,27 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds before the first restart of a process that ended by itself; doubled each time up to the cap.
+#: Seconds before the first restart of a process that exited by itself, doubled each time up to the second value.
 INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.5, 15.0
 
-#: A process that lived this many seconds is well again: its next pause is the first one.
+#: Seconds of running after which a process counts as recovered, and its restart delay is reset.
 RESTART_DELAY_RESET_SECONDS = 60.0
 
 
 @dataclass
 class SupervisedProcess:
-    """A command that is meant to run as long as the stack does."""
+    """A command that runs as long as the stack."""
 
     name: str
     command: list[str]
     environment: dict[str, str]
-    #: Folder for the pid file; `<log folder>/<name>.log` takes stdout and stderr.
+    #: Folder of the pid file.
     run_folder: Path
+    #: Folder of `<name>.log`, with stdout and stderr.
     log_folder: Path
-    #: Seconds from SIGTERM to SIGKILL.
+    #: Time from SIGTERM to SIGKILL.
     grace_seconds: float
-    #: Written to the process's standard input at each start; for what must not stand in a command line.
+    #: Text for the process's standard input at each start, such as secrets that must not appear in a command line.
     stdin: str = ""
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
@@ -39,11 +40,11 @@ class SupervisedProcess:
 
     @property
     def log_path(self) -> Path:
-        """Where the process's output goes."""
+        """The file with the process's stdout and stderr."""
         return self.log_folder / f"{self.name}.log"
 
     def start(self) -> None:
-        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor."""
+        """Start the process in a new session, so that a Ctrl-C in the terminal reaches only the supervisor."""
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603
                 self.command,
@@ -57,11 +58,14 @@ class SupervisedProcess:
             self._child.stdin.write(self.stdin.encode())
             self._child.stdin.close()
         self._started_at = time.monotonic()
-        note = {"pid": self._child.pid, "born": psutil.Process(self._child.pid).create_time()}
-        self._pid_file.write_text(json.dumps(note), encoding="utf-8")
+        identity = {"pid": self._child.pid, "born": psutil.Process(self._child.pid).create_time()}
+        self._pid_file.write_text(json.dumps(identity), encoding="utf-8")
 
     def restart_if_exited(self) -> str | None:
-        """Restart it where it has ended and its pause is over; return what the operator should read, if anything."""
+        """Restart the process if it has exited and its restart delay is over; to be called repeatedly.
+
+        Returns a message for the operator when the process has exited, else None.
+        """
         if self._child is None:
             if time.monotonic() >= self._restart_at:
                 self.start()
@@ -69,16 +73,16 @@ class SupervisedProcess:
         status = self._child.poll()
         if status is None:
             return None
-        _signal_group(self._child.pid, signal.SIGKILL)  # whatever it left behind
+        _signal_group(self._child.pid, signal.SIGKILL)  # Its children may still run.
         if time.monotonic() - self._started_at > RESTART_DELAY_RESET_SECONDS:
             self._restart_delay = INITIAL_RESTART_DELAY_SECONDS
         self._child, self._restart_at = None, time.monotonic() + self._restart_delay
         delay, self._restart_delay = self._restart_delay, min(self._restart_delay * 2, MAX_RESTART_DELAY_SECONDS)
-        how = _describe_exit(status)
-        return f"The {self.name} ended by itself ({how}) and starts again in {delay:g} s; see {self.log_path}."
+        exit_reason = _describe_exit(status)
+        return f"The {self.name} ended by itself ({exit_reason}) and starts again in {delay:g} s; see {self.log_path}."
 
     def stop(self) -> None:
-        """Ask it to end, wait for its grace, then kill it and all its children."""
+        """Terminate the process, wait up to `grace_seconds`, then kill it and all its children."""
         if (child := self._child) is not None:
             child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -86,7 +90,7 @@ class SupervisedProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End it and all its children at once. May be called while another thread is in `stop`."""
+        """Kill the process and all its children at once. May be called while another thread is in `stop`."""
         child, self._child = self._child, None
         if child is not None:
             _signal_group(child.pid, signal.SIGKILL)
@@ -94,20 +98,21 @@ class SupervisedProcess:
         self._pid_file.unlink(missing_ok=True)
 
     def terminate_leftover(self) -> bool:
-        """End what a stack that was itself killed left running; True where there was something."""
+        """Stop a process that a killed stack left running. Returns whether there was one."""
         try:
-            note = json.loads(self._pid_file.read_text(encoding="utf-8"))
-            left = psutil.Process(note["pid"])
-            alive = bool(abs(left.create_time() - note["born"]) < 1)  # and not another process with a recycled number
+            identity = json.loads(self._pid_file.read_text(encoding="utf-8"))
+            leftover = psutil.Process(identity["pid"])
+            # The start time excludes another process that has the same, recycled pid.
+            is_running = bool(abs(leftover.create_time() - identity["born"]) < 1)
         except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
-            alive = False
-        if alive:
-            left.terminate()
+            is_running = False
+        if is_running:
+            leftover.terminate()
             with contextlib.suppress(psutil.TimeoutExpired):
-                left.wait(self.grace_seconds)
-            _signal_group(left.pid, signal.SIGKILL)
+                leftover.wait(self.grace_seconds)
+            _signal_group(leftover.pid, signal.SIGKILL)
         self._pid_file.unlink(missing_ok=True)
-        return alive
+        return is_running
 
     @property
     def _pid_file(self) -> Path:

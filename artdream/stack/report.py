@@ -1,4 +1,4 @@
-"""What the operator reads while the stack runs: a few lines at the start, then one line for each dream."""
+"""Console report of `artdream up`: a summary at the start, then one line for each dream and problem."""
 
 import time
 from importlib.metadata import version
@@ -12,16 +12,16 @@ from shared.settings import ENV_PREFIX, Settings
 
 
 class ConsoleReport:
-    """Lines on the operator's terminal."""
+    """Prints lines on the operator's terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def print_startup(self, settings: Settings, workers: int, broker_port: int) -> None:
-        """Say what runs where."""
+        """Print the folders and addresses of the components. workers: pool processes of the worker."""
         processes = "1 process" if workers == 1 else f"{workers} processes"
         self._console.print(f"[bold]ArtDream {version('artdream')}[/] is starting. Ctrl-C stops it.")
-        for name, place in (
+        for name, value in (
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
             ("phones", describe_phone_access(settings)),
@@ -29,37 +29,39 @@ class ConsoleReport:
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker file, logs"),
         ):
-            self._console.print(f"  [dim]{name:8}[/]{escape(place)}", soft_wrap=True)
+            self._console.print(f"  [dim]{name:8}[/]{escape(value)}", soft_wrap=True)
 
     def print_worker_ready(self, seconds: float) -> None:
-        """Say that photos are now dreamt without delay."""
+        """Print that the worker is warm. seconds: time since the start."""
         self._print_line("[green]✓[/]", f"The worker is warm after {seconds:.1f} s.")
 
     def print_info(self, message: str) -> None:
-        """Tell something that is in order."""
+        """Print a message about normal operation."""
         self._print_line(" ", message)
 
     def print_warning(self, message: str) -> None:
-        """Tell something that the operator may want to look into."""
+        """Print a message about a problem."""
         self._print_line("[yellow]![/]", message)
 
     def print_event(self, recorded: RecordedEvent) -> None:
-        """Tell an event, where it is one that ends something."""
+        """Print an event that ends a job or rejects a file; ignore all others."""
         match recorded.event:
-            case Completed() as done:
-                stages = " · ".join(f"{stage} {done.stages[stage]:.2f}" for stage in Stage if stage in done.stages)
-                total = sum(done.stages.values())
+            case Completed() as completed:
+                stages = " · ".join(
+                    f"{stage} {completed.stages[stage]:.2f}" for stage in Stage if stage in completed.stages
+                )
+                total_seconds = sum(completed.stages.values())
                 self._print_line(
                     "[green]✓[/]",
-                    f"{done.title} dreamt in {total:.1f} s  ({stages})  job {done.job_id[:8]}",
+                    f"{completed.title} dreamt in {total_seconds:.1f} s  ({stages})  job {completed.job_id[:8]}",
                     recorded.recorded_at,
                 )
             case Failed() as failed:
                 self._print_line("[red]✗[/]", f"Job {failed.job_id[:8]} failed: {failed.reason}", recorded.recorded_at)
             case Cancelled() as cancelled:
                 self._print_line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.recorded_at)
-            case FileRejected() as refused:
-                self._print_line("[yellow]✗[/]", f"Set aside: {refused.file} {refused.reason}.", recorded.recorded_at)
+            case FileRejected() as rejected:
+                self._print_line("[yellow]✗[/]", f"Set aside: {rejected.file} {rejected.reason}.", recorded.recorded_at)
 
     def _print_line(self, mark: str, text: str, timestamp: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(timestamp))
@@ -67,7 +69,7 @@ class ConsoleReport:
 
 
 def describe_phone_access(settings: Settings) -> str:
-    """Say where the QR codes lead, or why there are none."""
+    """Return where the QR codes lead, or why there are none, as a phrase for the report."""
     if url := resolve_public_url(settings):
         return f"{url}/t/… takes a dream home; QR codes lead there"
     return f"no QR codes, as no phone reaches {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0 or {ENV_PREFIX}PUBLIC_URL"

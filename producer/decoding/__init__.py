@@ -1,4 +1,4 @@
-"""File → photo: decode, orient, convert to sRGB and encode, in child processes with limits of time and memory.
+"""File → photo: decode, orient, convert to sRGB and encode, in child processes with limits of time and size.
 
-Import the pool from `producer.decoding.pool`; `producer.decoding.convert` is what each child runs.
+Import `DecoderPool` from `producer.decoding.pool`; each child process runs `producer.decoding.convert`.
 """

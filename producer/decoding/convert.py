@@ -1,4 +1,4 @@
-"""Convert a picture file of any kind into a photo: upright, sRGB, no larger than the largest canvas, no metadata."""
+"""Convert a picture file of any supported format to a photo: an upright sRGB JPEG of limited size without metadata."""
 
 import hashlib
 import io
@@ -13,27 +13,27 @@ from producer.decoding.hdr import BT2020, HDR_TRANSFERS, tone_map
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from shared.jpeg_marker import JPEG_MARKER
 
-#: JPEG quality of a photo, and how its colours are sampled, as a phone's camera does: see docs/decisions/018.
+#: JPEG quality and chroma subsampling of a photo, the same as phone cameras use: see docs/decisions/018.
 JPEG_QUALITY, CHROMA_SUBSAMPLING = 85, "4:2:0"
 
-#: What shows through where a picture is transparent: middle grey, which gives the ascent nothing to begin from.
+#: 8-bit grey level behind transparent pixels: middle grey, which gives the gradient ascent no structure to amplify.
 TRANSPARENCY_BACKGROUND = 128
 
-#: Resampling may average whole pixels first and leave the rest, at least this factor, to the filter. Three times as
-#: fast as without for 12 megapixels, and not to be told apart by eye. Pillow's Hamming filter takes half the time of
-#: Lanczos, without its ringing.
+#: Pillow's `reducing_gap`: resampling first averages whole pixels and leaves at least this factor to the filter. Three
+#: times as fast as without it for 12 megapixels, with no visible difference. Pillow's Hamming filter takes half the
+#: time of Lanczos, without ringing.
 REDUCING_GAP = 1.0
 
-#: The share of a picture that ends too early which may be missing.
+#: Share of a truncated picture's rows that may be missing.
 MAX_MISSING_SHARE = 0.5
 
-#: The camera of a picture that is a dream already.
+#: Camera name of a picture that is itself a dream.
 DREAM_CAMERA = "ArtDream"
 
-#: Letters of a camera's name that are kept.
+#: Characters of a camera's name, at most.
 MAX_CAMERA_LENGTH = 80
 
-#: How a picture with an EXIF orientation is brought upright.
+#: Transposition that brings a picture upright, by EXIF orientation.
 _ORIENTATION_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,56 +51,57 @@ class Photo:
 
     #: SHA-256 of the original bytes, in hex.
     photo_id: str
-    #: sRGB JPEG without any metadata.
+    #: sRGB JPEG without metadata.
     jpeg: bytes
     #: Pixels.
     width: int
     height: int
-    #: Make, model and software of the camera as far as the file tells: a hint at whose photo it is.
+    #: Make, model and software of the camera, from EXIF: a hint of who took the photo. "" if unknown.
     camera: str = ""
 
 
 def compute_photo_id(data: bytes) -> str:
-    """Return the id of the photo that a file's bytes make."""
+    """Return the photo id of a file's bytes: their SHA-256, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bool = False) -> Photo:
-    """Decode a picture by its content, bring it upright and into sRGB, shrink it to the limits' side, encode it anew.
+    """Convert the bytes of a picture file to a photo: upright, sRGB, long side at most `limits.max_side`.
 
-    cut: take a JPEG that ends too early, where at least half of it is there. Never enlarges. Raises Unreadable with a
-    reason that a lay person understands, Cut where `cut` may help.
+    The format is detected from the content. Never enlarges. allow_truncated: accept a JPEG that ends too early if at
+    least half of it is present. Raises Unreadable with a reason in plain words; Truncated if `allow_truncated` may
+    help.
     """
     try:
-        found = _decode_data(data, limits, allow_truncated=allow_truncated)
-        image = _normalize(found)
+        decoded = _decode_data(data, limits, allow_truncated=allow_truncated)
+        image = _normalize(decoded)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory") from error
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling=CHROMA_SUBSAMPLING)
-    return Photo(compute_photo_id(data), jpeg.getvalue(), image.width, image.height, _read_camera(found.picture))
+    return Photo(compute_photo_id(data), jpeg.getvalue(), image.width, image.height, _read_camera(decoded.picture))
 
 
 def _decode_data(data: bytes, limits: Limits, *, allow_truncated: bool) -> DecodedPicture:
-    """Return what is in a file."""
+    """Decode a file. A truncated one is accepted if allowed, and if at least half of it is present."""
     try:
         return decode_picture(data, limits)
     except Truncated:
         if not allow_truncated:
             raise
-    found = decode_picture(data, limits, allow_truncated=True)
-    if _measure_missing_share(found.picture) > MAX_MISSING_SHARE:
+    decoded = decode_picture(data, limits, allow_truncated=True)
+    if _measure_missing_share(decoded.picture) > MAX_MISSING_SHARE:
         raise Unreadable("is damaged: less than half of it is there")
-    return found
+    return decoded
 
 
 def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
-    """Make a decoded picture RGB, 8 bits, sRGB, upright, of the size of a photo, with nothing else attached."""
+    """Return a decoded picture as upright 8-bit sRGB of the size of a photo, without metadata."""
     picture = decoded_picture.picture
     image = _to_resamplable_mode(picture)
     if image.size != decoded_picture.photo_size:
         image = image.resize(decoded_picture.photo_size, Image.Resampling.HAMMING, decoded_picture.box, REDUCING_GAP)
-    image = _flatten_alpha(image)  # from here on a seventh of the pixels
+    image = _flatten_alpha(image)  # After resizing, as only about a seventh of the pixels is left.
     nclx = picture.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in HDR_TRANSFERS and image.mode == "RGB":
         image = tone_map(image, nclx["transfer_characteristics"], wide_gamut=nclx.get("color_primaries") == BT2020)
@@ -108,15 +109,15 @@ def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
         image = _convert_to_srgb(image, picture.info.get("icc_profile"))
     if not decoded_picture.is_upright and (turn := _ORIENTATION_TRANSPOSES.get(_read_orientation(picture))) is not None:
         image = image.transpose(turn)
-    image.info.clear()  # Pillow would write a comment found here
+    image.info.clear()  # Otherwise Pillow would write a comment from it into the JPEG.
     return image
 
 
 def _read_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 for none."""
+    """Return the EXIF orientation, 1 to 8; 1 if there is none."""
     try:
         return int(image.getexif().get(Base.Orientation, 1))
-    except Exception:  # broken metadata of a sound picture
+    except Exception:  # Broken metadata of an intact picture.
         return 1
 
 
@@ -125,15 +126,15 @@ def _read_camera(image: Image.Image) -> str:
         return DREAM_CAMERA
     try:
         exif = image.getexif()
-        told = [str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model, Base.Software)]
-    except Exception:  # broken metadata of a sound picture
+        values = [str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model, Base.Software)]
+    except Exception:  # Broken metadata of an intact picture.
         return ""
-    text = " ".join(one for one in told if one)
-    return "".join(letter for letter in text if letter.isprintable())[:MAX_CAMERA_LENGTH]
+    text = " ".join(value for value in values if value)
+    return "".join(character for character in text if character.isprintable())[:MAX_CAMERA_LENGTH]
 
 
 def _measure_missing_share(image: Image.Image) -> float:
-    """Return the share of a picture as it lies in its file, in rows from below, that is of one colour: filled in."""
+    """Return the share of rows at the bottom that have one colour, 0 to 1: the decoder filled them in."""
     grey = image.convert("L")
     for row in reversed(range(grey.height)):
         low, high = grey.crop((0, row, grey.width, row + 1)).getextrema()
@@ -143,7 +144,7 @@ def _measure_missing_share(image: Image.Image) -> float:
 
 
 def _to_resamplable_mode(image: Image.Image) -> Image.Image:
-    """Bring palettes, bitmaps and deep grey to a mode that can be resampled."""
+    """Convert palettes, bitmaps and 16-bit grey to a mode that can be resampled."""
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.mode in ("P", "PA") or "transparency" in image.info:
@@ -154,19 +155,19 @@ def _to_resamplable_mode(image: Image.Image) -> Image.Image:
 
 
 def _flatten_alpha(image: Image.Image) -> Image.Image:
-    """Lay a transparent picture over NEUTRAL."""
+    """Blend a transparent picture with a background of TRANSPARENCY_BACKGROUND."""
     if image.mode in ("RGBa", "La"):
         image = image.convert(image.mode.upper())
     if image.mode not in ("RGBA", "LA"):
         return image
-    colours = image.convert(image.mode[:-1])
-    ground = Image.new(colours.mode, colours.size, (TRANSPARENCY_BACKGROUND,) * len(colours.mode))
-    ground.paste(colours, mask=image.getchannel("A"))
-    return ground
+    opaque = image.convert(image.mode[:-1])
+    background = Image.new(opaque.mode, opaque.size, (TRANSPARENCY_BACKGROUND,) * len(opaque.mode))
+    background.paste(opaque, mask=image.getchannel("A"))
+    return background
 
 
 def _convert_to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """Convert from an ICC profile, where there is a usable one, to sRGB; otherwise take the numbers as sRGB."""
+    """Convert a picture from its ICC profile to sRGB. Without a usable profile its values are taken as sRGB."""
     if image.mode == "LAB" or icc_profile:
         transform = _build_srgb_transform(icc_profile, image.mode)
         if transform is not None and transform.input_mode == transform.output_mode:
@@ -178,10 +179,10 @@ def _convert_to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Ima
 
 @lru_cache(maxsize=16)
 def _build_srgb_transform(icc_profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Prepare a conversion to sRGB; None where the profile is broken or made for another kind of picture."""
+    """Return a conversion to sRGB; None if the profile is broken or for another mode."""
     try:
-        lab = mode == "LAB"
-        source = ImageCms.createProfile("LAB") if lab else ImageCms.getOpenProfile(io.BytesIO(icc_profile or b""))
+        is_lab = mode == "LAB"
+        source = ImageCms.createProfile("LAB") if is_lab else ImageCms.getOpenProfile(io.BytesIO(icc_profile or b""))
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except ImageCms.PyCMSError:
         return None

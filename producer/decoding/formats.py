@@ -1,4 +1,4 @@
-"""The formats: what kind of picture a file is by its content, and its pixels as they are in it."""
+"""Picture formats: detect the format of a file from its content, and decode its pixels."""
 
 import io
 from collections.abc import Callable
@@ -20,41 +20,42 @@ from shared.recipe.canvas import scale_to_long_side
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
-#: Rows of a shrunk HEIC that are made at a time.
+#: Rows of a shrunk HEIC that are decoded at a time, which bounds memory.
 STRIP_ROWS = 64
 
-#: Why most damaged files are.
+#: The most common cause of damage. In a JPEG it raises Truncated.
 TRUNCATED_CAUSE = "the file ends too early"
 
 
 class Unreadable(ArtDreamError):
-    """A file that does not become a photo. Its text goes on where the file's name stops: “is damaged: …”."""
+    """A file cannot become a photo. The text is a predicate that follows the file's name: “is damaged: …”."""
 
 
 class Truncated(Unreadable):
-    """A JPEG that ends too early, of which a part may be there."""
+    """A JPEG ends too early; `allow_truncated` may decode a part of it."""
 
 
 class DecodedPicture(NamedTuple):
-    """A decoded picture, no smaller than its photo is to be, with what its file says of it."""
+    """A decoded picture, at least as large as the photo, with the metadata of its file."""
 
     picture: Image.Image
-    #: The size in pixels that the photo is to have, before it is brought upright.
+    #: Width and height of the photo in pixels, before rotation.
     photo_size: tuple[int, int]
-    #: The part of it that is picture, in pixels: left, top, right, bottom; None for all of it.
+    #: The part of `picture` with content, in pixels: left, top, right, bottom; None for all of it.
     box: tuple[float, float, float, float] | None = None
-    #: Whether an orientation in its EXIF is a mere note. HEIC is upright once decoded: libheif applies `irot` and
-    #: `imir`, and the standard (ISO/IEC 23008-12) gives no say to the orientation that iPhones write beside them.
+    #: Whether the EXIF orientation must be ignored. HEIC is upright once decoded: libheif applies `irot` and `imir`,
+    #: and the standard (ISO/IEC 23008-12) gives no effect to the EXIF orientation that iPhones write in addition.
     is_upright: bool = False
 
 
 def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False) -> DecodedPicture:
-    """Decode a file to pixels as they are in it. Raises Unreadable, and Cut where `cut` may help.
+    """Decode a file to pixels, in the file's mode and orientation.
 
-    cut: of a JPEG that ends too early take what is there; the rest is of one colour.
+    allow_truncated: decode the available part of a JPEG that ends too early; the rest gets one colour. Raises
+    Unreadable; Truncated if `allow_truncated` may help.
     """
     opener = _choose_decoder(data, limits)
-    # For the whole process; a decoder does one file at a time.
+    # A global of Pillow; safe because a decoder process decodes one file at a time.
     ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated and opener is JpegImageFile
     try:
         picture = opener(io.BytesIO(data))
@@ -64,22 +65,22 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
         size = scale_to_long_side(width, height, min(max(width, height), limits.max_side))
         if isinstance(picture, HeifFile):
             return _decode_heif_shrunk(picture, size)
-        if isinstance(picture, JpegImageFile):  # can decode to a half, a quarter or an eighth for less work
+        if isinstance(picture, JpegImageFile):  # Decodes to 1/2, 1/4 or 1/8 of the size with less work.
             picture.draft(picture.mode, size)
         picture.load()
     except (Unreadable, MemoryError):
         raise
-    except Exception as error:  # decoders raise whatever they like on broken files
+    except Exception as error:  # Decoders raise any type of exception on broken files.
         cause = _describe_cause(error)
-        kind = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
-        raise kind(f"is damaged: {cause}") from error
+        error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
+        raise error_type(f"is damaged: {cause}") from error
     return DecodedPicture(picture, size)
 
 
 def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture:
-    """Decode a HEIC to the smallest whole fraction of its size that is no smaller than `size`.
+    """Decode a HEIC to the smallest integer fraction of its size that is no smaller than `size`.
 
-    In strips: libheif holds the whole picture once, and it is not held a second time for Pillow.
+    Works in strips: libheif holds the full picture once, so Pillow must not hold a second copy.
     """
     data = heif.data
     width, height = heif.size
@@ -87,19 +88,19 @@ def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture
     shrunk = Image.new(heif.mode, (-(-width // factor), -(-height // factor)))
     for top in range(0, height, STRIP_ROWS * factor):
         rows = min(STRIP_ROWS * factor, height - top)
-        lines = data[top * heif.stride : (top + rows) * heif.stride]
-        strip = Image.frombuffer(heif.mode, (width, rows), lines, "raw", heif.mode, heif.stride, 1)
+        strip_data = data[top * heif.stride : (top + rows) * heif.stride]
+        strip = Image.frombuffer(heif.mode, (width, rows), strip_data, "raw", heif.mode, heif.stride, 1)
         shrunk.paste(strip.reduce(factor), (0, top // factor))
     shrunk.info = heif.info
-    # The last column and row may stand for less than `factor` of those in the file.
+    # The last column and row may represent fewer than `factor` columns and rows of the file.
     return DecodedPicture(shrunk, size, (0, 0, width / factor, height / factor), is_upright=True)
 
 
 def _choose_decoder(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
-    """Choose the decoder for a file by its first bytes.
+    """Return the decoder of a file, chosen by its first bytes. Raises Unreadable if there is none, or it is too large.
 
-    Decoders are called one by one and not through Image.open, which would try all others too (PostScript among them),
-    and which warns about large pictures for the whole process.
+    Decoders are called directly, not through Image.open, which would try all others too (PostScript among them) and
+    which warns about large pictures for the whole process.
     """
     if not data:
         raise Unreadable("is empty")
@@ -108,7 +109,7 @@ def _choose_decoder(data: bytes, limits: Limits) -> Callable[[io.BytesIO], Image
             f"is too large: {len(data) // 1_000_000} MB, at most {limits.max_bytes // 1_000_000} are taken"
         )
     if data[4:8] == b"ftyp":
-        brands = {data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
+        brands = {data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
         if brands & _AVIF_BRANDS:
             return AvifImageFile
         if brands & _HEIF_BRANDS:
@@ -129,9 +130,9 @@ def _open_heif(file: io.BytesIO) -> HeifFile:
 
 
 def _describe_cause(error: Exception) -> str:
-    """Say in plain words why a decoder gave up. Its own words are for programmers; they stay in __cause__."""
+    """Return the cause of a decoder's error in plain words. The original message stays in __cause__."""
     text = str(error).lower()
-    if any(sign in text for sign in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
+    if any(phrase in text for phrase in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
         return TRUNCATED_CAUSE
     if "unsupported" in text or "not supported" in text:
         return "it is of a variant that cannot be decoded here"

@@ -1,4 +1,4 @@
-"""The limits within which a file is decoded."""
+"""Limits on size and time for decoding a file."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ from shared.recipe.canvas import MAX_PHOTO_SIDE
 
 
 class Limits(NamedTuple):
-    """What a picture may cost at most."""
+    """Upper limits for one picture."""
 
-    #: Bytes of a file: twice a 48-megapixel ProRAW-sized TIFF. A film would only fill the memory.
+    #: Bytes of a file: twice a 48-megapixel ProRAW-sized TIFF. Refuses videos, which would only fill the memory.
     max_bytes: int = 300_000_000
-    #: Decoded, a picture takes 4 bytes a pixel, twice over for HEIC. This lets the 108-megapixel phones in and keeps a
-    #: decompression bomb (a small file that claims 50,000 × 50,000) out.
+    #: A decoded picture takes 4 bytes per pixel, 8 for HEIC. Accepts 108-megapixel phones and refuses a decompression
+    #: bomb (a small file that claims 50,000 × 50,000).
     max_megapixels: int = 120
-    #: What one file may take.
+    #: Wall-clock time for one file.
     timeout_seconds: float = 30.0
-    #: The long side that a photo is shrunk to, in pixels; at most LARGEST.
+    #: Long side of a photo in pixels; at most MAX_PHOTO_SIDE.
     max_side: int = MAX_PHOTO_SIDE
 
 
-#: Where an installation sets none.
+#: Used if no limits are configured.
 DEFAULT_LIMITS = Limits()

@@ -1,4 +1,4 @@
-"""The decoders: processes that turn files into photos, each under a time limit, replaced where it dies."""
+"""Decoder pool: processes that convert files to photos under a time limit, replaced when they crash."""
 
 import contextlib
 import json
@@ -27,43 +27,43 @@ from shared.storage.quarantine import make_printable
 
 logger = logging.getLogger(__name__)
 
-#: Files after which a decoder is replaced: what libraries leak does not add up.
+#: Files after which a decoder is replaced, so that memory leaks of libraries do not add up.
 MAX_FILES_PER_PROCESS = 200
 
-#: Times that a file may crash a decoder. The first may have been the machine's fault, such as too little memory.
+#: Crashes that a file may cause. The first may have been the machine's fault, such as too little memory.
 MAX_CRASHES_PER_FILE = 2
 
-#: Bytes of the longest answer: a photo without any compression, and a line.
+#: Bytes of the longest response: a photo without any compression, and its header.
 MAX_RESPONSE_BYTES = 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
 
-#: Letters of the longest reason.
+#: Characters of the longest reason.
 MAX_REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """What one try to decode a file gave."""
+    """Result of decoding one file."""
 
-    #: SHA-256 of the bytes, '' where they could not be read.
+    #: SHA-256 of the bytes in hex, "" if they could not be read.
     photo_id: str
     #: The photo, or the reason why there is none.
     photo_or_error: Photo | Unreadable
-    #: What the decoding took.
+    #: Time that decoding took.
     seconds: float
 
 
 def limits_from_settings(settings: Settings, recipes: Iterable[Recipe]) -> Limits:
-    """Return the limits that an installation sets. recipes: those for which photos must have pixels enough."""
-    size = settings.max_file_mb * 1_000_000
-    side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), MAX_PHOTO_SIDE)
-    return Limits(size, settings.max_megapixels, settings.decode_seconds, side)
+    """Return the limits that the settings define. recipes: photos must be large enough for their canvases."""
+    max_bytes = settings.max_file_mb * 1_000_000
+    max_side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), MAX_PHOTO_SIDE)
+    return Limits(max_bytes, settings.max_megapixels, settings.decode_seconds, max_side)
 
 
 class DecoderPool:
-    """Some processes that decode side by side. Use as a context manager; `submit` from any thread."""
+    """Processes that decode files in parallel. Use as a context manager; call `submit` from any thread."""
 
     def __init__(self, size: int, limits: Limits) -> None:
-        """Start them; they are ready a moment later."""
+        """Start `size` processes. Returns before they are ready."""
         self._limits = limits
         self._idle_processes: queue.SimpleQueue[_DecoderProcess] = queue.SimpleQueue()
         self._processes = [_DecoderProcess() for _ in range(size)]
@@ -75,23 +75,23 @@ class DecoderPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End them, whatever they are doing."""
+        """Kill the processes, even while they decode."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         for decoder in self._processes:
             decoder.close()
-        self._executor.shutdown()  # whoever waited for one of them knows by now
+        self._executor.shutdown()  # Its threads do not block: the processes they wait for are killed.
         for decoder in self._processes:
             decoder.kill_and_reap()
 
     def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
-        """Have a file decoded. The future raises FileNotFoundError where it is gone, and nothing else.
+        """Decode a file in the background. The future raises FileNotFoundError if it does not exist, and nothing else.
 
-        cut: take a file that ends too early for what is there of it.
+        allow_truncated: accept a JPEG that ends too early if at least half of it is present.
         """
         return self._executor.submit(self._decode_with_retries, path, allow_truncated)
 
     def list_pids(self) -> list[int]:
-        """Return the ids of the processes."""
+        """Return the process ids."""
         return [decoder.pid for decoder in self._processes]
 
     def _decode_with_retries(self, path: Path, allow_truncated: bool) -> DecodeResult:
@@ -99,7 +99,7 @@ class DecoderPool:
         try:
             for _ in range(MAX_CRASHES_PER_FILE):
                 try:
-                    attempt = decoder.decode(path, self._limits, allow_truncated=allow_truncated)
+                    result = decoder.decode(path, self._limits, allow_truncated=allow_truncated)
                     break
                 except TimeoutError:
                     reason = f"took longer than {self._limits.timeout_seconds:.0f} s to decode"
@@ -110,13 +110,13 @@ class DecoderPool:
                 return DecodeResult("", Unreadable("makes the decoder crash"), time.perf_counter() - started)
         finally:
             self._idle_processes.put(decoder)
-        if attempt is None:
+        if result is None:
             raise FileNotFoundError(path)
-        return attempt
+        return result
 
 
 class _DecoderProcess:
-    """One process, and the next one when it is gone. Ask it from one thread at a time; end it from any."""
+    """A decoder process that is replaced when it dies. Call `decode` from one thread at a time, `close` from any."""
 
     def __init__(self) -> None:
         self._closed = False
@@ -128,7 +128,7 @@ class _DecoderProcess:
         return self._process.pid
 
     def decode(self, path: Path, limits: Limits, *, allow_truncated: bool) -> DecodeResult | None:
-        """Have a file decoded; None where it is gone. Raises TimeoutError, and EOFError where the process ended."""
+        """Decode a file; None if it does not exist. Raises TimeoutError, and EOFError if the process died."""
         if self._process.poll() is not None:
             self._restart()
         request = {"path": os.fsencode(path.absolute()).hex(), "limits": limits, "cut": allow_truncated}
@@ -141,32 +141,32 @@ class _DecoderProcess:
                 self._receive(deadline)
                 if len(self._received) > MAX_RESPONSE_BYTES:
                     raise EOFError
-            head = json.loads(self._received[:end])
-            if not 0 <= head["length"] <= MAX_RESPONSE_BYTES:
+            header = json.loads(self._received[:end])
+            if not 0 <= header["length"] <= MAX_RESPONSE_BYTES:
                 raise EOFError
-            while len(self._received) < end + 1 + head["length"]:
+            while len(self._received) < end + 1 + header["length"]:
                 self._receive(deadline)
-            attempt = _parse_response(head, bytes(self._received[end + 1 :]))
+            result = _parse_response(header, bytes(self._received[end + 1 :]))
         except TimeoutError:
             self._restart()
             raise
-        except Exception as error:  # it ended, or said what is no answer
+        except Exception as error:  # The process died, or its response is invalid.
             self._restart()
             raise EOFError from error
         self._received.clear()
         self._files_decoded += 1
         if self._files_decoded == MAX_FILES_PER_PROCESS:
-            self._restart()  # now, so that the next one need not wait
-        return attempt
+            self._restart()  # Now, so that the next file need not wait for it.
+        return result
 
     def close(self) -> None:
-        """End the process for good, whatever it is doing."""
+        """Kill the process, even while it decodes, and start no other."""
         with self._lock:
             self._closed = True
             self._process.kill()
 
     def kill_and_reap(self) -> None:
-        """End the process and wait for it. Not while it is asked."""
+        """Kill the process and wait for its end. Must not run while another thread is in `decode`."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -190,23 +190,23 @@ class _DecoderProcess:
     def _start(self) -> None:
         self._files_decoded = 0
         self._received = bytearray()
-        # Nothing is imported (-P) from the folder that this runs in, where guests may put files. A session of its own:
-        # Ctrl-C is the parent's. One malloc arena: what is freed is free for all.
+        # -P: import nothing from the working directory, which may contain guests' files. A new session: the parent
+        # handles Ctrl-C. One malloc arena: freed memory can be reused by all threads.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "producer.decoding.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pipesize=1 << 20,  # a photo in one go, where the system allows
+            pipesize=1 << 20,  # A photo in one write, if the system allows it.
             start_new_session=True,
             env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
 
 def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
-    """Return what an answer tells, None where the file is gone.
+    """Return the result in a response, None if the file does not exist.
 
-    Raises ValueError for what no decoder says: one that a stranger's file took over may say anything.
+    Raises ValueError for an invalid response: a decoder that was compromised by a malicious file may send anything.
     """
     if header.get("gone"):
         return None

@@ -1,7 +1,7 @@
-"""The decoder: a process that turns files into photos, so that a file which crashes or hangs it takes nothing along.
+"""Decoder process: converts files to photos in isolation, so that a file that crashes or hangs it affects nothing else.
 
-Reads requests from standard input and answers on standard output until its parent goes away: a line of JSON each, and
-behind an answer the bytes of the photo. Never pickles: what comes back was made from a stranger's file.
+Reads requests from standard input and writes responses to standard output until its parent closes the pipe: one line of
+JSON each, a response followed by the bytes of the photo. Never uses pickle: responses derive from untrusted files.
 """
 
 import json
@@ -20,52 +20,53 @@ from producer.decoding.formats import Truncated, Unreadable
 from producer.decoding.limits import Limits
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
-#: Seconds beyond its limit after which a process that nobody cut off ends by itself.
+#: Seconds after a file's time limit when the process ends itself, in case its parent did not.
 ALARM_MARGIN_SECONDS = 10
 
-#: What a photo's id is.
+#: A photo id: SHA-256 in hex.
 PHOTO_ID_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
 def main() -> None:
-    """Answer requests."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints, be it in C, must not speak in between
+    """Answer requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
+    requests, responses = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # Output of libraries, C libraries included, must not mix with responses.
     for line in requests:
         request = json.loads(line)
         limits = Limits(*request["limits"])
         signal.alarm(round(limits.timeout_seconds) + ALARM_MARGIN_SECONDS)
         _write_response(
-            answers, *decode(Path(os.fsdecode(bytes.fromhex(request["path"]))), limits, allow_truncated=request["cut"])
+            responses,
+            *decode(Path(os.fsdecode(bytes.fromhex(request["path"]))), limits, allow_truncated=request["cut"]),
         )
         signal.alarm(0)
 
 
 def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tuple[dict[str, Any], bytes]:
-    """Read and convert a file. Returns what is known of it, and its photo as JPEG, b"" where there is none.
+    """Read and convert a file. Returns the header of the response, and the photo as JPEG, b"" if there is none.
 
-    cut: take a file that ends too early for what is there of it.
+    allow_truncated: accept a JPEG that ends too early if at least half of it is present.
     """
-    started, name, more = time.perf_counter(), "", False
+    started, photo_id, is_truncated = time.perf_counter(), "", False
     try:
         data = _read_file(path, limits)
-        name = compute_photo_id(data)
+        photo_id = compute_photo_id(data)
         photo = convert(data, limits, allow_truncated=allow_truncated)
     except FileNotFoundError:
         return {"gone": True}, b""
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
     except Unreadable as unreadable:
-        reason, more = str(unreadable), isinstance(unreadable, Truncated)
+        reason, is_truncated = str(unreadable), isinstance(unreadable, Truncated)
     else:
-        facts = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
-        return {"photo": facts, "seconds": time.perf_counter() - started}, photo.jpeg
-    return {"photo_id": name, "reason": reason, "cut": more, "seconds": time.perf_counter() - started}, b""
+        fields = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
+        return {"photo": fields, "seconds": time.perf_counter() - started}, photo.jpeg
+    return {"photo_id": photo_id, "reason": reason, "cut": is_truncated, "seconds": time.perf_counter() - started}, b""
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
-    """Return what is in a file. Raises OSError and Unreadable; waits for no pipe, and reads no device to its end."""
+    """Return the content of a regular file. Never blocks on a pipe or reads a device. Raises OSError and Unreadable."""
     source = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(source)
@@ -82,7 +83,7 @@ def _read_file(path: Path, limits: Limits) -> bytes:
 
 
 def parse_photo(fields: dict[str, Any], jpeg: bytes) -> Photo:
-    """Return the photo that an answer tells of. Raises ValueError for one that no decoder makes, and TypeError."""
+    """Return the photo in a response. Raises ValueError and TypeError if the fields are invalid."""
     photo = Photo(jpeg=jpeg, **fields)
     sides = (photo.width, photo.height)
     if not (

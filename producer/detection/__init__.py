@@ -1,4 +1,5 @@
-"""Which files are new, and which are complete: watched folders, files that guests upload, and files that still grow.
+"""File detection: watched folders, guest uploads, and the check that a new file is complete.
 
-Import `Folder` from `producer.detection.watched_folder`, `GuestUploads` from `producer.detection.guest_uploads`.
+Import `WatchedFolder` from `producer.detection.watched_folder`, `GuestUploadFolder` from
+`producer.detection.guest_uploads`.
 """

@@ -1,4 +1,4 @@
-"""The guests' folder: what the display took in from phones. Unlike other folders it is emptied as it is read."""
+"""Guest uploads: the folder of photos that the display received from phones. Processed files are deleted from it."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
 class GuestRequest(NamedTuple):
-    """What a guest asked for. `guest` was given to a browser by chance, and is no name."""
+    """Recipe and sender of an upload. `guest_id` is a random id of the guest's browser, not a name."""
 
     recipe: Recipe
     guest_id: str
@@ -23,7 +23,10 @@ class GuestUploadFolder(WatchedFolder):
     """One folder for each recipe, inside the data folder."""
 
     def __init__(self, data_folder: Path, changed: threading.Event) -> None:
-        """Create the folder where it is missing. Raises ArtDreamError where that cannot be done."""
+        """Create the folder if it is missing. changed: set after a change below it.
+
+        Raises ArtDreamError if the folder cannot be created.
+        """
         folder = data_folder.absolute() / GUEST_UPLOADS_FOLDER
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,23 +35,29 @@ class GuestUploadFolder(WatchedFolder):
         super().__init__(folder, changed, recursive=True)
 
     def list_folders(self) -> list[Path]:
-        """List the folders of the recipes that are known here."""
+        """Return the existing folders of known recipes."""
         return [folder for name in list_recipe_names() if (folder := self.path / name).is_dir()]
 
     def parse_request(self, path: Path) -> GuestRequest | None:
-        """Return what a file of this folder asks for; None for any other file."""
-        sent = parse_file_name(path.name)
-        if path.parent.parent != self.path or sent is None:
+        """Return the request that a file of this folder encodes; None for any other file.
+
+        Raises ArtDreamError for an unknown recipe.
+        """
+        upload = parse_file_name(path.name)
+        if path.parent.parent != self.path or upload is None:
             return None
-        return GuestRequest(load_recipe(path.parent.name), sent.guest_id)
+        return GuestRequest(load_recipe(path.parent.name), upload.guest_id)
 
     def remove_processed(self, ledger: Ledger, processed: dict[Path, FileVersion]) -> None:
-        """Remove what was dealt with, which is in `done`, once a power cut can no longer make that forgotten."""
-        spent = [path for path, mark in self.list_files().items() if processed.get(path) == mark]
-        with contextlib.suppress(LedgerError, OSError):  # the next look tries again
-            if spent and ledger.flush_to_disk():
-                for path in spent:
+        """Delete the files in `processed`, from the folder, the ledger and `processed` itself.
+
+        The ledger is first flushed to disk, so that a power cut cannot lose both a photo and its file.
+        """
+        removable = [path for path, version in self.list_files().items() if processed.get(path) == version]
+        with contextlib.suppress(LedgerError, OSError):  # The next scan tries again.
+            if removable and ledger.flush_to_disk():
+                for path in removable:
                     path.unlink(missing_ok=True)
-                ledger.forget_files(spent)
-                for path in spent:
+                ledger.forget_files(removable)
+                for path in removable:
                     del processed[path]

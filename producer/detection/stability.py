@@ -1,8 +1,9 @@
-"""Settling: tell when a file is whole.
+"""Stability: detect when a file is complete.
 
-A file is whole when its size and time of change stood still for a while and it decodes. Decoding begins early, while
-the stillness is still being watched, and counts only if the file did not change meanwhile: so watching costs a photo
-no time. A file that stands still but does not decode may have a slow writer; it is given up after a longer while.
+A file is complete when its size and modification time have not changed for `stable_after_seconds` and it decodes.
+Decoding starts early, before that time is over, and counts only if the file does not change meanwhile, so that the
+check adds no latency. An unchanged file that does not decode may have a slow writer; it is refused only after
+`give_up_after_seconds`.
 """
 
 import stat
@@ -17,15 +18,16 @@ from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.outbox.ledger import File, FileVersion
 from shared.jobs.events import Stage, Stages
 
-#: Seconds of stillness after which decoding is worth a try.
+#: Seconds without a change after which decoding starts; earlier attempts would mostly fail on incomplete files.
 EARLY_DECODE_DELAY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class StableFile:
-    """A file that stands still, with the photo in it or the reason why there is none."""
+    """A file that no longer changes, with its photo or the reason why it has none."""
 
     file: File
+    #: "" if the file could not be read.
     photo_id: str
     photo_or_error: Photo | Unreadable
     stages: Stages
@@ -34,34 +36,38 @@ class StableFile:
 @dataclass
 class _Candidate:
     version: FileVersion
-    #: Monotonic seconds when the file was first seen in this state.
+    #: Monotonic time in seconds when the file was first seen in this version.
     unchanged_since: float
     decoding: Future[DecodeResult] | None = None
-    #: Whether the attempt takes what is there of a file that ends too early.
+    #: Whether `decoding` accepts a file that ends too early.
     allow_truncated: bool = False
 
     @property
     def holds_photo(self) -> bool:
-        """Whether it has, or is about to have, a photo in memory."""
+        """Whether a photo of this file is, or is about to be, in memory."""
         if self.decoding is None or not self.decoding.done():
             return self.decoding is not None
         return self.decoding.exception() is None and isinstance(self.decoding.result().photo_or_error, Photo)
 
 
 def read_file_version(path: Path) -> FileVersion | None:
-    """Return the state of a regular file; None for anything else, or nothing."""
+    """Return the version of a regular file; None if there is no file, or something else."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return FileVersion.from_stat(found) if stat.S_ISREG(found.st_mode) else None
+    return FileVersion.from_stat(status) if stat.S_ISREG(status.st_mode) else None
 
 
 class StabilityTracker:
-    """The files that were seen and are not yet known to be whole. For one thread; decoding goes on beside it."""
+    """Tracks files until they are complete or given up. Use from one thread; decoding runs in the background."""
 
     def __init__(self, decoder_pool: DecoderPool, *, stable_after_seconds: float, give_up_after_seconds: float) -> None:
-        """`settle`, `patience`: seconds of stillness after which a file counts as whole, or as hopeless."""
+        """Start with no files.
+
+        stable_after_seconds: seconds without a change after which a file that decodes counts as complete.
+        give_up_after_seconds: seconds without a change after which a file that does not decode is given up.
+        """
         self._decoder_pool = decoder_pool
         self._stable_after_seconds = stable_after_seconds
         self._give_up_after_seconds = give_up_after_seconds
@@ -74,57 +80,56 @@ class StabilityTracker:
         return path in self._candidates
 
     def track(self, file: File) -> None:
-        """Begin to watch a file; one that is being watched stays as it is."""
+        """Start tracking a file. A file that is already tracked keeps its state."""
         self._candidates.setdefault(file.path, _Candidate(file.version, time.monotonic()))
 
     def poll(self, max_photos: int) -> list[StableFile]:
-        """Look at every file once, and return those that settled, which are watched no longer.
+        """Check every file once. Returns the files that are now stable, which are no longer tracked.
 
-        `ahead`: how many photos may be held in memory at a time; decoding stops there.
+        max_photos: photos that may be in memory at a time; at this number no further decoding starts.
         """
-        settled = []
-        held = sum(candidate.holds_photo for candidate in self._candidates.values())
+        stable_files = []
+        photos_in_memory = sum(candidate.holds_photo for candidate in self._candidates.values())
         for path, candidate in list(self._candidates.items()):
-            mark, now = read_file_version(path), time.monotonic()
-            if mark is None:
+            version, now = read_file_version(path), time.monotonic()
+            if version is None:
                 self._discard(path)
-            elif mark != candidate.version:
+            elif version != candidate.version:
                 self._discard(path)
-                self._candidates[path] = _Candidate(mark, now)
+                self._candidates[path] = _Candidate(version, now)
             elif candidate.decoding is None:
-                if held < max_photos and now - candidate.unchanged_since >= min(
+                if photos_in_memory < max_photos and now - candidate.unchanged_since >= min(
                     EARLY_DECODE_DELAY_SECONDS, self._stable_after_seconds
                 ):
                     candidate.decoding = self._decoder_pool.submit(path)
-                    held += 1
-            elif candidate.decoding.done() and (found := self._check_stability(File(path, mark), candidate, now)):
-                settled.append(found)
+                    photos_in_memory += 1
+            elif candidate.decoding.done() and (
+                stable_file := self._check_stability(File(path, version), candidate, now)
+            ):
+                stable_files.append(stable_file)
                 del self._candidates[path]
-        return settled
+        return stable_files
 
     def _check_stability(self, file: File, candidate: _Candidate, now: float) -> StableFile | None:
-        """Return a file whose time of stillness is over; None while it must stand still for longer."""
+        """Return a decoded file if it has been unchanged for long enough, else None."""
         assert candidate.decoding is not None  # noqa: S101
-        if candidate.decoding.exception() is not None:  # gone for a moment, back now
+        if candidate.decoding.exception() is not None:  # The file was missing for a moment and exists again.
             candidate.decoding = None
             return None
-        done, still = candidate.decoding.result(), now - candidate.unchanged_since
-        if still < (
+        result, unchanged_seconds = candidate.decoding.result(), now - candidate.unchanged_since
+        if unchanged_seconds < (
             self._stable_after_seconds
-            if isinstance(done.photo_or_error, Photo)
+            if isinstance(result.photo_or_error, Photo)
             else max(self._stable_after_seconds, self._give_up_after_seconds)
         ):
             return None
-        if (
-            isinstance(done.photo_or_error, Truncated) and not candidate.allow_truncated
-        ):  # whoever wrote it has given up
-            candidate.decoding, candidate.allow_truncated = (
-                self._decoder_pool.submit(file.path, allow_truncated=True),
-                True,
-            )
+        # After this long the writer has given up too, so a part of the picture is all there will be.
+        if isinstance(result.photo_or_error, Truncated) and not candidate.allow_truncated:
+            candidate.decoding = self._decoder_pool.submit(file.path, allow_truncated=True)
+            candidate.allow_truncated = True
             return None
-        stages = {Stage.SETTLE: max(0.0, still - done.seconds), Stage.CONVERT: done.seconds}
-        return StableFile(file, done.photo_id, done.photo_or_error, stages)
+        stages = {Stage.SETTLE: max(0.0, unchanged_seconds - result.seconds), Stage.CONVERT: result.seconds}
+        return StableFile(file, result.photo_id, result.photo_or_error, stages)
 
     def _discard(self, path: Path) -> None:
         candidate = self._candidates.pop(path)

@@ -1,4 +1,4 @@
-"""The folder that guests' photos arrive in."""
+"""Watched folders: list the possible photos in a folder, and report changes in it."""
 
 import logging
 import os
@@ -16,26 +16,27 @@ from shared.errors import ArtDreamError
 
 logger = logging.getLogger(__name__)
 
-#: Endings under which browsers, AirDrop and copying programs write what is not yet whole.
+#: Suffixes that browsers, AirDrop and copying programs use for incomplete files.
 TEMPORARY_SUFFIXES = (".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial", ".temp", ".tmp", "~")
 
-#: Event types that only tell that somebody reads; the producer itself does.
+#: Event types of mere reads, which the producer itself causes.
 _READ_EVENT_TYPES = {"opened", "closed_no_write"}
 
 
 def is_ignored(name: str) -> bool:
-    """Tell whether a file is hidden, or temporary by its name."""
+    """Return whether a file's name marks it as hidden or temporary."""
     return name.startswith((".", "~$")) or name.lower().endswith(TEMPORARY_SUFFIXES)
 
 
 class WatchedFolder(FileSystemEventHandler):
-    """The top level of one folder. Use it as a context manager to be told of changes."""
+    """The top level of one folder. As a context manager, it reports changes."""
 
     def __init__(self, path: Path, changed: threading.Event, *, recursive: bool = False) -> None:
-        """`changed`: set whenever something happened in the folder, or where `recursive` below it; cleared by whoever
-        waits for it.
+        """Check that the folder can be read.
 
-        Raises ArtDreamError where there is no such folder, or it may not be read."""
+        changed: set after each change in the folder; the waiting thread clears it. recursive: report changes in
+        subfolders too. Raises ArtDreamError if the folder does not exist or cannot be read.
+        """
         self.path = path.absolute()
         self._changed = changed
         self._recursive = recursive
@@ -51,29 +52,32 @@ class WatchedFolder(FileSystemEventHandler):
             raise ArtDreamError(f"The folder {path} cannot be read: {error.strerror}.") from error
 
     def __enter__(self) -> Self:
-        """Begin to listen for changes."""
+        """Start reporting changes. If the system refuses, only the periodic scans find them, which is logged."""
         try:
             self._observer.schedule(self, str(self.path), recursive=self._recursive)
             self._observer.start()
-        except OSError as error:  # Linux has few inotify watches to give
+        except OSError as error:  # Linux limits the number of inotify watches.
             logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no longer."""
+        """Stop reporting changes."""
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Wake who waits. Which file it was is not asked: events get lost (watchdog #124), a look never misses one."""
+        """Set `changed`. The file is not passed on: events get lost (watchdog #124), a scan never misses a file."""
         if event.event_type not in _READ_EVENT_TYPES:
             self._changed.set()
 
     def list_files(self) -> dict[Path, FileVersion]:
-        """Return every file that may be a photo, oldest first. None while the folder is away, which is logged once."""
+        """Return every file that may be a photo, with its version, oldest first.
+
+        Returns an empty dict while the folder is unavailable, which is logged once.
+        """
         try:
-            found = [file for place in self.list_folders() for file in _scan_files(place)]
+            found = [file for folder in self.list_folders() for file in _scan_files(folder)]
         except OSError as error:
             if not self._unavailable:
                 logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
@@ -82,22 +86,22 @@ class WatchedFolder(FileSystemEventHandler):
         if self._unavailable:
             logger.warning("The folder %s is back.", self.path)
             self._unavailable = False
-        return {path: mark for _, path, mark in sorted(found)}
+        return {path: version for _, path, version in sorted(found)}
 
     def list_folders(self) -> list[Path]:
-        """List the folders that photos lie in."""
+        """Return the folders that `list_files` scans. Subclasses override it."""
         return [self.path]
 
 
 def _scan_files(folder: Path) -> Iterator[tuple[int, Path, FileVersion]]:
-    """Yield time of change, path and state of every file that may be a photo. Raises OSError."""
+    """Yield modification time in ns, path and version of every file that may be a photo. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_ignored(entry.name):
                 continue
             try:
                 status = entry.stat()
-            except OSError:  # gone, or a link to nowhere
+            except OSError:  # The file was removed, or is a broken link.
                 continue
             if stat.S_ISREG(status.st_mode):
                 yield status.st_mtime_ns, folder / entry.name, FileVersion.from_stat(status)

@@ -1,4 +1,4 @@
-"""The ledger: what the producer has seen and what became of it, in SQLite, so that a restart repeats nothing."""
+"""Ledger: processed files, submitted jobs and batches, in SQLite, so that a restart repeats nothing."""
 
 import os
 import sqlite3
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, Self
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 
-#: Name of the ledger in the data folder.
+#: File name of the ledger in the data folder.
 LEDGER_FILE_NAME = "ledger.sqlite3"
 
-#: Seconds to wait for another process (a watch and a send share one ledger).
+#: Seconds to wait for another process's lock (`artdream watch` and `artdream send` share one ledger).
 _LOCK_TIMEOUT_SECONDS = 5
 
-#: The last time that SQLite can keep, in nanoseconds: 2262. Files may be of any year, photos of broken cameras are.
+#: The largest integer of SQLite, as a time in ns the year 2262. Cameras with a broken clock write files of any year.
 _MAX_MTIME_NS = 2**63 - 1
 
 _SCHEMA = """
@@ -72,30 +72,30 @@ class LedgerError(ArtDreamError):
 
 
 class FileVersion(NamedTuple):
-    """What tells one state of a file from the next without reading it."""
+    """Size and modification time of a file, which identify its content without reading it."""
 
+    #: Bytes.
     size: int
     mtime_ns: int
 
     @classmethod
     def from_stat(cls, status: os.stat_result) -> Self:
-        """Return the state that a file is in. A time beyond what the database can keep is the last that it can."""
+        """Return the version of a file. A time outside the database's range is clamped to it."""
         return cls(status.st_size, max(-_MAX_MTIME_NS, min(status.st_mtime_ns, _MAX_MTIME_NS)))
 
 
 class File(NamedTuple):
-    """A file in one state."""
+    """A file in one version."""
 
     path: Path
     version: FileVersion
 
 
 class Ledger:
-    """The memory of one data folder. May be used from several threads, and by several processes at once."""
+    """Database of one data folder. Safe for use by several threads and several processes at once."""
 
     def __init__(self, data_folder: Path) -> None:
-        """Open the ledger of a data folder, creating both. Raises LedgerError."""
-        #: The data folder.
+        """Open the ledger of a data folder, and create both if missing. Raises LedgerError."""
         self.data_folder = data_folder
         self._path = data_folder / LEDGER_FILE_NAME
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class Ledger:
             data_folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # A power cut may cost the last rows, never the file; what they told is found out again.
+            # A power cut may lose the last rows, but never corrupts the file; lost rows are determined again.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
@@ -114,13 +114,13 @@ class Ledger:
         self._connection.close()
 
     def list_processed_files(self, folder: Path) -> dict[Path, FileVersion]:
-        """Return the files of a folder that were dealt with, each in the state it had then. Raises LedgerError."""
+        """Return the processed files of a folder, each with the version that was processed. Raises LedgerError."""
         prefix = os.fsencode(folder) + os.sep.encode()
         rows = self.query("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
         return {Path(os.fsdecode(path)): FileVersion(size, mtime_ns) for path, size, mtime_ns in rows}
 
     def find_sent_photo_id(self, file: File) -> str | None:
-        """Return the id of the photo in a file that was sent before, and has not changed since. Raises LedgerError."""
+        """Return the photo id of a file that was sent before in this version, else None. Raises LedgerError."""
         rows = self.query(
             "SELECT photo_id FROM sent WHERE path = ? AND size = ? AND mtime_ns = ?",
             os.fsencode(file.path),
@@ -129,22 +129,22 @@ class Ledger:
         return str(rows[0][0]) if rows else None
 
     def record_sent_file(self, file: File, photo_id: str) -> None:
-        """Record which photo is in a file that is sent. Raises LedgerError."""
+        """Record the photo id of a file that was sent. Raises LedgerError."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", (*_to_row(file), photo_id))
 
     def list_submitted_job_ids(self, photo_id: str) -> list[str]:
-        """Return the ids of the jobs that a photo was submitted for. Raises LedgerError."""
+        """Return the ids of a photo's submitted jobs, oldest first. Raises LedgerError."""
         rows = self.query("SELECT job_id FROM photos WHERE photo_id = ? AND state = 'submitted' ORDER BY at", photo_id)
         return [job_id for (job_id,) in rows]
 
     def record_submitted_job(self, photo_id: str, job_id: str) -> None:
-        """Record that a job is on its way. Raises LedgerError."""
+        """Record that a job was submitted. Raises LedgerError."""
         with self.transaction() as db:
             record_photo(db, photo_id, job_id, "submitted", "")
 
     def record_unfinished_job(self, job: Job) -> None:
-        """Record a job that is submitted, until it has ended. Raises LedgerError."""
+        """Record a submitted job until `forget_jobs`, so that it can be resubmitted. Raises LedgerError."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (job.id, job.model_dump_json()))
 
@@ -153,29 +153,29 @@ class Ledger:
         return [job_id for (job_id,) in self.query("SELECT job_id FROM open")]
 
     def load_unfinished_job(self, job_id: str) -> Job | None:
-        """Return one of them. Raises LedgerError."""
+        """Return a job that is not known to have ended, by its id; else None. Raises LedgerError."""
         rows = self.query("SELECT job FROM open WHERE job_id = ?", job_id)
         return Job.model_validate_json(rows[0][0]) if rows else None
 
     def forget_jobs(self, job_ids: Sequence[str]) -> None:
-        """Remember jobs no longer. Raises LedgerError."""
+        """Delete jobs from the unfinished ones. Raises LedgerError."""
         with self.transaction() as db:
             db.executemany("DELETE FROM open WHERE job_id = ?", [(job_id,) for job_id in job_ids])
 
     def flush_to_disk(self) -> bool:
-        """Make what is written outlive a power cut; False where another process keeps that from being done now.
+        """Flush all committed rows to disk, so that a power cut cannot lose them.
 
-        Raises LedgerError.
+        Returns False if another process currently prevents it. Raises LedgerError.
         """
         return not self.query("PRAGMA wal_checkpoint(FULL)")[0][0]
 
     def forget_files(self, paths: Sequence[Path]) -> None:
-        """Remember files of watched folders no longer: they are gone. Raises LedgerError."""
+        """Delete processed files that no longer exist. Raises LedgerError."""
         with self.transaction() as db:
             db.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Return what a query finds. Raises LedgerError."""
+        """Return the rows of a query. Raises LedgerError."""
         try:
             with self._lock:
                 rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
@@ -185,7 +185,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction, of which all or nothing is written at the end. Raises LedgerError."""
+        """Open a transaction: committed at the end of the context, rolled back on an exception. Raises LedgerError."""
         try:
             with self._lock, self._connection:
                 yield self._connection
@@ -194,13 +194,13 @@ class Ledger:
 
 
 def record_photo(db: sqlite3.Connection, photo_id: str, job_id: str, state: str, reason: str) -> None:
-    """Record what became of a photo."""
+    """Record the outcome of a photo: `state` is "submitted" or "refused", `job_id` and `reason` may be ""."""
     row = (photo_id, job_id, state, reason, time.time())
     db.execute("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", row)
 
 
 def record_file(db: sqlite3.Connection, file: File, photo_id: str) -> None:
-    """Record that a file of a watched folder was dealt with."""
+    """Record that a file of a watched folder was processed."""
     db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*_to_row(file), photo_id))
 
 

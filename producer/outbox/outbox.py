@@ -1,4 +1,4 @@
-"""The spool: photos that are accepted and not yet delivered, on disk, in order."""
+"""Outbox: accepted photos that are not yet submitted, on disk, in order."""
 
 import contextlib
 import os
@@ -15,19 +15,19 @@ from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.storage.quarantine import make_printable, quarantine_file
 
-#: Name of the spool in the data folder.
+#: Name of the outbox's folder in the data folder.
 OUTBOX_FOLDER_NAME = "spool"
 
-#: Seconds after which a photo that no row tells of is what a killed producer left, and not what another is writing.
+#: Seconds after which a photo without a row is a leftover of a killed producer, not a write in progress.
 ORPHAN_AGE_SECONDS = 3600
 
 
 class DiskUnavailable(ArtDreamError):
-    """The data folder cannot be written; the same call may be tried again."""
+    """The data folder cannot be written; the call may be retried."""
 
 
 class IncompatibleRow(ArtDreamError):
-    """What waits was written by another version of ArtDream, and can only be read by that."""
+    """A row was written by another version of ArtDream, and only that version can read it."""
 
     def __init__(self, number: int, file_name: str) -> None:
         super().__init__(f"{file_name} waits in the spool for another version of ArtDream than this, and was left out.")
@@ -36,23 +36,24 @@ class IncompatibleRow(ArtDreamError):
 
 @dataclass(frozen=True)
 class OutboxItem:
-    """What waits: a job with its photo, or a refusal that has to be told."""
+    """A job with its photo that is to be submitted, or a refusal that is to be published."""
 
-    #: Rising, never used twice.
+    #: Increasing and never reused.
     number: int
-    #: The name of the file it came from, for people.
+    #: Printable name of the source file, for messages.
     file_name: str
     photo_id: str
     #: None for a refusal.
     job: Job | None
+    #: Why the file was refused; "" for a job.
     reason: str
 
 
 class Outbox:
-    """What one data folder has to deliver. May be used from several threads, and by several processes at once."""
+    """Outbox of one data folder. Safe for use by several threads and several processes at once."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Open the spool beside a ledger, creating it. Raises Full."""
+        """Open the outbox of the ledger's data folder, create it if missing. Raises DiskUnavailable."""
         self._ledger = ledger
         self._folder = ledger.data_folder / OUTBOX_FOLDER_NAME
         with _raise_disk_unavailable():
@@ -63,28 +64,31 @@ class Outbox:
         return int(self._ledger.query("SELECT count(*) FROM spool")[0][0])
 
     def add(self, job: Job, jpeg: bytes, file: File) -> None:
-        """Accept a photo: from here on its file may vanish and the machine may stop. Raises Full."""
+        """Accept a photo durably: afterwards its file may be deleted and the machine may stop.
+
+        Raises DiskUnavailable.
+        """
         with _raise_disk_unavailable():
-            if not (photo := self._photo_path(job.photo_id)).exists():
-                _write_atomically(photo, jpeg)
+            if not (photo_path := self._photo_path(job.photo_id)).exists():
+                _write_atomically(photo_path, jpeg)
             self._insert_row(file, job.photo_id, job.model_dump_json(), "")
 
     def add_refusal(self, file: File, photo_id: str, reason: str) -> Path:
-        """Set a file aside with a reason that has to be told. Returns where the reason is. Raises Full."""
+        """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable."""
         with _raise_disk_unavailable():
-            note = quarantine_file(file.path, photo_id, reason, self._ledger.data_folder)
+            reason_path = quarantine_file(file.path, photo_id, reason, self._ledger.data_folder)
             self._insert_row(file, photo_id, "", reason)
-        return note
+        return reason_path
 
     def ignore(self, file: File, photo_id: str) -> None:
-        """Leave a file alone from now on. Raises Full."""
+        """Record a file as processed, and submit nothing. Raises DiskUnavailable."""
         with _raise_disk_unavailable(), self._ledger.transaction() as db:
             record_file(db, file, photo_id)
 
     def next_item(self, after: int = 0) -> OutboxItem | None:
-        """Return the item that waits longest among those beyond a number, None for none.
+        """Return the oldest item whose number is greater than `after`, None if there is none.
 
-        Raises LedgerError, and Foreign where another version of ArtDream wrote it.
+        Raises LedgerError, and IncompatibleRow if another version of ArtDream wrote the row.
         """
         rows = self._ledger.query("SELECT * FROM spool WHERE number > ? ORDER BY number LIMIT 1", after)
         for number, file, photo_id, job, reason in rows:
@@ -99,14 +103,14 @@ class Outbox:
         return self._photo_path(item.photo_id).read_bytes()
 
     def mark_submitted(self, item: OutboxItem) -> None:
-        """Let go of an item that is through. Raises LedgerError."""
+        """Remove a submitted item, and its photo if no other item has it. Raises LedgerError."""
         with self._ledger.transaction() as db:
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
             state = "submitted" if item.job else "refused"
             record_photo(db, item.photo_id, item.job.id if item.job else "", state, item.reason)
-            (others,) = db.execute("SELECT count(*) FROM spool WHERE photo_id = ?", (item.photo_id,)).fetchone()
-        if not others:
-            with contextlib.suppress(OSError):  # swept up another day
+            (remaining,) = db.execute("SELECT count(*) FROM spool WHERE photo_id = ?", (item.photo_id,)).fetchone()
+        if not remaining:
+            with contextlib.suppress(OSError):  # `_remove_orphans` removes it at a later start.
                 self._photo_path(item.photo_id).unlink(missing_ok=True)
 
     def _insert_row(self, file: File, photo_id: str, job: str, reason: str) -> None:
@@ -119,15 +123,18 @@ class Outbox:
         return self._folder / f"{photo_id}.jpg"
 
     def _remove_orphans(self) -> None:
-        """Remove what a killed producer wrote and did not enter; the file that it came from is still there."""
-        entered = {photo_id for (photo_id,) in self._ledger.query("SELECT DISTINCT photo_id FROM spool")}
+        """Remove photos that a killed producer wrote without a row; their source files still exist."""
+        referenced = {photo_id for (photo_id,) in self._ledger.query("SELECT DISTINCT photo_id FROM spool")}
         for path in self._folder.iterdir():
-            if path.name.partition(".")[0] not in entered and time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS:
+            if (
+                path.name.partition(".")[0] not in referenced
+                and time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS
+            ):
                 path.unlink(missing_ok=True)
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all, whatever happens to the machine."""
+    """Write a file completely or not at all, even if the machine stops."""
     draft = path.with_suffix(f".{os.getpid()}")
     try:
         with draft.open("wb") as file:

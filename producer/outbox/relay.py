@@ -1,4 +1,4 @@
-"""The delivery: hands what is in the spool to the intake, in order, for as long as that takes."""
+"""Outbox relay: submit the items of the outbox in order, and retry until the store and the broker accept them."""
 
 import contextlib
 import logging
@@ -16,24 +16,24 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tries while store or broker is away: doubled from the first to the last.
+#: Seconds between two attempts while the store or the broker is unavailable, doubled from the first to the last.
 INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS = 0.25, 5.0
 
-#: Seconds between two announcements.
+#: Seconds between two heartbeats.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
 
-#: Seconds between two looks at whether the broker still knows what was delivered.
+#: Seconds between two checks whether the broker still knows the submitted jobs.
 LOST_JOB_CHECK_INTERVAL_SECONDS = 10.0
 
-#: Seconds between two looks into the spool where nobody called: another producer may have died over its own.
+#: Seconds between two polls of the outbox without a notification: another producer may have died and left items.
 OUTBOX_POLL_INTERVAL_SECONDS = 2.0
 
 
 class OutboxRelay(threading.Thread):
-    """The one thread that talks to store and broker, so that waiting for them holds up nothing else.
+    """The only thread that calls the store and the broker, so that waiting for them blocks nothing else.
 
-    A daemon: a call that hangs in a dead network must not keep the process from ending. What was not delivered is
-    still in the spool at the next start.
+    A daemon thread: a call that hangs in a dead network must not keep the process from exiting. Items that were not
+    submitted are still in the outbox at the next start.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class OutboxRelay(threading.Thread):
         producer_name: str,
         detail: str,
     ) -> None:
-        """`name`, `detail`: what the producer announces of itself."""
+        """Prepare the thread. producer_name, detail: contents of the producer's heartbeat."""
         super().__init__(name="delivery", daemon=True)
         self._submission_client = submission_client
         self._outbox = outbox
@@ -61,19 +61,22 @@ class OutboxRelay(threading.Thread):
         self._last_skipped_number = 0
 
     def notify(self) -> None:
-        """Say that something was spooled."""
+        """Wake the relay after an item was added to the outbox."""
         self._notified.set()
 
     def stop(self, timeout: float) -> None:
-        """Deliver what waits unless store or broker is away, leave, end; return after `timeout` seconds at most."""
+        """Submit the remaining items unless the store or the broker is unavailable, and end the thread.
+
+        Returns after `timeout` seconds at most.
+        """
         self._stopping.set()
         self._notified.set()
         self.join(timeout)
 
     def run(self) -> None:
-        """Deliver until told to end."""
+        """Submit items until `stop` is called."""
         self._send_heartbeat()
-        with contextlib.suppress(Unavailable):  # the first photo finds out
+        with contextlib.suppress(Unavailable):  # The first submission reports it.
             self._submission_client.open_connections()
         while (item := self._next_item()) or not self._stopping.is_set():
             if item is None:
@@ -82,40 +85,40 @@ class OutboxRelay(threading.Thread):
             elif not self._submit_with_retries(item):
                 break
             self._send_heartbeat()
-        with contextlib.suppress(redis.RedisError):  # the announcement runs out by itself
+        with contextlib.suppress(redis.RedisError):  # The heartbeat expires by itself.
             self._registry.remove(*self._heartbeat_key)
 
     def _next_item(self) -> OutboxItem | None:
-        self._notified.clear()  # before the look, so that what happens meanwhile asks for another
+        self._notified.clear()  # Before the query, so that an item added meanwhile triggers another one.
         self._recipe_choice.refresh()
         if self._recipe_choice.paused:
             return None
         while True:
             try:
                 return self._outbox.next_item(after=self._last_skipped_number)
-            except IncompatibleRow as foreign:
-                logger.warning("%s", foreign)
-                self._last_skipped_number = foreign.number
+            except IncompatibleRow as incompatible_row:
+                logger.warning("%s", incompatible_row)
+                self._last_skipped_number = incompatible_row.number
             except LedgerError as error:
                 logger.warning("%s", error)
                 return None
 
     def _submit_with_retries(self, item: OutboxItem) -> bool:
-        """Try until an item is through; False where the end came first."""
-        pause = INITIAL_RETRY_DELAY_SECONDS
+        """Submit an item, with retries; return False if the relay was stopped before it succeeded."""
+        delay = INITIAL_RETRY_DELAY_SECONDS
         while True:
             try:
                 self._submit(item)
-            except (Unavailable, LedgerError) as away:
+            except (Unavailable, LedgerError) as error:
                 if not self._unavailable:
                     metrics.count_fault("away")
-                    logger.warning("%s Photos wait in the spool and go out when it is back.", away)
+                    logger.warning("%s Photos wait in the spool and go out when it is back.", error)
                 self._unavailable = True
-                if self._stopping.wait(pause):
+                if self._stopping.wait(delay):
                     return False
-                pause = min(2 * pause, MAX_RETRY_DELAY_SECONDS)
+                delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
                 continue
-            except Exception:  # a bug must not keep the next guest waiting; a restart tries this one again
+            except Exception:  # A bug must not block the next guest's photo; a restart retries this one.
                 metrics.count_fault("bug")
                 logger.exception("%s was left out.", item.file_name)
                 self._last_skipped_number = item.number
@@ -129,8 +132,8 @@ class OutboxRelay(threading.Thread):
         if item.job is None:
             self._submission_client.publish_refusal(item.file_name, item.reason)
         else:
-            taken = self._submission_client.submit(item.job, self._outbox.read_jpeg(item))
-            logger.info("%s: job %s %s", item.file_name, taken.job.id, taken.outcome, extra={"job": taken.job.id})
+            result = self._submission_client.submit(item.job, self._outbox.read_jpeg(item))
+            logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)
 
     def _resubmit_lost_jobs(self) -> None:
@@ -140,13 +143,13 @@ class OutboxRelay(threading.Thread):
         try:
             if count := self._submission_client.resubmit_lost_jobs():
                 logger.warning("The broker had forgotten %d of the jobs; they are submitted again.", count)
-        except (Unavailable, LedgerError) as away:  # another time
-            logger.debug("%s", away)
+        except (Unavailable, LedgerError) as error:  # The next check tries again.
+            logger.debug("%s", error)
 
     def _send_heartbeat(self) -> None:
         if time.monotonic() - self._last_heartbeat < HEARTBEAT_INTERVAL_SECONDS:
             return
         self._last_heartbeat = time.monotonic()
-        with contextlib.suppress(redis.RedisError):  # nobody to tell
+        with contextlib.suppress(redis.RedisError):  # The next heartbeat tries again.
             state = "paused" if self._recipe_choice.paused else "watching"
             self._registry.announce(*self._heartbeat_key, state, self._detail, since=self._started_at)

@@ -1,4 +1,4 @@
-"""The intake: the one door through which a photo gets into the store and the queue."""
+"""Submission: the only way in which a photo gets into the store and its job into the queue."""
 
 import time
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name
 from shared.storage.store import Store, StoreError
 
-#: States of a job that still has to be submitted, or may be once more.
+#: States from which a job may be submitted, for the first time or again.
 _SUBMITTABLE_STATES = (None, State.ACCEPTED, State.FAILED, State.CANCELLED)
 
 
 class Outcome(StrEnum):
-    """What became of a file."""
+    """Result of a submission."""
 
     SUBMITTED = "submitted"
     KNOWN = "already known"
@@ -37,30 +37,29 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class SubmissionResult:
-    """A photo that has its job."""
+    """A job, and whether this call submitted it."""
 
     outcome: Outcome
     job: Job
 
 
 class Unavailable(ArtDreamError):
-    """The store or the broker is away; the same call may be tried again."""
+    """The store or the broker is unavailable; the call may be retried."""
 
 
 class SubmissionClient:
-    """Store and queue of one installation. Every call may be repeated; use it from one thread."""
+    """Client for the store and the queue of one installation. Every call is idempotent; use it from one thread."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ArtDreamError where the settings name no broker or the store cannot be opened."""
+        """Open the store and the ledger. Raises ArtDreamError if the settings have no broker, or either fails."""
         self.client = connect(settings.broker)
         self._table = JobTable(self.client, approval=settings.approval, initialize=self._initialize_runtime_settings)
         self._events = EventLog(self.client)
         self._celery = create_celery_app(settings)
-        # After ten seconds without a guest it would ask first whether the broker is there: a round trip for nothing,
-        # as whatever fails is tried again.
+        # Disabled: a health check after ten idle seconds costs a round trip, and failed calls are retried anyway.
         self._celery.conf.broker_transport_options |= {"health_check_interval": 0}
         self._store = Store(settings.store)
-        #: The memory of the data folder.
+        #: Ledger of the data folder.
         self.ledger = Ledger(settings.data)
 
     def __enter__(self) -> Self:
@@ -70,25 +69,25 @@ class SubmissionClient:
         self.close()
 
     def close(self) -> None:
-        """Let go of the broker and the ledger."""
+        """Close the ledger and the connections to the broker."""
         self.ledger.close()
         self._celery.close()
         self.client.close()
 
     def open_connections(self) -> None:
-        """Connect to queue and store, which takes many round trips, so that the first guest does not wait for them.
+        """Connect to queue and store ahead of the first photo, as connecting takes many round trips.
 
-        Raises Away.
+        Raises Unavailable.
         """
         with _raise_unavailable():
-            self.client.ping()  # kombu waits for a broker that is away
+            self.client.ping()  # First, because kombu would block while the broker is unavailable.
             connect_to_queues(self._celery)
-            self._store.get(RUNTIME_SETTINGS_NAME)  # anything: it need not even be there
+            self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
     def submit(self, job: Job, jpeg: bytes) -> SubmissionResult:
-        """Put a photo in the store and submit its job, in this order. Raises Away, and LedgerError.
+        """Put a photo in the store, then submit its job. Raises Unavailable and LedgerError.
 
-        A job that is on its way or done is left alone; one that failed or was cancelled is taken up again.
+        A queued, running, completed or deleted job is not submitted again; a failed or cancelled one is.
         """
         with _raise_unavailable():
             state = self._table.get_state(job.id)
@@ -99,34 +98,35 @@ class SubmissionClient:
             self._store.put(photo_name(job.photo_id), jpeg)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.record_unfinished_job(job)
-            new = submit(self._celery, self._table, job) or state is State.ACCEPTED
-            for stage, seconds in job.stages.items() if new else ():
+            is_new = submit(self._celery, self._table, job) or state is State.ACCEPTED
+            for stage, seconds in job.stages.items() if is_new else ():
                 record_stage(job.id, stage, seconds)
-            outcome = Outcome.SUBMITTED if new else Outcome.KNOWN
+            outcome = Outcome.SUBMITTED if is_new else Outcome.KNOWN
             metrics.count_job(outcome)
             return SubmissionResult(outcome, job)
 
     def resubmit_lost_jobs(self) -> int:
-        """Submit again what was submitted from this machine and the broker has forgotten; return how many jobs.
+        """Resubmit the unfinished jobs of this machine that the broker no longer knows. Returns their number.
 
-        A broker that was killed loses what it had not yet written, one that was wiped everything. A job that has its
-        dream is announced by a worker, without dreaming again: nobody can know whether it was. Raises Away, and
-        LedgerError.
+        A killed broker loses its last writes, a wiped one everything. If a lost job already has a dream, a worker
+        announces that dream and does not render it again. Raises Unavailable and LedgerError.
         """
         with _raise_unavailable():
-            jobs = self.ledger.list_unfinished_job_ids()
-            states = dict(zip(jobs, self._table.get_states(jobs), strict=True))
-            lost = [job for job_id in jobs if states[job_id] is None and (job := self._load_unfinished_job(job_id))]
-            for job in lost:
+            job_ids = self.ledger.list_unfinished_job_ids()
+            states = dict(zip(job_ids, self._table.get_states(job_ids), strict=True))
+            lost_jobs = [
+                job for job_id in job_ids if states[job_id] is None and (job := self._load_unfinished_job(job_id))
+            ]
+            for job in lost_jobs:
                 submit(self._celery, self._table, job)
-            forgotten = {job.id for job in lost}
+            resubmitted_ids = {job.id for job in lost_jobs}
             self.ledger.forget_jobs(
-                [one for one, state in states.items() if _has_ended(state) and one not in forgotten]
+                [job_id for job_id, state in states.items() if _has_ended(state) and job_id not in resubmitted_ids]
             )
-            return len(lost)
+            return len(lost_jobs)
 
     def _load_unfinished_job(self, job_id: str) -> Job | None:
-        """Return a job of the ledger whose photo has not been deleted since."""
+        """Return an unfinished job of the ledger if its photo is still in the store, else None."""
         job = self.ledger.load_unfinished_job(job_id)
         return job if job and self._store.get(photo_name(job.photo_id)) is not None else None
 
@@ -134,12 +134,12 @@ class SubmissionClient:
         initialize_runtime_settings(self.client, self._store)
 
     def is_submitted(self, job: Job) -> bool:
-        """Tell whether a job is on its way or done. Raises Away."""
+        """Return whether a job is queued, running, completed or deleted. Raises Unavailable."""
         with _raise_unavailable():
             return self._table.get_state(job.id) not in _SUBMITTABLE_STATES
 
     def publish_refusal(self, file_name: str, reason: str) -> None:
-        """Tell everybody that a file was set aside. Raises Away."""
+        """Append a FileRejected event for a refused file. Raises Unavailable."""
         with _raise_unavailable():
             self._events.append(FileRejected(file=file_name, reason=reason))
         metrics.count_rejected_file()
@@ -151,7 +151,7 @@ def _has_ended(state: State | None) -> bool:
 
 @contextmanager
 def _raise_unavailable() -> Iterator[None]:
-    """Turn what store and broker raise while they are away into one sentence."""
+    """Translate the errors of the store and the broker into Unavailable."""
     try:
         yield
     except StoreError as error:
