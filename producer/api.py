@@ -10,7 +10,7 @@ from typing import TypeVar
 from producer.decoding.convert import Photo
 from producer.decoding.pool import DecodeResult, DecoderPool, limits_from_settings
 from producer.detection.stability import read_file_version
-from producer.outbox.ledger import File
+from producer.ledger import File
 from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.api import FileSubmission
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from producer.outbox.submission import Unavailable
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError, did_you_mean

@@ -16,7 +16,7 @@ from producer.decoding.pool import DecoderPool, limits_from_settings
 from producer.detection.guest_uploads import GuestUploadFolder
 from producer.detection.stability import StabilityTracker, StableFile
 from producer.detection.watched_folder import WatchedFolder
-from producer.outbox.ledger import File, FileVersion
+from producer.ledger import File, FileVersion
 from producer.outbox.outbox import DiskUnavailable, Outbox
 from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import SubmissionClient

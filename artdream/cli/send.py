@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from producer.api import submit
 from producer.batch import Batch, BatchItemResult, collect_dreams
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from producer.outbox.submission import Outcome, Unavailable
 from producer.path_arguments import expand_path_arguments
 from shared.errors import ArtDreamError

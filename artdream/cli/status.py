@@ -5,7 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from producer.outbox.ledger import LEDGER_FILE_NAME, Ledger
+from producer.ledger import LEDGER_FILE_NAME, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import STREAM_START_ID, Completed, EventReader, Failed, FileRejected, RecordedEvent
 from shared.jobs.job import Lane

@@ -15,7 +15,7 @@ from pathlib import Path
 from producer.decoding.convert import Photo
 from producer.decoding.formats import Truncated, Unreadable
 from producer.decoding.pool import DecodeResult, DecoderPool
-from producer.outbox.ledger import File, FileVersion
+from producer.ledger import File, FileVersion
 from shared.jobs.events import Stage, Stages
 
 #: Seconds without a change after which decoding starts; earlier attempts would mostly fail on incomplete files.

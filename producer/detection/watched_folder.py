@@ -11,7 +11,7 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from producer.outbox.ledger import FileVersion
+from producer.ledger import FileVersion
 from shared.errors import ArtDreamError
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Accepted photos until they are submitted: the ledger of known files, the outbox on disk, and its relay.
+"""Accepted photos until they are submitted: the outbox on disk, and the relay that empties it.
 
-Import `Ledger` from `producer.outbox.ledger`, `OutboxRelay` from `producer.outbox.relay`.
+Import `Outbox` from `producer.outbox.outbox`, and `OutboxRelay` from `producer.outbox.relay`.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from producer.outbox.ledger import File, Ledger, LedgerError, record_file, record_photo
+from producer.ledger import File, Ledger, LedgerError, record_file, record_photo
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.storage.quarantine import make_printable, quarantine_file

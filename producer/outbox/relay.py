@@ -7,7 +7,7 @@ import time
 
 import redis
 
-from producer.outbox.ledger import LedgerError
+from producer.ledger import LedgerError
 from producer.outbox.outbox import IncompatibleRow, Outbox, OutboxItem
 from producer.outbox.submission import SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice

@@ -9,7 +9,7 @@ from typing import Self
 
 import redis
 
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, FileRejected, Stage

@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from producer.outbox.ledger import LEDGER_FILE_NAME, Ledger
+from producer.ledger import LEDGER_FILE_NAME, Ledger
 from shared.broker.client import connect
 from shared.jobs.events import EventReader, FileRejected
 from shared.jobs.table import JobTable

@@ -7,7 +7,7 @@ import pytest
 
 from producer.api import FileSubmission
 from producer.batch import Batch, BatchItemResult, collect_dreams
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from producer.outbox.submission import Outcome
 from shared.errors import ArtDreamError
 from shared.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from producer.outbox.outbox import Outbox
 from producer.recipe_choice import SETTINGS_POLL_INTERVAL_SECONDS, RecipeChoice
 from shared.jobs.table import JobTable

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from producer.decoding.convert import convert
-from producer.outbox.ledger import Ledger
+from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
 from shared.jobs.events import FileRejected

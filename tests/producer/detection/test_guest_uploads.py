@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from producer.detection.stability import read_file_version
-from producer.outbox.ledger import LEDGER_FILE_NAME, File, Ledger
+from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
 from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
 from shared.jobs.job import Job

@@ -10,7 +10,7 @@ from producer.decoding.convert import Photo
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
-from producer.outbox.ledger import File
+from producer.ledger import File
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from producer.outbox.ledger import File, FileVersion, Ledger
+from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import ORPHAN_AGE_SECONDS, Outbox, OutboxItem
 from shared.broker.client import connect
 from shared.jobs.events import Accepted

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from producer.decoding.convert import convert
 from producer.detection.stability import read_file_version
-from producer.outbox.ledger import File, Ledger
+from producer.ledger import File, Ledger
 from producer.outbox.outbox import Outbox
 from producer.outbox.submission import Outcome, SubmissionClient
 from producer.recipe_choice import RecipeChoice
