@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from display.server import serve
-from display.state.event_hub import HEARTBEAT_INTERVAL_SECONDS
+from display.state.housekeeping import HEARTBEAT_INTERVAL_SECONDS
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings

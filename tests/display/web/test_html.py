@@ -1,4 +1,4 @@
-"""What the pages beside Streamlit's are made of, as the display serves it."""
+"""The templates, scripts and style sheets of the pages that are not Streamlit's, as the display serves them."""
 
 import re
 from urllib.parse import urljoin
@@ -6,8 +6,8 @@ from urllib.parse import urljoin
 import pytest
 
 from display.web.html import fill_template, read_component
-from tests.display.conftest import Display
-from tests.display.media.test_routes import ask
+from tests.display.conftest import DisplayProcess
+from tests.display.media.test_routes import send_request
 
 TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -15,31 +15,33 @@ TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8
 PAGES = ("gallery", "art_map", "upload", "share", "login")
 
 
-def test_everything_that_a_page_or_its_scripts_name_is_served(display: Display) -> None:
-    found: set[str] = set()
+def test_everything_that_a_page_or_its_scripts_name_is_served(display: DisplayProcess) -> None:
+    known_paths: set[str] = set()
     for folder in PAGES:
-        found.update(re.findall(r'(?:href|src)="(/[^"]+\.(?:js|css|svg))"', read_component(f"{folder}/{folder}.html")))
-    waiting = list(found)
-    while waiting:
-        path = waiting.pop()
-        answer = ask(display, path)
-        assert answer.status == 200, path
-        text = answer.body.decode()  # type: ignore[attr-defined]
+        known_paths.update(
+            re.findall(r'(?:href|src)="(/[^"]+\.(?:js|css|svg))"', read_component(f"{folder}/{folder}.html"))
+        )
+    unchecked = list(known_paths)
+    while unchecked:
+        path = unchecked.pop()
+        response = send_request(display, path)
+        assert response.status == 200, path
+        text = response.body.decode()  # type: ignore[attr-defined]
         imported = {urljoin(path, name) for name in re.findall(r'^import .* from "(.+)";$', text, re.MULTILINE)}
-        waiting += imported - found
-        found |= imported
+        unchecked += imported - known_paths
+        known_paths |= imported
         if not path.startswith("/fonts/"):
-            assert answer.getheader("Content-Type") == TYPES[path.rpartition(".")[2]], path
-            assert answer.getheader("Cache-Control") == "no-cache", path
-            assert answer.getheader("X-Content-Type-Options") == "nosniff", path
-    assert {"/common/tokens.css", "/common/event_feed.js", "/gallery/dream_dialog.js"} <= found
+            assert response.getheader("Content-Type") == TYPES[path.rpartition(".")[2]], path
+            assert response.getheader("Cache-Control") == "no-cache", path
+            assert response.getheader("X-Content-Type-Options") == "nosniff", path
+    assert {"/common/tokens.css", "/common/event_feed.js", "/gallery/dream_dialog.js"} <= known_paths
 
 
-def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: Display) -> None:
-    known = ask(display, "/common/event_feed.js").getheader("ETag") or ""
-    answer = ask(display, "/common/event_feed.js", If_None_Match=known)
-    assert (answer.status, answer.body) == (304, b"")  # type: ignore[attr-defined]
-    assert answer.getheader("Cache-Control") == "no-cache"
+def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: DisplayProcess) -> None:
+    etag = send_request(display, "/common/event_feed.js").getheader("ETag") or ""
+    response = send_request(display, "/common/event_feed.js", If_None_Match=etag)
+    assert (response.status, response.body) == (304, b"")  # type: ignore[attr-defined]
+    assert response.getheader("Cache-Control") == "no-cache"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +57,8 @@ def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: 
         "/share/..",
     ],
 )
-def test_nothing_else_is_served(display: Display, path: str) -> None:
-    assert ask(display, path).status in (400, 404)  # Streamlit refuses what could lead out of a folder
+def test_nothing_else_is_served(display: DisplayProcess, path: str) -> None:
+    assert send_request(display, path).status in (400, 404)  # Streamlit refuses what could lead out of a folder
 
 
 def test_what_is_filled_into_a_page_is_escaped() -> None:
