@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from display.web.threads import run_in_thread
-from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name, parse_file_name
+from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name, parse_file_name
 from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from display.state.eta import Eta
-from shared.guest_uploads import parse_file_name
+from shared.guest_upload_names import parse_file_name
 from shared.jobs.events import (
     Accepted,
     Cancelled,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from producer.detection.watched_folder import WatchedFolder
 from producer.ledger import FileVersion, Ledger, LedgerError
 from shared.errors import ArtDreamError
-from shared.guest_uploads import GUEST_UPLOADS_FOLDER, parse_file_name
+from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, parse_file_name
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 

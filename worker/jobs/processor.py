@@ -15,8 +15,8 @@ from shared.storage.store import Store, StoreError
 from worker.clips.generator import ClipGenerator
 from worker.consumer.time_limit import TaskInterrupted
 from worker.dreamer import Dreamer
-from worker.jobs.batch_run import dream_group, fetch_photos, group_by_canvas
 from worker.jobs.batching import Batcher
+from worker.jobs.dream_group import dream_group, fetch_photos, group_by_canvas
 from worker.jobs.execution import JobExecution
 from worker.jobs.lease import Released
 from worker.jobs.process_id import is_dead_local_process

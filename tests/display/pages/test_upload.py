@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, detect_extension
-from shared.guest_uploads import GUEST_UPLOADS_FOLDER
+from shared.guest_upload_names import GUEST_UPLOADS_FOLDER
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe

@@ -10,7 +10,7 @@ import pytest
 from producer.detection.stability import read_file_version
 from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
-from shared.guest_uploads import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
+from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
