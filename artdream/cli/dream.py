@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
+from artdream.cli.progress import show_progress_bars
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, build_painter_recipe, load_recipe
@@ -43,7 +43,7 @@ def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings
     _require_jpeg(target)
     photo = _load_photo(source)
     engine = _create_engine(settings)
-    with _show_progress(console) as progress:
+    with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task(recipe.title, total=1.0)
         dream = engine.dream(photo, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
     _write_jpeg(target, dream.pixels)
@@ -81,7 +81,7 @@ def render_cells(
     """
     engine = _create_engine(settings)
     cells = [Cell("The photo", "", photo)]
-    with _show_progress(console) as progress:
+    with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=len(recipe_names))
         for name in recipe_names:
             recipe = load_recipe(name).model_copy(update={"canvas": canvas})
@@ -118,7 +118,7 @@ def render_comparison(
         (Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED_PAINTERS
     ]
     cells = [Cell("The photo", "", photo)] * len(networks)
-    with _show_progress(console) as progress:
+    with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=len(renderings))
         for cell, recipe in renderings:
             progress.update(task, description=f"{cell.title}, {cell.note}")
@@ -152,7 +152,7 @@ def render_feature_visualization(
         | {"network": network, "canvas": canvas, "objective": [objective], "ascent": ascent}
     )
     engine = _create_engine(settings)
-    with _show_progress(console) as progress:
+    with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task(network, total=1.0)
         blank = np.zeros((canvas, canvas, 3), np.uint8)
         dream = engine.dream(blank, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
@@ -204,13 +204,6 @@ def _write_jpeg(target: Path, pixels: NDArray[np.uint8]) -> None:
 def _print_result(target: Path, pixels: NDArray[np.uint8], description: str, console: Console) -> None:
     height, width = pixels.shape[:2]
     console.print(f"{target}: {width}×{height}, {description}.", soft_wrap=True, markup=False)
-
-
-@contextmanager
-def _show_progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress
 
 
 def _make_frame_callback(progress: Progress, task: TaskID) -> Any:

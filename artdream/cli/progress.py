@@ -4,14 +4,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
 @contextmanager
-def show_progress_bars(console: Console) -> Iterator[Progress]:
-    """Open a context with an empty set of progress bars, which are erased at its end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+def show_progress_bars(console: Console, *columns: ProgressColumn) -> Iterator[Progress]:
+    """Open a context with an empty set of progress bars, which are erased at its end.
+
+    columns: after the description and the bar; by default the percentage and the remaining time.
+    """
+    columns = columns or (TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
         yield progress
 
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from artdream.cli.progress import show_progress_bars
 from producer.api import submit
 from producer.batch import Batch, BatchItemResult, collect_dreams
 from producer.ledger import Ledger
@@ -155,14 +156,12 @@ class _RetryNotice:
 @contextmanager
 def _show_progress(console: Console, description: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
     columns = (
-        TextColumn("{task.description:8}"),
-        BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:>9}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[failed]}", style="red"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with show_progress_bars(console, *columns) as progress:
         yield progress, progress.add_task(description, total=total, rate="", failed="")
 
 
