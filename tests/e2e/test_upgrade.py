@@ -3,7 +3,8 @@
 `recorded/` is the data folder of an `artdream up` of commit 3af2557 that was killed while its worker was stopped: one
 visible dream, one hidden, one deleted, one job whose worker was killed while it ran, two queued jobs of guests and two
 of a batch, and one job that was cancelled while it was queued. Its append-only file was rewritten as plain commands,
-and the expiry of its jobs was removed, so that the record does not age.
+and the expiry of its jobs was removed, so that the record does not age. Seen
+failing with another name for the keys of jobs.
 """
 
 import json
