@@ -83,9 +83,11 @@ def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() 
         server.shutdown()
 
 
-def test_a_broker_that_is_away_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["artdream.stack.healthcheck", "artdream.present"])
+def test_a_broker_that_is_away_is_one_line_and_an_exit_code(module: str, tmp_path: Path) -> None:
+    """Also by the name that health checks of earlier versions call."""
     completed = subprocess.run(
-        [sys.executable, "-m", "artdream.stack.healthcheck", "worker"],
+        [sys.executable, "-m", module, "worker"],
         cwd=Path(__file__).parents[3],
         env={"ARTDREAM_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "ARTDREAM_DATA": str(tmp_path)},
         capture_output=True,
