@@ -63,7 +63,7 @@ def list_jobs(
 def show_job(job: JobArgument, data: DataOption = None) -> None:
     """Show what is known of a job."""
     with load_settings_with_broker(data=data) as settings:
-        record = _find_entry(JobTable(connect(settings.broker)), job)
+        record = _find_record(JobTable(connect(settings.broker)), job)
     shown_job, recipe = record.job, record.job.recipe
     fields = {
         "job": shown_job.id,
@@ -86,7 +86,7 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     with load_settings_with_broker(data=data) as settings:
         table = JobTable(connect(settings.broker))
         for prefix in jobs:
-            record = _find_entry(table, prefix)
+            record = _find_record(table, prefix)
             if not table.cancel(record.job.id):
                 raise ArtDreamError(f"Job {record.job.id[:12]} has ended already: it is {record.state}.")
             console.print(f"Job {record.job.id[:12]} is cancelled.")
@@ -101,7 +101,7 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
             client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
         )
         for prefix in jobs:
-            record = _find_entry(table, prefix)
+            record = _find_record(table, prefix)
             if not submit(app, table, record.job):
                 raise ArtDreamError(f"Job {record.job.id[:12]} did not fail: it is {record.state}.")
             console.print(f"Job {record.job.id[:12]} is in its lane again.")
@@ -122,7 +122,7 @@ def link_job(
     elif re.fullmatch("[0-9a-f]{32}", job):  # The broker's record may have expired; the store is permanent.
         job_id = job
     else:
-        job_id = _find_entry(JobTable(connect(settings.broker)), job).job.id
+        job_id = _find_record(JobTable(connect(settings.broker)), job).job.id
     url = links.make_url(job_id)
     if url is None:
         raise ArtDreamError(
@@ -132,7 +132,7 @@ def link_job(
     console.print(url, soft_wrap=True, markup=False)
 
 
-def _find_entry(table: JobTable, prefix: str) -> JobRecord:
+def _find_record(table: JobTable, prefix: str) -> JobRecord:
     """Return the only job whose id starts with `prefix`. Raises ArtDreamError if there is none, or more than one."""
     found = [record for record in table.iter_records() if record.job.id.startswith(prefix.lower())] if prefix else []
     if len(found) != 1:

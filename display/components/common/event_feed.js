@@ -30,7 +30,7 @@ import { systemClock } from "./clock.js";
  */
 
 /**
- * How many photos wait, and in how many seconds the last of them will have its dream; null if nobody knows.
+ * The number of queued photos, and the estimated seconds until the last of them is dreamt; null if unknown.
  *
  * @typedef {{waiting?: number, seconds?: number | null}} QueueState
  */

@@ -45,7 +45,7 @@ export function formatPercent(texts, share) {
  */
 export function formatDuration(texts, seconds) {
   if (seconds > MINUTES_FROM) return fill(texts.minutes, { count: Math.round(seconds / 60) });
-  const step = seconds < 10 ? 1 : 5; // nobody can predict it more exactly
+  const step = seconds < 10 ? 1 : 5; // the estimate is no more precise
   return fill(texts.seconds, { count: Math.max(1, step * Math.round(seconds / step)) });
 }
 

@@ -1,4 +1,4 @@
-"""A plain Celery worker that reports what `worker.consumer` relies on: `… tests.worker.consumer.celery_probe URL`.
+"""A plain Celery worker that reports what `worker.consumer` relies on: `… tests.worker.consumer.celery_probe URL FILE`.
 
 It runs one task in a prefork pool of one process, interrupts a second one with SIGUSR1, and prints JSON.
 """
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -39,7 +40,11 @@ class ProbeStep(bootsteps.StartStopStep):
         qos.can_consume = MethodType(can_consume, qos)
 
 
-def run(url: str) -> None:
+def run(url: str, report_path: Path) -> None:
+    """Run the worker until both tasks have reported.
+
+    report_path: takes what tasks report, a line of JSON each: they run in another process.
+    """
     app = Celery("probe", broker=url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -47,51 +52,49 @@ def run(url: str) -> None:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
     )
-    reports = f"/tmp/celery-probe-{os.getpid()}"
+
+    def report(**facts: Any) -> None:
+        with report_path.open("a") as file:
+            file.write(json.dumps(facts) + "\n")
+
+    def wait_for_report(name: str) -> Any:
+        while name not in FACTS:
+            time.sleep(0.05)
+            lines = report_path.read_text().splitlines(keepends=True)
+            for line in lines:
+                if line.endswith("\n"):
+                    FACTS.update(json.loads(line))
+        return FACTS[name]
 
     @app.task(name="index")
     def report_index() -> None:
-        with open(reports, "a") as file:
-            file.write(json.dumps({"pid": os.getpid(), "index": current_process().index}) + "\n")
+        report(pid=os.getpid(), index=current_process().index)
 
     @app.task(name="sleep")
     def sleep_until_interrupted() -> None:
-        with open(reports, "a") as file:
-            file.write(json.dumps({"sleeping": os.getpid()}) + "\n")
+        report(sleeping=os.getpid())
         try:
             time.sleep(60)
         except SoftTimeLimitExceeded:
-            with open(reports, "a") as file:
-                file.write(json.dumps({"interrupted": True}) + "\n")
+            report(interrupted=True)
 
     app.steps["consumer"].add(ProbeStep)
     worker = app.Worker(concurrency=1, pool="prefork", quiet=True, without_gossip=True, without_mingle=True)
 
-    def read_reports() -> dict[str, Any]:
-        try:
-            with open(reports) as file:
-                return {key: value for line in file for key, value in json.loads(line).items()}
-        except (OSError, ValueError):
-            return {}
-
     def conduct() -> None:
         report_index.delay()
         sleep_until_interrupted.delay()
-        while "sleeping" not in read_reports():
-            time.sleep(0.05)
-        os.kill(read_reports()["sleeping"], signal.SIGUSR1)
-        while "interrupted" not in read_reports():
-            time.sleep(0.05)
-        FACTS.update(read_reports())
+        os.kill(wait_for_report("sleeping"), signal.SIGUSR1)
+        wait_for_report("interrupted")
         FACTS["all_total_count"] = state.all_total_count[0]
         FACTS["safe_say"] = callable(apps_worker.safe_say)
-        os.unlink(reports)
         worker.stop()
 
+    report_path.touch()
     threading.Thread(target=conduct, daemon=True).start()
     worker.start()
     sys.stdout.write(json.dumps(FACTS) + "\n")
 
 
 if __name__ == "__main__":
-    run(sys.argv[1])
+    run(sys.argv[1], Path(sys.argv[2]))

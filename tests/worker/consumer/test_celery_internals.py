@@ -23,12 +23,13 @@ QUEUE = "probe"
 
 
 @pytest.fixture(scope="module")
-def facts(_valkey_server: Any) -> dict[str, Any]:
+def facts(_valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a real worker with a prefork pool reported."""
-    command = [sys.executable, "-m", "tests.worker.consumer.celery_probe", f"{_valkey_server.connection_url}/1"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    arguments = [f"{_valkey_server.connection_url}/1", tmp_path_factory.mktemp("probe") / "reports"]
+    command = [sys.executable, "-m", "tests.worker.consumer.celery_probe", *arguments]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 @pytest.fixture
