@@ -19,7 +19,7 @@ from typing import Any, Self
 from producer.decoding.convert import Photo
 from producer.decoding.formats import Truncated, Unreadable
 from producer.decoding.limits import Limits
-from producer.decoding.process import PHOTO_ID_PATTERN, parse_photo
+from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
@@ -38,6 +38,9 @@ MAX_RESPONSE_BYTES = 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
 
 #: Characters of the longest reason.
 MAX_REASON_LENGTH = 200
+
+#: Time in which a process must become ready: it imports the image libraries, on a busy machine for seconds.
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -134,13 +137,11 @@ class _DecoderProcess:
         request = {"path": os.fsencode(path.absolute()).hex(), "limits": limits, "cut": allow_truncated}
         assert self._process.stdin is not None  # noqa: S101
         try:
+            self._wait_until_ready()
+            deadline = time.monotonic() + limits.timeout_seconds
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-            deadline = time.monotonic() + limits.timeout_seconds
-            while (end := self._received.find(b"\n")) < 0:
-                self._receive(deadline)
-                if len(self._received) > MAX_RESPONSE_BYTES:
-                    raise EOFError
+            end = self._receive_line(deadline)
             header = json.loads(self._received[:end])
             if not 0 <= header["length"] <= MAX_RESPONSE_BYTES:
                 raise EOFError
@@ -173,6 +174,24 @@ class _DecoderProcess:
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
 
+    def _wait_until_ready(self) -> None:
+        """Wait until the process can take a file. A file's time limit does not include the start of its decoder."""
+        if self._is_ready:
+            return
+        self._receive_line(time.monotonic() + START_SECONDS)
+        if self._received != READY_LINE:
+            raise EOFError
+        self._received.clear()
+        self._is_ready = True
+
+    def _receive_line(self, deadline: float) -> int:
+        """Receive at least one line. Returns the position of its end."""
+        while (end := self._received.find(b"\n")) < 0:
+            self._receive(deadline)
+            if len(self._received) > MAX_RESPONSE_BYTES:
+                raise EOFError
+        return end
+
     def _receive(self, deadline: float) -> None:
         assert self._process.stdout is not None  # noqa: S101
         if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -189,6 +208,7 @@ class _DecoderProcess:
 
     def _start(self) -> None:
         self._files_decoded = 0
+        self._is_ready = False
         self._received = bytearray()
         # -P: import nothing from the working directory, which may contain guests' files. A new session: the parent
         # handles Ctrl-C. One malloc arena: freed memory can be reused by all threads.

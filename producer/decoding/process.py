@@ -1,7 +1,7 @@
 """Decoder process: converts files to photos in isolation, so that a file that crashes or hangs it affects nothing else.
 
 Reads requests from standard input and writes responses to standard output until its parent closes the pipe: one line of
-JSON each, a response followed by the bytes of the photo. Never uses pickle: responses derive from untrusted files.
+JSON each, a response followed by the bytes of the photo. The first line that it writes says that it is ready. Never uses pickle: responses derive from untrusted files.
 """
 
 import json
@@ -23,6 +23,9 @@ from shared.recipe.canvas import MAX_PHOTO_SIDE
 #: Seconds after a file's time limit when the process ends itself, in case its parent did not.
 ALARM_MARGIN_SECONDS = 10
 
+#: The line that says that the process is ready for requests.
+READY_LINE = b"ready\n"
+
 #: A photo id: SHA-256 in hex.
 PHOTO_ID_PATTERN = re.compile(r"[0-9a-f]{64}")
 
@@ -32,6 +35,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
     requests, responses = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # Output of libraries, C libraries included, must not mix with responses.
+    responses.write(READY_LINE)
+    responses.flush()
     for line in requests:
         request = json.loads(line)
         limits = Limits(*request["limits"])
