@@ -121,6 +121,10 @@ class DecoderPool:
 class _DecoderProcess:
     """A decoder process that is replaced when it dies. Call `decode` from one thread at a time, `close` from any."""
 
+    #: Whether the process takes files, and what it has sent of its current answer.
+    _is_ready: bool
+    _received: bytearray
+
     def __init__(self) -> None:
         self._closed = False
         self._lock = threading.Lock()

@@ -1,7 +1,8 @@
 """Decoder process: converts files to photos in isolation, so that a file that crashes or hangs it affects nothing else.
 
 Reads requests from standard input and writes responses to standard output until its parent closes the pipe: one line of
-JSON each, a response followed by the bytes of the photo. The first line that it writes says that it is ready. Never uses pickle: responses derive from untrusted files.
+JSON each, a response followed by the bytes of the photo. The first line that it writes says that it is ready. Never
+uses pickle: responses derive from untrusted files.
 """
 
 import json
