@@ -28,7 +28,7 @@ def make_network_run(network: Network, sizes: list[Octave], steps: int) -> Calla
     def score(picture: Any) -> Any:
         return sum(ops.mean(ops.square(activations)) for activations in features(picture).values())
 
-    def gradient_fn(picture: Any) -> tuple[Any, Any]:
+    def gradient_fn(picture: Any) -> tuple[Any, tuple[Any, ...]]:
         return value_and_gradient(score, picture)
 
     call = compile_function(gradient_fn, input_specs=[((None, None, None, 3), "float32")], model=features)

@@ -81,21 +81,21 @@ def make_ascent_run(network: Network, pictures: NDArray[np.float32]) -> Callable
     objective_gradient = ObjectiveGradient(network, sum(others, start=first), levels=3)
     optimizer, mask = GradientAscent(), np.ones((1, 1, 1, 1), np.float32)
     rng = np.random.default_rng(0)
-    gradient_fn = objective_gradient.make_gradient_fn(ops.convert_to_tensor(pictures), {}, {})
+    gradient_fn = objective_gradient.make_gradient_fn(ops.convert_to_tensor(pictures), mask, {}, {})
 
-    def jittered_gradient_fn(picture: Any) -> tuple[Any, Any]:
-        return gradient_fn(picture, rng.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
+    def jittered_gradient_fn(parameters: Any) -> tuple[Any, Any]:
+        return gradient_fn(parameters, rng.integers(-32, 32, (len(pictures), 2), dtype=np.int32))
 
     def run() -> None:
         last: list[Any] = []
         optimizer.ascend(
-            ops.convert_to_tensor(pictures),
+            (ops.convert_to_tensor(pictures),),
             jittered_gradient_fn,
             mask,
             [0.02] * CALLS_PER_TIMING,
             lambda x, _: last.__setitem__(slice(0), [x]),
         )
-        ops.convert_to_numpy(last[0][0, 0, 0])
+        ops.convert_to_numpy(last[0][0][0, 0, 0])
 
     return run
 

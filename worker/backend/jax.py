@@ -53,15 +53,15 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return function(picture), and the gradient of its sum, with the shape of the picture."""
+def value_and_gradient(function: Callable[..., Tensor], *parameters: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return function(*parameters), and the gradient of its sum with respect to each of them."""
 
-    def sum_values(picture: Tensor) -> tuple[Tensor, Tensor]:
-        value = function(picture)
+    def sum_values(parameters: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        value = function(*parameters)
         return jnp.sum(value), value
 
-    gradient, value = jax.grad(sum_values, has_aux=True)(picture)
-    return value, gradient
+    gradients, value = jax.grad(sum_values, has_aux=True)(parameters)
+    return value, gradients
 
 
 def resize(pictures: Tensor, height: int, width: int) -> Tensor:

@@ -45,12 +45,12 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
 
 
-def value_and_gradient(function: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return function(picture), and the gradient of its sum, with the shape of the picture."""
+def value_and_gradient(function: Callable[..., Tensor], *parameters: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return function(*parameters), and the gradient of its sum with respect to each of them."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(picture)
-        value = function(picture)
-    return value, tape.gradient(value, picture, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        tape.watch(parameters)
+        value = function(*parameters)
+    return value, tape.gradient(value, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def resize(pictures: Tensor, height: Tensor, width: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling
     def score(x: Any) -> Any:
         return ops.sum(ops.square(roll(resize(x, 12, 16), shifts)), axis=(1, 2, 3))
 
-    value, gradient = value_and_gradient(score, ops.convert_to_tensor(picture))
+    value, (gradient,) = value_and_gradient(score, ops.convert_to_tensor(picture))
     nudge = 0.01 * make_noise(2, 6, 8, 3)
     score_ahead, score_behind = (np.sum(np.asarray(score(picture + sign * nudge), np.float64)) for sign in (1, -1))
     assert np.asarray(value).shape == (2,)
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_sum_and_reaches_through_rolling_and_scaling
 
 
 def test_what_a_score_does_not_look_at_has_a_gradient_of_zero() -> None:
-    _, gradient = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(make_noise(1, 4, 4, 3)))  # noqa: ARG005
+    _, (gradient,) = value_and_gradient(lambda x: ops.zeros(1), ops.convert_to_tensor(make_noise(1, 4, 4, 3)))  # noqa: ARG005
     assert np.array_equal(np.asarray(gradient), np.zeros((1, 4, 4, 3)))
 
 
