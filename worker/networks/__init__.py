@@ -14,7 +14,7 @@ from worker.networks.catalogue import (
     ARTIST_PREFIX,
     BUNDLED_ARTISTS_FOLDER,
     CatalogueEntry,
-    embedding_map_object_name,
+    companion_object_name,
     list_networks,
     list_stored_artists,
     metadata_object_name,
@@ -26,13 +26,17 @@ from worker.networks.metadata import NetworkMetadata, parse_metadata
 from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from worker.networks.embedding_map import EmbeddingMap
     from worker.networks.loaders.downloads import WeightsFile
     from worker.networks.network import Network
+    from worker.networks.style_statistics import StyleStatistics
 
 KERAS_SUFFIX = ".keras"
+
+#: Files that belong to an artist network: its embedding map, and the style statistics of its artists.
+EMBEDDING_MAP_FILE, STYLES_FILE = "atlas.npz", "styles.npz"
 
 #: Valid artist names: a single folder of the store, so that no name leads to a parent folder.
 ARTIST_NAME_PATTERN = re.compile(r"\w[\w. -]*")
@@ -59,6 +63,7 @@ class Networks:
         self._published_weights = published_weights
         self._loaded: dict[str, Network] = {}
         self._embedding_maps: dict[str, EmbeddingMap | None] = {}
+        self._style_statistics: dict[str, StyleStatistics | None] = {}
 
     def load(self, name: str) -> Network:
         """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
@@ -73,10 +78,27 @@ class Networks:
     def embedding_map(self, name: str) -> EmbeddingMap | None:
         """Return the embedding map of a network, None if it has none. Raises ArtDreamError if the map is damaged."""
         if name not in self._embedding_maps:
+            from worker.networks.embedding_map import EmbeddingMap
+
+            content = self._read_companion(name, EMBEDDING_MAP_FILE)
             self._embedding_maps[name] = (
-                self._load_embedding_map(name.removeprefix(ARTIST_PREFIX)) if name.startswith(ARTIST_PREFIX) else None
+                EmbeddingMap.from_npz(content, f"{name}/{EMBEDDING_MAP_FILE}") if content else None
             )
         return self._embedding_maps[name]
+
+    def style_statistics(self, name: str) -> StyleStatistics | None:
+        """Return the style statistics of a network's artists, None if it has none.
+
+        Raises ArtDreamError if they are damaged.
+        """
+        if name not in self._style_statistics:
+            from worker.networks.style_statistics import StyleStatistics
+
+            content = self._read_companion(name, STYLES_FILE)
+            self._style_statistics[name] = (
+                StyleStatistics.from_npz(content, f"{name}/{STYLES_FILE}") if content else None
+            )
+        return self._style_statistics[name]
 
     def store_bundled_maps(self) -> None:
         """Copy bundled art maps that the store does not have into it, for displays. Raises StoreError."""
@@ -89,22 +111,23 @@ class Networks:
         """List all named networks. Raises StoreError if the store is unavailable."""
         return list_networks(self._weights_folder, self._store)
 
-    def download_weights(self, name: str) -> Path:
+    def download_weights(self, name: str, on_fallback: Callable[[str], None] = lambda _: None) -> Path:
         """Download the weights of a large network, with a progress bar, and return the path of the file.
 
-        Raises ArtDreamError if the network has no published weights, or the download fails.
+        on_fallback: called with the reason if a package has to supply the network's first layers instead. Raises
+        ArtDreamError if the network has no published weights, or the download fails.
         """
         if name not in self._published_weights:
             raise ArtDreamError(
                 f"There is nothing to fetch for “{name}”. {did_you_mean(name, self._published_weights)}"
             )
-        return download_weights(self._published_weights[name], self._weights_folder)
+        return download_weights(self._published_weights[name], self._weights_folder, on_fallback)
 
     def _load(self, name: str) -> Network:
         # Check what needs no Keras first, so that a missing file is reported at once.
         published = self._published_weights.get(name)
-        path, digest = published.verify(self._weights_folder) if published else (None, "")
-        content, metadata = (b"", NetworkMetadata()) if path or name == "lite" else self._read_file(name)
+        path, digest = published.find(self._weights_folder) if published else (None, "")
+        content, metadata = (b"", NetworkMetadata()) if path or name == "lite" else self.read_file(name)
         with quiet_import():
             from worker.backend.precision import choose_precision
             from worker.networks.loaders.efficientnet_lite import load_lite
@@ -118,8 +141,15 @@ class Networks:
             return APPLICATION_LOADERS[name](path, digest, precision)
         return load_keras_file(name, content, metadata, precision)
 
-    def _read_file(self, name: str) -> tuple[bytes, NetworkMetadata]:
-        """Return the content and the metadata of a network that is stored as a .keras file."""
+    def read_file(self, name: str) -> tuple[bytes, NetworkMetadata]:
+        """Return the content and the metadata of a network that is stored as a .keras file.
+
+        Raises ArtDreamError if there is no such network, it is none that is stored so, or its file cannot be read.
+        """
+        if name == "lite" or name in self._published_weights:
+            raise ArtDreamError(
+                f"The network {name} is not stored as a .keras file: name one that was trained on artists."
+            )
         if name.startswith(ARTIST_PREFIX):
             return self._read_artist_network(name.removeprefix(ARTIST_PREFIX))
         if not name.endswith(KERAS_SUFFIX):
@@ -150,18 +180,15 @@ class Networks:
             raise self._unknown_network_error(ARTIST_PREFIX + artist)
         return content, parse_metadata(self._store.get(metadata_object_name(artist)), metadata_object_name(artist))
 
-    def _load_embedding_map(self, artist: str) -> EmbeddingMap | None:
-        from worker.networks.embedding_map import EmbeddingMap
-
-        bundled = BUNDLED_ARTISTS_FOLDER / artist / "atlas.npz"
-        if artist in {path.name for path in BUNDLED_ARTISTS_FOLDER.glob("*")} and bundled.exists():
-            return EmbeddingMap.from_npz(verify_bundled_file(bundled, bundled.read_bytes()), str(bundled))
-        content = (
-            self._store.get(embedding_map_object_name(artist))
-            if self._store and ARTIST_NAME_PATTERN.fullmatch(artist)
-            else None
-        )
-        return EmbeddingMap.from_npz(content, embedding_map_object_name(artist)) if content else None
+    def _read_companion(self, name: str, file: str) -> bytes | None:
+        """Return the content of a file that belongs to an artist network, None if it has no such file."""
+        artist = name.removeprefix(ARTIST_PREFIX)
+        if artist == name or not ARTIST_NAME_PATTERN.fullmatch(artist):
+            return None
+        bundled = BUNDLED_ARTISTS_FOLDER / artist / file
+        if bundled.exists():
+            return verify_bundled_file(bundled, bundled.read_bytes())
+        return self._store.get(companion_object_name(artist, file)) if self._store else None
 
     def _unknown_network_error(self, name: str) -> ArtDreamError:
         artists = {path.parent.name for path in BUNDLED_ARTISTS_FOLDER.glob("*/network.keras")}

