@@ -27,7 +27,7 @@ InstallationOption = Annotated[
 #: Example pictures in a row of the confusion sheet.
 EXAMPLES_PER_PAIR = 4
 
-BACKBONES = ("lite", "vgg19", "inception_v3")
+BACKBONES = ("lite", "lite2", "vgg19", "inception_v3")
 
 
 def train(
@@ -41,6 +41,21 @@ def train(
     patience: Annotated[int | None, typer.Option("--patience", min=1, help="Epochs to wait for a better one.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same training.")] = 0,
     precision: Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16.")] = None,
+    is_robust: Annotated[
+        bool, typer.Option("--robust", help="Adversarial training: a network that paints rather than speckles.")
+    ] = False,
+    initial_network: Annotated[
+        str | None, typer.Option("--from", metavar="NETWORK", help="Start from the weights of a trained network.")
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon", help="With --robust: L2 norm of the changes that it withstands.")
+    ] = None,
+    attack_steps: Annotated[
+        int | None, typer.Option("--attack-steps", min=1, help="With --robust: steps of the attack.")
+    ] = None,
+    noise: Annotated[
+        float | None, typer.Option("--noise", min=0, help="Standard deviation of the strongest noise in pictures.")
+    ] = None,
     licence: Annotated[str, typer.Option("--licence", help="Under which the network may be used.")] = "",
     installation: InstallationOption = None,
 ) -> None:
@@ -49,28 +64,40 @@ def train(
     from worker.quiet_import import quiet_import
 
     with quiet_import():
+        from worker.networks.loaders.keras_file import read_keras_model
         from worker.training.config import TrainingConfig
         from worker.training.export import export_network
-        from worker.training.trainer import TrainingStep
+        from worker.training.trainer import InitialNetwork, TrainingStep
         from worker.training.trainer import train as train_network
     from worker.training.dataset import Dataset
 
     if backbone not in BACKBONES:
         raise ArtDreamError(f"There is no backbone “{backbone}”: take one of {', '.join(BACKBONES)}.")
+    if not is_robust and (epsilon is not None or attack_steps is not None):
+        raise ArtDreamError("--epsilon and --attack-steps belong to adversarial training: say --robust as well.")
     settings = load_settings(data=installation)
     output = NetworkOutput.from_target(target, settings)
     output.require_writable()
     config = TrainingConfig.for_backbone(
         backbone,  # type: ignore[arg-type]
+        is_robust=is_robust,
+        epsilon=epsilon,
+        attack_steps=attack_steps,
+        initial_network=initial_network,
         epochs=epochs,
         side=side,
         batch=batch,
         rate=rate,
+        noise=noise,
         patience=patience,
         seed=seed,
         precision=precision,
     )
     dataset = Dataset.open(data)
+    initial = None
+    if initial_network is not None:
+        content, metadata = open_networks(settings).read_file(initial_network)
+        initial = InitialNetwork(read_keras_model(initial_network, content), metadata.classes)
     state_folder = settings.data / "training" / output.name.replace("/", "-")
     console.print(
         f"{len(dataset.get_part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
@@ -86,11 +113,11 @@ def train(
             if step.epoch_result:
                 progress.console.print(
                     f"{step.phase}: loss {step.epoch_result.loss:.3f}, right on val {step.epoch_result.accuracy:.1%}, "
-                    f"{step.epoch_result.seconds:.0f} s",
+                    f"{_format_robust_accuracy(step.epoch_result.robust_accuracy)}{step.epoch_result.seconds:.0f} s",
                     highlight=False,
                 )
 
-        trained = train_network(dataset, config, state_folder, settings.weights, report_step)
+        trained = train_network(dataset, config, state_folder, settings.weights, report_step, initial)
     if not trained.is_pretrained:
         console.print(
             f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
@@ -108,6 +135,17 @@ def train(
         soft_wrap=True,
         markup=False,
     )
+    if robustness := exported.metadata.robustness:
+        console.print(
+            f"At {robustness.side} px {robustness.top1:.1%}, under attack {robustness.attacked_top1:.1%} (L2 norm "
+            f"{robustness.epsilon:g}, {robustness.steps} steps).",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _format_robust_accuracy(accuracy: float | None) -> str:
+    return "" if accuracy is None else f"under attack {accuracy:.1%}, "
 
 
 def evaluate(
@@ -158,6 +196,42 @@ def evaluate(
         _save_figure(plot_confusion_matrix(result), target / "confusion")
         if result.confused:
             _print_path(_save_confusion_sheet(result, target / "confused.png"))
+
+
+def styles(
+    network: NetworkArgument,
+    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
+    target: Annotated[
+        str | None, typer.Option("--out", help="Folder for the file, instead of where the network lies.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed groups the works alike.")] = 0,
+    installation: InstallationOption = None,
+) -> None:
+    """Measure how each artist of a network paints, for recipes with an artist's style, palette or grain."""
+    from artdream.cli.network_output import NetworkOutput
+    from worker.networks import STYLES_FILE
+    from worker.quiet_import import quiet_import
+
+    with quiet_import():
+        from worker.training.evaluation import label_paintings
+        from worker.training.styles import compute_style_statistics
+    from worker.training.dataset import Dataset
+
+    settings = load_settings(data=installation)
+    output = NetworkOutput.from_target(target or network, settings)
+    output.require_writable()
+    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
+    labels = label_paintings(loaded_network, dataset.paintings, dataset.artists)
+    with show_progress_bar("looking", console) as report_fraction:
+        statistics = compute_style_statistics(loaded_network, dataset.paintings, labels, seed, report_fraction)
+    content = statistics.to_npz()
+    output.write({STYLES_FILE: content})
+    console.print(
+        f"{output}: {len(dataset.paintings)} paintings by {len(dataset.artists)} artists in {len(statistics.works)} "
+        f"groups, {len(content) / 1e6:.1f} MB.",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def embed(

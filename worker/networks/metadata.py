@@ -34,6 +34,17 @@ class EvaluationScore(_FrozenModel):
     calibration_error: float
 
 
+class RobustnessScore(_FrozenModel):
+    """The scores of an adversarially trained network at its training side, as it is and under attack."""
+
+    pictures: int
+    side: int = Field(description="Pixels: the side of the pictures.")
+    epsilon: float = Field(description="L2 norm of the attack's change, of pictures in [0, 1].")
+    steps: int = Field(description="Steps of the attack, projected gradient ascent from a random start.")
+    top1: float
+    attacked_top1: float
+
+
 class NetworkMetadata(_FrozenModel):
     """The content of `network.json`, which describes `network.keras`."""
 
@@ -47,6 +58,7 @@ class NetworkMetadata(_FrozenModel):
     source: str = Field("", description="Where it comes from.")
     lesson: TrainingRecord | None = Field(None, description="How it was trained, where this project did.")
     score: EvaluationScore | None = Field(None, description="How well it does on the part `test` of its data set.")
+    robustness: RobustnessScore | None = Field(None, description="The same under attack, if it was trained to.")
 
     @property
     def sides(self) -> tuple[int, ...]:

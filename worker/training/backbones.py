@@ -1,6 +1,6 @@
 """Backbones: networks up to their last feature map, ready for training; and the classifier head on top of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +8,12 @@ import keras
 import numpy as np
 from keras import layers
 
+from shared.errors import ArtDreamError
+from worker.networks.class_names import normalize_name
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS, WeightsFile
 from worker.networks.loaders.efficientnet_lite import build_lite_backbone
 from worker.networks.loaders.keras_applications import VGG_OFFSET, VGG_SCALE, build_inception_v3, build_vgg19
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 from worker.networks.transform.flatten import clone_layer
 from worker.training.config import BackboneName
 
@@ -33,10 +36,11 @@ def build_backbone(
     """Build a backbone with its ImageNet weights, if they are available.
 
     weights_folder: folder of downloaded weights. published_weights: weights files by network name. A large backbone
-    without downloaded weights has random ones. Raises ArtDreamError if a weights file is damaged.
+    without downloaded weights has random ones. Raises ArtDreamError if a weights file is damaged, or the package of a
+    variant of EfficientNet-Lite is not installed.
     """
-    if backbone == "lite":
-        return BackboneModel(build_lite_backbone(), is_pretrained=True)
+    if backbone in LITE_VARIANTS:
+        return BackboneModel(build_lite_backbone(backbone), is_pretrained=True)
     weights_file = published_weights[backbone]
     is_pretrained = weights_file.path_in(weights_folder).exists()
     model = _LARGE_BACKBONES[backbone](weights_file.verify(weights_folder)[0] if is_pretrained else None)
@@ -56,6 +60,25 @@ def add_head(backbone: keras.Model, artist_count: int, dropout: float) -> keras.
     return keras.Model(
         backbone.input, layers.Dense(artist_count, name=HEAD_LAYER, dtype="float32")(x), name=backbone.name
     )
+
+
+def copy_weights(source: keras.Model, classes: Sequence[str], target: keras.Model, artists: Sequence[str]) -> None:
+    """Give a model with a head the weights of a network that was trained from the same backbone.
+
+    classes, artists: names of the outputs of source and target; their order may differ. Raises ArtDreamError if the
+    source lacks an artist or a layer.
+    """
+    channels = {normalize_name(name): index for index, name in enumerate(classes)}
+    try:
+        order = [channels[normalize_name(artist)] for artist in artists]
+        for layer in target.layers:
+            weights = source.get_layer(layer.name).get_weights() if layer.weights else []
+            layer.set_weights([values[..., order] for values in weights] if layer.name == HEAD_LAYER else weights)
+    except (KeyError, ValueError) as error:
+        raise ArtDreamError(
+            f"The training cannot start from the weights of {source.name}: it must have been trained from the same "
+            f"backbone, on the same artists ({error})."
+        ) from error
 
 
 def _build_inception_backbone(path: Path | None) -> keras.Model:

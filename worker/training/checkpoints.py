@@ -20,6 +20,13 @@ class EpochResult(BaseModel):
     accuracy: float
     validation_loss: float
     seconds: float
+    #: Share of the validation pictures whose artist was predicted under attack; None for ordinary training.
+    robust_accuracy: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What the best epoch is chosen by: the accuracy, under attack if the training is adversarial."""
+        return self.accuracy if self.robust_accuracy is None else self.robust_accuracy
 
 
 class History(BaseModel):
@@ -34,8 +41,8 @@ class History(BaseModel):
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch with the highest validation accuracy, then lowest loss, then number; None without epochs."""
-        return max(self.epochs, key=lambda epoch: (epoch.accuracy, -epoch.validation_loss), default=None)
+        """The epoch with the highest score, then lowest validation loss, then number; None without epochs."""
+        return max(self.epochs, key=lambda epoch: (epoch.score, -epoch.validation_loss), default=None)
 
     @property
     def is_finished(self) -> bool:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from worker.backend.precision import choose_precision
 from worker.networks.loaders.keras_file import load_keras_file
-from worker.networks.metadata import EvaluationScore, NetworkMetadata, TrainingRecord
+from worker.networks.metadata import EvaluationScore, NetworkMetadata, RobustnessScore, TrainingRecord
 from worker.networks.network import Network, softmax
 from worker.networks.transform.flatten import clone_layer
+from worker.training.adversary import Adversary, evaluate_attacked
 from worker.training.backbones import HEAD_LAYER
+from worker.training.config import TrainingConfig
 from worker.training.dataset import PARTS, Dataset, Painting
 from worker.training.evaluation import Evaluation, evaluate
 from worker.training.feature_extraction import extract_features
@@ -47,6 +49,9 @@ class ExportedNetwork(NamedTuple):
         }
 
 
+#: Steps of the attack under which a robust network is evaluated.
+EVALUATION_ATTACK_STEPS = 20
+
 #: Added to probabilities to keep their logarithms finite.
 PROBABILITY_EPSILON = 1e-9
 
@@ -72,7 +77,10 @@ def export_network(
         command=command,
     )
     metadata = NetworkMetadata(
-        classes=dataset.artists, licence=licence, source=f"trained from {history.plan.backbone}", lesson=training_record
+        classes=dataset.artists,
+        licence=licence,
+        source=f"trained from {history.plan.initial_network or history.plan.backbone}",
+        lesson=training_record,
     )
     network = load_keras_file(name, serialize_network(trained.model), metadata, choose_precision("auto"))
     log_probabilities, labels = _predict_log_probabilities(network, history.plan.side, dataset.get_part("val"))
@@ -83,7 +91,23 @@ def export_network(
     network = load_keras_file(name, content, metadata, choose_precision("auto"))
     evaluation = evaluate(network, dataset.get_part("test"), dataset.artists)
     score = EvaluationScore(**{field: getattr(evaluation, field) for field in EvaluationScore.model_fields})
-    return ExportedNetwork(content, metadata.model_copy(update={"score": score}), evaluation)
+    robustness = _evaluate_robustness(trained.model, dataset, history.plan) if history.plan.epsilon else None
+    return ExportedNetwork(content, metadata.model_copy(update={"score": score, "robustness": robustness}), evaluation)
+
+
+def _evaluate_robustness(model: keras.Model, dataset: Dataset, config: TrainingConfig) -> RobustnessScore:
+    paintings = dataset.get_part("test")
+    result = evaluate_attacked(
+        model, Adversary(model), paintings, len(dataset.artists), config, EVALUATION_ATTACK_STEPS
+    )
+    return RobustnessScore(
+        pictures=len(paintings),
+        side=config.side,
+        epsilon=config.epsilon,
+        steps=EVALUATION_ATTACK_STEPS,
+        top1=result.accuracy,
+        attacked_top1=result.attacked_accuracy,
+    )
 
 
 def _predict_log_probabilities(

@@ -1,5 +1,6 @@
-"""The input pipeline: batches of cropped, flipped, toned and mixed paintings, determined by the seed alone."""
+"""The input pipeline: batches of cropped, flipped, toned, noisy and mixed paintings, determined by the seed alone."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ MAX_CROP_ASPECT = 1.25
 
 #: Largest change of contrast and brightness, and share of greyscale pictures: a scanner's settings must not matter.
 CONTRAST_JITTER, BRIGHTNESS_JITTER, GRAYSCALE_PROBABILITY = 0.2, 0.12, 0.15
+
+#: Pixels: the coarsest grain of noise; the finest is 1. Speckle of a dream is of this size.
+MAX_GRAIN = 4
 
 #: Share of batches to which mixup is applied.
 MIXUP_PROBABILITY = 0.8
@@ -117,5 +121,21 @@ def _augment(picture: Image.Image, config: TrainingConfig, rng: np.random.Genera
         rng.uniform(1 - CONTRAST_JITTER, 1 + CONTRAST_JITTER),
         rng.uniform(-BRIGHTNESS_JITTER, BRIGHTNESS_JITTER),
     )
-    augmented: Floats = np.clip(crop * np.float32(contrast) + np.float32(brightness), -1, 1)
+    toned = crop * np.float32(contrast) + np.float32(brightness)
+    if config.noise:
+        toned = toned + _draw_noise(config.side, config.noise, rng)
+    augmented: Floats = np.clip(toned, -1, 1)
     return augmented
+
+
+def _draw_noise(side: int, largest_deviation: float, rng: np.random.Generator) -> Floats:
+    """Return Gaussian noise of random strength and grain: (1, side, side, 3) float32, mean about 0.
+
+    largest_deviation: the standard deviation is drawn between 0 and it, and the grain between 1 px and MAX_GRAIN.
+    """
+    deviation, grain = np.float32(rng.uniform(0, largest_deviation)), rng.uniform(1, MAX_GRAIN)
+    grains = rng.standard_normal((3, *[math.ceil(side / grain)] * 2), np.float32)
+    enlarged = [Image.fromarray(channel).resize((side, side), Image.Resampling.BICUBIC) for channel in grains]
+    noise = np.stack([np.asarray(channel) for channel in enlarged], axis=-1)
+    scaled: Floats = deviation * noise[None] / noise.std()  # interpolation lowers the deviation
+    return scaled

@@ -20,7 +20,9 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
         "",
     ]
     if training_record:
-        initial_weights = "ImageNet weights" if training_record.from_imagenet else "random weights"
+        initial_network = training_record.plan.get("initial_network")
+        imagenet_or_random = "ImageNet weights" if training_record.from_imagenet else "random weights"
+        initial_weights = f"the weights of `{initial_network}`" if initial_network else imagenet_or_random
         parts = ", ".join(f"{count} {part}" for part, count in training_record.pictures.items())
         lines += [
             "| | |",
@@ -57,6 +59,7 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
         )
         + ".",
         "",
+        *_describe_robustness(metadata),
         "## What it is for, and what not",
         "",
         "It was made to dream, and to show what a network takes for an artist's hand. It knows its artists by",
@@ -65,6 +68,21 @@ def render_model_card(metadata: NetworkMetadata, evaluation: Evaluation) -> str:
         "picture at all.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _describe_robustness(metadata: NetworkMetadata) -> list[str]:
+    if not (score := metadata.robustness):
+        return []
+    return [
+        "## Under attack",
+        "",
+        f"It was trained on pictures of {score.side} px that an attack had changed (L2 norm {score.epsilon:g}, of",
+        f"pictures in [0, 1]). Of the same {score.pictures} pictures at that side it names {score.top1:.1%} right, and",
+        f"{score.attacked_top1:.1%} after {score.steps} steps of projected gradient ascent. That makes it worse at",
+        "naming painters than an ordinary network, and better at dreaming as them: its gradients show shapes and",
+        "colours.",
+        "",
+    ]
 
 
 def _format_scores(scores: Sequence[ArtistScore]) -> str:

@@ -2,22 +2,36 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from shared.errors import ArtDreamError
 from worker.backend import distribution_scope
-from worker.training.backbones import add_head, build_backbone
+from worker.training.adversary import Adversary, evaluate_attacked
+from worker.training.backbones import add_head, build_backbone, copy_weights
 from worker.training.checkpoints import Checkpoints, EpochResult, History
 from worker.training.config import TrainingConfig
 from worker.training.dataset import Dataset, Painting
 from worker.training.head import train_head
-from worker.training.input_pipeline import TrainingBatches, ValidationBatches
+from worker.training.input_pipeline import LOADER_THREADS, Floats, TrainingBatches, ValidationBatches
 from worker.training.optimizer import build_optimizer
+
+#: Steps of the attack by which epochs of adversarial training are compared.
+VALIDATION_ATTACK_STEPS = 3
+
+
+class InitialNetwork(NamedTuple):
+    """A trained network to start from."""
+
+    model: keras.Model
+    classes: tuple[str, ...]
 
 
 class TrainingStep(NamedTuple):
@@ -46,11 +60,13 @@ def train(
     folder: Path,
     weights_folder: Path,
     on_progress: Callable[[TrainingStep], None] = lambda _: None,
+    initial_network: InitialNetwork | None = None,
 ) -> TrainingResult:
     """Train a network on the part `train` of a data set, and return the epoch that scores best on the part `val`.
 
     folder: the state is saved there after each epoch; a call with the same arguments resumes from it. weights_folder:
-    folder of downloaded weights. on_progress: called with every step. Raises ArtDreamError if a part is empty, a
+    folder of downloaded weights. on_progress: called with every step. initial_network: the network that the
+    configuration names, if it names one. Raises ArtDreamError if a part is empty, a
     picture is damaged, the folder holds another training, or the loss is no longer finite.
     """
     training_paintings, validation_paintings = dataset.get_part("train"), dataset.get_part("val")
@@ -78,14 +94,20 @@ def train(
         keras.mixed_precision.set_global_policy("float32")
     if checkpoints.has_trained_head:
         checkpoints.restore(model)
+    elif initial_network:
+        copy_weights(*initial_network, model, dataset.artists)
+        model.optimizer.build(model.trainable_variables)
+        checkpoints.save_best(model)
+        checkpoints.save(model)
     else:
         train_head(
             model, training_paintings, artist_count, config, lambda share: on_progress(TrainingStep("head", share))
         )
         checkpoints.save_best(model)
         checkpoints.save(model)
+    run_epoch = _run_adversarial_epoch if config.epsilon else _run_epoch
     while not checkpoints.history.is_finished:
-        _run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
+        run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
     checkpoints.load_best(model)
     return TrainingResult(model, checkpoints.history, backbone.is_pretrained)
 
@@ -127,6 +149,66 @@ def _run_epoch(
         validation_loss=history["val_loss"][-1],
         seconds=time.perf_counter() - started,
     )
+    _record_epoch(model, epoch, phase, checkpoints, on_progress)
+
+
+def _run_adversarial_epoch(
+    model: keras.Model,
+    training_paintings: Sequence[Painting],
+    validation_paintings: Sequence[Painting],
+    artist_count: int,
+    config: TrainingConfig,
+    checkpoints: Checkpoints,
+    on_progress: Callable[[TrainingStep], None],
+) -> None:
+    """Train for one epoch on pictures that an attack changed, and save its result."""
+    number, started, adversary = len(checkpoints.history.epochs), time.perf_counter(), Adversary(model)
+    phase = f"epoch {number + 1} of {config.epochs}"
+    batches = TrainingBatches(training_paintings, artist_count, config, number)
+    rng = np.random.default_rng((config.seed, number))
+    keras.utils.set_random_seed(config.seed + number)
+    losses = []
+    for index, (pictures, shares, weights) in enumerate(_load_ahead(batches)):
+        # Over the first epoch the attack grows: a network that does not withstand it at all learns nothing from it.
+        strength = min(1.0, (index + 1) / len(batches) + number)
+        attacked = adversary.attack(pictures, shares, strength * config.epsilon, config.attack_steps, rng)
+        losses.append(model.train_on_batch(attacked, shares, weights, return_dict=True)["loss"])
+        on_progress(TrainingStep(phase, (index + 1) / len(batches)))
+    with _use_averaged_weights(model):
+        validation = evaluate_attacked(
+            model, adversary, validation_paintings, artist_count, config, VALIDATION_ATTACK_STEPS
+        )
+    epoch = EpochResult(
+        epoch=number,
+        loss=float(losses[-1]),  # Keras reports the mean since the epoch began
+        accuracy=validation.accuracy,
+        robust_accuracy=validation.attacked_accuracy,
+        validation_loss=validation.attacked_loss,
+        seconds=time.perf_counter() - started,
+    )
+    _record_epoch(model, epoch, phase, checkpoints, on_progress)
+
+
+def _load_ahead(batches: TrainingBatches) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Yield the batches in order, the next ones being prepared meanwhile."""
+    with ThreadPoolExecutor(LOADER_THREADS) as executor:
+        pending: deque[Future[tuple[Floats, Floats, Floats]]] = deque()
+        for index in range(len(batches)):
+            pending.append(executor.submit(batches.__getitem__, index))
+            if len(pending) > LOADER_THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _record_epoch(
+    model: keras.Model,
+    epoch: EpochResult,
+    phase: str,
+    checkpoints: Checkpoints,
+    on_progress: Callable[[TrainingStep], None],
+) -> None:
+    """Save the result of an epoch, and its weights if it is the best so far."""
     if not math.isfinite(epoch.loss):
         raise ArtDreamError(f"The training ran away in {phase}: its numbers are no longer finite. Lower --rate.")
     if checkpoints.is_improvement(epoch):

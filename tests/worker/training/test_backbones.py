@@ -17,7 +17,9 @@ from worker.training.config import TrainingConfig
 from worker.training.dataset import Dataset
 from worker.training.dataset.build import build_dataset
 from worker.training.dataset.sources import find_pictures
+from worker.training.evaluation import evaluate
 from worker.training.export import serialize_network
+from worker.training.head import train_head
 from worker.training.optimizer import compute_rate_factors
 from worker.training.trainer import train
 
@@ -42,6 +44,19 @@ def test_vgg_learns_from_nothing_and_dreams(dataset: Dataset, tmp_path: Path) ->
     assert classmap.shape == (2, 2, 3, len(ARTIST_STYLES))  # class scores at each position, for any size
     expected = np.asarray(trained.model(picture))
     assert np.allclose(classmap.mean(axis=(1, 2)), expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_the_larger_lite_learns_from_imagenet_and_is_stored_in_ten_megabytes(dataset: Dataset, tmp_path: Path) -> None:
+    backbone = build_backbone("lite2", tmp_path)
+    assert backbone.is_pretrained
+    model = add_head(backbone.model, len(dataset.artists), 0.1)
+    config = TrainingConfig.for_backbone("lite2", side=64)
+    train_head(model, dataset.get_part("train"), len(dataset.artists), config, lambda _: None)
+    content = serialize_network(model)
+    assert len(content) < 10e6
+    network = load_keras_file("artist/mine", content, NetworkMetadata(classes=dataset.artists, side=64), "float32")
+    assert network.feature_extractor(["block20"])(make_pictures(64, 96))["block20"].shape == (2, 2, 3, 352)
+    assert evaluate(network, dataset.get_part("test"), dataset.artists).top1 >= 0.75  # by chance 0.25
 
 
 def test_vgg_takes_up_what_it_knows_in_its_own_numbers(tmp_path: Path) -> None:
@@ -74,7 +89,7 @@ def test_weights_that_are_damaged_are_told_and_not_passed_over(tmp_path: Path) -
         build_backbone("vgg19", tmp_path, weights)
 
 
-@pytest.mark.parametrize("backbone", ["lite", "vgg19"])
+@pytest.mark.parametrize("backbone", ["lite", "lite2", "vgg19"])
 def test_layers_learn_the_slower_the_nearer_they_are_to_the_picture(backbone: str, tmp_path: Path) -> None:
     model = add_head(build_backbone(backbone, tmp_path).model, 3, 0.1)  # type: ignore[arg-type]
     rates = list(compute_rate_factors(model, 0.85).values())

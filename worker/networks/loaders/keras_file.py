@@ -25,7 +25,7 @@ def load_keras_file(name: str, content: bytes, metadata: NetworkMetadata, precis
     `classmap`. Raises ArtDreamError if the file is damaged, holds code or is not a network that can dream, or if the
     metadata has more or fewer classes than the model.
     """
-    flat = flatten_model(_load_model(name, content))
+    flat = flatten_model(read_keras_model(name, content))
     if len(flat.inputs[0].shape) != 4 or flat.inputs[0].shape[-1] != 3:
         raise ArtDreamError(
             f"The network {name} takes no pictures of three colours: its input is {flat.inputs[0].shape}."
@@ -48,7 +48,8 @@ def load_keras_file(name: str, content: bytes, metadata: NetworkMetadata, precis
     return Network(name, digest, frozen, names, precision, classes, CLASS_MAP, metadata.sides)
 
 
-def _load_model(name: str, content: bytes) -> keras.Model:
+def read_keras_model(name: str, content: bytes) -> keras.Model:
+    """Return the model in a `.keras` file as it was saved. Raises ArtDreamError if the file is damaged or has code."""
     weight_count = validate_keras_file(name, content)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"  # Keras reads by path

