@@ -71,7 +71,7 @@ def measure_recipes(
             engine = make_engine(
                 folder, precision
             )  # one per recipe, so that functions compiled for others take no memory
-            recipe = load_recipe(name).model_copy(update={"canvas": canvas})
+            recipe = load_recipe(name).model_copy(update={"canvas": canvas, "size": None})
             if steps is not None:
                 recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": steps})})
 

@@ -46,7 +46,9 @@ def measure_recipe(
     recipe = load_recipe(name)
     steps = recipe.ascent.steps if steps is None else steps
     recipe, warm_up_recipe = (
-        recipe.model_copy(update={"canvas": canvas, "ascent": recipe.ascent.model_copy(update={"steps": count})})
+        recipe.model_copy(
+            update={"canvas": canvas, "size": None, "ascent": recipe.ascent.model_copy(update={"steps": count})}
+        )
         for count in (steps, 1)
     )
     picture = load_photo(*size)

@@ -86,7 +86,7 @@ def make_recipe(network: str, canvas: int, ascent: AscentConfig, measure: str = 
             "objective": [{"kind": "layers", "layers": dict.fromkeys(DREAM_LAYERS[network], 1.0), "measure": measure}],
         }
     )
-    return recipe.model_copy(update={"canvas": canvas, "ascent": ascent})
+    return recipe.model_copy(update={"canvas": canvas, "size": None, "ascent": ascent})
 
 
 def _draw_weights(path: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

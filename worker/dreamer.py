@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Frame:
-    """An intermediate picture of a dream, at its final size; the last frame is the dream itself."""
+    """An intermediate picture of a dream, at the size of the canvas; the last frame is the dream itself."""
 
     #: From 0.
     index: int
@@ -40,7 +40,10 @@ class DreamResult:
     artworks: tuple[str, ...] = ()
     #: For a recipe that asks for classes, their probabilities and those of the dream's top classes; else ().
     class_probabilities: tuple[ClassProbability, ...] = ()
-    #: Positions of photo and dream on the network's embedding map; None if it has none.
+    #: Network that these probabilities and positions are of: one that the dream was not made with, if there is any that
+    #: knows the classes; else the recipe's own.
+    critic: str = ""
+    #: Positions of photo and dream on the critic's embedding map; None if it has none.
     map_point: MapPoint | None = None
 
 

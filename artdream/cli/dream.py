@@ -49,7 +49,11 @@ def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings
     _write_jpeg(target, dream.pixels)
     _print_result(target, dream.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
     for probability in dream.class_probabilities[:1]:
-        console.print(f"{probability.name}: {probability.photo:.1%} → {probability.dream:.1%}", markup=False)
+        critic = "the recipe's own network" if dream.critic == recipe.network else dream.critic
+        console.print(
+            f"According to {critic}, {probability.name}: {probability.photo:.1%} → {probability.dream:.1%}",
+            markup=False,
+        )
 
 
 def render_contact_sheet(
@@ -84,7 +88,7 @@ def render_cells(
     with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=len(recipe_names))
         for name in recipe_names:
-            recipe = load_recipe(name).model_copy(update={"canvas": canvas})
+            recipe = load_recipe(name).model_copy(update={"canvas": canvas, "size": None})
             progress.update(task, description=recipe.title)
             try:
                 cells.append(Cell(recipe.title, name, engine.dream(photo, recipe, seed=seed).pixels))
@@ -122,7 +126,7 @@ def render_comparison(
         task = progress.add_task("", total=len(renderings))
         for cell, recipe in renderings:
             progress.update(task, description=f"{cell.title}, {cell.note}")
-            recipe = recipe.model_copy(update={"canvas": canvas})
+            recipe = recipe.model_copy(update={"canvas": canvas, "size": None})
             cells.append(cell._replace(pixels=engine.dream(photo, recipe, seed=0).pixels))
             progress.advance(task)
     pixels = draw_contact_sheet(cells, columns=4)

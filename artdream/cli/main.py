@@ -29,7 +29,7 @@ from artdream.cli.options import (
 )
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
-from artdream.cli.training import embed, evaluate, train
+from artdream.cli.training import embed, evaluate, styles, train
 from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, explain_permanent_error
 from shared.broker.preflight import open_checked_broker_tunnel
 from shared.errors import ArtDreamError
@@ -37,7 +37,7 @@ from shared.jobs.job import Lane
 from shared.monitoring.exporter import enable_multiprocess_metrics, serve_metrics
 from shared.monitoring.logs import configure_logging, is_json_logging
 from shared.recipe.canvas import LONG_SIDES
-from shared.recipe.painters import BUNDLED_NETWORK as MASTERS
+from shared.recipe.painters import CRITIC_NETWORK as MASTERS
 from shared.recipe.recipe import build_painter_recipe, load_recipe
 from shared.settings import Settings
 
@@ -204,7 +204,7 @@ def dream(
     settings = load_settings(recipe=recipe)
     loaded_recipe = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
     if canvas is not None:
-        loaded_recipe = loaded_recipe.model_copy(update={"canvas": validate_canvas_side(canvas)})
+        loaded_recipe = loaded_recipe.model_copy(update={"canvas": validate_canvas_side(canvas), "size": None})
     render_dream(source, target, loaded_recipe, seed, settings, console)
 
 
@@ -258,6 +258,7 @@ def compare(
 app.command()(train)
 app.command()(evaluate)
 app.command()(embed)
+app.command()(styles)
 app.command()(rebuild)
 
 

@@ -17,8 +17,8 @@ from artdream.cli.options import (
 )
 from shared.errors import ArtDreamError
 from shared.recipe.painters import (
-    BUNDLED_NETWORK,
     PAINTERS,
+    PAINTING_NETWORK,
     RECIPE_KINDS,
     painters_by_recipe,
     render_painter_recipe,
@@ -75,11 +75,13 @@ def sheet(
 
 @recipes.command("painters")
 def painters(
-    network: Annotated[str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")] = BUNDLED_NETWORK,
+    network: Annotated[
+        str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")
+    ] = PAINTING_NETWORK,
     target: Annotated[Path | None, typer.Option("--out", help="Folder for a recipe file of each.")] = None,
 ) -> None:
     """List the recipes of a network's painters, or write them as files to use and change."""
-    if target is None and network == BUNDLED_NETWORK:
+    if target is None and network == PAINTING_NETWORK:
         for name, painter in painters_by_recipe().items():
             console.print(f"{name:36} {painter}", markup=False)
         return

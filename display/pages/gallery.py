@@ -11,7 +11,6 @@ from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 from display.web.threads import run_in_thread
-from shared.recipe.objective import Classes
 from shared.settings import Settings
 from shared.storage.sidecar import Sidecar, read_sidecar
 from shared.storage.store import Store, StoreError
@@ -61,7 +60,6 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
 def _describe_dream(sidecar: Sidecar) -> dict[str, object]:
     """Return the details of a dream that are public."""
-    target_classes = {name for term in sidecar.recipe.objective if isinstance(term, Classes) for name in term.classes}
     return {
         "recipe": sidecar.recipe.name,
         "version": sidecar.recipe.version,
@@ -70,9 +68,5 @@ def _describe_dream(sidecar: Sidecar) -> dict[str, object]:
         "artworks": sidecar.artworks,
         "size": sidecar.size,
         "seconds": sum(sidecar.stages.values()),
-        "verdicts": [
-            (probability.name, probability.photo, probability.dream)
-            for probability in sidecar.verdicts
-            if probability.name in target_classes
-        ],
+        "verdicts": [(probability.name, probability.photo, probability.dream) for probability in sidecar.evidence],
     }

@@ -1,11 +1,13 @@
 """Objectives of recipes: a weighted sum of terms that gradient ascent maximises."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 #: A reference image in the store's `references/`: `artist/file`, or an artist, of whose works the job's seed picks one.
 Reference = Annotated[str, Field(pattern=r"^[\w-][\w .-]*(/[\w-][\w .-]*)?$", max_length=200)]
+
+ArtistName = Annotated[str, Field(min_length=1, max_length=200)]
 
 Layer = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -42,9 +44,12 @@ class Channels(_BaseTerm):
 
 
 class Classes(_BaseTerm):
-    """Raise the logits of a classifier's classes at every position of its class map."""
+    """Raise a classifier's classes at every position of its class map."""
 
     kind: Literal["classes"]
+    #: What is raised. The log-probability is content once the classes are recognised; the logit has no end, and lets
+    #: all other classes rise with it.
+    measure: Literal["logit", "log-probability"] = "logit"
     classes: tuple[Annotated[str, Field(max_length=200)], ...] = Field(min_length=1, max_length=5000)
 
 
@@ -57,11 +62,35 @@ class Guide(_BaseTerm):
 
 
 class Style(_BaseTerm):
-    """Take on the strokes and colours of a reference image, independent of their position in it."""
+    """Take on the strokes and colours of a reference image, or of an artist's works, independent of their position.
+
+    The works are known by statistics that come with the network; the job's seed draws a group of them.
+    """
 
     kind: Literal["style"]
     layers: LayerWeights
-    reference: Reference
+    reference: Reference | None = None
+    artist: ArtistName | None = None
+
+    @model_validator(mode="after")
+    def _validate_source(self) -> Self:
+        if (self.reference is None) == (self.artist is None):
+            raise ValueError("a style is that of a reference, or of an artist: name one of them")
+        return self
+
+
+class Palette(_BaseTerm):
+    """Take on the colours of an artist's works, in their shares of the picture."""
+
+    kind: Literal["palette"]
+    artist: ArtistName
+
+
+class Grain(_BaseTerm):
+    """Take on the fineness of an artist's works: the strength of their detail at each scale."""
+
+    kind: Literal["grain"]
+    artist: ArtistName
 
 
 class Content(_BaseTerm):
@@ -77,6 +106,8 @@ class Variation(_BaseTerm):
     kind: Literal["variation"]
 
 
-TERM_TYPES = (Layers, Channels, Classes, Guide, Style, Content, Variation)
+TERM_TYPES = (Layers, Channels, Classes, Guide, Style, Palette, Grain, Content, Variation)
 
-Term = Annotated[Layers | Channels | Classes | Guide | Style | Content | Variation, Field(discriminator="kind")]
+Term = Annotated[
+    Layers | Channels | Classes | Guide | Style | Palette | Grain | Content | Variation, Field(discriminator="kind")
+]

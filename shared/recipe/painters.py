@@ -1,12 +1,16 @@
-"""The painters that the bundled network classifies, and the recipes generated for each of them."""
+"""The painters that the bundled networks know, and the recipes generated for each of them."""
 
 import unicodedata
 from functools import cache
 from importlib.resources import files
 from string import Template
 
-#: Name of the bundled network.
-BUNDLED_NETWORK = "artist/masters"
+#: Bundled network that tells the painters apart best. No recipe of the house dreams through it, so it can judge whether
+#: a dream looks like its painter; the art map is its own.
+CRITIC_NETWORK = "artist/masters"
+
+#: Bundled network that the painters' recipes dream through.
+PAINTING_NETWORK = "artist/masters-robust"
 
 #: Prefixes of the names of a painter's recipes; each has a template of that name.
 RECIPE_KINDS = ("more", "hybrid")
@@ -87,7 +91,7 @@ def slugify_painter(painter: str) -> str:
     return "-".join("".join(letter if letter.isalnum() else " " for letter in ascii_name).split())
 
 
-def render_painter_recipe(kind: str, painter: str, network: str = BUNDLED_NETWORK) -> str:
+def render_painter_recipe(kind: str, painter: str, network: str = PAINTING_NETWORK) -> str:
     """Return a painter's recipe as TOML. kind: `more` or `hybrid`. network: must have the painter as a class."""
     template = Template(files("shared.recipe").joinpath("templates", f"{kind}.toml").read_text(encoding="utf-8"))
     return template.substitute(slug=f"{kind}-{slugify_painter(painter)}"[:41], painter=painter, network=network)

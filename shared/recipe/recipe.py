@@ -35,6 +35,13 @@ class AscentConfig(StrictModel):
     #: `gradient`: plain ascent along the gradient, with every scale normalised to the same strength. `adam`: for
     #: objectives that have an optimum, such as style.
     optimiser: Literal["gradient", "adam"] = "gradient"
+    #: What is changed. `pixels`: each pixel of each octave, in turn. The others have no octaves and need `adam`.
+    #: `pyramid`: a sum of seven pictures, from 1/64 of the canvas to the canvas itself, all at once, which yields
+    #: shapes and fields of colour rather than grain. `fourier`: the picture's spectrum. `phase`: only the phases of the
+    #: spectrum. By default pixels; from noise fourier.
+    parameterisation: Literal["pixels", "pyramid", "fourier", "phase"] | None = None
+    #: Smallest scale at which the network sees the picture: with each step, one of four from this to 1.
+    view_scale: float = Field(1.0, ge=0.25, le=1)
     #: Length of one step, for pixels in [-1, 1]: for `gradient` in units of the normalised gradient, for `adam` the
     #: learning rate.
     step: float = Field(0.02, gt=0, le=0.5)
@@ -86,6 +93,9 @@ class Recipe(StrictModel):
     stand_in: RecipeName | None = None
     #: Long side in pixels.
     canvas: Literal[LONG_SIDES] = 640  # type: ignore[valid-type]
+    #: Long side in pixels of the finished dream, if it is larger than the canvas: the change is enlarged, and added to
+    #: the photo at that size, whose detail stays.
+    size: Literal[LONG_SIDES] | None = None  # type: ignore[valid-type]
     #: Initial image of the ascent. With `noise`, the photo only determines the shape.
     start: Literal["photo", "noise"] = "photo"
     #: Terms of the sum; in TOML `[[objective]]`, or `[objective]` if there is only one.
@@ -97,10 +107,21 @@ class Recipe(StrictModel):
     keep_colours: bool = False
 
     @model_validator(mode="after")
-    def _validate_noise_start(self) -> Self:
-        if self.start == "noise" and (self.mask or self.keep_colours or self.ascent.optimiser != "adam"):
-            raise ValueError('start = "noise" goes with optimiser = "adam", without mask and keep_colours')
+    def _validate_combination(self) -> Self:
+        if self.start == "noise" and (self.mask or self.keep_colours or self.ascent.parameterisation == "pixels"):
+            raise ValueError('start = "noise" goes without mask, keep_colours and parameterisation = "pixels"')
+        if self.size is not None and self.size < self.canvas:
+            raise ValueError("size is at least canvas")
+        if self.parameterisation != "pixels" and self.ascent.optimiser != "adam":
+            raise ValueError(f'parameterisation = "{self.parameterisation}" goes with optimiser = "adam"')
+        if self.parameterisation == "pixels" and self.ascent.view_scale != 1:
+            raise ValueError('view_scale goes with another parameterisation than "pixels", which has octaves')
         return self
+
+    @property
+    def parameterisation(self) -> Literal["pixels", "pyramid", "fourier", "phase"]:
+        """What the ascent changes."""
+        return self.ascent.parameterisation or ("pixels" if self.start == "photo" else "fourier")
 
     @property
     def digest(self) -> str:

@@ -46,7 +46,9 @@ class Sidecar(BaseModel):
     artworks: tuple[str, ...] = ()
     #: Evidence of the effect: the recipe's target classes, then the most probable classes of the dream.
     verdicts: tuple[ClassProbability, ...] = ()
-    #: Positions of photo and dream on the network's art map, if it has one.
+    #: Network whose verdicts they are.
+    critic: str = ""
+    #: Positions of photo and dream on the critic's art map, if it has one.
     place: MapPoint | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
@@ -55,9 +57,19 @@ class Sidecar(BaseModel):
     completed_at: float
     standing: Visibility = Visibility.SHOWN
 
-    def to_completed_event(self) -> Completed:
-        """Return the event that announces this dream, with the recipe's target classes only."""
+    @property
+    def evidence(self) -> tuple[ClassProbability, ...]:
+        """The verdicts on the recipe's target classes, if another network than the one that was climbed gave them.
+
+        A network is easily led to any verdict of its own; to tell guests of it would prove nothing.
+        """
+        if self.critic in ("", self.network):
+            return ()
         target_classes = {name for term in self.recipe.objective if isinstance(term, Classes) for name in term.classes}
+        return tuple(verdict for verdict in self.verdicts if verdict.name in target_classes)
+
+    def to_completed_event(self) -> Completed:
+        """Return the event that announces this dream."""
         return Completed(
             job_id=self.job_id,
             photo_id=self.photo_id,
@@ -65,7 +77,7 @@ class Sidecar(BaseModel):
             title=self.recipe.title,
             photo=self.photo,
             dream=self.dream,
-            verdicts=tuple(verdict for verdict in self.verdicts if verdict.name in target_classes),
+            verdicts=self.evidence,
             place=self.place,
             stages=self.stages,
         )

@@ -86,7 +86,7 @@ class FakePipeline:
         probabilities = tuple(
             ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in class_probabilities
         )
-        sidecar = make_sidecar(job, verdicts=probabilities, place=map_point)
+        sidecar = make_sidecar(job, verdicts=probabilities, critic="artist/critic", place=map_point)
         self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
         assert self._table.complete(claim, sidecar.to_completed_event())
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from shared.recipe.canvas import Canvas, choose_canvas, scale_to_long_side
 from shared.recipe.recipe import Ellipse, Recipe, Stencil
-from worker.backend import resize
+from worker.backend import Tensor, resize
 from worker.dreamer import Pixels
 from worker.dreaming.octaves import AscentState, Octave
 from worker.dreaming.reference_images import ReferenceImages
@@ -38,9 +38,11 @@ class CanvasFit:
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         crop = (slice(top, top + size.height), slice(left, left + size.width))
 
-        #: The photos at the size of their dreams.
-        self.photos = [_resize(photo, size) for photo in photos]
-        self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.photos]
+        canvas_photos = [_resize(photo, size) for photo in photos]
+        full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
+        #: The photos at the size of their frames, and of their dreams.
+        self.frame_photos, self.photos = canvas_photos, [_resize(photo, full_size) for photo in photos]
+        self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in canvas_photos]
         self._crop = (slice(None), *crop)
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
@@ -60,27 +62,37 @@ class CanvasFit:
             return np.ones((1, 1, 1, 1), np.float32)
         return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
 
-    def composite(self, state: AscentState) -> list[Pixels] | None:
-        """Return the dreams at a state of the ascent, in full size; None if any value is not finite."""
+    def composite(self, state: AscentState, photos: Sequence[Pixels]) -> list[Pixels] | None:
+        """Return the dreams at a state of the ascent; None if any value is not finite.
+
+        photos: `frame_photos` or `photos`, whose size the dreams get.
+        """
+        height, width, _ = photos[0].shape
         octave_changes = state.pictures if self._from_noise else state.change  # from noise, the picture itself
-        changes = np.asarray(resize(octave_changes, self.canvas.height, self.canvas.width))[self._crop]
-        dreams = [np.empty_like(photo) for photo in self.photos]
-        for photo, change, dream in zip(self.photos, changes, dreams, strict=True):
-            for start in range(0, len(photo), BAND_ROWS):
+        changes = self._enlarge(octave_changes, height, width)
+        mask = None if self._mask is None else self._enlarge(self._mask[None, :, :, None], height, width)[0]
+        dreams = [np.empty_like(photo) for photo in photos]
+        for photo, change, dream in zip(photos, changes, dreams, strict=True):
+            for start in range(0, height, BAND_ROWS):
                 rows = slice(start, start + BAND_ROWS)
                 if not np.isfinite(change[rows]).all():
                     return None
-                dream[rows] = self._composite_band(photo[rows], change[rows], rows)
+                dream[rows] = self._composite_band(photo[rows], change[rows], None if mask is None else mask[rows])
         return dreams
 
-    def _composite_band(self, photo: Pixels, change: NDArray[np.float32], rows: slice) -> Pixels:
-        """Return a band of a dream, from the same rows of its photo and of its change."""
+    def _enlarge(self, pictures: Tensor, height: int, width: int) -> NDArray[np.float32]:
+        """Resize pictures of the padded canvas, at the size of any octave, to the size of the photos."""
+        on_canvas = resize(pictures, self.canvas.height, self.canvas.width)[self._crop]
+        return np.asarray(on_canvas if on_canvas.shape[1:3] == (height, width) else resize(on_canvas, height, width))
+
+    def _composite_band(self, photo: Pixels, change: NDArray[np.float32], mask: NDArray[np.float32] | None) -> Pixels:
+        """Return a band of a dream, from the same rows of its photo, of its change and of its mask."""
         if self._from_noise:
             return to_pixels(change[None])
         if self._keep_colors:
             change = (change @ LUMA_WEIGHTS)[..., None]
-        if self._mask is not None:
-            change = change * self._mask[self._crop[1:]][rows, :, None]
+        if mask is not None:
+            change = change * mask
         return to_pixels(to_picture(photo) + change)
 
 

@@ -16,6 +16,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.events import ClassProbability
 from shared.recipe.canvas import LONG_SIDES, list_canvases
 from shared.recipe.objective import Classes
+from shared.recipe.painters import CRITIC_NETWORK, PAINTERS
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
@@ -23,7 +24,12 @@ from worker.backend import is_out_of_memory
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.dreaming.canvas_fit import CanvasFit
 from worker.dreaming.gradient import ObjectiveGradient
-from worker.dreaming.objectives import build_objective, build_runtime_inputs, extract_static_terms
+from worker.dreaming.objectives import (
+    build_objective,
+    build_runtime_inputs,
+    extract_static_terms,
+    needs_style_statistics,
+)
 from worker.dreaming.octaves import AscentState, Octave, ascend, list_octaves
 from worker.dreaming.optimizers import Adam, GradientAscent, Optimizer
 from worker.dreaming.parameterization import PARAMETERIZATIONS
@@ -58,7 +64,7 @@ class Engine:
         self._networks = networks
         self._reference_images = reference_images
         self._objective_gradients: dict[str, tuple[Network, ObjectiveGradient]] = {}
-        self._optimizers: dict[tuple[str, str], Optimizer] = {}
+        self._optimizers: dict[tuple[str, bool], Optimizer] = {}
         self._warmed_up: set[str] = set()
 
     @classmethod
@@ -73,10 +79,10 @@ class Engine:
 
         photo: (height, width, 3) uint8 sRGB, of any size and aspect. seed: 0 or more; the same photo, recipe, seed and
         processor give the same pixels. on_frame: called with each frame as soon as it exists; an exception from it ends
-        the dream. The long side of the dream is the recipe's canvas, or the next smaller one if that does not fit into
-        memory. Raises ArtDreamError for a network, layer, channel, class or artwork that does not exist, if the ascent
-        reaches values that are not finite, and if the smaller canvas does not fit into memory either. Raises ValueError
-        for a photo of another shape or dtype.
+        the dream. The long side of the dream is the recipe's size; the next smaller canvas is taken if the recipe's
+        does not fit into memory. Raises ArtDreamError for a network, layer, channel, class or artwork that does not
+        exist, if the ascent reaches values that are not finite, and if the smaller canvas does not fit into memory
+        either. Raises ValueError for a photo of another shape or dtype.
         """
         frame_callbacks = [on_frame] if on_frame else []
         try:
@@ -158,13 +164,16 @@ class Engine:
             name: self._reference_images.load_artwork(name, seeds[0])
             for name in compiled.objective_gradient.reference_names
         }
+        statistics = (
+            self._networks.style_statistics(recipe.network) if needs_style_statistics(recipe.objective) else None
+        )
         canvas_fit = CanvasFit(photos, recipe, self._reference_images)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
         frame_indexes, last_frame_fraction = itertools.count(), 0.0
 
-        def composite(state: AscentState) -> list[Pixels]:
-            pixels = canvas_fit.composite(state)
+        def composite(state: AscentState, at_size_of: Sequence[Pixels]) -> list[Pixels]:
+            pixels = canvas_fit.composite(state, at_size_of)
             if pixels is None or not np.isfinite(state.values).all():
                 raise ArtDreamError(
                     f"The dream of recipe “{recipe.name}” ran away at {state.fraction:.0%}: its numbers are no longer "
@@ -182,29 +191,30 @@ class Engine:
             last_state.append(state)
             is_due = state.ends_octave or state.fraction - last_frame_fraction >= FRAME_INTERVAL_FRACTION
             if frame_callbacks and is_due and state.fraction < 1:
-                emit_frame(state.fraction, composite(state))
+                emit_frame(state.fraction, composite(state, canvas_fit.frame_photos))
                 last_frame_fraction = state.fraction
 
         ascend(
             compiled.objective_gradient,
             compiled.optimizer,
-            PARAMETERIZATIONS[recipe.start],
+            PARAMETERIZATIONS[recipe.parameterisation, recipe.start],
             canvas_fit,
             list_octaves(canvas.height, canvas.width, recipe.ascent, compiled.network.min_side)
-            if recipe.start == "photo"
+            if recipe.parameterisation == "pixels"
             else [canvas],
             recipe.ascent,
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
-            runtime_inputs=build_runtime_inputs(recipe.objective, compiled.network),
+            runtime_inputs=build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds),
             seeds=seeds,
             on_step=on_step,
         )
-        pixels = composite(last_state[0]) if last_state else canvas_fit.photos
+        pixels = composite(last_state[0], canvas_fit.photos) if last_state else canvas_fit.photos
         emit_frame(1.0, pixels)
         artwork_names = tuple(artwork.name for artwork in artworks.values())
-        embedding_map = self._networks.embedding_map(recipe.network)
+        critic = self._load_critic(compiled.network)
+        embedding_map = self._networks.embedding_map(critic.name)
         return [
-            _build_result(compiled.network, recipe, photo, dream, artwork_names, embedding_map)
+            _build_result(compiled.network, critic, recipe, photo, dream, artwork_names, embedding_map)
             for photo, dream in zip(photos, pixels, strict=True)
         ]
 
@@ -220,7 +230,7 @@ class Engine:
                     network,
                     objective,
                     levels=_get_laplacian_levels(recipe),
-                    parameterization=PARAMETERIZATIONS[recipe.start],
+                    parameterization=PARAMETERIZATIONS[recipe.parameterisation, recipe.start],
                 ),
             )
         network, objective_gradient = self._objective_gradients[key]
@@ -229,7 +239,13 @@ class Engine:
     def _make_compilation_key(self, recipe: Recipe) -> str:
         """Return a key for everything that is compiled for a recipe."""
         return json.dumps(
-            [recipe.network, extract_static_terms(recipe.objective), _get_laplacian_levels(recipe), recipe.start]
+            [
+                recipe.network,
+                extract_static_terms(recipe.objective),
+                _get_laplacian_levels(recipe),
+                recipe.parameterisation,
+                recipe.start,
+            ]
         )
 
     def _load_network(self, recipe: Recipe) -> Network:
@@ -240,11 +256,17 @@ class Engine:
                 raise
             raise ArtDreamError(f"{error} Meanwhile “{recipe.stand_in}” stands in for “{recipe.name}”.") from error
 
+    def _load_critic(self, network: Network) -> Network:
+        """Return the network that judges dreams of a network: another one with the same classes, or itself."""
+        has_critic = network.classes == PAINTERS and network.name != CRITIC_NETWORK
+        return self._networks.load(CRITIC_NETWORK) if has_critic else network
+
     def _get_optimizer(self, recipe: Recipe) -> Optimizer:
-        key = recipe.ascent.optimiser, recipe.start
+        is_pixels = recipe.parameterisation == "pixels"
+        key = recipe.ascent.optimiser, is_pixels
         if key not in self._optimizers:
             is_adam = recipe.ascent.optimiser == "adam"
-            self._optimizers[key] = Adam(bounded=recipe.start == "photo") if is_adam else GradientAscent()
+            self._optimizers[key] = Adam(bounded=is_pixels) if is_adam else GradientAscent()
         return self._optimizers[key]
 
 
@@ -254,6 +276,7 @@ def _get_laplacian_levels(recipe: Recipe) -> int | None:
 
 def _build_result(
     network: Network,
+    critic: Network,
     recipe: Recipe,
     photo: Pixels,
     dream: Pixels,
@@ -262,18 +285,18 @@ def _build_result(
 ) -> DreamResult:
     """Build the result of a dream, with class probabilities and a map point if recipe and network have them."""
     requested = [
-        network.class_index(name) for term in recipe.objective if isinstance(term, Classes) for name in term.classes
+        critic.class_index(name) for term in recipe.objective if isinstance(term, Classes) for name in term.classes
     ]
     class_probabilities: tuple[ClassProbability, ...] = ()
     map_point = None
     if requested or embedding_map:
-        prediction = network.predict([photo, dream])
+        prediction = critic.predict([photo, dream])
         if requested:
-            class_probabilities = _list_class_probabilities(network, requested, *prediction.probabilities)
+            class_probabilities = _list_class_probabilities(critic, requested, *prediction.probabilities)
         if embedding_map:
             photo_position, dream_position = embedding_map.locate(prediction.features).tolist()
-            map_point = MapPoint(network=recipe.network, photo=photo_position, dream=dream_position)
-    return DreamResult(dream, network.digest, network.precision, artworks, class_probabilities, map_point)
+            map_point = MapPoint(network=critic.name, photo=photo_position, dream=dream_position)
+    return DreamResult(dream, network.digest, network.precision, artworks, class_probabilities, critic.name, map_point)
 
 
 def _list_class_probabilities(

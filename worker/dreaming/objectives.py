@@ -15,9 +15,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
-from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, Style, Term, Variation
+from shared.recipe.objective import Channels, Classes, Content, Grain, Guide, Layers, Palette, Style, Term, Variation
 from worker.backend import Tensor
+from worker.dreaming.style_measures import grain, gram_matrix, palette_distance
 from worker.networks.network import Network
+from worker.networks.style_statistics import StyleStatistics
 
 #: Sources of a target other than an artwork: the photo, or runtime inputs, which differ from dream to dream.
 PHOTO_SOURCE, RUNTIME_SOURCE = "photo", "given"
@@ -95,16 +97,19 @@ def channels(name: str, indices: Sequence[int]) -> Objective:
     )
 
 
-def classes(name: str, key: str) -> Objective:
-    """Excite a mix of classes: maximise the mean logits of a class map, weighted by a vector.
+def classes(name: str, key: str, measure: str = "logit") -> Objective:
+    """Excite a mix of classes: maximise the mean over a class map, weighted by a vector.
 
-    key: key of the vector, (1, classes), in the runtime inputs. The vector is not compiled, so all artists share one
-    program.
+    measure: what of the class map, "logit" or "log-probability". key: key of the vector, (1, classes), in the runtime
+    inputs. The vector is not compiled, so all artists share one program.
     """
     target = Target(key, RUNTIME_SOURCE, name, lambda activations: activations, 2)
 
+    transform = {"logit": ops.convert_to_tensor, "log-probability": ops.log_softmax}[measure]
+
     def score(inputs: ObjectiveInputs) -> Tensor:
-        return ops.sum(ops.mean(inputs.activations[name], axis=(1, 2)) * inputs.target_values[key], axis=-1)
+        values = transform(inputs.activations[name])
+        return ops.sum(ops.mean(values, axis=(1, 2)) * inputs.target_values[key], axis=-1)
 
     return Objective((name,), score, (target,))
 
@@ -131,13 +136,14 @@ def guide(name: str, reference: str) -> Objective:
     return Objective((name,), score, (target,))
 
 
-def style(name: str, reference: str) -> Objective:
-    """Take on an artwork's style: minus the squared distance of the Gram matrices, relative to the artwork's own.
+def style(name: str, source: str, key: str = "") -> Objective:
+    """Take on a style: minus the squared distance of the Gram matrices, relative to those of the style.
 
-    Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). The score is 0 for the style of
-    the artwork, and -1 for a picture whose activations are all 0.
+    Gatys, Ecker and Bethge, “A Neural Algorithm of Artistic Style” (arXiv 1508.06576). The score is 0 for the style
+    itself, and -1 for a picture whose activations are all 0. source: the reference of an artwork, or RUNTIME_SOURCE;
+    then key is that of the Gram matrix, (1 or batch, channels, channels), in the runtime inputs.
     """
-    target = Target(f"style {name} {reference}", reference, name, gram_matrix, 3)
+    target = Target(key or f"style {name} {source}", source, name, gram_matrix, 3)
 
     def score(inputs: ObjectiveInputs) -> Tensor:
         expected = inputs.target_values[target.key]
@@ -157,6 +163,28 @@ def content(name: str) -> Objective:
     return Objective((name,), score, (target,))
 
 
+def palette(key: str) -> Objective:
+    """Take on a palette: minus the squared distance of the colours, of Lab ÷ 100 (`style_measures.palette_distance`).
+
+    key: key of the palette, (1 or batch, directions, quantiles), in the runtime inputs.
+    """
+    target = Target(key, RUNTIME_SOURCE, "", lambda values: values, 3)
+    return Objective((), lambda inputs: -palette_distance(inputs.picture, inputs.target_values[key]), (target,))
+
+
+def grain_like(key: str) -> Objective:
+    """Take on a grain: minus the mean squared difference of the logarithms of the powers (`style_measures.grain`).
+
+    key: key of the grain, (1 or batch, bands), in the runtime inputs.
+    """
+    target = Target(key, RUNTIME_SOURCE, "", lambda values: values, 2)
+
+    def score(inputs: ObjectiveInputs) -> Tensor:
+        return -ops.mean(ops.square(grain(inputs.picture) - inputs.target_values[key]), axis=-1)
+
+    return Objective((), score, (target,))
+
+
 def variation() -> Objective:
     """Stay smooth: minus the total variation, as the mean squared difference of neighbouring pixels."""
 
@@ -168,42 +196,64 @@ def variation() -> Objective:
     return Objective((), score)
 
 
-def gram_matrix(activations: Tensor) -> Tensor:
-    """Return the correlations of channels: (batch, rows, columns, channels) → (batch, channels, channels)."""
-    positions = _flatten_positions(activations)
-    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions) / ops.cast(ops.shape(positions)[1], "float32")
-
-
 def build_objective(terms: Sequence[Term], network: Network) -> Objective:
     """Build the objective of a recipe's terms. Raises ArtDreamError for a channel or class missing in the network."""
-    first, *others = (
-        term.weight * _build_term(term, network, _format_classes_key(index)) for index, term in enumerate(terms)
-    )
+    first, *others = (term.weight * _build_term(term, network, _format_key(index)) for index, term in enumerate(terms))
     return sum(others, start=first)
 
 
-def build_runtime_inputs(terms: Sequence[Term], network: Network) -> dict[str, NDArray[np.float32]]:
-    """Return the runtime inputs of the terms' objective: target key → class weights, (1, classes) float32.
+def needs_style_statistics(terms: Sequence[Term]) -> bool:
+    """Return whether some term asks for the style of an artist's works."""
+    return any(isinstance(term, Style | Palette | Grain) and term.artist for term in terms)
 
-    Raises ArtDreamError for a class that the network does not have.
+
+def build_runtime_inputs(
+    terms: Sequence[Term], network: Network, statistics: StyleStatistics | None, seeds: Sequence[int]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the runtime inputs of the terms' objective: target key → values, (1 or batch, …) float32.
+
+    statistics: those of the network's artists, if a term needs them. seeds: one for each picture; it draws the cluster
+    of works. Raises ArtDreamError for a class that the network does not have, and if statistics are missing.
     """
-    runtime_inputs = {}
+    runtime_inputs: dict[str, NDArray[np.float32]] = {}
     for index, term in enumerate(terms):
+        key = _format_key(index)
         if isinstance(term, Classes):
             class_weights = np.zeros((1, len(network.classes)), np.float32)
             for name in term.classes:
                 class_weights[0, network.class_index(name)] += 1 / len(term.classes)
-            runtime_inputs[_format_classes_key(index)] = class_weights
+            runtime_inputs[key] = class_weights
+        elif isinstance(term, Style | Palette | Grain) and term.artist:
+            if statistics is None:
+                raise ArtDreamError(
+                    f"The network {network.name} has no style statistics: make them with `artdream styles`."
+                )
+            artist = network.class_index(term.artist)
+            clusters = [statistics.draw_cluster(artist, seed) for seed in seeds]
+            match term:
+                case Style():
+                    for name in term.layers:
+                        grams = [statistics.gram_matrix(name, cluster) for cluster in clusters]
+                        runtime_inputs[f"{key} {name}"] = np.stack(grams)
+                case Palette():
+                    runtime_inputs[key] = statistics.palettes[clusters]
+                case Grain():
+                    runtime_inputs[key] = statistics.grains[clusters]
     return runtime_inputs
 
 
 def extract_static_terms(terms: Sequence[Term]) -> list[dict[str, Any]]:
-    """Return the compiled part of some terms as JSON data: everything except the requested classes."""
-    return [term.model_dump(mode="json", exclude={"classes"}) for term in terms]
+    """Return the compiled part of some terms as JSON data: everything except the classes and artists asked for."""
+    return [
+        term.model_dump(mode="json", exclude={"classes"})
+        | ({"artist": bool(term.artist)} if isinstance(term, Style | Palette | Grain) else {})
+        for term in terms
+    ]
 
 
-def _format_classes_key(index: int) -> str:
-    return f"classes {index}"
+def _format_key(index: int) -> str:
+    """Return the key of a term's runtime input."""
+    return f"term {index}"
 
 
 def _build_term(term: Term, network: Network, key: str) -> Objective:
@@ -220,11 +270,18 @@ def _build_term(term: Term, network: Network, key: str) -> Objective:
             return channels(term.layer, term.channels)
         case Classes():
             network.class_index(term.classes[0])  # raises ArtDreamError for a network without classes
-            return classes(str(network.class_map), key)
+            return classes(str(network.class_map), key, term.measure)
         case Guide():
             return _sum_weighted(term.layers, lambda name: guide(name, term.reference))
         case Style():
-            return _sum_weighted(term.layers, lambda name: style(name, term.reference))
+            if term.reference is None:
+                return _sum_weighted(term.layers, lambda name: style(name, RUNTIME_SOURCE, f"{key} {name}"))
+            reference = term.reference
+            return _sum_weighted(term.layers, lambda name: style(name, reference))
+        case Palette():
+            return palette(key)
+        case Grain():
+            return grain_like(key)
         case Content():
             return _sum_weighted(term.layers, content)
         case Variation():

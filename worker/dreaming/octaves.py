@@ -18,7 +18,14 @@ from shared.recipe.recipe import AscentConfig
 from worker.backend import Tensor, resize
 from worker.dreaming.gradient import MAX_TILE_SIDE, MAX_UNTILED_SIDE, ObjectiveGradient, ShiftedGradientFn
 from worker.dreaming.optimizers import GradientFn, Optimizer
-from worker.dreaming.parameterization import Parameterization
+from worker.dreaming.parameterization import Parameterization, Parameters
+
+#: Number of scales at which an ascent may see the canvas, and the seed of their order. It is the same for all dreams,
+#: so that dreams of one batch share their views.
+VIEW_COUNT, VIEW_SEED = 4, 0
+
+#: Sides of views are multiples of this many pixels, so that the strides of the networks divide them.
+VIEW_SIDE_MULTIPLE = 32
 
 #: Sides of smaller octaves are multiples of this many pixels, so that Laplacian levels halve without remainder.
 OCTAVE_SIDE_MULTIPLE = 16
@@ -49,13 +56,14 @@ class AscentState:
     photos: Tensor
     #: Values of the objective before the step: (batch,) float32.
     values: Tensor
-    parameterization: Parameterization
-    parameters: Tensor
+    parameters: Parameters
+    #: Renders the parameters at the size of the photos.
+    render: Callable[[Parameters], Tensor]
 
     @property
     def pictures(self) -> Tensor:
         """The current pictures: (batch, height, width, 3) float32 in [-1, 1]."""
-        return self.parameterization.to_image(self.parameters)
+        return self.render(self.parameters)
 
     @property
     def change(self) -> Tensor:
@@ -118,30 +126,71 @@ def ascend(
     change: Tensor = np.zeros((1, 1, 1, 3), np.float32)
 
     def ascend_octave(octave: Octave) -> Tensor:
-        photos = ops.convert_to_tensor(pyramid.resize_photos(octave))
+        photos, mask = ops.convert_to_tensor(pyramid.resize_photos(octave)), pyramid.resize_mask(octave)
         step_numbers = itertools.count(1)
 
-        def report_step(parameters: Tensor, values: Tensor) -> None:
+        def make_gradient_fn(view: Octave) -> GradientFn:
+            if view == octave:
+                view_photos, view_mask = photos, mask
+            else:
+                view_photos, view_mask = ops.convert_to_tensor(pyramid.resize_photos(view)), pyramid.resize_mask(view)
+            gradient_fn = objective_gradient.make_gradient_fn(view_photos, view_mask, artworks, runtime_inputs)
+            return _add_random_shifts(gradient_fn, view, ascent.jitter, generators)
+
+        def render(parameters: Parameters) -> Tensor:
+            return objective_gradient.render(parameters, photos, mask)
+
+        def report_step(parameters: Parameters, values: Tensor) -> None:
             step_number = next(step_numbers)
             fraction = (work_done + step_number * octave.area) / total_work
-            on_step(AscentState(fraction, step_number == ascent.steps, photos, values, parameterization, parameters))
+            on_step(AscentState(fraction, step_number == ascent.steps, photos, values, parameters, render))
 
-        gradient_fn = _add_random_shifts(
-            objective_gradient.make_gradient_fn(photos, artworks, runtime_inputs), octave, ascent.jitter, generators
-        )
         # No variable holds the start: for a large picture that would be one more copy until the octave ends.
         final_parameters = optimizer.ascend(
-            parameterization.from_image(ops.clip(photos + resize(change, octave.height, octave.width), -1, 1), seeds),
-            gradient_fn,
-            pyramid.resize_mask(octave),
+            parameterization.initialize(ops.clip(photos + resize(change, octave.height, octave.width), -1, 1), seeds),
+            _alternate_views(_list_views(octave, ascent.view_scale), make_gradient_fn),
+            mask if parameterization.is_pixels else np.ones((1, 1, 1, 1), np.float32),
             step_sizes,
             report_step,
         )
-        return parameterization.to_image(final_parameters) - photos
+        return render(final_parameters) - photos
 
     for size in octaves:
         change = ascend_octave(size)
         work_done += ascent.steps * size.area
+
+
+def _list_views(octave: Octave, smallest_scale: float) -> list[Octave]:
+    """List the sizes at which an octave is seen, the octave itself last."""
+    scales = np.linspace(smallest_scale, 1, VIEW_COUNT)[:-1] if smallest_scale < 1 else ()
+    return [
+        *(Octave(*(_round_side(side * scale) for side in (octave.height, octave.width))) for scale in scales),
+        octave,
+    ]
+
+
+def _round_side(side: float) -> int:
+    return max(1, round(side / VIEW_SIDE_MULTIPLE)) * VIEW_SIDE_MULTIPLE
+
+
+def _alternate_views(views: Sequence[Octave], make_gradient_fn: Callable[[Octave], GradientFn]) -> GradientFn:
+    """Return a gradient function that sees the picture at a random one of some sizes each time, at each equally often.
+
+    make_gradient_fn: called for each size when it is first seen.
+    """
+    rng = np.random.default_rng(VIEW_SEED)
+    order: list[int] = []
+    gradient_fns: dict[int, GradientFn] = {}
+
+    def compute(parameters: Parameters) -> tuple[Tensor, Parameters]:
+        if not order:
+            order.extend(rng.permutation(len(views)).tolist())
+        index = order.pop()
+        if index not in gradient_fns:
+            gradient_fns[index] = make_gradient_fn(views[index])
+        return gradient_fns[index](parameters)
+
+    return compute
 
 
 def _add_random_shifts(
@@ -150,7 +199,7 @@ def _add_random_shifts(
     """Shift each picture at random at every evaluation, far enough to hide the borders of tiles if there are any."""
     max_shift = max(jitter, MAX_TILE_SIDE if max(octave.height, octave.width) > MAX_UNTILED_SIDE else 0)
 
-    def compute_shifted(parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_shifted(parameters: Parameters) -> tuple[Tensor, Parameters]:
         shifts = [
             generator.integers(-max_shift, max_shift, 2, dtype=np.int32, endpoint=True) for generator in generators
         ]

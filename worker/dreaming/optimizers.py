@@ -7,18 +7,19 @@ import numpy as np
 from keras import ops
 
 from worker.backend import Shape, Tensor, compile_function
+from worker.dreaming.parameterization import Parameters
 
-#: From parameters (batch, height, width, channels) to the values, (batch,), and the gradient.
-GradientFn = Callable[[Tensor], tuple[Tensor, Tensor]]
+#: From parameters to the values, (batch,), and the gradients.
+GradientFn = Callable[[Parameters], tuple[Tensor, Parameters]]
 
 #: Called after every step with the new parameters, and the values before the step.
-StepCallback = Callable[[Tensor, Tensor], None]
+StepCallback = Callable[[Parameters, Tensor], None]
 
-#: Decay of the means of gradient and squared gradient, and the term that keeps the division finite: the defaults of
-#: Kingma and Ba, “Adam” (arXiv 1412.6980).
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+#: Decay of the mean of the gradient, and the term that keeps the division finite: the defaults of Kingma and Ba, “Adam”
+#: (arXiv 1412.6980). That of the squared gradient is .999 there; a dream has tens of steps, not thousands.
+BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
 
-_BATCH_SPEC: tuple[Shape, str] = ((None, None, None, None), "float32")
+_TENSOR_SPEC: tuple[Shape, str] = ((None, None, None, None), "float32")
 _SCALAR_SPEC: tuple[Shape, str] = ((), "float32")
 
 
@@ -27,17 +28,17 @@ class Optimizer(Protocol):
 
     def ascend(
         self,
-        parameters: Tensor,
+        parameters: Parameters,
         gradient_fn: GradientFn,
         mask: Tensor,
         step_sizes: Sequence[float],
         on_step: StepCallback,
-    ) -> Tensor:
+    ) -> Parameters:
         """Take one step of each size, and return the final parameters.
 
-        parameters: (batch, height, width, channels) float32 to start from. mask: (1 or batch, height, width, 1) float32
-        in [0, 1], by which every step is multiplied. on_step: called after every step; an exception from it ends the
-        ascent.
+        parameters: (batch, height, width, channels) float32 each, to start from. mask: by which every step is
+        multiplied: (1, 1, 1, 1), or (1 or batch, height, width, 1), float32 in [0, 1]. on_step: called after every
+        step; an exception from it ends the ascent.
         """
 
 
@@ -48,21 +49,26 @@ class GradientAscent:
         def take_step(parameters: Tensor, gradient: Tensor, mask: Tensor, step_size: Tensor) -> Tensor:
             return ops.clip(parameters + step_size * mask * gradient, -1, 1)
 
-        self._take_step = compile_function(take_step, input_specs=[_BATCH_SPEC, _BATCH_SPEC, _BATCH_SPEC, _SCALAR_SPEC])
+        self._take_step = compile_function(
+            take_step, input_specs=[_TENSOR_SPEC, _TENSOR_SPEC, _TENSOR_SPEC, _SCALAR_SPEC]
+        )
 
     def ascend(
         self,
-        parameters: Tensor,
+        parameters: Parameters,
         gradient_fn: GradientFn,
         mask: Tensor,
         step_sizes: Sequence[float],
         on_step: StepCallback,
-    ) -> Tensor:
+    ) -> Parameters:
         """Take one step of each size."""
         for step_size in step_sizes:
-            values, gradient = gradient_fn(parameters)
-            parameters = self._take_step(parameters, gradient, mask, np.float32(step_size))
-            del gradient  # memory does not hold two gradients of a large picture
+            values, gradients = gradient_fn(parameters)
+            parameters = tuple(
+                self._take_step(parameter, gradient, mask, np.float32(step_size))
+                for parameter, gradient in zip(parameters, gradients, strict=True)
+            )
+            del gradients  # memory does not hold two gradients of a large picture
             on_step(parameters, values)
         return parameters
 
@@ -88,26 +94,27 @@ class Adam:
             parameters = parameters + step_size * mask * unbiased[0] / (ops.sqrt(unbiased[1]) + EPSILON)
             return ops.clip(parameters, -1, 1) if bounded else parameters, mean, square
 
-        self._take_step = compile_function(
-            take_step,
-            input_specs=[_BATCH_SPEC, _BATCH_SPEC, _BATCH_SPEC, _BATCH_SPEC, _BATCH_SPEC, _SCALAR_SPEC, _SCALAR_SPEC],
-        )
+        self._take_step = compile_function(take_step, input_specs=[*[_TENSOR_SPEC] * 5, *[_SCALAR_SPEC] * 2])
 
     def ascend(
         self,
-        parameters: Tensor,
+        parameters: Parameters,
         gradient_fn: GradientFn,
         mask: Tensor,
         step_sizes: Sequence[float],
         on_step: StepCallback,
-    ) -> Tensor:
+    ) -> Parameters:
         """Take one step at each learning rate."""
-        mean = square = ops.zeros_like(parameters)
+        means = squares = tuple(ops.zeros_like(parameter) for parameter in parameters)
         for step_number, step_size in enumerate(step_sizes, start=1):
-            values, gradient = gradient_fn(parameters)
-            parameters, mean, square = self._take_step(
-                parameters, gradient, mean, square, mask, np.float32(step_size), np.float32(step_number)
+            values, gradients = gradient_fn(parameters)
+            parameters, means, squares = zip(
+                *(
+                    self._take_step(*tensors, mask, np.float32(step_size), np.float32(step_number))
+                    for tensors in zip(parameters, gradients, means, squares, strict=True)
+                ),
+                strict=True,
             )
-            del gradient
+            del gradients
             on_step(parameters, values)
         return parameters

@@ -1,55 +1,157 @@
-"""Parameterizations of a picture: its pixels, or a spectrum, in which noise becomes shapes instead of finer noise.
+"""Parameterizations: what gradient ascent changes, and how a picture is rendered from it.
 
-Decorrelated Fourier space: C. Olah, A. Mordvintsev and L. Schubert, “Feature Visualization” (2017), and lucid.
+The pixels themselves, or numbers whose changes are spread over larger areas: what an ascent changes in a network's
+favour is then shapes and fields of colour rather than fine noise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
-from worker.backend import Tensor
+from worker.backend import Tensor, resize
 
-#: The square root of the covariance of colours in ImageNet, its columns from grey to red-green (lucid's values).
+#: What an optimizer changes: one or more tensors, (batch, height, width, channels) float32 each.
+Parameters = tuple[Tensor, ...]
+
+#: The square root of the covariance of colours in ImageNet, its columns from grey to red-green (lucid's values),
+#: divided by the norm of its largest column: lucid's colour matrix.
 COLOR_COVARIANCE_SQRT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
+COLOR_MATRIX = COLOR_COVARIANCE_SQRT / np.linalg.norm(COLOR_COVARIANCE_SQRT, axis=0).max()
 
-#: Standard deviation of the initial coefficients, and the divisor of the colours (lucid's values).
+#: By how much the two colours of a photo's change exceed that matrix: painters' colours are farther from a photograph's
+#: than photographs' are from each other, and a step of the optimizer has the same length in lightness and colours.
+CHROMA_GAIN = 2.0
+CHANGE_MATRIX = COLOR_MATRIX * np.array([1, CHROMA_GAIN, CHROMA_GAIN], np.float32)
+
+#: Standard deviation of the initial Fourier coefficients, and the divisor of the colours (lucid's values).
 INITIAL_STDDEV, SPECTRUM_DIVISOR = 0.01, 4.0
+
+#: Root mean square of a picture of fixed amplitudes, before the logistic curve.
+PHASE_CONTRAST = 0.7
+
+#: Weight of each level of the pyramid, from the coarsest, 1/64 of the canvas, to the canvas itself (Fort and Whitaker,
+#: “Direct Ascent Synthesis”, arXiv 2502.07753, where they are equal; fine levels weigh less so that they add no grain).
+LEVEL_WEIGHTS = (1.0, 1.0, 1.0, 0.9, 0.7, 0.45, 0.25)
+
+#: Pixels: the shortest side of a level.
+MIN_LEVEL_SIDE = 4
+
+#: Photos are drawn in by this factor, so that black and white stay within reach of the inverse of tanh.
+PHOTO_RANGE = 0.98
 
 
 @dataclass(frozen=True)
 class Parameterization:
-    """The parameters that gradient ascent optimizes, and their conversion from and to pictures."""
+    """The parameters that gradient ascent optimizes, and the pictures that they stand for."""
 
-    #: From pictures (batch, height, width, 3) and one seed for each to the initial parameters,
-    #: (batch, height, width, channels) float32.
-    from_image: Callable[[Tensor, Sequence[int]], Tensor]
-    #: From parameters to pictures (batch, height, width, 3) in [-1, 1].
-    to_image: Callable[[Tensor], Tensor]
-    #: Number of channels of the parameters.
-    channels: int
+    #: From pictures (batch, height, width, 3) in [-1, 1], and one seed for each, to the initial parameters.
+    initialize: Callable[[Tensor, Sequence[int]], Parameters]
+    #: From parameters, photos (batch, height, width, 3) in [-1, 1] of any size, and their mask, (1, 1, 1, 1) or
+    #: (1, height, width, 1) in [0, 1], to pictures of the photos' size in [-1, 1].
+    render: Callable[[Parameters, Tensor, Tensor], Tensor]
+    #: Number of channels of each of the parameters.
+    channels: tuple[int, ...]
+    #: Whether the parameters are the pictures' pixels: their gradient can be normalised scale by scale, they stay
+    #: within [-1, 1], and they are rendered at their own size only.
+    is_pixels: bool = False
 
 
-def draw_coefficients(pictures: Tensor, seeds: Sequence[int]) -> NDArray[np.float32]:
+def _make_pixels() -> Parameterization:
+    return Parameterization(
+        initialize=lambda pictures, _: (pictures,),
+        render=lambda parameters, *_: parameters[0],
+        channels=(3,),
+        is_pixels=True,
+    )
+
+
+def _make_changes(
+    initialize: Callable[[Tensor, Sequence[int]], Parameters],
+    decode: Callable[[Parameters], Tensor],
+    channels: tuple[int, ...],
+    *,
+    from_noise: bool,
+) -> Parameterization:
+    """Return a parameterization of the change of a photo, or of a grey picture.
+
+    decode: from the parameters to the change in decorrelated colours, (batch, height, width, 3). It is added to the
+    inverse of tanh of the photo, so that no picture exceeds its range.
+    """
+
+    def render(parameters: Parameters, photos: Tensor, mask: Tensor) -> Tensor:
+        height, width = ops.shape(photos)[1:3]
+        colors = COLOR_MATRIX if from_noise else CHANGE_MATRIX
+        change = resize(ops.matmul(decode(parameters), colors.T), height, width)
+        return ops.tanh(change if from_noise else ops.arctanh(PHOTO_RANGE * photos) + mask * change)
+
+    return Parameterization(initialize, render, channels)
+
+
+def create_levels(pictures: Tensor, _: Sequence[int]) -> Parameters:
+    """Return the levels of a pyramid over some pictures, coarsest first, all 0."""
+    batch, height, width, _ = pictures.shape
+    exponents = range(len(LEVEL_WEIGHTS) - 1, -1, -1)
+    sizes = [
+        (max(MIN_LEVEL_SIDE, height >> exponent), max(MIN_LEVEL_SIDE, width >> exponent)) for exponent in exponents
+    ]
+    return tuple(np.zeros((batch, *size, 3), np.float32) for size in sizes)
+
+
+def sum_levels(levels: Parameters) -> Tensor:
+    """Return the weighted sum of the levels of a pyramid, at the size of the finest: (batch, height, width, 3)."""
+    total = LEVEL_WEIGHTS[0] * levels[0]
+    for weight, level in zip(LEVEL_WEIGHTS[1:], levels[1:], strict=True):
+        total = resize(total, *ops.shape(level)[1:3]) + weight * level
+    return total
+
+
+def draw_coefficients(pictures: Tensor, seeds: Sequence[int]) -> Parameters:
     """Draw random coefficients for one picture per seed, in the size of `pictures`.
 
     Returns (batch, height, width, 6) float32: the real, then the imaginary parts of three decorrelated colours at each
     frequency.
     """
     shape = (*pictures.shape[1:3], 6)
-    return np.stack([np.random.default_rng(seed).normal(0, INITIAL_STDDEV, shape).astype(np.float32) for seed in seeds])
+    draws = [np.random.default_rng(seed).normal(0, INITIAL_STDDEV, shape).astype(np.float32) for seed in seeds]
+    return (np.stack(draws),)
 
 
-def decode_coefficients(coefficients: Tensor) -> Tensor:
-    """Decode coefficients (batch, height, width, 6) into pictures (batch, height, width, 3) in (-1, 1)."""
+def decode_coefficients(parameters: Parameters) -> Tensor:
+    """Decode Fourier coefficients (batch, height, width, 6) into decorrelated colours (batch, height, width, 3).
+
+    C. Olah, A. Mordvintsev and L. Schubert, “Feature Visualization” (2017), and lucid.
+    """
+    (coefficients,) = parameters
     height, width = ops.shape(coefficients)[1:3]
-    waves = ops.transpose(coefficients * _compute_frequency_weights(height, width)[..., None], (0, 3, 1, 2))
-    colors, _ = ops.ifft2((waves[:, :3], waves[:, 3:]))
-    colors = ops.transpose(colors, (0, 2, 3, 1)) / SPECTRUM_DIVISOR
-    mixed = ops.matmul(colors, (COLOR_COVARIANCE_SQRT / np.linalg.norm(COLOR_COVARIANCE_SQRT, axis=0).max()).T)
-    return ops.tanh(mixed / 2)  # the logistic curve, on [-1, 1]
+    waves = coefficients * _compute_frequency_weights(height, width)[..., None]
+    return _invert_spectrum(waves[..., :3], waves[..., 3:]) / (2 * SPECTRUM_DIVISOR)
+
+
+def draw_phases(pictures: Tensor, seeds: Sequence[int]) -> Parameters:
+    """Draw a random phase for each frequency and decorrelated colour: (batch, height, width, 3) float32."""
+    shape = (*pictures.shape[1:3], 3)
+    return (np.stack([np.random.default_rng(seed).uniform(-np.pi, np.pi, shape).astype(np.float32) for seed in seeds]),)
+
+
+def decode_phases(parameters: Parameters) -> Tensor:
+    """Decode phases into decorrelated colours; the amplitudes stay 1 ÷ frequency, as in photographs.
+
+    Fel et al., “Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization” (arXiv
+    2306.06805): no frequency can grow at the expense of others, so that deep layers yield shapes, too.
+    """
+    (phases,) = parameters
+    amplitudes = _compute_frequency_weights(*ops.shape(phases)[1:3])[..., None]
+    colors = _invert_spectrum(amplitudes * ops.cos(phases), amplitudes * ops.sin(phases))
+    return PHASE_CONTRAST * colors * ops.rsqrt(ops.mean(ops.square(colors), axis=(1, 2, 3), keepdims=True))
+
+
+def _invert_spectrum(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Return the real part of the inverse Fourier transform of (batch, height, width, channels) coefficients."""
+    waves, _ = ops.ifft2((ops.transpose(real, (0, 3, 1, 2)), ops.transpose(imaginary, (0, 3, 1, 2))))
+    return ops.transpose(waves, (0, 2, 3, 1))
 
 
 def _compute_frequency_weights(height: Tensor, width: Tensor) -> Tensor:
@@ -69,8 +171,18 @@ def _compute_frequencies(side: Tensor) -> Tensor:
     return ops.cast(ops.where(steps < (side + 1) // 2, steps, steps - side), "float32") / ops.cast(side, "float32")
 
 
-#: `start` of a recipe → parameterization.
-PARAMETERIZATIONS = {
-    "photo": Parameterization(from_image=lambda pictures, _: pictures, to_image=lambda pixels: pixels, channels=3),
-    "noise": Parameterization(from_image=draw_coefficients, to_image=decode_coefficients, channels=6),
+_CODECS = {
+    "pyramid": (create_levels, sum_levels, (3,) * len(LEVEL_WEIGHTS)),
+    "fourier": (draw_coefficients, decode_coefficients, (6,)),
+    "phase": (draw_phases, decode_phases, (3,)),
+}
+
+#: `parameterisation` and `start` of a recipe → parameterization.
+PARAMETERIZATIONS: Mapping[tuple[str, Literal["photo", "noise"]], Parameterization] = {
+    ("pixels", "photo"): _make_pixels(),
+    **{
+        (name, start): _make_changes(*codec, from_noise=start == "noise")
+        for name, codec in _CODECS.items()
+        for start in ("photo", "noise")
+    },
 }

@@ -131,6 +131,7 @@ class JobExecution:
             precision=dream.precision,
             artworks=dream.artworks,
             verdicts=dream.class_probabilities,
+            critic=dream.critic,
             place=dream.map_point,
             size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,

@@ -31,6 +31,10 @@ RECIPE_TERMS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "channels": ([{"kind": "channels", "layer": "block8", "channels": [3, 7]}], {}),
     "classes": ([{"kind": "classes", "classes": ["207"]}], {}),
     "style": ([STYLE_TERM, {"kind": "content", "layers": {"block4": 1}, "weight": 0.1}], {"ascent": ADAM_ASCENT}),
+    "pyramid": (
+        [{"kind": "classes", "classes": ["207"], "measure": "log-probability"}],
+        {"ascent": ADAM_ASCENT | {"parameterisation": "pyramid", "view_scale": 0.5}},
+    ),
     "noise": ([{"kind": "channels", "layer": "block8", "channels": [3]}], {"start": "noise", "ascent": ADAM_ASCENT}),
 }
 
@@ -66,7 +70,7 @@ def compute_gradient(networks: Networks, photo: NDArray[np.uint8]) -> NDArray[np
         return value_and_gradient(lambda x: ops.mean(ops.square(features(x)["block10"]), axis=(1, 2, 3)), picture)
 
     input_specs = [((None, None, None, 3), "float32")]
-    return np.asarray(compile_function(gradient_fn, input_specs=input_specs, model=features)(to_picture(photo))[1])
+    return np.asarray(compile_function(gradient_fn, input_specs=input_specs, model=features)(to_picture(photo))[1][0])
 
 
 def load_saved_network(networks: Networks) -> None:

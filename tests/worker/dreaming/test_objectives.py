@@ -15,12 +15,12 @@ from worker.dreaming.objectives import (
     build_objective,
     channels,
     content,
-    gram_matrix,
     guide,
     layer,
     style,
     variation,
 )
+from worker.dreaming.style_measures import gram_matrix
 from worker.networks import Networks
 
 ACTIVATIONS = {

@@ -24,8 +24,9 @@ from tests.worker.dreaming.test_engine import (
 )
 from worker.dreaming import gradient, octaves
 from worker.dreaming.engine import Engine
-from worker.dreaming.objectives import content, gram_matrix
+from worker.dreaming.objectives import content
 from worker.dreaming.reference_images import ReferenceImages
+from worker.dreaming.style_measures import gram_matrix
 from worker.jobs.frames import encode_jpeg
 from worker.networks import Networks
 from worker.networks.network import to_picture
@@ -107,10 +108,13 @@ def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
 def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
     photo = np.asarray(to_picture(make_landscape(256, 192)))
     network = Networks(Path("/nowhere"), precision="float32").load("lite")
-    gradient_fn = gradient.ObjectiveGradient(network, content("block6")).make_gradient_fn(photo, {}, {})
-    values = [float(gradient_fn(photo, np.array([shift], np.int32))[0][0]) for shift in ((0, 0), (5, -17), (-32, 31))]
+    gradient_fn = gradient.ObjectiveGradient(network, content("block6")).make_gradient_fn(
+        photo, np.ones((1, 1, 1, 1), np.float32), {}, {}
+    )
+    shifts = ((0, 0), (5, -17), (-32, 31))
+    values = [float(gradient_fn((photo,), np.array([shift], np.int32))[0][0]) for shift in shifts]
     assert max(np.abs(values)) < 1e-6
-    assert float(gradient_fn(photo[:, ::-1], np.zeros((1, 2), np.int32))[0][0]) < -0.1
+    assert float(gradient_fn((photo[:, ::-1],), np.zeros((1, 2), np.int32))[0][0]) < -0.1
 
 
 def test_variation_calms_a_picture_down() -> None:
@@ -306,3 +310,29 @@ def test_photos_dreamt_together_each_have_the_artwork_of_their_own_seed(artwork_
 def test_photos_of_different_shapes_cannot_dream_together() -> None:
     with pytest.raises(ValueError, match="one size"):
         ENGINE.dream_batch([make_landscape(), make_landscape(240, 320)], make_recipe(BLOCK10_TERM), seeds=[1, 2])
+
+
+def test_a_dream_may_be_larger_than_its_canvas_and_keeps_detail_that_the_canvas_cannot_show() -> None:
+    stripes = np.arange(512) % 3 == 0
+    photo = np.where(stripes[None, :, None], make_landscape(512, 384) // 2, make_landscape(512, 384))
+    recipe = make_recipe(BLOCK10_TERM, size=512)
+    sizes: list[tuple[int, ...]] = []
+    dream = ENGINE.dream(photo, recipe, seed=1, on_frame=lambda frame: sizes.append(frame.pixels.shape)).pixels
+    assert dream.shape == sizes[-1] == (384, 512, 3)
+    assert set(sizes[:-1]) == {(192, 256, 3)}
+    assert mean_difference(dream, photo) > 2
+    strength = [
+        float((pixels[:, ~stripes].mean() - pixels[:, stripes].mean()) / pixels.mean()) for pixels in (photo, dream)
+    ]
+    assert strength[1] == pytest.approx(strength[0], rel=0.1)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_outside_the_mask_not_a_single_pixel_of_a_larger_dream_changes(outside: bool) -> None:
+    mask = {"kind": "ellipse", "width": 0.5, "height": 0.5, "outside": outside}
+    photo = make_landscape(512, 384)
+    dream = dream_pixels(photo, make_recipe(BLOCK10_TERM, size=512, mask=mask), seed=1)
+    middle, corner = np.s_[180:204, 244:268], np.s_[:40, :40]
+    changed, unchanged = (corner, middle) if outside else (middle, corner)
+    assert np.abs(dream[unchanged].astype(int) - photo[unchanged]).max() <= 1
+    assert mean_difference(dream[changed], photo[changed]) > mean_difference(dream[unchanged], photo[unchanged]) + 3

@@ -1,0 +1,108 @@
+"""Style statistics tell the artists of a data set apart, and dreams take on what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.errors import ArtDreamError
+from shared.recipe.recipe import Recipe
+from tests.worker.dreaming.test_engine import make_landscape
+from tests.worker.training.paintings import ARTIST_STYLES, paint, paint_folders
+from worker.dreaming.engine import Engine
+from worker.dreaming.reference_images import ReferenceImages
+from worker.dreaming.style_measures import palette_distance
+from worker.networks import Networks
+from worker.networks.metadata import NetworkMetadata
+from worker.networks.network import to_picture
+from worker.networks.style_statistics import StyleStatistics
+from worker.training.backbones import add_head, build_backbone
+from worker.training.dataset import Dataset
+from worker.training.export import serialize_network
+from worker.training.styles import STYLE_LAYERS, compute_style_statistics
+
+ARTISTS = tuple(sorted(ARTIST_STYLES))
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """Return networks with `artist/invented`, untrained, and the style statistics of four invented artists."""
+    from shared.storage.store import Store
+
+    folder = tmp_path_factory.mktemp("styles")
+    store = Store((folder / "store").as_uri())
+    model = add_head(build_backbone("lite", folder).model, len(ARTISTS), 0)
+    store.put("networks/invented/network.keras", serialize_network(model))
+    store.put("networks/invented/network.json", NetworkMetadata(classes=ARTISTS).model_dump_json().encode())
+    dataset = Dataset.open_folders(paint_folders(folder / "paintings", 8))
+    labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
+    networks = Networks(folder, store)
+    statistics = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
+    store.put("networks/invented/styles.npz", statistics.to_npz())
+    return networks
+
+
+def load_statistics(networks: Networks) -> StyleStatistics:
+    statistics = networks.style_statistics("artist/invented")
+    assert statistics is not None
+    return statistics
+
+
+def test_each_artist_has_groups_of_works_and_every_work_is_in_one(networks: Networks) -> None:
+    statistics = load_statistics(networks)
+    assert set(statistics.artist.tolist()) == {0, 1, 2, 3}
+    assert [int(statistics.works[statistics.artist == artist].sum()) for artist in range(4)] == [8, 8, 8, 8]
+    assert set(statistics.factors) == set(STYLE_LAYERS)
+
+
+@pytest.mark.parametrize("artist", ARTISTS)
+def test_a_new_work_is_nearest_to_its_own_artists_palette(artist: str, networks: Networks) -> None:
+    statistics = load_statistics(networks)
+    work = to_picture(np.asarray(paint(artist, 99).resize((256, 256), Image.Resampling.BICUBIC)))
+    distances = [float(palette_distance(work, palettes[None])[0]) for palettes in statistics.palettes]
+    assert ARTISTS[statistics.artist[int(np.argmin(distances))]] == artist
+
+
+def test_a_dream_takes_on_the_palette_of_the_artist_that_it_asks_for(networks: Networks) -> None:
+    engine, statistics = Engine(networks, ReferenceImages()), load_statistics(networks)
+
+    def measure(artist: str, pixels: np.ndarray) -> float:
+        palettes = statistics.palettes[statistics.artist == ARTISTS.index(artist)]
+        return min(float(palette_distance(to_picture(pixels), each[None])[0]) for each in palettes)
+
+    terms = [
+        {"kind": "style", "layers": {"block1": 1.0, "block4": 1.0}},
+        {"kind": "palette", "weight": 20},
+        {"kind": "grain", "weight": 0.1},
+    ]
+    for artist in ("Anna Rot", "Bert Blau"):
+        recipe = Recipe.model_validate(
+            {
+                "name": "mine",
+                "version": 1,
+                "title": "Mine",
+                "description": "Mine.",
+                "canvas": 256,
+                "network": "artist/invented",
+                "objective": [term | {"artist": artist} for term in terms],
+                "ascent": {"parameterisation": "pyramid", "optimiser": "adam", "steps": 20, "step": 0.05, "jitter": 0},
+            }
+        )
+        dream = engine.dream(make_landscape(256, 192), recipe, seed=1).pixels
+        assert measure(artist, dream) < 0.5 * measure(artist, make_landscape(256, 192))
+
+
+def test_a_network_without_statistics_says_how_to_make_them(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": "mine",
+            "version": 1,
+            "title": "Mine",
+            "description": "Mine.",
+            "canvas": 256,
+            "objective": [{"kind": "palette", "artist": "tench"}],
+        }
+    )
+    with pytest.raises(ArtDreamError, match=r"The network lite has no style statistics: make them with `artdream"):
+        Engine(Networks(tmp_path), ReferenceImages()).dream(make_landscape(), recipe, seed=1)
