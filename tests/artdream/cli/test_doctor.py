@@ -39,7 +39,7 @@ def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> Non
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert "ssh" not in lines
     assert "this kind of store has no links" in lines["store"]
-    assert "artist/masters, of the recipe “more-vincent-van-gogh, " in lines["network"]
+    assert "artist/masters-robust, of the recipe “more-vincent-van-gogh, " in lines["network"]
     assert "agrees with the broker's" in lines["clock"]
 
 
