@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
+from artdream.cli.networks import open_networks
 from artdream.cli.progress import show_progress_bars
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
@@ -36,6 +37,12 @@ COMPARED_PAINTERS = (
     "Albrecht Dürer",
     "Piet Mondrian",
 )
+
+
+def choose_painter_recipe(painter: str, network: str, settings: Settings) -> Recipe:
+    """Return the recipe of a painter whom a network knows, by class alone if it has no style statistics."""
+    has_statistics = open_networks(settings).style_statistics(network) is not None
+    return build_painter_recipe(painter, network, has_statistics=has_statistics)
 
 
 def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
@@ -119,7 +126,8 @@ def render_comparison(
         (Cell(network, layer, None), _build_layer_recipe(network, layer)) for layer in layers for network in networks
     ]
     renderings += [
-        (Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0])) for painter in COMPARED_PAINTERS
+        (Cell(painter, networks[0], None), build_painter_recipe(painter, networks[0], has_statistics=False))
+        for painter in COMPARED_PAINTERS
     ]
     cells = [Cell("The photo", "", photo)] * len(networks)
     with show_progress_bars(console, TimeElapsedColumn()) as progress:

@@ -37,8 +37,8 @@ from shared.jobs.job import Lane
 from shared.monitoring.exporter import enable_multiprocess_metrics, serve_metrics
 from shared.monitoring.logs import configure_logging, is_json_logging
 from shared.recipe.canvas import LONG_SIDES
-from shared.recipe.painters import CRITIC_NETWORK as MASTERS
-from shared.recipe.recipe import build_painter_recipe, load_recipe
+from shared.recipe.painters import CRITIC_NETWORK, PAINTING_NETWORK
+from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 
 app = typer.Typer(
@@ -192,17 +192,19 @@ def dream(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dream goes, as JPEG.")],
     recipe: RecipeOption = None,
     artist: Annotated[str | None, typer.Option("--artist", help="More of this painter, instead of a recipe.")] = None,
-    network: Annotated[str, typer.Option("--network", help="The network that knows the painter.")] = MASTERS,
+    network: Annotated[str, typer.Option("--network", help="The network that knows the painter.")] = PAINTING_NETWORK,
     seed: SeedOption = 0,
     canvas: Annotated[
         int | None, typer.Option("--canvas", help="Another long side in pixels, up to 4096 for prints.")
     ] = None,
 ) -> None:
     """Dream one photo here and now, with no broker at all."""
-    from artdream.cli.dream import render_dream
+    from artdream.cli.dream import choose_painter_recipe, render_dream
 
     settings = load_settings(recipe=recipe)
-    loaded_recipe = load_recipe(settings.recipes[0]) if artist is None else build_painter_recipe(artist, network)
+    loaded_recipe = (
+        load_recipe(settings.recipes[0]) if artist is None else choose_painter_recipe(artist, network, settings)
+    )
     if canvas is not None:
         loaded_recipe = loaded_recipe.model_copy(update={"canvas": validate_canvas_side(canvas), "size": None})
     render_dream(source, target, loaded_recipe, seed, settings, console)
@@ -241,7 +243,7 @@ def look(
 def compare(
     source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
-    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = MASTERS,
+    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = CRITIC_NETWORK,
     against: Annotated[str, typer.Option("--against", help="The network that it is compared with.")] = "lite",
     layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer of both; may be given again.")] = None,
     canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,

@@ -37,7 +37,7 @@ def list_networks(data: DataOption = None) -> None:
     for network in open_networks(load_settings(data=data)).list_all():
         table.add_row(
             network.name,
-            network.source,
+            network.source.removeprefix("trained "),
             f"{network.size / MEGABYTE:.0f} MB" if network.size else "",
             network.licence.partition(",")[0],  # After the comma follow conditions, which the metadata contain in full.
             str(network.layers or ""),

@@ -84,6 +84,8 @@ class Palette(_BaseTerm):
 
     kind: Literal["palette"]
     artist: ArtistName
+    #: Share of the way to the palette that the photo is toned as a whole before the first step.
+    toning: float = Field(0.0, ge=0, le=1)
 
 
 class Grain(_BaseTerm):

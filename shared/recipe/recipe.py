@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from shared.errors import ArtDreamError, did_you_mean
 from shared.recipe.canvas import LONG_SIDES
-from shared.recipe.objective import TERM_TYPES, Reference, StrictModel, Term
+from shared.recipe.objective import TERM_TYPES, Classes, Reference, StrictModel, Term
 from shared.recipe.painters import painters_by_recipe, render_painter_recipe
 
 DEFAULT_RECIPE = "animals"
@@ -157,9 +157,17 @@ def load_recipe(name: str) -> Recipe:
     return parse_recipe(text, source=f"{name}.toml")
 
 
-def build_painter_recipe(painter: str, network: str) -> Recipe:
-    """Return the `more` recipe of a painter. painter: as spelled in the network's classes. Raises ArtDreamError."""
-    return parse_recipe(render_painter_recipe("more", painter, network), source=f"for “{painter}”")
+def build_painter_recipe(painter: str, network: str, *, has_statistics: bool = True) -> Recipe:
+    """Return the `more` recipe of a painter. Raises ArtDreamError.
+
+    painter: as spelled in the network's classes. has_statistics: whether the network has style statistics; without them
+    the recipe raises the painter's class alone.
+    """
+    recipe = parse_recipe(render_painter_recipe("more", painter, network), source=f"for “{painter}”")
+    if has_statistics:
+        return recipe
+    class_terms = tuple(term for term in recipe.objective if isinstance(term, Classes))
+    return recipe.model_copy(update={"objective": class_terms})
 
 
 def parse_recipe(text: str, *, source: str) -> Recipe:

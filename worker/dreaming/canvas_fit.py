@@ -10,6 +10,7 @@ from shared.recipe.canvas import Canvas, choose_canvas, scale_to_long_side
 from shared.recipe.recipe import Ellipse, Recipe, Stencil
 from worker.backend import Tensor, resize
 from worker.dreamer import Pixels
+from worker.dreaming.color_transfer import Toning, tone_photo
 from worker.dreaming.octaves import AscentState, Octave
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import to_picture, to_pixels
@@ -24,10 +25,17 @@ BAND_ROWS = 256
 class CanvasFit:
     """Photos that share a canvas and a size on it."""
 
-    def __init__(self, photos: Sequence[Pixels], recipe: Recipe, reference_images: ReferenceImages) -> None:
+    def __init__(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        reference_images: ReferenceImages,
+        toning: Toning | None = None,
+    ) -> None:
         """Scale and pad photos, (height, width, 3) uint8 each.
 
-        Raises ValueError if they differ in size on the canvas, and ArtDreamError if the mask cannot be loaded.
+        toning: how the photos are toned before the first step. Raises ValueError if they differ in size on the canvas,
+        and ArtDreamError if the mask cannot be loaded.
         """
         height, width, _ = photos[0].shape
         if len({scale_to_long_side(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
@@ -44,6 +52,7 @@ class CanvasFit:
         self.frame_photos, self.photos = canvas_photos, [_resize(photo, full_size) for photo in photos]
         self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in canvas_photos]
         self._crop = (slice(None), *crop)
+        self._toning = toning
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
         self._mask: NDArray[np.float32] | None = None
@@ -61,6 +70,17 @@ class CanvasFit:
         if self._mask is None:
             return np.ones((1, 1, 1, 1), np.float32)
         return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
+
+    def start_change(self, octave: Octave) -> NDArray[np.float32]:
+        """Return the change that toning makes: (batch, height, width, 3) float32; without toning (1, 1, 1, 3) of 0."""
+        if self._toning is None:
+            return np.zeros((1, 1, 1, 3), np.float32)
+        photos = self.resize_photos(octave)
+        toned = [
+            tone_photo(photo, palette, self._toning.share)
+            for photo, palette in zip(photos, self._toning.palettes, strict=True)
+        ]
+        return np.asarray((np.stack(toned) - photos) * self.resize_mask(octave), np.float32)
 
     def composite(self, state: AscentState, photos: Sequence[Pixels]) -> list[Pixels] | None:
         """Return the dreams at a state of the ascent; None if any value is not finite.

@@ -28,6 +28,7 @@ from worker.dreaming.objectives import (
     build_objective,
     build_runtime_inputs,
     extract_static_terms,
+    find_toning,
     needs_style_statistics,
 )
 from worker.dreaming.octaves import AscentState, Octave, ascend, list_octaves
@@ -167,7 +168,9 @@ class Engine:
         statistics = (
             self._networks.style_statistics(recipe.network) if needs_style_statistics(recipe.objective) else None
         )
-        canvas_fit = CanvasFit(photos, recipe, self._reference_images)
+        runtime_inputs = build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds)
+        toning = find_toning(recipe.objective, runtime_inputs)
+        canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
         frame_indexes, last_frame_fraction = itertools.count(), 0.0
@@ -204,7 +207,7 @@ class Engine:
             else [canvas],
             recipe.ascent,
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
-            runtime_inputs=build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds),
+            runtime_inputs=runtime_inputs,
             seeds=seeds,
             on_step=on_step,
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import ArtDreamError
 from shared.recipe.objective import Channels, Classes, Content, Grain, Guide, Layers, Palette, Style, Term, Variation
 from worker.backend import Tensor
+from worker.dreaming.color_transfer import Toning
 from worker.dreaming.style_measures import grain, gram_matrix, palette_distance
 from worker.networks.network import Network
 from worker.networks.style_statistics import StyleStatistics
@@ -242,10 +243,21 @@ def build_runtime_inputs(
     return runtime_inputs
 
 
+def find_toning(terms: Sequence[Term], runtime_inputs: Mapping[str, NDArray[np.float32]]) -> Toning | None:
+    """Return how the terms want photos to be toned before the first step; None if no term does.
+
+    runtime_inputs: those of `build_runtime_inputs`, which hold the palettes.
+    """
+    for index, term in enumerate(terms):
+        if isinstance(term, Palette) and term.toning:
+            return Toning(runtime_inputs[_format_key(index)], term.toning)
+    return None
+
+
 def extract_static_terms(terms: Sequence[Term]) -> list[dict[str, Any]]:
     """Return the compiled part of some terms as JSON data: everything except the classes and artists asked for."""
     return [
-        term.model_dump(mode="json", exclude={"classes"})
+        term.model_dump(mode="json", exclude={"classes", "toning"})
         | ({"artist": bool(term.artist)} if isinstance(term, Style | Palette | Grain) else {})
         for term in terms
     ]

@@ -47,8 +47,9 @@ PHOTO_RANGE = 0.98
 class Parameterization:
     """The parameters that gradient ascent optimizes, and the pictures that they stand for."""
 
-    #: From pictures (batch, height, width, 3) in [-1, 1], and one seed for each, to the initial parameters.
-    initialize: Callable[[Tensor, Sequence[int]], Parameters]
+    #: From pictures to start from, their photos, (batch, height, width, 3) in [-1, 1] each, and one seed for each, to
+    #: the initial parameters.
+    initialize: Callable[[Tensor, Tensor, Sequence[int]], Parameters]
     #: From parameters, photos (batch, height, width, 3) in [-1, 1] of any size, and their mask, (1, 1, 1, 1) or
     #: (1, height, width, 1) in [0, 1], to pictures of the photos' size in [-1, 1].
     render: Callable[[Parameters, Tensor, Tensor], Tensor]
@@ -61,7 +62,7 @@ class Parameterization:
 
 def _make_pixels() -> Parameterization:
     return Parameterization(
-        initialize=lambda pictures, _: (pictures,),
+        initialize=lambda pictures, *_: (pictures,),
         render=lambda parameters, *_: parameters[0],
         channels=(3,),
         is_pixels=True,
@@ -69,7 +70,7 @@ def _make_pixels() -> Parameterization:
 
 
 def _make_changes(
-    initialize: Callable[[Tensor, Sequence[int]], Parameters],
+    initialize: Callable[[Tensor, Tensor, Sequence[int]], Parameters],
     decode: Callable[[Parameters], Tensor],
     channels: tuple[int, ...],
     *,
@@ -90,14 +91,27 @@ def _make_changes(
     return Parameterization(initialize, render, channels)
 
 
-def create_levels(pictures: Tensor, _: Sequence[int]) -> Parameters:
-    """Return the levels of a pyramid over some pictures, coarsest first, all 0."""
-    batch, height, width, _ = pictures.shape
+def split_into_levels(pictures: Tensor, photos: Tensor, _: Sequence[int]) -> Parameters:
+    """Return the levels of a pyramid, coarsest first, whose sum is the change from photos to pictures.
+
+    Each level takes what the coarser ones leave, so that the coarsest possible makes a change; without a change all are
+    0.
+    """
+    change = np.arctanh(PHOTO_RANGE * np.asarray(pictures)) - np.arctanh(PHOTO_RANGE * np.asarray(photos))
+    rest = change @ np.linalg.inv(CHANGE_MATRIX.T).astype(np.float32)
+    _, height, width, _ = rest.shape
     exponents = range(len(LEVEL_WEIGHTS) - 1, -1, -1)
     sizes = [
         (max(MIN_LEVEL_SIDE, height >> exponent), max(MIN_LEVEL_SIDE, width >> exponent)) for exponent in exponents
     ]
-    return tuple(np.zeros((batch, *size, 3), np.float32) for size in sizes)
+    total = np.zeros_like(rest[:, :1, :1])
+    levels = []
+    for weight, size in zip(LEVEL_WEIGHTS, sizes, strict=True):
+        total = np.asarray(resize(total, *size))
+        level = np.asarray(resize(rest, *size)) - total
+        levels.append(level / np.float32(weight))
+        total = total + level
+    return tuple(levels)
 
 
 def sum_levels(levels: Parameters) -> Tensor:
@@ -108,7 +122,7 @@ def sum_levels(levels: Parameters) -> Tensor:
     return total
 
 
-def draw_coefficients(pictures: Tensor, seeds: Sequence[int]) -> Parameters:
+def draw_coefficients(pictures: Tensor, _: Tensor, seeds: Sequence[int]) -> Parameters:
     """Draw random coefficients for one picture per seed, in the size of `pictures`.
 
     Returns (batch, height, width, 6) float32: the real, then the imaginary parts of three decorrelated colours at each
@@ -130,7 +144,7 @@ def decode_coefficients(parameters: Parameters) -> Tensor:
     return _invert_spectrum(waves[..., :3], waves[..., 3:]) / (2 * SPECTRUM_DIVISOR)
 
 
-def draw_phases(pictures: Tensor, seeds: Sequence[int]) -> Parameters:
+def draw_phases(pictures: Tensor, _: Tensor, seeds: Sequence[int]) -> Parameters:
     """Draw a random phase for each frequency and decorrelated colour: (batch, height, width, 3) float32."""
     shape = (*pictures.shape[1:3], 3)
     return (np.stack([np.random.default_rng(seed).uniform(-np.pi, np.pi, shape).astype(np.float32) for seed in seeds]),)
@@ -172,7 +186,7 @@ def _compute_frequencies(side: Tensor) -> Tensor:
 
 
 _CODECS = {
-    "pyramid": (create_levels, sum_levels, (3,) * len(LEVEL_WEIGHTS)),
+    "pyramid": (split_into_levels, sum_levels, (3,) * len(LEVEL_WEIGHTS)),
     "fourier": (draw_coefficients, decode_coefficients, (6,)),
     "phase": (draw_phases, decode_phases, (3,)),
 }

@@ -25,14 +25,14 @@ PALETTE_SQUARE = 8
 GRAIN_BANDS = 5
 
 #: sRGB to XYZ, and the white point D65 (IEC 61966-2-1, CIE 15).
-_XYZ_FROM_RGB = np.array(
+XYZ_FROM_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
     np.float32,
 ) / np.array([[0.95047], [1.0], [1.08883]], np.float32)
 
 #: L, a and b from the cube roots of X, Y and Z, divided by 100.
-_LAB_FROM_ROOTS = np.array([[0, 1.16, 0], [5, -5, 0], [0, 2, -2]], np.float32)
-_LAB_OFFSET = np.array([-0.16, 0, 0], np.float32)
+LAB_FROM_XYZ_ROOTS = np.array([[0, 1.16, 0], [5, -5, 0], [0, 2, -2]], np.float32)
+LAB_OFFSET = np.array([-0.16, 0, 0], np.float32)
 
 #: Keeps the logarithm of the power of an even picture finite.
 _POWER_EPSILON = 1e-6
@@ -50,12 +50,12 @@ def to_lab(pictures: Tensor) -> Tensor:
     linear = ops.where(
         encoded <= 0.04045, encoded / 12.92, ops.power((ops.maximum(encoded, 0.04045) + 0.055) / 1.055, 2.4)
     )
-    xyz = ops.matmul(linear, _XYZ_FROM_RGB.T)
+    xyz = ops.matmul(linear, XYZ_FROM_RGB.T)
     threshold = (6 / 29) ** 3
     roots = ops.where(
         xyz > threshold, ops.power(ops.maximum(xyz, threshold), 1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29
     )
-    return ops.matmul(roots, _LAB_FROM_ROOTS.T) + _LAB_OFFSET
+    return ops.matmul(roots, LAB_FROM_XYZ_ROOTS.T) + LAB_OFFSET
 
 
 def sort_colors(pictures: Tensor, square: int = PALETTE_SQUARE) -> Tensor:

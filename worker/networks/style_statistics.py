@@ -30,7 +30,7 @@ class StyleStatistics:
     #: (clusters,): the artist, as a channel of the network's class map, and the number of works.
     artist: NDArray[np.int16]
     works: NDArray[np.int16]
-    #: (clusters, directions, quantiles): the mean palette (`worker.dreaming.style_measures.palette`).
+    #: (clusters, directions, quantiles): the palette of a typical work (`worker.dreaming.style_measures.palette`).
     palettes: Floats
     #: (clusters, bands): the mean grain (`worker.dreaming.style_measures.grain`).
     grains: Floats

@@ -60,10 +60,11 @@ def compute_style_statistics(
     measures = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     clusters = _cluster_works(measures, labels, seed)
     means = {key: np.stack([values[members].mean(axis=0) for members in clusters]) for key, values in measures.items()}
+    palettes = np.stack([_find_typical(measures["palettes"][members]) for members in clusters])
     return StyleStatistics(
         artist=np.array([labels[members[0]] for members in clusters], np.int16),
         works=np.array([len(members) for members in clusters], np.int16),
-        palettes=means["palettes"],
+        palettes=palettes,
         grains=means["grains"],
         factors={layer: _factorize(means[layer], rank) for layer, rank in STYLE_LAYERS.items()},
     )
@@ -81,6 +82,13 @@ def _cluster_works(measures: dict[str, Floats], labels: NDArray[np.int64], seed:
         assigned = KMeans(min(count, len(works)), n_init=8, random_state=seed).fit_predict(descriptions)
         clusters += [works[assigned == index] for index in np.unique(assigned)]
     return clusters
+
+
+def _find_typical(palettes: Floats) -> Floats:
+    """Return the palette that is nearest to all: a mean of palettes has colours that no work has, and fewer of them."""
+    distances = np.square(palettes[:, None] - palettes[None]).mean(axis=(2, 3))
+    typical: Floats = palettes[distances.sum(axis=1).argmin()]
+    return typical
 
 
 def _describe(values: Floats) -> Floats:
