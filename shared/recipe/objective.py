@@ -1,6 +1,6 @@
 """Objectives of recipes: a weighted sum of terms that gradient ascent maximises."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -19,6 +19,15 @@ class StrictModel(BaseModel):
     """A part of a recipe: immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Fields that were added after the first jobs had ids. With their defaults they change nothing, and do not count in
+    #: a recipe's digest: jobs of earlier versions keep their ids.
+    later_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def list_unused_fields(self) -> set[str]:
+        """Return the later fields that have their defaults."""
+        fields = type(self).model_fields
+        return {name for name in self.later_fields if getattr(self, name) == fields[name].default}
 
 
 class _BaseTerm(StrictModel):
@@ -46,6 +55,8 @@ class Channels(_BaseTerm):
 class Classes(_BaseTerm):
     """Raise a classifier's classes at every position of its class map."""
 
+    later_fields = frozenset({"measure"})
+
     kind: Literal["classes"]
     #: What is raised. The log-probability is content once the classes are recognised; the logit has no end, and lets
     #: all other classes rise with it.
@@ -66,6 +77,8 @@ class Style(_BaseTerm):
 
     The works are known by statistics that come with the network; the job's seed draws a group of them.
     """
+
+    later_fields = frozenset({"artist"})
 
     kind: Literal["style"]
     layers: LayerWeights

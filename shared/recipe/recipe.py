@@ -26,6 +26,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class AscentConfig(StrictModel):
     """Parameters of the gradient ascent."""
 
+    later_fields = frozenset({"parameterisation", "view_scale"})
+
     #: Scales of the pyramid, smallest first.
     octaves: int = Field(5, ge=1, le=12)
     #: Size ratio of one octave to the next.
@@ -82,6 +84,8 @@ def _wrap_single_table(value: object) -> object:
 class Recipe(StrictModel):
     """Named, versioned parameters of a dream."""
 
+    later_fields = frozenset({"size"})
+
     name: RecipeName
     version: int = Field(ge=1, le=10**9)
     #: Shown to guests on the wall.
@@ -126,7 +130,13 @@ class Recipe(StrictModel):
     @property
     def digest(self) -> str:
         """Sixteen hex digits, a hash of every field that can change a pixel of the dream."""
-        body = self.model_dump_json(exclude={"title", "description", "stand_in"})
+        body = self.model_dump_json(
+            exclude={
+                **dict.fromkeys({"title", "description", "stand_in", *self.list_unused_fields()}, True),
+                "ascent": self.ascent.list_unused_fields(),
+                "objective": {index: term.list_unused_fields() for index, term in enumerate(self.objective)},
+            }
+        )
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
