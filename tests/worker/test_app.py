@@ -302,7 +302,7 @@ def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(inst
     installation.wait_until(lambda: bool(installation.events_of(running, Completed)), timeout=1)
     assert installation.worker.returncode == 0
     assert installation.table.get_state(waiting.id) == State.QUEUED
-    assert HeartbeatRegistry(installation.client).list_heartbeats() == []
+    installation.wait_until(lambda: not HeartbeatRegistry(installation.client).list_heartbeats())
     installation.start_worker()
     installation.wait_until(lambda: bool(installation.events_of(waiting, Completed)))
 
