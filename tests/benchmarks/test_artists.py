@@ -175,6 +175,23 @@ def test_figures_stand_beside_their_goals() -> None:
     assert by_start["seconds"]
 
 
+def test_with_a_critic_the_goals_are_those_of_the_critic() -> None:
+    class Critic:
+        name = "artist/other"
+
+    class CriticComparison(FakeComparison):
+        critic = Critic()
+
+    ranks = {"critic": 2, **make_figures("a", 1).ranks}
+    figures = [make_figures("a", 1, ranks=ranks, photo_ranks=ranks)]
+    rows = {row.figure: row for row in summarize_painters(figures, CriticComparison())}  # type: ignore[arg-type]
+    first, *others = (row for figure, row in rows.items() if "names the painter" in figure)
+    assert first.figure.startswith("artist/other names")
+    assert (first.dreams, first.paintings, first.is_reached) == ("0 % [0, 0] / 100 % [100, 100]", "", False)
+    assert [row.is_reached for row in others] == [None, None]
+    assert figures[0].verdict == "the critic’s number 2"
+
+
 def test_a_palette_must_be_nearer_than_the_photo_s_as_well() -> None:
     rows = summarize([make_figures("a", 1), make_figures("a", 10, has_nearer_palette=False)])
     palette = next(cells for figure, cells in rows.items() if "than to 40 of 49 others" in figure)
