@@ -12,10 +12,16 @@ from artdream.cli.networks import open_networks
 from artdream.cli.options import console, load_settings
 from artdream.cli.progress import show_progress_bar, show_progress_bars
 from shared.errors import ArtDreamError
+from shared.settings import Settings
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
+    from artdream.cli.network_output import NetworkOutput
+    from worker.networks.network import Network
+    from worker.training.dataset import Dataset
     from worker.training.evaluation import Evaluation
 
 NetworkArgument = Annotated[str, typer.Argument(help="`artdream networks` lists them.", metavar="NETWORK")]
@@ -208,20 +214,14 @@ def styles(
     installation: InstallationOption = None,
 ) -> None:
     """Measure how each artist of a network paints, for recipes with an artist's style, palette or grain."""
-    from artdream.cli.network_output import NetworkOutput
     from worker.networks import STYLES_FILE
     from worker.quiet_import import quiet_import
 
     with quiet_import():
-        from worker.training.evaluation import label_paintings
         from worker.training.styles import compute_style_statistics
-    from worker.training.dataset import Dataset
 
     settings = load_settings(data=installation)
-    output = NetworkOutput.from_target(target or network, settings)
-    output.require_writable()
-    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
-    labels = label_paintings(loaded_network, dataset.paintings, dataset.artists)
+    output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
     with show_progress_bar("looking", console) as report_fraction:
         statistics = compute_style_statistics(loaded_network, dataset.paintings, labels, seed, report_fraction)
     content = statistics.to_npz()
@@ -246,21 +246,15 @@ def embed(
     """Draw the map of what a network learned: paintings near those that it takes for alike."""
     import numpy as np
 
-    from artdream.cli.network_output import NetworkOutput
     from worker.quiet_import import quiet_import
 
     with quiet_import():
-        from worker.training.evaluation import label_paintings
         from worker.training.feature_extraction import extract_features
-    from worker.training.dataset import Dataset
     from worker.training.plots import plot_embedding_map
     from worker.training.tsne import build_embedding_map, measure_quality
 
     settings = load_settings(data=installation)
-    output = NetworkOutput.from_target(target or network, settings)
-    output.require_writable()
-    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
-    labels = label_paintings(loaded_network, dataset.paintings, dataset.artists)
+    output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
     features_path = settings.data / "training" / f"seen-{loaded_network.digest[:16]}-{dataset.digest}.npz"
     with show_progress_bar("looking", console) as report_fraction:
         extracted = extract_features(loaded_network, dataset.paintings, features_path, report_fraction)
@@ -285,6 +279,26 @@ def embed(
         soft_wrap=True,
         markup=False,
     )
+
+
+def _open_network_and_paintings(
+    network: str, data: Path, target: str | None, settings: Settings
+) -> "tuple[NetworkOutput, Network, Dataset, NDArray[np.int64]]":
+    """Return where results go, a network, a data set, and the artists of its paintings as the network's classes.
+
+    target: folder for the results; None: where the network lies. Raises ArtDreamError if one of them cannot be used.
+    """
+    from artdream.cli.network_output import NetworkOutput
+    from worker.quiet_import import quiet_import
+
+    with quiet_import():
+        from worker.training.evaluation import label_paintings
+    from worker.training.dataset import Dataset
+
+    output = NetworkOutput.from_target(target or network, settings)
+    output.require_writable()
+    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
+    return output, loaded_network, dataset, label_paintings(loaded_network, dataset.paintings, dataset.artists)
 
 
 def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:

@@ -4,7 +4,7 @@ A network that learns to withstand them has gradients that a viewer can read, wh
 (Santurkar et al., “Image Synthesis with a Single (Robust) Classifier”, arXiv 1906.09453).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +13,6 @@ from keras import ops
 
 from worker.backend import Shape, Tensor, compile_function, value_and_gradient
 from worker.training.config import TrainingConfig
-from worker.training.dataset import Painting
 from worker.training.input_pipeline import Floats, ValidationBatches
 
 #: Length of a single step ÷ the radius (Wong et al., arXiv 2001.03994), and of all of several steps ÷ the radius
@@ -80,18 +79,16 @@ class AttackedEvaluation(NamedTuple):
 def evaluate_attacked(
     model: keras.Model,
     adversary: Adversary,
-    paintings: Sequence[Painting],
-    artist_count: int,
+    batches: ValidationBatches,
     config: TrainingConfig,
     steps: int,
 ) -> AttackedEvaluation:
-    """Evaluate a model on paintings at the side and against the attack of a configuration.
+    """Evaluate a model on the paintings in some batches, as they are and against the attack of a configuration.
 
     steps: of the attack. The same arguments give the same result, up to rounding.
     """
     rng = np.random.default_rng(config.seed)
     is_correct, is_correct_attacked, losses = [], [], []
-    batches = ValidationBatches(paintings, artist_count, config)
     for pictures, shares in (batches[index] for index in range(len(batches))):
         attacked_logits = model.predict_on_batch(adversary.attack(pictures, shares, config.epsilon, steps, rng))
         is_correct += (model.predict_on_batch(pictures).argmax(axis=1) == shares.argmax(axis=1)).tolist()

@@ -65,8 +65,8 @@ def add_head(backbone: keras.Model, artist_count: int, dropout: float) -> keras.
 def copy_weights(source: keras.Model, classes: Sequence[str], target: keras.Model, artists: Sequence[str]) -> None:
     """Give a model with a head the weights of a network that was trained from the same backbone.
 
-    classes, artists: names of the outputs of source and target; their order may differ. Raises ArtDreamError if the
-    source lacks an artist or a layer.
+    classes, artists: names of the outputs of source and target; their order may differ. Raises ArtDreamError if an
+    artist or a layer is missing from the source.
     """
     channels = {normalize_name(name): index for index, name in enumerate(classes)}
     try:

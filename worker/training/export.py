@@ -22,7 +22,7 @@ from worker.training.config import TrainingConfig
 from worker.training.dataset import PARTS, Dataset, Painting
 from worker.training.evaluation import Evaluation, evaluate
 from worker.training.feature_extraction import extract_features
-from worker.training.input_pipeline import Floats
+from worker.training.input_pipeline import Floats, ValidationBatches
 from worker.training.model_card import render_model_card
 from worker.training.trainer import TrainingResult
 
@@ -97,9 +97,8 @@ def export_network(
 
 def _evaluate_robustness(model: keras.Model, dataset: Dataset, config: TrainingConfig) -> RobustnessScore:
     paintings = dataset.get_part("test")
-    result = evaluate_attacked(
-        model, Adversary(model), paintings, len(dataset.artists), config, EVALUATION_ATTACK_STEPS
-    )
+    batches = ValidationBatches(paintings, len(dataset.artists), config)
+    result = evaluate_attacked(model, Adversary(model), batches, config, EVALUATION_ATTACK_STEPS)
     return RobustnessScore(
         pictures=len(paintings),
         side=config.side,

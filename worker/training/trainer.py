@@ -66,8 +66,8 @@ def train(
 
     folder: the state is saved there after each epoch; a call with the same arguments resumes from it. weights_folder:
     folder of downloaded weights. on_progress: called with every step. initial_network: the network that the
-    configuration names, if it names one. Raises ArtDreamError if a part is empty, a
-    picture is damaged, the folder holds another training, or the loss is no longer finite.
+    configuration names, if it names one. Raises ArtDreamError if a part is empty, a picture is damaged, the folder
+    holds another training, or the loss is no longer finite.
     """
     training_paintings, validation_paintings = dataset.get_part("train"), dataset.get_part("val")
     if not training_paintings or not validation_paintings:
@@ -94,20 +94,17 @@ def train(
         keras.mixed_precision.set_global_policy("float32")
     if checkpoints.has_trained_head:
         checkpoints.restore(model)
-    elif initial_network:
-        copy_weights(*initial_network, model, dataset.artists)
-        model.optimizer.build(model.trainable_variables)
-        checkpoints.save_best(model)
-        checkpoints.save(model)
     else:
-        train_head(
-            model, training_paintings, artist_count, config, lambda share: on_progress(TrainingStep("head", share))
-        )
+        if initial_network:
+            copy_weights(*initial_network, model, dataset.artists)
+        else:
+            train_head(
+                model, training_paintings, artist_count, config, lambda share: on_progress(TrainingStep("head", share))
+            )
         checkpoints.save_best(model)
         checkpoints.save(model)
-    run_epoch = _run_adversarial_epoch if config.epsilon else _run_epoch
     while not checkpoints.history.is_finished:
-        run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
+        _run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
     checkpoints.load_best(model)
     return TrainingResult(model, checkpoints.history, backbone.is_pretrained)
 
@@ -121,72 +118,85 @@ def _run_epoch(
     checkpoints: Checkpoints,
     on_progress: Callable[[TrainingStep], None],
 ) -> None:
-    """Train for one epoch, and save its result."""
+    """Train for one epoch, and save its result, and its weights if it is the best so far."""
     number, started = len(checkpoints.history.epochs), time.perf_counter()
     phase = f"epoch {number + 1} of {config.epochs}"
     batches = TrainingBatches(training_paintings, artist_count, config, number)
-    progress_callback = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: on_progress(TrainingStep(phase, (batch + 1) / len(batches)))  # noqa: ARG005
-    )
+    validation_batches = ValidationBatches(validation_paintings, artist_count, config)
     # Seeded for each epoch, so that a resumed training applies the same dropout as an uninterrupted one.
     keras.utils.set_random_seed(config.seed + number)
+
+    def report_step(index: int) -> None:
+        on_progress(TrainingStep(phase, (index + 1) / len(batches)))
+
+    if config.epsilon:
+        scores = _fit_attacked(model, batches, validation_batches, number, config, report_step)
+    else:
+        scores = _fit(model, batches, validation_batches, number, checkpoints, report_step)
+    epoch = EpochResult(epoch=number, seconds=time.perf_counter() - started, **scores)
+    if not math.isfinite(epoch.loss):
+        raise ArtDreamError(f"The training ran away in {phase}: its numbers are no longer finite. Lower --rate.")
+    if checkpoints.is_improvement(epoch):
+        with _use_averaged_weights(model):
+            checkpoints.save_best(model)
+    checkpoints.record_epoch(model, epoch)
+    on_progress(TrainingStep(phase, 1.0, epoch))
+
+
+def _fit(
+    model: keras.Model,
+    batches: TrainingBatches,
+    validation_batches: ValidationBatches,
+    number: int,
+    checkpoints: Checkpoints,
+    report_step: Callable[[int], None],
+) -> dict[str, float]:
+    """Train for one epoch, and return its scores by field of EpochResult."""
+    progress_callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: report_step(batch))  # noqa: ARG005
     callbacks = [progress_callback, keras.callbacks.SwapEMAWeights()]
     if keras.backend.backend() == "tensorflow":  # the log format is TensorFlow's own
         callbacks.append(keras.callbacks.TensorBoard(str(checkpoints.tensorboard_folder), write_graph=False))
     history = model.fit(
         batches,
-        validation_data=ValidationBatches(validation_paintings, artist_count, config),
+        validation_data=validation_batches,
         initial_epoch=number,
         epochs=number + 1,
         shuffle=False,
         verbose=0,
         callbacks=callbacks,
     ).history
-    epoch = EpochResult(
-        epoch=number,
-        loss=history["loss"][-1],
-        accuracy=history["val_accuracy"][-1],
-        validation_loss=history["val_loss"][-1],
-        seconds=time.perf_counter() - started,
-    )
-    _record_epoch(model, epoch, phase, checkpoints, on_progress)
+    return {
+        "loss": history["loss"][-1],
+        "accuracy": history["val_accuracy"][-1],
+        "validation_loss": history["val_loss"][-1],
+    }
 
 
-def _run_adversarial_epoch(
+def _fit_attacked(
     model: keras.Model,
-    training_paintings: Sequence[Painting],
-    validation_paintings: Sequence[Painting],
-    artist_count: int,
+    batches: TrainingBatches,
+    validation_batches: ValidationBatches,
+    number: int,
     config: TrainingConfig,
-    checkpoints: Checkpoints,
-    on_progress: Callable[[TrainingStep], None],
-) -> None:
-    """Train for one epoch on pictures that an attack changed, and save its result."""
-    number, started, adversary = len(checkpoints.history.epochs), time.perf_counter(), Adversary(model)
-    phase = f"epoch {number + 1} of {config.epochs}"
-    batches = TrainingBatches(training_paintings, artist_count, config, number)
-    rng = np.random.default_rng((config.seed, number))
-    keras.utils.set_random_seed(config.seed + number)
-    losses = []
+    report_step: Callable[[int], None],
+) -> dict[str, float]:
+    """Train for one epoch on pictures that an attack changed, and return its scores by field of EpochResult."""
+    adversary, rng, loss = Adversary(model), np.random.default_rng((config.seed, number)), math.nan
     for index, (pictures, shares, weights) in enumerate(_load_ahead(batches)):
         # Over the first epoch the attack grows: a network that does not withstand it at all learns nothing from it.
         strength = min(1.0, (index + 1) / len(batches) + number)
         attacked = adversary.attack(pictures, shares, strength * config.epsilon, config.attack_steps, rng)
-        losses.append(model.train_on_batch(attacked, shares, weights, return_dict=True)["loss"])
-        on_progress(TrainingStep(phase, (index + 1) / len(batches)))
+        # Keras reports the mean loss since the epoch began.
+        loss = float(model.train_on_batch(attacked, shares, weights, return_dict=True)["loss"])
+        report_step(index)
     with _use_averaged_weights(model):
-        validation = evaluate_attacked(
-            model, adversary, validation_paintings, artist_count, config, VALIDATION_ATTACK_STEPS
-        )
-    epoch = EpochResult(
-        epoch=number,
-        loss=float(losses[-1]),  # Keras reports the mean since the epoch began
-        accuracy=validation.accuracy,
-        robust_accuracy=validation.attacked_accuracy,
-        validation_loss=validation.attacked_loss,
-        seconds=time.perf_counter() - started,
-    )
-    _record_epoch(model, epoch, phase, checkpoints, on_progress)
+        validation = evaluate_attacked(model, adversary, validation_batches, config, VALIDATION_ATTACK_STEPS)
+    return {
+        "loss": loss,
+        "accuracy": validation.accuracy,
+        "robust_accuracy": validation.attacked_accuracy,
+        "validation_loss": validation.attacked_loss,
+    }
 
 
 def _load_ahead(batches: TrainingBatches) -> Iterator[tuple[Floats, Floats, Floats]]:
@@ -199,23 +209,6 @@ def _load_ahead(batches: TrainingBatches) -> Iterator[tuple[Floats, Floats, Floa
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def _record_epoch(
-    model: keras.Model,
-    epoch: EpochResult,
-    phase: str,
-    checkpoints: Checkpoints,
-    on_progress: Callable[[TrainingStep], None],
-) -> None:
-    """Save the result of an epoch, and its weights if it is the best so far."""
-    if not math.isfinite(epoch.loss):
-        raise ArtDreamError(f"The training ran away in {phase}: its numbers are no longer finite. Lower --rate.")
-    if checkpoints.is_improvement(epoch):
-        with _use_averaged_weights(model):
-            checkpoints.save_best(model)
-    checkpoints.record_epoch(model, epoch)
-    on_progress(TrainingStep(phase, 1.0, epoch))
 
 
 @contextmanager
