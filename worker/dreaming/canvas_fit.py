@@ -46,11 +46,11 @@ class CanvasFit:
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         crop = (slice(top, top + size.height), slice(left, left + size.width))
 
-        canvas_photos = [_resize(photo, size) for photo in photos]
         full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
         #: The photos at the size of their frames, and of their dreams.
-        self.frame_photos, self.photos = canvas_photos, [_resize(photo, full_size) for photo in photos]
-        self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in canvas_photos]
+        self.frame_photos = [_resize(photo, size) for photo in photos]
+        self.photos = self.frame_photos if full_size == size else [_resize(photo, full_size) for photo in photos]
+        self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.frame_photos]
         self._crop = (slice(None), *crop)
         self._toning = toning
         self._from_noise = recipe.start == "noise"
@@ -71,16 +71,15 @@ class CanvasFit:
             return np.ones((1, 1, 1, 1), np.float32)
         return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
 
-    def start_change(self, octave: Octave) -> NDArray[np.float32]:
-        """Return the change that toning makes: (batch, height, width, 3) float32; without toning (1, 1, 1, 3) of 0."""
+    def tone(self, photos: Tensor, mask: NDArray[np.float32]) -> Tensor:
+        """Return the photos of an octave as the ascent starts with them, toned within their mask."""
         if self._toning is None:
-            return np.zeros((1, 1, 1, 3), np.float32)
-        photos = self.resize_photos(octave)
+            return photos
         toned = [
             tone_photo(photo, palette, self._toning.share)
-            for photo, palette in zip(photos, self._toning.palettes, strict=True)
+            for photo, palette in zip(np.asarray(photos), self._toning.palettes, strict=True)
         ]
-        return np.asarray((np.stack(toned) - photos) * self.resize_mask(octave), np.float32)
+        return photos + (np.stack(toned) - photos) * mask
 
     def composite(self, state: AscentState, photos: Sequence[Pixels]) -> list[Pixels] | None:
         """Return the dreams at a state of the ascent; None if any value is not finite.

@@ -105,7 +105,6 @@ def classes(name: str, key: str, measure: str = "logit") -> Objective:
     inputs. The vector is not compiled, so all artists share one program.
     """
     target = Target(key, RUNTIME_SOURCE, name, lambda activations: activations, 2)
-
     transform = {"logit": ops.convert_to_tensor, "log-probability": ops.log_softmax}[measure]
 
     def score(inputs: ObjectiveInputs) -> Tensor:
@@ -205,7 +204,7 @@ def build_objective(terms: Sequence[Term], network: Network) -> Objective:
 
 def needs_style_statistics(terms: Sequence[Term]) -> bool:
     """Return whether some term asks for the style of an artist's works."""
-    return any(isinstance(term, Style | Palette | Grain) and term.artist for term in terms)
+    return any(_get_artist(term) for term in terms)
 
 
 def build_runtime_inputs(
@@ -224,13 +223,13 @@ def build_runtime_inputs(
             for name in term.classes:
                 class_weights[0, network.class_index(name)] += 1 / len(term.classes)
             runtime_inputs[key] = class_weights
-        elif isinstance(term, Style | Palette | Grain) and term.artist:
+        elif artist := _get_artist(term):
             if statistics is None:
                 raise ArtDreamError(
                     f"The network {network.name} has no style statistics: make them with `artdream styles`."
                 )
-            artist = network.class_index(term.artist)
-            clusters = [statistics.draw_cluster(artist, seed) for seed in seeds]
+            channel = network.class_index(artist)
+            clusters = [statistics.draw_cluster(channel, seed) for seed in seeds]
             match term:
                 case Style():
                     for name in term.layers:
@@ -257,10 +256,15 @@ def find_toning(terms: Sequence[Term], runtime_inputs: Mapping[str, NDArray[np.f
 def extract_static_terms(terms: Sequence[Term]) -> list[dict[str, Any]]:
     """Return the compiled part of some terms as JSON data: everything except the classes and artists asked for."""
     return [
-        term.model_dump(mode="json", exclude={"classes", "toning"})
-        | ({"artist": bool(term.artist)} if isinstance(term, Style | Palette | Grain) else {})
+        term.model_dump(mode="json", exclude={"classes", "toning", "artist"})
+        | {"artist": _get_artist(term) is not None}
         for term in terms
     ]
+
+
+def _get_artist(term: Term) -> str | None:
+    """Return the artist whose works a term is about, None if it is about none."""
+    return term.artist if isinstance(term, Style | Palette | Grain) else None
 
 
 def _format_key(index: int) -> str:

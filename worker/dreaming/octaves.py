@@ -80,8 +80,8 @@ class PhotoPyramid(Protocol):
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
         """Return how far each pixel may change: (1, 1, 1, 1), or (1, height, width, 1), float32 in [0, 1]."""
 
-    def start_change(self, octave: Octave) -> NDArray[np.float32]:
-        """Return the change that the ascent starts with: (batch, height, width, 3) float32, or (1, 1, 1, 3) of 0."""
+    def tone(self, photos: Tensor, mask: NDArray[np.float32]) -> Tensor:
+        """Return the photos of an octave as the ascent starts with them, in the same shape and range."""
 
 
 def list_octaves(height: int, width: int, ascent: AscentConfig, min_side: int) -> list[Octave]:
@@ -126,7 +126,7 @@ def ascend(
     generators = [np.random.default_rng(seed) for seed in seeds]
     step_sizes = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
     total_work, work_done = ascent.steps * sum(size.area for size in octaves), 0
-    change: Tensor = pyramid.start_change(octaves[0])
+    change: Tensor | None = None
 
     def ascend_octave(octave: Octave) -> Tensor:
         photos, mask = ops.convert_to_tensor(pyramid.resize_photos(octave)), pyramid.resize_mask(octave)
@@ -151,7 +151,15 @@ def ascend(
         # No variable holds the start: for a large picture that would be one more copy until the octave ends.
         final_parameters = optimizer.ascend(
             parameterization.initialize(
-                ops.clip(photos + resize(change, octave.height, octave.width), -1, 1), photos, seeds
+                ops.clip(
+                    pyramid.tone(photos, mask)
+                    if change is None
+                    else photos + resize(change, octave.height, octave.width),
+                    -1,
+                    1,
+                ),
+                photos,
+                seeds,
             ),
             _alternate_views(_list_views(octave, ascent.view_scale), make_gradient_fn),
             mask if parameterization.is_pixels else np.ones((1, 1, 1, 1), np.float32),
