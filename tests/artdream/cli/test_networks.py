@@ -13,7 +13,7 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
         run_in_process("networks", *subcommand, folder=tmp_path) for subcommand in ([], ["list"])
     )
     assert default_output.stdout == list_output.stdout
-    # A source that is too long goes on in the next line.
+    # A long source wraps onto indented lines.
     rows = {line.split()[0]: line.split() for line in list_output.stdout.splitlines() if not line.startswith("  ")}
     assert rows["lite"][-1] == "yes"
     assert rows["inception_v3"][-3:] == ["106", "1000", "no"]

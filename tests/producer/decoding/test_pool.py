@@ -45,6 +45,14 @@ def write_file(folder: Path, name: str, data: bytes) -> Path:
     return folder / name
 
 
+def replace_decoder_program(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every decoder that is started from now on run a Python program instead."""
+    real_popen = subprocess.Popen
+    monkeypatch.setattr(
+        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
+    )
+
+
 def test_a_decoder_makes_the_same_photo_as_the_conversion_itself(decoder_pool: DecoderPool, tmp_path: Path) -> None:
     data = encode_heic(make_picture(1))
     result = decoder_pool.submit(write_file(tmp_path, "caf\udce9\n.heic", data)).result()
@@ -129,11 +137,8 @@ def test_the_start_of_a_decoder_does_not_count_towards_the_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy machine the imports take seconds. Seen failing with a limit that began before the decoder was ready."""
-    real_popen = subprocess.Popen
     program = "import time, runpy; time.sleep(3); runpy.run_module('producer.decoding.process', run_name='__main__')"
-    monkeypatch.setattr(
-        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
-    )
+    replace_decoder_program(program, monkeypatch)
     with DecoderPool(1, Limits(timeout_seconds=2)) as decoders:
         result = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert isinstance(result.photo_or_error, Photo)
@@ -143,10 +148,7 @@ def test_the_start_of_a_decoder_does_not_count_towards_the_time_limit(
 def test_a_decoder_that_never_becomes_ready_counts_as_a_crash(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_popen = subprocess.Popen
-    monkeypatch.setattr(
-        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
-    )
+    replace_decoder_program(program, monkeypatch)
     with DecoderPool(1, Limits()) as decoders:
         result = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert str(result.photo_or_error) == "makes the decoder crash"
@@ -245,10 +247,7 @@ for line in sys.stdin:
     sys.stdout.buffer.write(({line}).encode() + b"\\n" + {str(body).encode("latin-1")!r})
     sys.stdout.buffer.flush()
 """
-    real_popen = subprocess.Popen
-    monkeypatch.setattr(
-        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
-    )
+    replace_decoder_program(program, monkeypatch)
     with DecoderPool(1, Limits(timeout_seconds=5)) as decoders:
         result = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert str(result.photo_or_error) == "makes the decoder crash"

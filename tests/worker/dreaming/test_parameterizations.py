@@ -93,10 +93,10 @@ def test_photos_dreamt_together_are_the_dreams_of_each(parameterisation: str) ->
 
 def test_a_picture_is_seen_at_every_scale_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    real_roll = gradient.ObjectiveGradient.make_gradient_fn
+    real_make_gradient_fn = gradient.ObjectiveGradient.make_gradient_fn
 
     def make_gradient_fn(self: gradient.ObjectiveGradient, photo: object, *others: object) -> object:
-        gradient_fn = real_roll(self, photo, *others)  # type: ignore[arg-type]
+        gradient_fn = real_make_gradient_fn(self, photo, *others)  # type: ignore[arg-type]
         width = int(photo.shape[2])  # type: ignore[attr-defined]
 
         def record(*arguments: object) -> object:

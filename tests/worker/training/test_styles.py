@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import Recipe
-from tests.worker.dreaming.test_engine import make_landscape
+from shared.storage.store import Store
+from tests.worker.dreaming.test_engine import make_landscape, make_recipe
 from tests.worker.training.paintings import ARTIST_STYLES, paint, paint_folders
 from worker.dreaming.engine import Engine
 from worker.dreaming.reference_images import ReferenceImages
@@ -28,8 +28,6 @@ ARTISTS = tuple(sorted(ARTIST_STYLES))
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     """Return networks with `artist/invented`, untrained, and the style statistics of four invented artists."""
-    from shared.storage.store import Store
-
     folder = tmp_path_factory.mktemp("styles")
     store = Store((folder / "store").as_uri())
     model = add_head(build_backbone("lite", folder).model, len(ARTISTS), 0)
@@ -77,32 +75,16 @@ def test_a_dream_takes_on_the_palette_of_the_artist_that_it_asks_for(networks: N
         {"kind": "grain", "weight": 0.1},
     ]
     for artist in ("Anna Rot", "Bert Blau"):
-        recipe = Recipe.model_validate(
-            {
-                "name": "mine",
-                "version": 1,
-                "title": "Mine",
-                "description": "Mine.",
-                "canvas": 256,
-                "network": "artist/invented",
-                "objective": [term | {"artist": artist} for term in terms],
-                "ascent": {"parameterisation": "pyramid", "optimiser": "adam", "steps": 20, "step": 0.05, "jitter": 0},
-            }
+        recipe = make_recipe(
+            *(term | {"artist": artist} for term in terms),
+            network="artist/invented",
+            ascent={"parameterisation": "pyramid", "optimiser": "adam", "steps": 20, "step": 0.05, "jitter": 0},
         )
         dream = engine.dream(make_landscape(256, 192), recipe, seed=1).pixels
         assert measure(artist, dream) < 0.5 * measure(artist, make_landscape(256, 192))
 
 
 def test_a_network_without_statistics_says_how_to_make_them(tmp_path: Path) -> None:
-    recipe = Recipe.model_validate(
-        {
-            "name": "mine",
-            "version": 1,
-            "title": "Mine",
-            "description": "Mine.",
-            "canvas": 256,
-            "objective": [{"kind": "palette", "artist": "tench"}],
-        }
-    )
+    recipe = make_recipe({"kind": "palette", "artist": "tench"})
     with pytest.raises(ArtDreamError, match=r"The network lite has no style statistics: make them with `artdream"):
         Engine(Networks(tmp_path), ReferenceImages()).dream(make_landscape(), recipe, seed=1)
