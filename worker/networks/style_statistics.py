@@ -1,7 +1,7 @@
 """Style statistics: how the works of each artist are painted, in numbers from which no work can be recovered.
 
-An artist has several clusters of works, because a mean of them all is nobody's manner. For each: the Gram matrices of
-the works in some layers of the network (Gatys et al., arXiv 1508.06576), their palette, and their grain.
+An artist has several clusters of works, because averaging over all of them makes artists look alike. For each: the Gram
+matrices of the works in some layers of the network (Gatys et al., arXiv 1508.06576), their palette, and their grain.
 """
 
 import io
