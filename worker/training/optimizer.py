@@ -35,7 +35,7 @@ def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch:
     factors = compute_rate_factors(model, config.rate_decay)
     for layer in model.layers:
         layer.trainable = factors.get(layer.name, 0) >= config.frozen_below
-    total_steps = max(1, steps_per_epoch * config.epochs)
+    total_steps = max(2, steps_per_epoch * config.epochs)  # Keras needs at least a step of warm-up and one of decay
     warmup_steps = max(1, total_steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.rate / 20, total_steps - warmup_steps, alpha=0.01, warmup_target=config.rate, warmup_steps=warmup_steps
