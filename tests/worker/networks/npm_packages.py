@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS
 from worker.networks.loaders.npm_package import NpmPackage
 from worker.networks.loaders.packaged_layers import PackagedLayers, digest_arrays
 
@@ -115,7 +116,8 @@ def select_arrays(tensors: Mapping[str, QuantizedTensor], convolutions: int) -> 
 
 def describe_layers(content: bytes, arrays: Mapping[str, np.ndarray]) -> PackagedLayers:
     """Return the description of the layers in a package, as the published package has one."""
-    package = NpmPackage("nsfwjs", "4.4.0", hashlib.sha256(content).hexdigest())
+    package = NpmPackage("nsfwjs", "4.4.0", hashlib.sha256(content).hexdigest(), len(content))
+    layers = INCEPTION_FIRST_LAYERS.layers
     return PackagedLayers(
-        "inception_v3", "mixed5", len(arrays) // 4, package, MODEL_FOLDER, digest_arrays(arrays), 1, "MIT"
+        "inception_v3", "mixed5", layers, len(arrays) // 4, package, MODEL_FOLDER, digest_arrays(arrays), 1, "MIT"
     )

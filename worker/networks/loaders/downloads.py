@@ -1,20 +1,25 @@
 """Weights that are too large for the package: their URLs, and the folder that they are downloaded to."""
 
 import hashlib
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from rich.progress import wrap_file
 
 from shared.errors import ArtDreamError
 from worker.networks.loaders.npm_package import REGISTRY_VARIABLE, NpmPackage, find_registry
-from worker.networks.loaders.packaged_layers import PackagedLayers
-from worker.quiet_import import quiet_import
+from worker.networks.loaders.packaged_layers import PackagedLayers, open_draft
 
 #: Seconds without an answer after which a host counts as unreachable: a firewall may drop packets without a word.
 ANSWER_TIMEOUT_SECONDS = 30.0
+
+#: Bytes that are read at a time, between two updates of the progress bar.
+BLOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class WeightsFile:
     url: str
     #: MD5 as hex digits, from the source of Keras Applications.
     md5: str
-    #: Bytes, approximately.
+    #: Bytes.
     size: int
     licence: str
     #: The network's first layers in a package, for machines that only reach package registries; None: in no registry.
@@ -40,6 +45,10 @@ class WeightsFile:
         """Return the file's path in the folder of downloaded weights."""
         return folder.expanduser() / self.file_name
 
+    def is_published(self, content: bytes) -> bool:
+        """Return whether a content is that of the published file."""
+        return hashlib.md5(content, usedforsecurity=False).hexdigest() == self.md5
+
     def verify(self, folder: Path) -> tuple[Path, str]:
         """Return the file's path and SHA-256. Raises ArtDreamError if it is missing or not the published file."""
         path = self.path_in(folder)
@@ -52,7 +61,7 @@ class WeightsFile:
             ) from None
         except OSError as error:
             raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): {download_hint}.") from error
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != self.md5:
+        if not self.is_published(content):
             raise ArtDreamError(
                 f"The weights {path} are not those of {self.network}: delete the file and {download_hint}."
             )
@@ -80,8 +89,11 @@ class WeightsFile:
 INCEPTION_FIRST_LAYERS = PackagedLayers(
     network="inception_v3",
     last_layer="mixed5",
+    layers=frozenset({*(f"mixed{number}" for number in range(6)), *(f"conv{number}" for number in range(1, 51))}),
     convolutions=50,
-    package=NpmPackage("nsfwjs", "4.4.0", "585cd178f3b994337c4d10a87b080d342fc52f8b9bf0085c4d1f345a3a1c5382"),
+    package=NpmPackage(
+        "nsfwjs", "4.4.0", "585cd178f3b994337c4d10a87b080d342fc52f8b9bf0085c4d1f345a3a1c5382", size=24_973_068
+    ),
     model_folder="package/dist/models/inception_v3",
     sha256="b55c4c990188605f3b774471d65443cf12795f08d6e3dbf628cd94203ed1b39e",
     size=20_605_974,
@@ -118,29 +130,37 @@ def download_weights(weights: WeightsFile, folder: Path, on_fallback: Callable[[
     If its host does not give it, the network's first layers are taken from a package instead, if a package has them;
     on_fallback is called with the reason. Raises ArtDreamError if neither can be had, or the file cannot be written.
     """
-    path, subject, layers = weights.path_in(folder), f"The weights of {weights.network}", weights.first_layers
+    with suppress(ArtDreamError):  # missing or damaged
+        return weights.verify(folder)[0]
+    path, layers = weights.path_in(folder), weights.first_layers
     try:
-        _download(weights.url, path, weights.md5, subject)
+        with open_draft(path, weights.network) as file:
+            file.write(_download(weights.url, weights.size, weights.is_published))
         return path
-    except _DownloadFailed as error:
-        failure = error
+    except _DownloadFailed as failure:
+        reason = f"The weights of {weights.network} could not be fetched from {weights.url} ({failure})"
     if layers is None:
-        raise _make_error(weights, failure, f"connect this machine, or put the file into {path.parent} by hand")
-    reason = f"{subject} could not be fetched from {weights.url} ({failure})"
+        raise ArtDreamError(
+            f"{reason}, and no package registry has them: connect this machine and try again, or put the file into "
+            f"{path.parent} by hand."
+        )
     on_fallback(f"{reason}: trying the layers up to {layers.last_layer} from the npm package {layers.package} instead.")
     with suppress(ArtDreamError):  # missing or damaged
         return layers.verify(folder)[0]
-    url, archive = layers.package.url_in(find_registry()), path.with_name(layers.package.file_name)
+    url, archive, content = layers.package.url_in(find_registry()), path.with_name(layers.package.file_name), b""
+    with suppress(OSError):
+        content = archive.read_bytes()  # put there by hand
     try:
-        _download(url, archive, layers.package.sha256, f"The npm package {layers.package}")
-    except _DownloadFailed as package_failure:
+        if not layers.package.is_published(content):
+            content = _download(url, layers.package.size, layers.package.is_published)
+    except _DownloadFailed as failure:
         raise ArtDreamError(
-            f"{reason}, nor their layers up to {layers.last_layer} from {url} ({package_failure}): connect this "
+            f"{reason}, nor their layers up to {layers.last_layer} from {url} ({failure}): connect this "
             f"machine, set {REGISTRY_VARIABLE} to an npm registry that it reaches, or put {path.name} or "
             f"{archive.name} into {path.parent} by hand and fetch again."
         ) from None
-    layers.keep(archive.read_bytes(), folder)
-    archive.unlink()
+    layers.keep(content, folder)
+    archive.unlink(missing_ok=True)
     return layers.path_in(folder)
 
 
@@ -148,54 +168,28 @@ class _DownloadFailed(Exception):
     """A file could not be downloaded; the text is the reason."""
 
 
-class _WrongContent(_DownloadFailed):
-    """The server sent something other than the published file."""
+def _download(url: str, size: int, is_published: Callable[[bytes], bool]) -> bytes:
+    """Return the content of a published file at a URL; a progress bar is shown meanwhile.
 
-
-def _make_error(weights: WeightsFile, failure: _DownloadFailed, hint: str) -> ArtDreamError:
-    """Return the error for weights that no package has. hint: what to do, worded to follow “or”."""
-    if isinstance(failure, _WrongContent):
-        return ArtDreamError(
-            f"What {weights.url} gave is not the published weights of {weights.network}: try again, or {hint}."
-        )
-    return ArtDreamError(
-        f"The weights of {weights.network} could not be fetched from {weights.url} ({failure}), and no package "
-        f"registry has them: {hint}."
-    )
-
-
-def _download(url: str, path: Path, file_hash: str, subject: str) -> None:
-    """Download a file, with a progress bar, unless it is already there.
-
-    file_hash: its MD5 or SHA-256, as hex digits. subject: begins messages. Raises _DownloadFailed if the server does
-    not send the file, ArtDreamError if it cannot be written.
+    size: bytes of the file; a server that sends more is given up. is_published: whether a content is that of the file.
+    Raises _DownloadFailed if the server does not send it.
     """
-    with quiet_import():
-        import keras
-
+    received = bytearray()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(ANSWER_TIMEOUT_SECONDS):
-            keras.utils.get_file(path.name, url, file_hash=file_hash, cache_subdir=str(path.parent.absolute()))
-    except (ConnectionError, TimeoutError) as error:  # the connection ended or stalled in the middle of the file
-        raise _DownloadFailed(str(error)) from None
-    except OSError as error:
-        raise ArtDreamError(f"{subject} could not be kept as {path}: {error}.") from error
-    except ValueError:  # Keras raises it if the hash differs
-        path.unlink(missing_ok=True)
-        raise _WrongContent("it sent something else") from None
-    except Exception as error:  # Keras raises a bare Exception if the server does not answer, or refuses
-        if isinstance(error.__context__, HTTPError):
-            error.__context__.close()  # Keras leaves the connection open
-        raise _DownloadFailed(str(error).rpartition(" -- ")[2]) from None
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Limit each wait for a host, for connections that set no limit themselves, as Keras's do."""
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(previous)
+        with (
+            urlopen(url, timeout=ANSWER_TIMEOUT_SECONDS) as response,  # noqa: S310  ours, or of the configured registry
+            wrap_file(response, size, description=f"Downloading {url.rpartition('/')[2]}") as body,
+        ):
+            while len(received) <= size and (block := body.read(BLOCK_BYTES)):
+                received += block
+    except HTTPError as error:
+        error.close()
+        raise _DownloadFailed(error.reason) from None
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a registry's URL can be malformed
+        raise _DownloadFailed(str(getattr(error, "reason", error))) from None
+    if len(received) != size:
+        raise _DownloadFailed(f"it sent {'more than' if len(received) > size else f'{len(received)} of'} {size} bytes")
+    content = bytes(received)
+    if not is_published(content):
+        raise _DownloadFailed("it sent something else")
+    return content

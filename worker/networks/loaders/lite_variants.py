@@ -34,7 +34,9 @@ class LiteVariant:
         return None if spec is None or spec.origin is None else Path(spec.origin).parent / self.file
 
 
-# The packages are ports of Google's weights to PyTorch, Apache-2.0.
+#: The packages are ports of Google's weights to PyTorch.
+LITE_LICENCE = "Apache-2.0"
+
 LITE_VARIANTS: Mapping[str, LiteVariant] = {
     variant.name: variant
     for variant in (

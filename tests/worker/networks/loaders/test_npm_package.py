@@ -54,5 +54,5 @@ def test_a_registry_that_is_no_web_address_is_one_sentence(
 
 @pytest.mark.parametrize("registry", ["https://mirror.example/npm", "https://mirror.example/npm/"])
 def test_the_archive_has_the_path_that_registries_agree_on(registry: str) -> None:
-    url = NpmPackage("nsfwjs", "4.4.0", "").url_in(registry)
+    url = NpmPackage("nsfwjs", "4.4.0", "", 0).url_in(registry)
     assert url == "https://mirror.example/npm/nsfwjs/-/nsfwjs-4.4.0.tgz"
