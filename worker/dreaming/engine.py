@@ -65,7 +65,7 @@ class Engine:
         self._networks = networks
         self._reference_images = reference_images
         self._objective_gradients: dict[str, tuple[Network, ObjectiveGradient]] = {}
-        self._optimizers: dict[tuple[str, bool], Optimizer] = {}
+        self._optimizers: dict[tuple[str, str], Optimizer] = {}
         self._warmed_up: set[str] = set()
 
     @classmethod
@@ -265,11 +265,14 @@ class Engine:
         return self._networks.load(CRITIC_NETWORK) if has_critic else network
 
     def _get_optimizer(self, recipe: Recipe) -> Optimizer:
-        is_pixels = recipe.parameterisation == "pixels"
-        key = recipe.ascent.optimiser, is_pixels
+        parameterization = PARAMETERIZATIONS[recipe.parameterisation, recipe.start]
+        key = recipe.ascent.optimiser, recipe.parameterisation
         if key not in self._optimizers:
-            is_adam = recipe.ascent.optimiser == "adam"
-            self._optimizers[key] = Adam(bounded=is_pixels) if is_adam else GradientAscent()
+            self._optimizers[key] = (
+                Adam(len(parameterization.channels), bounded=parameterization.is_pixels)
+                if recipe.ascent.optimiser == "adam"
+                else GradientAscent()
+            )
         return self._optimizers[key]
 
 

@@ -76,17 +76,29 @@ class GradientAscent:
 class Adam:
     """Adam (arXiv 1412.6980). Each step size is the learning rate of its step."""
 
-    def __init__(self, *, bounded: bool) -> None:
-        """Compile. bounded: whether the parameters are a picture, which stays within [-1, 1]."""
+    def __init__(self, parameter_count: int, *, bounded: bool) -> None:
+        """Compile.
+
+        parameter_count: number of tensors that a step changes, in one call. bounded: whether they are a picture, which
+        stays within [-1, 1].
+        """
 
         def take_step(
+            mask: Tensor, step_size: Tensor, step_number: Tensor, *tensors: Tensor
+        ) -> tuple[Parameters, Parameters, Parameters]:
+            columns = [tensors[start : start + parameter_count] for start in range(0, len(tensors), parameter_count)]
+            steps = [move(mask, step_size, step_number, *row) for row in zip(*columns, strict=True)]
+            parameters, means, squares = zip(*steps, strict=True)
+            return parameters, means, squares
+
+        def move(
+            mask: Tensor,
+            step_size: Tensor,
+            step_number: Tensor,
             parameters: Tensor,
             gradient: Tensor,
             mean: Tensor,
             square: Tensor,
-            mask: Tensor,
-            step_size: Tensor,
-            step_number: Tensor,
         ) -> tuple[Tensor, Tensor, Tensor]:
             mean = BETA1 * mean + (1 - BETA1) * gradient
             square = BETA2 * square + (1 - BETA2) * ops.square(gradient)
@@ -94,7 +106,9 @@ class Adam:
             parameters = parameters + step_size * mask * unbiased[0] / (ops.sqrt(unbiased[1]) + EPSILON)
             return ops.clip(parameters, -1, 1) if bounded else parameters, mean, square
 
-        self._take_step = compile_function(take_step, input_specs=[*[_TENSOR_SPEC] * 5, *[_SCALAR_SPEC] * 2])
+        self._take_step = compile_function(
+            take_step, input_specs=[_TENSOR_SPEC, *[_SCALAR_SPEC] * 2, *[_TENSOR_SPEC] * 4 * parameter_count]
+        )
 
     def ascend(
         self,
@@ -108,12 +122,8 @@ class Adam:
         means = squares = tuple(ops.zeros_like(parameter) for parameter in parameters)
         for step_number, step_size in enumerate(step_sizes, start=1):
             values, gradients = gradient_fn(parameters)
-            parameters, means, squares = zip(
-                *(
-                    self._take_step(*tensors, mask, np.float32(step_size), np.float32(step_number))
-                    for tensors in zip(parameters, gradients, means, squares, strict=True)
-                ),
-                strict=True,
+            parameters, means, squares = self._take_step(
+                mask, np.float32(step_size), np.float32(step_number), *parameters, *gradients, *means, *squares
             )
             del gradients
             on_step(parameters, values)
