@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -210,7 +211,10 @@ def styles(
     target: Annotated[
         str | None, typer.Option("--out", help="Folder for the file, instead of where the network lies.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed groups the works alike.")] = 0,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also a contact sheet of the works, as JPEG or PNG.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed chooses the same works.")] = 0,
     installation: InstallationOption = None,
 ) -> None:
     """Measure how each artist of a network paints, for recipes with an artist's style, palette or grain."""
@@ -218,20 +222,24 @@ def styles(
     from worker.quiet_import import quiet_import
 
     with quiet_import():
-        from worker.training.styles import compute_style_statistics
+        from worker.training.styles import WORKS_PER_ARTIST, compute_style_statistics
 
     settings = load_settings(data=installation)
     output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
     with show_progress_bar("looking", console) as report_fraction:
-        statistics = compute_style_statistics(loaded_network, dataset.paintings, labels, seed, report_fraction)
-    content = statistics.to_npz()
+        styles = compute_style_statistics(loaded_network, dataset.paintings, labels, seed, report_fraction)
+    content = styles.statistics.to_npz()
     output.write({STYLES_FILE: content})
     console.print(
-        f"{output}: {len(dataset.paintings)} paintings by {len(dataset.artists)} artists in {len(statistics.works)} "
-        f"groups, {len(content) / 1e6:.1f} MB.",
+        f"{output}: {len(styles.works)} of {len(dataset.paintings)} paintings by {len(dataset.artists)} artists, "
+        f"{len(content) / 1e6:.1f} MB.",
         soft_wrap=True,
         markup=False,
     )
+    if sheet is not None:
+        works = [dataset.paintings[index] for index in styles.works]
+        cells = [(dataset.artists[work.artist], "", work.path) for work in works]
+        _print_path(_save_sheet(cells, 2 * WORKS_PER_ARTIST, sheet))
 
 
 def embed(
@@ -314,21 +322,30 @@ def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> Non
 
 def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
     """Save a contact sheet of misclassified pictures, one row per confused pair of artists. Returns `target`."""
+    cells: list[tuple[str, str, Path | None]] = []
+    for pair in evaluation.confused:
+        for index in range(EXAMPLES_PER_PAIR):
+            titles = (pair.artist, f"taken for {pair.taken_for}") if index == 0 else ("", "")
+            cells.append((*titles, Path(pair.examples[index]) if index < len(pair.examples) else None))
+    return _save_sheet(cells, EXAMPLES_PER_PAIR, target)
+
+
+def _save_sheet(cells: Sequence[tuple[str, str, Path | None]], columns: int, target: Path) -> Path:
+    """Save a contact sheet of square cuttings. Returns `target`.
+
+    cells: title, note and picture, None for an empty cell.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
     from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
+    from worker.training.input_pipeline import open_picture
 
-    cells = []
-    for pair in evaluation.confused:
-        for index in range(EXAMPLES_PER_PAIR):
-            pixels = None
-            if index < len(pair.examples):
-                with Image.open(pair.examples[index]) as picture:
-                    pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
-            titles = (pair.artist, f"taken for {pair.taken_for}") if index == 0 else ("", "")
-            cells.append(Cell(*titles, pixels))
-    Image.fromarray(draw_contact_sheet(cells, columns=EXAMPLES_PER_PAIR)).save(target)
+    def open_square(path: Path | None) -> "NDArray[np.uint8] | None":
+        return None if path is None else np.asarray(ImageOps.fit(open_picture(path), (CELL_WIDTH, CELL_WIDTH)))
+
+    drawn = [Cell(title, note, open_square(path)) for title, note, path in cells]
+    Image.fromarray(draw_contact_sheet(drawn, columns)).save(target)
     return target
 
 

@@ -75,7 +75,7 @@ class Guide(_BaseTerm):
 class Style(_BaseTerm):
     """Take on the strokes and colours of a reference image, or of an artist's works, independent of their position.
 
-    The works are known by statistics that come with the network; the job's seed draws a group of them.
+    The works are known by statistics that come with the network; the job's seed draws one of them.
     """
 
     later_fields = frozenset({"artist"})

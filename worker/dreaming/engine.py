@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 
-#: Share of the work between two frames within an octave. The end of each octave has a frame in any case.
+#: Share of the work between two frames within an octave. The first step and the end of each octave have a frame in any
+#: case: a guest sees at once that something happens.
 FRAME_INTERVAL_FRACTION = 0.08
 
 #: Classes to report for a dream besides those that its recipe asks for.
@@ -173,7 +174,7 @@ class Engine:
         canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
-        frame_indexes, last_frame_fraction = itertools.count(), 0.0
+        frame_indexes, last_frame_fraction = itertools.count(), -FRAME_INTERVAL_FRACTION
 
         def composite(state: AscentState, at_size_of: Sequence[Pixels]) -> list[Pixels]:
             pixels = canvas_fit.composite(state, at_size_of)

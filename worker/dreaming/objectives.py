@@ -212,8 +212,8 @@ def build_runtime_inputs(
 ) -> dict[str, NDArray[np.float32]]:
     """Return the runtime inputs of the terms' objective: target key → values, (1 or batch, …) float32.
 
-    statistics: those of the network's artists, if a term needs them. seeds: one for each picture; it draws the cluster
-    of works. Raises ArtDreamError for a class that the network does not have, and if statistics are missing.
+    statistics: those of the network's artists, if a term needs them. seeds: one for each picture; it draws the
+    work. Raises ArtDreamError for a class that the network does not have, and if statistics are missing.
     """
     runtime_inputs: dict[str, NDArray[np.float32]] = {}
     for index, term in enumerate(terms):
@@ -229,16 +229,16 @@ def build_runtime_inputs(
                     f"The network {network.name} has no style statistics: make them with `artdream styles`."
                 )
             channel = network.class_index(artist)
-            clusters = [statistics.draw_cluster(channel, seed) for seed in seeds]
+            works = [statistics.draw_work(channel, seed) for seed in seeds]
             match term:
                 case Style():
                     for name in term.layers:
-                        grams = [statistics.gram_matrix(name, cluster) for cluster in clusters]
+                        grams = [statistics.gram_matrix(name, work) for work in works]
                         runtime_inputs[f"{key} {name}"] = np.stack(grams)
                 case Palette():
-                    runtime_inputs[key] = statistics.palettes[clusters]
+                    runtime_inputs[key] = statistics.palettes[works]
                 case Grain():
-                    runtime_inputs[key] = statistics.grains[clusters]
+                    runtime_inputs[key] = statistics.grains[works]
     return runtime_inputs
 
 

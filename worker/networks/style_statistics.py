@@ -1,7 +1,7 @@
-"""Style statistics: how the works of each artist are painted, in numbers from which no work can be recovered.
+"""Style statistics: how some works of each artist are painted, in numbers from which no work can be recovered.
 
-An artist has several clusters of works, because averaging over all of them makes artists look alike. For each: the Gram
-matrices of the works in some layers of the network (Gatys et al., arXiv 1508.06576), their palette, and their grain.
+For each of a few works: its Gram matrices in some layers of the network (Gatys et al., arXiv 1508.06576), its palette,
+and its grain. They are averages over the whole work, and do not tell what is where.
 """
 
 import io
@@ -25,34 +25,32 @@ _LAYER_PREFIX = "gram/"
 
 @dataclass(frozen=True)
 class StyleStatistics:
-    """The style statistics of a network's artists, by cluster of works."""
+    """The style statistics of a network's artists: of some works of each."""
 
-    #: (clusters,): the artist, as a channel of the network's class map, and the number of works.
+    #: (works,): the artist, as a channel of the network's class map.
     artist: NDArray[np.int16]
-    works: NDArray[np.int16]
-    #: (clusters, directions, quantiles): the palette of a typical work (`worker.dreaming.style_measures.palette`).
+    #: (works, directions, quantiles): see `worker.dreaming.style_measures.palette`.
     palettes: Floats
-    #: (clusters, bands): the mean grain (`worker.dreaming.style_measures.grain`).
+    #: (works, bands): see `worker.dreaming.style_measures.grain`.
     grains: Floats
-    #: Layer → (clusters, channels, rank): factors of the mean Gram matrices, which are factor · factor transposed.
+    #: Layer → (works, channels, rank): factors of the Gram matrices, which are factor · factor transposed.
     factors: Mapping[str, Floats]
 
-    def draw_cluster(self, artist: int, seed: int) -> int:
-        """Draw one of an artist's clusters, each as often as it has works. Raises ArtDreamError if there is none.
+    def draw_work(self, artist: int, seed: int) -> int:
+        """Draw one of an artist's works, and return its index. Raises ArtDreamError if there is none.
 
-        artist: channel of the class map. The same seed draws the same cluster.
+        artist: channel of the class map. The same seed draws the same work.
         """
-        clusters = np.flatnonzero(self.artist == artist)
-        if not len(clusters):
+        works = np.flatnonzero(self.artist == artist)
+        if not len(works):
             raise ArtDreamError("The network has no style statistics of this artist: make them with `artdream styles`.")
-        weights = self.works[clusters].tolist()
-        return int(random.Random(f"{artist}/{seed}").choices(clusters.tolist(), weights)[0])  # noqa: S311
+        return int(random.Random(f"{artist}/{seed}").choice(works.tolist()))  # noqa: S311
 
-    def gram_matrix(self, layer: str, cluster: int) -> Floats:
-        """Return the mean Gram matrix of a cluster: (channels, channels). Raises ArtDreamError for another layer."""
+    def gram_matrix(self, layer: str, work: int) -> Floats:
+        """Return the Gram matrix of a work: (channels, channels). Raises ArtDreamError for another layer."""
         if layer not in self.factors:
             raise ArtDreamError(f"The style statistics have no layer “{layer}”: they have {', '.join(self.factors)}.")
-        factor = self.factors[layer][cluster]
+        factor = self.factors[layer][work]
         gram: Floats = factor @ factor.T
         return gram
 
@@ -62,7 +60,7 @@ class StyleStatistics:
         columns |= {"palettes": self.palettes, "grains": self.grains}
         arrays: dict[str, Any] = {key: values.astype(np.float16) for key, values in columns.items()}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, artist=self.artist, works=self.works, **arrays)
+        np.savez_compressed(buffer, artist=self.artist, **arrays)
         return buffer.getvalue()
 
     @classmethod
@@ -75,12 +73,12 @@ class StyleStatistics:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 columns: dict[str, Any] = {key: arrays[key] for key in arrays.files}
             factors = {
-                key.removeprefix(_LAYER_PREFIX): np.asarray(columns.pop(key), np.float32)
-                for key in list(columns)
+                key.removeprefix(_LAYER_PREFIX): np.asarray(column, np.float32)
+                for key, column in columns.items()
                 if key.startswith(_LAYER_PREFIX)
             }
-            palettes, grains = (np.asarray(columns.pop(key), np.float32) for key in ("palettes", "grains"))
-            return cls(factors=factors, palettes=palettes, grains=grains, **columns)
+            palettes, grains = (np.asarray(columns[key], np.float32) for key in ("palettes", "grains"))
+            return cls(columns["artist"], palettes, grains, factors)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtDreamError(
                 f"The style statistics {name} cannot be read: make them anew with `artdream styles`."

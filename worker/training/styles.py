@@ -1,8 +1,13 @@
-"""Compute the style statistics of a network's artists from their paintings."""
+"""Compute the style statistics of a network's artists, from a few works of each that could be nobody else's.
+
+The mean over many works would be less: strokes and colours that exclude each other blend into a grey that no work has.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from worker.backend import compile_function
@@ -12,22 +17,51 @@ from worker.networks.style_statistics import StyleStatistics
 from worker.training.dataset import Painting
 from worker.training.input_pipeline import Floats, load_center_crops
 
-#: Layers of `lite` and of networks trained from it that are measured, and the rank to which their mean Gram matrices
-#: are reduced: the leading directions hold nearly all of them, and the file stays small.
+#: Layers of `lite` and of networks trained from it that are measured, and the rank to which their Gram matrices are
+#: reduced: the leading directions hold nearly all of them, and the file stays small.
 STYLE_LAYERS = {"block0": 16, "block1": 12, "block2": 12, "block4": 12, "block5": 8, "block8": 8}
 
-#: Pixels: the side of the paintings that are measured.
-STYLE_SIDE = 256
+#: Pixels: the side of the paintings that are measured, the largest short side of a data set's pictures.
+STYLE_SIDE = 384
 
-#: Pixels: the squares over which the colours of a painting are averaged. Half as many as those of a dream, whose canvas
-#: is about twice as large.
-STYLE_PALETTE_SQUARE = 4
+#: Pixels: the squares over which the colours of a painting are averaged.
+STYLE_PALETTE_SQUARE = 6
 
-#: Works of an artist for each cluster, and the fewest and most clusters.
-WORKS_PER_CLUSTER, CLUSTER_LIMITS = 12, (2, 4)
+#: Works of each artist that are kept.
+WORKS_PER_ARTIST = 3
+
+#: A work counts as distinctive by its log-odds by style alone, and by these weights of the network's log-probability,
+#: and of the logarithms of its colourfulness and contrast: pale works are no less typical, but dreams in their manner
+#: show little of a photo, and are hardly seen from afar. Chosen by looking at the works and at dreams.
+NETWORK_WEIGHT, CHROMA_WEIGHT, CONTRAST_WEIGHT = 0.5, 1.5, 1.0
+
+#: Keeps the log-odds of a certain artist finite.
+LOG_PROBABILITY_EPSILON = 1e-6
+
+#: Least log-odds and log-probability that are told apart, and the least colourfulness and contrast, of Lab ÷ 100.
+MIN_LOG_PROBABILITY, MIN_CHROMA, MIN_CONTRAST = -6.0, 0.02, 0.01
+
+#: Log-odds, and contrast, of Lab ÷ 100, above which more of it counts no longer.
+MAX_LOG_ODDS, MAX_CONTRAST = 1.5, 0.2
+
+#: Dimensions of a style for the classifier, and fewest works for each; weight of the mean loss of the works against the
+#: penalty of its weights; and the folds of its cross-validation.
+STYLE_DIMENSIONS, WORKS_PER_DIMENSION, LOSS_WEIGHT, FOLDS = 128, 8, 100, 5
+
+#: Share of an artist's works, the most distinctive ones, among which different ones are looked for; and how different,
+#: as a share of the median distance between them.
+CANDIDATE_SHARE, MIN_DIFFERENCE = 1 / 3, 0.8
 
 #: Paintings that are measured in one call of the network.
-BATCH_SIZE = 16
+BATCH_SIZE = 8
+
+
+class ArtistStyles(NamedTuple):
+    """Style statistics, and the works that they were measured in."""
+
+    statistics: StyleStatistics
+    #: (works,): index of each work in the paintings, best first for each artist.
+    works: NDArray[np.int64]
 
 
 def compute_style_statistics(
@@ -36,20 +70,26 @@ def compute_style_statistics(
     labels: NDArray[np.int64],
     seed: int = 0,
     on_progress: Callable[[float], None] = lambda _: None,
-) -> StyleStatistics:
+) -> ArtistStyles:
     """Compute the style statistics of a network's artists.
 
-    labels: (paintings,) artist of each painting, as a channel of the class map. seed: of the clusters. on_progress:
-    called with the completed share, 0 to 1. Raises ArtDreamError if a picture cannot be decoded, or the network lacks
-    one of STYLE_LAYERS.
+    labels: (paintings,) artist of each painting, as a channel of the class map. seed: of the choice of works.
+    on_progress: called with the completed share, 0 to 1. Raises ArtDreamError if a picture cannot be decoded, or the
+    network lacks one of STYLE_LAYERS.
     """
     layers = tuple(STYLE_LAYERS)
-    features = network.feature_extractor(layers)
+    class_map = str(network.class_map)
+    features = network.feature_extractor((*layers, class_map))
 
     def measure(pictures: object) -> dict[str, object]:
         activations = features(pictures)
         grams = {layer: gram_matrix(activations[layer]) for layer in layers}
-        return grams | {"palettes": palette(pictures, STYLE_PALETTE_SQUARE), "grains": grain(pictures)}
+        class_scores = ops.log_softmax(ops.mean(activations[class_map], axis=(1, 2)))
+        return grams | {
+            "palettes": palette(pictures, STYLE_PALETTE_SQUARE),
+            "grains": grain(pictures),
+            "classes": class_scores,
+        }
 
     measure_batch = compile_function(measure, input_specs=[((None, None, None, 3), "float32")], model=features)
     batches = []
@@ -58,37 +98,78 @@ def compute_style_statistics(
         batches.append({key: np.asarray(value) for key, value in measure_batch(pictures).items()})
         on_progress(min(1.0, (start + BATCH_SIZE) / len(paintings)))
     measures = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
-    clusters = _cluster_works(measures, labels, seed)
-    means = {key: np.stack([values[members].mean(axis=0) for members in clusters]) for key, values in measures.items()}
-    palettes = np.stack([_find_typical(measures["palettes"][members]) for members in clusters])
-    return StyleStatistics(
-        artist=np.array([labels[members[0]] for members in clusters], np.int16),
-        works=np.array([len(members) for members in clusters], np.int16),
-        palettes=palettes,
-        grains=means["grains"],
-        factors={layer: _factorize(means[layer], rank) for layer, rank in STYLE_LAYERS.items()},
+    log_probabilities = measures.pop("classes")[np.arange(len(labels)), labels]
+    works = _choose_works(measures, labels, log_probabilities, seed)
+    statistics = StyleStatistics(
+        artist=labels[works].astype(np.int16),
+        palettes=measures["palettes"][works],
+        grains=measures["grains"][works],
+        factors={layer: _factorize(measures[layer][works], rank) for layer, rank in STYLE_LAYERS.items()},
     )
+    return ArtistStyles(statistics, works)
 
 
-def _cluster_works(measures: dict[str, Floats], labels: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
-    """Return the paintings of each cluster, as indexes: works of one artist that are painted alike."""
-    from sklearn.cluster import KMeans
+def _choose_works(
+    measures: dict[str, Floats], labels: NDArray[np.int64], log_probabilities: Floats, seed: int
+) -> NDArray[np.int64]:
+    """Return the indexes of the chosen works: of each artist the most distinctive ones that differ from each other.
 
-    clusters = []
+    log_probabilities: (paintings,) by the network, of each work's artist.
+    """
+    from sklearn.decomposition import PCA
+
+    if len(labels) == 1:
+        return np.zeros(1, np.int64)
+    rows = np.concatenate([_standardize(_describe(values)) for values in measures.values()], axis=1)
+    dimensions = min(STYLE_DIMENSIONS, max(1, len(rows) // WORKS_PER_DIMENSION))
+    styles = PCA(dimensions, whiten=True, random_state=seed).fit_transform(rows)
+    lightness, red_green, blue_yellow = measures["palettes"].transpose(1, 0, 2)[:3]
+    chroma = np.sqrt(np.square(red_green).mean(axis=1) + np.square(blue_yellow).mean(axis=1))
+    contrast = np.minimum(lightness.std(axis=1), MAX_CONTRAST)
+    scores = (
+        np.clip(_estimate_log_odds(styles, labels, seed), MIN_LOG_PROBABILITY, MAX_LOG_ODDS)
+        + NETWORK_WEIGHT * np.maximum(log_probabilities, MIN_LOG_PROBABILITY)
+        + CHROMA_WEIGHT * np.log(chroma + MIN_CHROMA)
+        + CONTRAST_WEIGHT * np.log(contrast + MIN_CONTRAST)
+    )
+    chosen = []
     for artist in np.unique(labels):
-        works = np.flatnonzero(labels == artist)
-        descriptions = np.concatenate([_standardize(_describe(values[works])) for values in measures.values()], axis=1)
-        count = int(np.clip(len(works) // WORKS_PER_CLUSTER, *CLUSTER_LIMITS))
-        assigned = KMeans(min(count, len(works)), n_init=8, random_state=seed).fit_predict(descriptions)
-        clusters += [works[assigned == index] for index in np.unique(assigned)]
-    return clusters
+        own = np.flatnonzero(labels == artist)
+        best_first = own[np.argsort(-scores[own])]
+        candidates = best_first[: max(2 * WORKS_PER_ARTIST, int(CANDIDATE_SHARE * len(own)))]
+        chosen += _choose_different(styles[candidates], candidates)
+    return np.array(chosen)
 
 
-def _find_typical(palettes: Floats) -> Floats:
-    """Return the palette that is nearest to all: a mean of palettes has colours that no work has, and fewer of them."""
-    distances = np.square(palettes[:, None] - palettes[None]).mean(axis=(2, 3))
-    typical: Floats = palettes[distances.sum(axis=1).argmin()]
-    return typical
+def _estimate_log_odds(styles: Floats, labels: NDArray[np.int64], seed: int) -> Floats:
+    """Return the log-odds of each work's artist by its style, of classifiers that have not seen the work."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    artists, columns, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(artists) < 2 or counts.min() < 2:
+        return np.zeros(len(labels), np.float32)
+    log_probabilities = cross_val_predict(
+        LogisticRegression(C=LOSS_WEIGHT / len(labels), max_iter=300),
+        styles,
+        labels,
+        cv=StratifiedKFold(min(FOLDS, int(counts.min())), shuffle=True, random_state=seed),
+        method="predict_log_proba",
+    )
+    own = np.minimum(log_probabilities[np.arange(len(labels)), columns], -LOG_PROBABILITY_EPSILON)
+    return np.asarray(own - np.log1p(-np.exp(own)), np.float32)
+
+
+def _choose_different(styles: Floats, works: NDArray[np.int64]) -> list[int]:
+    """Return the first works that differ enough from those before them; if there are too few, the first of the rest."""
+    distances = np.linalg.norm(styles[:, None] - styles[None], axis=2)
+    enough = MIN_DIFFERENCE * np.median(distances)
+    chosen: list[int] = []
+    for index in range(len(works)):
+        if not chosen or distances[index, chosen].min() > enough:
+            chosen.append(index)
+    rest = [index for index in range(len(works)) if index not in chosen]
+    return [int(works[index]) for index in sorted((chosen + rest)[:WORKS_PER_ARTIST])]
 
 
 def _describe(values: Floats) -> Floats:

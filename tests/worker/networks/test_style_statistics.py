@@ -1,4 +1,4 @@
-"""Style statistics survive their file, and a seed draws a group of an artist's works."""
+"""Style statistics survive their file, and a seed draws one of an artist's works."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ def make_statistics() -> StyleStatistics:
     rng = np.random.default_rng(0)
     return StyleStatistics(
         artist=np.array([0, 0, 1], np.int16),
-        works=np.array([30, 10, 5], np.int16),
         palettes=rng.random((3, 12, 24), np.float32),
         grains=rng.random((3, 5), np.float32),
         factors={"block1": rng.random((3, 8, 2), np.float32)},
@@ -34,17 +33,17 @@ def test_a_damaged_file_is_named(damage: bytes | None) -> None:
         StyleStatistics.from_npz(content[: len(content) // 2] if damage is None else damage, "styles.npz")
 
 
-def test_a_seed_always_draws_the_same_group_and_large_groups_more_often() -> None:
+def test_a_seed_always_draws_the_same_work_and_all_works_as_often() -> None:
     statistics = make_statistics()
-    draws = [statistics.draw_cluster(0, seed) for seed in range(200)]
-    assert draws == [statistics.draw_cluster(0, seed) for seed in range(200)]
-    assert 20 < draws.count(1) < 80
+    draws = [statistics.draw_work(0, seed) for seed in range(200)]
+    assert draws == [statistics.draw_work(0, seed) for seed in range(200)]
+    assert 70 < draws.count(1) < 130
     assert set(draws) == {0, 1}
-    assert {statistics.draw_cluster(1, seed) for seed in range(9)} == {2}
+    assert {statistics.draw_work(1, seed) for seed in range(9)} == {2}
 
 
 def test_what_is_not_in_them_is_said() -> None:
     with pytest.raises(ArtDreamError, match="no style statistics of this artist"):
-        make_statistics().draw_cluster(7, 0)
+        make_statistics().draw_work(7, 0)
     with pytest.raises(ArtDreamError, match=r"no layer “block9”: they have block1"):
         make_statistics().gram_matrix("block9", 0)

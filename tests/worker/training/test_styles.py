@@ -18,9 +18,9 @@ from worker.networks.metadata import NetworkMetadata
 from worker.networks.network import to_picture
 from worker.networks.style_statistics import StyleStatistics
 from worker.training.backbones import add_head, build_backbone
-from worker.training.dataset import Dataset
+from worker.training.dataset import Dataset, Painting
 from worker.training.export import serialize_network
-from worker.training.styles import STYLE_LAYERS, compute_style_statistics
+from worker.training.styles import STYLE_LAYERS, WORKS_PER_ARTIST, compute_style_statistics
 
 ARTISTS = tuple(sorted(ARTIST_STYLES))
 
@@ -36,8 +36,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     dataset = Dataset.open_folders(paint_folders(folder / "paintings", 8))
     labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
     networks = Networks(folder, store)
-    statistics = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
-    store.put("networks/invented/styles.npz", statistics.to_npz())
+    styles = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
+    store.put("networks/invented/styles.npz", styles.statistics.to_npz())
     return networks
 
 
@@ -47,11 +47,31 @@ def load_statistics(networks: Networks) -> StyleStatistics:
     return statistics
 
 
-def test_each_artist_has_groups_of_works_and_every_work_is_in_one(networks: Networks) -> None:
+def test_each_artist_has_as_many_works(networks: Networks) -> None:
     statistics = load_statistics(networks)
-    assert set(statistics.artist.tolist()) == {0, 1, 2, 3}
-    assert [int(statistics.works[statistics.artist == artist].sum()) for artist in range(4)] == [8, 8, 8, 8]
+    assert statistics.artist.tolist() == [artist for artist in range(4) for _ in range(WORKS_PER_ARTIST)]
     assert set(statistics.factors) == set(STYLE_LAYERS)
+
+
+def test_a_work_that_could_be_another_artists_is_not_among_them(networks: Networks, tmp_path: Path) -> None:
+    folder = paint_folders(tmp_path, 16)
+    for number in range(3):  # by style alone nobody could tell that these are Anna's
+        paint("Bert Blau", 100 + number).save(folder / "Anna_Rot" / f"{number}.png")
+    dataset = Dataset.open_folders(folder)
+    labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
+    styles = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
+    works = [dataset.paintings[index].path for index in styles.works]
+    assert [path.parent.name for path in works] == [
+        artist.replace(" ", "_") for artist in ARTISTS for _ in range(WORKS_PER_ARTIST)
+    ]
+    assert not {path.stem for path in works if path.parent.name == "Anna_Rot"} & {"0", "1", "2"}
+
+
+def test_a_single_artist_with_a_single_work_has_that_one(networks: Networks, tmp_path: Path) -> None:
+    paint("Dora Grau", 1).save(tmp_path / "work.png")
+    painting = Painting(tmp_path / "work.png", 0)
+    styles = compute_style_statistics(networks.load("artist/invented"), [painting], np.array([3]))
+    assert (styles.works.tolist(), styles.statistics.artist.tolist()) == ([0], [3])
 
 
 @pytest.mark.parametrize("artist", ARTISTS)
