@@ -26,7 +26,7 @@ from artdream.cli.progress import show_progress_bar
 from benchmarks.report import ARTIFACTS_FOLDER
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
-from shared.recipe.painters import DEFAULT_PAINTER_RECIPES, PAINTERS, RECIPE_KINDS, slugify_painter
+from shared.recipe.painters import CRITIC_NETWORK, DEFAULT_PAINTER_RECIPES, PAINTERS, RECIPE_KINDS, slugify_painter
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store
@@ -177,7 +177,9 @@ def main() -> None:
     )
     parser.add_argument("--kind", choices=RECIPE_KINDS, default="more", help="which recipe of a painter (%(default)s)")
     parser.add_argument("--recipes", nargs="+", default=[], help="other recipes, of which only spectra are measured")
-    parser.add_argument("--critic", help="a network of painters that no recipe dreams through")
+    parser.add_argument(
+        "--critic", default=CRITIC_NETWORK, help="a network of painters that no recipe dreams through (%(default)s)"
+    )
     parser.add_argument(
         "--out", type=Path, default=ARTIFACTS_FOLDER / "bench-artists.jpg", help="the contact sheet (%(default)s)"
     )

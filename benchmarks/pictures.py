@@ -15,7 +15,7 @@ from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from artdream.cli.dream import render_cells, render_comparison
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
-from shared.recipe.painters import CRITIC_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
+from shared.recipe.painters import CLASSIFIER_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
 from shared.recipe.recipe import list_recipe_names, load_recipe
 from shared.settings import Settings
 from tests.browser import launch_chromium
@@ -82,7 +82,7 @@ def render_network_comparison() -> None:
         render_comparison(
             source,
             PICTURES_FOLDER / "compared.jpg",
-            (CRITIC_NETWORK, "lite"),
+            (CLASSIFIER_NETWORK, "lite"),
             layers,
             512,
             Settings(_env_file=None),

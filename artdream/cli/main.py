@@ -37,7 +37,7 @@ from shared.jobs.job import Lane
 from shared.monitoring.exporter import enable_multiprocess_metrics, serve_metrics
 from shared.monitoring.logs import configure_logging, is_json_logging
 from shared.recipe.canvas import LONG_SIDES
-from shared.recipe.painters import CRITIC_NETWORK, PAINTING_NETWORK
+from shared.recipe.painters import CLASSIFIER_NETWORK, PAINTING_NETWORK
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 
@@ -243,7 +243,7 @@ def look(
 def compare(
     source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
-    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = CRITIC_NETWORK,
+    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = CLASSIFIER_NETWORK,
     against: Annotated[str, typer.Option("--against", help="The network that it is compared with.")] = "lite",
     layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer of both; may be given again.")] = None,
     canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,

@@ -5,9 +5,12 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-#: Bundled network that tells the painters apart best. No recipe of the house dreams through it, so it can judge whether
-#: a dream looks like its painter; the art map is its own.
-CRITIC_NETWORK = "artist/masters"
+#: Bundled network that tells the painters apart best. It is `lite` but for what it learned from paintings.
+CLASSIFIER_NETWORK = "artist/masters"
+
+#: Bundled network of another size that learned from noisy pictures, too. No recipe dreams through it or its kin, so it
+#: can judge whether a dream looks like its painter; the art map is its own.
+CRITIC_NETWORK = "artist/masters-critic"
 
 #: Bundled network that the painters' recipes dream through.
 PAINTING_NETWORK = "artist/masters-robust"

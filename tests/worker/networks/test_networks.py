@@ -14,7 +14,7 @@ from worker.networks import Networks, catalogue
 from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
 from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
-BUNDLED_ARTISTS = ["artist/masters", "artist/masters-robust"]
+BUNDLED_ARTISTS = ["artist/masters", "artist/masters-critic", "artist/masters-robust"]
 
 METADATA = {"classes": ["Monet", "Klee", "Klimt"], "side": 160, "licence": "MIT", "source": "trained here"}
 
@@ -38,7 +38,7 @@ def test_an_artists_network_comes_from_the_store(tmp_path: Path, artist_store: S
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
     *built_in, artist = Networks(tmp_path, artist_store).list_all()
     assert [entry.name for entry in built_in] == ["lite", "lite2", "inception_v3", "vgg19", *BUNDLED_ARTISTS]
-    assert [entry.is_available for entry in built_in] == [True, True, False, False, True, True]
+    assert [entry.is_available for entry in built_in] == [True, True, False, False, True, True, True]
     assert (artist.name, artist.source, artist.licence) == ("artist/salon", "trained here", "MIT")
     assert (artist.classes, artist.is_available) == (3, True)
 
