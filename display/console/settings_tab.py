@@ -26,10 +26,11 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     with st.form("steering", border=False):
         approval = st.toggle(texts["approval"], runtime_settings.approval)
         paused = st.toggle(texts["paused"], runtime_settings.paused)
+        options = [*list_recipe_names(), *painters_by_recipe()]
         recipes = st.multiselect(
             texts["recipes"].format(recipe=context.settings.recipe),
-            [*list_recipe_names(), *painters_by_recipe()],
-            list(runtime_settings.recipes),
+            options,
+            [name for name in runtime_settings.recipes if name in options],  # another version may have had others
             placeholder=texts["recipes_none"],
         )
         days = st.number_input(texts["retention"], 0, 3650, runtime_settings.retention_days)

@@ -191,6 +191,19 @@ def test_changed_runtime_settings_reach_every_component(
     expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
 
 
+def test_a_chosen_recipe_that_this_version_lacks_does_not_close_the_form(
+    console: Page, pipeline: FakePipeline, display_settings: Settings
+) -> None:
+    update_runtime_settings(pipeline.client, recipes=("of-another-version", "lines"))
+    console.reload()
+    open_tab(console, "Steering")
+    expect(console.get_by_title("lines", exact=True)).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+    console.get_by_role("button", name="Apply").click()
+    wait_until(
+        lambda: read_runtime_settings(pipeline.client, display_settings).recipes == ("lines",), "the recipe is left out"
+    )
+
+
 #: Returns the contrast ratio of an element's text and its background (WCAG 2.2, 1.4.3).
 CONTRAST_SCRIPT = """(element) => {
   const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
