@@ -1,6 +1,7 @@
 """Canvas fit: scale photos, pad them to their canvas by reflection, mask them, and crop the dreams out again."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +47,10 @@ class CanvasFit:
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         crop = (slice(top, top + size.height), slice(left, left + size.width))
 
-        full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
-        #: The photos at the size of their frames, and of their dreams.
+        self._given_photos = photos
+        self._full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
+        #: The photos at the size of their frames.
         self.frame_photos = [_resize(photo, size) for photo in photos]
-        self.photos = self.frame_photos if full_size == size else [_resize(photo, full_size) for photo in photos]
         self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.frame_photos]
         self._crop = (slice(None), *crop)
         self._toning = toning
@@ -59,6 +60,11 @@ class CanvasFit:
         if recipe.mask is not None:
             mask = _render_mask(recipe.mask, size, reference_images)
             self._mask = np.pad(mask, margins, mode="symmetric")
+
+    @cached_property
+    def photos(self) -> list[Pixels]:
+        """The photos at the size of their dreams; the first frame does not wait for them."""
+        return [_resize(photo, self._full_size) for photo in self._given_photos]
 
     def resize_photos(self, octave: Octave) -> NDArray[np.float32]:
         """Return the padded photos at the size of an octave: (batch, height, width, 3) float32 in [-1, 1]."""

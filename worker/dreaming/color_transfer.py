@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from worker.dreaming.style_measures import LAB_FROM_XYZ_ROOTS, LAB_OFFSET, PALETTE_DIRECTIONS, XYZ_FROM_RGB, to_lab
+from worker.networks.network import to_picture, to_pixels
 
 Floats = NDArray[np.float32]
 
@@ -14,6 +16,14 @@ _VARIANCE_EPSILON = 1e-4
 
 #: Largest stretch of colours: a photo of a wall must not become a confetti of its noise.
 MAX_STRETCH = 3.0
+
+
+#: Photos are sampled at every so many pixels, down and right.
+SAMPLE_STRIDE = 4
+
+#: Values of each channel in the table of colours by which a photo is toned, and the table, (blue, green, red, 3).
+TABLE_SIDE = 33
+_TABLE_LAB = np.asarray(to_lab(np.stack(np.meshgrid(*[np.linspace(-1, 1, TABLE_SIDE)] * 3, indexing="ij")[::-1], -1)))
 
 
 class Toning(NamedTuple):
@@ -32,16 +42,22 @@ def tone_photo(photo: Floats, palette: Floats, share: float) -> Floats:
     change (Pitié and Kokaram, “The linear Monge-Kantorovitch linear colour mapping”, 2007). photo: (height, width, 3)
     in [-1, 1]. palette: (directions, quantiles). share: of the way, 0 to 1.
     """
-    lab = np.asarray(to_lab(photo))
-    colors = lab.reshape(-1, 3).astype(np.float64)
+    colors = np.asarray(to_lab(photo[::SAMPLE_STRIDE, ::SAMPLE_STRIDE])).reshape(-1, 3).astype(np.float64)
     mean, covariance = colors.mean(axis=0), np.cov(colors.T) + _VARIANCE_EPSILON * np.eye(3)
     target_mean, target_covariance = estimate_moments(palette)
     root, inverse_root = _power(covariance, 0.5), _power(covariance, -0.5)
     stretch = inverse_root @ _power(root @ target_covariance @ root, 0.5) @ inverse_root
     values, vectors = np.linalg.eigh(stretch)
     stretch = (vectors * np.minimum(values, MAX_STRETCH)) @ vectors.T
-    toned = target_mean + (colors - mean) @ stretch.T
-    return _from_lab(((1 - share) * colors + share * toned).reshape(lab.shape).astype(np.float32))
+
+    def tone(lab: Floats) -> Floats:
+        toned = target_mean + (lab - mean) @ stretch.T
+        return _from_lab(((1 - share) * lab + share * toned).astype(np.float32))
+
+    # Far fewer colours are converted than a photo has pixels.
+    table = ImageFilter.Color3DLUT(TABLE_SIDE, (tone(_TABLE_LAB) + 1).ravel() / 2)
+    toned: Floats = to_picture(np.asarray(Image.fromarray(to_pixels(photo[None])).filter(table)))[0]
+    return toned
 
 
 def estimate_moments(palette: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
