@@ -35,7 +35,9 @@ def make_short_recipe(name: str = "animals", **ascent: Any) -> Recipe:
     """Return a bundled recipe on the smallest canvas, with few steps; `ascent` overrides fields of its ascent."""
     recipe = load_recipe(name)
     ascent_changes = {"octaves": 2, "steps": 3, **ascent}
-    return recipe.model_copy(update={"canvas": 256, "ascent": recipe.ascent.model_copy(update=ascent_changes)})
+    return recipe.model_copy(
+        update={"canvas": 256, "size": None, "ascent": recipe.ascent.model_copy(update=ascent_changes)}
+    )
 
 
 def make_recipe(*terms: dict[str, Any], **fields: Any) -> Recipe:
