@@ -153,6 +153,13 @@ def test_frames_emerge_in_order_and_end_in_the_dream() -> None:
     assert mean_difference(frames[-1].pixels, photo) > mean_difference(frames[0].pixels, photo) > 0
 
 
+def test_the_first_step_is_seen_at_once() -> None:
+    """Fails if the first frame waits for its share of the work."""
+    ascent = {"parameterisation": "pyramid", "optimiser": "adam", "steps": 30, "step": 0.05}
+    frames, _ = collect_frames(make_recipe(BLOCK10_TERM, ascent=ascent), make_landscape())
+    assert frames[0].fraction == pytest.approx(1 / 30)
+
+
 @pytest.mark.parametrize("name", sorted(set(list_recipe_names()) - FETCHED_RECIPES))
 def test_a_guest_sees_a_frame_for_every_octave_the_first_of_them_early(name: str) -> None:
     frames = render_frames(name)
