@@ -85,10 +85,23 @@ def _make_changes(
     def render(parameters: Parameters, photos: Tensor, mask: Tensor) -> Tensor:
         height, width = ops.shape(photos)[1:3]
         colors = COLOR_MATRIX if from_noise else CHANGE_MATRIX
-        change = resize(ops.matmul(decode(parameters), colors.T), height, width)
+        change = _resize_change(ops.matmul(decode(parameters), colors.T), height, width)
         return ops.tanh(change if from_noise else ops.arctanh(PHOTO_RANGE * photos) + mask * change)
 
     return Parameterization(initialize, render, channels)
+
+
+def _resize_change(change: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Resize a change, (batch, height, width, 3), to the size at which the network sees it.
+
+    At half the size and less it is halved first: bilinear resizing alone would skip pixels, which then get no gradient,
+    and the others would show as a grid.
+    """
+    return ops.cond(
+        2 * height <= ops.shape(change)[1],
+        lambda: resize(ops.average_pool(change, 2, 2), height, width),
+        lambda: resize(change, height, width),
+    )
 
 
 def split_into_levels(pictures: Tensor, photos: Tensor, _: Sequence[int]) -> Parameters:
