@@ -1,5 +1,6 @@
 """Tone photos: move their colours towards a palette as a whole, before the first step of an ascent."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,8 @@ MAX_STRETCH = 3.0
 #: Photos are sampled at every so many pixels, down and right.
 SAMPLE_STRIDE = 4
 
-#: Values of each channel in the table of colours by which a photo is toned, and the table, (blue, green, red, 3).
+#: Values of each channel in the table of colours by which a photo is toned.
 TABLE_SIDE = 33
-_TABLE_LAB = np.asarray(to_lab(np.stack(np.meshgrid(*[np.linspace(-1, 1, TABLE_SIDE)] * 3, indexing="ij")[::-1], -1)))
 
 
 class Toning(NamedTuple):
@@ -55,9 +55,16 @@ def tone_photo(photo: Floats, palette: Floats, share: float) -> Floats:
         return _from_lab(((1 - share) * lab + share * toned).astype(np.float32))
 
     # Far fewer colours are converted than a photo has pixels.
-    table = ImageFilter.Color3DLUT(TABLE_SIDE, (tone(_TABLE_LAB) + 1).ravel() / 2)
+    table = ImageFilter.Color3DLUT(TABLE_SIDE, (tone(_list_table_colors()) + 1).ravel() / 2)
     toned: Floats = to_picture(np.asarray(Image.fromarray(to_pixels(photo[None])).filter(table)))[0]
     return toned
+
+
+@cache
+def _list_table_colors() -> Floats:
+    """Return the colours of the table in Lab ÷ 100: (blue, green, red, 3). Cached, and not computed at import."""
+    values = np.linspace(-1, 1, TABLE_SIDE)
+    return np.asarray(to_lab(np.stack(np.meshgrid(values, values, values, indexing="ij")[::-1], axis=-1)))
 
 
 def estimate_moments(palette: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
