@@ -1,6 +1,6 @@
-"""Compute the style statistics of a network's artists, from a few works of each that could be nobody else's.
+"""Compute the style statistics of a network's artists, from a few of the most distinctive works of each.
 
-The mean over many works would be less: strokes and colours that exclude each other blend into a grey that no work has.
+The mean over many works is less distinctive: their strokes and colours blend into a grey that no single work has.
 """
 
 from collections.abc import Callable, Sequence

@@ -55,7 +55,7 @@ def test_each_artist_has_as_many_works(networks: Networks) -> None:
 
 def test_a_work_that_could_be_another_artists_is_not_among_them(networks: Networks, tmp_path: Path) -> None:
     folder = paint_folders(tmp_path, 16)
-    for number in range(3):  # by style alone nobody could tell that these are Anna's
+    for number in range(3):  # in another artist's style
         paint("Bert Blau", 100 + number).save(folder / "Anna_Rot" / f"{number}.png")
     dataset = Dataset.open_folders(folder)
     labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
