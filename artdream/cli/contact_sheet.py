@@ -2,11 +2,12 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 #: Pixels: width of a cell, gap between cells, height of a caption.
 CELL_WIDTH, CELL_GAP, CAPTION_HEIGHT = 360, 12, 34
@@ -53,6 +54,22 @@ def draw_contact_sheet(cells: Sequence[Cell], columns: int = COLUMNS) -> NDArray
         draw.text((left, baseline), _remove_accents(cell.title), TEXT_COLOR, title_font, anchor="ls")
         draw.text((left + size[0], baseline), _remove_accents(cell.note), MUTED_COLOR, note_font, anchor="rs")
     return np.asarray(sheet)
+
+
+def save_contact_sheet(cells: Sequence[tuple[str, str, Path | None]], target: Path, columns: int = COLUMNS) -> None:
+    """Save a contact sheet of square sections of picture files, as JPEG or PNG.
+
+    cells: title, note and file of each; None: an empty cell.
+    """
+
+    def open_square(path: Path | None) -> NDArray[np.uint8] | None:
+        if path is None:
+            return None
+        with Image.open(path) as picture:
+            return np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
+
+    drawn = [Cell(title, note, open_square(path)) for title, note, path in cells]
+    Image.fromarray(draw_contact_sheet(drawn, columns)).save(target)
 
 
 def _remove_accents(text: str) -> str:

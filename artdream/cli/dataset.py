@@ -130,9 +130,8 @@ def report(
 ) -> None:
     """Count the pictures of each artist and part, and show some of each."""
     import numpy as np
-    from PIL import Image, ImageOps
 
-    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
+    from artdream.cli.contact_sheet import save_contact_sheet
     from worker.training.dataset import PARTS, Dataset
 
     opened_dataset = Dataset.open(folder)
@@ -154,8 +153,6 @@ def report(
         cells = []
         for index, artist in enumerate(opened_dataset.artists):
             paintings = [painting for painting in opened_dataset.paintings if painting.artist == index]
-            with Image.open(paintings[len(paintings) // 2].path) as picture:
-                pixels = np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
-            cells.append(Cell(artist, str(len(paintings)), pixels))
-        Image.fromarray(draw_contact_sheet(cells)).save(target)
+            cells.append((artist, str(len(paintings)), paintings[len(paintings) // 2].path))
+        save_contact_sheet(cells, target)
         console.print(str(target), soft_wrap=True, markup=False)

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -237,9 +236,12 @@ def styles(
         markup=False,
     )
     if sheet is not None:
+        from artdream.cli.contact_sheet import save_contact_sheet
+
         works = [dataset.paintings[index] for index in styles.works]
         cells = [(dataset.artists[work.artist], "", work.path) for work in works]
-        _print_path(_save_sheet(cells, 2 * WORKS_PER_ARTIST, sheet))
+        save_contact_sheet(cells, sheet, 2 * WORKS_PER_ARTIST)
+        _print_path(sheet)
 
 
 def embed(
@@ -322,30 +324,14 @@ def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> Non
 
 def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
     """Save a contact sheet of misclassified pictures, one row per confused pair of artists. Returns `target`."""
+    from artdream.cli.contact_sheet import save_contact_sheet
+
     cells: list[tuple[str, str, Path | None]] = []
     for pair in evaluation.confused:
         for index in range(EXAMPLES_PER_PAIR):
             titles = (pair.artist, f"taken for {pair.taken_for}") if index == 0 else ("", "")
             cells.append((*titles, Path(pair.examples[index]) if index < len(pair.examples) else None))
-    return _save_sheet(cells, EXAMPLES_PER_PAIR, target)
-
-
-def _save_sheet(cells: Sequence[tuple[str, str, Path | None]], columns: int, target: Path) -> Path:
-    """Save a contact sheet of square cuttings. Returns `target`.
-
-    cells: title, note and picture, None for an empty cell.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
-    from worker.training.input_pipeline import open_picture
-
-    def open_square(path: Path | None) -> "NDArray[np.uint8] | None":
-        return None if path is None else np.asarray(ImageOps.fit(open_picture(path), (CELL_WIDTH, CELL_WIDTH)))
-
-    drawn = [Cell(title, note, open_square(path)) for title, note, path in cells]
-    Image.fromarray(draw_contact_sheet(drawn, columns)).save(target)
+    save_contact_sheet(cells, target, EXAMPLES_PER_PAIR)
     return target
 
 
