@@ -210,6 +210,14 @@ def styles(
     target: Annotated[
         str | None, typer.Option("--out", help="Folder for the file, instead of where the network lies.")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            help="A network that knows the artists: of more works, those are chosen in whose manner it recognises a "
+            "dream. One dream takes about a second.",
+        ),
+    ] = None,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Also a contact sheet of the works, as JPEG or PNG.")
     ] = None,
@@ -222,11 +230,21 @@ def styles(
 
     with quiet_import():
         from worker.training.styles import WORKS_PER_ARTIST, compute_style_statistics
+        from worker.training.trial import Trial
 
     settings = load_settings(data=installation)
     output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
-    with show_progress_bar("looking", console) as report_fraction:
-        styles = compute_style_statistics(loaded_network, dataset.paintings, labels, seed, report_fraction)
+    trial = Trial(open_networks(settings), loaded_network.name, judge) if judge else None
+    with show_progress_bars(console) as progress:
+        tasks = {phase: progress.add_task(phase, total=1.0, visible=False) for phase in ("looking", "trying")}
+        styles = compute_style_statistics(
+            loaded_network,
+            dataset.paintings,
+            labels,
+            seed,
+            trial,
+            lambda phase, fraction: progress.update(tasks[phase], completed=fraction, visible=True),
+        )
     content = styles.statistics.to_npz()
     output.write({STYLES_FILE: content})
     console.print(

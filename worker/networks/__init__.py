@@ -101,6 +101,10 @@ class Networks:
             )
         return self._style_statistics[name]
 
+    def replace_style_statistics(self, name: str, statistics: StyleStatistics) -> None:
+        """Use other style statistics for a network than its own; only this object does."""
+        self._style_statistics[name] = statistics
+
     def store_bundled_maps(self) -> None:
         """Copy bundled art maps that the store does not have into it, for displays. Raises StoreError."""
         for path in BUNDLED_ARTISTS_FOLDER.glob("*/map.json"):

@@ -8,7 +8,7 @@ import io
 import random
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -53,6 +53,12 @@ class StyleStatistics:
         factor = self.factors[layer][work]
         gram: Floats = factor @ factor.T
         return gram
+
+    def take(self, works: Sequence[int]) -> "StyleStatistics":
+        """Return the statistics of some of the works, in the order of their indexes."""
+        index = np.asarray(works, np.int64)
+        factors = {layer: factor[index] for layer, factor in self.factors.items()}
+        return StyleStatistics(self.artist[index], self.palettes[index], self.grains[index], factors)
 
     def to_npz(self) -> bytes:
         """Return the statistics as a compressed NumPy archive, in float16."""

@@ -4,7 +4,7 @@ The mean over many works is less distinctive: their strokes and colours blend in
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -16,6 +16,10 @@ from worker.networks.network import Network
 from worker.networks.style_statistics import StyleStatistics
 from worker.training.dataset import Painting
 from worker.training.input_pipeline import Floats, load_center_crops
+from worker.training.trial import Trial
+
+#: Parts of the work, in their order.
+Phase = Literal["looking", "trying"]
 
 #: Layers of `lite` and of networks trained from it that are measured, and the rank to which their Gram matrices are
 #: reduced: the leading directions hold nearly all of them, and the file stays small.
@@ -27,8 +31,8 @@ STYLE_SIDE = 384
 #: Pixels: the squares over which the colours of a painting are averaged.
 STYLE_PALETTE_SQUARE = 6
 
-#: Works of each artist that are kept.
-WORKS_PER_ARTIST = 3
+#: Works of each artist that are kept, and among how many different ones they are chosen by trying them.
+WORKS_PER_ARTIST, TRIED_WORKS_PER_ARTIST = 3, 8
 
 #: A work counts as distinctive by its log-odds by style alone, and by these weights of the network's log-probability,
 #: and of the logarithms of its colourfulness and contrast: pale works are no less typical, but dreams in their manner
@@ -69,13 +73,14 @@ def compute_style_statistics(
     paintings: Sequence[Painting],
     labels: NDArray[np.int64],
     seed: int = 0,
-    on_progress: Callable[[float], None] = lambda _: None,
+    trial: Trial | None = None,
+    on_progress: Callable[[Phase, float], None] = lambda *_: None,
 ) -> ArtistStyles:
     """Compute the style statistics of a network's artists.
 
-    labels: (paintings,) artist of each painting, as a channel of the class map. seed: of the choice of works.
-    on_progress: called with the completed share, 0 to 1. Raises ArtDreamError if a picture cannot be decoded, or the
-    network lacks one of STYLE_LAYERS.
+    labels: (paintings,) artist of each painting, as a channel of the class map. seed: of the choice of works. trial:
+    chooses the works from more than are kept. on_progress: called with the completed share, 0 to 1, of a phase. Raises
+    ArtDreamError if a picture cannot be decoded, or the network lacks one of STYLE_LAYERS.
     """
     layers = tuple(STYLE_LAYERS)
     class_map = str(network.class_map)
@@ -96,25 +101,39 @@ def compute_style_statistics(
     for start in range(0, len(paintings), BATCH_SIZE):
         pictures = load_center_crops(paintings[start : start + BATCH_SIZE], STYLE_SIDE)
         batches.append({key: np.asarray(value) for key, value in measure_batch(pictures).items()})
-        on_progress(min(1.0, (start + BATCH_SIZE) / len(paintings)))
+        on_progress("looking", min(1.0, (start + BATCH_SIZE) / len(paintings)))
     measures = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     log_probabilities = measures.pop("classes")[np.arange(len(labels)), labels]
-    works = _choose_works(measures, labels, log_probabilities, seed)
+    work_count = TRIED_WORKS_PER_ARTIST if trial else WORKS_PER_ARTIST
+    works = _choose_works(measures, labels, log_probabilities, work_count, seed)
     statistics = StyleStatistics(
         artist=labels[works].astype(np.int16),
         palettes=measures["palettes"][works],
         grains=measures["grains"][works],
         factors={layer: _factorize(measures[layer][works], rank) for layer, rank in STYLE_LAYERS.items()},
     )
+    if trial:
+        ratings = trial.rate(statistics, lambda fraction: on_progress("trying", fraction))
+        best = _list_best(ratings, statistics.artist)
+        statistics, works = statistics.take(best), works[best]
     return ArtistStyles(statistics, works)
 
 
+def _list_best(ratings: Floats, artists: NDArray[np.int16]) -> list[int]:
+    """Return the works of each artist that are rated best, best first."""
+    best: list[int] = []
+    for artist in np.unique(artists):
+        own = np.flatnonzero(artists == artist)
+        best += own[np.argsort(-ratings[own], kind="stable")][:WORKS_PER_ARTIST].tolist()
+    return best
+
+
 def _choose_works(
-    measures: dict[str, Floats], labels: NDArray[np.int64], log_probabilities: Floats, seed: int
+    measures: dict[str, Floats], labels: NDArray[np.int64], log_probabilities: Floats, count: int, seed: int
 ) -> NDArray[np.int64]:
     """Return the indexes of the chosen works: of each artist the most distinctive ones that differ from each other.
 
-    log_probabilities: (paintings,) by the network, of each work's artist.
+    log_probabilities: (paintings,) by the network, of each work's artist. count: works of each artist.
     """
     from sklearn.decomposition import PCA
 
@@ -136,8 +155,8 @@ def _choose_works(
     for artist in np.unique(labels):
         own = np.flatnonzero(labels == artist)
         best_first = own[np.argsort(-scores[own])]
-        candidates = best_first[: max(2 * WORKS_PER_ARTIST, int(CANDIDATE_SHARE * len(own)))]
-        chosen += _choose_different(styles[candidates], candidates)
+        candidates = best_first[: max(2 * count, int(CANDIDATE_SHARE * len(own)))]
+        chosen += _choose_different(styles[candidates], candidates, count)
     return np.array(chosen)
 
 
@@ -160,7 +179,7 @@ def _estimate_log_odds(styles: Floats, labels: NDArray[np.int64], seed: int) -> 
     return np.asarray(own - np.log1p(-np.exp(own)), np.float32)
 
 
-def _choose_different(styles: Floats, works: NDArray[np.int64]) -> list[int]:
+def _choose_different(styles: Floats, works: NDArray[np.int64], count: int) -> list[int]:
     """Return the first works that differ enough from those before them; if there are too few, the first of the rest."""
     distances = np.linalg.norm(styles[:, None] - styles[None], axis=2)
     enough = MIN_DIFFERENCE * np.median(distances)
@@ -169,7 +188,7 @@ def _choose_different(styles: Floats, works: NDArray[np.int64]) -> list[int]:
         if not chosen or distances[index, chosen].min() > enough:
             chosen.append(index)
     rest = [index for index in range(len(works)) if index not in chosen]
-    return [int(works[index]) for index in sorted((chosen + rest)[:WORKS_PER_ARTIST])]
+    return [int(works[index]) for index in sorted((chosen + rest)[:count])]
 
 
 def _describe(values: Floats) -> Floats:

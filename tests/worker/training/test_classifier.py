@@ -136,6 +136,10 @@ def test_a_robust_network_starts_from_a_trained_one_and_its_card_tells_the_attac
     assert "## Under attack" in card
     assert "artist/mine" in run_in_process("styles", "artist/mine", "--data", "data", folder=trained_home).stdout
     assert (folder.parent / "mine" / "styles.npz").stat().st_size < 200_000
+    paint_folders(trained_home / "few", 1)
+    options = ("--data", "few", "--judge", "artist/mine")
+    trial = run_in_process("styles", "artist/robust", *options, folder=trained_home)
+    assert "artist/robust: 4 of 4 paintings by 4 artists" in trial.stdout, trial.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,14 @@ from worker.networks.style_statistics import StyleStatistics
 from worker.training.backbones import add_head, build_backbone
 from worker.training.dataset import Dataset, Painting
 from worker.training.export import serialize_network
-from worker.training.styles import STYLE_LAYERS, WORKS_PER_ARTIST, compute_style_statistics
+from worker.training.input_pipeline import Floats
+from worker.training.styles import (
+    STYLE_LAYERS,
+    TRIED_WORKS_PER_ARTIST,
+    WORKS_PER_ARTIST,
+    compute_style_statistics,
+)
+from worker.training.trial import Trial
 
 ARTISTS = tuple(sorted(ARTIST_STYLES))
 
@@ -65,6 +72,27 @@ def test_a_work_that_could_be_another_artists_is_not_among_them(networks: Networ
         artist.replace(" ", "_") for artist in ARTISTS for _ in range(WORKS_PER_ARTIST)
     ]
     assert not {path.stem for path in works if path.parent.name == "Anna_Rot"} & {"0", "1", "2"}
+
+
+def test_of_the_works_that_were_tried_the_best_are_kept(networks: Networks, tmp_path: Path) -> None:
+    tried: list[StyleStatistics] = []
+
+    class RatingByLightness(Trial):
+        def rate(self, statistics: StyleStatistics, on_progress: object = None) -> Floats:  # noqa: ARG002
+            tried.append(statistics)
+            return statistics.palettes[:, 0].mean(axis=1)
+
+    dataset = Dataset.open_folders(paint_folders(tmp_path, 20))
+    labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
+    trial = RatingByLightness(networks, "artist/invented", "artist/invented")
+    styles = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels, trial=trial)
+    assert np.bincount(tried[0].artist).tolist() == [TRIED_WORKS_PER_ARTIST] * 4
+    for artist in range(4):
+        tried_lightness = tried[0].palettes[tried[0].artist == artist, 0].mean(axis=1)
+        kept = styles.statistics.palettes[styles.statistics.artist == artist, 0].mean(axis=1)
+        assert kept.tolist() == sorted(tried_lightness.tolist(), reverse=True)[:WORKS_PER_ARTIST]
+    for index, work in enumerate(styles.works):
+        assert labels[work] == styles.statistics.artist[index]
 
 
 def test_a_single_artist_with_a_single_work_has_that_one(networks: Networks, tmp_path: Path) -> None:
