@@ -84,7 +84,7 @@ def _wrap_single_table(value: object) -> object:
 class Recipe(StrictModel):
     """Named, versioned parameters of a dream."""
 
-    later_fields = frozenset({"size"})
+    later_fields = frozenset({"brush", "size"})
 
     name: RecipeName
     version: int = Field(ge=1, le=10**9)
@@ -109,6 +109,9 @@ class Recipe(StrictModel):
     mask: Annotated[Ellipse | Stencil, Field(discriminator="kind")] | None = None
     #: Change lightness only.
     keep_colours: bool = False
+    #: Diameter of the dabs into which a Kuwahara filter turns the detail of the finished dream, as a share of its long
+    #: side; 0: its detail stays.
+    brush: float = Field(0, ge=0, le=0.05)
 
     @model_validator(mode="after")
     def _validate_combination(self) -> Self:

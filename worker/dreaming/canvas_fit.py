@@ -12,6 +12,7 @@ from shared.recipe.recipe import Ellipse, Recipe, Stencil
 from worker.backend import Tensor, resize
 from worker.dreamer import Pixels
 from worker.dreaming.color_transfer import Toning, tone_photo
+from worker.dreaming.kuwahara import apply_kuwahara_filter
 from worker.dreaming.octaves import AscentState, Octave
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import to_picture, to_pixels
@@ -56,6 +57,7 @@ class CanvasFit:
         self._toning = toning
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
+        self._brush = recipe.brush
         self._mask: NDArray[np.float32] | None = None
         if recipe.mask is not None:
             mask = _render_mask(recipe.mask, size, reference_images)
@@ -104,6 +106,18 @@ class CanvasFit:
                     return None
                 dream[rows] = self._composite_band(photo[rows], change[rows], None if mask is None else mask[rows])
         return dreams
+
+    def apply_brush(self, dreams: Sequence[Pixels]) -> list[Pixels]:
+        """Return dreams at the size of the photos in dabs of the recipe's size, where the mask lets them change."""
+        radius = self._brush / 2 * max(dreams[0].shape)
+        brushed = [apply_kuwahara_filter(dream, radius) for dream in dreams]
+        if self._mask is None:
+            return brushed
+        mask = self._enlarge(self._mask[None, :, :, None], *dreams[0].shape[:2])[0]
+        return [
+            (dream + mask * (change.astype(np.int16) - dream)).round().astype(np.uint8)
+            for dream, change in zip(dreams, brushed, strict=True)
+        ]
 
     def _enlarge(self, pictures: Tensor, height: int, width: int) -> NDArray[np.float32]:
         """Resize pictures of the padded canvas, at the size of any octave, to the size of the photos."""

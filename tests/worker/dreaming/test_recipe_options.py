@@ -22,8 +22,10 @@ from tests.worker.dreaming.test_engine import (
     mean_activation,
     mean_difference,
 )
+from worker.dreamer import Frame
 from worker.dreaming import gradient, octaves
 from worker.dreaming.engine import Engine
+from worker.dreaming.kuwahara import apply_kuwahara_filter
 from worker.dreaming.objectives import content
 from worker.dreaming.reference_images import ReferenceImages
 from worker.dreaming.style_measures import gram_matrix
@@ -244,6 +246,20 @@ def test_kept_colours_are_the_photos_own() -> None:
         < np.abs(chroma(dream_pixels(photo, make_recipe(BLOCK10_TERM), seed=1)) - chroma(photo)).mean()
     )
     assert mean_difference(dreamt, photo) > 2
+
+
+def test_a_brush_paints_the_finished_dream_in_dabs_where_the_mask_lets_it_change() -> None:
+    photo = make_landscape(256, 192)
+    recipe = make_recipe(BLOCK10_TERM, mask={"kind": "ellipse", "x": 0.75, "width": 0.5, "height": 2, "feather": 0})
+    brushed_recipe = recipe.model_copy(update={"brush": 0.03})
+    dreamt = ENGINE.dream(photo, recipe, seed=1).pixels
+    frames: list[Frame] = []
+    brushed = ENGINE.dream(photo, brushed_recipe, seed=1, on_frame=frames.append).pixels
+    assert np.array_equal(frames[-1].pixels, brushed)
+    assert np.array_equal(brushed[:, :120], photo[:, :120])
+    inside = (slice(60, 130), slice(160, 220))
+    assert np.array_equal(brushed[inside], apply_kuwahara_filter(dreamt, 0.015 * 256)[inside])
+    assert mean_difference(brushed[inside], dreamt[inside]) > 1
 
 
 def test_steps_that_decay_go_less_far() -> None:
