@@ -212,7 +212,8 @@ class Engine:
             seeds=seeds,
             on_step=on_step,
         )
-        pixels = canvas_fit.apply_brush(composite(last_state[0], canvas_fit.photos) if last_state else canvas_fit.photos)
+        dreams = composite(last_state[0], canvas_fit.photos) if last_state else canvas_fit.photos
+        pixels = canvas_fit.apply_brush(dreams)
         emit_frame(1.0, pixels)
         artwork_names = tuple(artwork.name for artwork in artworks.values())
         critic = self._load_critic(compiled.network)
