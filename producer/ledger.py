@@ -15,8 +15,9 @@ from shared.jobs.job import Job
 #: File name of the ledger in the data folder.
 LEDGER_FILE_NAME = "ledger.sqlite3"
 
-#: Seconds to wait for another process's lock (`artdream watch` and `artdream send` share one ledger).
-_LOCK_TIMEOUT_SECONDS = 5
+#: Seconds to wait for another process's lock (`artdream watch` and `artdream send` share one ledger), and between two
+#: attempts where SQLite does not wait by itself.
+_LOCK_TIMEOUT_SECONDS, _LOCK_RETRY_SECONDS = 5, 0.01
 
 #: The largest integer of SQLite, as a time in ns the year 2262. Cameras with a broken clock write files of any year.
 _MAX_MTIME_NS = 2**63 - 1
@@ -102,12 +103,24 @@ class Ledger:
         try:
             data_folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._enable_write_ahead_log()
             # A power cut may lose the last rows, but never corrupts the file; lost rows are determined again.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(f"The ledger {self._path} cannot be opened: {error}.") from error
+
+    def _enable_write_ahead_log(self) -> None:
+        """Set the journal mode. Of several processes that do so for a new ledger at once, SQLite lets none wait."""
+        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCK_RETRY_SECONDS)
 
     def close(self) -> None:
         """Close the ledger."""

@@ -1,0 +1,30 @@
+"""Several processes share one ledger, from its first moment on."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from producer.ledger import Ledger
+
+PROCESS_COUNT = 4
+
+_barrier = None
+
+
+def _share_barrier(barrier: object) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _open_ledger(folder: Path) -> None:
+    _barrier.wait()
+    Ledger(folder).close()
+
+
+def test_processes_that_create_it_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Of twenty new ledgers a third could not be opened by all: SQLite lets nobody wait for the journal mode."""
+    context = multiprocessing.get_context("forkserver")
+    barrier = context.Barrier(PROCESS_COUNT)
+    with ProcessPoolExecutor(PROCESS_COUNT, context, initializer=_share_barrier, initargs=(barrier,)) as executor:
+        for number in range(20):
+            list(executor.map(_open_ledger, [tmp_path / str(number)] * PROCESS_COUNT))
