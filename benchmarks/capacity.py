@@ -31,7 +31,7 @@ from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, zoom_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
-from tests.servers import S3Server, make_valkey
+from tests.servers import S3Server, Valkey
 from tests.stack import free_port
 
 #: Jobs that go through the broker, and frames of each: as many as the recipe “animals” has.
@@ -48,7 +48,7 @@ Results = dict[str, float]
 
 def measure_broker(_: Path) -> Results:
     """Take jobs through all their states, and measure the broker's memory and processor time in between."""
-    with make_valkey() as server:
+    with Valkey() as server:
         settings = Settings(broker_url=f"{server.connection_url}/0", _env_file=None)
         client, app, recipe = connect(settings.broker), create_celery_app(settings), load_recipe("animals")
         table = JobTable(client)
@@ -94,7 +94,7 @@ def measure_stream(_: Path) -> Results:
     """Append events at a constant rate while many readers follow the stream."""
     figures = {}
     for readers in READER_COUNTS:
-        with make_valkey() as server:
+        with Valkey() as server:
             client = connect(f"{server.connection_url}/0")
             delays, cpu_seconds = asyncio.run(_measure_read_delays(client, f"{server.connection_url}/0", readers))
             client.close()
@@ -138,7 +138,7 @@ def measure_store(folder: Path) -> Results:
     server.start()
     os.environ |= {**server.environment, "AWS_ENDPOINT": f"http://127.0.0.1:{port}"}
     try:
-        with make_valkey() as broker, count_requests(server.port, port) as request_counts:
+        with Valkey() as broker, count_requests(server.port, port) as request_counts:
             settings = Settings(broker_url=f"{broker.connection_url}/0", store_url=server.url, _env_file=None)
             return _measure_dreams(settings, server.bucket / "prefix", request_counts)
     finally:

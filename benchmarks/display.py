@@ -32,8 +32,9 @@ from shared.redis_keys import STREAM
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.browser import launch_chromium
-from tests.display.conftest import DisplayProcess, RestartableValkey
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import RECIPE, FakePipeline
+from tests.servers import Valkey
 from tests.stack import free_port
 
 #: Simultaneous viewers, one of them a browser.
@@ -44,8 +45,7 @@ class DisplayInstallation:
     """A broker, a store and a display, without producer and worker."""
 
     def __init__(self, folder: Path) -> None:
-        (folder / "valkey").mkdir()
-        self.valkey = RestartableValkey(folder / "valkey")
+        self.valkey = Valkey(data_dir=folder / "valkey")
         self.valkey.start()
         settings = Settings(data=folder / "data", broker_url=self.valkey.url, port=free_port(), _env_file=None)
         self.client = connect(settings.broker)

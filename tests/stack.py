@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -21,6 +21,7 @@ from artdream.cli.main import main
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader
 from shared.settings import BROKER_FILE
+from tests.waiting import wait_until
 
 
 def free_port() -> int:
@@ -34,16 +35,35 @@ def free_port() -> int:
 STACK_TIMEOUT_SECONDS = 600
 
 
+def start_artdream(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start an `artdream` command in a process of its own, as in an operator's terminal: SIGINT interrupts it.
+
+    environment: additional variables. options: of `subprocess.Popen`.
+    """
+    # A shell ignores SIGINT in what it starts in the background, as pytest perhaps, and each process hands that on. It
+    # does not hand on a handler.
+    previous_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "artdream", *arguments],
+            cwd=folder,
+            env=operator_environment() | dict(environment or {}),
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous_handler)
+
+
 def run_artdream(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run an `artdream` command to its end, in a process of its own."""
-    command = [sys.executable, "-m", "artdream", *arguments]
-    child_environment = operator_environment() | dict(environment or {})
+    """Run an `artdream` command to its end, in a process of its own. environment: additional variables."""
     return subprocess.run(
-        command,
+        [sys.executable, "-m", "artdream", *arguments],
         cwd=folder,
-        env=child_environment,
+        env=operator_environment() | dict(environment or {}),
         capture_output=True,
         text=True,
         timeout=STACK_TIMEOUT_SECONDS,
@@ -51,12 +71,16 @@ def run_artdream(
     )
 
 
-def run_in_process(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run an `artdream` command to its end in this process, which saves importing TensorFlow again."""
+def run_in_process(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run an `artdream` command to its end in this process, which saves its imports; else as `run_artdream`."""
     stdout, stderr = io.StringIO(), io.StringIO()
     argv = ["artdream", *arguments]
     with chdir(folder), redirect_stdout(stdout), redirect_stderr(stderr), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", argv)
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
         with pytest.raises(SystemExit) as exit_info:
             main()
     return subprocess.CompletedProcess(argv, int(exit_info.value.code or 0), stdout.getvalue(), stderr.getvalue())
@@ -74,6 +98,14 @@ def drop_file(inbox: Path, name: str, data: bytes) -> float:
     renamed_at = time.time()
     hidden.rename(inbox / name)
     return renamed_at
+
+
+def write_slowly(path: Path, data: bytes, *, pause_seconds: float) -> None:
+    """Write a file in three pieces with a pause after each, as a slow copy does."""
+    with path.open("wb", buffering=0) as file:
+        for third in range(3):
+            file.write(data[third * len(data) // 3 : (third + 1) * len(data) // 3])
+            time.sleep(pause_seconds)
 
 
 class RunningStack:
@@ -108,12 +140,12 @@ class RunningStack:
         self.inbox.mkdir(exist_ok=True)
         self.stdout_path.write_text("")
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "artdream", "up", "--port", str(self.port), *self._arguments],
-                cwd=self.folder,
+            self._process = start_artdream(
+                *("up", "--port", str(self.port), *self._arguments),
+                folder=self.folder,
+                environment={"COLUMNS": "200"} | self._clips_environment,
                 stdout=out,
                 stderr=err,
-                env=operator_environment() | {"COLUMNS": "200"} | self._clips_environment,
             )
         self._reader: EventReader | None = None
         self.events: list[Event] = []
@@ -138,23 +170,24 @@ class RunningStack:
         self._read_events()
         return [event for event in self.events if isinstance(event, Completed)]
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = STACK_TIMEOUT_SECONDS) -> None:
-        """Wait until a condition holds, reading events meanwhile; fail with output and logs after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, (
-                f"{self.read_output()}\n{self.stderr_path.read_text()}\n{self._read_logs()}"
-            )
-            assert self.running, f"up ended:\n{self.read_output()}\n{self.stderr_path.read_text()}"
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, reading events meanwhile; fail with output and logs if it does not."""
+
+        def is_met() -> bool:
+            if condition():
+                return True
+            assert self.running, f"up ended:\n{self._describe()}"
             self._read_events()
-            time.sleep(0.1)
+            return False
+
+        wait_until(is_met, "the condition holds", STACK_TIMEOUT_SECONDS, explain=self._describe)
 
     def interrupt(self) -> int:
         """Send SIGINT, as Ctrl-C does, wait for the end and return the exit code."""
         assert self._process is not None
         self._child_processes = psutil.Process(self._process.pid).children(recursive=True)
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(90)
+        return self._process.wait(STACK_TIMEOUT_SECONDS)
 
     def kill_all(self) -> None:
         """Kill the stack and all its child processes at once."""
@@ -167,14 +200,12 @@ class RunningStack:
 
     def kill_component(self, name: str) -> None:
         """Kill one component with SIGKILL, but none of its children."""
-        process_info = json.loads((self.data / "run" / f"{name}.json").read_text())
-        os.kill(process_info["pid"], signal.SIGKILL)
+        self._find_component(name).kill()
 
     @contextmanager
     def suspend_component(self, name: str) -> Iterator[None]:
         """Suspend one component and its children, and resume them afterwards."""
-        process_info = json.loads((self.data / "run" / f"{name}.json").read_text())
-        parent = psutil.Process(process_info["pid"])
+        parent = self._find_component(name)
         processes = [parent, *parent.children(recursive=True)]
         for process in processes:
             process.suspend()
@@ -203,6 +234,9 @@ class RunningStack:
             self._process.kill()
             self._process.wait()
 
+    def _find_component(self, name: str) -> psutil.Process:
+        return psutil.Process(json.loads((self.data / "run" / f"{name}.json").read_text())["pid"])
+
     def _read_events(self) -> None:
         try:
             if self._reader is None:
@@ -213,5 +247,7 @@ class RunningStack:
             self._reader = None
             self.events = []
 
-    def _read_logs(self) -> str:
-        return "\n".join(f"{log}:\n{log.read_text()[-1500:]}" for log in (self.data / "logs").glob("*.log"))
+    def _describe(self) -> str:
+        """Return what the stack printed, and the ends of its logs."""
+        logs = (f"{log}:\n{log.read_text()[-1500:]}" for log in (self.data / "logs").glob("*.log"))
+        return "\n".join([self.read_output(), self.stderr_path.read_text(), *logs])

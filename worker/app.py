@@ -17,11 +17,12 @@ from celery.signals import worker_process_init, worker_process_shutdown, worker_
 from shared.broker.client import BROKER_UNAVAILABLE, connect, require_noeviction
 from shared.jobs.job import Lane
 from shared.jobs.queue import DREAM_TASK, create_celery_app
-from shared.monitoring.heartbeat import HEARTBEAT_TTL_SECONDS, Component, HeartbeatRegistry
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.monitoring.logs import bind_job_id
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
+from shared.timing import DEFAULT_TIMING, Timing
 from worker.consumer.flow_control import FlowControl
 from worker.consumer.gpus import pin_gpu
 from worker.consumer.liveness import Liveness
@@ -58,12 +59,14 @@ def run(
     lanes: Sequence[Lane] = tuple(Lane),
     liveness: Liveness | None = None,
     make_dreamer: "Callable[[Settings], Dreamer]" = make_engine,
+    timing: Timing = DEFAULT_TIMING,
 ) -> None:
     """Process jobs until SIGTERM, then finish the current ones, or release them after the grace period, and return.
 
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
-    liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. Raises
-    ArtDreamError if no broker is configured, or if the broker may evict keys.
+    liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
+    same for all workers of an installation. Raises ArtDreamError if no broker is configured, or if the broker may evict
+    keys.
     """
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_UNAVAILABLE):  # Celery waits for the broker
@@ -73,7 +76,7 @@ def run(
     app = create_celery_app(settings)
     flow_control = FlowControl(concurrency)
     app.steps["consumer"].add(flow_control.make_bootstep())
-    pool_process = PoolProcess(settings, flow_control, served_lanes, make_dreamer)
+    pool_process = PoolProcess(settings, flow_control, served_lanes, make_dreamer, timing)
     pool_process.register_task(app)
     route_logs()
     worker_process_init.connect(pool_process.start, weak=False)
@@ -91,8 +94,8 @@ def run(
         loglevel=logging.getLogger().getEffectiveLevel(),
     )
     threads: list[Reconciler | Watchdog | GracefulShutdown] = [
-        Reconciler(client, settings),
-        Watchdog(client, flow_control, served_lanes, liveness or Liveness()),
+        Reconciler(client, settings, timing),
+        Watchdog(client, flow_control, served_lanes, liveness or Liveness(), timing),
         GracefulShutdown(settings.grace_seconds),
     ]
     for thread in threads:
@@ -111,11 +114,13 @@ class PoolProcess:
         flow_control: FlowControl,
         lanes: Sequence[Lane],
         make_dreamer: "Callable[[Settings], Dreamer]",
+        timing: Timing,
     ) -> None:
         self._settings = settings
         self._lanes = lanes
         self._flow_control = flow_control
         self._make_dreamer = make_dreamer
+        self._timing = timing
         self._process_id = ""
         self._state, self._state_since = "warming up", time.time()
         self._stop_requested = threading.Event()
@@ -140,7 +145,7 @@ class PoolProcess:
     def start(self, **_: object) -> None:
         """Create the dreamer, warm up the recipes of the installation, and mark the process as warm."""
         self._process_id = make_process_id(os.getpid())
-        self._registry = HeartbeatRegistry(connect(self._settings.broker))
+        self._registry = HeartbeatRegistry(connect(self._settings.broker), self._timing)
         threading.Thread(target=self._run_heartbeat, name="presence", daemon=True).start()
         started_at = time.perf_counter()
         if gpu := pin_gpu(current_process().index):  # a pool process that replaces another also takes over its GPU
@@ -148,7 +153,7 @@ class PoolProcess:
         dreamer = self._make_dreamer(self._settings)
         from worker.jobs.processor import JobProcessor
 
-        self._processor = JobProcessor(self._settings, self._process_id, dreamer, self._may_preempt)
+        self._processor = JobProcessor(self._settings, self._process_id, dreamer, self._may_preempt, self._timing)
         self._resources.callback(self._processor.close)
         for name in self._settings.recipes:
             dreamer.warm_up(load_recipe(name))
@@ -173,7 +178,7 @@ class PoolProcess:
     def _run_heartbeat(self) -> None:
         while not self._stop_requested.is_set():
             self._send_heartbeat()
-            self._stop_requested.wait(HEARTBEAT_TTL_SECONDS / 4)
+            self._stop_requested.wait(self._timing.heartbeat_ttl_seconds / 4)
 
     def _send_heartbeat(self) -> None:
         try:

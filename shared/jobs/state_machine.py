@@ -19,6 +19,7 @@ from shared.redis_keys import (
     job_key,
 )
 from shared.storage.sidecar import Visibility
+from shared.timing import Timing
 
 #: State → the states that it may follow; "" is the state of an unknown job.
 ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
@@ -30,13 +31,6 @@ ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
     State.CANCELLED: (State.ACCEPTED, State.QUEUED, State.STARTED),
     State.DELETED: ("", *(state for state in State if state != State.DELETED)),
 }
-
-#: Seconds until a lease expires without renewal, and seconds between renewals. A shorter lease passes a dead worker's
-#: job on sooner; but a worker that cannot renew for longer loses a dream that it might have finished.
-LEASE_SECONDS, RENEW_INTERVAL_SECONDS = 10.0, 2.5
-
-#: Seconds without a sweep that count as an outage of the broker, and seconds of grace that workers then get to renew.
-OUTAGE_AFTER_SECONDS, RENEWAL_GRACE_SECONDS = 6.0, 2 * RENEW_INTERVAL_SECONDS
 
 #: How often a job may be started: a job that kills its worker each time must not be retried for ever.
 MAX_ATTEMPTS = 3
@@ -75,9 +69,10 @@ class TransitionResult(NamedTuple):
 class JobScripts:
     """The Lua scripts that change jobs, bound to a client."""
 
-    def __init__(self, client: redis.Redis, *, approval: bool) -> None:
+    def __init__(self, client: redis.Redis, timing: Timing, *, approval: bool) -> None:
         """approval: whether dreams need approval while the runtime settings do not say."""
         self._client = client
+        self._timing = timing
         self._approval = "true" if approval else "false"
         scripts = ("transition", "set_visibility", "expired_leases", "restore")
         self._transition, self._set_visibility, self._expired_leases, self._restore = (
@@ -104,7 +99,7 @@ class JobScripts:
             "allowed_from": allowed_from or (ALLOWED_PREDECESSORS[new_state] if new_state else (State.STARTED,)),
             "stream_length": STREAM_LENGTH,
             "default_approval": self._approval,
-            "lease_seconds": LEASE_SECONDS,
+            "lease_seconds": self._timing.lease_seconds,
             "ended_ttl_seconds": ENDED_JOB_TTL_SECONDS,
             **options,
         }
@@ -136,10 +131,8 @@ class JobScripts:
 
     def list_expired_leases(self) -> list[str]:
         """Return ids of jobs whose lease has expired, at most 500, the longest expired first. Raises RedisError."""
-        return cast(
-            "list[str]",
-            self._expired_leases(keys=[LEASES, LAST_SWEEP], args=[OUTAGE_AFTER_SECONDS, RENEWAL_GRACE_SECONDS]),
-        )
+        arguments = [self._timing.outage_after_seconds, self._timing.renewal_grace_seconds]
+        return cast("list[str]", self._expired_leases(keys=[LEASES, LAST_SWEEP], args=arguments))
 
 
 def _read_script(name: str) -> str:

@@ -24,9 +24,7 @@ from shared.jobs.job import Job, State
 from shared.jobs.state_machine import MAX_ATTEMPTS, JobScripts, Outcome, TransitionResult
 from shared.redis_keys import LEASES, UNCLAIMED, job_key
 from shared.storage.sidecar import Visibility
-
-#: Seconds for which only one producer may queue an accepted job; after that it is considered dead.
-RESERVATION_SECONDS = 5
+from shared.timing import DEFAULT_TIMING, Timing
 
 #: Jobs read in one round trip.
 JOBS_PER_ROUND_TRIP = 500
@@ -53,7 +51,7 @@ class Acceptance:
 
     #: Whether the job was accepted now, for the first time or after it had failed or been cancelled.
     is_new: bool
-    #: Whether the caller must queue it; no other producer does so for RESERVATION_SECONDS.
+    #: Whether the caller must queue it; no other producer does so for `Timing.reservation_seconds`.
     needs_queueing: bool
     #: Unfinished jobs of the same submitter, this one included.
     unfinished_jobs: int
@@ -91,7 +89,12 @@ class JobTable:
     """
 
     def __init__(
-        self, client: redis.Redis, *, approval: bool = False, initialize: Callable[[], object] | None = None
+        self,
+        client: redis.Redis,
+        *,
+        approval: bool = False,
+        initialize: Callable[[], object] | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """approval: whether dreams need approval while the runtime settings do not say.
 
@@ -99,9 +102,11 @@ class JobTable:
         settings are initialised, because until then it is unknown whether a dream needs approval; it calls
         `initialize` and passes on its exceptions. None: jobs are accepted without this check.
         """
+        #: Times of leases and reservations.
+        self.timing = timing
         self._client = client
         self._initialize = initialize
-        self._scripts = JobScripts(client, approval=approval)
+        self._scripts = JobScripts(client, timing, approval=approval)
 
     def accept(self, job: Job) -> Acceptance:
         """Accept a job that is new, failed or cancelled; an unfinished, completed or deleted job is not changed.
@@ -113,7 +118,7 @@ class JobTable:
         options = {
             "job": job.model_dump_json(),
             "submitter": job.submitter,
-            "reservation_seconds": RESERVATION_SECONDS,
+            "reservation_seconds": self.timing.reservation_seconds,
             "require_initialized": bool(self._initialize) or None,
         }
         while (
@@ -149,7 +154,7 @@ class JobTable:
         return Claim(job, result.token, result.seconds_since_transition, result.visibility)
 
     def renew_lease(self, claim: Claim) -> bool:
-        """Renew the lease for LEASE_SECONDS; False if the claim is void, as it also is once the job has ended."""
+        """Renew the lease for `lease_seconds`; False if the claim is void, as it also is once the job has ended."""
         return self._try_transition(claim.job.id, None, None, token=claim.token)
 
     def record_progress(self, claim: Claim, frame: str, fraction: float) -> bool:
@@ -195,8 +200,8 @@ class JobTable:
     def list_expired_leases(self) -> list[str]:
         """Return ids of jobs whose lease has expired, at most 500, the longest expired first.
 
-        Call it every few seconds: after OUTAGE_AFTER_SECONDS without a call, which may be an outage of the broker, it
-        returns nothing for RENEWAL_GRACE_SECONDS, so that workers can renew first.
+        Call it every few seconds: after `outage_after_seconds` without a call, which may be an outage of the broker, it
+        returns nothing for `renewal_grace_seconds`, so that workers can renew first.
         """
         return self._scripts.list_expired_leases()
 

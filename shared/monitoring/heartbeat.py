@@ -9,10 +9,7 @@ import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.redis_keys import HEARTBEATS_PREFIX, heartbeat_key
-
-#: Seconds until a heartbeat expires and its process counts as gone. Processes must announce at least three times as
-#: often.
-HEARTBEAT_TTL_SECONDS = 15
+from shared.timing import DEFAULT_TIMING, Timing
 
 
 class Component(StrEnum):
@@ -42,8 +39,9 @@ class Heartbeat(BaseModel):
 class HeartbeatRegistry:
     """The live processes, in Redis; an entry expires when its process stops announcing. Methods raise RedisError."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, timing: Timing = DEFAULT_TIMING) -> None:
         self._client = client
+        self._ttl_ms = int(1000 * timing.heartbeat_ttl_seconds)
 
     def announce(
         self,
@@ -55,14 +53,14 @@ class HeartbeatRegistry:
         since: float | None = None,
         lanes: Sequence[str] = (),
     ) -> None:
-        """Announce that a process is alive and what it does; valid for HEARTBEAT_TTL_SECONDS.
+        """Announce that a process is alive and what it does; valid for `Timing.heartbeat_ttl_seconds`.
 
         since: epoch seconds at which a worker's state or another component's process began; None: now.
         """
         heartbeat = Heartbeat(
             part=component, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
         )
-        self._client.set(heartbeat_key(component, name), heartbeat.model_dump_json(), ex=HEARTBEAT_TTL_SECONDS)
+        self._client.set(heartbeat_key(component, name), heartbeat.model_dump_json(), px=self._ttl_ms)
 
     def remove(self, component: Component, name: str) -> None:
         """Remove a process that stops."""

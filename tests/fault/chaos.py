@@ -16,36 +16,42 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import psutil
 
 from producer.decoding.convert import convert
 from producer.outbox.submission import SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.jobs.events import Completed, Failed
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import DREAM_TASK, queue_keys
+from shared.jobs.queue import DREAM_TASK, count_all_queued, queue_keys
 from shared.storage.object_names import dream_name, sidecar_name
+from shared.timing import DEFAULT_TIMING, Timing
 from tests.fault.chaos_report import ChaosReport, InjectedFault, publish_report
 from tests.fault.faulty_proxy import FaultyProxy, LinkState
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.pictures import encode_jpeg, make_picture
 from tests.servers import S3Server
 from tests.stack import free_port
+from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 #: Unfinished jobs at any time, so that every component is busy when a fault hits it.
 JOBS_IN_FLIGHT = 6
-
-#: Seconds within which the installation must complete a job after a fault.
-RECOVERY_TIMEOUT_SECONDS = 150
 
 
 class ChaosRun:
     """An installation, and the faults that are injected into it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        worker_command: Sequence[str] = (sys.executable, "-m", "artdream", "worker"),
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        """timing: the times of the workers that `worker_command` starts; a fault lasts as long as about one lease."""
+        self._worker_command, self._lease_seconds = worker_command, timing.lease_seconds
         self.rng = random.Random(seed)
         self.report = ChaosReport()
         self.s3_server = S3Server(folder / "s3")
@@ -84,7 +90,7 @@ class ChaosRun:
             "kill a dreaming process": self._kill_child,
             "kill a worker with all its processes": self._kill_tree,
             "kill a worker's parent alone": self._kill_parent,
-            "freeze a worker for 13 s": self._suspend_worker,
+            "freeze a worker for longer than a lease": self._suspend_worker,
             "stop a worker by SIGTERM": self._terminate_worker,
             "kill the producer": self._kill_producer,
             "kill the display": self._kill_display,
@@ -124,8 +130,8 @@ class ChaosRun:
             if not names:
                 names = self.rng.sample(list(self.faults), len(self.faults))
             self._inject_fault(names.pop())
-        self.installation.wait_until(lambda: not self._submit_photos(0) and not self._list_unfinished(), timeout=300)
-        time.sleep(2)  # time for duplicate events to arrive
+        self.installation.wait_until(lambda: not self._submit_photos(0) and not self._list_unfinished())
+        self.installation.wait_until(self._is_idle)  # what was delivered twice could still end twice
         self._read_events()
         self._count_outcomes()
         return self.report
@@ -149,8 +155,7 @@ class ChaosRun:
         ended_before, started = sum(self._end_counts.values()), time.monotonic()
         self._restart_ended()
         self.installation.wait_until(
-            lambda: self._submit_photos() > 0 and sum(self._end_counts.values()) > ended_before,
-            timeout=RECOVERY_TIMEOUT_SECONDS,
+            lambda: self._submit_photos() > 0 and sum(self._end_counts.values()) > ended_before
         )
         fault = InjectedFault(name, time.monotonic() - started)
         self.report.faults.append(fault)
@@ -197,6 +202,9 @@ class ChaosRun:
         ended_job_ids = {job_id for _, job_id in self._end_counts}
         return [job_id for job_id in self._submitted_jobs if job_id not in ended_job_ids]
 
+    def _is_idle(self) -> bool:
+        return not count_all_queued(self.installation.client) and not self.installation.table.list_leased()
+
     def _read_events(self) -> None:
         self.installation.wait_until(lambda: True)
         for event in self.installation.events:
@@ -240,6 +248,7 @@ class ChaosRun:
         self.installation.start_worker(
             broker_port=self.worker_proxy.port,
             wait=False,
+            command=self._worker_command,
             environment={"AWS_ENDPOINT": f"http://127.0.0.1:{self.store_proxy.port}"},
         )
 
@@ -249,7 +258,7 @@ class ChaosRun:
         def list_busy_workers() -> list[WorkerProcess]:
             return [worker for worker in self.installation.workers if len(worker.process_tree) > 1]
 
-        self.installation.wait_until(lambda: bool(list_busy_workers()), timeout=RECOVERY_TIMEOUT_SECONDS)
+        self.installation.wait_until(lambda: bool(list_busy_workers()))
         return self.rng.choice(list_busy_workers())
 
     def _kill_child(self) -> None:
@@ -265,14 +274,18 @@ class ChaosRun:
         processes = self._pick_worker().process_tree
         for process in processes:
             process.suspend()
-        time.sleep(13)
+        time.sleep(1.3 * self._lease_seconds)
         for process in processes:
             process.resume()
 
     def _terminate_worker(self) -> None:
         worker = self._pick_worker()
         worker.process.terminate()
-        worker.process.wait(60)
+        worker.process.wait(WAIT_TIMEOUT_SECONDS)
+
+    def _choose_duration(self, least: float, most: float) -> float:
+        """Return the seconds that a fault lasts. least, most: as multiples of a lease."""
+        return self._lease_seconds * self.rng.uniform(least, most)
 
     def _kill_producer(self) -> None:
         self.producer.kill()
@@ -283,35 +296,33 @@ class ChaosRun:
         self.display.wait()
 
     def _kill_broker(self) -> None:
-        self.installation.kill_broker()
-        time.sleep(self.rng.uniform(0, 3))
-        self.installation.start_broker()
+        self.installation.broker.stop()
+        time.sleep(self._choose_duration(0, 0.3))
+        self.installation.broker.start()
 
     def _suspend_broker(self) -> None:
-        process = psutil.Process(self.installation.broker._process.pid)  # type: ignore[union-attr]
+        process = self.installation.find_broker_process()
         process.suspend()
-        time.sleep(self.rng.uniform(3, 13))
+        time.sleep(self._choose_duration(0.3, 1.3))
         process.resume()
 
     def _pause_broker(self) -> None:
-        self.installation.client.execute_command("CLIENT", "PAUSE", int(1000 * self.rng.uniform(3, 13)), "ALL")
+        seconds = self._choose_duration(0.3, 1.3)
+        self.installation.client.execute_command("CLIENT", "PAUSE", int(1000 * seconds), "ALL")
 
     def _wipe_broker(self) -> None:
         self._read_events()
-        self.installation.kill_broker()
-        shutil.rmtree(self.installation.folder / "broker")
-        (self.installation.folder / "broker").mkdir()
         self._broker_generation += 1
-        self.installation.start_broker()
+        self.installation.wipe_broker()
 
     def _disturb_link(self, proxy: FaultyProxy, state: LinkState) -> None:
         proxy.state = state
-        time.sleep(self.rng.uniform(2, 8))
+        time.sleep(self._choose_duration(0.2, 0.8))
         proxy.state = LinkState.HEALTHY
 
     def _kill_store(self) -> None:
         self.s3_server.stop()
-        time.sleep(self.rng.uniform(1, 5))
+        time.sleep(self._choose_duration(0.1, 0.5))
         self.s3_server.start()
 
     def _duplicate_deliveries(self) -> None:

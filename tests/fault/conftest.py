@@ -18,7 +18,15 @@ def _two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInst
 def two_workers(_two_workers: FaultInstallation) -> FaultInstallation:
     """An installation with two workers, both idle."""
     _two_workers.workers = [worker for worker in _two_workers.workers if worker.process.poll() is None]
-    starting = [_two_workers.start_worker(wait=False) for _ in range(2 - len(_two_workers.workers))]
-    _two_workers.wait_until(lambda: all(_two_workers.is_warm(worker) for worker in _two_workers.workers), timeout=150)
-    assert len(starting) <= 2
+    for _ in range(2 - len(_two_workers.workers)):
+        _two_workers.start_worker(wait=False)
+    _two_workers.wait_until(lambda: all(_two_workers.is_warm(worker) for worker in _two_workers.workers))
+    return _two_workers
+
+
+@pytest.fixture
+def no_workers(_two_workers: FaultInstallation) -> FaultInstallation:
+    """The same installation without a worker."""
+    for worker in _two_workers.workers:
+        worker.kill()
     return _two_workers

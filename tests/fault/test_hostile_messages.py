@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from shared.jobs.events import Completed, Failed, Started
-from shared.jobs.job import Job, Lane, State
+from shared.jobs.job import Lane, State
 from shared.jobs.queue import queue_keys, submit
 from shared.jobs.rejected_messages import RejectionReason, read_rejection_counts
-from tests.worker.test_app import SHORT_RECIPE, WorkerInstallation, run_installation
+from tests.fault.installation import FaultInstallation
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerInstallation]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultInstallation]:
     """An installation whose worker must still run at the end."""
-    with run_installation(tmp_path_factory.mktemp("hostile")) as installation:
-        yield installation
-        assert installation.worker.poll() is None
+    installation = FaultInstallation(tmp_path_factory.mktemp("hostile"))
+    worker = installation.start_worker()
+    yield installation
+    assert worker.process.poll() is None
+    installation.close()
 
 
 def make_message(args: Any = ("0" * 32,), kwargs: Any = None, embed: Any = None, **overrides: Any) -> bytes:
@@ -100,10 +102,12 @@ INVALID_MESSAGES: dict[str, tuple[bytes, RejectionReason]] = {
 
 
 def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_dreamt(
-    installation: WorkerInstallation,
+    installation: FaultInstallation,
 ) -> None:
     """Seen failing without the message filter: the first message that was not JSON ended the worker."""
-    counts_before, process = read_rejection_counts(installation.client), installation.worker.pid
+    counts_before = read_rejection_counts(installation.client)
+    [worker] = installation.workers
+    pool_process_pid = worker.pool_process.pid
     for number, (raw, _) in enumerate(INVALID_MESSAGES.values()):
         installation.client.rpush(queue_keys(Lane.LIVE)[number % 9], raw)
     job = installation.submit(1)
@@ -113,15 +117,15 @@ def test_what_is_no_message_of_ours_is_counted_by_reason_and_the_next_photo_is_d
         expected[reason] += 1
     installation.wait_until(lambda: sum(read_rejection_counts(installation.client).values()) >= len(INVALID_MESSAGES))
     assert read_rejection_counts(installation.client) == {reason: count for reason, count in expected.items() if count}
-    assert installation.worker.poll() is None
-    assert installation.worker.pid == process
+    assert worker.process.poll() is None
+    assert worker.pool_process.pid == pool_process_pid
     lines = [line for line in installation.log.read_text().splitlines() if "a message was rejected" in line]
     assert len(lines) == len(INVALID_MESSAGES)
     assert "Traceback" not in installation.log.read_text()
     installation.wait_until(lambda: installation.client.hlen("unacked") == 0)
 
 
-def test_a_delivery_that_cannot_be_read_is_dropped(installation: WorkerInstallation) -> None:
+def test_a_delivery_that_cannot_be_read_is_dropped(installation: FaultInstallation) -> None:
     """Seen failing without the message filter: the delivery ended the worker, and every worker after it."""
     for tag, entry in {"a": "garbage", "b": "[]", "c": "[1, 2, 3]", "d": '[{"headers": 3}, "", "live"]'}.items():
         installation.client.hset("unacked", tag, entry)
@@ -156,11 +160,12 @@ INVALID_RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
 
 
 @pytest.mark.parametrize("name", INVALID_RECORDS)
-def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, installation: WorkerInstallation) -> None:
+def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, installation: FaultInstallation) -> None:
     """Seen failing without the job validation: a traceback, and the guest waited for ever."""
     change, reason = INVALID_RECORDS[name]
     count_before = read_rejection_counts(installation.client).get(reason, 0)
-    job = Job(photo_id=installation.store_photo(100), recipe=SHORT_RECIPE, seed=100 + list(INVALID_RECORDS).index(name))
+    seed = 100 + list(INVALID_RECORDS).index(name)
+    job = installation.store_photo(100).model_copy(update={"seed": seed})
     installation.table.accept(job)
     key = f"artdream:job:{job.id}"
     installation.client.hset(key, "job", change(installation.client.hget(key, "job") or ""))
@@ -193,10 +198,11 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, insta
         "lite\0",
     ],
 )
-def test_a_job_reaches_no_network_outside_its_installation(network: str, installation: WorkerInstallation) -> None:
+def test_a_job_reaches_no_network_outside_its_installation(network: str, installation: FaultInstallation) -> None:
     """Seen failing without the job validation: any path and any URL was opened."""
     network = network.replace("STORE", installation.settings.store.rstrip("/"))
-    job = Job(photo_id=installation.store_photo(101), recipe=SHORT_RECIPE.model_copy(update={"network": network}))
+    recipe = installation.short_recipe.model_copy(update={"network": network})
+    job = installation.store_photo(101).model_copy(update={"recipe": recipe})
     submit(installation.app, installation.table, job)
     installation.wait_until(lambda: bool(installation.events_of(job, Failed)))
     [failed] = installation.events_of(job, Failed)

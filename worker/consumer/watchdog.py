@@ -16,13 +16,11 @@ from redis.exceptions import RedisError
 
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
+from shared.timing import Timing
 from worker.consumer.flow_control import FlowControl
 from worker.consumer.liveness import Liveness
 
 logger = logging.getLogger(__name__)
-
-#: Seconds between two checks, and seconds for which an idle worker may leave messages waiting.
-CHECK_INTERVAL_SECONDS, STUCK_TIMEOUT_SECONDS = 3.0, 30.0
 
 
 class Watchdog(threading.Thread):
@@ -34,7 +32,12 @@ class Watchdog(threading.Thread):
     """
 
     def __init__(
-        self, client: redis.Redis, flow_control: FlowControl, lanes: Sequence[Lane], liveness: Liveness
+        self,
+        client: redis.Redis,
+        flow_control: FlowControl,
+        lanes: Sequence[Lane],
+        liveness: Liveness,
+        timing: Timing,
     ) -> None:
         """lanes: lanes that the worker serves; in others messages may wait. liveness: marked alive unless stuck."""
         super().__init__(name="watchdog", daemon=True)
@@ -42,6 +45,7 @@ class Watchdog(threading.Thread):
         self._flow_control = flow_control
         self._lanes = lanes
         self._liveness = liveness
+        self._timing = timing
         self._stop_requested = threading.Event()
         worker_shutting_down.connect(lambda **_: self.stop(), weak=False)  # a stopping worker takes no messages
 
@@ -52,15 +56,15 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         """Watch until stopped; if the worker is stuck, restart its process."""
         last_healthy, deliveries = time.monotonic(), _count_deliveries()
-        while not self._stop_requested.wait(CHECK_INTERVAL_SECONDS):
+        while not self._stop_requested.wait(self._timing.watchdog_interval_seconds):
             if _count_deliveries() != deliveries or not self._is_ignoring_messages():
                 last_healthy, deliveries = time.monotonic(), _count_deliveries()
                 if self._flow_control.count_warm():
-                    self._liveness.mark_alive()
-            elif time.monotonic() - last_healthy > STUCK_TIMEOUT_SECONDS:
+                    self._liveness.mark_alive(self._timing.liveness_timeout_seconds)
+            elif time.monotonic() - last_healthy > self._timing.stuck_timeout_seconds:
                 logger.warning(
                     "messages wait and this idle worker has taken none for %.0f s: it starts anew",
-                    STUCK_TIMEOUT_SECONDS,
+                    self._timing.stuck_timeout_seconds,
                 )
                 restart_process()
 

@@ -8,6 +8,7 @@ from shared.jobs.job import Job, Lane
 from shared.jobs.queue import BATCH_PRIORITY, parse_job_id, queue_keys
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.settings import Settings
+from shared.timing import Timing
 from worker.jobs.validation import JobValidation
 
 #: Redis list of the messages of batch jobs; its last element is delivered next.
@@ -28,9 +29,9 @@ class Batcher:
     jobs down with it.
     """
 
-    def __init__(self, settings: Settings, worker: str) -> None:
+    def __init__(self, settings: Settings, worker: str, timing: Timing) -> None:
         self._client = connect(settings.broker)
-        self._table = JobTable(self._client, approval=settings.approval)
+        self._table = JobTable(self._client, approval=settings.approval, timing=timing)
         self._validation = JobValidation(settings)
         self._worker = worker
         self._max_batch_mates = settings.together - 1

@@ -7,7 +7,6 @@ from typing import Self
 
 from shared.broker.client import BROKER_UNAVAILABLE
 from shared.errors import ArtDreamError
-from shared.jobs.state_machine import RENEW_INTERVAL_SECONDS
 from shared.jobs.table import Claim, JobTable
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class LeaseKeeper:
             raise LeaseLost
 
     def _run_renewal(self) -> None:
-        while not self._stop_requested.wait(RENEW_INTERVAL_SECONDS):
+        while not self._stop_requested.wait(self._table.timing.renew_interval_seconds):
             try:
                 if not self._table.renew_lease(self._claim) and not self._stop_requested.is_set():
                     self._lost.set()

@@ -12,6 +12,7 @@ from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.monitoring.logs import bind_job_id
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
+from shared.timing import DEFAULT_TIMING, Timing
 from worker.clips.generator import ClipGenerator
 from worker.consumer.time_limit import TaskInterrupted
 from worker.dreamer import Dreamer
@@ -30,16 +31,21 @@ class JobProcessor:
     """Processes the jobs of one pool process. Create it after the fork: it connects to broker and store."""
 
     def __init__(
-        self, settings: Settings, worker: str, dreamer: Dreamer, may_preempt: Callable[[], bool] = lambda: True
+        self,
+        settings: Settings,
+        worker: str,
+        dreamer: Dreamer,
+        may_preempt: Callable[[], bool] = lambda: True,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job."""
         self._worker = worker
         self._dreamer = dreamer
         self._may_preempt = may_preempt
-        self._table = JobTable(connect(settings.broker), approval=settings.approval)
+        self._table = JobTable(connect(settings.broker), approval=settings.approval, timing=timing)
         self._store = Store(settings.store)
         self._validation = JobValidation(settings)
-        self._batcher = Batcher(settings, worker)
+        self._batcher = Batcher(settings, worker, timing)
         self._clip_generator = ClipGenerator(self._store) if settings.clips else None
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
 

@@ -13,15 +13,9 @@ from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.redis_keys import RECONCILER_LOCK_KEY
 from shared.settings import Settings
+from shared.timing import Timing
 
 logger = logging.getLogger(__name__)
-
-#: Seconds between two passes of any worker.
-RECONCILE_INTERVAL_SECONDS = 2.0
-
-#: Seconds for which a job may have neither message nor claim: not yet sent by its producer, or popped and not yet
-#: claimed.
-IN_TRANSIT_SECONDS = 20.0
 
 #: After so many passes all messages are read, regardless of their count: messages of cancelled jobs are counted, too.
 FULL_SCAN_EVERY_PASSES = 150
@@ -30,21 +24,22 @@ FULL_SCAN_EVERY_PASSES = 150
 class Reconciler(threading.Thread):
     """Runs in the parent process of every worker; one of them makes a pass at a time. Passes are idempotent."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, timing: Timing) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._client = client
+        self._interval_seconds, self._in_transit_seconds = timing.reconcile_interval_seconds, timing.in_transit_seconds
         # Not the worker's app: that one knows the task and adds its time limits to messages, and the message filter
         # rejects such messages.
         self._app = create_celery_app(settings)
-        self._table = JobTable(client)
+        self._table = JobTable(client, timing=timing)
         self._stop_requested = threading.Event()
         self._passes = 0
 
     def run(self) -> None:
         """Make passes until stopped."""
-        while not self._stop_requested.wait(RECONCILE_INTERVAL_SECONDS / 4):
+        while not self._stop_requested.wait(self._interval_seconds / 4):
             try:
-                if self._client.set(RECONCILER_LOCK_KEY, 1, nx=True, px=int(1000 * RECONCILE_INTERVAL_SECONDS)):
+                if self._client.set(RECONCILER_LOCK_KEY, 1, nx=True, px=int(1000 * self._interval_seconds)):
                     self.reconcile()
             except (RedisError, ArtDreamError) as error:  # the next pass finds the same jobs
                 logger.debug("jobs could not be reconciled: %s", error)
@@ -60,17 +55,17 @@ class Reconciler(threading.Thread):
         for job_id in self._table.list_expired_leases():
             self._requeue(self._table.requeue(job_id), "worker died")
         self._passes += 1
-        unclaimed_count = self._table.count_unclaimed(IN_TRANSIT_SECONDS)
+        unclaimed_count = self._table.count_unclaimed(self._in_transit_seconds)
         if not unclaimed_count or (
             unclaimed_count <= count_all_queued(self._client) and self._passes % FULL_SCAN_EVERY_PASSES
         ):
             return
         queued_job_ids = set(iter_queued_job_ids(self._client))
-        for job_id in self._table.list_unclaimed(IN_TRANSIT_SECONDS):
+        for job_id in self._table.list_unclaimed(self._in_transit_seconds):
             if job_id not in queued_job_ids:
                 # An accepted job has no message yet; that of a queued job was lost with the process that popped it.
-                job = self._table.requeue(job_id, min_age_seconds=IN_TRANSIT_SECONDS) or self._table.get_job(job_id)
-                self._requeue(job, "message lost")
+                job = self._table.requeue(job_id, min_age_seconds=self._in_transit_seconds)
+                self._requeue(job or self._table.get_job(job_id), "message lost")
 
     def _requeue(self, job: Job | None, reason: str) -> None:
         if job is not None:

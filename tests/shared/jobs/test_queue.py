@@ -21,7 +21,8 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import UNFINISHED_BY_SUBMITTER, job_key
 from shared.settings import Settings
-from tests.servers import make_valkey, wait_until
+from tests.servers import Valkey
+from tests.waiting import wait_until
 
 
 def pop_jobs(client: redis.Redis) -> list[str]:
@@ -116,7 +117,7 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
 
 def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the first job, once the producer is connected. The broker is used by no other test."""
-    with make_valkey() as server, connect(f"{server.connection_url}/0") as client:
+    with Valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = create_celery_app(settings), JobTable(client)
         client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))

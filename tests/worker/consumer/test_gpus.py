@@ -78,10 +78,11 @@ def test_only_the_chosen_gpus_are_assigned(two_gpus: None, monkeypatch: pytest.M
 def test_a_pool_process_has_its_gpu_before_it_imports_keras(two_gpus: None) -> None:
     """Fails if `PoolProcess.start` imports the job processor first: CUDA reads the variable once."""
     program = """
-import os, sys, time
+import os, signal, sys
 from billiard.pool import Pool
 from shared.jobs.job import Lane
 from shared.settings import Settings
+from shared.timing import DEFAULT_TIMING
 from worker.app import PoolProcess, make_engine
 from worker.consumer.flow_control import FlowControl
 
@@ -89,12 +90,12 @@ class Finder:
     def find_spec(self, name, *_):
         if name.partition(".")[0] in ("keras", "tensorflow", "jax"):
             os.write(1, os.environ.get("CUDA_VISIBLE_DEVICES", "none").encode() + b"\\n")  # whole, beside the other's
-            time.sleep(60)
+            signal.pause()
 
 sys.meta_path.insert(0, Finder())
 settings = Settings(broker_url="redis://127.0.0.1:1/0", _env_file=None)
-pool = Pool(2, PoolProcess(settings, FlowControl(2), list(Lane), make_engine).start)
-time.sleep(60)
+pool = Pool(2, PoolProcess(settings, FlowControl(2), list(Lane), make_engine, DEFAULT_TIMING).start)
+signal.pause()
 """
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout

@@ -1,8 +1,7 @@
-"""A job processor with the real engine, broker and store, and hooks into its dreams."""
+"""A job processor with a real broker and store, and hooks into its dreams."""
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,27 +19,29 @@ from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
+from tests.dreamer import HELD, hold_dreams, release_dreams
+from tests.fault.installation import WorkerProcess
 from tests.pictures import encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.servers import wait_until
-from worker.dreamer import DreamResult, Frame, Pixels
-from worker.dreaming.engine import Engine
+from tests.waiting import wait_until
+from tests.worker_process import worker_command
+from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 from worker.jobs.processor import JobProcessor
 
 ANIMALS_RECIPE = load_recipe("animals")
 SHORT_RECIPE = ANIMALS_RECIPE.model_copy(
     update={"canvas": 256, "ascent": ANIMALS_RECIPE.ascent.model_copy(update={"octaves": 2, "steps": 2})}
 )
-LONG_RECIPE = SHORT_RECIPE.model_copy(update={"ascent": SHORT_RECIPE.ascent.model_copy(update={"steps": 40})})
+HELD_RECIPE = SHORT_RECIPE.model_copy(update={"name": HELD})
 
 
 class RecordingDreamer:
-    """The engine; records the photos of each ascent, and calls `during_first_ascent` in the middle of the first."""
+    """Records the photos of each ascent of a dreamer, and calls `during_first_ascent` in the middle of the first."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, dreamer: Dreamer) -> None:
         self.batch_sizes: list[int] = []
         self.during_first_ascent: Callable[[], None] = lambda: None
-        self.warm_up, self._engine = engine.warm_up, engine
+        self.warm_up, self._dreamer = dreamer.warm_up, dreamer
 
     def dream(
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
@@ -54,7 +55,7 @@ class RecordingDreamer:
             if on_frame:
                 on_frame(frame)
 
-        return self._engine.dream(photo, recipe, seed=seed, on_frame=relay_frame)
+        return self._dreamer.dream(photo, recipe, seed=seed, on_frame=relay_frame)
 
     def dream_batch(
         self,
@@ -67,18 +68,18 @@ class RecordingDreamer:
         self.batch_sizes.append(len(photos))
         if len(self.batch_sizes) == 1:
             self.during_first_ascent()
-        return self._engine.dream_batch(photos, recipe, seeds=seeds, on_frame=on_frame)
+        return self._dreamer.dream_batch(photos, recipe, seeds=seeds, on_frame=on_frame)
 
 
 class ProcessorHarness:
     """A broker, a store, and a job processor that renders up to four photos in one batch."""
 
-    def __init__(self, settings: Settings, client: redis.Redis, engine: Engine) -> None:
+    def __init__(self, settings: Settings, client: redis.Redis, dreamer: Dreamer) -> None:
         recipe = str(write_recipe(settings.data.parent))
         self.settings = settings.model_copy(update={"together": 4, "clips": False, "recipe": recipe})
         self.client, self.table = client, JobTable(client)
         self.app, self.store = create_celery_app(settings), Store(settings.store)
-        self.dreamer = RecordingDreamer(engine)
+        self.dreamer = RecordingDreamer(dreamer)
         self.processor = JobProcessor(self.settings, "w-1", self.dreamer)
 
     def submit(
@@ -97,11 +98,17 @@ class ProcessorHarness:
 
     @contextmanager
     def running_worker(self, folder: Path, *options: str) -> Iterator[psutil.Process]:
-        """Run a real, warm worker besides the processor. folder: for its log file, worker.log."""
-        command = [sys.executable, "-m", "artdream", "worker", *options]
+        """Run a real, warm worker besides the processor, which holds dreams of HELD_RECIPE until `release_dreams`.
+
+        folder: for its log file, worker.log.
+        """
+        hold_dreams(self.settings.data)
         with (folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                command, env={**os.environ, **self.settings.to_environment()}, stdout=log, stderr=log
+                worker_command(*options),
+                env={**os.environ, **self.settings.to_environment()},
+                stdout=log,
+                stderr=log,
             )
         try:
             registry = HeartbeatRegistry(self.client)
@@ -112,12 +119,14 @@ class ProcessorHarness:
                     if heartbeat.part is Component.WORKER
                 ),
                 "warm",
-                120,
             )
             yield psutil.Process(worker.pid)
         finally:
-            worker.terminate()
-            worker.wait()
+            WorkerProcess(worker).kill()
+
+    def release_dreams(self) -> None:
+        """End the held dreams."""
+        release_dreams(self.settings.data)
 
     def list_ended_jobs(self) -> list[str]:
         """Return the ids of completed and failed jobs, in the order in which they ended."""

@@ -10,8 +10,8 @@ from shared.jobs.job import Lane, State
 from shared.jobs.queue import count_queued
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
-from tests.servers import wait_until
-from tests.worker.jobs.processor_harness import LONG_RECIPE, ProcessorHarness
+from tests.waiting import wait_until
+from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
 from worker.jobs.lease import Released
 
 
@@ -43,7 +43,7 @@ def test_a_batch_job_that_is_alone_does_not_wait_for_batch_mates(harness: Proces
 def test_live_jobs_and_other_recipes_are_no_batch_mates(harness: ProcessorHarness) -> None:
     first = harness.submit(0)
     guest = harness.submit(1, lane=Lane.LIVE)
-    other_recipe = harness.submit(2, LONG_RECIPE)
+    other_recipe = harness.submit(2, HELD_RECIPE)
     same_recipe = harness.submit(3)
     harness.deliver(first)
     assert harness.dreamer.batch_sizes == [2, 1]
@@ -127,9 +127,10 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
 def test_a_killed_worker_s_batch_is_dreamt_once_by_the_next(harness: ProcessorHarness, tmp_path: Path) -> None:
     """With a real worker and kill -9 during the ascent."""
     with harness.running_worker(tmp_path, "--lane", "batch") as worker:
-        jobs = [harness.submit(number, LONG_RECIPE) for number in range(5)]
+        jobs = [harness.submit(number, HELD_RECIPE) for number in range(5)]
         wait_until(lambda: harness.read_states(jobs).count(State.STARTED) > 1, "dreamt together")
         for process in worker.children():
             process.kill()
-        wait_until(lambda: harness.read_states(jobs) == [State.COMPLETED] * 5, "all completed", 120)
+        harness.release_dreams()
+        wait_until(lambda: harness.read_states(jobs) == [State.COMPLETED] * 5, "all completed")
     assert sorted(harness.list_ended_jobs()) == sorted(job.id for job in jobs)

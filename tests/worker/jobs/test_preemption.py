@@ -1,19 +1,24 @@
 """Preemption: a live job runs between two frames of a batch job, which then resumes and gives the same dream."""
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
+from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
+from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
-from tests.servers import wait_until
-from tests.worker.jobs.processor_harness import LONG_RECIPE, ProcessorHarness
+from tests.waiting import wait_until
+from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
+from worker.app import make_engine
 from worker.jobs.frames import encode_jpeg
 from worker.jobs.lease import Released
 from worker.jobs.processor import JobProcessor
@@ -32,9 +37,13 @@ def run_with_guests(harness: ProcessorHarness, count: int) -> tuple[Job, list[Jo
 
 
 def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_same_dream(
-    harness: ProcessorHarness,
+    settings: Settings, client: redis.Redis
 ) -> None:
-    """Fails without preemption: the live jobs wait for the end of the batch job."""
+    """With the engine, which dreams the guests' photos in the middle of another dream.
+
+    Fails without preemption: the live jobs wait for the end of the batch job.
+    """
+    harness = ProcessorHarness(settings, client, make_engine(settings))
     batch, guests = run_with_guests(harness, 2)
     assert harness.list_ended_jobs() == [*(guest.id for guest in guests), batch.id]
     assert harness.dreamer.batch_sizes == [1, 1, 1]
@@ -46,9 +55,11 @@ def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_
 
 def test_the_time_of_guests_is_not_counted_as_the_batch_s(harness: ProcessorHarness) -> None:
     """Otherwise stage times and ETA would report ever longer dreams."""
+    started_at = time.monotonic()
     batch, guests = run_with_guests(harness, 3)
-    stages = {job.id: sidecar.stages for job in (batch, *guests) if (sidecar := read_sidecar(harness.store, job.id))}
-    assert stages[batch.id]["dream"] < sum(stages[guest.id]["dream"] for guest in guests)
+    seconds = time.monotonic() - started_at
+    sidecars = [read_sidecar(harness.store, job.id) for job in (batch, *guests)]
+    assert sum(sidecar.stages[Stage.DREAM] for sidecar in sidecars if sidecar) < seconds
 
 
 def test_a_batch_of_several_jobs_is_preempted_too(harness: ProcessorHarness) -> None:
@@ -78,12 +89,13 @@ def test_a_worker_of_batches_alone_leaves_guests_to_theirs(harness: ProcessorHar
 def test_a_worker_that_is_stopping_accepts_no_live_job(harness: ProcessorHarness, tmp_path: Path) -> None:
     """With a real worker. Fails if a stopping worker preempts: it also processes the live job."""
     with harness.running_worker(tmp_path) as worker:
-        batch = harness.submit(0, LONG_RECIPE)
+        batch = harness.submit(0, HELD_RECIPE)
         wait_until(lambda: harness.read_states([batch]) == [State.STARTED], "dreamt")
         worker.terminate()
         wait_until(lambda: "shutdown" in (tmp_path / "worker.log").read_text(), "heard")
         guest = harness.submit(1, lane=Lane.LIVE)
-        worker.wait(120)
+        harness.release_dreams()
+        worker.wait()
     assert harness.read_states([batch, guest]) == [State.COMPLETED, State.QUEUED]
 
 
@@ -147,11 +159,12 @@ def test_what_a_worker_dreamt_that_is_killed_amid_a_guest_s_dream_is_dreamt_once
 ) -> None:
     """With a real worker and kill -9."""
     with harness.running_worker(tmp_path) as worker:
-        jobs = [harness.submit(0, LONG_RECIPE)]
+        jobs = [harness.submit(0, HELD_RECIPE)]
         wait_until(lambda: harness.read_states(jobs) == [State.STARTED], "dreamt")
-        jobs.append(harness.submit(1, LONG_RECIPE, lane=Lane.LIVE))
+        jobs.append(harness.submit(1, HELD_RECIPE, lane=Lane.LIVE))
         wait_until(lambda: harness.read_states(jobs) == [State.STARTED] * 2, "preempted")
         for process in worker.children():
             process.kill()
-        wait_until(lambda: harness.read_states(jobs) == [State.COMPLETED] * 2, "both completed", 120)
+        harness.release_dreams()
+        wait_until(lambda: harness.read_states(jobs) == [State.COMPLETED] * 2, "both completed")
     assert sorted(harness.list_ended_jobs()) == sorted(job.id for job in jobs)

@@ -1,0 +1,113 @@
+"""A dreamer without TensorFlow, for tests about the way of a job: it takes its time, emits frames, and can be held."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from shared.errors import ArtDreamError
+from shared.recipe.canvas import scale_to_long_side
+from shared.recipe.recipe import Recipe
+from shared.settings import Settings
+from worker.dreamer import DreamResult, Frame, Pixels
+
+#: Seconds of one step of an ascent, and seconds between two frames of a dream that is held.
+STEP_SECONDS, HELD_FRAME_SECONDS = 0.02, 0.1
+
+#: Names of recipes whose dreams do not simply take their steps. A held one emits frames until it is released, as its
+#: warm-up waits; a hanging one emits none and never ends; the others raise an expected and an unexpected error.
+HELD, HANGING, FAILING, CRASHING = "held", "hanging", "failing", "crashing"
+
+FAILURE_REASON = "This recipe always fails."
+
+
+class StepDreamer:
+    """Takes the time of the recipe's steps and emits a frame after each. Implements `worker.dreamer.Dreamer`.
+
+    The dream is the photo at the size of the canvas, in colours that depend on recipe and seed: the same photo, recipe
+    and seed give the same pixels.
+    """
+
+    def __init__(self, data: Path) -> None:
+        """data: the data folder, whose file `released` ends held dreams."""
+        self._released_path = _released_path(data)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Create the dreamer of an installation."""
+        return cls(settings.data)
+
+    def warm_up(self, recipe: Recipe) -> None:
+        """Return at once, for there is nothing to compile; the recipe HELD waits until it is released."""
+        while self._is_held(recipe):
+            _sleep(STEP_SECONDS)
+
+    def dream(
+        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+    ) -> DreamResult:
+        emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
+        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
+
+    def dream_batch(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],
+        on_frame: Callable[[int, Frame], None] | None = None,
+    ) -> list[DreamResult]:
+        dreams = [_recolor(photo, recipe, seed) for photo, seed in zip(photos, seeds, strict=True)]
+        for frame_index, fraction in enumerate(self._take_steps(recipe)):
+            for index, pixels in enumerate(dreams):
+                if on_frame:
+                    on_frame(index, Frame(frame_index, fraction, pixels))
+        return [DreamResult(pixels, "0" * 64, "float32") for pixels in dreams]
+
+    def _take_steps(self, recipe: Recipe) -> Iterator[float]:
+        """Yield the share of the work that is done after each step."""
+        if recipe.name == FAILING:
+            raise ArtDreamError(FAILURE_REASON)
+        if recipe.name == CRASHING:
+            raise RuntimeError
+        while recipe.name == HANGING:
+            _sleep(STEP_SECONDS)
+        while self._is_held(recipe):
+            _sleep(HELD_FRAME_SECONDS)
+            yield 0.01
+        step_count = recipe.ascent.octaves * recipe.ascent.steps
+        for step in range(1, step_count + 1):
+            _sleep(STEP_SECONDS)
+            yield step / step_count
+
+    def _is_held(self, recipe: Recipe) -> bool:
+        return recipe.name == HELD and not self._released_path.exists()
+
+
+def hold_dreams(data: Path) -> None:
+    """Let dreams of the recipe HELD go on until `release_dreams`, in every worker on this data folder."""
+    _released_path(data).unlink(missing_ok=True)
+
+
+def release_dreams(data: Path) -> None:
+    """End the held dreams."""
+    data.mkdir(parents=True, exist_ok=True)
+    _released_path(data).touch()
+
+
+def _released_path(data: Path) -> Path:
+    return data / "released"
+
+
+def _sleep(seconds: float) -> None:
+    threading.Event().wait(seconds)  # unlike time.sleep, it also works under faketime
+
+
+def _recolor(photo: Pixels, recipe: Recipe, seed: int) -> Pixels:
+    height, width, _ = photo.shape
+    picture = Image.fromarray(photo).resize(scale_to_long_side(width, height, recipe.canvas))
+    digest = hashlib.sha256(f"{seed} {recipe.model_dump_json()}".encode()).digest()
+    return np.asarray(picture) ^ np.frombuffer(digest[:3], np.uint8)
