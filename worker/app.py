@@ -153,7 +153,14 @@ class PoolProcess:
         dreamer = self._make_dreamer(self._settings)
         from worker.jobs.processor import JobProcessor
 
-        self._processor = JobProcessor(self._settings, self._process_id, dreamer, self._may_preempt, self._timing)
+        self._processor = JobProcessor(
+            self._settings,
+            self._process_id,
+            dreamer,
+            self._may_preempt,
+            lambda: self._flow_control.is_stopping,
+            self._timing,
+        )
         self._resources.callback(self._processor.close)
         for name in self._settings.recipes:
             dreamer.warm_up(load_recipe(name))

@@ -11,6 +11,7 @@ from shared.jobs.queue import DREAM_TASK, count_queued, queue_keys
 from shared.jobs.state_machine import MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON
 from tests.dreamer import HANGING
+from tests.fault.faulty_proxy import FaultyProxy
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.worker_process import SHORT_TIMING, STALLED_MESSAGE, worker_command
 
@@ -138,12 +139,21 @@ def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(no_work
 
 
 def test_a_dream_that_never_ends_fails_at_its_time_limit_and_the_next_is_dreamt(no_workers: FaultInstallation) -> None:
-    """Fails without the soft time limit: the pool kills the process ten seconds later, once for each attempt."""
-    no_workers.start_worker(time_limit_seconds=1)
+    """With a broker that is far away, and for longer than a lease.
+
+    Seen failing with a processor that took the time since it began for the reason of the interruption: it was less than
+    the limit, so the job was released and dreamt again, for ever. Fails without the soft time limit, too, and without
+    renewal of leases while there are no frames.
+    """
+    time_limit_seconds = 2 * int(SHORT_TIMING.lease_seconds) + 1
+    proxy = FaultyProxy(no_workers.port, delay=0.04)
+    no_workers.start_worker(broker_port=proxy.port, time_limit_seconds=time_limit_seconds)
     hanging = no_workers.submit(15, no_workers.short_recipe.model_copy(update={"name": HANGING}))
     following = no_workers.submit(16)
     no_workers.wait_until(lambda: no_workers.is_ended(hanging) and no_workers.is_ended(following))
     [failed] = no_workers.events_of(hanging, Failed)
     assert isinstance(failed, Failed)
-    assert failed.reason == "The dream took longer than 1 s."
+    assert failed.reason == f"The dream took longer than {time_limit_seconds} s."
+    assert len(no_workers.events_of(hanging, Started)) == 1
     no_workers.verify_outcomes()
+    proxy.close()

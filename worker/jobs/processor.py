@@ -36,12 +36,17 @@ class JobProcessor:
         worker: str,
         dreamer: Dreamer,
         may_preempt: Callable[[], bool] = lambda: True,
+        is_stopping: Callable[[], bool] = lambda: False,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job."""
+        """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job.
+
+        is_stopping: whether an interruption means that the worker has to stop, not that the time limit is exceeded.
+        """
         self._worker = worker
         self._dreamer = dreamer
         self._may_preempt = may_preempt
+        self._is_stopping = is_stopping
         self._table = JobTable(connect(settings.broker), approval=settings.approval, timing=timing)
         self._store = Store(settings.store)
         self._validation = JobValidation(settings)
@@ -73,7 +78,7 @@ class JobProcessor:
                 self._release(executions)
             raise
         except TaskInterrupted:
-            self._end_interrupted(job, executions, started_at)
+            self._end_interrupted(job, executions)
         self._enqueue_clips(executions)
 
     def _run(self, executions: list[JobExecution], between_frames: Callable[[], None]) -> None:
@@ -143,9 +148,9 @@ class JobProcessor:
                 logger.info("job %s steps aside for this guest's", job.id)
                 self._run([execution], lambda: None)
 
-    def _end_interrupted(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
+    def _end_interrupted(self, job: Job, executions: list[JobExecution]) -> None:
         """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit."""
-        if time.monotonic() - started_at < self._retry_policy.timeout_seconds:  # the worker has to stop
+        if self._is_stopping():  # the clock does not tell: Celery's time limit began earlier, by a trip to the broker
             self._retry_policy.retry(lambda: self._release(executions))
             raise Released from None
         live = [execution for execution in executions if execution.job.lane is not job.lane]

@@ -13,6 +13,7 @@ from shared.storage.sidecar import read_sidecar
 from tests.waiting import wait_until
 from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
 from worker.jobs.lease import Released
+from worker.jobs.processor import JobProcessor
 
 
 def test_what_waits_is_dreamt_with_the_first_in_one_ascent_and_each_is_completed_for_itself(
@@ -116,6 +117,7 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
         raise SoftTimeLimitExceeded
 
     jobs = [harness.submit(number) for number in range(4)]
+    harness.processor = JobProcessor(harness.settings, "w-1", harness.dreamer, is_stopping=lambda: True)
     harness.dreamer.during_first_ascent = stop
     with pytest.raises(Released):  # Celery then requeues the first job's message
         harness.deliver(jobs[0])

@@ -134,7 +134,7 @@ def test_a_worker_that_has_to_stop_amid_a_guest_s_dream_hands_back_both(harness:
                 raise SoftTimeLimitExceeded
             return harness.dreamer.dream(*arguments, **options)  # type: ignore[arg-type]
 
-    harness.processor = JobProcessor(harness.settings, "w-1", Stopped())  # type: ignore[arg-type]
+    harness.processor = JobProcessor(harness.settings, "w-1", Stopped(), is_stopping=lambda: True)  # type: ignore[arg-type]
     guests: list[Job] = []
     harness.dreamer.during_first_ascent = lambda: guests.append(harness.submit(1, lane=Lane.LIVE))
     batch = harness.submit(0)
