@@ -40,8 +40,8 @@ class ClassProbability(BaseModel):
 
     name: str
     #: Probabilities, in [0, 1].
-    photo: float
-    dream: float
+    photo: FiniteFloat
+    dream: FiniteFloat
 
 
 #: Seconds by stage.
@@ -101,7 +101,7 @@ class Progress(_JobEvent):
     type: Literal["progress"] = "progress"
     frame: _ObjectName
     #: Share of the work done, in (0, 1].
-    fraction: float
+    fraction: FiniteFloat
 
 
 class Completed(_JobEvent):
@@ -138,7 +138,7 @@ class Shown(_JobEvent):
     type: Literal["shown"] = "shown"
     completed: Completed
     #: When the dream was completed, in epoch seconds.
-    dreamt_at: float
+    dreamt_at: FiniteFloat
 
 
 class Hidden(_JobEvent):

@@ -233,7 +233,7 @@ class JobTable:
             min_age_seconds=min_age_seconds,
         )
         if result.outcome is Outcome.ATTEMPTS_EXHAUSTED:
-            self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
+            self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON, dead_worker=dead_worker or "")
         return job if result.outcome is Outcome.APPLIED else None
 
     def list_unclaimed(self, min_age_seconds: float) -> list[str]:
@@ -348,12 +348,12 @@ class JobTable:
     def _try_transition(self, job_id: str, new_state: State | None, event: Event | None, **options: Any) -> bool:
         return self._run_transition(job_id, new_state, event, **options).outcome is Outcome.APPLIED
 
-    def _fail_unclaimed(self, job_id: str, photo_id: str, reason: str) -> bool:
-        """Fail a job that no live worker has claimed."""
+    def _fail_unclaimed(self, job_id: str, photo_id: str, reason: str, *, dead_worker: str = "") -> bool:
+        """Fail a job that no live worker has claimed. dead_worker: its lease need not have expired."""
         event = Failed(job_id=job_id, photo_id=photo_id, reason=reason)
         allowed_from = (State.ACCEPTED, State.QUEUED, State.STARTED)
         return self._try_transition(
-            job_id, State.FAILED, event, allowed_from=allowed_from, previous_holder="", reason=reason
+            job_id, State.FAILED, event, allowed_from=allowed_from, previous_holder=dead_worker, reason=reason
         )
 
     def _broker_time_ago(self, seconds: float) -> float:

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from display.pages.share_links import KEY_FILE, ShareLinks
 from shared.errors import ArtDreamError
@@ -37,13 +39,40 @@ def test_an_expired_token_is_told_from_a_forged_one(tmp_path: Path) -> None:
     assert link.job_id == JOB_ID
 
 
-def test_not_a_bit_of_a_token_can_be_changed(tmp_path: Path) -> None:
-    links = ShareLinks(make_settings(tmp_path))
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> ShareLinks:
+    return ShareLinks(make_settings(tmp_path_factory.mktemp("links")))
+
+
+job_ids = st.binary(min_size=16, max_size=16).map(bytes.hex)
+
+
+@given(job_id=job_ids, expires_at=st.integers(0, 3600 * (2**24 - 1)))
+def test_a_token_is_read_as_it_was_made_to_the_hour(links: ShareLinks, job_id: str, expires_at: int) -> None:
+    link = links.parse_token(links.make_token(job_id, expires_at=expires_at))
+    assert link
+    assert link.job_id == job_id
+    assert 0 <= link.expires_at - expires_at < 3600
+
+
+def test_not_a_bit_of_a_token_can_be_changed(links: ShareLinks) -> None:
     data = bytearray(base64.urlsafe_b64decode(links.make_token(JOB_ID)))
     for bit in range(8 * len(data)):
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
         assert links.parse_token(base64.urlsafe_b64encode(changed).decode()) is None
+
+
+@given(job_id=job_ids, start=st.integers(0, 40), length=st.integers(0, 3), text=st.text(max_size=3))
+def test_not_a_character_of_a_token_can_be_changed(
+    links: ShareLinks, job_id: str, start: int, length: int, text: str
+) -> None:
+    token = links.make_token(job_id)
+    for changed in (
+        token[:start] + text + token[start + length :],
+        token.translate(str.maketrans("-_", "+/")),  # the same bytes in the other alphabet of base64
+    ):
+        assert changed == token or links.parse_token(changed) is None
 
 
 @pytest.mark.parametrize("token", ["", "x", "A" * 40, "A" * 39, "A" * 41, "ä" * 40, "../" * 13 + "x", "A" * 39 + "\n"])

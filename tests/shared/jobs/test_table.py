@@ -170,6 +170,16 @@ def test_a_job_that_takes_its_worker_with_it_is_given_up_with_a_reason(
     assert table.claim(job, "w") is not None
 
 
+def test_a_job_whose_last_worker_is_known_to_be_dead_is_given_up_at_once(table: JobTable, job: Job) -> None:
+    """Fails without `dead_worker` in `_fail_unclaimed`: the job is given up only when its lease expires."""
+    table.accept(job)
+    for _ in range(MAX_ATTEMPTS):
+        assert table.claim(job, "w1") is not None
+        requeued = table.requeue(job.id, dead_worker="w1")
+    assert requeued is None
+    assert table.get_state(job.id) is State.FAILED
+
+
 def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: JobTable, job: Job) -> None:
     table.accept(job)
     for _ in range(2 * MAX_ATTEMPTS):

@@ -1,8 +1,13 @@
 """Photos of any aspect ratio share a few canvases."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from shared.recipe.canvas import LONG_SIDES, SIDE_MULTIPLE, choose_canvas, list_canvases, scale_to_long_side
+
+#: Sides of photos in pixels, and long sides of canvases.
+sides, long_sides = st.integers(1, 100_000), st.sampled_from(LONG_SIDES)
 
 
 @pytest.mark.parametrize("long_side", LONG_SIDES)
@@ -13,13 +18,36 @@ def test_there_are_few_canvases_and_the_networks_strides_divide_them(long_side: 
         assert canvas.width % SIDE_MULTIPLE == canvas.height % SIDE_MULTIPLE == 0
 
 
-@pytest.mark.parametrize("size", [(4032, 3024), (3024, 4032), (1920, 1080), (3000, 2000), (1, 1), (9000, 9), (9, 9000)])
-@pytest.mark.parametrize("long_side", LONG_SIDES)
-def test_a_photo_of_any_shape_finds_a_canvas_that_holds_all_of_it(size: tuple[int, int], long_side: int) -> None:
-    photo, canvas = scale_to_long_side(*size, long_side), choose_canvas(*size, long_side)
-    assert max(photo) == long_side
+@given(width=sides, height=sides, long_side=long_sides)
+@example(4032, 3024, 640)
+@example(640, 481, 640)  # a pixel too high for 4:3
+@example(1, 1, 256)
+@example(9000, 9, 4096)
+def test_a_photo_of_any_shape_finds_a_canvas_that_holds_all_of_it(width: int, height: int, long_side: int) -> None:
+    photo, canvas = scale_to_long_side(width, height, long_side), choose_canvas(width, height, long_side)
+    assert canvas in list_canvases(long_side)
     assert photo.width <= canvas.width
     assert photo.height <= canvas.height
+    assert long_side in (photo.width, photo.height)  # it fills the canvas along one side
+    # No smaller one holds it.
+    for smaller in list_canvases(long_side):
+        if smaller.width * smaller.height < canvas.width * canvas.height:
+            assert smaller.width < photo.width or smaller.height < photo.height
+
+
+@given(width=sides, height=sides, long_side=long_sides)
+def test_a_photo_keeps_its_aspect_to_a_pixel(width: int, height: int, long_side: int) -> None:
+    photo = scale_to_long_side(width, height, long_side)
+    assert max(photo) == long_side
+    assert min(photo) >= 1
+    exact_short_side = long_side * min(width, height) / max(width, height)
+    assert abs(min(photo) - exact_short_side) < 1
+    assert scale_to_long_side(*photo, long_side) == photo
+
+
+@given(width=sides, height=sides, long_side=long_sides)
+def test_a_photo_that_is_turned_turns_its_canvas(width: int, height: int, long_side: int) -> None:
+    assert choose_canvas(height, width, long_side) == choose_canvas(width, height, long_side)[::-1]
 
 
 def test_a_phones_photo_fills_its_canvas() -> None:
