@@ -25,8 +25,9 @@ from shared.secret_files import _STORE_VARIABLE_PREFIXES
 from shared.settings import ENV_PREFIX, Settings
 from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, list_containers
-from tests.servers import is_listening, wait_until
+from tests.servers import is_listening
 from tests.stack import free_port
+from tests.waiting import wait_until
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 MANIFESTS_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"

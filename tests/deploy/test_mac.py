@@ -20,7 +20,7 @@ from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.settings import ENV_PREFIX, Settings
 from tests.pictures import encode_jpeg, make_picture
-from tests.servers import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 MAC_FOLDER = ROOT / "deploy" / "mac"
@@ -40,7 +40,7 @@ def run_install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": f"{programs}:{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
     cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
     environment = {**os.environ, **environment, "UV_CACHE_DIR": cache}
-    return subprocess.run([MAC_FOLDER / "install"], env=environment, capture_output=True, text=True, timeout=250)
+    return subprocess.run([MAC_FOLDER / "install"], env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,9 +29,7 @@ from tests.recipes import write_recipe
 from tests.redis_server import CertificateAuthority, require_redis
 from tests.skip import skip_or_fail
 from tests.stack import free_port
-
-#: Seconds for the slowest service: a worker that imports TensorFlow while other tests run.
-STARTUP_TIMEOUT_SECONDS = 240
+from tests.waiting import wait_until
 
 
 def link_valkey_programs(folder: Path, server: str | Path) -> Path:
@@ -114,11 +112,11 @@ class ServiceProcesses:
         return "" if completed.returncode == 0 else completed.stdout + completed.stderr + f"exit {completed.returncode}"
 
     def wait_until_healthy(self, name: str, **overrides: str) -> None:
-        deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
-        while problem := self.check_health(name, **overrides):
+        def is_healthy() -> bool:
             assert self.processes[name].poll() is None, self.read_log(name)
-            assert time.monotonic() < deadline, f"{name}: {problem}\n{self.read_log(name)}"
-            time.sleep(0.5)
+            return not self.check_health(name, **overrides)
+
+        wait_until(is_healthy, f"{name} is healthy", explain=lambda: self.read_log(name))
 
     def read_log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
@@ -204,17 +202,18 @@ def test_a_photo_is_dreamt_by_what_compose_starts(containers: ServiceProcesses) 
 
 
 def wait_for_dream(broker_url: SecretStr, containers: ServiceProcesses) -> Completed:
-    settings = Settings(broker_url=broker_url, _env_file=None)
+    settings, completed = Settings(broker_url=broker_url, _env_file=None), list[Completed]()
     with connect(settings.broker) as client:
-        reader, deadline = EventReader(client, STREAM_START_ID), time.monotonic() + STARTUP_TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                for recorded in reader.read(wait_seconds=1):
-                    if isinstance(recorded.event, Completed):
-                        return recorded.event
-            except BROKER_UNAVAILABLE:
-                continue
-    raise AssertionError("\n".join(containers.read_log(name) for name in COMPONENTS))
+        reader = EventReader(client, STREAM_START_ID)
+
+        def is_dreamt() -> bool:
+            with suppress(*BROKER_UNAVAILABLE):
+                events = (recorded.event for recorded in reader.read(wait_seconds=1))
+                completed.extend(event for event in events if isinstance(event, Completed))
+            return bool(completed)
+
+        wait_until(is_dreamt, "a dream", explain=lambda: "\n".join(containers.read_log(name) for name in COMPONENTS))
+    return completed[0]
 
 
 def test_the_broker_of_the_override_speaks_tls_and_nothing_else(folder: Path) -> None:

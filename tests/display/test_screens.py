@@ -1,26 +1,26 @@
 """Screenshots of every page in the three screen sizes, saved to `artefacts/screens/`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from display.pages.share_links import ShareLinks
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.conftest import PASSCODE, PUBLIC_URL, DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
 from tests.display.pages.test_art_map import make_art_map
+from tests.waiting import wait_until
 
 SCREENSHOT_FOLDER = Path("artefacts/screens")
 
 SCREEN_SIZES = {"wall": (1920, 1080), "laptop": (1440, 900), "phone": (390, 844)}
-
-PASSCODE = "open sesame"
 
 #: Selectors of elements that exist once a page is drawn, by page.
 READY_SELECTORS = {
@@ -32,16 +32,20 @@ READY_SELECTORS = {
     "console": "[role=tab]",
 }
 
+#: Whether all pictures in view are loaded. Those out of view are perhaps not even asked for.
+LOADED_SCRIPT = """[...document.querySelectorAll("img[src]")].every((image) => image.complete
+  || !image.checkVisibility() || image.getBoundingClientRect().top > innerHeight)"""
+
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": PUBLIC_URL}
     return display_settings.model_copy(update=overrides)
 
 
 @pytest.mark.parametrize("size", SCREEN_SIZES)
 def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
-    browser: Browser, display: DisplayProcess, pipeline: FakePipeline, size: str
+    new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline, size: str
 ) -> None:
     map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     jobs = [pipeline.add_dream((40 * number, 90, 160), thumb=True, map_point=map_point) for number in range(5)]
@@ -57,19 +61,16 @@ def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
         "console": "/console",
     }
     width, height = SCREEN_SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height})
-    page = context.new_page()
-    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
+    page = new_page(width, height, reduced_motion="reduce")  # without it everything fades in
     SCREENSHOT_FOLDER.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
-        page.goto(display.url + path)
+        page.goto(path)
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
         page.wait_for_selector(READY_SELECTORS[name])
-        page.wait_for_timeout(1500)  # until everything has faded in
+        wait_until(lambda: page.evaluate(LOADED_SCRIPT), f"the pictures of the {name} are there")
         file = SCREENSHOT_FOLDER / f"{name}-{size}.png"
         page.screenshot(path=file)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert np.asarray(Image.open(file).convert("L")).std() > 3, f"{name} is empty"
-    context.close()

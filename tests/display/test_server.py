@@ -1,18 +1,19 @@
 """The web server of the display."""
 
 import socket
-import time
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from display.server import serve
-from display.state.housekeeping import HEARTBEAT_INTERVAL_SECONDS
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
-from tests.display.conftest import DisplayProcess, RestartableValkey, wait_until
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
+from tests.servers import Valkey
+from tests.waiting import wait_until
 
 
 def test_a_taken_port_is_said_in_one_sentence(display_settings: Settings) -> None:
@@ -36,10 +37,14 @@ def test_a_display_says_that_it_is_there(display: DisplayProcess, pipeline: Fake
 
 
 def test_a_display_ends_quickly_also_where_the_broker_hangs(
-    display: DisplayProcess, valkey: RestartableValkey, pipeline: FakePipeline
+    display: DisplayProcess, valkey: Valkey, pipeline: FakePipeline
 ) -> None:
+    def count_connections() -> int:
+        connections = psutil.Process(display.pid).net_connections()
+        return sum(connection.raddr[1:] == (valkey.port,) for connection in connections)
+
     wait_until(lambda: bool(HeartbeatRegistry(pipeline.client).list_heartbeats()), "the display sends a heartbeat")
     valkey.hang()
-    time.sleep(HEARTBEAT_INTERVAL_SECONDS)  # the next heartbeat hangs by now
+    wait_until(lambda: count_connections() > 1, "another connection than that of the stream reader hangs")
     _, _, seconds = display.stop()
     assert seconds < 5

@@ -34,7 +34,8 @@ from tests.pictures import make_picture
 from tests.recipes import write_recipe
 from tests.redis_server import RedisServer
 from tests.servers import S3Server
-from tests.stack import drop_file, free_port, operator_environment
+from tests.stack import STACK_TIMEOUT_SECONDS, drop_file, free_port, operator_environment
+from tests.waiting import wait_until
 
 #: Secrets that must not occur in any log line, event, sidecar or command line.
 SECRETS = {
@@ -98,7 +99,7 @@ class InstallationRun:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=STACK_TIMEOUT_SECONDS,
         )
         self.command_output[f"{arguments[0]} {len(self.command_output)}"] = completed.stdout + completed.stderr
         return completed.stdout + completed.stderr
@@ -129,15 +130,16 @@ class InstallationRun:
                 return float(sample[3])
         raise AssertionError(f"no {name} {labels} in\n{self.metrics[part]}")
 
-    def wait_until(self, condition: Callable[[], object], description: str, timeout: float = 240) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, f"{description}\n" + "\n".join(
-                self.read_log(part)[-2500:] for part in COMPONENTS
-            )
+    def wait_until(self, condition: Callable[[], object], description: str) -> None:
+        """Wait until a condition holds, recording events and command lines meanwhile."""
+
+        def is_met() -> object:
             with suppress(*BROKER_UNAVAILABLE):
                 self.events += [recorded.event for recorded in self._reader.read(wait_seconds=0.25)]
             self._record_command_lines()
+            return condition()
+
+        wait_until(is_met, description, explain=lambda: "\n".join(self.read_log(part)[-2500:] for part in COMPONENTS))
 
     def record_commands(self) -> None:
         """Record the broker commands called since the server's start, and the denied ones."""
@@ -305,7 +307,7 @@ def recorded_run(folder: Path) -> Iterator[InstallationRun]:
         "ARTDREAM_DATA": str(folder / "data"),
         "ARTDREAM_INBOX": str(folder / "inbox"),
         "ARTDREAM_STORE_URL": s3.url,
-        "ARTDREAM_RECIPE": str(write_recipe(folder, steps=60)),  # long enough to be killed while it runs
+        "ARTDREAM_RECIPE": str(write_recipe(folder, steps=150)),  # long enough to be killed while it runs
         "ARTDREAM_TOGETHER": "2",
         "ARTDREAM_PORT": str(ports["wall"]),
         "ARTDREAM_PUBLIC_URL": "https://dream.example.org",

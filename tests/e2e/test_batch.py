@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +17,7 @@ from shared.jobs.job import State
 from shared.jobs.table import JobTable
 from shared.settings import BROKER_FILE
 from tests.recipes import write_recipe
-from tests.stack import RunningStack, run_artdream
+from tests.stack import RunningStack, run_artdream, run_in_process, start_artdream
 
 BATCH_SIZE, DROPPED_COUNT = 500, 15
 
@@ -47,10 +46,9 @@ def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_an
     for number in range(BATCH_SIZE):
         write_photo(photos / f"{number}.jpg", number)
     send = ["send", "photos", "--recipe", "./still.toml", "--wait", "--out", "dreams"]
-    command = [sys.executable, "-m", "artdream", *send]
     accepted_count = 0
     for round_number in range(3):
-        sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE)
+        sending = start_artdream(*send, folder=stack.folder, stdout=subprocess.PIPE)
         for number in range(round_number * 5, round_number * 5 + 5):
             write_photo(stack.inbox / f"{number}.jpg", BATCH_SIZE + number)
         target = accepted_count + 60
@@ -80,9 +78,9 @@ def count_accepted(stack: RunningStack) -> int:
 def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: RunningStack) -> None:
     for number in range(3):
         write_photo(stack.folder / f"{number}.jpg", 10_000 + number)
-    command = [sys.executable, "-m", "artdream", "send", "?.jpg", "--recipe", "./still.toml", "--wait"]
+    send = ["send", "?.jpg", "--recipe", "./still.toml", "--wait"]
     with stack.suspend_component("worker"):  # otherwise all jobs might be completed by then
-        sending = subprocess.Popen(command, cwd=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        sending = start_artdream(*send, folder=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert sending.stdout is not None
         batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
         for _ in range(6):  # a signal may come where Python cannot raise it; an operator presses Ctrl-C again
@@ -104,15 +102,15 @@ def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(stack: RunningStack
         completed = run_artdream("send", "c0.jpg", "c1.jpg", "--recipe", "./still.toml", folder=stack.folder)
         batch = completed.stdout.split("Batch ")[1].split(":")[0]
         first, second = (line.split("job ")[1].split()[0] for line in completed.stdout.splitlines() if "job " in line)
-        assert run_artdream("jobs", "cancel", second[:10], folder=stack.folder).returncode == 0
+        assert run_in_process("jobs", "cancel", second[:10], folder=stack.folder).returncode == 0
     collected = run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder)
     assert collected.returncode == 1
     assert "c1.jpg (still) was cancelled" in collected.stderr
     assert [path.name for path in (stack.folder / "two").iterdir()] == ["c0-still.jpg"]
-    refused = run_artdream("jobs", "cancel", first, folder=stack.folder)
+    refused = run_in_process("jobs", "cancel", first, folder=stack.folder)
     assert f"Job {first[:12]} has ended already: it is completed." in refused.stderr
-    assert run_artdream("jobs", "retry", second, folder=stack.folder).returncode == 0
+    assert run_in_process("jobs", "retry", second, folder=stack.folder).returncode == 0
     assert run_artdream("collect", batch, "--wait", "--out", "two", folder=stack.folder).returncode == 0
-    job_details = run_artdream("jobs", "show", second, folder=stack.folder)
+    job_details = run_in_process("jobs", "show", second, folder=stack.folder)
     assert "completed since" in job_details.stdout
     assert "still" in job_details.stdout

@@ -1,16 +1,18 @@
 """`artdream up`: one command runs all components."""
 
+import re
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
+from shared.settings import Settings
 from tests.browser import launch_chromium
 from tests.pictures import encode_heic, encode_jpeg, make_picture
-from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream
+from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream, run_in_process, write_slowly
 
 ARTIFACTS_FOLDER = Path(__file__).parents[2] / "artefacts"
 REAL_PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "heic" / "iphone").glob("*"))
@@ -60,6 +62,24 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
         )
 
 
+def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> None:
+    count_before = len(stack.list_completed())
+    assert "no QR codes, as no phone reaches 127.0.0.1" in stack.read_output()
+    with launch_chromium() as browser:
+        phone = browser.new_page(viewport={"width": 390, "height": 844})
+        phone.goto(f"{stack.url}/send")
+        photo = {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": encode_heic(make_picture(77))}
+        phone.locator("input[type=file]").set_input_files(photo)
+        phone.locator(".recipe", has_text="Curls").click()
+        phone.get_by_role("checkbox").check()
+        phone.get_by_role("button", name="Send it").click()
+        phone.wait_for_url(re.compile("/t/"))
+        expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible(timeout=1000 * STACK_TIMEOUT_SECONDS)
+        expect(phone.get_by_role("heading", name="Curls")).to_be_visible()
+        phone.close()
+    assert [completed.recipe for completed in stack.list_completed()[count_before:]] == ["curls"]
+
+
 def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
     photo, count_before = encode_jpeg(make_picture(102)), len(stack.list_completed())
     stack.drop_file("twice.jpg", photo)
@@ -74,10 +94,7 @@ def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
 def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) -> None:
     count_before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
     refusals = stack.read_output().count("Set aside")
-    with (stack.inbox / "slow.heic").open("wb", buffering=0) as file:
-        for start in range(0, len(photo), len(photo) // 5):
-            file.write(photo[start : start + len(photo) // 5])
-            time.sleep(0.6)  # a pause of a slow copy, longer than ARTDREAM_SETTLE_SECONDS
+    write_slowly(stack.inbox / "slow.heic", photo, pause_seconds=2 * Settings.model_fields["settle_seconds"].default)
     stack.wait_until(lambda: len(stack.list_completed()) == count_before + 1)
     assert stack.read_output().count("Set aside") == refusals
 
@@ -89,7 +106,7 @@ def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: Runn
     stack.wait_until(lambda: len(stack.list_completed()) > count_before)
     stack.wait_until(lambda: "Set aside: broken.heic is damaged" in stack.read_output())
     assert "Traceback" not in stack.read_output() + stack.stderr_path.read_text()
-    completed = run_artdream("status", "--data", str(stack.data), folder=stack.folder)
+    completed = run_in_process("status", "--data", str(stack.data), folder=stack.folder)
     assert completed.returncode == 0
     assert "Set aside: broken.heic is damaged" in completed.stdout
 
@@ -109,8 +126,8 @@ def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> N
     assert send_result.returncode == 0, send_result.stderr
     stack.wait_until(lambda: len(stack.list_completed()) > count_before)
     assert stack.list_completed()[-1].recipe == "lines"
-    assert "worker" in run_artdream("status", folder=stack.folder).stdout
-    doctor_result = run_artdream("doctor", folder=stack.folder)
+    assert "worker" in run_in_process("status", folder=stack.folder).stdout
+    doctor_result = run_in_process("doctor", folder=stack.folder)
     assert doctor_result.returncode == 0, doctor_result.stdout + doctor_result.stderr
     assert "✗" not in doctor_result.stdout
 
@@ -124,7 +141,7 @@ def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_missing_inbox_is_told_in_one_sentence(tmp_path: Path) -> None:
-    completed = run_artdream("up", "--inbox", "nowhere", folder=tmp_path)
+    completed = run_in_process("up", "--inbox", "nowhere", folder=tmp_path)
     assert completed.returncode == 1
     assert completed.stderr == (
         "artdream: The inbox nowhere is not a folder: create it, or name another with --inbox.\n"

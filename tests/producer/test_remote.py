@@ -15,7 +15,8 @@ from shared.jobs.table import JobTable
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from tests.pictures import encode_jpeg, make_picture
-from tests.servers import SshServer, wait_until
+from tests.servers import SshServer
+from tests.waiting import wait_until
 
 
 class RemoteProducer:

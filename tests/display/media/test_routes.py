@@ -21,8 +21,9 @@ from shared.storage.object_names import (
     thumb_name,
     zoom_name,
 )
-from tests.display.conftest import DisplayProcess, wait_until
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import Color, FakePipeline
+from tests.waiting import wait_until
 
 
 def send_request(

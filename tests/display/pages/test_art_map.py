@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from shared.art_map import ArtMap, MapPoint
 from shared.storage.object_names import art_map_name, reference_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import send_request
+from tests.waiting import wait_until
 
 PAINTING_COUNT, ARTIST_COUNT = 10_000, 50
 OWNED_PICTURE = reference_name("Artist 7", "a painting.jpg")
@@ -44,24 +45,19 @@ def stored_map(pipeline: FakePipeline) -> ArtMap:
 
 
 @pytest.fixture
-def open_map(browser: Browser, display: DisplayProcess) -> Iterator[Callable[..., Page]]:
-    contexts = []
+def open_map(new_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """Open the map; no script of it may end with an error."""
+    errors: list[str] = []
 
     def open_map(width: int = 1440, height: int = 900, path: str = "/map") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.faults = []  # type: ignore[attr-defined]
-        page.on("pageerror", lambda error: page.faults.append(str(error)))  # type: ignore[attr-defined]
-        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(display.url + path)
+        page = new_page(width, height)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(path)
         page.wait_for_selector("body:not([data-scene=dark])")
         return page
 
     yield open_map
-    for context in contexts:
-        assert [fault for page in context.pages for fault in page.faults] == []  # type: ignore[attr-defined]
-        context.close()
+    assert errors == []
 
 
 def locate_on_page(page: Page, x: float, y: float) -> tuple[float, float]:
@@ -89,9 +85,8 @@ def test_every_painting_is_drawn_by_webgl_in_the_colour_of_its_artist(
     assert page.locator(".chart canvas.gl-canvas").count() > 0
     full_size = len(page.locator(".chart").screenshot())
     page.get_by_role("button", name="Artist 3", exact=True).click()
-    page.wait_for_timeout(300)
-    # The other artists are dark, so the picture compresses better.
-    assert len(page.locator(".chart").screenshot()) < 0.8 * full_size
+    # The picture compresses better then.
+    wait_until(lambda: len(page.locator(".chart").screenshot()) < 0.8 * full_size, "the other artists are dark")
 
 
 def test_hovering_tells_the_artist_and_shows_the_picture_where_there_is_one(
@@ -150,9 +145,7 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
     page = open_map()
     expect(page.locator(".empty")).to_contain_text("Here every painting")
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
-    expect(page.get_by_role("status")).to_have_text(
-        "10,000 paintings by 50 artists", timeout=1000 * DISPLAY_TIMEOUT_SECONDS
-    )
+    expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists")
 
 
 @pytest.mark.parametrize(

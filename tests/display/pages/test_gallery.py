@@ -1,46 +1,35 @@
 """The gallery: guests browse all visible dreams on any screen."""
 
 import json
+import re
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+import redis
+from playwright.sync_api import Browser, Page, Route, expect
 
 from display.state.dream_index import GALLERY_PAGE_SIZE, Dream, DreamIndex
-from shared.broker.client import connect
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, sidecar_name
 from shared.storage.store import Store
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
+from tests.display.conftest import DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import add_shown_dream
 from tests.servers import S3Server
-from tests.stack import free_port
-
-expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+from tests.waiting import wait_until
 
 OpenGallery = Callable[..., Page]
 
 
 @pytest.fixture
-def open_gallery(browser: Browser, display: DisplayProcess) -> Iterator[OpenGallery]:
-    contexts = []
+def open_gallery(open_page: Callable[..., Page]) -> OpenGallery:
+    def open_gallery(width: int = 1280, height: int = 800) -> Page:
+        return open_page("/gallery", width, height, accept_downloads=True)
 
-    def open_gallery(width: int = 1280, height: int = 800, **query: str) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(f"{display.url}/gallery" + "".join(f"?{name}={value}" for name, value in query.items()))
-        return page
-
-    yield open_gallery
-    for context in contexts:
-        context.close()
+    return open_gallery
 
 
 def get_json(display: DisplayProcess, path: str) -> Any:
@@ -87,26 +76,21 @@ def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeli
 
 
 def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
-    s3: S3Server, tmp_path: Path, valkey: RestartableValkey, browser: Browser
+    s3: S3Server, display_settings: Settings, client: redis.Redis, browser: Browser
 ) -> None:
     """Also dreams that the display reads while the page is open. Seen failing with a page that requests only once."""
-    settings = Settings(
-        data=tmp_path / "data", broker_url=valkey.url, port=free_port(), store_url=s3.url, _env_file=None
-    )
-    with connect(settings.broker) as client:
-        pipeline = FakePipeline(client, Store(settings.store))
-        jobs = [pipeline.add_dream((80 * number, 1, 1)) for number in range(3)]
-        client.flushall()
+    settings = display_settings.model_copy(update={"store_url": s3.url})
+    pipeline = FakePipeline(client, Store(settings.store))
+    jobs = [pipeline.add_dream((80 * number, 1, 1)) for number in range(3)]
+    client.flushall()
     s3.stop()
-    display = DisplayProcess(settings)
-    display.start()
-    page = browser.new_page()
-    page.goto(f"{display.url}/gallery")
-    expect(page.locator(".empty")).to_be_visible()
-    s3.start()
-    expect(page.locator(".dreams li")).to_have_count(len(jobs), timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
-    expect(page.locator(".count")).to_have_text("3 dreams")
-    display.stop()
+    with running_display(settings) as display:
+        page = make_page(browser, display)
+        page.goto("/gallery")
+        expect(page.locator(".empty")).to_be_visible()
+        s3.start()
+        expect(page.locator(".dreams li")).to_have_count(len(jobs))
+        expect(page.locator(".count")).to_have_text("3 dreams")
 
 
 def test_hundreds_of_dreams_come_as_one_scrolls(
@@ -123,11 +107,28 @@ def test_hundreds_of_dreams_come_as_one_scrolls(
     page = open_gallery()
     expect(page.locator(".count")).to_have_text(f"{3 * GALLERY_PAGE_SIZE + 1} dreams")
     assert page.locator(".dreams li").count() < 3 * GALLERY_PAGE_SIZE
-    while page.locator(".dreams li").count() <= 3 * GALLERY_PAGE_SIZE:
+
+    def scroll_down() -> bool:
         page.mouse.wheel(0, 4000)
-        page.wait_for_timeout(50)
+        return page.locator(".dreams li").count() == 3 * GALLERY_PAGE_SIZE + 1
+
+    wait_until(scroll_down, "all dreams are there", explain=lambda: f"{page.locator('.dreams li').count()} are")
     ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
     assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
+
+
+def test_a_dream_that_ends_while_the_page_loads_is_there_once(
+    new_page: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    earlier, page, held = pipeline.add_dream((1, 1, 1)), new_page(), list[Route]()
+    page.route("**/gallery/dreams?*", lambda route: route.fallback() if held else held.append(route))
+    page.goto("/gallery")
+    later = pipeline.add_dream((80, 1, 1))
+    page.wait_for_selector(f"[data-job-id='{later.id}']")  # added by its event, while the first page is not there yet
+    with page.expect_request(re.compile("before=[0-9]")):  # for what comes after the first page
+        held[0].fallback()
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    assert ids == [later.id, earlier.id]
 
 
 def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenGallery, pipeline: FakePipeline) -> None:
@@ -162,22 +163,21 @@ def test_details_tell_guests_nothing_of_the_machines(display: DisplayProcess, pi
 
 
 def test_the_gallery_loads_nothing_from_elsewhere_and_may_run_no_foreign_script(
-    browser: Browser, display: DisplayProcess, pipeline: FakePipeline
+    new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     pipeline.add_dream(
         (9, 9, 9), recipe=load_recipe("lines").model_copy(update={"title": "<img src=x onerror=alert(1)>"})
     )
-    page = browser.new_page()
+    page = new_page()
     requested_urls: list[str] = []
     page.on("request", lambda request: requested_urls.append(request.url))
     page.on("dialog", lambda _: pytest.fail("a title ran as a script"))
-    page.goto(f"{display.url}/gallery?lang=de")
+    page.goto("/gallery?lang=de")
     expect(page.get_by_role("heading", name="Träume")).to_be_visible()
     expect(page.locator(".dreams").get_by_text("<img src=x")).to_be_visible()
     assert [url for url in requested_urls if not url.startswith(display.url)] == []
     with urllib.request.urlopen(display.url + "/gallery") as response:
         assert "script-src 'self'" in response.headers["Content-Security-Policy"]
-    page.close()
 
 
 def test_a_gallery_that_cannot_reach_the_display_says_so_and_goes_on(

@@ -1,12 +1,12 @@
 """Share pages: a QR code on the wall leads a phone to one dream, and to no other."""
 
-import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -14,29 +14,23 @@ from playwright.sync_api import Browser, Page, expect
 from display.moderation import Moderation
 from display.pages.share_links import ShareLinks
 from display.state.dream_index import DreamIndex
-from shared.broker.client import connect
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name
 from shared.storage.store import Store
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey, wait_until
+from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import send_request
 from tests.servers import S3Server
-from tests.stack import free_port, run_artdream
-
-expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
-
-PUBLIC_URL = "http://192.168.100.200:8501"
+from tests.stack import run_in_process
+from tests.waiting import wait_until
 
 OpenPhone = Callable[..., Page]
 
 
 @pytest.fixture
-def display_settings(tmp_path: Path, valkey: RestartableValkey) -> Settings:
-    return Settings(
-        data=tmp_path / "data", broker_url=valkey.url, port=free_port(), public_url=PUBLIC_URL, _env_file=None
-    )
+def display_settings(display_settings: Settings) -> Settings:
+    return display_settings.model_copy(update={"public_url": PUBLIC_URL})
 
 
 @pytest.fixture
@@ -45,26 +39,26 @@ def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLin
 
 
 @pytest.fixture
-def open_phone(browser: Browser, display: DisplayProcess) -> Iterator[OpenPhone]:
+def open_phone(open_page: Callable[..., Page]) -> OpenPhone:
     """Open a path in a browser of a phone's size."""
-    contexts = []
 
     def open_phone(path: str, **options: object) -> Page:
-        context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-        page.goto(display.url + path)
-        return page
+        return open_page(path, 390, 844, has_touch=True, **options)
 
-    yield open_phone
-    for context in contexts:
-        context.close()
+    return open_phone
 
 
-def read_qr_codes(screenshot: bytes) -> list[str]:
-    """Return the texts of the QR codes in a screenshot."""
-    return [code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(screenshot)).convert("RGB"))]
+def read_qr_codes(page: Page, *beginnings: str) -> list[str]:
+    """Return the texts of the QR codes on a page, as soon as one with each of these beginnings can be read."""
+    texts: list[str] = []
+
+    def can_be_read() -> bool:
+        screenshot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        texts[:] = [code.text for code in zxingcpp.read_barcodes(screenshot)]
+        return all(any(text.startswith(beginning) for text in texts) for beginning in beginnings)
+
+    wait_until(can_be_read, "the codes can be read")
+    return texts
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1440, 900), (1080, 1920)])
@@ -75,9 +69,7 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
     job = pipeline.add_dream((10, 90, 40))
     wall.wait_for_selector(f'.wall[data-scene=dream][data-home="{job.id}"]')
     expect(wall.get_by_alt_text("QR code: opens this dream on your phone")).to_be_visible()
-    wall.wait_for_timeout(1500)  # until the code has faded in
-    (url,) = [text for text in read_qr_codes(wall.screenshot()) if "/t/" in text]
-    assert url.startswith(f"{PUBLIC_URL}/t/")
+    (url,) = [text for text in read_qr_codes(wall, f"{PUBLIC_URL}/t/") if "/t/" in text]
     link = share_links.parse_token(url.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
@@ -93,35 +85,28 @@ def test_the_wall_shows_a_code_beside_the_dream_that_a_phone_can_read(
 
 
 def test_a_gallery_shows_the_code_too(
-    browser: Browser, display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
+    open_page: Callable[..., Page], pipeline: FakePipeline, share_links: ShareLinks
 ) -> None:
     job = pipeline.add_dream((10, 90, 40))
-    page = browser.new_page()
-    page.goto(f"{display.url}/gallery")
+    page = open_page("/gallery")
     page.locator(".dreams button").first.click()
     expect(page.locator(".home img")).to_be_visible()
-    page.wait_for_timeout(300)
-    (url,) = read_qr_codes(page.screenshot())
+    (url,) = read_qr_codes(page, PUBLIC_URL)
     link = share_links.parse_token(url.rpartition("/")[2])
     assert link
     assert link.job_id == job.id
-    page.close()
 
 
 def test_a_wall_that_no_phone_can_reach_shows_no_code(
-    display_settings: Settings, browser: Browser, valkey: RestartableValkey
+    display_settings: Settings, pipeline: FakePipeline, browser: Browser
 ) -> None:
-    display = DisplayProcess(display_settings.model_copy(update={"public_url": None}))
-    display.start()
-    with connect(valkey.url) as client:
-        job = FakePipeline(client, Store(display_settings.store)).add_dream((10, 90, 40))
-    wall = browser.new_page()
-    wall.goto(display.url)
-    wall.wait_for_selector(f'.wall[data-scene=dream] .photo img[data-job-id="{job.id}"]')
-    expect(wall.locator(".home")).to_be_hidden()
-    assert send_request(display, f"/qr/{job.id}.svg").status == 404
-    wall.close()
-    assert display.stop()[:2] == (0, "")
+    with running_display(display_settings.model_copy(update={"public_url": None})) as display:
+        job = pipeline.add_dream((10, 90, 40))
+        wall = make_page(browser, display)
+        wall.goto("/")
+        wall.wait_for_selector(f'.wall[data-scene=dream] .photo img[data-job-id="{job.id}"]')
+        expect(wall.locator(".home")).to_be_hidden()
+        assert send_request(display, f"/qr/{job.id}.svg").status == 404
 
 
 def test_a_dream_is_looked_at_kept_and_shared(
@@ -154,7 +139,6 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
     with phone.expect_response(lambda response: response.url.endswith("clip.mp4")):
         phone.reload()
     phone.wait_for_selector(".picture .photo", state="attached")
-    phone.wait_for_timeout(300)
     phone.get_by_role("button", name="Share").click()
     # Polled from here, because the page's CSP forbids the evaluation that `wait_for_function` needs.
     wait_until(lambda: phone.evaluate("window.shared") is not None, "the page shares")
@@ -210,19 +194,14 @@ def test_an_expired_link_says_so_and_shows_nothing(
 
 
 def test_the_operator_gives_a_new_link_for_an_expired_one(
-    pipeline: FakePipeline,
-    share_links: ShareLinks,
-    display_settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    pipeline: FakePipeline, share_links: ShareLinks, display_settings: Settings, tmp_path: Path
 ) -> None:
     job = pipeline.add_dream((10, 90, 40))
     expired_token = share_links.make_token(job.id, expires_at=time.time() - 7200)
-    for name, value in display_settings.to_environment().items():
-        monkeypatch.setenv(name, value)
+    environment = display_settings.to_environment()
     for argument in (f"{PUBLIC_URL}/t/{expired_token}", job.id, job.id[:8]):
-        printed = run_artdream("jobs", "link", argument, folder=tmp_path).stdout
-        link = share_links.parse_token(printed.strip().rpartition("/")[2])
+        completed = run_in_process("jobs", "link", argument, folder=tmp_path, environment=environment)
+        link = share_links.parse_token(completed.stdout.strip().rpartition("/")[2])
         assert link
         assert (link.job_id, link.is_expired) == (job.id, False)
 
@@ -326,40 +305,21 @@ def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
 
 
 def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
-    tmp_path: Path, valkey: RestartableValkey, s3: S3Server, browser: Browser
+    display_settings: Settings, client: redis.Redis, s3: S3Server, browser: Browser
 ) -> None:
-    settings = Settings(
-        data=tmp_path / "far",
-        broker_url=valkey.url,
-        port=free_port(),
-        public_url=PUBLIC_URL,
-        store_url=s3.url,
-        _env_file=None,
-    )
-    display = DisplayProcess(settings)
-    display.start()
-    with connect(settings.broker) as client:
+    settings = display_settings.model_copy(update={"store_url": s3.url})
+    with running_display(settings) as display:
         job = FakePipeline(client, Store(settings.store)).add_dream((10, 90, 40), thumb=True)
-    cache_folder = settings.data / "cache"
-    deadline = time.monotonic() + DISPLAY_TIMEOUT_SECONDS
-    while len(list(cache_folder.glob("[!.]*"))) < 3:
-        assert time.monotonic() < deadline, "the dream is not brought here"
-        time.sleep(0.05)
-    s3.stop()
-    path = f"/t/{ShareLinks(settings).make_token(job.id)}"
-    assert (
-        hashlib.sha256(send_request(display, f"{path}/dream.jpg").body).digest()
-        == hashlib.sha256(  # type: ignore[attr-defined]
-            make_circle_jpeg((200, 60, 90))
-        ).digest()
-    )
-    phone = browser.new_page(viewport={"width": 390, "height": 844})
-    phone.goto(display.url + path)
-    expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
-    wall = browser.new_page(viewport={"width": 1280, "height": 800})
-    wall.goto(display.url)
-    wall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{job.id}"]')
-    wall.wait_for_selector(f'.photo img[data-job-id="{job.id}"]')
-    phone.close()
-    wall.close()
-    assert display.stop()[:2] == (0, "")
+        cache_folder = settings.data / "cache"
+        wait_until(lambda: len(list(cache_folder.glob("[!.]*"))) >= 3, "the dream is brought here")
+        s3.stop()
+        path = f"/t/{ShareLinks(settings).make_token(job.id)}"
+        picture = send_request(display, f"{path}/dream.jpg").body  # type: ignore[attr-defined]
+        assert picture == make_circle_jpeg((200, 60, 90))
+        phone = make_page(browser, display, 390, 844)
+        phone.goto(path)
+        expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
+        wall = make_page(browser, display)
+        wall.goto("/")
+        wall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{job.id}"]')
+        wall.wait_for_selector(f'.photo img[data-job-id="{job.id}"]')

@@ -6,17 +6,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from shared.broker.client import BROKER_UNAVAILABLE
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import STREAM
 from shared.storage.object_names import photo_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
-
-expect.set_options(timeout=1000 * DISPLAY_TIMEOUT_SECONDS)
+from tests.servers import Valkey
 
 OpenWall = Callable[..., Page]
 
@@ -34,7 +33,10 @@ def test_an_empty_wall_invites(wall: Page) -> None:
     expect(wall.get_by_text("AirDrop a photo and watch it dream")).to_be_visible()
 
 
-def test_a_dream_emerges_frame_by_frame_and_appears_beside_its_photo(wall: Page, pipeline: FakePipeline) -> None:
+def test_a_dream_emerges_frame_by_frame_and_appears_beside_its_photo(
+    open_wall: OpenWall, pipeline: FakePipeline
+) -> None:
+    wall = open_wall(is_moving=True)
     job = pipeline.submit_photo((10, 90, 40))
     claim = pipeline.claim_job(job)
     wall.wait_for_selector(".wall[data-scene=emerging] img[data-photo][data-shown-at]")
@@ -78,8 +80,9 @@ def test_a_restarted_display_shows_what_was_there_even_where_the_broker_has_forg
 
 
 def test_an_open_wall_outlives_a_restart_of_the_display(
-    wall: Page, display: DisplayProcess, pipeline: FakePipeline
+    open_wall: OpenWall, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
+    wall = open_wall(is_moving=True)
     before = pipeline.add_dream((90, 90, 90))
     wall.wait_for_selector(main_picture_selector(before))
     display.stop()
@@ -94,7 +97,7 @@ def test_an_open_wall_outlives_a_restart_of_the_display(
 
 
 def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwhile(
-    wall: Page, valkey: RestartableValkey, pipeline: FakePipeline
+    wall: Page, valkey: Valkey, pipeline: FakePipeline
 ) -> None:
     before = pipeline.add_dream((90, 90, 90))
     wall.wait_for_selector(main_picture_selector(before))
@@ -157,7 +160,8 @@ def test_a_picture_that_comes_late_is_shown_late(wall: Page, pipeline: FakePipel
     wall.wait_for_selector(f'img[data-frame="{late}"][data-shown-at]')
 
 
-def test_a_dream_that_is_done_does_not_wait_for_a_frame(wall: Page, pipeline: FakePipeline) -> None:
+def test_a_dream_that_is_done_does_not_wait_for_a_frame(open_wall: OpenWall, pipeline: FakePipeline) -> None:
+    wall = open_wall(is_moving=True)
     claim = pipeline.claim_job(pipeline.submit_photo((30, 60, 90)))
     routes: list[Route] = []
     wall.route("**/frames/**", lambda route: routes.append(route))  # it is never answered
@@ -185,23 +189,24 @@ def test_nothing_hangs_over_the_edge(open_wall: OpenWall, pipeline: FakePipeline
         assert box["y"] + box["height"] <= height
 
 
-def test_a_wall_needs_no_internet_and_shows_no_streamlit(browser: Browser, display: DisplayProcess) -> None:
-    page = browser.new_page()
+def test_a_wall_needs_no_internet_and_shows_no_streamlit(
+    new_page: Callable[..., Page], display: DisplayProcess
+) -> None:
+    page = new_page(1280, 800)
     requested_urls: list[str] = []
     page.on("request", lambda request: requested_urls.append(request.url))
-    page.goto(display.url)
+    page.goto("/")
     page.wait_for_selector("[data-scene=invitation]")
     expect(page).to_have_title("ArtDream")
     assert [url for url in requested_urls if not url.startswith((display.url, "data:", "blob:"))] == []
     assert page.evaluate("document.elementFromPoint(1200, 10).tagName") != "BUTTON"
-    page.close()
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
     display: DisplayProcess, open_wall: OpenWall, pipeline: FakePipeline, signal_number: int
 ) -> None:
-    walls = [open_wall(), open_wall()]
+    walls = [open_wall(is_moving=True), open_wall(is_moving=True)]
     pipeline.add_dream((1, 1, 200))
     for wall in walls:
         wall.wait_for_selector("[data-scene=dream]")
@@ -234,7 +239,10 @@ def test_a_class_recipe_tells_how_sure_the_network_was_and_is(wall: Page, pipeli
     expect(wall.locator(".verdict")).to_have_text("peacock: from 3 % to 71 %")
 
 
-def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(wall: Page, pipeline: FakePipeline) -> None:
+def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(
+    open_wall: OpenWall, pipeline: FakePipeline
+) -> None:
+    wall = open_wall(is_moving=True)
     jobs = [pipeline.add_dream((shade, 0, 90)) for shade in (10, 120, 240)]
     wall.wait_for_selector(main_picture_selector(jobs[-1]))
     wall.clock.install()
@@ -252,12 +260,9 @@ def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(wall:
     wall.wait_for_selector(main_picture_selector(new))
 
 
-def test_a_wall_speaks_german_and_unknown_languages_fall_back(browser: Browser, display: DisplayProcess) -> None:
+def test_a_wall_speaks_german_and_unknown_languages_fall_back(open_page: Callable[..., Page]) -> None:
     for language, invitation in {"de": "Schick ein Foto per AirDrop", "xx": "AirDrop a photo"}.items():
-        page = browser.new_page()
-        page.goto(f"{display.url}/?lang={language}")
-        expect(page.get_by_text(invitation)).to_be_visible()
-        page.close()
+        expect(open_page(f"/?lang={language}").get_by_text(invitation)).to_be_visible()
 
 
 def test_the_strip_shows_small_pictures_and_whole_ones_where_there_are_none(wall: Page, pipeline: FakePipeline) -> None:

@@ -11,8 +11,9 @@ from display.state.dream_index import DreamIndex
 from display.state.stream_reader import MAX_EVENTS_PER_READ
 from shared.redis_keys import STREAM
 from shared.settings import Settings
-from tests.display.conftest import DisplayProcess, wait_until
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
+from tests.waiting import wait_until
 
 
 def read_gallery_job_ids(display: DisplayProcess) -> set[str]:

@@ -17,11 +17,8 @@ from shared.storage.object_names import (
     tombstone_name,
 )
 from shared.storage.store import Store, StoreError
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, RestartableValkey
+from tests.display.conftest import PASSCODE, make_page, running_display
 from tests.servers import S3Server
-from tests.stack import free_port
-
-PASSCODE = "open sesame"
 
 
 def fill_store(store: Store) -> None:
@@ -72,21 +69,14 @@ def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
 
 
 def test_the_console_tells_how_much_lies_in_a_bucket(
-    tmp_path: Path, valkey: RestartableValkey, s3: S3Server, browser: Browser
+    display_settings: Settings, s3: S3Server, browser: Browser
 ) -> None:
-    overrides = {"data": tmp_path / "far", "broker_url": valkey.url, "port": free_port(), "store_url": s3.url}
-    settings = Settings(**overrides, passcode=PASSCODE, _env_file=None)  # type: ignore[arg-type]
     fill_store(Store(s3.url))
-    display = DisplayProcess(settings)
-    display.start()
-    page = browser.new_page()
-    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-    page.goto(f"{display.url}/console")
-    page.get_by_label("passcode").fill(PASSCODE)
-    page.get_by_role("button").click()
-    page.get_by_role("tab", name="Steering").click()
-    expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible(
-        timeout=1000 * DISPLAY_TIMEOUT_SECONDS
-    )
-    page.close()
-    assert display.stop()[:2] == (0, "")
+    overrides = {"store_url": s3.url, "passcode": Settings(passcode=PASSCODE).passcode}
+    with running_display(display_settings.model_copy(update=overrides)) as display:
+        page = make_page(browser, display)
+        page.goto("/console")
+        page.get_by_label("passcode").fill(PASSCODE)
+        page.get_by_role("button").click()
+        page.get_by_role("tab", name="Steering").click()
+        expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible()

@@ -11,9 +11,10 @@ from shared.runtime_settings import read_runtime_settings, update_runtime_settin
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, dream_name, frame_name, photo_name
 from shared.storage.store import Store
-from tests.display.conftest import DisplayProcess, RestartableValkey, wait_until
+from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -62,11 +63,7 @@ def test_a_display_tells_a_wiped_broker_what_was_decided_before_anybody_comes(
 
 
 def test_a_display_that_starts_with_a_new_broker_tells_it_too(
-    display: DisplayProcess,
-    pipeline: FakePipeline,
-    moderation: Moderation,
-    display_settings: Settings,
-    valkey: RestartableValkey,
+    display: DisplayProcess, pipeline: FakePipeline, moderation: Moderation, display_settings: Settings
 ) -> None:
     moderation.change_settings(approval=True)
     display.stop()

@@ -1,21 +1,22 @@
 """The fonts come from the package: pages look the same without internet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page
+from playwright.sync_api import Error, Page
 
 from display.pages.share_links import ShareLinks
 from display.web.fonts import FONT_FAMILY
 from shared.art_map import MapPoint
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.conftest import PASSCODE, PUBLIC_URL, DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
 from tests.display.pages.test_art_map import make_art_map
-from tests.display.test_screens import PASSCODE, READY_SELECTORS
+from tests.display.test_screens import READY_SELECTORS
+from tests.waiting import wait_until
 
 #: Fonts of Streamlit's icons and of job ids; both are part of its package.
 ICON_FONTS = ("Material Symbols Rounded", "Source Code Pro")
@@ -23,19 +24,16 @@ ICON_FONTS = ("Material Symbols Rounded", "Source Code Pro")
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": PUBLIC_URL}
     return display_settings.model_copy(update=overrides)
 
 
 @pytest.fixture
-def page(browser: Browser, display: DisplayProcess) -> Iterator[Page]:
+def page(new_page: Callable[..., Page], display: DisplayProcess) -> Page:
     """A page that can connect to nothing but the display."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.route(lambda url: not url.startswith(display.url), lambda route: route.abort())
-    page = context.new_page()
-    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
-    yield page
-    context.close()
+    page = new_page(1280, 800)
+    page.context.route(lambda url: not url.startswith(display.url), lambda route: route.abort())
+    return page
 
 
 def find_fonts(page: Page) -> dict[tuple[str, bool], str]:
@@ -85,7 +83,7 @@ def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
         "console": "/console",
     }
     for name, path in paths.items():
-        page.goto(display.url + path)
+        page.goto(path)
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
@@ -104,13 +102,13 @@ def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
     assert [url for url in requested_urls if not url.startswith((display.url, "data:", "blob:"))] == []
 
 
-def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(display: DisplayProcess) -> None:
-    stylesheet = send_request(display, "/fonts/fonts.css").body.decode()  # type: ignore[attr-defined]
+def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(shared_display: DisplayProcess) -> None:
+    stylesheet = send_request(shared_display, "/fonts/fonts.css").body.decode()  # type: ignore[attr-defined]
     font_paths = [line.partition('url("')[2].partition('"')[0] for line in stylesheet.splitlines()]
     assert len(font_paths) == 4
     total_bytes = 0
     for path in font_paths:
-        response = send_request(display, path)
+        response = send_request(shared_display, path)
         assert response.status == 200
         assert response.getheader("Content-Type") == "font/woff2"
         assert response.getheader("Cache-Control") == "public, max-age=31536000, immutable"
@@ -124,4 +122,4 @@ def test_a_font_is_kept_for_ever_and_what_is_none_is_not_there(display: DisplayP
         "/fonts/fonts.html",
         "/fonts/0.0.0/fonts.css",
     ):
-        assert send_request(display, other_path).getheader("Content-Type") != "font/woff2"
+        assert send_request(shared_display, other_path).getheader("Content-Type") != "font/woff2"

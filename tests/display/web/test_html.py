@@ -15,7 +15,7 @@ TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8
 PAGES = ("gallery", "art_map", "upload", "share", "login")
 
 
-def test_everything_that_a_page_or_its_scripts_name_is_served(display: DisplayProcess) -> None:
+def test_everything_that_a_page_or_its_scripts_name_is_served(shared_display: DisplayProcess) -> None:
     known_paths: set[str] = set()
     for folder in PAGES:
         known_paths.update(
@@ -24,7 +24,7 @@ def test_everything_that_a_page_or_its_scripts_name_is_served(display: DisplayPr
     unchecked = list(known_paths)
     while unchecked:
         path = unchecked.pop()
-        response = send_request(display, path)
+        response = send_request(shared_display, path)
         assert response.status == 200, path
         text = response.body.decode()  # type: ignore[attr-defined]
         imported = {urljoin(path, name) for name in re.findall(r'^import .* from "(.+)";$', text, re.MULTILINE)}
@@ -37,9 +37,9 @@ def test_everything_that_a_page_or_its_scripts_name_is_served(display: DisplayPr
     assert {"/common/tokens.css", "/common/event_feed.js", "/gallery/dream_dialog.js"} <= known_paths
 
 
-def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: DisplayProcess) -> None:
-    etag = send_request(display, "/common/event_feed.js").getheader("ETag") or ""
-    response = send_request(display, "/common/event_feed.js", If_None_Match=etag)
+def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(shared_display: DisplayProcess) -> None:
+    etag = send_request(shared_display, "/common/event_feed.js").getheader("ETag") or ""
+    response = send_request(shared_display, "/common/event_feed.js", If_None_Match=etag)
     assert (response.status, response.body) == (304, b"")  # type: ignore[attr-defined]
     assert response.getheader("Cache-Control") == "no-cache"
 
@@ -57,8 +57,8 @@ def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(display: 
         "/share/..",
     ],
 )
-def test_nothing_else_is_served(display: DisplayProcess, path: str) -> None:
-    assert send_request(display, path).status in (400, 404)  # Streamlit refuses what could lead out of a folder
+def test_nothing_else_is_served(shared_display: DisplayProcess, path: str) -> None:
+    assert send_request(shared_display, path).status in (400, 404)  # Streamlit refuses what could lead out of a folder
 
 
 def test_what_is_filled_into_a_page_is_escaped() -> None:

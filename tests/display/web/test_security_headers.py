@@ -1,18 +1,21 @@
 """The security headers of every response, and that every page works under its content security policy."""
 
+from collections.abc import Callable
+
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from display.pages.share_links import ShareLinks
 from shared.art_map import MapPoint
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
-from tests.display.conftest import DISPLAY_TIMEOUT_SECONDS, DisplayProcess, wait_until
+from tests.display.conftest import PASSCODE, PUBLIC_URL, DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
 from tests.display.pages.test_art_map import make_art_map
-from tests.display.test_screens import PASSCODE, READY_SELECTORS
+from tests.display.test_screens import READY_SELECTORS
+from tests.waiting import wait_until
 
 #: Chromium logs most violations by itself, but not those of workers and of styles that scripts write.
 VIOLATION_LISTENER = """addEventListener("securitypolicyviolation", (event) =>
@@ -21,20 +24,19 @@ VIOLATION_LISTENER = """addEventListener("securitypolicyviolation", (event) =>
 
 @pytest.fixture
 def display_settings(display_settings: Settings) -> Settings:
-    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": "http://192.168.100.200:8501"}
+    overrides = {"passcode": Settings(passcode=PASSCODE).passcode, "public_url": PUBLIC_URL}
     return display_settings.model_copy(update=overrides)
 
 
 def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
-    browser: Browser, display: DisplayProcess, pipeline: FakePipeline
+    new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     job = pipeline.add_dream((10, 90, 160), thumb=True, map_point=map_point)
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
     pipeline.fail_job(pipeline.claim_job(pipeline.submit_photo((4, 4, 4))))
     wait_until(lambda: send_request(display, f"/gallery/dreams/{job.id}").status == 200, "the dream is there")
-    page = browser.new_page()
-    page.set_default_timeout(1000 * DISPLAY_TIMEOUT_SECONDS)
+    page = new_page()
     console_messages: list[str] = []
     page.on(
         "console",
@@ -51,7 +53,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         "console": "/console",
     }
     for name, path in paths.items():
-        page.goto(display.url + path)
+        page.goto(path)
         if name == "console":
             page.get_by_label("passcode").fill(PASSCODE)
             page.get_by_role("button").click()
@@ -64,7 +66,6 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
     update_runtime_settings(pipeline.client, paused=True)
     page.get_by_text("The intake is paused").wait_for()
-    page.close()
     # The clip is not made yet, as for every new dream.
     missing_clip_url = f"{display.url}/pictures/dreams/{job.id}/clip.mp4"
     assert [
@@ -97,8 +98,10 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         "/fonts/none",
     ],
 )
-def test_every_answer_can_neither_be_framed_nor_taken_for_something_else(display: DisplayProcess, path: str) -> None:
-    response = send_request(display, path)
+def test_every_answer_can_neither_be_framed_nor_taken_for_something_else(
+    shared_display: DisplayProcess, path: str
+) -> None:
+    response = send_request(shared_display, path)
     assert response.getheader("X-Content-Type-Options") == "nosniff"
     assert response.getheader("X-Frame-Options") == "DENY"
     assert response.getheader("Referrer-Policy") in ("no-referrer", "same-origin")

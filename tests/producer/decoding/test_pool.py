@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from producer.decoding.limits import Limits
 from producer.decoding.pool import DecoderPool
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_heic, encode_jpeg, make_picture
-from tests.producer.conftest import wait_until
+from tests.producer.decoding import late_decoder
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -103,12 +103,15 @@ def test_a_file_that_kills_its_decoder_twice_is_refused_and_the_next_is_not(slow
         future = decoders.submit(slow_picture)
         good = decoders.submit(write_file(tmp_path, "good.jpg", encode_jpeg(make_picture(1))))
         killed: set[int] = set()
-        while not future.done():
+
+        def kill_busy_decoder() -> bool:
             [pid] = decoders.list_pids()
             if pid not in killed and is_busy(pid):
                 killed.add(pid)
                 os.kill(pid, signal.SIGSEGV)
-            time.sleep(0.01)
+            return future.done()
+
+        wait_until(kill_busy_decoder, "the file is refused")
         assert str(future.result().photo_or_error) == "makes the decoder crash"
         assert len(killed) == 2
         assert isinstance(good.result().photo_or_error, Photo)
@@ -137,9 +140,8 @@ def test_the_start_of_a_decoder_does_not_count_towards_the_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy machine the imports take seconds. Seen failing with a limit that began before the decoder was ready."""
-    program = "import time, runpy; time.sleep(3); runpy.run_module('producer.decoding.process', run_name='__main__')"
-    replace_decoder_program(program, monkeypatch)
-    with DecoderPool(1, Limits(timeout_seconds=2)) as decoders:
+    replace_decoder_program(Path(late_decoder.__file__).read_text(), monkeypatch)
+    with DecoderPool(1, Limits(timeout_seconds=late_decoder.START_SECONDS - 1)) as decoders:
         result = decoders.submit(write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1)))).result()
     assert isinstance(result.photo_or_error, Photo)
 

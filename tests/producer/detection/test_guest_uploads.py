@@ -17,7 +17,8 @@ from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import encode_heic, make_picture
-from tests.producer.conftest import ProducerThread, wait_until
+from tests.producer.conftest import ProducerThread
+from tests.waiting import wait_until
 
 HEIC_PHOTO = encode_heic(make_picture(31))
 GUEST_ID = "0123456789abcdef"

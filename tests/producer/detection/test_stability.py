@@ -12,7 +12,7 @@ from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.ledger import File
 from tests.pictures import encode_heic, encode_jpeg, make_picture
-from tests.producer.conftest import wait_until
+from tests.waiting import wait_until
 
 
 class RecordingDecoders(DecoderPool):

@@ -20,8 +20,9 @@ from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_jpeg, make_picture
-from tests.producer.conftest import ProducerThread, wait_until
-from tests.servers import make_valkey
+from tests.producer.conftest import ProducerThread
+from tests.servers import Valkey
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def make_file(name: str) -> File:
 def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_files_are_gone(
     producer_thread: ProducerThread, tmp_path: Path, store: Store
 ) -> None:
-    with make_valkey() as server:
-        port, url = server.port, f"{server.connection_url}/0"
+    with Valkey() as server:
+        port, url = server.port, server.url
     producer_thread.start(broker_url=SecretStr(url))
     ledger = Ledger(producer_thread.settings.data)
     for number in range(5):
@@ -52,7 +53,7 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
         (producer_thread.inbox / f"{number}.jpg").unlink()
     order = [photo_id for (photo_id,) in ledger.query("SELECT photo_id FROM spool ORDER BY number")]
     producer_thread.stop()
-    with make_valkey(port=port):
+    with Valkey(port=port):
         producer_thread.client = connect(url)
         producer_thread.start(broker_url=SecretStr(url))
         wait_until(lambda: producer_thread.count_waiting() == 5)

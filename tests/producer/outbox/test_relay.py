@@ -12,7 +12,8 @@ from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
-from tests.producer.conftest import ProducerThread, wait_until
+from tests.producer.conftest import ProducerThread
+from tests.waiting import wait_until
 
 JPEG_PHOTO = encode_jpeg(make_picture(1))
 

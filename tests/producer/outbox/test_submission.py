@@ -22,8 +22,9 @@ from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
-from tests.producer.conftest import ProducerThread, wait_until
-from tests.servers import SshServer, make_valkey
+from tests.producer.conftest import ProducerThread
+from tests.servers import SshServer, Valkey
+from tests.waiting import wait_until
 
 PHOTO = convert(encode_heic(make_picture(1)))
 
@@ -38,8 +39,8 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = {"appendonly": "yes", "appendfsync": "always"}
-    with make_valkey(data_dir=tmp_path / "broker", config=config) as first:
-        port, url = first.port, f"{first.connection_url}/0"
+    with Valkey(data_dir=tmp_path / "broker", config=config) as first:
+        port, url = first.port, first.url
         producer_thread.client = connect(url)
         producer_thread.start(broker_url=SecretStr(url))
         (producer_thread.inbox / "before.jpg").write_bytes(encode_jpeg(make_picture(1)))
@@ -47,7 +48,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     for number in range(2, 12):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
     wait_until(lambda: "The broker is away" in caplog.text)
-    with make_valkey(port=port, data_dir=tmp_path / "broker", config=config):
+    with Valkey(port=port, data_dir=tmp_path / "broker", config=config):
         wait_until(lambda: _is_reachable(producer_thread.client) and producer_thread.count_waiting() == 11)
         producer_thread.stop()
         assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 11
@@ -71,8 +72,8 @@ def test_a_producer_is_connected_before_its_first_photo_comes(
 def test_stopping_does_not_wait_for_a_broker_that_is_away(
     producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with make_valkey() as server:
-        url = f"{server.connection_url}/0"
+    with Valkey() as server:
+        url = server.url
     (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(1)))
     producer_thread.start(broker_url=SecretStr(url))
     wait_until(lambda: "The broker is away" in caplog.text)

@@ -21,8 +21,9 @@ from shared.settings import BROKER_FILE, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.ssh.connection import Account
 from shared.ssh.port_forward import PortForward
-from tests.servers import SshServer, fork_child, wait_until
+from tests.servers import SshServer, fork_child
 from tests.stack import free_port
+from tests.waiting import wait_until
 
 #: Bytes that are sent and echoed back.
 LOAD_BYTES = 20_000_000

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,8 @@ from shared.settings import Settings
 from shared.ssh.sftp_store import SftpBackend
 from shared.storage.object_names import dream_name, frame_name, photo_name
 from shared.storage.store import Store, StoreError
-from tests.servers import SshServer, wait_until
+from tests.servers import SshServer
+from tests.waiting import delayed, wait_until
 
 #: Large enough that the connection can be cut during the upload.
 LARGE_OBJECT_BYTES = 40_000_000
@@ -64,13 +64,9 @@ def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: p
         requests.append(kind)
         return send_request(sftp, kind, *arguments)
 
-    read_response = paramiko.SFTPClient._read_response
-
-    def read_late(*arguments: object) -> object:
-        time.sleep(0.02)  # the latency of the response: with immediate responses paramiko sends more requests
-        return read_response(*arguments)
-
     monkeypatch.setattr(paramiko.SFTPClient, "_request", record_and_send)
+    # With immediate responses paramiko sends more requests.
+    read_late = delayed(paramiko.SFTPClient._read_response, seconds=0.02)
     monkeypatch.setattr(paramiko.SFTPClient, "_read_response", read_late)
     store.put(photo_name("cd"), photo)
     assert len(requests) == 4, "open, close, look, rename; the pixels go up without waiting"

@@ -1,0 +1,16 @@
+"""What a display loads at its start and for its first page, loaded in advance. Only the fork server imports this."""
+
+import functools
+
+import pandas  # noqa: F401  Streamlit imports it for the first page
+import streamlit.web.server.starlette  # noqa: F401
+import uvicorn.lifespan.on
+import uvicorn.protocols.http.h11_impl
+import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401
+from streamlit.components.v2 import manifest_scanner
+
+import display.server  # noqa: F401
+
+# Streamlit looks for components in the metadata of every installed package.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+manifest_scanner.scan_component_manifests()
