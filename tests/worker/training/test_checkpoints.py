@@ -13,8 +13,10 @@ from worker.training.config import TrainingConfig
 CONFIG = TrainingConfig.for_backbone("lite", epochs=9, patience=2)
 
 
-def make_epoch(number: int, accuracy: float) -> EpochResult:
-    return EpochResult(epoch=number, loss=1, accuracy=accuracy, validation_loss=1, seconds=1)
+def make_epoch(number: int, accuracy: float, robust_accuracy: float | None = None) -> EpochResult:
+    return EpochResult(
+        epoch=number, loss=1, accuracy=accuracy, validation_loss=1, seconds=1, robust_accuracy=robust_accuracy
+    )
 
 
 def make_model() -> keras.Model:
@@ -37,6 +39,13 @@ def test_it_ends_when_it_gets_no_better_and_goes_on_with_more_patience(tmp_path:
     patient = Checkpoints(tmp_path, CONFIG.model_copy(update={"patience": 5}), "data")
     assert not patient.history.is_finished
     assert patient.history.epochs == checkpoints.history.epochs
+
+
+def test_the_best_epoch_of_a_robust_training_is_good_both_under_attack_and_without(tmp_path: Path) -> None:
+    checkpoints, model = Checkpoints(tmp_path, CONFIG, "data"), make_model()
+    for number, scores in enumerate([(0.98, 0.01), (0.54, 0.37), (0.58, 0.36), (0.6, 0.33)]):
+        checkpoints.record_epoch(model, make_epoch(number, *scores))
+    assert checkpoints.history.best == make_epoch(2, 0.58, 0.36)
 
 
 def test_a_killed_epoch_leaves_the_state_before_it(tmp_path: Path) -> None:
