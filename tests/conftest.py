@@ -18,13 +18,14 @@ from tests.servers import S3Server, SshServer, Valkey, require_sshd
 # cost a fifth more processor time.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-#: Folders whose test modules take minutes each.
-SLOW_FOLDERS = {"e2e", "fault", "network", "training"}
+#: Folders whose test modules take longest.
+LONG_FOLDERS = {"console", "dreaming", "e2e", "fault", "network", "pages", "training"}
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow tests first, so that no process waits for them at the end."""
-    items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
+    """Start the longest modules first, so that no process waits for one at the end; else the order stays random."""
+    items.sort(key=lambda item: LONG_FOLDERS.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(scope="session")

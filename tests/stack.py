@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,12 +24,17 @@ from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader
 from shared.settings import BROKER_FILE
 from tests.waiting import wait_until
 
+#: Below those that systems hand out by themselves: none is taken by a client while its server is being restarted.
+SERVER_PORTS = range(10_000, 32_768)
+
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 on which no server listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 on which no server listens, drawn at random."""
+    while True:
+        port = random.choice(SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 #: Seconds for any one step on two slow cores beside other tests.

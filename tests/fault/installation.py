@@ -97,7 +97,8 @@ class FaultInstallation:
         return psutil.Process(self.client.info("server")["process_id"])
 
     def wipe_broker(self) -> None:
-        """Replace the broker with one that knows nothing."""
+        """Replace the broker with one that knows nothing; what became of earlier jobs cannot be verified any more."""
+        self.jobs.clear()
         self.broker.stop()
         shutil.rmtree(self.folder / "broker")
         (self.folder / "broker").mkdir()
