@@ -1,18 +1,22 @@
-# The commands a contributor learns: make up, make test, make check, make bench; whoever works on the engine also
+# The commands a contributor learns: make up, make test, make test-slow, make check, make bench; whoever works on the engine also
 # make bench-engine, which takes ARGS="tutorial peak lite recipes" or some of these.
 
 # uv installs Python packages; where it is missing it is put into .tools, touching nothing else on the machine.
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test check bench chaos soak fuzz settings pictures
+.PHONY: up test test-slow check bench chaos soak fuzz settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
 	@.venv/bin/artdream up $(ARGS)
 
+# What is run before a commit, and the rest: together they are all tests.
 test: .venv/dev
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/dev
+	.venv/bin/pytest -m slow $(ARGS)
 
 check: .venv/dev node_modules
 	.venv/bin/ruff check

@@ -12,6 +12,8 @@ import pytest
 
 from tests.uv import ROOT, export_requirements, run_uv
 
+pytestmark = pytest.mark.slow
+
 #: Largest size in megabytes of an installation with the producer only.
 MAX_PRODUCER_MEGABYTES = 150
 

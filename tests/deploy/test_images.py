@@ -10,6 +10,8 @@ import pytest
 from tests.deploy.compose import ROOT, collect_instructions, read_json_instruction
 from tests.uv import export_requirements
 
+pytestmark = pytest.mark.slow
+
 IMAGES = ("producer", "display", "worker", "worker-gpu")
 HEAVY_PACKAGES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "tensorflow-cpu"}
 

@@ -31,6 +31,8 @@ from tests.skip import skip_or_fail
 from tests.stack import free_port
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def link_valkey_programs(folder: Path, server: str | Path) -> Path:
     """Create a folder for PATH with the programs of Valkey's image, and return it."""

@@ -16,6 +16,8 @@ from tests.skip import skip_or_fail
 from tests.stack import free_port
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 VM_FOLDER = ROOT / "deploy" / "vm"
 INSTALL_SCRIPT = VM_FOLDER / "install"

@@ -5,6 +5,8 @@ import pytest
 from tests.pictures import encode_jpeg, make_picture
 from tests.stack import RunningStack, run_artdream
 
+pytestmark = pytest.mark.slow
+
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_start_goes_on_with_what_waited(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())

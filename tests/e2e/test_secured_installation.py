@@ -16,7 +16,7 @@ from tests.e2e.installation_run import COMPONENTS, SECRET_MARKERS, InstallationR
 from tests.redis_server import require_redis
 
 #: The whole run is the setup of the first test.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

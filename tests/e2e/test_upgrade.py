@@ -24,6 +24,8 @@ from shared.storage.store import Store
 from tests.recipes import write_recipe
 from tests.stack import RunningStack, run_artdream
 
+pytestmark = pytest.mark.slow
+
 RECORDED = Path(__file__).with_name("recorded")
 
 SHOWN = "f8ecec57af9486e419389305b6404347"

@@ -8,6 +8,8 @@ import pytest
 from tests.fault.chaos import ChaosRun
 from tests.worker_process import SHORT_TIMING, worker_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def chaos(tmp_path: Path) -> Iterator[ChaosRun]:

@@ -11,6 +11,8 @@ import pytest
 from tests.network.emulated_link import EmulatedLink, LinkProfile
 from tests.network.virtual_network import VirtualHost, VirtualNetwork, virtual_network
 
+pytestmark = pytest.mark.slow
+
 #: Bytes of a transfer, enough that its time is large compared with this machine's own delays.
 LOAD_BYTES = 1_000_000
 

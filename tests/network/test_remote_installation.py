@@ -13,6 +13,8 @@ from tests.pictures import encode_heic, make_picture
 from tests.servers import require_sshd
 from tests.waiting import WAIT_TIMEOUT_SECONDS
 
+pytestmark = pytest.mark.slow
+
 #: The link of a venue: 40 ms round trip, 20 Mbit/s up, 1 % of the packets lost in each direction.
 LINK_PROFILE = LinkProfile()
 

@@ -36,6 +36,7 @@ ENGINE_TESTS = (
 )
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(keras.backend.backend() == "jax", reason="it starts JAX itself"),
     pytest.mark.timeout(600),
 ]

@@ -38,7 +38,10 @@ MEMORY_LIMIT_SCRIPT = """
         print(error)
 """
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux heeds the limit")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux heeds the limit"),
+]
 
 
 def run_script(*arguments: str) -> list[str]:

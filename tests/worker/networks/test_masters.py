@@ -22,6 +22,8 @@ from worker.networks.catalogue import BUNDLED_ARTISTS_FOLDER, CHECKSUMS_FILE, ve
 from worker.networks.embedding_map import EmbeddingMap
 from worker.networks.metadata import parse_metadata
 
+pytestmark = pytest.mark.slow
+
 MASTERS_FOLDER = BUNDLED_ARTISTS_FOLDER / "masters"
 CRITIC_FOLDER = BUNDLED_ARTISTS_FOLDER / "masters-critic"
 NETWORKS = Networks(Path("nowhere"))

@@ -23,6 +23,8 @@ from worker.training.head import train_head
 from worker.training.optimizer import compute_rate_factors
 from worker.training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ from PIL import Image
 
 from tests.pictures import encode_jpeg, make_picture
 from tests.stack import run_artdream, run_in_process
+from tests.waiting import wait_until
 from tests.worker.training.paintings import ARTIST_STYLES, paint_folders
-from worker.training.config import TrainingConfig
-from worker.training.dataset import Dataset
-from worker.training.trainer import TrainingStep, train
+
+pytestmark = pytest.mark.slow
 
 TRAIN_COMMAND = ("train", "--data", "data", "--out", "artist/mine", "--epochs", "3", "--side", "64", "--batch", "8")
 
@@ -30,9 +29,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "80 paintings by 4 artists" in build.stdout
     history_file = home / "artdream-data" / "training" / "artist-mine" / "diary.json"
     process = subprocess.Popen([sys.executable, "-m", "artdream", *TRAIN_COMMAND], cwd=home, stdout=subprocess.DEVNULL)
-    while not history_file.exists():
-        assert process.poll() is None, "the training ended by itself"
-        time.sleep(0.05)
+    wait_until(lambda: history_file.exists() or process.poll() is not None, "the first epoch ends")
     process.kill()
     process.wait()
     first_epochs = json.loads(history_file.read_text())["epochs"]
@@ -117,63 +114,6 @@ def test_it_dreams_as_its_painters(trained_home: Path) -> None:
     assert process.returncode == 0, process.stderr
     before, after = (float(part.strip(" %\n")) for part in process.stdout.rpartition("Anna Rot:")[2].split("→"))
     assert after > before
-
-
-def test_a_robust_network_starts_from_a_trained_one_and_its_card_tells_the_attack(trained_home: Path) -> None:
-    options = ("--robust", "--from", "artist/mine", "--epsilon", "0.5", "--out", "artist/robust")
-    training = run_in_process(*TRAIN_COMMAND, *options, "--epochs", "2", folder=trained_home)
-    assert training.returncode == 0, training.stderr
-    assert "epoch 2 of 2" in training.stdout
-    assert "under attack" in training.stdout
-    folder = trained_home / "artdream-data" / "store" / "networks" / "robust"
-    metadata = json.loads((folder / "network.json").read_text())
-    assert metadata["lesson"]["plan"]["initial_network"] == "artist/mine"
-    robustness = metadata["robustness"]
-    assert (robustness["epsilon"], robustness["side"], robustness["steps"]) == (0.5, 64, 20)
-    assert 0.25 < robustness["attacked_top1"] <= robustness["top1"]
-    card = (folder / "README.md").read_text()
-    assert "the weights of `artist/mine`" in card
-    assert "## Under attack" in card
-    assert "artist/mine" in run_in_process("styles", "artist/mine", "--data", "data", folder=trained_home).stdout
-    assert (folder.parent / "mine" / "styles.npz").stat().st_size < 200_000
-    paint_folders(trained_home / "few", 1)
-    options = ("--data", "few", "--judge", "artist/mine")
-    trial = run_in_process("styles", "artist/robust", *options, folder=trained_home)
-    assert "artist/robust: 4 of 4 paintings by 4 artists" in trial.stdout, trial.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--epsilon", "1"), "say --robust as well"),
-        (("--robust", "--from", "artist/none"), "There is no network “artist/none”"),
-        (("--robust", "--from", "lite"), "The network lite is not stored as a .keras file"),
-    ],
-)
-def test_a_robust_training_that_cannot_start_says_why(
-    options: tuple[str, ...], message: str, trained_home: Path
-) -> None:
-    refused = run_in_process(*TRAIN_COMMAND, "--out", "artist/other", *options, folder=trained_home)
-    assert refused.returncode == 1
-    assert message in refused.stderr
-    assert refused.stderr.count("\n") == 1
-
-
-def test_an_interrupted_robust_training_goes_on_to_the_same_result(trained_home: Path, tmp_path: Path) -> None:
-    dataset = Dataset.open(trained_home / "data")
-    config = TrainingConfig.for_backbone("lite", is_robust=True, epochs=2, side=64, batch=8, head_rounds=1)
-
-    def interrupt(step: TrainingStep) -> None:
-        if step.phase == "epoch 2 of 2":
-            raise KeyboardInterrupt
-
-    uninterrupted = train(dataset, config, tmp_path / "one", tmp_path).history
-    with pytest.raises(KeyboardInterrupt):
-        train(dataset, config, tmp_path / "two", tmp_path, interrupt)
-    resumed = train(dataset, config, tmp_path / "two", tmp_path).history
-    for one, two in zip(uninterrupted.epochs, resumed.epochs, strict=True):
-        assert two.loss == pytest.approx(one.loss, rel=0.02)
-        assert (two.accuracy, two.robust_accuracy) == (one.accuracy, one.robust_accuracy)
 
 
 def history_path(home: Path) -> Path:

@@ -11,6 +11,8 @@ from shared.recipe.painters import CLASSIFIER_NETWORK, PAINTERS, PAINTING_NETWOR
 from worker.networks import Networks
 from worker.training.trial import Trial
 
+pytestmark = pytest.mark.slow
+
 VAN_GOGH, REMBRANDT = PAINTERS.index("Vincent van Gogh"), PAINTERS.index("Rembrandt")
 
 

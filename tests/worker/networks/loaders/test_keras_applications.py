@@ -26,6 +26,8 @@ from worker.dreaming.octaves import list_octaves
 from worker.networks import Networks
 from worker.networks.loaders.downloads import WeightsFile
 
+pytestmark = pytest.mark.slow
+
 #: None so small that a layer is one pixel wide: there bfloat16 is wrong on some processors (`Network.min_side`).
 PICTURE_SIZES = [(96, 128), (139, 107)]
 

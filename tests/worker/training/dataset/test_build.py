@@ -18,6 +18,8 @@ from worker.training.dataset.build import BuildResult, build_dataset
 from worker.training.dataset.manifest import Manifest
 from worker.training.dataset.sources import SourcePicture, find_pictures
 
+pytestmark = pytest.mark.slow
+
 
 def build_small_dataset(source: Path, target: Path, seed: int = 0) -> BuildResult:
     return build_dataset(find_pictures(source), target, seed=seed, side=64)
