@@ -45,6 +45,14 @@ LOG_PROBABILITY_EPSILON = 1e-6
 #: Least log-odds and log-probability that are told apart, and the least colourfulness and contrast, of Lab ÷ 100.
 MIN_LOG_PROBABILITY, MIN_CHROMA, MIN_CONTRAST = -6.0, 0.02, 0.01
 
+#: Mean lightness and contrast, of Lab ÷ 100, outside which a work is taken only if the artist has too few others: in
+#: the manner of a canvas that is nearly white, black or of one colour, nothing is left of a photo.
+MIN_LIGHTNESS, MAX_LIGHTNESS, MIN_LEGIBLE_CONTRAST = 0.15, 0.88, 0.05
+
+#: Largest share of the other artists whose colours may be nearer to those of a work than its own artist's are: a work
+#: in other colours than usual is taken only if the artist has too few others.
+MAX_NEARER_PALETTES = 0.2
+
 #: Log-odds, and contrast, of Lab ÷ 100, above which more of it counts no longer.
 MAX_LOG_ODDS, MAX_CONTRAST = 1.5, 0.2
 
@@ -145,6 +153,8 @@ def _choose_works(
     lightness, red_green, blue_yellow = measures["palettes"].transpose(1, 0, 2)[:3]
     chroma = np.sqrt(np.square(red_green).mean(axis=1) + np.square(blue_yellow).mean(axis=1))
     contrast = np.minimum(lightness.std(axis=1), MAX_CONTRAST)
+    mean_lightness = lightness.mean(axis=1)
+    is_legible = (mean_lightness > MIN_LIGHTNESS) & (mean_lightness < MAX_LIGHTNESS) & (contrast > MIN_LEGIBLE_CONTRAST)
     scores = (
         np.clip(_estimate_log_odds(styles, labels, seed), MIN_LOG_PROBABILITY, MAX_LOG_ODDS)
         + NETWORK_WEIGHT * np.maximum(log_probabilities, MIN_LOG_PROBABILITY)
@@ -152,12 +162,34 @@ def _choose_works(
         + CONTRAST_WEIGHT * np.log(contrast + MIN_CONTRAST)
     )
     chosen = []
+    is_typical = _has_typical_palette(measures["palettes"], labels)
     for artist in np.unique(labels):
         own = np.flatnonzero(labels == artist)
+        for preferred in (own[is_legible[own] & is_typical[own]], own[is_legible[own]]):
+            if len(preferred) >= count:
+                own = preferred
+                break
         best_first = own[np.argsort(-scores[own])]
         candidates = best_first[: max(2 * count, int(CANDIDATE_SHARE * len(own)))]
         chosen += _choose_different(styles[candidates], candidates, count)
     return np.array(chosen)
+
+
+def _has_typical_palette(palettes: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether the colours of each work are nearer to all colours of its artist's works than to most others'.
+
+    palettes: (paintings, directions, quantiles), as `worker.dreaming.style_measures` has them.
+    """
+    artists, columns = np.unique(labels, return_inverse=True)
+    quantiles = (np.arange(palettes.shape[2]) + 0.5) / palettes.shape[2]
+    artist_palettes = [
+        np.quantile(palettes[columns == column].swapaxes(0, 1).reshape(palettes.shape[1], -1), quantiles, axis=1).T
+        for column in range(len(artists))
+    ]
+    distances = np.stack([np.abs(palettes - palette).mean(axis=(1, 2)) for palette in artist_palettes], axis=1)
+    own_distances = distances[np.arange(len(labels)), columns]
+    nearer_counts = np.sum(distances < own_distances[:, None], axis=1)
+    return np.asarray(nearer_counts <= MAX_NEARER_PALETTES * (len(artists) - 1))
 
 
 def _estimate_log_odds(styles: Floats, labels: NDArray[np.int64], seed: int) -> Floats:

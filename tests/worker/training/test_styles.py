@@ -29,6 +29,8 @@ from worker.training.styles import (
 )
 from worker.training.trial import Trial
 
+pytestmark = pytest.mark.slow
+
 ARTISTS = tuple(sorted(ARTIST_STYLES))
 
 
@@ -72,6 +74,35 @@ def test_a_work_that_could_be_another_artists_is_not_among_them(networks: Networ
         artist.replace(" ", "_") for artist in ARTISTS for _ in range(WORKS_PER_ARTIST)
     ]
     assert not {path.stem for path in works if path.parent.name == "Anna_Rot"} & {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("plain_color", [(255, 0, 0), (255, 235, 130), (40, 0, 0)], ids=["red", "pale", "dark"])
+def test_a_nearly_empty_canvas_is_not_among_them(
+    plain_color: tuple[int, int, int], networks: Networks, tmp_path: Path
+) -> None:
+    folder = paint_folders(tmp_path, 16)
+    canvas = Image.new("RGB", (96, 96), plain_color)
+    for number in range(13):  # all but as many as are kept
+        Image.blend(canvas, paint("Anna Rot", number), 0.05).save(folder / "Anna_Rot" / f"{number}.png")
+    dataset = Dataset.open_folders(folder)
+    labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
+    styles = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
+    works = [dataset.paintings[index].path for index in styles.works]
+    assert {path.stem for path in works if path.parent.name == "Anna_Rot"} == {"13", "14", "15"}
+
+
+def test_a_work_in_other_colours_than_usual_is_not_among_them(networks: Networks, tmp_path: Path) -> None:
+    folder = paint_folders(tmp_path, 16)
+    for number in range(6):  # in the colours of another artist, with brighter ones among them
+        red, green, blue = paint("Anna Rot", number).split()
+        Image.merge("RGB", (blue, green, red.point(lambda value: min(255, int(1.3 * value))))).save(
+            folder / "Anna_Rot" / f"{number}.png"
+        )
+    dataset = Dataset.open_folders(folder)
+    labels = np.array([ARTISTS.index(dataset.artists[painting.artist]) for painting in dataset.paintings])
+    styles = compute_style_statistics(networks.load("artist/invented"), dataset.paintings, labels)
+    works = [dataset.paintings[index].path for index in styles.works]
+    assert not {path.stem for path in works if path.parent.name == "Anna_Rot"} & {str(number) for number in range(6)}
 
 
 def test_of_the_works_that_were_tried_the_best_are_kept(networks: Networks, tmp_path: Path) -> None:
