@@ -103,6 +103,7 @@ def render_frames(name: str) -> list[Frame]:
     return collect_frames(make_short_recipe(name, octaves=recipe.ascent.octaves, steps=8), make_landscape())[0]
 
 
+@pytest.mark.slow
 def test_no_two_recipes_dream_alike() -> None:
     dreams = [render_frames(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED_RECIPES]
     differences = [mean_difference(dream, earlier) for index, dream in enumerate(dreams) for earlier in dreams[:index]]
