@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import Phase
+from hypothesis import settings as hypothesis_settings
 
 from shared.broker.acl import build_acl_rules
 from shared.broker.client import connect
@@ -17,6 +19,11 @@ from tests.servers import S3Server, SshServer, Valkey, require_sshd
 # Four tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
 # cost a fifth more processor time.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+# The profile of `make mutants`: an example that fails is enough, and need not be made smaller for minutes.
+hypothesis_settings.register_profile(
+    "mutants", parent=hypothesis_settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate]
+)
 
 #: Folders whose test modules take longest.
 LONG_FOLDERS = {"console", "dreaming", "e2e", "fault", "network", "pages", "training"}

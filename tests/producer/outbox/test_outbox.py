@@ -40,6 +40,7 @@ def make_file(name: str) -> File:
     return File(Path("/inbox") / name, FileVersion(1, 2))
 
 
+@pytest.mark.whole_component
 def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_files_are_gone(
     producer_thread: ProducerThread, tmp_path: Path, store: Store
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(
     assert {path.name for path in folder.iterdir()} == {"fresh.jpg", f"{1:064x}.jpg"}
 
 
+@pytest.mark.whole_component
 def test_a_full_disk_holds_photos_back_until_there_is_room(
     producer_thread: ProducerThread, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,7 @@ def test_what_a_link_leads_to_is_not_copied(ledger: Ledger, tmp_path: Path) -> N
     assert list(reason_file.parent.iterdir()) == [reason_file]
 
 
+@pytest.mark.whole_component
 def test_an_outbox_entry_of_another_version_blocks_nothing_and_stays(
     producer_thread: ProducerThread, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:

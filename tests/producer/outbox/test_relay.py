@@ -44,6 +44,7 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
         assert submission_client.ledger.list_unfinished_job_ids() == []
 
 
+@pytest.mark.whole_component
 def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
     producer_thread: ProducerThread, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

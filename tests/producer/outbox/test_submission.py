@@ -35,6 +35,7 @@ def submission_client(settings: Settings) -> Iterator[SubmissionClient]:
         yield submission
 
 
+@pytest.mark.whole_component
 def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
     producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_producer_is_connected_before_its_first_photo_comes(
         assert sshd.list_sessions()
 
 
+@pytest.mark.whole_component
 def test_stopping_does_not_wait_for_a_broker_that_is_away(
     producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +84,7 @@ def test_stopping_does_not_wait_for_a_broker_that_is_away(
     wait_until(lambda: producer_thread.count_waiting() == 1)
 
 
+@pytest.mark.whole_component
 def test_a_store_that_cannot_be_written_holds_photos_back_until_it_can(
     producer_thread: ProducerThread, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,6 +103,7 @@ def test_a_store_that_cannot_be_written_holds_photos_back_until_it_can(
     assert len(caplog.records) == 2  # away, back
 
 
+@pytest.mark.whole_component
 @pytest.mark.parametrize("step", ["nothing", "stored", "accepted", "queued", "spooled"])
 def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     producer_thread: ProducerThread, client: redis.Redis, store: Store, step: str

@@ -56,22 +56,21 @@ def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redi
     assert before <= recorded.recorded_at <= client.time()[0] + 1
 
 
-@pytest.mark.parametrize(
-    "event_json",
-    [
-        '{"type":"progress","job_id":"a","photo_id":"b","frame":"../../secret","fraction":0.5}',
-        '{"type":"progress","job_id":"a","photo_id":"b","frame":"/etc/passwd","fraction":0.5}',
-        '{"type":"progress","job_id":"../a","photo_id":"b","frame":"x","fraction":0.5}',
-        '{"type":"queued","job_id":"a","photo_id":"b/../c"}',
-        '{"type":"queued","job_id":"a\\u0000","photo_id":"b"}',
-        '{"type":"queued","job_id":"a","photo_id":"b","version":2}',
-        '{"type":"queued","job_id":7,"photo_id":"b"}',
-        "[" * 100_000,
-        "9" * 100_000,
-        "\ufffd\ufffd",
-    ],
-    ids=lambda event_json: event_json[:70],
-)
+INVALID_EVENTS = {
+    "a frame above the store": '{"type":"progress","job_id":"a","photo_id":"b","frame":"../../secret","fraction":0.5}',
+    "a frame elsewhere": '{"type":"progress","job_id":"a","photo_id":"b","frame":"/etc/passwd","fraction":0.5}',
+    "a job above the store": '{"type":"progress","job_id":"../a","photo_id":"b","frame":"x","fraction":0.5}',
+    "a photo above the store": '{"type":"queued","job_id":"a","photo_id":"b/../c"}',
+    "a control character": '{"type":"queued","job_id":"a\\u0000","photo_id":"b"}',
+    "another version": '{"type":"queued","job_id":"a","photo_id":"b","version":2}',
+    "a number for an id": '{"type":"queued","job_id":7,"photo_id":"b"}',
+    "deeply nested": "[" * 100_000,
+    "a number without end": "9" * 100_000,
+    "invalid UTF-8": "\ufffd\ufffd",
+}
+
+
+@pytest.mark.parametrize("event_json", INVALID_EVENTS.values(), ids=INVALID_EVENTS)
 def test_what_leads_out_of_the_store_or_is_no_event_is_passed_over(event_json: str) -> None:
     """Fails without the patterns: the display then reads from its store whatever an event names."""
     assert parse_entry("1-1", {"event": event_json}) is None

@@ -126,6 +126,7 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
     assert harness.table.count_attempts([job.id for job in jobs]) == [0] * 4
 
 
+@pytest.mark.whole_component
 def test_a_killed_worker_s_batch_is_dreamt_once_by_the_next(harness: ProcessorHarness, tmp_path: Path) -> None:
     """With a real worker and kill -9 during the ascent."""
     with harness.running_worker(tmp_path, "--lane", "batch") as worker:

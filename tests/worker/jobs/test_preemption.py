@@ -36,6 +36,7 @@ def run_with_guests(harness: ProcessorHarness, count: int) -> tuple[Job, list[Jo
     return batch, guests
 
 
+@pytest.mark.whole_component
 def test_guests_who_come_amid_a_batch_s_dream_are_shown_before_it_and_it_is_the_same_dream(
     settings: Settings, client: redis.Redis
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_worker_of_batches_alone_leaves_guests_to_theirs(harness: ProcessorHar
     assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
 
 
+@pytest.mark.whole_component
 def test_a_worker_that_is_stopping_accepts_no_live_job(harness: ProcessorHarness, tmp_path: Path) -> None:
     """With a real worker. Fails if a stopping worker preempts: it also processes the live job."""
     with harness.running_worker(tmp_path) as worker:
@@ -154,6 +156,7 @@ def test_guests_do_not_take_the_time_that_a_batch_s_dream_needs(harness: Process
     assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
 
 
+@pytest.mark.whole_component
 def test_what_a_worker_dreamt_that_is_killed_amid_a_guest_s_dream_is_dreamt_once_by_the_next(
     harness: ProcessorHarness, tmp_path: Path
 ) -> None:
