@@ -1,10 +1,15 @@
 """Events outlive their readers: each reader resumes at its position, and invalid entries are skipped."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import redis
 
-from shared.jobs.events import EventLog, EventReader, FileRejected, parse_entry
+from shared.broker.client import connect
+from shared.jobs import events
+from shared.jobs.events import STREAM_START_ID, EventLog, EventReader, FileRejected, parse_entry
 from shared.redis_keys import STREAM
+from tests.waiting import wait_until
 
 
 def make_refused(name: str) -> FileRejected:
@@ -34,6 +39,19 @@ def test_a_reader_may_start_with_what_happens_from_now_on(client: redis.Redis) -
     assert read_file_names(reader) == ["after"]
 
 
+def test_before_the_first_event_a_reader_starts_at_the_beginning(client: redis.Redis) -> None:
+    assert EventLog(client).last_id() == STREAM_START_ID
+
+
+def test_the_oldest_events_are_forgotten(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker forgets a hundred at once."""
+    monkeypatch.setattr(events, "STREAM_LENGTH", 1)
+    log = EventLog(client)
+    for number in range(201):
+        log.append(make_refused(str(number)))
+    assert client.xlen(STREAM) < 200
+
+
 def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis) -> None:
     reader = EventReader(client)
     for text in ("not json", '{"version": 2, "type": "refused", "file": "f", "reason": "r"}', '{"type": "unheard of"}'):
@@ -47,6 +65,22 @@ def test_what_is_no_event_of_a_known_version_is_passed_over(client: redis.Redis)
 
 def test_a_reader_waits_for_an_event_and_not_longer(client: redis.Redis) -> None:
     assert EventReader(client).read(wait_seconds=0.05) == []
+
+
+def test_a_reader_that_waits_has_an_event_as_soon_as_it_happens(client: redis.Redis, broker_url: str) -> None:
+    with connect(broker_url) as waiting_client, ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(EventReader(waiting_client).read, wait_seconds=30)
+        wait_until(lambda: client.info("clients")["blocked_clients"] or waiting.done(), "it waits")
+        EventLog(client).append(make_refused("a"))
+        assert [recorded.event for recorded in waiting.result()] == [make_refused("a")]
+
+
+def test_a_reader_takes_so_many_events_at_a_time(client: redis.Redis) -> None:
+    reader = EventReader(client)
+    for name in "abc":
+        EventLog(client).append(make_refused(name))
+    read = [[recorded.event.file for recorded in reader.read(max_events=2)] for _ in range(3)]  # type: ignore[union-attr]
+    assert read == [["a", "b"], ["c"], []]
 
 
 def test_an_event_tells_when_it_happened_by_the_brokers_clock(client: redis.Redis) -> None:

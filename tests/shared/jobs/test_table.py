@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.jobs.events import Completed, EventReader, Hidden, RuntimeSettingsChanged, Shown, Stage
+from shared.jobs.events import Completed, EventReader, Failed, Hidden, RuntimeSettingsChanged, Shown, Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS, MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, AlreadyClaimed, JobTable
@@ -118,8 +118,9 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
     table.accept(job)
     claim = table.claim(job, "w1")
     assert claim is not None
-    with pytest.raises(AlreadyClaimed, match="w1 is dreaming it"):
+    with pytest.raises(AlreadyClaimed, match="w1 is dreaming it") as error:
         table.claim(job, "w2")
+    assert error.value.holder == "w1"
     expire_lease(client, job)
     assert table.renew_lease(claim)  # late, but no other worker has claimed the job
     with pytest.raises(AlreadyClaimed):
@@ -227,6 +228,74 @@ def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     assert table.are_not_visible([job.id, hidden.id, deleted.id]) == [False, True, True]
     assert not any(table.accept(restored).is_new for restored in (job, hidden, deleted))
     assert read_event_types(client) == []
+    assert client.hgetall(job_key(deleted.id)).keys() == {"state", "at", "reason"}
+    assert client.ttl(job_key(deleted.id)) > 0
+
+
+def test_a_dream_that_a_wiped_broker_is_told_to_hide_stays_hidden(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    table.restore_holds([job.id])
+    assert run_job(table, job) is Visibility.HELD
+    assert table.are_not_visible([job.id]) == [True]
+    shown = job.model_copy(update={"seed": 1})
+    assert run_job(table, shown) is Visibility.SHOWN
+    table.show(Shown(job_id=job.id, photo_id=job.photo_id, completed=make_completed(job), dreamt_at=1.0))
+    table.restore_holds([job.id])
+    assert table.are_not_visible([job.id]) == [False]  # the broker knows better
+
+
+def test_any_number_of_jobs_is_read_in_order(table: JobTable, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.jobs.table.JOBS_PER_ROUND_TRIP", 2)
+    for count in (0, 1, 2, 3, 9):
+        jobs = [job.model_copy(update={"seed": 10 * count + number}) for number in range(count)]
+        job_ids = [numbered.id for numbered in jobs]
+        for numbered in jobs[::2]:
+            table.accept(numbered)
+        table.restore_holds(job_ids[1::2])
+        assert table.get_states(job_ids) == [None if index % 2 else State.ACCEPTED for index in range(count)]
+        for numbered in jobs[::2]:
+            claim = table.claim(numbered, "w")
+            assert claim
+            table.complete(claim, make_completed(numbered))
+        assert table.are_not_visible(job_ids) == [bool(index % 2) for index in range(count)]
+    assert len(list(table.iter_records())) == 9  # every second one of each
+
+
+def test_leased_jobs_are_those_that_were_started(client: redis.Redis, table: JobTable, job: Job) -> None:
+    jobs = [job.model_copy(update={"seed": seed}) for seed in range(3)]
+    for accepted in jobs:
+        table.accept(accepted)
+    for claimed in jobs[:2]:
+        table.claim(claimed, "w1")
+    expire_lease(client, jobs[0])
+    client.zadd(LEASES, {"0" * 32: 2})  # of a job that is unknown
+    assert {record.job.id for record in table.list_leased()} == {jobs[0].id, jobs[1].id}
+
+
+def test_a_record_is_read_up_to_a_length(client: redis.Redis, table: JobTable, job: Job) -> None:
+    """Fails without `hstrlen`: a worker reads whatever somebody put into the table."""
+    client.hset(job_key(job.id), "job", "é" * 10)  # twenty bytes
+    assert table.read_raw_job(job.id, 20) == "é" * 10
+    assert table.read_raw_job(job.id, 19) == " " * 19
+    assert table.read_raw_job("0" * 32, 20) is None
+
+
+def test_a_rejected_job_s_event_names_no_photo_for_its_record_is_unreadable(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    table.accept(job)
+    assert table.reject(job.id, "unreadable")
+    assert EventReader(client).read()[-1].event == Failed(job_id=job.id, photo_id="", reason="unreadable")
+
+
+def test_unclaimed_jobs_are_found_from_an_age_on(table: JobTable, job: Job) -> None:
+    jobs = [job.model_copy(update={"seed": seed}) for seed in range(2)]
+    for accepted in jobs:
+        table.accept(accepted)
+    for age, expected in ((-1, jobs), (60, [])):
+        assert table.list_unclaimed(age) == [accepted.id for accepted in expected]
+        assert table.count_unclaimed(age) == len(expected)
 
 
 def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
@@ -242,6 +311,7 @@ def test_a_failed_job_may_be_sent_again(table: JobTable, job: Job) -> None:
 def test_an_unknown_job_is_nobodys(table: JobTable, job: Job) -> None:
     assert table.claim(job, "w1") is None
     assert table.get_state("0" * 32) is None
+    assert table.count_attempts(["0" * 32]) == [0]
 
 
 def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTable, job: Job) -> None:
@@ -272,7 +342,7 @@ def test_a_job_that_is_called_off_ends_and_no_other_notices(client: redis.Redis,
     assert not table.cancel("0" * 32)
 
 
-def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -> None:
+def test_the_table_tells_what_it_knows_of_every_job(client: redis.Redis, table: JobTable, job: Job) -> None:
     jobs = [job.model_copy(update={"seed": seed}) for seed in range(1200)]
     for accepted in jobs:
         table.accept(accepted)
@@ -284,8 +354,12 @@ def test_the_table_tells_what_it_knows_of_every_job(table: JobTable, job: Job) -
     assert record is not None
     assert (record.job, record.state, record.reason) == (job, State.FAILED, "out of memory")
     assert table.get_record("0" * 32) is None
+    before = client.time()[0]
     table.accept(job)
-    assert table.get_record(job.id).reason == ""  # type: ignore[union-attr]
+    record = table.get_record(job.id)
+    assert record
+    assert record.reason == ""
+    assert before <= record.state_since <= client.time()[0] + 1
 
 
 def run_job(table: JobTable, job: Job) -> Visibility | None:
