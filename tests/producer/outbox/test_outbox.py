@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from producer.ledger import File, FileVersion, Ledger
-from producer.outbox.outbox import ORPHAN_AGE_SECONDS, Outbox, OutboxItem
+from producer.outbox.outbox import ORPHAN_AGE_SECONDS, DiskUnavailable, IncompatibleRow, Outbox, OutboxItem
 from shared.broker.client import connect
 from shared.jobs.events import Accepted
 from shared.jobs.job import Job
@@ -81,6 +81,60 @@ def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> Non
     outbox.mark_submitted(second)
     assert outbox.next_item() is None
     assert list((ledger.data_folder / "spool").iterdir()) == []
+
+
+def test_items_come_in_order_and_each_is_remembered_once_it_is_out(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"))
+    outbox.add_refusal(make_file("gone.jpg"), "", "is empty")
+    outbox.add(make_job(2), b"another", make_file("b.jpg"))
+    assert len(outbox) == 3
+    items: list[OutboxItem] = []
+    while item := outbox.next_item(after=items[-1].number if items else 0):
+        items.append(item)
+    assert [(item.file_name, item.photo_id, item.job, item.reason) for item in items] == [
+        ("a.jpg", make_job(1).photo_id, make_job(1), ""),
+        ("gone.jpg", "", None, "is empty"),
+        ("b.jpg", make_job(2).photo_id, make_job(2), ""),
+    ]
+    for item in items[:2]:
+        outbox.mark_submitted(item)
+    assert len(outbox) == 1
+    assert [path.name for path in (ledger.data_folder / "spool").iterdir()] == [f"{make_job(2).photo_id}.jpg"]
+    rows = ledger.query("SELECT photo_id, job_id, state, reason FROM photos ORDER BY photo_id")
+    assert rows == [("", "", "refused", "is empty"), (make_job(1).photo_id, make_job(1).id, "submitted", "")]
+
+
+def test_a_file_that_is_ignored_is_remembered_and_not_submitted(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    outbox.ignore(make_file("a.jpg"), "ab" * 32)
+    assert len(outbox) == 0
+    assert ledger.query("SELECT path, size, mtime_ns, photo_id FROM files") == [(b"/inbox/a.jpg", 1, 2, "ab" * 32)]
+
+
+def test_an_item_of_another_version_is_named_and_those_after_it_are_found(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    for number, name in enumerate(("newer.jpg", "a.jpg"), 1):
+        outbox.add(make_job(number), b"a photo", make_file(name))
+    with ledger.transaction() as db:
+        db.execute("UPDATE spool SET job = replace(job, '\"version\":1', '\"version\":2') WHERE number = 1")
+    with pytest.raises(IncompatibleRow, match=r"newer\.jpg") as error:
+        outbox.next_item()
+    item = outbox.next_item(after=error.value.number)
+    assert item
+    assert item.job == make_job(2)
+
+
+def test_a_data_folder_that_cannot_be_written_is_named_as_such(ledger: Ledger) -> None:
+    """The photo's path is a folder, and later the ledger is closed."""
+    outbox = Outbox(ledger)
+    draft = ledger.data_folder / "spool" / f"{make_job(1).photo_id}.{os.getpid()}"
+    draft.mkdir()
+    with pytest.raises(DiskUnavailable, match=r"^The data folder cannot be written: Is a directory\.$"):
+        outbox.add(make_job(1), b"a photo", make_file("a.jpg"))
+    ledger.close()
+    with pytest.raises(DiskUnavailable, match=r"The ledger .* cannot be written"):
+        outbox.ignore(make_file("a.jpg"), "")
 
 
 def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(ledger: Ledger) -> None:

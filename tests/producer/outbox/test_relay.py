@@ -1,19 +1,32 @@
-"""The relay submits the jobs of a wiped broker again, except those that have ended."""
+"""The relay empties the outbox, tells that it is alive, and submits the jobs of a wiped broker again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
+from producer.ledger import File, FileVersion, LedgerError
 from producer.outbox import relay
-from producer.outbox.submission import SubmissionClient
+from producer.outbox.outbox import Outbox
+from producer.outbox.relay import OutboxRelay
+from producer.outbox.submission import SubmissionClient, SubmissionResult, Unavailable
+from producer.recipe_choice import RecipeChoice
+from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
-from tests.waiting import wait_until
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
 JPEG_PHOTO = encode_jpeg(make_picture(1))
 
@@ -59,3 +72,158 @@ def test_a_producer_notices_by_itself_that_the_broker_was_wiped(
     wait_until(lambda: len(producer_thread.count_queued_jobs()) == 5)
     assert producer_thread.count_queued_jobs() == queued_before
     assert producer_thread.count_waiting() == 5
+
+
+class FaultyClient(SubmissionClient):
+    """Raises errors instead of submitting the first jobs, and counts the submissions."""
+
+    def __init__(self, settings: Settings, *errors: Exception) -> None:
+        super().__init__(settings)
+        self.errors, self.count = [*errors], 0
+
+    def submit(self, job: Job, jpeg: bytes) -> SubmissionResult:
+        self.count += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().submit(job, jpeg)
+
+
+@contextmanager
+def running_relay(settings: Settings, submission_client: SubmissionClient, outbox: Outbox) -> Iterator[OutboxRelay]:
+    """Run a relay, and stop it at the end."""
+    recipe_choice = RecipeChoice(settings, submission_client.client)
+    outbox_relay = OutboxRelay(submission_client, outbox, recipe_choice, "host-1", "the inbox")
+    outbox_relay.start()
+    try:
+        yield outbox_relay
+    finally:
+        outbox_relay.stop(WAIT_TIMEOUT_SECONDS)
+        assert not outbox_relay.is_alive()
+
+
+def add_photos(outbox: Outbox, count: int) -> list[Job]:
+    jobs = make_jobs(count)
+    for number, job in enumerate(jobs):
+        outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{number}.jpg"), FileVersion(1, 2)))
+    return jobs
+
+
+def count_faults(kind: str) -> float:
+    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
+
+
+def test_a_producer_tells_that_it_is_alive_until_it_stops(settings: Settings, client: redis.Redis) -> None:
+    registry = HeartbeatRegistry(client)
+    started_at = time.time()
+    with SubmissionClient(settings) as submission_client:
+        with running_relay(settings, submission_client, Outbox(submission_client.ledger)):
+            wait_until(registry.list_heartbeats, "alive")
+            [heartbeat] = registry.list_heartbeats()
+            assert (heartbeat.part, heartbeat.name) == (Component.PRODUCER, "host-1")
+            assert (heartbeat.state, heartbeat.detail) == ("watching", "the inbox")
+            assert started_at <= heartbeat.since <= time.time()
+        assert registry.list_heartbeats() == []
+
+
+def test_photos_wait_while_the_operator_pauses_the_intake(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "HEARTBEAT_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    update_runtime_settings(client, paused=True)
+    registry = HeartbeatRegistry(client)
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: [heartbeat.state for heartbeat in registry.list_heartbeats()] == ["paused"], "paused")
+            jobs = add_photos(outbox, 2)
+            assert JobTable(client).get_states([job.id for job in jobs]) == [None, None]
+            update_runtime_settings(client, paused=False)
+            wait_until(lambda: len(outbox) == 0, "submitted")
+        assert JobTable(client).get_states([job.id for job in jobs]) == [State.QUEUED] * 2
+
+
+def test_a_photo_is_submitted_as_soon_as_the_relay_is_told_of_it(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", WAIT_TIMEOUT_SECONDS)
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+            for job in add_photos(outbox, 2):
+                outbox_relay.notify()
+                wait_until(lambda job=job: JobTable(client).get_state(job.id) is State.QUEUED, "submitted")
+
+
+def test_an_outage_is_counted_and_told_once_and_the_photos_go_out_in_order(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(relay, "INITIAL_RETRY_DELAY_SECONDS", 0.001)
+    faults = count_faults("away")
+    errors = [Unavailable("The store is away."), LedgerError("The ledger is away."), Unavailable("Away again.")]
+    with FaultyClient(settings, *errors) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        jobs = add_photos(outbox, 2)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(outbox) == 0, "submitted")
+    accepted = [recorded.event for recorded in EventReader(client).read() if isinstance(recorded.event, Accepted)]
+    assert [event.job_id for event in accepted] == [job.id for job in jobs]
+    assert count_faults("away") == faults + 1
+    assert [record.message for record in caplog.records] == [
+        "The store is away. Photos wait in the spool and go out when it is back.",
+        "Store and broker are back.",
+    ]
+
+
+def test_the_pauses_between_attempts_grow_up_to_a_limit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_RETRY_DELAY_SECONDS", 2.0)
+    pauses: list[float] = []
+    with FaultyClient(settings, *[Unavailable("away")] * 5) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        add_photos(outbox, 1)
+        outbox_relay = OutboxRelay(
+            submission_client, outbox, RecipeChoice(settings, submission_client.client), "host-1", ""
+        )
+        monkeypatch.setattr(outbox_relay._stopping, "wait", pauses.append)
+        outbox_relay.start()
+        wait_until(lambda: len(outbox) == 0, "submitted")
+        outbox_relay.stop(WAIT_TIMEOUT_SECONDS)
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 2.0]
+
+
+def test_a_fault_leaves_a_photo_out_until_the_next_start_and_blocks_no_other(
+    settings: Settings, client: redis.Redis
+) -> None:
+    faults = count_faults("bug")
+    with FaultyClient(settings, RuntimeError("a fault")) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        jobs = add_photos(outbox, 3)
+        job_ids = [job.id for job in jobs]
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(outbox) == 1, "the others are out")
+            assert JobTable(client).get_states(job_ids) == [None, State.QUEUED, State.QUEUED]
+        assert count_faults("bug") == faults + 1
+        assert submission_client.count == 3
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(outbox) == 0, "out")
+        assert JobTable(client).get_states(job_ids) == [State.QUEUED] * 3
+
+
+def test_what_is_in_the_outbox_goes_out_before_the_relay_stops(settings: Settings, client: redis.Redis) -> None:
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        jobs = add_photos(outbox, 5)
+        with running_relay(settings, submission_client, outbox):
+            pass
+        assert len(outbox) == 0
+        assert JobTable(client).get_states([job.id for job in jobs]) == [State.QUEUED] * 5
+
+
+def test_a_refusal_is_published(settings: Settings, client: redis.Redis) -> None:
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        outbox.add_refusal(File(Path("/inbox/a.jpg"), FileVersion(1, 2)), "", "is empty")
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(outbox) == 0, "published")
+    [recorded] = EventReader(client).read()
+    assert recorded.event == FileRejected(file="a.jpg", reason="is empty")

@@ -5,19 +5,23 @@ from pathlib import Path
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from producer.decoding.convert import convert
 from producer.detection.stability import read_file_version
 from producer.ledger import File, Ledger
 from producer.outbox.outbox import Outbox
-from producer.outbox.submission import Outcome, SubmissionClient
+from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.broker.client import connect
+from shared.jobs.events import EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import job_key
+from shared.runtime_settings import persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
@@ -161,6 +165,90 @@ def test_the_same_photo_again_is_known_and_a_failed_one_gets_another_chance(
     assert table.get_state(repeated.job.id) is State.QUEUED
     table.cancel(repeated.job.id)
     assert submission_client.submit(make_job(), PHOTO.jpeg).outcome is Outcome.SUBMITTED
+
+
+@pytest.mark.parametrize(
+    ("state", "is_submitted"),
+    [
+        (None, False),
+        (State.ACCEPTED, False),
+        (State.QUEUED, True),
+        (State.STARTED, True),
+        (State.COMPLETED, True),
+        (State.FAILED, False),
+        (State.CANCELLED, False),
+        (State.DELETED, True),
+    ],
+)
+def test_a_job_need_not_be_submitted_if_it_waits_runs_or_is_done(
+    state: State | None, is_submitted: bool, submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    if state:
+        client.hset(job_key(make_job().id), mapping={"state": state, "at": "1.0"})
+    assert submission_client.is_submitted(make_job()) is is_submitted
+    outcome = submission_client.submit(make_job(), PHOTO.jpeg).outcome
+    assert outcome is (Outcome.KNOWN if is_submitted else Outcome.SUBMITTED)
+    assert (store.get(photo_name(PHOTO.photo_id)) is None) is is_submitted
+    assert submission_client.ledger.list_unfinished_job_ids() == ([] if is_submitted else [make_job().id])
+
+
+def test_a_submission_is_counted_and_its_stages_are_recorded_once(submission_client: SubmissionClient) -> None:
+    def read_metrics() -> list[float]:
+        return [
+            REGISTRY.get_sample_value(name, labels) or 0
+            for name, labels in (
+                ("artdream_jobs_total", {"outcome": "submitted"}),
+                ("artdream_jobs_total", {"outcome": "already known"}),
+                ("artdream_stage_seconds_count", {"stage": "convert"}),
+                ("artdream_stage_seconds_count", {"stage": "upload"}),
+            )
+        ]
+
+    job = make_job().model_copy(update={"stages": {Stage.CONVERT: 2.0}})
+    before = read_metrics()
+    submitted = submission_client.submit(job, PHOTO.jpeg).job
+    assert submission_client.submit(job, PHOTO.jpeg).job == job
+    assert [after - earlier for earlier, after in zip(before, read_metrics(), strict=True)] == [1, 1, 1, 1]
+    assert submitted.stages.keys() == {Stage.CONVERT, Stage.UPLOAD}
+    assert submitted.stages[Stage.CONVERT] == 2.0
+    assert 0 <= submitted.stages[Stage.UPLOAD] < 60
+    assert submission_client.ledger.load_unfinished_job(job.id) == submitted
+
+
+def test_a_refusal_is_told_and_counted(submission_client: SubmissionClient, client: redis.Redis) -> None:
+    def count_refusals() -> float:
+        return REGISTRY.get_sample_value("artdream_refused_files_total") or 0
+
+    before = count_refusals()
+    submission_client.publish_refusal("a.jpg", "is empty")
+    [recorded] = EventReader(client).read()
+    assert recorded.event == FileRejected(file="a.jpg", reason="is empty")
+    assert count_refusals() == before + 1
+
+
+def test_no_job_is_accepted_before_a_wiped_broker_knows_whether_dreams_need_approval(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    """Fails without `initialize`: the dream is shown without the approval that the operator asked for."""
+    update_runtime_settings(client, approval=True)
+    persist_runtime_settings(client, store)
+    client.flushall()
+    submission_client.submit(make_job(), PHOTO.jpeg)
+    assert JobTable(client).are_not_visible([make_job().id]) == [True]
+
+
+def test_a_broker_that_is_away_is_named_so(settings: Settings) -> None:
+    with Valkey() as server:
+        url = server.url
+    with SubmissionClient(settings.model_copy(update={"broker_url": SecretStr(url)})) as submission:
+        submission.ledger.record_unfinished_job(make_job())
+        for call in (
+            submission.open_connections,
+            submission.resubmit_lost_jobs,
+            lambda: submission.submit(make_job(), b""),
+        ):
+            with pytest.raises(Unavailable, match=r"^The broker is away: .*[^.]\.$"):
+                call()
 
 
 def test_another_recipe_or_seed_is_another_job(submission_client: SubmissionClient, client: redis.Redis) -> None:
