@@ -1,0 +1,222 @@
+"""One attempt at a job: whatever happens meanwhile, it ends once, and its objects are those of its outcome."""
+
+import io
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client import REGISTRY
+
+from shared.art_map import MapPoint
+from shared.jobs.events import ClassProbability, Completed, EventReader, Stage
+from shared.jobs.job import Job, Lane, State
+from shared.jobs.queue import submit
+from shared.runtime_settings import update_runtime_settings
+from shared.storage.deletion import write_tombstone
+from shared.storage.object_names import dream_name, dream_prefix, photo_name, sidecar_name, thumb_name
+from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
+from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
+from tests.sidecars import make_sidecar
+from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
+from worker.dreamer import DreamResult
+from worker.jobs.processor import JobProcessor
+
+
+def count_jobs(outcome: str) -> float:
+    return REGISTRY.get_sample_value("artdream_jobs_total", {"outcome": outcome}) or 0
+
+
+def process(harness: ProcessorHarness, job: Job) -> tuple[State | None, str]:
+    """Process a job; return its state and the reason of a failure."""
+    harness.processor.process(job.id)
+    record = harness.table.get_record(job.id)
+    return harness.table.get_state(job.id), record.reason if record else ""
+
+
+class InformedDreamer:
+    """Knows more of its dreams than the dreamer of the tests."""
+
+    def __init__(self, harness: ProcessorHarness) -> None:
+        self.warm_up, self._dreamer = harness.dreamer.warm_up, harness.dreamer
+
+    def dream(self, *arguments: Any, **options: Any) -> DreamResult:
+        return replace(
+            self._dreamer.dream(*arguments, **options),
+            weights_sha256="5" * 64,
+            precision="bfloat16",
+            artworks=("anyone/work.jpg",),
+            class_probabilities=(ClassProbability(name="dog", photo=0.1, dream=0.9),),
+            critic="lite2",
+            map_point=MapPoint(network="lite2", photo=(0.0, 0.0), dream=(1.0, 1.0)),
+        )
+
+
+def test_a_sidecar_has_everything_that_made_the_dream(harness: ProcessorHarness) -> None:
+    photo_id = harness.submit(1).photo_id
+    job = Job(photo_id=photo_id, recipe=SHORT_RECIPE, seed=7, stages={Stage.CONVERT: 2.0})
+    submit(harness.app, harness.table, job)
+    harness.processor = JobProcessor(harness.settings, "w-1", InformedDreamer(harness))  # type: ignore[arg-type]
+    started_at = time.time()
+    assert process(harness, job) == (State.COMPLETED, "")
+    sidecar = read_sidecar(harness.store, job.id)
+    assert sidecar
+    assert sidecar == Sidecar(
+        job_id=job.id,
+        photo_id=photo_id,
+        photo=photo_name(photo_id),
+        dream=dream_name(job.id),
+        recipe=SHORT_RECIPE,
+        seed=7,
+        network="lite",
+        weights="5" * 64,
+        precision="bfloat16",
+        artworks=("anyone/work.jpg",),
+        verdicts=(ClassProbability(name="dog", photo=0.1, dream=0.9),),
+        critic="lite2",
+        place=MapPoint(network="lite2", photo=(0.0, 0.0), dream=(1.0, 1.0)),
+        size=(256, 192),
+        stages=sidecar.stages,
+        completed_at=sidecar.completed_at,
+    )
+    assert started_at <= sidecar.completed_at <= time.time()
+    assert sidecar.stages.keys() == {Stage.CONVERT, Stage.QUEUE, Stage.FETCH, Stage.DREAM, Stage.PUBLISH}
+    assert all(seconds >= 0 for seconds in sidecar.stages.values())
+    [completed] = [
+        recorded.event for recorded in EventReader(harness.client).read() if isinstance(recorded.event, Completed)
+    ]
+    assert completed == sidecar.to_completed_event()
+    for name in (dream_name(job.id), thumb_name(job.id)):
+        with Image.open(io.BytesIO(harness.store.get(name) or b"")) as picture:
+            assert picture.size == (256, 192)
+
+
+def test_a_photo_that_is_missing_or_damaged_fails_with_its_name(harness: ProcessorHarness) -> None:
+    missing, damaged = (harness.submit(number, lane=Lane.LIVE) for number in range(2))
+    harness.store.delete(photo_name(missing.photo_id))
+    harness.store.put(photo_name(damaged.photo_id), b"no picture")
+    assert process(harness, missing) == (
+        State.FAILED,
+        f"The photo {photo_name(missing.photo_id)} is no longer in the store.",
+    )
+    assert process(harness, damaged) == (
+        State.FAILED,
+        f"The photo {photo_name(damaged.photo_id)} in the store is damaged.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason", "kind"),
+    [
+        (FAILING, FAILURE_REASON, "expected"),
+        (CRASHING, "The worker met a fault: RuntimeError. Its log has the details.", "bug"),
+    ],
+)
+def test_a_dream_that_fails_is_told_and_counted(recipe: str, reason: str, kind: str, harness: ProcessorHarness) -> None:
+    def count_faults() -> float:
+        return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
+
+    faults, failed = count_faults(), count_jobs("failed")
+    job = harness.submit(1, SHORT_RECIPE.model_copy(update={"name": recipe}), lane=Lane.LIVE)
+    assert process(harness, job) == (State.FAILED, reason)
+    assert (count_faults(), count_jobs("failed")) == (faults + 1, failed + 1)
+
+
+@pytest.mark.parametrize("visibility", Visibility)
+def test_a_dream_that_an_earlier_attempt_published_is_announced_and_not_dreamt_again(
+    visibility: Visibility, harness: ProcessorHarness
+) -> None:
+    """Fails without `restore_holds` for a dream that is held or hidden: a wiped broker shows it."""
+    job = harness.submit(1, lane=Lane.LIVE)
+    sidecar = make_sidecar(job, standing=visibility)
+    harness.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
+    completed = count_jobs("completed")
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert harness.dreamer.batch_sizes == []
+    assert harness.table.are_not_visible([job.id]) == [visibility is not Visibility.SHOWN]
+    assert read_sidecar(harness.store, job.id) == sidecar
+    assert count_jobs("completed") == completed + 1
+
+
+def test_a_dream_that_was_deleted_for_good_is_not_dreamt_again_though_the_broker_was_wiped(
+    harness: ProcessorHarness,
+) -> None:
+    job = harness.submit(1, lane=Lane.LIVE)
+    write_tombstone(harness.store, job.id)
+    harness.store.put(dream_name(job.id), b"left by an earlier attempt")
+    called_off = count_jobs("called off")
+    assert process(harness, job) == (State.DELETED, "")
+    assert harness.dreamer.batch_sizes == []
+    assert list(harness.store.list_objects(dream_prefix(job.id))) == []
+    assert count_jobs("called off") == called_off + 1
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_of_a_dream_that_was_deleted_while_it_was_published_nothing_is_left(
+    is_deleted: bool, harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancelled job may be submitted again, so what is published of it stays."""
+    job = harness.submit(1, lane=Lane.LIVE)
+    complete = harness.processor._table.complete
+
+    def call_off_and_complete(*arguments: Any) -> Visibility | None:
+        if is_deleted:
+            harness.table.delete(job.id, job.photo_id)
+        else:
+            harness.table.cancel(job.id)
+        return complete(*arguments)
+
+    monkeypatch.setattr(harness.processor._table, "complete", call_off_and_complete)
+    completed = count_jobs("completed")
+    assert process(harness, job) == (State.DELETED if is_deleted else State.CANCELLED, "")
+    assert (read_sidecar(harness.store, job.id) is None) is is_deleted
+    assert harness.list_ended_jobs() == []
+    assert count_jobs("completed") == completed
+
+
+def test_a_worker_that_lost_its_lease_does_not_overwrite_its_successor_s_dream(harness: ProcessorHarness) -> None:
+    """Fails without `require_lease`. The lease is lost after the last frame, so that only the broker knows."""
+    job = harness.submit(1, lane=Lane.LIVE)
+
+    class InterruptedDreamer:
+        warm_up = harness.dreamer.warm_up
+
+        def dream(self, *arguments: Any, **options: Any) -> DreamResult:
+            result = harness.dreamer.dream(*arguments, **options)
+            assert harness.table.requeue(job.id, dead_worker="w-1")
+            assert harness.table.claim(job, "w-2")
+            harness.store.put(dream_name(job.id), b"the successor's")
+            return result
+
+    harness.processor = JobProcessor(harness.settings, "w-1", InterruptedDreamer())  # type: ignore[arg-type]
+    assert process(harness, job) == (State.STARTED, "")
+    assert harness.store.get(dream_name(job.id)) == b"the successor's"
+    assert harness.store.get(thumb_name(job.id)) is None
+
+
+def test_approval_that_is_asked_for_during_a_dream_holds_its_sidecar_too(harness: ProcessorHarness) -> None:
+    """Otherwise a display that reads the store would show the dream."""
+    harness.dreamer.during_first_ascent = lambda: update_runtime_settings(harness.client, approval=True)
+    job = harness.submit(1, lane=Lane.LIVE)
+    assert process(harness, job) == (State.COMPLETED, "")
+    sidecar = read_sidecar(harness.store, job.id)
+    assert sidecar
+    assert sidecar.standing is Visibility.HELD
+
+
+def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
+    photos: list[np.ndarray] = []
+    harness.submit(0)
+    job = harness.submit(1, lane=Lane.LIVE, size=(300, 200))
+    dream = harness.dreamer.dream
+
+    def record_photo(photo: np.ndarray, *arguments: Any, **options: Any) -> DreamResult:
+        photos.append(photo)
+        return dream(photo, *arguments, **options)
+
+    harness.dreamer.dream = record_photo  # type: ignore[method-assign]
+    assert process(harness, job) == (State.COMPLETED, "")
+    with Image.open(io.BytesIO(harness.store.get(photo_name(job.photo_id)) or b"")) as stored:
+        assert np.array_equal(photos[0], np.asarray(stored.convert("RGB")))
