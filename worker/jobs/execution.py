@@ -176,6 +176,8 @@ class JobExecution:
         self.ended = True
         metrics.count_job("called off")
         if self._retry(lambda: self._table.get_state(self.job.id)) is State.DELETED:
+            if self._frame_publisher:
+                self._frame_publisher.join()  # a frame that is still being written would stay
             self._retry(lambda: delete_dream_objects(self._store, self.job.id))
 
     def _find_published_sidecar(self) -> Sidecar | None:

@@ -77,6 +77,10 @@ class FramePublisher:
         """Accept a frame for publication and return at once."""
         self._replace_pending(frame)
 
+    def join(self) -> None:
+        """Wait until no frame is being written any more. Call it after the block."""
+        self._thread.join()
+
     def _replace_pending(self, frame: Frame | None) -> None:
         """Replace the pending frame; None ends the thread. Called only by the thread that computes the dream."""
         with contextlib.suppress(queue.Empty):
