@@ -27,7 +27,10 @@ CREATE TABLE IF NOT EXISTS files (      -- files of watched folders that were de
   path BLOB PRIMARY KEY,                -- bytes: a file name need not be text
   size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL,
-  photo_id TEXT NOT NULL                -- '' where the file could not even be read
+  photo_id TEXT NOT NULL                -- '' where the file was not or could not be read
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS baselines (  -- folders whose first content is left alone; its files are in `files`
+  folder BLOB PRIMARY KEY
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (       -- files that were sent by name, so that a second time need not read them
   path BLOB PRIMARY KEY,
@@ -131,6 +134,17 @@ class Ledger:
         prefix = os.fsencode(folder) + os.sep.encode()
         rows = self.query("SELECT path, size, mtime_ns FROM files WHERE substr(path, 1, ?) = ?", len(prefix), prefix)
         return {Path(os.fsdecode(path)): FileVersion(size, mtime_ns) for path, size, mtime_ns in rows}
+
+    def has_baseline(self, folder: Path) -> bool:
+        """Return whether `record_baseline` was called for a folder. Raises LedgerError."""
+        return bool(self.query("SELECT 1 FROM baselines WHERE folder = ?", os.fsencode(folder)))
+
+    def record_baseline(self, folder: Path, files: Sequence[File]) -> None:
+        """Record the present files of a folder as processed, and that this was done. Raises LedgerError."""
+        with self.transaction() as db:
+            for file in files:
+                record_file(db, file, "")
+            db.execute("INSERT OR REPLACE INTO baselines VALUES (?)", (os.fsencode(folder),))
 
     def find_sent_photo_id(self, file: File) -> str | None:
         """Return the photo id of a file that was sent before in this version, else None. Raises LedgerError."""

@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from producer.decoding.convert import DREAM_CAMERA, Photo
-from producer.decoding.formats import Unreadable
+from producer.decoding.formats import NotAPicture, Unreadable
 from producer.decoding.pool import DecoderPool, limits_from_settings
 from producer.detection.guest_uploads import GuestUploadFolder
 from producer.detection.stability import StabilityTracker, StableFile
 from producer.detection.watched_folder import WatchedFolder
-from producer.ledger import File, FileVersion
+from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import DiskUnavailable, Outbox
 from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import SubmissionClient
 from producer.recipe_choice import RecipeChoice
+from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.settings import Settings
 from shared.storage.quarantine import make_printable
@@ -49,12 +50,15 @@ DISK_RETRY_DELAY_SECONDS = 1.0
 SHUTDOWN_GRACE_SECONDS = 2.0
 
 
-def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = ()) -> None:
+def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = (), new_only: bool = False) -> None:
     """Submit the photos in folders, present and future, until `stop` is set; then return within about two seconds.
 
     folders: the inbox by default. Guest uploads in the data folder are submitted too. Watched folders are never
-    modified; only the data folder is written. While the store or the broker is unavailable, photos wait in the outbox
-    and are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing.
+    modified; only the data folder is written. Files that are no pictures are refused if they are in the inbox or from a
+    guest, and left alone in other folders. new_only: leave alone all files that are in a folder when it is watched for
+    the first time from this data folder. While the store or the broker is unavailable, photos wait in the outbox and
+    are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, or a
+    folder cannot be read.
     """
     changed = threading.Event()
     watched_folders = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
@@ -75,14 +79,29 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
         try:
             for folder in watched_folders:
                 stack.enter_context(folder)
+                if new_only:
+                    _record_baseline(folder, submission_client.ledger)
                 logger.info("Watching %s, recipe “%s”.", folder.path, settings.recipe)
             stack.enter_context(guest_uploads)
-            outbox_writer = _OutboxWriter(submission_client, outbox, relay, recipe_choice, guest_uploads)
+            inbox = settings.inbox.absolute()
+            outbox_writer = _OutboxWriter(submission_client, outbox, relay, recipe_choice, inbox, guest_uploads)
             _process_folders([*watched_folders, guest_uploads], changed, stability_tracker, outbox_writer, stop)
         finally:
             relay.stop(SHUTDOWN_GRACE_SECONDS)
             if not relay.is_alive():
                 submission_client.close()
+
+
+def _record_baseline(folder: WatchedFolder, ledger: Ledger) -> None:
+    """Record the present files of a folder as processed, unless this was done at an earlier start."""
+    if ledger.has_baseline(folder.path):
+        return
+    try:
+        files = [File(path, version) for path, version in folder.scan().items()]
+    except OSError as error:
+        raise ArtDreamError(f"The folder {folder.path} cannot be read: {error.strerror}.") from error
+    ledger.record_baseline(folder.path, files)
+    logger.info("%d files that are in %s already are left alone.", len(files), folder.path)
 
 
 class _OutboxWriter:
@@ -94,10 +113,11 @@ class _OutboxWriter:
         outbox: Outbox,
         relay: OutboxRelay,
         recipe_choice: RecipeChoice,
+        inbox: Path,
         guest_uploads: GuestUploadFolder,
     ) -> None:
         self._ledger, self._outbox, self._relay = submission_client.ledger, outbox, relay
-        self._recipe_choice, self._guest_uploads = recipe_choice, guest_uploads
+        self._recipe_choice, self._inbox, self._guest_uploads = recipe_choice, inbox, guest_uploads
         self._pending: deque[StableFile] = deque()
         self._retry_at = 0.0
 
@@ -150,10 +170,17 @@ class _OutboxWriter:
             recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
             self._outbox.add(job, photo.jpeg, file)
+        elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
+            self._outbox.ignore(file, stable_file.photo_id)
+            logger.info("%s %s, and is left alone.", make_printable(file.path), photo)
         else:
             reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo))
             logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, reason_path)
         self._relay.notify()
+
+    def _is_for_photos(self, path: Path) -> bool:
+        """Return whether a file is in a folder that is for photos only: others hold somebody's documents."""
+        return path.parent == self._inbox or path.is_relative_to(self._guest_uploads.path)
 
 
 def _process_folders(

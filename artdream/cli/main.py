@@ -95,6 +95,9 @@ def watch(
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR]…", help="Folders to watch, instead of the inbox.")
     ] = None,
+    new_only: Annotated[
+        bool, typer.Option("--new-only", help="Leave alone what is in a folder when it is first watched.")
+    ] = False,
     inbox: InboxOption = None,
     data: DataOption = None,
     recipe: RecipeOption = None,
@@ -110,7 +113,7 @@ def watch(
         signal.signal(number, lambda *_: stop.set())
     configure_logging(settings, "producer")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.producer_metrics_port):
-        run(settings, stop, folders=folders or ())
+        run(settings, stop, folders=folders or (), new_only=new_only)
 
 
 @app.command()

@@ -20,6 +20,9 @@ from shared.recipe.canvas import scale_to_long_side
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
+#: Bytes at the beginning of a file that tell its format.
+SIGNATURE_BYTES = 256
+
 #: Rows of a shrunk HEIC that are decoded at a time, which bounds memory.
 STRIP_ROWS = 64
 
@@ -29,6 +32,10 @@ TRUNCATED_CAUSE = "the file ends too early"
 
 class Unreadable(ArtDreamError):
     """A file cannot become a photo. The text is a predicate that follows the file's name: “is damaged: …”."""
+
+
+class NotAPicture(Unreadable):
+    """A file is empty, or its content has none of the picture formats."""
 
 
 class Truncated(Unreadable):
@@ -54,7 +61,11 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
     allow_truncated: decode the available part of a JPEG that ends too early; the rest gets one colour. Raises
     Unreadable; Truncated if `allow_truncated` may help.
     """
-    opener = _choose_decoder(data, limits)
+    opener = choose_decoder(data)
+    if len(data) > limits.max_bytes:
+        raise Unreadable(
+            f"is too large: {len(data) // 1_000_000} MB, at most {limits.max_bytes // 1_000_000} are taken"
+        )
     # A global of Pillow; safe because a decoder process decodes one file at a time.
     ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated and opener is JpegImageFile
     try:
@@ -96,20 +107,18 @@ def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture
     return DecodedPicture(shrunk, size, (0, 0, width / factor, height / factor), is_upright=True)
 
 
-def _choose_decoder(data: bytes, limits: Limits) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
-    """Return the decoder of a file, chosen by its first bytes. Raises Unreadable if there is none, or it is too large.
+def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
+    """Return the decoder of a file, chosen by its first SIGNATURE_BYTES. Raises NotAPicture if there is none.
 
     Decoders are called directly, not through Image.open, which would try all others too (PostScript among them) and
     which warns about large pictures for the whole process.
     """
     if not data:
-        raise Unreadable("is empty")
-    if len(data) > limits.max_bytes:
-        raise Unreadable(
-            f"is too large: {len(data) // 1_000_000} MB, at most {limits.max_bytes // 1_000_000} are taken"
-        )
+        raise NotAPicture("is empty")
     if data[4:8] == b"ftyp":
-        brands = {data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), 256), 4))}
+        brands = {
+            data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), SIGNATURE_BYTES), 4))
+        }
         if brands & _AVIF_BRANDS:
             return AvifImageFile
         if brands & _HEIF_BRANDS:
@@ -122,7 +131,7 @@ def _choose_decoder(data: bytes, limits: Limits) -> Callable[[io.BytesIO], Image
         return TiffImageFile
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
-    raise Unreadable("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
+    raise NotAPicture("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
 
 
 def _open_heif(file: io.BytesIO) -> HeifFile:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from producer.decoding.convert import Photo
-from producer.decoding.formats import Truncated, Unreadable
+from producer.decoding.formats import NotAPicture, Truncated, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
 from shared.recipe.canvas import MAX_PHOTO_SIDE
@@ -38,6 +38,9 @@ MAX_RESPONSE_BYTES = 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
 
 #: Characters of the longest reason.
 MAX_REASON_LENGTH = 200
+
+#: Types of the reason why a file has no photo, by the names in a response.
+_ERROR_TYPES = {error_type.__name__: error_type for error_type in (Unreadable, NotAPicture, Truncated)}
 
 #: Time in which a process must become ready: it imports the image libraries, on a busy machine for seconds.
 START_SECONDS = 60
@@ -230,7 +233,8 @@ class _DecoderProcess:
 def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
     """Return the result in a response, None if the file does not exist.
 
-    Raises ValueError for an invalid response: a decoder that was compromised by a malicious file may send anything.
+    Raises ValueError or KeyError for an invalid response: a decoder that was compromised by a malicious file may send
+    anything.
     """
     if header.get("gone"):
         return None
@@ -245,4 +249,4 @@ def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
         or len(reason) > MAX_REASON_LENGTH
     ):
         raise ValueError("no reason that a decoder gives")
-    return DecodeResult(photo_id, (Truncated if header["cut"] else Unreadable)(reason), seconds)
+    return DecodeResult(photo_id, _ERROR_TYPES[header["error"]](reason), seconds)

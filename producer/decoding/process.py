@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from producer.decoding.convert import MAX_CAMERA_LENGTH, Photo, compute_photo_id, convert
-from producer.decoding.formats import Truncated, Unreadable
+from producer.decoding.formats import SIGNATURE_BYTES, Unreadable, choose_decoder
 from producer.decoding.limits import Limits
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
@@ -54,7 +54,7 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
 
     allow_truncated: accept a JPEG that ends too early if at least half of it is present.
     """
-    started, photo_id, is_truncated = time.perf_counter(), "", False
+    started, photo_id, error_type = time.perf_counter(), "", Unreadable
     try:
         data = _read_file(path, limits)
         photo_id = compute_photo_id(data)
@@ -64,11 +64,12 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
     except Unreadable as unreadable:
-        reason, is_truncated = str(unreadable), isinstance(unreadable, Truncated)
+        reason, error_type = str(unreadable), type(unreadable)
     else:
         fields = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
         return {"photo": fields, "seconds": time.perf_counter() - started}, photo.jpeg
-    return {"photo_id": photo_id, "reason": reason, "cut": is_truncated, "seconds": time.perf_counter() - started}, b""
+    seconds = time.perf_counter() - started
+    return {"photo_id": photo_id, "reason": reason, "error": error_type.__name__, "seconds": seconds}, b""
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -78,13 +79,14 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("is not a file")
-        if status.st_size <= limits.max_bytes:
-            with os.fdopen(source, "rb", closefd=False) as file:
-                data = file.read(limits.max_bytes + 1)
-            if len(data) <= limits.max_bytes:
-                return data
+        is_too_large = status.st_size > limits.max_bytes
+        with os.fdopen(source, "rb", closefd=False) as file:
+            data = file.read(SIGNATURE_BYTES if is_too_large else limits.max_bytes + 1)
+        if not is_too_large and len(data) <= limits.max_bytes:
+            return data
     finally:
         os.close(source)
+    choose_decoder(data)  # A large file of another kind is not a picture that is too large.
     raise Unreadable(f"is too large: at most {limits.max_bytes // 1_000_000} MB are taken")
 
 

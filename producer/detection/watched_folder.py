@@ -77,7 +77,7 @@ class WatchedFolder(FileSystemEventHandler):
         Returns an empty dict while the folder is unavailable, which is logged once.
         """
         try:
-            found = [file for folder in self.list_folders() for file in _scan_files(folder)]
+            files = self.scan()
         except OSError as error:
             if not self._unavailable:
                 logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
@@ -86,6 +86,11 @@ class WatchedFolder(FileSystemEventHandler):
         if self._unavailable:
             logger.warning("The folder %s is back.", self.path)
             self._unavailable = False
+        return files
+
+    def scan(self) -> dict[Path, FileVersion]:
+        """Return every file that may be a photo, with its version, oldest first. Raises OSError."""
+        found = [file for folder in self.list_folders() for file in _scan_files(folder)]
         return {path: version for _, path, version in sorted(found)}
 
     def list_folders(self) -> list[Path]:

@@ -15,7 +15,9 @@ import pytest
 import typer
 
 from artdream.cli.main import app
+from producer.decoding.convert import convert
 from shared.broker.client import connect
+from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.settings import ENV_PREFIX, Settings
@@ -116,6 +118,8 @@ def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
     """The producer, started as launchd does."""
     agent = load_agents(home)["producer"]
     (home / "Downloads").mkdir()
+    (home / "Downloads" / "passport.jpg").write_bytes(encode_jpeg(make_picture(2)))
+    (home / "Downloads" / "tax-return.pdf").write_bytes(b"%PDF-1.7\n")
     Path(agent["WorkingDirectory"], ".env").write_text(f"ARTDREAM_BROKER_URL={broker_url}\nARTDREAM_RECIPE=lines\n")
     with Path(agent["StandardErrorPath"]).open("ab") as log:
         process = psutil.Popen(
@@ -129,12 +133,24 @@ def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
     assert process.wait(agent["ExitTimeOut"]) == 0
 
 
-def test_a_photo_in_downloads_is_sent_with_the_settings_of_the_user(
+def test_a_new_photo_in_downloads_is_sent_and_nothing_else_with_the_settings_of_the_user(
     home: Path, producer: psutil.Popen, broker_url: str
 ) -> None:
+    wait_until(lambda: "Watching" in read_producer_log(home), "it watches", explain=lambda: read_producer_log(home))
     (home / "Downloads" / "photo.jpg").write_bytes(encode_jpeg(make_picture(1)))
     with connect(broker_url) as client:
-        wait_until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is sent")
+        wait_until(lambda: count_queued(client, Lane.LIVE), "the photo is sent")
+        (event,) = [
+            recorded.event
+            for recorded in EventReader(client).read()
+            if isinstance(recorded.event, Accepted | FileRejected)
+        ]
+    assert isinstance(event, Accepted)
+    assert event.photo_id == convert(encode_jpeg(make_picture(1))).photo_id
+
+
+def read_producer_log(home: Path) -> str:
+    return (home / "Library" / "Logs" / "ArtDream" / "producer.log").read_text()
 
 
 def test_settings_that_the_guide_names_exist() -> None:

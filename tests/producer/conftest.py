@@ -23,15 +23,16 @@ class ProducerThread:
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self.settings, self.inbox, self.client = settings, settings.inbox, client
 
-    def start(self, *, folders: Sequence[Path] = (), **overrides: object) -> None:
+    def start(self, *, folders: Sequence[Path] = (), new_only: bool = False, **overrides: object) -> None:
         """Start the producer.
 
-        folders: folders to watch, by default the inbox. overrides: settings to change, by name.
+        folders: folders to watch, by default the inbox. new_only: leave alone what was there before the first start.
+        overrides: settings to change, by name.
         """
         self._stop_event = threading.Event()
         self._errors: list[BaseException] = []
         settings = self.settings.model_copy(update=overrides)
-        self._thread = threading.Thread(target=self._run, args=(settings, folders), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(settings, folders, new_only), daemon=True)
         self._thread.start()
 
     def stop(self) -> float:
@@ -71,9 +72,9 @@ class ProducerThread:
         """Return the files in the quarantine, by their names without the photo id prefix."""
         return {file.name.partition("-")[2]: file for file in (self.settings.data / "quarantine").glob("*")}
 
-    def _run(self, settings: Settings, folders: Sequence[Path]) -> None:
+    def _run(self, settings: Settings, folders: Sequence[Path], new_only: bool) -> None:
         try:
-            run(settings, self._stop_event, folders=folders)
+            run(settings, self._stop_event, folders=folders, new_only=new_only)
         except BaseException as error:
             self._errors.append(error)
 

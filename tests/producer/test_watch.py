@@ -13,7 +13,7 @@ from producer.decoding.convert import convert
 from producer.ledger import Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
-from shared.jobs.events import FileRejected
+from shared.jobs.events import Accepted, FileRejected
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -128,6 +128,48 @@ def test_what_was_there_before_is_taken_and_a_restart_repeats_nothing(
     assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 13
     messages = [record.message.partition(" ")[0] for record in caplog.records]
     assert messages == ["Watching", "new.heic:"]  # the others were not opened
+
+
+def test_with_new_only_what_was_there_before_the_first_start_is_left_alone(
+    producer_thread: ProducerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing without a baseline: the old photo was sent, and the document copied to the quarantine."""
+    caplog.set_level(logging.INFO, "producer")
+    downloads = tmp_path / "Downloads"
+    downloads.mkdir()
+    (downloads / "passport.jpg").write_bytes(OTHER_PHOTO)
+    (downloads / "tax-return.pdf").write_bytes(b"%PDF-1.7\n")
+    producer_thread.start(folders=[downloads], new_only=True)
+    wait_until(lambda: "Watching" in caplog.text)
+    (downloads / "IMG_0001.HEIC").write_bytes(HEIC_PHOTO)
+    wait_until(lambda: producer_thread.has_handled(1))
+    producer_thread.stop()
+    (downloads / "IMG_0002.jpg").write_bytes(encode_jpeg(make_picture(3)))  # while the producer is not running
+    producer_thread.start(folders=[downloads], new_only=True)
+    wait_until(lambda: producer_thread.has_handled(2))
+    producer_thread.stop()
+    assert producer_thread.count_waiting() == 2
+    photo_ids = {event.photo_id for event in producer_thread.read_events() if isinstance(event, Accepted)}
+    assert photo_ids == {convert(HEIC_PHOTO).photo_id, convert(encode_jpeg(make_picture(3))).photo_id}
+    assert producer_thread.read_refusals() == {}
+
+
+def test_outside_the_inbox_what_is_no_picture_is_neither_copied_nor_reported(
+    producer_thread: ProducerThread, tmp_path: Path
+) -> None:
+    """Seen failing with one rule for all folders: four copies in the quarantine, four names in the event stream."""
+    downloads = tmp_path / "Downloads"
+    downloads.mkdir()
+    producer_thread.start(folders=[downloads], max_file_mb=1)
+    (downloads / "tax-return.pdf").write_bytes(b"%PDF-1.7\n")
+    (downloads / "placeholder.jpg").touch()
+    (downloads / "film.mov").write_bytes(b"\0\0\0\x14ftypqt  " + bytes(100))
+    (downloads / "installer.dmg").write_bytes(bytes(1_000_001))
+    (downloads / "damaged.jpg").write_bytes(OTHER_PHOTO[:300])
+    wait_until(lambda: count_ledger_files(producer_thread.settings, downloads) == 5)
+    producer_thread.stop()
+    assert list(producer_thread.read_refusals()) == ["damaged.jpg"]
+    assert set(producer_thread.list_quarantine()) == {"damaged.jpg", "damaged.jpg.reason.txt"}
 
 
 def test_what_is_no_photo_is_set_aside_and_the_next_guest_does_not_wait(

@@ -230,6 +230,7 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
         {"photo_id": "../../x", "reason": "is damaged"},
         {"photo_id": "", "reason": "is\nfine"},
         {"photo_id": "", "reason": "x" * 10_000},
+        {"photo_id": "", "reason": "is damaged", "error": "SystemExit"},
         {"line": "'x' * 40_000_000"},
         {"line": "'[]'"},
         {"line": "'[' * 100_000"},
@@ -240,7 +241,7 @@ def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
     response: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen failing without checks of responses: ids led out of the outbox, and an endless line used up the memory."""
-    message = {"cut": False, "seconds": 0.1, "length": 3} | response
+    message = {"error": "Unreadable", "seconds": 0.1, "length": 3} | response
     line, body = response.get("line", repr(json.dumps(message))), response.get("body", "\xff\xd8\xff")
     program = f"""
 import sys
