@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from pydantic import ValidationError
+
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 
@@ -73,6 +75,10 @@ CREATE TABLE IF NOT EXISTS batches (
 
 class LedgerError(ArtDreamError):
     """The ledger cannot be read or written; the same call may be tried again."""
+
+
+class IncompatibleJob(ArtDreamError):
+    """A job was recorded by another version of ArtDream, and only that version can read it."""
 
 
 class FileVersion(NamedTuple):
@@ -180,9 +186,17 @@ class Ledger:
         return [job_id for (job_id,) in self.query("SELECT job_id FROM open")]
 
     def load_unfinished_job(self, job_id: str) -> Job | None:
-        """Return a job that is not known to have ended, by its id; else None. Raises LedgerError."""
+        """Return a job that is not known to have ended, by its id; else None.
+
+        Raises LedgerError and IncompatibleJob.
+        """
         rows = self.query("SELECT job FROM open WHERE job_id = ?", job_id)
-        return Job.model_validate_json(rows[0][0]) if rows else None
+        try:
+            return Job.model_validate_json(rows[0][0]) if rows else None
+        except ValidationError as error:
+            raise IncompatibleJob(
+                f"Job {job_id} in the ledger is of another version of ArtDream than this, and was left out."
+            ) from error
 
     def forget_jobs(self, job_ids: Sequence[str]) -> None:
         """Delete jobs from the unfinished ones. Raises LedgerError."""

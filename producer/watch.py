@@ -57,8 +57,8 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
     modified; only the data folder is written. Files that are no pictures are refused if they are in the inbox or from a
     guest, and left alone in other folders. new_only: leave alone all files that are in a folder when it is watched for
     the first time from this data folder. While the store or the broker is unavailable, photos wait in the outbox and
-    are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, or a
-    folder cannot be read.
+    are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, if a
+    folder cannot be read, or if the relay has ended.
     """
     changed = threading.Event()
     watched_folders = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
@@ -85,7 +85,7 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
             stack.enter_context(guest_uploads)
             inbox = settings.inbox.absolute()
             outbox_writer = _OutboxWriter(submission_client, outbox, relay, recipe_choice, inbox, guest_uploads)
-            _process_folders([*watched_folders, guest_uploads], changed, stability_tracker, outbox_writer, stop)
+            _process_folders([*watched_folders, guest_uploads], changed, stability_tracker, outbox_writer, relay, stop)
         finally:
             relay.stop(SHUTDOWN_GRACE_SECONDS)
             if not relay.is_alive():
@@ -188,12 +188,15 @@ def _process_folders(
     changed: threading.Event,
     stability_tracker: StabilityTracker,
     outbox_writer: _OutboxWriter,
+    relay: OutboxRelay,
     stop: threading.Event,
 ) -> None:
     """Track new files in the folders until they are stable, and write them to the outbox, until `stop` is set."""
     processed, unwritten = outbox_writer.load_processed_files(folders), dict[Path, FileVersion]()
     next_scan_at = 0.0
     while not stop.is_set():
+        if not relay.is_alive():
+            raise ArtDreamError("The producer no longer submits photos, for the reason in its log: start it again.")
         if changed.is_set() or time.monotonic() >= next_scan_at:
             changed.clear()  # Before the scan, so that a change during the scan triggers another one.
             next_scan_at = time.monotonic() + FOLDER_SCAN_INTERVAL_SECONDS

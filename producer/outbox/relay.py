@@ -75,6 +75,19 @@ class OutboxRelay(threading.Thread):
 
     def run(self) -> None:
         """Submit items until `stop` is called."""
+        while True:
+            try:
+                self._relay_items()
+                break
+            except Exception:  # A bug must not end delivery in silence.
+                metrics.count_fault("bug")
+                logger.exception("The relay failed, and starts again.")
+                if self._stopping.wait(MAX_RETRY_DELAY_SECONDS):
+                    break
+        with contextlib.suppress(redis.RedisError):  # The heartbeat expires by itself.
+            self._registry.remove(*self._heartbeat_key)
+
+    def _relay_items(self) -> None:
         self._send_heartbeat()
         with contextlib.suppress(Unavailable):  # The first submission reports it.
             self._submission_client.open_connections()
@@ -85,8 +98,6 @@ class OutboxRelay(threading.Thread):
             elif not self._submit_with_retries(item):
                 break
             self._send_heartbeat()
-        with contextlib.suppress(redis.RedisError):  # The heartbeat expires by itself.
-            self._registry.remove(*self._heartbeat_key)
 
     def _next_item(self) -> OutboxItem | None:
         self._notified.clear()  # Before the query, so that an item added meanwhile triggers another one.

@@ -1,5 +1,6 @@
 """Submission: the only way in which a photo gets into the store and its job into the queue."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Self
 
 import redis
 
-from producer.ledger import Ledger
+from producer.ledger import IncompatibleJob, Ledger
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, FileRejected, Stage
@@ -22,6 +23,8 @@ from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name
 from shared.storage.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
 
 #: States from which a job may be submitted, for the first time or again.
 _SUBMITTABLE_STATES = (None, State.ACCEPTED, State.FAILED, State.CANCELLED)
@@ -59,6 +62,8 @@ class SubmissionClient:
         # Disabled: a health check after ten idle seconds costs a round trip, and failed calls are retried anyway.
         self._celery.conf.broker_transport_options |= {"health_check_interval": 0}
         self._store = Store(settings.store)
+        #: Jobs that this version cannot read, each of which was reported once.
+        self._incompatible_job_ids: set[str] = set()
         #: Ledger of the data folder.
         self.ledger = Ledger(settings.data)
 
@@ -109,7 +114,8 @@ class SubmissionClient:
         """Resubmit the unfinished jobs of this machine that the broker no longer knows. Returns their number.
 
         A killed broker loses its last writes, a wiped one everything. If a lost job already has a dream, a worker
-        announces that dream and does not render it again. Raises Unavailable and LedgerError.
+        announces that dream and does not render it again. Jobs of another version of ArtDream stay in the ledger, for
+        that version. Raises Unavailable and LedgerError.
         """
         with _raise_unavailable():
             job_ids = self.ledger.list_unfinished_job_ids()
@@ -119,15 +125,22 @@ class SubmissionClient:
             ]
             for job in lost_jobs:
                 submit(self._celery, self._table, job)
-            resubmitted_ids = {job.id for job in lost_jobs}
+            kept_ids = self._incompatible_job_ids | {job.id for job in lost_jobs}
             self.ledger.forget_jobs(
-                [job_id for job_id, state in states.items() if _has_ended(state) and job_id not in resubmitted_ids]
+                [job_id for job_id, state in states.items() if _has_ended(state) and job_id not in kept_ids]
             )
             return len(lost_jobs)
 
     def _load_unfinished_job(self, job_id: str) -> Job | None:
-        """Return an unfinished job of the ledger if its photo is still in the store, else None."""
-        job = self.ledger.load_unfinished_job(job_id)
+        """Return an unfinished job if this version can read it and its photo is still in the store, else None."""
+        if job_id in self._incompatible_job_ids:
+            return None
+        try:
+            job = self.ledger.load_unfinished_job(job_id)
+        except IncompatibleJob as error:
+            logger.warning("%s", error)
+            self._incompatible_job_ids.add(job_id)
+            return None
         return job if job and self._store.get(photo_name(job.photo_id)) is not None else None
 
     def _initialize_runtime_settings(self) -> None:

@@ -9,12 +9,13 @@ import pytest
 import redis
 from prometheus_client import REGISTRY
 
-from producer.ledger import File, FileVersion, LedgerError
+from producer.ledger import File, FileVersion, Ledger, LedgerError
 from producer.outbox import relay
 from producer.outbox.outbox import Outbox
 from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import SubmissionClient, SubmissionResult, Unavailable
 from producer.recipe_choice import RecipeChoice
+from shared.errors import ArtDreamError
 from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
@@ -227,3 +228,65 @@ def test_a_refusal_is_published(settings: Settings, client: redis.Redis) -> None
             wait_until(lambda: len(outbox) == 0, "published")
     [recorded] = EventReader(client).read()
     assert recorded.event == FileRejected(file="a.jpg", reason="is empty")
+
+
+def test_a_lost_job_of_another_version_stays_and_the_others_are_submitted_again(
+    producer_thread: ProducerThread,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Seen failing with unchecked jobs: the relay ended silently, and nothing was submitted any more."""
+    monkeypatch.setattr(relay, "LOST_JOB_CHECK_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    incompatible, lost = make_jobs(2)
+    with SubmissionClient(producer_thread.settings) as submission_client:
+        for job in (incompatible, lost):
+            submission_client.submit(job, JPEG_PHOTO)
+    ledger = Ledger(producer_thread.settings.data)
+    with ledger.transaction() as db:
+        db.execute(
+            "UPDATE open SET job = replace(job, '\"version\":1', '\"version\":2') WHERE job_id = ?", (incompatible.id,)
+        )
+    client.flushall()
+    producer_thread.start()
+    wait_until(lambda: JobTable(client).get_states([lost.id]) == [State.QUEUED])
+    for number in range(2):  # after a further check
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+        wait_until(lambda number=number: producer_thread.count_waiting() == number + 2)
+    producer_thread.stop()
+    assert incompatible.id in ledger.list_unfinished_job_ids()
+    assert caplog.text.count(f"Job {incompatible.id} in the ledger is of another version") == 1
+    assert "Traceback" not in caplog.text
+    ledger.close()
+
+
+def test_a_relay_that_fails_starts_again(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing without the last `except`: the thread ended, and the producer went on as if it submitted photos."""
+    monkeypatch.setattr(relay, "MAX_RETRY_DELAY_SECONDS", 0.1)
+    failures = iter([ValueError("a bug")])
+    resubmit_lost_jobs = OutboxRelay._resubmit_lost_jobs
+
+    def fail_once(self: OutboxRelay) -> None:
+        for failure in failures:
+            raise failure
+        resubmit_lost_jobs(self)
+
+    monkeypatch.setattr(OutboxRelay, "_resubmit_lost_jobs", fail_once)
+    producer_thread.start()
+    wait_until(lambda: "a bug" in caplog.text)
+    (producer_thread.inbox / "a.jpg").write_bytes(JPEG_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+
+
+def test_a_producer_ends_if_its_relay_has_ended(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with nobody looking: photos were accepted, and none was submitted."""
+    monkeypatch.setattr(OutboxRelay, "run", lambda _: None)
+    producer_thread.start()
+    wait_until(lambda: not producer_thread._thread.is_alive())
+    with pytest.raises(ArtDreamError, match="no longer submits"):
+        producer_thread.stop()
