@@ -116,8 +116,12 @@ def collect_dreams(
         try:
             for job_id, state in zip(list(unfinished), table.get_states(list(unfinished)), strict=True):
                 if (reason := _find_failure_reason(job_id, state, table, store)) is not None:
-                    for item in unfinished.pop(job_id):
-                        yield _fetch_dream(item, reason, store, output_folder and output_folder / file_names[item])
+                    results = [
+                        _fetch_dream(item, reason, store, output_folder and output_folder / file_names[item])
+                        for item in unfinished[job_id]
+                    ]
+                    del unfinished[job_id]  # Only now: a fetch that fails is retried with the other items of its job.
+                    yield from results
         except (StoreError, *BROKER_UNAVAILABLE) as error:
             unavailable = Unavailable(str(error) if isinstance(error, StoreError) else f"The broker is away: {error}.")
             if on_unavailable is None:

@@ -1,5 +1,6 @@
 """Batches: their items are recorded, and their dreams are saved under names made of photo and recipe."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 from producer.api import FileSubmission
 from producer.batch import Batch, BatchItemResult, collect_dreams
 from producer.ledger import Ledger
-from producer.outbox.submission import Outcome
+from producer.outbox.submission import Outcome, Unavailable
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
-from shared.storage.store import Store
+from shared.storage.store import Store, StoreError
 
 
 @pytest.fixture
@@ -54,6 +55,30 @@ def test_dreams_are_named_after_photo_and_recipe_and_none_overwrites_another(
             "IMG_1-animals-7.jpg": "4",
         }
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_store_that_fails_for_a_moment_costs_no_dream_and_none_is_delivered_twice(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with jobs that counted as finished before their dreams were fetched: the third was missing."""
+    batch = Batch.create(ledger)
+    for submission in (make_sent("a.heic", "1"), make_sent("b.heic", "2"), make_sent("copy of b.heic", "2")):
+        batch.add(submission)
+        assert submission.job_id
+        store.put(dream_name(submission.job_id), b"dream")
+        store.put(sidecar_name(submission.job_id), b"{}")
+    fetch, fetches, errors = Store.fetch, itertools.count(1), list[Unavailable]()
+
+    def fail_third_time(self: Store, name: str, target: Path) -> bool:
+        if next(fetches) == 3:
+            raise StoreError("The store is unavailable.")
+        return fetch(self, name, target)
+
+    monkeypatch.setattr(Store, "fetch", fail_third_time)
+    results = collect_dreams(batch.list_items(), settings, tmp_path / "out", wait=True, on_unavailable=errors.append)
+    assert sorted(result.item.path.name for result in results) == ["a.heic", "b.heic", "copy of b.heic"]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert len(errors) == 1
 
 
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
