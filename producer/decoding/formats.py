@@ -13,6 +13,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
 from producer.decoding.limits import Limits
+from producer.decoding.unwritten_tail import has_unwritten_tail
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import scale_to_long_side
 
@@ -26,7 +27,7 @@ SIGNATURE_BYTES = 256
 #: Rows of a shrunk HEIC that are decoded at a time, which bounds memory.
 STRIP_ROWS = 64
 
-#: The most common cause of damage. In a JPEG it raises Truncated.
+#: The most common cause of damage. In a JPEG, and in a TIFF that ends in zeros, it raises Truncated.
 TRUNCATED_CAUSE = "the file ends too early"
 
 
@@ -39,7 +40,7 @@ class NotAPicture(Unreadable):
 
 
 class Truncated(Unreadable):
-    """A JPEG ends too early; `allow_truncated` may decode a part of it."""
+    """A JPEG ends too early, or a TIFF in zeros; `allow_truncated` may decode the available part."""
 
 
 class DecodedPicture(NamedTuple):
@@ -58,8 +59,8 @@ class DecodedPicture(NamedTuple):
 def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False) -> DecodedPicture:
     """Decode a file to pixels, in the file's mode and orientation.
 
-    allow_truncated: decode the available part of a JPEG that ends too early; the rest gets one colour. Raises
-    Unreadable; Truncated if `allow_truncated` may help.
+    allow_truncated: decode the available part of a JPEG that ends too early, or of a TIFF that ends in zeros, which may
+    be black pixels; the rest gets one colour. Raises Unreadable; Truncated if `allow_truncated` may help.
     """
     opener = choose_decoder(data)
     if len(data) > limits.max_bytes:
@@ -73,6 +74,9 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
         width, height = picture.size
         if (megapixels := width * height / 1_000_000) > limits.max_megapixels:
             raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.max_megapixels} are taken")
+        may_be_black = isinstance(picture, TiffImageFile)
+        if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
+            raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}")
         size = scale_to_long_side(width, height, min(max(width, height), limits.max_side))
         if isinstance(picture, HeifFile):
             return _decode_heif_shrunk(picture, size)

@@ -66,10 +66,15 @@ def test_a_browser_s_download_is_taken_when_it_gets_its_name(producer_thread: Pr
 
 
 @pytest.mark.parametrize("pause", [0.1, 0.4], ids=["steadily", "with pauses longer than settling"])
-def test_a_slowly_written_file_becomes_exactly_one_job(producer_thread: ProducerThread, pause: float) -> None:
-    producer_thread.start()
+@pytest.mark.parametrize("preallocated", [False, True], ids=["growing", "of its final size"])
+def test_a_slowly_written_file_becomes_exactly_one_job(
+    producer_thread: ProducerThread, pause: float, preallocated: bool
+) -> None:
+    """Seen failing with the size and the decoder's word alone: one job too many, of a part of the picture."""
+    producer_thread.start(patience_seconds=3.0)
     part_bytes = len(HEIC_PHOTO) // 5 + 1
     with (producer_thread.inbox / "slow.heic").open("wb", buffering=0) as file:
+        file.truncate(len(HEIC_PHOTO) if preallocated else 0)
         for offset in range(0, len(HEIC_PHOTO), part_bytes):
             file.write(HEIC_PHOTO[offset : offset + part_bytes])
             producer_thread._thread.join(pause)  # a pause: there is nothing to wait for
