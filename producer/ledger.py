@@ -226,9 +226,13 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction: committed at the end of the context, rolled back on an exception. Raises LedgerError."""
+        """Open a transaction: committed at the end of the context, rolled back on an exception. Raises LedgerError.
+
+        No other thread or process can write meanwhile, so that the files that belong to rows may be changed with them.
+        """
         try:
             with self._lock, self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be written: {error}.") from error

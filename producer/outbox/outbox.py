@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,9 @@ class Outbox:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_orphans()
 
+    def __contains__(self, item: OutboxItem) -> bool:
+        return bool(self._ledger.query("SELECT 1 FROM spool WHERE number = ?", item.number))
+
     def __len__(self) -> int:
         return int(self._ledger.query("SELECT count(*) FROM spool")[0][0])
 
@@ -68,16 +72,18 @@ class Outbox:
 
         Raises DiskUnavailable.
         """
-        with _raise_disk_unavailable():
+        with _raise_disk_unavailable(), self._ledger.transaction() as db:
+            _insert_row(db, file, job.photo_id, job.model_dump_json(), "")
+            # With the row, so that `mark_submitted` does not remove a photo that is there already.
             if not (photo_path := self._photo_path(job.photo_id)).exists():
                 _write_atomically(photo_path, jpeg)
-            self._insert_row(file, job.photo_id, job.model_dump_json(), "")
 
     def add_refusal(self, file: File, photo_id: str, reason: str) -> Path:
         """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable."""
         with _raise_disk_unavailable():
             reason_path = quarantine_file(file.path, photo_id, reason, self._ledger.data_folder)
-            self._insert_row(file, photo_id, "", reason)
+            with self._ledger.transaction() as db:
+                _insert_row(db, file, photo_id, "", reason)
         return reason_path
 
     def ignore(self, file: File, photo_id: str) -> None:
@@ -108,29 +114,31 @@ class Outbox:
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
             state = "submitted" if item.job else "refused"
             record_photo(db, item.photo_id, item.job.id if item.job else "", state, item.reason)
+        # After the commit, as a crash must not leave a row without its photo; a photo without a row is an orphan.
+        with contextlib.suppress(OSError), self._ledger.transaction() as db:
             (remaining,) = db.execute("SELECT count(*) FROM spool WHERE photo_id = ?", (item.photo_id,)).fetchone()
-        if not remaining:
-            with contextlib.suppress(OSError):  # `_remove_orphans` removes it at a later start.
+            if not remaining:
                 self._photo_path(item.photo_id).unlink(missing_ok=True)
-
-    def _insert_row(self, file: File, photo_id: str, job: str, reason: str) -> None:
-        with self._ledger.transaction() as db:
-            row = (make_printable(file.path), photo_id, job, reason)
-            db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row)
-            record_file(db, file, photo_id)
 
     def _photo_path(self, photo_id: str) -> Path:
         return self._folder / f"{photo_id}.jpg"
 
     def _remove_orphans(self) -> None:
         """Remove photos that a killed producer wrote without a row; their source files still exist."""
-        referenced = {photo_id for (photo_id,) in self._ledger.query("SELECT DISTINCT photo_id FROM spool")}
-        for path in self._folder.iterdir():
-            if (
-                path.name.partition(".")[0] not in referenced
-                and time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS
-            ):
-                path.unlink(missing_ok=True)
+        with self._ledger.transaction() as db:
+            referenced = {photo_id for (photo_id,) in db.execute("SELECT DISTINCT photo_id FROM spool")}
+            for path in self._folder.iterdir():
+                if (
+                    path.name.partition(".")[0] not in referenced
+                    and time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS
+                ):
+                    path.unlink(missing_ok=True)
+
+
+def _insert_row(db: sqlite3.Connection, file: File, photo_id: str, job: str, reason: str) -> None:
+    row = (make_printable(file.path), photo_id, job, reason)
+    db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row)
+    record_file(db, file, photo_id)
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -143,7 +143,13 @@ class OutboxRelay(threading.Thread):
         if item.job is None:
             self._submission_client.publish_refusal(item.file_name, item.reason)
         else:
-            result = self._submission_client.submit(item.job, self._outbox.read_jpeg(item))
+            try:
+                jpeg = self._outbox.read_jpeg(item)
+            except FileNotFoundError:
+                if item in self._outbox:
+                    raise
+                return  # Another producer on the data folder has just submitted it.
+            result = self._submission_client.submit(item.job, jpeg)
             logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)
 

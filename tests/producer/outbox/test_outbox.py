@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,28 @@ def test_a_data_folder_that_cannot_be_written_is_named_as_such(ledger: Ledger) -
     ledger.close()
     with pytest.raises(DiskUnavailable, match=r"The ledger .* cannot be written"):
         outbox.ignore(make_file("a.jpg"), "")
+
+
+def test_a_photo_is_kept_for_a_second_recipe_that_comes_while_the_first_goes_out(
+    ledger: Ledger, settings: Settings
+) -> None:
+    """Seen failing with the file looked for before its row was entered: it was removed in between."""
+    other_ledger = Ledger(settings.data)  # as of another process
+    outbox, relay_outbox = Outbox(ledger), Outbox(other_ledger)
+    with ThreadPoolExecutor(1) as executor:
+        for number in range(500):
+            outbox.add(make_job(number), b"a photo", make_file("a.jpg"))
+            first = relay_outbox.next_item()
+            assert first is not None
+            submitted = executor.submit(relay_outbox.mark_submitted, first)
+            outbox.add(make_job(number, "lines"), b"a photo", make_file("b.jpg"))
+            submitted.result()
+            second = outbox.next_item()
+            assert second is not None
+            assert outbox.read_jpeg(second) == b"a photo"
+            outbox.mark_submitted(second)
+    assert list((ledger.data_folder / "spool").iterdir()) == []
+    other_ledger.close()
 
 
 def test_what_a_killed_producer_left_is_swept_up_and_what_another_writes_is_not(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from producer.ledger import File, FileVersion, Ledger, LedgerError
 from producer.outbox import relay
-from producer.outbox.outbox import Outbox
+from producer.outbox.outbox import Outbox, OutboxItem
 from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import SubmissionClient, SubmissionResult, Unavailable
 from producer.recipe_choice import RecipeChoice
@@ -290,3 +290,25 @@ def test_a_producer_ends_if_its_relay_has_ended(
     wait_until(lambda: not producer_thread._thread.is_alive())
     with pytest.raises(ArtDreamError, match="no longer submits"):
         producer_thread.stop()
+
+
+def test_a_photo_that_another_producer_has_just_submitted_is_no_fault(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing with every missing file as a bug: a traceback, and a fault in the metrics."""
+    next_item = Outbox.next_item
+
+    def take_first(self: Outbox, after: int = 0) -> OutboxItem | None:
+        item = next_item(self, after)
+        if item is not None and item.file_name == "a.jpg":
+            self.mark_submitted(item)
+        return item
+
+    monkeypatch.setattr(Outbox, "next_item", take_first)
+    producer_thread.start()
+    for name, photo in (("a.jpg", JPEG_PHOTO), ("b.jpg", encode_jpeg(make_picture(2)))):
+        (producer_thread.inbox / name).write_bytes(photo)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    producer_thread.stop()
+    assert producer_thread.count_waiting() == 1
+    assert "left out" not in caplog.text
