@@ -15,7 +15,7 @@ import streamlit.logger
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.websockets import WebSocketDisconnected
 from streamlit.file_util import get_static_dir
@@ -38,6 +38,7 @@ from display.web.html import asset_route
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from shared.errors import ArtDreamError
+from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH
 from shared.settings import Settings
 
 #: Options that override every Streamlit configuration file.
@@ -104,11 +105,22 @@ def create_app(settings: Settings) -> st.App:
         *login_routes(context, pictures.store, index),
         *font_routes(),
         asset_route("/common", "common"),
+        health_route(event_hub),
     ]
     security_headers = Middleware(
         SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())
     )
     return st.App(page, lifespan=lifespan, routes=[index, *routes], middleware=[security_headers])
+
+
+def health_route(event_hub: EventHub) -> Route:
+    """Return the route of health probes: 503 if the display serves pages, but no longer reads what they show."""
+
+    async def get_health(_: Request) -> Response:
+        status, text = (200, "ok") if event_hub.is_reading else (503, "no events are read")
+        return PlainTextResponse(text, status, headers={"Cache-Control": "no-store"})
+
+    return Route(DISPLAY_HEALTH_PATH, get_health)
 
 
 async def _serve_index(_: Request) -> Response:

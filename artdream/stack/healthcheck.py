@@ -9,12 +9,13 @@ import platform
 import sys
 import time
 from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
-from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH, Component, HeartbeatRegistry
 from shared.settings import Settings
 
 #: Seconds that a warm worker may leave queued jobs unclaimed. Its own watchdog restarts it after half of that.
@@ -29,7 +30,7 @@ def require_healthy(settings: Settings, component: Component) -> None:
 
     Raises ArtDreamError with the problem if none is, and redis.RedisError if the broker is unavailable.
     """
-    if component is Component.DISPLAY:  # It serves pages even while the broker is unavailable.
+    if component is Component.DISPLAY:  # It does its work even while the broker is unavailable.
         _require_http_response(settings)
         return
     with connect(settings.broker, timeout=CHECK_TIMEOUT_SECONDS) as client:
@@ -65,11 +66,13 @@ def _is_on_this_host(process_name: str) -> bool:
 
 
 def _require_http_response(settings: Settings) -> None:
-    url = f"http://127.0.0.1:{settings.port}/"
+    url = f"http://127.0.0.1:{settings.port}{DISPLAY_HEALTH_PATH}"
     try:
         with urlopen(url, timeout=CHECK_TIMEOUT_SECONDS):
             return
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise ArtDreamError(f"The display does not answer at {url} ({error}).") from error
 
 

@@ -4,10 +4,10 @@ import asyncio
 import heapq
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from display.media.disk_cache import CACHE_FOLDER, DiskCache
+from display.web.supervision import run_supervised
 from display.web.threads import run_in_thread
 from shared.jobs.events import Completed
 from shared.settings import Settings
@@ -95,15 +95,9 @@ class Pictures:
             self._prefetch_heap = sorted(self._prefetch_heap)[-_MAX_PREFETCHES:]  # a sorted list is a heap
         self._prefetch_requested.set()
 
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Process scheduled prefetches while the context lasts."""
-        task = asyncio.create_task(self._run_prefetches())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Return a context while which scheduled prefetches are processed."""
+        return run_supervised(self._run_prefetches)
 
     async def _run_prefetches(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """The event hub: supervises stream reader, viewers and housekeeping, and turns events into what viewers see."""
 
-import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -13,6 +13,7 @@ from display.state.statistics import Statistics
 from display.state.stream_reader import StreamEntries, StreamReader
 from display.state.viewers import Viewers
 from display.web.sse import SseMessage, Viewer
+from display.web.supervision import run_supervised
 from shared.jobs.events import (
     Completed,
     Deleted,
@@ -26,6 +27,8 @@ from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
+
+logger = logging.getLogger(__name__)
 
 #: Dreams of a snapshot: more than fit the strip of the widest wall.
 SNAPSHOT_DREAMS = 24
@@ -51,20 +54,14 @@ class EventHub:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Run reader and housekeeping for the duration of the context; then end the streams of all viewers."""
-        coroutines = (
-            self._reader.run(),
-            self._housekeeping.load_from_store(),
-            self._housekeeping.send_heartbeats(),
-            self._housekeeping.clean_up(),
-        )
-        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-        try:
-            yield
-        finally:
-            self.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        housekeeping = self._housekeeping
+        async with run_supervised(
+            self._reader.run, housekeeping.load_from_store, housekeeping.send_heartbeats, housekeeping.clean_up
+        ):
+            try:
+                yield
+            finally:
+                self.close()
 
     def connect_viewer(self) -> AbstractAsyncContextManager[Viewer]:
         """Return a context that adds a viewer. Its first message is a snapshot; whatever happens after that follows."""
@@ -74,6 +71,11 @@ class EventHub:
     def now(self) -> float:
         """The broker's clock, in epoch seconds."""
         return self._reader.now
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether events are read as they come, or the broker, which is unavailable, is tried again and again."""
+        return self._reader.is_reading
 
     def is_visible(self, job_id: str) -> bool:
         """Return whether everybody may see the pictures of a job."""
@@ -92,20 +94,29 @@ class EventHub:
         self._viewers.disconnect()
 
     def handle_entries(self, entries: StreamEntries) -> None:
-        """Apply entries of the stream, and broadcast what changes for viewers."""
+        """Apply entries of the stream, and broadcast what changes for viewers. One that causes a fault is skipped."""
         for entry_id, fields in entries:
-            # An entry that was trimmed while it was read has no fields; one of another version is no event here.
-            recorded: RecordedEvent | None = parse_entry(entry_id, fields or {})
-            if recorded is None:
-                if fields:
-                    self.statistics.unreadable_events += 1
-                    metrics.count_unreadable("event")
-                continue
-            self.statistics.apply(recorded)
-            change = self._live_state.apply(recorded)
-            if change := self._update_index(recorded) or change:
-                self._viewers.broadcast(SseMessage.from_change(change, entry_id))
-            self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
+            try:
+                # An entry that was trimmed while it was read has no fields; one of another version is no event here.
+                recorded = parse_entry(entry_id, fields or {})
+                if recorded is not None:
+                    self._handle_event(recorded)
+                elif fields:
+                    self._count_unreadable()
+            except Exception:  # read again, it would cause the same fault again, and nothing after it would be seen
+                logger.exception("event %s was skipped: %s", entry_id, fields)
+                self._count_unreadable()
+
+    def _handle_event(self, recorded: RecordedEvent) -> None:
+        self.statistics.apply(recorded)
+        change = self._live_state.apply(recorded)
+        if change := self._update_index(recorded) or change:
+            self._viewers.broadcast(SseMessage.from_change(change, recorded.id))
+        self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
+
+    def _count_unreadable(self) -> None:
+        self.statistics.unreadable_events += 1
+        metrics.count_unreadable("event")
 
     def handle_gap(self) -> None:
         """Have the store scanned for dreams whose events were missed."""

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from display.web.supervision import run_supervised
 from display.web.threads import run_in_thread
 from shared.storage.store import Store, StoreError
 
@@ -69,15 +69,9 @@ class StorageUsage:
         #: The last complete count, None before the first.
         self.latest: UsageSnapshot | None = None
 
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Count periodically while the context lasts."""
-        task = asyncio.create_task(self._count_periodically())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Return a context while which the objects are counted periodically."""
+        return run_supervised(self._count_periodically)
 
     def count(self) -> None:
         """List all objects once and update `latest`. Raises StoreError if the store is unavailable.

@@ -32,6 +32,9 @@ _BLOCK_MILLISECONDS = 5_000
 #: Seconds before the first and before later attempts to reach an unavailable broker or store.
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 2.0
 
+#: Seconds without a read after which the reader counts as stuck: more than a read of a hanging broker takes.
+STUCK_AFTER_SECONDS = 30.0
+
 #: Entries of the stream: id and fields.
 StreamEntries = list[tuple[str, dict[str, str]]]
 
@@ -64,6 +67,8 @@ class StreamReader:
         self.is_connected: bool | None = None
         #: Set as soon as the broker has been tried once.
         self.tried = asyncio.Event()
+        #: When the broker was last read, or found unavailable, by the monotonic clock.
+        self._tried_at = time.monotonic()
         #: Broker's clock minus this machine's monotonic clock, in seconds.
         self._clock_offset = time.time() - time.monotonic()
 
@@ -71,6 +76,11 @@ class StreamReader:
     def now(self) -> float:
         """The broker's clock, in epoch seconds."""
         return time.monotonic() + self._clock_offset
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the broker was read, or found unavailable, within the last STUCK_AFTER_SECONDS."""
+        return time.monotonic() - self._tried_at < STUCK_AFTER_SECONDS
 
     async def run(self) -> None:
         """Read until cancelled; while the broker is unavailable, try again with growing delay."""
@@ -88,6 +98,8 @@ class StreamReader:
                 logger.debug("the broker is away: %s", error)
                 if self.is_connected is not False:
                     metrics.count_fault("away")
+                self._tried_at = time.monotonic()
+            finally:
                 self._set_connected(False)
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_RETRY_SECONDS)
@@ -112,6 +124,7 @@ class StreamReader:
                 await self._check_for_trimmed_events(client)
             self._handler.handle_entries(entries)
             self.last_id = entries[-1][0]
+        self._tried_at = time.monotonic()
         await self._handler.finish_read(has_caught_up=False)
 
     async def _check_for_trimmed_events(self, client: redis.asyncio.Redis) -> None:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.redis_keys import HEARTBEATS_PREFIX, heartbeat_key
 from shared.timing import DEFAULT_TIMING, Timing
 
+#: Path at which a display answers health probes, with status 200 or 503.
+DISPLAY_HEALTH_PATH = "/healthz"
+
 
 class Component(StrEnum):
     """A kind of process."""

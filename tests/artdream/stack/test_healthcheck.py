@@ -12,7 +12,7 @@ import redis
 
 from artdream.stack.healthcheck import MAX_UNCLAIMED_SECONDS, _is_on_this_host, require_healthy
 from shared.errors import ArtDreamError
-from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH, Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.stack import free_port
 from worker.jobs.process_id import make_process_id
@@ -73,13 +73,24 @@ def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, registry: H
     require_healthy(settings, Component.PRODUCER)
 
 
-def test_a_display_is_well_while_it_answers_browsers_with_or_without_a_broker() -> None:
+def test_a_display_is_well_while_it_says_so_with_or_without_a_broker() -> None:
+    statuses = iter([200, 503])
+
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(next(statuses) if self.path == DISPLAY_HEALTH_PATH else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
     port = free_port()
     settings = Settings(broker_url="redis://127.0.0.1:1/0", port=port, _env_file=None)
     assert f"The display does not answer at http://127.0.0.1:{port}/" in expect_failure(settings, Component.DISPLAY)
-    with http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler) as server:
+    with http.server.HTTPServer(("127.0.0.1", port), Health) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         require_healthy(settings, Component.DISPLAY)
+        assert "503" in expect_failure(settings, Component.DISPLAY)
         server.shutdown()
 
 

@@ -1,0 +1,94 @@
+"""The event hub with a real broker: neither an event nor an unavailable broker ends it, and a stuck one is reported."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis
+from starlette.requests import Request
+
+from display.media.pictures import Pictures
+from display.server import health_route
+from display.state.event_hub import EventHub
+from display.state.live_state import Change, LiveState
+from display.state.stream_reader import STUCK_AFTER_SECONDS, StreamReader
+from shared.jobs.events import RecordedEvent
+from shared.settings import Settings
+from shared.storage.store import Store
+from tests.display.fake_pipeline import FakePipeline
+from tests.waiting import wait_until
+
+
+def run_event_hub(settings: Settings, use: Callable[[EventHub], Awaitable[None]]) -> None:
+    """Run an event hub that reads the broker's stream while `use` does."""
+
+    async def run() -> None:
+        event_hub = EventHub(settings, Pictures(settings))
+        async with event_hub.run():
+            await use(event_hub)
+
+    asyncio.run(run())
+
+
+def test_an_event_that_causes_a_fault_keeps_no_later_one_from_the_wall(
+    settings: Settings, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: the task that reads ended, and the wall said that it was connected."""
+    pipeline = FakePipeline(client, store)
+    poisonous = pipeline.submit_photo((1, 2, 3))
+    apply = LiveState.apply
+
+    def apply_or_fail(live_state: LiveState, recorded: RecordedEvent) -> Change | None:
+        if getattr(recorded.event, "job_id", "") == poisonous.id:
+            raise KeyError("a bug")
+        return apply(live_state, recorded)
+
+    monkeypatch.setattr(LiveState, "apply", apply_or_fail)
+
+    async def add_dreams(event_hub: EventHub) -> None:
+        first = pipeline.add_dream((4, 5, 6))
+        await asyncio.to_thread(wait_until, lambda: event_hub.is_visible(first.id), "the past is read")
+        pipeline.complete_job(pipeline.claim_job(poisonous))
+        second = pipeline.add_dream((7, 8, 9))
+        await asyncio.to_thread(wait_until, lambda: event_hub.is_visible(second.id), "what comes is read")
+        assert event_hub.statistics.unreadable_events == 4  # accepted, queued, started, completed
+
+    run_event_hub(settings, add_dreams)
+
+
+async def read_health(event_hub: EventHub) -> int:
+    response = await health_route(event_hub).endpoint(Request({"type": "http"}))
+    return int(response.status_code)
+
+
+def test_a_display_is_well_while_it_reads_or_tries_to(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is unavailable is no reason to start a display anew: it shows what it has."""
+    monkeypatch.setattr("display.state.stream_reader.STUCK_AFTER_SECONDS", 10.0)
+    monkeypatch.setattr("display.state.stream_reader._BLOCK_MILLISECONDS", 100)
+
+    async def check(event_hub: EventHub) -> None:
+        event_hub._reader._tried_at -= 20
+        await asyncio.to_thread(wait_until, lambda: event_hub.is_reading, "it reads")
+        assert await read_health(event_hub) == 200
+
+    run_event_hub(settings, check)
+    without_broker = settings.model_copy(update={"broker_url": Settings(broker_url="redis://127.0.0.1:1/0").broker_url})
+    run_event_hub(without_broker, check)
+
+
+def test_a_display_that_reads_nothing_for_long_is_not_well(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: StreamReader, __: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(StreamReader, "_read", hang)
+
+    async def check(event_hub: EventHub) -> None:
+        assert await read_health(event_hub) == 200
+        event_hub._reader._tried_at -= STUCK_AFTER_SECONDS
+        assert await read_health(event_hub) == 503
+
+    run_event_hub(settings, check)
