@@ -37,6 +37,7 @@ from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, 
 from display.web.html import asset_route
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
+from display.web.streamlit_routes import StreamlitRoutesMiddleware
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH
 from shared.settings import Settings
@@ -50,6 +51,7 @@ STREAMLIT_OPTIONS = {
     "logger.level": "warning",
     "server.fileWatcherType": "none",  # the page's source does not change while the display runs
     "server.headless": True,
+    "server.maxUploadSize": 1,  # megabytes: nobody uploads to Streamlit
     "server.runOnSave": False,
     "theme.backgroundColor": "#0b0a09",
     "theme.base": "dark",
@@ -66,6 +68,9 @@ _DARK_HEAD = f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgr
 
 #: Streamlit's page preloads a font that is not used here; the link is redirected to the font that is.
 _FONT_PRELOAD_LINK = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
+
+#: Largest message that a browser may send over Streamlit's WebSocket: the states of the console's widgets are a few kB.
+_MAX_WEBSOCKET_MESSAGE_BYTES = 1024 * 1024
 
 #: Seconds that open requests may take to finish at shutdown.
 _SHUTDOWN_TIMEOUT_SECONDS = 2
@@ -107,10 +112,12 @@ def create_app(settings: Settings) -> st.App:
         asset_route("/common", "common"),
         health_route(event_hub),
     ]
-    security_headers = Middleware(
-        SecurityHeadersMiddleware, headers=DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())
-    )
-    return st.App(page, lifespan=lifespan, routes=[index, *routes], middleware=[security_headers])
+    security_headers = DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())
+    middleware = [
+        Middleware(SecurityHeadersMiddleware, headers=security_headers),
+        Middleware(StreamlitRoutesMiddleware),
+    ]
+    return st.App(page, lifespan=lifespan, routes=[index, *routes], middleware=middleware)
 
 
 def health_route(event_hub: EventHub) -> Route:
@@ -151,7 +158,7 @@ def serve(settings: Settings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_SECONDS,
             ws="websockets-sansio",  # Streamlit's own choice
-            ws_max_size=64 * 1024 * 1024,
+            ws_max_size=_MAX_WEBSOCKET_MESSAGE_BYTES,
         )
         logging.getLogger("uvicorn.error").addFilter(_ConnectionErrorFilter())
         _Server(config, app).run(sockets=[listener])

@@ -1,17 +1,21 @@
 """The web server of the display."""
 
+import re
 import socket
 from urllib.request import urlopen
 
 import psutil
 import pytest
+from streamlit.runtime import Runtime
 
-from display.server import serve
+from display.server import create_app, serve
+from display.web.streamlit_routes import OPEN_PATHS, is_closed
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
+from tests.display.media.test_routes import send_request
 from tests.servers import Valkey
 from tests.waiting import wait_until
 
@@ -34,6 +38,39 @@ def test_a_display_says_that_it_is_there(display: DisplayProcess, pipeline: Fake
     wait_until(lambda: bool(registry.list_heartbeats()), "the display sends a heartbeat")
     (heartbeat,) = registry.list_heartbeats()
     assert (heartbeat.part, heartbeat.state, heartbeat.detail) == (Component.DISPLAY, "showing", display.url)
+
+
+#: Methods and paths by which a browser gives Streamlit files, reads its counters, and fills its log.
+STREAMLIT_REQUESTS = [
+    ("PUT", "/_stcore/upload_file/session/file"),
+    ("DELETE", "/_stcore/upload_file/session/file"),
+    ("PUT", "/_stcore/upload%5Ffile/session/file"),
+    ("GET", "/_stcore/metrics"),
+    ("POST", "/_stcore/agent/interact"),
+    ("GET", "/auth/login"),
+    ("GET", "/auth/logout"),
+    ("GET", "/oauth2callback"),
+    ("GET", "/media/file"),
+    ("GET", "/component/name/index.html"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), STREAMLIT_REQUESTS)
+def test_a_guest_reaches_nothing_of_streamlit_s_that_no_page_needs(
+    shared_display: DisplayProcess, method: str, path: str
+) -> None:
+    """Seen failing: files up to 200 MB were kept in the display's memory, and metrics were public."""
+    response = send_request(shared_display, path, method=method)
+    assert response.status == 404
+    assert b"<html" not in response.body  # type: ignore[attr-defined]
+
+
+def test_another_version_of_streamlit_opens_nothing_new(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runtime, "_instance", None)  # one process has one
+    paths: list[str] = [route.path for route in create_app(settings)._build_starlette_app().routes]  # type: ignore[attr-defined]
+    *streamlit_paths, files_path = paths[paths.index("/_stcore/health") :]
+    assert files_path == ""  # the scripts of Streamlit's page, and that page at every other path
+    assert {path for path in streamlit_paths if not is_closed(re.sub("{.*?}", "x", path))} == OPEN_PATHS
 
 
 def test_a_display_ends_quickly_also_where_the_broker_hangs(
