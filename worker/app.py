@@ -29,6 +29,7 @@ from worker.consumer.liveness import Liveness
 from worker.consumer.log_routing import route_logs
 from worker.consumer.message_filter import install_message_filter
 from worker.consumer.shutdown import GracefulShutdown
+from worker.consumer.time_limit import TaskInterrupted
 from worker.consumer.watchdog import Watchdog
 from worker.jobs.lease import Released
 from worker.jobs.process_id import make_process_id
@@ -134,7 +135,7 @@ class PoolProcess:
             try:
                 with bind_job_id(job_id):
                     self._processor.process(job_id)
-            except (Released, StoreError, *BROKER_UNAVAILABLE) as error:
+            except (Released, StoreError, TaskInterrupted, *BROKER_UNAVAILABLE) as error:
                 # The message goes back to its lane: another worker may succeed.
                 raise Reject(str(error), requeue=True) from error
             finally:

@@ -26,8 +26,12 @@ FIRST_PRIORITY, LAST_LIVE_PRIORITY, BATCH_PRIORITY = 0, 8, 9
 #: Messages read in one round trip.
 MESSAGES_PER_ROUND_TRIP = 500
 
-#: Seconds after the hard time limit at which an unacknowledged message returns to its lane.
-REDELIVERY_MARGIN_SECONDS = 30
+#: Seconds after the time limit until the pool process is killed. Longer than a call to a store that does not answer,
+#: which cannot be interrupted.
+KILL_MARGIN_SECONDS = 45
+
+#: Seconds after that until an unacknowledged message returns to its lane.
+REDELIVERY_MARGIN_SECONDS = 20
 
 
 def create_celery_app(settings: Settings) -> Celery:
@@ -48,14 +52,14 @@ def create_celery_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # worker.consumer.flow_control decides when to fetch
         task_soft_time_limit=settings.time_limit_seconds,
-        task_time_limit=settings.time_limit_seconds + 10,
+        task_time_limit=settings.time_limit_seconds + KILL_MARGIN_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker must survive hours without a network
         broker_transport_options={
             # Lanes are read in the order in which they are declared: live always comes first.
             "queue_order_strategy": "priority",
             "priority_steps": list(range(FIRST_PRIORITY, BATCH_PRIORITY + 1)),
-            "visibility_timeout": settings.time_limit_seconds + REDELIVERY_MARGIN_SECONDS,
+            "visibility_timeout": settings.time_limit_seconds + KILL_MARGIN_SECONDS + REDELIVERY_MARGIN_SECONDS,
             # kombu's default is to look for unacknowledged messages every 100 s.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,

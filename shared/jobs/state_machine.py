@@ -35,6 +35,9 @@ ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
 #: How often a job may be started: a job that kills its worker each time must not be retried for ever.
 MAX_ATTEMPTS = 3
 
+#: How often a job may be handed back because of an error before it fails.
+MAX_HAND_BACKS = 10
+
 #: Seconds until the broker forgets a job that has ended; the sidecar in the store is permanent.
 ENDED_JOB_TTL_SECONDS = 7 * 86_400
 
@@ -64,6 +67,8 @@ class TransitionResult(NamedTuple):
     previous_holder: str
     #: Unfinished jobs of the submitter; 0 if the request names no submitter.
     unfinished_jobs: int
+    #: How often the job was handed back because of an error.
+    hand_backs: int
 
 
 class JobScripts:
@@ -106,9 +111,11 @@ class JobScripts:
         keys = [job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY, UNCLAIMED, LEASES]
         request_json = json.dumps({name: value for name, value in request.items() if value is not None})
         result = self._transition(keys=keys, args=[request_json, event.model_dump_json() if event else ""])
-        outcome, token, seconds, held, holder, unfinished = cast("tuple[str, int, str, int, str, int]", result)
+        outcome, token, seconds, held, holder, unfinished, hand_backs = cast(
+            "tuple[str, int, str, int, str, int, int]", result
+        )
         visibility = Visibility.HELD if held else Visibility.SHOWN
-        return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, unfinished)
+        return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, unfinished, hand_backs)
 
     def set_visibility(self, event: Event, job_id: str, *, held: bool) -> bool:
         """Hide or show a dream and append the event; False if the dream was deleted. Raises RedisError.

@@ -43,6 +43,8 @@ class Claim:
     queued_seconds: float
     #: Whether the dream is visible as soon as it is complete.
     visibility: Visibility
+    #: How often the job was handed back before because of an error.
+    hand_backs: int
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class JobTable:
             self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
         if result.outcome is not Outcome.APPLIED:
             return None
-        return Claim(job, result.token, result.seconds_since_transition, result.visibility)
+        return Claim(job, result.token, result.seconds_since_transition, result.visibility, result.hand_backs)
 
     def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease for `lease_seconds`; False if the claim is void, as it also is once the job has ended."""
@@ -165,15 +167,20 @@ class JobTable:
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
         return self._try_transition(claim.job.id, None, event, token=claim.token)
 
-    def release(self, claim: Claim) -> bool:
+    def release(self, claim: Claim, *, count: bool = False) -> bool:
         """Release a claimed job for another worker, without counting the attempt; False if the claim is void.
 
-        The caller must return its message to the lane.
+        count: whether it counts as one of MAX_HAND_BACKS. The caller must return its message to the lane.
         """
         event = Queued(job_id=claim.job.id, photo_id=claim.job.photo_id)
-        allowed_from = (State.STARTED,)
         return self._try_transition(
-            claim.job.id, State.QUEUED, event, allowed_from=allowed_from, token=claim.token, do_not_count=True
+            claim.job.id,
+            State.QUEUED,
+            event,
+            allowed_from=(State.STARTED,),
+            token=claim.token,
+            do_not_count=True,
+            count_hand_back=count or None,
         )
 
     def complete(self, claim: Claim, event: Completed) -> Visibility | None:

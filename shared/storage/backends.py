@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
 from shared.errors import ArtDreamError
@@ -46,6 +46,9 @@ _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "roo
 
 #: Matches the errors for a bucket or container that does not exist.
 _MISSING_BUCKET_PATTERN = re.compile("NoSuchBucket|ContainerNotFound|specified bucket does not exist")
+
+#: Matches the errors of a listing that is refused: obstore has no exceptions of their own for these.
+_REFUSED_LISTING_PATTERN = re.compile("status code: 40[13]")
 
 
 class StoreBackend(Protocol):
@@ -200,6 +203,14 @@ def open_backend(url: str) -> StoreBackend:
     config: Any = {"checksum_algorithm": "SHA256"} if use_sha256 else {}
     return ObstoreBackend(
         from_url(url, config=config, client_options=_CLIENT_TIMEOUTS | options, retry_config=_RETRY_CONFIG)
+    )
+
+
+def is_permanent(error: Exception) -> bool:
+    """Return whether a retry raises an error of BACKEND_ERRORS until a key, a permission or a bucket is mended."""
+    text = str(error)
+    return isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or bool(
+        _MISSING_BUCKET_PATTERN.search(text) or _REFUSED_LISTING_PATTERN.search(text)
     )
 
 

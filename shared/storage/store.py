@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
-from shared.storage.backends import BACKEND_ERRORS, StoreBackend, open_backend
+from shared.storage.backends import BACKEND_ERRORS, StoreBackend, is_permanent, open_backend
 from shared.storage.object_names import is_object_name
 
 _CONTENT_TYPES = {
@@ -24,7 +24,12 @@ _CONTENT_TYPES = {
 
 
 class StoreError(ArtDreamError):
-    """The store is unavailable or refuses; the same call may be retried."""
+    """The store is unavailable or refuses a call."""
+
+    def __init__(self, sentence: str, *, is_permanent: bool = False) -> None:
+        super().__init__(sentence)
+        #: Whether the store refuses the call, so that a retry cannot help until somebody changes its configuration.
+        self.is_permanent = is_permanent
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,8 @@ class Store:
         except BACKEND_ERRORS as error:
             if raise_missing and isinstance(error, FileNotFoundError):
                 raise
-            raise StoreError(f"{name} {failure} the store {self.url}: {_summarize_error(error)}.") from error
+            sentence = f"{name} {failure} the store {self.url}: {_summarize_error(error)}."
+            raise StoreError(sentence, is_permanent=is_permanent(error)) from error
 
 
 def _open_backend(url: str, redacted_url: str) -> StoreBackend:

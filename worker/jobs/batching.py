@@ -65,12 +65,12 @@ class Batcher:
         )
 
     def requeue_message(self, job: Job) -> None:
-        """Put the message of a released job back as the next one of its lane. Raises RedisError.
+        """Put the message of a released job back as the last one of its list, as Celery does. Raises RedisError.
 
         Does nothing for a job that was not claimed here since the last call of `claim_batch_mates`.
         """
         if job.id in self._claimed_messages:
-            self._client.rpush(*self._claimed_messages[job.id])
+            self._client.lpush(*self._claimed_messages[job.id])
 
     def _claim_matching(self, list_keys: list[str], lookahead: int, is_match: Callable[[Job], bool]) -> Iterator[Claim]:
         """Claim the matching jobs of some lists, in the order of delivery.

@@ -59,12 +59,12 @@ def dream_group(
         return
     try:
         dreams = _dream_together(dreamer, group, between_frames)
-    except LeaseLost:
+    except (LeaseLost, StoreError):
         for execution, _ in group:
             with execution.end_on_error():
                 raise
         return
-    except (TaskInterrupted, StoreError, *BROKER_UNAVAILABLE):
+    except (TaskInterrupted, *BROKER_UNAVAILABLE):
         raise
     except Exception as error:
         logger.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(group), error)

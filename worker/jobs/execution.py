@@ -40,6 +40,10 @@ class JobExecution:
         self.ended = False
         #: Whether it has ended with a dream.
         self.completed = False
+        #: Whether it was released for another worker.
+        self.released = False
+        #: How often it was handed back before because of an error.
+        self.hand_backs = claim.hand_backs
         self._claim = claim
         self._table = table
         self._store = store
@@ -57,12 +61,17 @@ class JobExecution:
     def end_on_error(self) -> Iterator[None]:
         """End this job if the block raises an error that belongs to it.
 
-        Re-raises StoreError, BROKER_UNAVAILABLE and TaskInterrupted, which concern the whole worker.
+        Re-raises BROKER_UNAVAILABLE, TaskInterrupted and a StoreError that is not permanent, which concern the whole
+        worker.
         """
         try:
             yield
-        except (StoreError, TaskInterrupted, *BROKER_UNAVAILABLE):
+        except (TaskInterrupted, *BROKER_UNAVAILABLE):
             raise
+        except StoreError as error:
+            if not error.is_permanent:
+                raise
+            self.fail(str(error), "expected")
         except LeaseLost:
             logger.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
             self._end_cancelled()
@@ -149,11 +158,14 @@ class JobExecution:
             metrics.count_job("failed")
             logger.warning("job %s failed: %s", self.job.id, reason)
 
-    def release(self) -> bool:
-        """Release the job for another worker; False if the lease was lost before. Raises RedisError."""
-        released = self._table.release(self._claim)
+    def release(self, *, count: bool = False) -> bool:
+        """Release the job for another worker; False if the lease was lost before. Raises RedisError.
+
+        count: whether it counts as one of MAX_HAND_BACKS.
+        """
+        self.released = self._table.release(self._claim, count=count)
         self.ended = True
-        return released
+        return self.released
 
     def complete(self, sidecar: Sidecar) -> None:
         """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""

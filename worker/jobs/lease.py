@@ -17,10 +17,7 @@ class LeaseLost(Exception):
 
 
 class Released(ArtDreamError):
-    """The worker has to stop: it has released the job, and the message must go back to its lane."""
-
-    def __init__(self) -> None:
-        super().__init__("the worker has to stop, and its job waits for another")
+    """The worker has released the job, for a reason that is not the job's, and the message must go back to its lane."""
 
 
 class LeaseKeeper:

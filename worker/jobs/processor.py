@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.job import Job, Lane
+from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.monitoring.logs import bind_job_id
 from shared.settings import Settings
@@ -25,6 +26,14 @@ from worker.jobs.retry import RetryPolicy
 from worker.jobs.validation import JobValidation
 
 logger = logging.getLogger(__name__)
+
+#: Seconds before a message goes back the first time that its job is handed back because of an error; they double with
+#: each further time.
+FIRST_HAND_BACK_PAUSE_SECONDS = 0.5
+
+#: Share of the time limit that waiting for store and broker, or guests, may take before it is not the job's fault that
+#: it exceeded the limit.
+FOREIGN_TIME_SHARE = 0.1
 
 
 class JobProcessor:
@@ -44,6 +53,7 @@ class JobProcessor:
         is_stopping: whether an interruption means that the worker has to stop, not that the time limit is exceeded.
         """
         self._worker = worker
+        self._timing = timing
         self._dreamer = dreamer
         self._may_preempt = may_preempt
         self._is_stopping = is_stopping
@@ -53,15 +63,18 @@ class JobProcessor:
         self._batcher = Batcher(settings, worker, timing)
         self._clip_generator = ClipGenerator(self._store) if settings.clips else None
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
+        self._guest_seconds = 0.0
 
     def process(self, job_id: str) -> None:
         """Process a job, and queued jobs of a batch that can be dreamt together with it. Each ends on its own.
 
         Does nothing for a job that is invalid, has ended, or is claimed by a live worker. Raises Released if the worker
-        has to stop, and StoreError or one of BROKER_UNAVAILABLE if store or broker stayed unavailable: in these cases
-        the message must go back to its queue.
+        has to stop or the time limit was exceeded for reasons that are not the job's, and StoreError or one of
+        BROKER_UNAVAILABLE if it met one that a retry may mend, after a pause that grows with each time: in these cases
+        the message must go back to its queue. A job that was handed back MAX_HAND_BACKS times fails instead.
         """
         started_at = time.monotonic()
+        self._guest_seconds = self._retry_policy.waited_seconds = 0.0
         job = self._validation.validate(job_id)
         claim = self._claim(job) if job else None
         if job is None or claim is None:
@@ -73,7 +86,12 @@ class JobProcessor:
                     executions.append(self._create_execution(each))
                     leases.enter_context(executions[-1].lease_keeper)
                 self._run(executions, lambda: self._run_live_jobs(job, executions, started_at))
-        except (StoreError, *BROKER_UNAVAILABLE):
+        except StoreError as error:
+            self._hand_back(executions, str(error), "expected")
+            if executions[0].released:
+                self._pause(executions[0].hand_backs)
+                raise
+        except BROKER_UNAVAILABLE:
             with contextlib.suppress(*BROKER_UNAVAILABLE):  # then the leases expire
                 self._release(executions)
             raise
@@ -128,11 +146,12 @@ class JobProcessor:
         """Run all queued live jobs before a batch job continues, and append them to its executions.
 
         Guests then wait for a frame, not for a dream. Only during the first half of the time limit: the rest of it must
-        be enough for the batch job.
+        be enough for the batch job. And only until one has to be handed back, which is not the batch job's fault.
         """
         while (
             job.lane is Lane.BATCH
             and self._may_preempt()
+            and not any(execution.released for execution in executions)
             and time.monotonic() - started_at < self._retry_policy.timeout_seconds / 2
         ):
             try:
@@ -144,26 +163,61 @@ class JobProcessor:
                 return
             execution = self._create_execution(claim)
             executions.append(execution)
+            began_at = time.monotonic()
             with bind_job_id(claim.job.id), execution.lease_keeper:
                 logger.info("job %s steps aside for this guest's", job.id)
-                self._run([execution], lambda: None)
+                try:
+                    self._run([execution], lambda: None)
+                except StoreError as error:
+                    self._hand_back([execution], str(error), "expected")
+                finally:
+                    self._guest_seconds += time.monotonic() - began_at
 
     def _end_interrupted(self, job: Job, executions: list[JobExecution]) -> None:
         """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit."""
+        reason = ""
         if self._is_stopping():  # the clock does not tell: Celery's time limit began earlier, by a trip to the broker
+            reason = "the worker has to stop, and its job waits for another"
+        elif self._retry_policy.is_waiting:
+            reason = "store or broker stayed unavailable for as long as a dream may take, and the job waits for them"
+        if reason:
             self._retry_policy.retry(lambda: self._release(executions))
-            raise Released from None
+            raise Released(reason) from None
         live = [execution for execution in executions if execution.job.lane is not job.lane]
         self._retry_policy.retry(lambda: self._release(live))  # the time was the batch job's
+        limit_seconds = self._retry_policy.timeout_seconds
+        failure = f"The dream took longer than {limit_seconds} s."
+        if self._guest_seconds + self._retry_policy.waited_seconds > FOREIGN_TIME_SHARE * limit_seconds:
+            self._hand_back(executions, failure, "time limit")
+            if executions[0].released:
+                raise Released("its time went to guests, or to waiting for store or broker") from None
         for execution in executions:
             if not execution.ended:
-                execution.fail(f"The dream took longer than {self._retry_policy.timeout_seconds} s.", "time limit")
+                execution.fail(failure, "time limit")
 
-    def _release(self, executions: list[JobExecution]) -> None:
+    def _release(self, executions: list[JobExecution], *, count: bool = False) -> None:
         """Release the jobs that have not ended, and requeue the messages of those that were claimed without one."""
         for execution in executions:
-            if not execution.ended and execution.release():
+            if not execution.ended and execution.release(count=count):
                 self._batcher.requeue_message(execution.job)
+
+    def _hand_back(self, executions: list[JobExecution], failure: str, kind: str) -> None:
+        """Release the jobs that have not ended, and count it; fail those that were handed back too often.
+
+        failure: the reason of those that fail. kind: label of the fault in the metrics.
+        """
+        for execution in executions:
+            if not execution.ended and execution.hand_backs >= MAX_HAND_BACKS:
+                execution.fail(failure, kind)
+        self._retry_policy.retry(lambda: self._release(executions, count=True))
+
+    def _pause(self, hand_backs: int) -> None:
+        """Wait before a message goes back: longer with each time, but not so long that the message seems lost."""
+        ends_at = time.monotonic() + min(
+            FIRST_HAND_BACK_PAUSE_SECONDS * 2**hand_backs, self._timing.in_transit_seconds / 2
+        )
+        while time.monotonic() < ends_at and not self._is_stopping():
+            time.sleep(0.1)
 
     def _pause_clips(self) -> AbstractContextManager[object]:
         """Pause the clip generator: dreams come first."""

@@ -23,21 +23,34 @@ class RetryPolicy:
     def __init__(self, timeout_seconds: float) -> None:
         #: Seconds after which an action that fails is not retried any more.
         self.timeout_seconds = timeout_seconds
+        #: Whether the last action was being repeated, because store or broker is unavailable, and has not succeeded.
+        self.is_waiting = False
+        #: Seconds for which actions were repeated so far.
+        self.waited_seconds = 0.0
 
     def retry(self, action: Callable[[], T]) -> T:
         """Run an action and return its result; retry with growing pauses while store or broker is unavailable.
 
         Raises the last StoreError or broker error after `timeout_seconds`.
         """
-        started_at, attempts = time.monotonic(), 0
-        while True:
-            try:
-                return action()
-            except (StoreError, *BROKER_UNAVAILABLE) as error:
-                if time.monotonic() - started_at > self.timeout_seconds:
-                    raise
-                if attempts == 0:
-                    metrics.count_fault("away")
-                    logger.warning("waiting: %s", error)
-                time.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)])
-                attempts += 1
+        started_at, attempts, self.is_waiting = time.monotonic(), 0, False
+        try:
+            while True:
+                try:
+                    result = action()
+                except (StoreError, *BROKER_UNAVAILABLE) as error:
+                    if time.monotonic() - started_at > self.timeout_seconds:
+                        raise
+                    if attempts == 0:
+                        self.is_waiting = True
+                        metrics.count_fault("away")
+                        logger.warning("waiting: %s", error)
+                    time.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)])
+                    attempts += 1
+                else:
+                    break
+        finally:
+            if self.is_waiting:
+                self.waited_seconds += time.monotonic() - started_at
+        self.is_waiting = False
+        return result

@@ -14,17 +14,19 @@
 --   max_attempts         a job that was started as often is not started again
 --   reservation_seconds  an accepted job is to be queued by the caller, unless another caller reserved it this recently
 --   do_not_count         do not count the attempt: its worker released the job in good order
+--   count_hand_back      count that the job was handed back because of an error
 --   require_initialized  refuse while the runtime settings are not initialised
 --   holder, job, submitter, reason
 --
 -- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, the
--- submitter's unfinished jobs}. The outcome is "moved", or why nothing changed: "illegal" (state, token or age), "held"
--- (claimed by a live worker), "worn" (max_attempts reached), "unsettled" (runtime settings not initialised), "unqueued"
--- (accepted before, the caller must queue it), "reserved" (accepted before, another caller is queueing it).
+-- submitter's unfinished jobs, how often the job was handed back}. The outcome is "moved", or why nothing changed:
+-- "illegal" (state, token or age), "held" (claimed by a live worker), "worn" (max_attempts reached), "unsettled" (runtime
+-- settings not initialised), "unqueued" (accepted before, the caller must queue it), "reserved" (accepted before, another
+-- caller is queueing it).
 local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
 local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key = unpack(KEYS)
-local state, token, state_since, held, attempts, holder =
-  unpack(redis.call('HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder'))
+local state, token, state_since, held, attempts, holder, hand_backs =
+  unpack(redis.call('HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs'))
 state, token, attempts, holder = state or '', token or '0', tonumber(attempts or '0'), holder or ''
 local broker_time = redis.call('TIME')
 local now = broker_time[1] + broker_time[2] / 1000000
@@ -33,7 +35,10 @@ local seconds_since_transition = now - (state_since or now)
 local function result(outcome)
   local unfinished = request.submitter and redis.call('HGET', unfinished_key, request.submitter) or '0'
   local hidden = held == '1' and 1 or 0
-  return {outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(unfinished)}
+  return {
+    outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(unfinished),
+    tonumber(hand_backs or '0'),
+  }
 end
 
 if request.require_initialized and redis.call('HEXISTS', runtime_settings_key, 'settled') == 0 then
@@ -71,6 +76,7 @@ if request.new_state == 'started' then
   redis.call('HSET', job_key, 'holder', request.holder)
 end
 if request.do_not_count then redis.call('HINCRBY', job_key, 'tries', -1) end
+if request.count_hand_back then redis.call('HINCRBY', job_key, 'hand_backs', 1) end
 if new_state == 'started' then
   redis.call('ZADD', leases_key, string.format('%.6f', now + request.lease_seconds), request.id)
   redis.call('ZREM', unclaimed_key, request.id)
@@ -83,7 +89,7 @@ elseif request.new_state then
 end
 
 if request.job then
-  redis.call('HSET', job_key, 'submitter', request.submitter, 'tries', 0)
+  redis.call('HSET', job_key, 'submitter', request.submitter, 'tries', 0, 'hand_backs', 0)
   redis.call('PERSIST', job_key)
   redis.call('HINCRBY', unfinished_key, request.submitter, 1)
 elseif is_final then

@@ -192,6 +192,20 @@ def test_a_job_that_is_handed_back_is_as_if_it_had_never_been_started(table: Job
     assert table.claim(job, "w")
 
 
+def test_how_often_a_job_was_handed_back_is_known_until_it_is_submitted_again(table: JobTable, job: Job) -> None:
+    table.accept(job)
+    for hand_backs in range(3):
+        claim = table.claim(job, "w")
+        assert claim
+        assert claim.hand_backs == hand_backs
+        assert table.release(claim, count=True)
+    table.cancel(job.id)
+    table.accept(job)
+    claim = table.claim(job, "w")
+    assert claim
+    assert claim.hand_backs == 0
+
+
 def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:

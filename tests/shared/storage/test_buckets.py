@@ -71,8 +71,11 @@ def test_a_server_that_comes_up_late_is_waited_for(s3: S3Server) -> None:
 
 def test_a_server_that_stays_away_is_told(s3: S3Server) -> None:
     s3.stop()
-    with pytest.raises(StoreError, match=r"photos/ab.jpg could not be read from .* s3://bucket/prefix: Connection ref"):
+    with pytest.raises(
+        StoreError, match=r"photos/ab.jpg could not be read from .* s3://bucket/prefix: Connection ref"
+    ) as raised:
         Store(s3.url).get(photo_name("ab"))
+    assert not raised.value.is_permanent
 
 
 def test_wrong_keys_are_told_without_the_keys(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +89,7 @@ def test_wrong_keys_are_told_without_the_keys(s3: S3Server, monkeypatch: pytest.
     ):
         with pytest.raises(StoreError, match=r"403 Forbidden \(The request signature") as raised:
             operation()
+        assert raised.value.is_permanent
         assert "secret" not in str(raised.value)
         assert "\n" not in str(raised.value)
         assert s3.access_key not in str(raised.value)
@@ -100,8 +104,9 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3: S3Server
     ):
         with pytest.raises(
             StoreError, match=r"s3://another/prefix: 404 Not Found \(The specified bucket does not exist"
-        ):
+        ) as raised:
             operation()
+        assert raised.value.is_permanent
 
 
 @pytest.mark.parametrize("size", [6, 12_000_000])

@@ -12,7 +12,7 @@ import redis
 from producer.decoding.convert import convert
 from shared.jobs.events import Completed, EventReader, Failed
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import create_celery_app, queue_keys, submit
+from shared.jobs.queue import create_celery_app, parse_job_id, queue_keys, submit
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import Recipe, load_recipe
@@ -123,6 +123,11 @@ class ProcessorHarness:
             yield psutil.Process(worker.pid)
         finally:
             WorkerProcess(worker).kill()
+
+    def list_queued(self, lane: Lane) -> list[str | None]:
+        """Return the job ids of the messages of a lane, in the order in which they will be delivered."""
+        lists = [self.client.lrange(key, 0, -1) for key in queue_keys(lane)]
+        return [parse_job_id(message) for messages in lists for message in reversed(messages)]
 
     def release_dreams(self) -> None:
         """End the held dreams."""
