@@ -10,7 +10,7 @@ from typing import cast
 import redis
 
 from display.state.dream_index import Dream, DreamIndex
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
 from shared.jobs.job import Job, Lane
@@ -220,8 +220,8 @@ class Moderation:
     def _translate_broker_errors(self) -> Iterator[None]:
         try:
             yield
-        except BROKER_UNAVAILABLE as error:
-            raise ArtDreamError(f"The broker is away: {error}. Try again when it is back.") from error
+        except redis.RedisError as error:
+            raise ArtDreamError(f"{describe_error(error)} Try again then.") from error
 
 
 def _get_photo_id(dream: Dream) -> str:

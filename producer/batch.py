@@ -12,7 +12,7 @@ from pathlib import Path
 from producer.api import FileSubmission
 from producer.ledger import Ledger
 from producer.outbox.submission import Unavailable
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import BROKER_UNAVAILABLE, connect, describe_error
 from shared.errors import ArtDreamError, did_you_mean
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
@@ -123,7 +123,7 @@ def collect_dreams(
                     del unfinished[job_id]  # Only now: a fetch that fails is retried with the other items of its job.
                     yield from results
         except (StoreError, *BROKER_UNAVAILABLE) as error:
-            unavailable = Unavailable(str(error) if isinstance(error, StoreError) else f"The broker is away: {error}.")
+            unavailable = Unavailable(describe_error(error))
             if on_unavailable is None:
                 raise unavailable from error
             on_unavailable(unavailable)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import redis
 from billiard.process import current_process
 from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from shared.broker.client import BROKER_UNAVAILABLE, connect, require_noeviction
+from shared.broker.client import BROKER_UNAVAILABLE, connect, describe_error, require_noeviction
+from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.jobs.queue import DREAM_TASK, create_celery_app
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -66,8 +68,8 @@ def run(
 
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
     liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
-    same for all workers of an installation. Raises ArtDreamError if no broker is configured, or if the broker may evict
-    keys.
+    same for all workers of an installation. Raises ArtDreamError if no broker is configured, if the broker may evict
+    keys, or if the worker ended because of a fault.
     """
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_UNAVAILABLE):  # Celery waits for the broker
@@ -104,6 +106,8 @@ def run(
     worker.start()
     for thread in threads:
         thread.stop()
+    if worker.exitcode:
+        raise ArtDreamError("The worker has ended because of a fault, which its log describes: start it again.")
 
 
 class PoolProcess:
@@ -124,6 +128,7 @@ class PoolProcess:
         self._timing = timing
         self._process_id = ""
         self._state, self._state_since = "warming up", time.time()
+        self._is_announced = True
         self._stop_requested = threading.Event()
         self._resources = contextlib.ExitStack()
 
@@ -131,8 +136,8 @@ class PoolProcess:
         """Register the dream task with the application."""
 
         def dream(job_id: str) -> None:
-            self._set_state("dreaming")
             try:
+                self._set_state("dreaming")
                 with bind_job_id(job_id):
                     self._processor.process(job_id)
             except (Released, StoreError, TaskInterrupted, *BROKER_UNAVAILABLE) as error:
@@ -166,13 +171,13 @@ class PoolProcess:
         for name in self._settings.recipes:
             dreamer.warm_up(load_recipe(name))
         logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started_at)
-        self._set_state("ready")
         self._flow_control.mark_warm()
+        self._set_state("ready")
 
     def stop(self, **_: object) -> None:
         """Remove the process from the heartbeat registry, and stop making clips."""
         self._stop_requested.set()
-        with contextlib.suppress(*BROKER_UNAVAILABLE):  # the entry expires by itself
+        with contextlib.suppress(redis.RedisError):  # the entry expires by itself
             self._registry.remove(Component.WORKER, self._process_id)
         self._resources.close()
 
@@ -198,5 +203,9 @@ class PoolProcess:
                 since=self._state_since,
                 lanes=self._lanes,
             )
-        except BROKER_UNAVAILABLE as error:
-            logger.debug("presence could not be announced: %s", error)
+        except redis.RedisError as error:
+            if self._is_announced:
+                logger.warning("%s", describe_error(error))
+            self._is_announced = False
+        else:
+            self._is_announced = True

@@ -19,7 +19,7 @@ from shared.broker.client import (
     BROKER_ACCESS_DENIED,
     BROKER_UNAVAILABLE,
     connect,
-    explain_permanent_error,
+    describe_error,
     require_noeviction,
 )
 from shared.broker.preflight import require_broker_access
@@ -57,7 +57,7 @@ def run_checks(settings: Settings, console: Console) -> bool:
                     settings = stack.enter_context(open_broker_tunnel(settings))
                 mark, finding = "✓", check(settings)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, all_passed = "✗", explain_permanent_error(error) or str(error), False
+                mark, finding, all_passed = "✗", describe_error(error), False
                 skipped |= _DEPENDENT_CHECKS.get(name, set())
             console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
     return all_passed

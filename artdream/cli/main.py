@@ -30,7 +30,7 @@ from artdream.cli.options import (
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
 from artdream.cli.training import embed, evaluate, styles, train
-from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, explain_permanent_error
+from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, describe_error
 from shared.broker.preflight import open_checked_broker_tunnel
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
@@ -292,10 +292,7 @@ def main() -> None:
     except ArtDreamError as error:
         _exit_with_error(str(error))
     except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-        _exit_with_error(
-            explain_permanent_error(error)
-            or f"The broker does not answer ({error}): is it running, and is ARTDREAM_BROKER_URL right?"
-        )
+        _exit_with_error(describe_error(error))
 
 
 def _require_inbox(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from shared.broker.client import (
     BROKER_ACCESS_DENIED,
     BROKER_UNAVAILABLE,
     connect,
-    explain_permanent_error,
+    describe_error,
     require_noeviction,
 )
 from shared.errors import ArtDreamError
@@ -66,7 +66,7 @@ def check_machine(settings: Settings, console: Console) -> bool:
             try:
                 mark, finding = "✓", check(machine)
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, all_passed = "✗", explain_permanent_error(error) or str(error), False
+                mark, finding, all_passed = "✗", describe_error(error), False
             except (SSHException, OSError, EOFError) as error:
                 raise ArtDreamError(f"The SSH host {account} hung up ({error or type(error).__name__}).") from error
             console.print(f"{mark} {name:7} {finding}", soft_wrap=True, markup=False)

@@ -12,7 +12,7 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, connect
+from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH, Component, HeartbeatRegistry
@@ -81,7 +81,7 @@ def main(component: str) -> None:
     try:
         require_healthy(Settings.read(), Component(component))
     except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-        sys.exit(str(error))
+        sys.exit(describe_error(error))
 
 
 if __name__ == "__main__":

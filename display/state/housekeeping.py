@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from redis.exceptions import RedisError
+
 from display.moderation import Moderation
 from display.state.dream_index import DreamIndex
 from display.state.stream_reader import BROKER_ERRORS, MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 from display.web.threads import run_in_thread
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -113,5 +115,5 @@ class Housekeeping:
         try:
             with connect(self._settings.broker) as client:
                 return JobTable(client).are_not_visible(job_ids)
-        except (*BROKER_UNAVAILABLE, ArtDreamError):
+        except (RedisError, ArtDreamError):
             return [False] * len(job_ids)

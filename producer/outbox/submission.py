@@ -11,7 +11,7 @@ from typing import Self
 import redis
 
 from producer.ledger import IncompatibleJob, Ledger
-from shared.broker.client import connect
+from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, FileRejected, Stage
 from shared.jobs.job import Job, State
@@ -172,5 +172,4 @@ def _raise_unavailable() -> Iterator[None]:
     except ArtDreamError as error:
         raise Unavailable(str(error)) from error
     except redis.RedisError as error:
-        cause = str(error).partition("\n")[0].rstrip(".")
-        raise Unavailable(f"The broker is away: {cause}.") from error
+        raise Unavailable(describe_error(error)) from error

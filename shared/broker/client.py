@@ -4,17 +4,57 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
+from redis._parsers.base import BaseParser
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.errors import ArtDreamError
 
-#: Exceptions of a client while the broker is unavailable; a retry may succeed.
-BROKER_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
+
+class UnblockedError(ResponseError):
+    """The broker became a replica while it was being waited for."""
+
+
+class PersistenceError(ResponseError):
+    """The broker takes no writes because it cannot save them."""
+
+
+# redis-py makes plain ResponseErrors of these, as of a wrong command.
+BaseParser.EXCEPTION_CLASSES.update({"UNBLOCKED": UnblockedError, "MISCONF": PersistenceError})
+
+#: Exceptions of a client while the broker is unavailable, or takes no writes; a retry may succeed.
+BROKER_UNAVAILABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    MasterDownError,
+    OutOfMemoryError,
+    PersistenceError,
+    ReadOnlyError,
+    UnblockedError,
+)
+
+#: Exceptions of a broker that answers → its state, and what to do.
+_BROKER_STATES: dict[type[Exception], str] = {
+    BusyLoadingError: "The broker is still loading its data: wait for it.",
+    MasterDownError: "The broker is a replica that has lost its primary: make it the primary, or start that one.",
+    OutOfMemoryError: "The broker's memory is full: raise its maxmemory.",
+    PersistenceError: "The broker takes nothing because it cannot save it: is its disk full?",
+    ReadOnlyError: "The broker is a replica, which takes nothing: let ARTDREAM_BROKER_URL lead to the primary.",
+    UnblockedError: "The broker has just become a replica: let ARTDREAM_BROKER_URL lead to the primary.",
+}
 
 #: Exceptions of a client if the broker is available but denies access.
 BROKER_ACCESS_DENIED = (AuthenticationError, NoPermissionError)
@@ -70,6 +110,17 @@ def _build_connection_options(url: str, timeout: float) -> dict[str, Any]:
         "socket_connect_timeout": min(CONNECT_TIMEOUT_SECONDS, timeout),
     }
     return {name: value for name, value in options.items() if name not in unsupported}
+
+
+def describe_error(error: Exception) -> str:
+    """Return a sentence about an expected error; if it is the broker's, in which state that is, and what to do."""
+    if isinstance(error, ArtDreamError):
+        return str(error)
+    if (sentence := explain_permanent_error(error)) is not None:
+        return sentence
+    states = (state for kind, state in _BROKER_STATES.items() if isinstance(error, kind))
+    cause = str(error).partition("\n")[0].rstrip(".")
+    return next(states, f"The broker is away: {cause}. Is it running, and is ARTDREAM_BROKER_URL right?")
 
 
 def explain_permanent_error(error: Exception) -> str | None:

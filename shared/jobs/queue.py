@@ -55,6 +55,7 @@ def create_celery_app(settings: Settings) -> Celery:
         task_time_limit=settings.time_limit_seconds + KILL_MARGIN_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker must survive hours without a network
+        broker_channel_error_retry=True,  # and a broker that takes no writes, which kombu takes for errors of a channel
         broker_transport_options={
             # Lanes are read in the order in which they are declared: live always comes first.
             "queue_order_strategy": "priority",

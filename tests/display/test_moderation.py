@@ -180,6 +180,20 @@ def test_a_broker_that_is_away_is_said_to_be_away_and_nothing_is_half_done(
     assert all(pipeline.store.get(name) for name in list_object_names(job))
 
 
+def test_a_broker_whose_memory_is_full_is_said_to_be_full(
+    pipeline: FakePipeline, moderation: Moderation, dream_index: DreamIndex
+) -> None:
+    """Seen failing: the error was the client's own, and it ended deletion and retention until the next start."""
+    job = add_dream(pipeline, dream_index)
+    pipeline.client.config_set("maxmemory", 1)
+    try:
+        for action in (moderation.hide, moderation.delete):
+            with pytest.raises(ArtDreamError, match="The broker's memory is full"):
+                action(job.id)
+    finally:
+        pipeline.client.config_set("maxmemory", 0)
+
+
 def test_what_is_decided_while_the_store_is_away_holds_and_is_noted_later(
     pipeline: FakePipeline, moderation: Moderation, display_settings: Settings
 ) -> None:

@@ -84,15 +84,40 @@ def cut_link(installation: FaultInstallation, proxy: FaultyProxy) -> None:
     proxy.state = LinkState.HEALTHY
 
 
-@pytest.mark.parametrize("fault", [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open])
+def make_replica(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    """As a failover does: for a while the broker only reads, and blocked clients are sent away."""
+    with until_noticed(installation):
+        installation.client.replicaof("127.0.0.1", 1)
+        wait_until_leases_expire()
+    installation.client.replicaof("NO", "ONE")
+
+
+def fill_memory(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    with until_noticed(installation):
+        installation.client.config_set("maxmemory", 1)
+        wait_until_leases_expire()
+    installation.client.config_set("maxmemory", 0)
+
+
+FAULTS = [
+    kill_broker,
+    pause_broker,
+    suspend_broker,
+    cut_link,
+    silence_link,
+    leave_half_open,
+    make_replica,
+    fill_memory,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_what_was_accepted_ends_once(
     proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Callable[[FaultInstallation, FaultyProxy], None]
 ) -> None:
+    """Replica and full memory were seen failing: the worker ended, with status 0."""
     installation, proxy = proxied_installation
-    jobs = submit_jobs(
-        installation,
-        100 + 10 * [kill_broker, pause_broker, suspend_broker, cut_link, silence_link, leave_half_open].index(fault),
-    )
+    jobs = submit_jobs(installation, 100 + 10 * FAULTS.index(fault))
     fault(installation, proxy)
     installation.release_dreams()
     seconds = installation.wait_until(lambda: all(installation.is_ended(job) for job in jobs))

@@ -18,7 +18,7 @@ from PIL import Image
 from shared.jobs.events import Cancelled, Completed, Deleted, Failed, Progress, Stage, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued, queue_keys, submit
-from shared.monitoring.heartbeat import HeartbeatRegistry
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import (
@@ -257,6 +257,23 @@ def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(inst
     installation.wait_until(lambda: not HeartbeatRegistry(installation.client).list_heartbeats())
     installation.start_worker()
     installation.wait_until(lambda: bool(installation.events_of(waiting, Completed)))
+
+
+def test_a_worker_whose_broker_s_memory_was_full_goes_on_and_says_why_it_paused(
+    installation: FaultInstallation,
+) -> None:
+    """Seen failing: the worker ended, with status 0, and one that dreamt was never heard of again."""
+    installation.start_held_job(62)
+    installation.client.config_set("maxmemory", 1)
+    installation.wait_until(lambda: "The broker's memory is full: " in installation.log.read_text())
+    installation.client.config_set("maxmemory", 0)
+    HeartbeatRegistry(installation.client).remove(
+        Component.WORKER, HeartbeatRegistry(installation.client).list_heartbeats()[0].name
+    )
+    installation.wait_until(lambda: bool(HeartbeatRegistry(installation.client).list_heartbeats()))
+    installation.release_dreams()
+    following = installation.submit(63)
+    installation.wait_until(lambda: bool(installation.events_of(following, Completed)))
 
 
 def test_messages_carry_a_reference_and_nothing_else(installation: FaultInstallation) -> None:

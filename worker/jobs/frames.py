@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import redis
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.broker.client import BROKER_UNAVAILABLE
+from shared.broker.client import describe_error
+from shared.errors import ArtDreamError
 from shared.jpeg_marker import JPEG_MARKER
 from shared.storage.object_names import frame_name
-from shared.storage.store import Store, StoreError
+from shared.storage.store import Store
 from worker.dreamer import Frame
 
 logger = logging.getLogger(__name__)
@@ -93,5 +95,5 @@ class FramePublisher:
                 name = frame_name(self._job_id, frame.index)
                 self._store.put(name, encode_jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)
-            except (StoreError, *BROKER_UNAVAILABLE) as error:  # frames are best effort
-                logger.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, error)
+            except (ArtDreamError, redis.RedisError) as error:  # frames are best effort
+                logger.info("frame %d of job %s was skipped: %s", frame.index, self._job_id, describe_error(error))

@@ -5,7 +5,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from shared.broker.client import BROKER_UNAVAILABLE
+import redis
+
 from shared.errors import ArtDreamError
 from shared.jobs.table import Claim, JobTable
 
@@ -67,5 +68,5 @@ class LeaseKeeper:
                 if not self._table.renew_lease(self._claim) and not self._stop_requested.is_set():
                     self._lost.set()
                     return
-            except BROKER_UNAVAILABLE as error:
+            except redis.RedisError as error:
                 logger.debug("job %s could not be held: %s", self._claim.job.id, error)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.broker.client import BROKER_UNAVAILABLE
+from shared.broker.client import BROKER_UNAVAILABLE, describe_error
 from shared.monitoring import metrics
 from shared.storage.store import StoreError
 
@@ -44,7 +44,7 @@ class RetryPolicy:
                     if attempts == 0:
                         self.is_waiting = True
                         metrics.count_fault("away")
-                        logger.warning("waiting: %s", error)
+                        logger.warning("waiting: %s", describe_error(error))
                     time.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)])
                     attempts += 1
                 else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.exceptions import NoPermissionError
 
 from shared.broker.client import connect
 from shared.jobs.events import EventReader, Progress
@@ -16,6 +17,7 @@ from shared.recipe.recipe import load_recipe
 from shared.redis_keys import LEASES
 from tests.servers import Valkey
 from tests.waiting import wait_until
+from tests.worker.jobs.processor_harness import ProcessorHarness
 from tests.worker_process import SHORT_TIMING
 from worker.jobs.lease import LeaseKeeper, LeaseLost
 
@@ -103,3 +105,27 @@ def test_a_worker_that_requires_its_lease_has_it_anew_or_learns_that_it_is_lost(
     table.cancel(JOB.id)
     with pytest.raises(LeaseLost):
         lease_keeper.require_lease()
+
+
+def test_a_lease_is_renewed_again_after_any_error_of_the_broker(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: any error but a lost connection ended the renewal, and the lease expired amid the dream."""
+    results = iter([NoPermissionError("forbidden for a moment")])
+    renewed: list[bool] = []
+    table = harness.table
+    monkeypatch.setattr(table, "timing", SHORT_TIMING)
+    renew = table.renew_lease
+
+    def renew_lease(claim: object) -> bool:
+        for error in results:
+            raise error
+        renewed.append(renew(claim))  # type: ignore[arg-type]
+        return renewed[-1]
+
+    monkeypatch.setattr(table, "renew_lease", renew_lease)
+    claim = table.claim(harness.submit(1), "w-1")
+    assert claim
+    with LeaseKeeper(table, claim) as lease_keeper:
+        wait_until(lambda: len(renewed) > 1, "the lease is renewed")
+        assert not lease_keeper.is_lost
