@@ -3,7 +3,7 @@
 import io
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,7 +31,7 @@ SERVER_PORTS = range(10_000, 32_768)
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 on which no server listens, drawn at random."""
     while True:
-        port = random.choice(SERVER_PORTS)
+        port = secrets.choice(SERVER_PORTS)  # each process draws others, whatever the seed of the tests
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
