@@ -247,7 +247,7 @@ def test_a_broker_that_is_away_is_named_so(settings: Settings) -> None:
             submission.resubmit_lost_jobs,
             lambda: submission.submit(make_job(), b""),
         ):
-            with pytest.raises(Unavailable, match=r"^The broker is away: .*[^.]\.$"):
+            with pytest.raises(Unavailable, match=r"^The broker is away: .*[^.]\. Is it running"):
                 call()
 
 

@@ -219,7 +219,7 @@ def test_celery_and_kombu_know_every_setting_by_its_name(settings: Settings) -> 
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "task_soft_time_limit": 100,
-        "task_time_limit": 110,
+        "task_time_limit": 145,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "worker_hijack_root_logger": False,
@@ -230,7 +230,7 @@ def test_celery_and_kombu_know_every_setting_by_its_name(settings: Settings) -> 
     kombu_options = {
         "queue_order_strategy": "priority",
         "priority_steps": list(range(10)),
-        "visibility_timeout": 130,
+        "visibility_timeout": 165,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "socket_keepalive": True,
