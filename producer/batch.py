@@ -73,7 +73,7 @@ class Batch:
     def add(self, submission: FileSubmission) -> None:
         """Record the submission of one file. Raises LedgerError."""
         row = (
-            os.fsencode(submission.path),
+            os.fsencode(submission.path.absolute()),
             submission.recipe,
             submission.seed,
             submission.job_id or "",
@@ -103,9 +103,12 @@ def collect_dreams(
 
     Dreams are named after photo and recipe, with the same name on every call. wait: wait for unfinished jobs; otherwise
     they are omitted. on_unavailable: called each time the store or the broker is unavailable; when it returns, the
-    query is retried. Raises Unavailable without it, and ArtDreamError if the folder cannot be written.
+    query is retried. Raises Unavailable without it, and ArtDreamError if the folder cannot be written, or a dream would
+    replace one of the photos.
     """
     table, store, file_names = JobTable(connect(settings.broker)), Store(settings.store), _choose_file_names(items)
+    if output_folder:
+        _require_no_photo_at([output_folder / file_name for file_name in file_names.values()], items)
     unfinished: dict[str, list[BatchItem]] = {}
     for item in items:
         if item.job_id:
@@ -132,6 +135,24 @@ def collect_dreams(
             return
         if unfinished:
             time.sleep(JOB_POLL_INTERVAL_SECONDS)
+
+
+def _require_no_photo_at(targets: list[Path], items: list[BatchItem]) -> None:
+    """Raise ArtDreamError if one of the targets is a photo of the batch, by whatever name."""
+    photos = {_find_inode(item.path) for item in items} - {None}
+    for target in targets:
+        if _find_inode(target) in photos:
+            raise ArtDreamError(
+                f"{target} is a photo of the batch, which would be lost: name another folder with --out."
+            )
+
+
+def _find_inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _find_failure_reason(job_id: str, state: State | None, table: JobTable, store: Store) -> str | None:

@@ -47,7 +47,7 @@ def choose_painter_recipe(painter: str, network: str, settings: Settings) -> Rec
 
 def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
     """Render the photo at `source` to a JPEG at `target`. Raises ArtDreamError if either file cannot be used."""
-    _require_jpeg(target)
+    _validate_target(target, source)
     photo = _load_photo(source)
     engine = _create_engine(settings)
     with show_progress_bars(console, TimeElapsedColumn()) as progress:
@@ -76,7 +76,7 @@ def render_contact_sheet(
 
     canvas: long side in pixels. Raises ArtDreamError if a file cannot be used.
     """
-    _require_jpeg(target)
+    _validate_target(target, source)
     pixels = draw_contact_sheet(render_cells(_load_photo(source), recipe_names, canvas, seed, settings, console))
     _write_jpeg(target, pixels)
     _print_result(target, pixels, f"{len(recipe_names)} recipes, seed {seed}", console)
@@ -120,7 +120,7 @@ def render_comparison(
 
     canvas: long side in pixels. Raises ArtDreamError if a file cannot be used, or a layer is missing in a network.
     """
-    _require_jpeg(target)
+    _validate_target(target, source)
     photo, engine = _load_photo(source), _create_engine(settings)
     renderings = [
         (Cell(network, layer, None), _build_layer_recipe(network, layer)) for layer in layers for network in networks
@@ -157,7 +157,7 @@ def render_feature_visualization(
     objective: a recipe's objective, as a dict. canvas: side in pixels. Raises ArtDreamError if the network has no such
     layer, channel or class, or the file cannot be written.
     """
-    _require_jpeg(target)
+    _validate_target(target)
     ascent = {"optimiser": "adam", "step": 0.05, "jitter": 24, "steps": steps}
     recipe = Recipe.model_validate(
         {"name": "look", "version": 1, "title": "Look", "description": "A look into a network.", "start": "noise"}
@@ -197,11 +197,14 @@ def _load_photo(source: Path) -> NDArray[np.uint8]:
         raise ArtDreamError(f"{source} {error}.") from error
 
 
-def _require_jpeg(target: Path) -> None:
+def _validate_target(target: Path, source: Path | None = None) -> None:
+    """Raise ArtDreamError if a JPEG cannot be written to `target`, or would replace the photo at `source`."""
     if target.suffix.lower() not in (".jpg", ".jpeg"):
         raise ArtDreamError(f"The dream is a JPEG: end {target} with .jpg.")
     if not target.absolute().parent.is_dir():
         raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+    if source is not None and source.exists() and target.exists() and target.samefile(source):
+        raise ArtDreamError(f"{target} is the photo itself, which would be lost: name another file for the result.")
 
 
 def _write_jpeg(target: Path, pixels: NDArray[np.uint8]) -> None:

@@ -81,6 +81,28 @@ def test_a_store_that_fails_for_a_moment_costs_no_dream_and_none_is_delivered_tw
     assert len(errors) == 1
 
 
+def test_a_photo_of_the_batch_is_never_written_over(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with targets that nobody compared with the photos: the dream of IMG.jpg replaced IMG-lines.jpg."""
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "photos")
+    batch = Batch.create(ledger)
+    for name, job in (("IMG.jpg", "1"), ("IMG-lines.jpg", "2")):
+        Path(name).write_text(name)
+        batch.add(make_sent(name, job))
+        store.put(dream_name(job * 32), b"dream")
+        store.put(sidecar_name(job * 32), b"{}")
+    monkeypatch.chdir(tmp_path)  # collected later, elsewhere
+    with pytest.raises(ArtDreamError, match=r"IMG-lines\.jpg is a photo of the batch"):
+        collect_all(batch, settings, tmp_path / "photos")
+    assert {path.name: path.read_text() for path in (tmp_path / "photos").iterdir()} == {
+        "IMG.jpg": "IMG.jpg",
+        "IMG-lines.jpg": "IMG-lines.jpg",
+    }
+    assert len(collect_all(batch, settings, tmp_path / "dreams")) == 2
+
+
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
     batch = Batch.create(ledger)
     batch.add(FileSubmission(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))

@@ -152,6 +152,20 @@ def test_a_brokers_address_that_is_none_is_one_sentence(tmp_path: Path, monkeypa
         assert "hidden" not in completed.stderr
 
 
+@pytest.mark.parametrize("command", [("dream",), ("compare",), ("recipes", "sheet")], ids=" ".join)
+def test_a_photo_is_never_written_over(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Seen failing without the comparison: the only copy of the photo became the dream."""
+    photo = encode_jpeg(make_picture(1))
+    (tmp_path / "in.jpg").write_bytes(photo)
+    (tmp_path / "also.jpg").hardlink_to(tmp_path / "in.jpg")
+    (tmp_path / "link.jpg").symlink_to("in.jpg")
+    for target in ("in.jpg", "also.jpg", "link.jpg"):
+        completed = run_in_process(*command, "in.jpg", target, folder=tmp_path)
+        assert completed.returncode == 1
+        assert f"{target} is the photo itself" in completed.stderr
+    assert (tmp_path / "in.jpg").read_bytes() == photo
+
+
 def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     completed = run_in_process("doctor", folder=tmp_path)
     assert completed.returncode == 1
