@@ -115,6 +115,9 @@ class Ledger:
             self._enable_write_ahead_log()
             # A power cut may lose the last rows, but never corrupts the file; lost rows are determined again.
             self._connection.execute("PRAGMA synchronous=NORMAL")
+            # On macOS SQLite leaves what it flushes in the cache of the drive otherwise.
+            self._connection.execute("PRAGMA fullfsync=1")
+            self._connection.execute("PRAGMA checkpoint_fullfsync=1")
             self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(f"The ledger {self._path} cannot be opened: {error}.") from error

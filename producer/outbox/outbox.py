@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from producer.ledger import File, Ledger, LedgerError, record_file, record_photo
+from shared.durability import flush_file, flush_path
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.storage.quarantine import make_printable, quarantine_file
@@ -148,8 +149,9 @@ def _write_atomically(path: Path, data: bytes) -> None:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            flush_file(file.fileno())
         draft.replace(path)
+        flush_path(path.parent)
     except OSError:
         draft.unlink(missing_ok=True)
         raise

@@ -1,5 +1,6 @@
 """Store backends: a folder, a bucket, or this process's memory, through obstore."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -15,7 +16,9 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
+from shared.durability import flush_path
 from shared.errors import ArtDreamError
+from shared.storage.object_names import is_frame
 
 #: Exceptions of a backend that is unavailable or refuses; FileNotFoundError if there is no such object.
 BACKEND_ERRORS = (BaseError, OSError)
@@ -150,10 +153,23 @@ class LocalBackend(ObstoreBackend):
         self._root = path.resolve()
 
     def put(self, name: str, data: bytes, content_type: str) -> None:
-        """Write an object atomically. Raises ArtDreamError if a link in its path leads out of the folder."""
+        """Write an object atomically, and flush it to disk unless it is a frame.
+
+        Raises ArtDreamError if a link in its path leads out of the folder.
+        """
         if not self._is_inside(name):
             raise ArtDreamError(f"{name} leads out of the store {self._root}: remove the link there.")
         super().put(name, data, content_type)
+        if not is_frame(name):  # The next frame replaces it; everything else is believed to be safe once it is written.
+            self._flush(self._root / name)
+
+    def _flush(self, path: Path) -> None:
+        """Have the disk write a file, and the names of it and of the folders that lead to it."""
+        with contextlib.suppress(FileNotFoundError):  # Somebody has deleted it already.
+            flush_path(path)
+            while path != self._root:
+                path = path.parent
+                flush_path(path)
 
     def get(self, name: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,6 +201,26 @@ def test_a_full_disk_holds_photos_back_until_there_is_room(
     producer_thread.stop()
     assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 8
     assert len(caplog.records) == 2  # full, writable again
+
+
+def test_an_accepted_photo_is_on_disk_before_its_row(
+    ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without the folder: a power cut could leave the row, and no file of that name."""
+    other_ledger, flushed = Ledger(settings.data), list[tuple[str, int]]()
+    fsync = os.fsync
+
+    def record_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        flushed.append((kind, len(other_ledger.query("SELECT * FROM spool"))))
+
+    outbox = Outbox(ledger)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"))
+    assert flushed == [("file", 0), ("folder", 0)]
+    assert len(outbox) == 1
+    other_ledger.close()
 
 
 def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(ledger: Ledger, settings: Settings) -> None:

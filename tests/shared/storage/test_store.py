@@ -1,6 +1,7 @@
 """The local store: objects are read as written, whole; an unusable store raises an error of one sentence."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,26 @@ def test_what_is_put_is_got(store: Store) -> None:
     store.put(photo_name("ab"), b"pixels")
     assert store.get(photo_name("ab")) == b"pixels"
     assert asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
+
+
+def test_what_is_put_is_on_disk_with_the_folders_that_lead_to_it(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with obstore alone: a photo that the outbox had given away was lost in a power cut."""
+    folder, flushed = settings.data / "store", list[Path]()
+    fsync = os.fsync
+
+    def record_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.extend(
+            path for path in [folder, *folder.rglob("*")] if os.path.samestat(path.stat(), os.fstat(descriptor))
+        )
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    store.put(dream_name("job"), b"pixels")
+    assert flushed == [folder / name for name in ("dreams/job/dream.jpg", "dreams/job", "dreams", "")]
+    store.put(frame_name("job", 1), b"pixels")
+    assert len(flushed) == 4, "a frame is worth less than the time"
 
 
 def test_what_is_not_there_is_none(store: Store) -> None:
