@@ -2,13 +2,13 @@
 
 import contextlib
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from display.web.threads import run_in_thread
+from shared.durability import flush_file, flush_path
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name, parse_file_name
 from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
@@ -99,23 +99,11 @@ class UploadFolder:
                 if extension is None:
                     raise UploadRejected("send_no_picture", 415)
                 job_id = Job(photo_id=digest.hexdigest(), recipe=recipe).id
-                await run_in_thread(lambda: _flush_to_disk(file.fileno()))
+                await run_in_thread(lambda: flush_file(file.fileno()))
             target = self._folder / recipe.name / make_file_name(GuestUpload(guest, job_id), extension)
             target.parent.mkdir(mode=0o700, exist_ok=True)
             draft.replace(target)  # from here on the producer may take it
-            await run_in_thread(lambda: _flush_folder_to_disk(target.parent))
+            await run_in_thread(lambda: flush_path(target.parent))
             return job_id
         finally:
             draft.unlink(missing_ok=True)
-
-
-def _flush_to_disk(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _flush_folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
