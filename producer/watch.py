@@ -135,7 +135,8 @@ class _OutboxWriter:
         }
 
     def remove_processed_uploads(self, processed: dict[Path, FileVersion]) -> None:
-        """Delete the guest uploads that are in the outbox."""
+        """Delete the guest uploads that are in the outbox, and let the display know that uploads are taken."""
+        self._guest_uploads.announce()
         self._guest_uploads.remove_processed(self._ledger, processed)
 
     def write(self, stable_files: list[StableFile]) -> list[File]:

@@ -1,14 +1,20 @@
 """Guest uploads: the folder through which the display passes uploaded photos to the producer.
 
-`<data>/guests/<recipe>/<guest>-<job>-<number>.<extension>`: no part of a name comes from the guest.
+`<data>/guests/<recipe>/<guest>-<job>-<number>.<extension>`: no part of a name comes from the guest. The producer
+touches `<data>/guests/.producer` while it takes uploads, so that the display offers sending photos only then.
 """
 
 import re
 import secrets
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 #: Name of the uploads folder inside the data folder.
 GUEST_UPLOADS_FOLDER = "guests"
+
+#: Seconds between two touches of the mark, and seconds for which one is valid: longer than a producer takes to restart.
+TOUCH_INTERVAL_SECONDS, _TOUCH_VALIDITY_SECONDS = 10.0, 60.0
 
 _FILE_NAME_PATTERN = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-[0-9a-f]{8}\.[a-z]{3,4}", re.ASCII)
 
@@ -30,3 +36,20 @@ def parse_file_name(name: str) -> GuestUpload | None:
     """Return the guest and job ids in an upload's file name; None if it is not the name of an upload."""
     match = _FILE_NAME_PATTERN.fullmatch(name)
     return GuestUpload(match[1], match[2]) if match else None
+
+
+def touch_producer_mark(data_folder: Path) -> None:
+    """Note that a producer takes the uploads of a data folder. Raises OSError."""
+    _producer_mark(data_folder).touch()
+
+
+def are_uploads_taken(data_folder: Path) -> bool:
+    """Return whether a producer takes the uploads of a data folder."""
+    try:
+        return time.time() - _producer_mark(data_folder).stat().st_mtime < _TOUCH_VALIDITY_SECONDS
+    except OSError:
+        return False
+
+
+def _producer_mark(data_folder: Path) -> Path:
+    return data_folder / GUEST_UPLOADS_FOLDER / ".producer"

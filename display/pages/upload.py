@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_guest_texts
@@ -67,6 +67,10 @@ class UploadReceiver:
         self._active_uploads = 0
         self._received_jobs = OrderedDict[str, None].fromkeys(self._upload_folder.list_waiting())
 
+    async def is_open(self) -> bool:
+        """Return whether a producer takes the photos that are received."""
+        return await run_in_thread(lambda: self._upload_folder.is_taken)
+
     def is_received(self, job_id: str) -> bool:
         """Return whether the photo of a job was uploaded here, whatever the job's state is by now."""
         return job_id in self._received_jobs
@@ -78,6 +82,8 @@ class UploadReceiver:
             raise UploadRejected("send_busy", 503)
         self._active_uploads += 1
         try:
+            if not await self.is_open():
+                raise UploadRejected("send_closed", 503)
             if await run_in_thread(lambda: self._upload_folder.is_full):
                 raise UploadRejected("send_busy", 503)
             if max(self._guest_limiter.get_wait_seconds(guest), self._address_limiter.get_wait_seconds(address)) > 0:
@@ -99,10 +105,15 @@ class UploadReceiver:
 
 
 def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: Settings) -> list[Route]:
-    """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404."""
+    """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404.
+
+    While no producer takes the photos, the page says so, and there is no QR code.
+    """
 
     async def get_page(request: Request) -> Response:
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        if not await receiver.is_open():
+            return PlainTextResponse(texts["send_closed"], 503, headers=PAGE_HEADERS)
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
         response = page_response("upload", texts, recipes=choices, max_megabytes=settings.max_file_mb)
         _set_guest_cookie(response, request)
@@ -135,7 +146,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         return await asset_response(request, "upload/examples", f"{name}.jpg") if known else empty_response()
 
     async def get_qr_code(_: Request) -> Response:
-        public_url = resolve_public_url(settings)
+        public_url = resolve_public_url(settings) if await receiver.is_open() else None
         return qr_response(public_url and f"{public_url}/send")
 
     async def answer_not_found(_: Request) -> Response:

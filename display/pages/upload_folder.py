@@ -9,7 +9,13 @@ from pathlib import Path
 
 from display.web.threads import run_in_thread
 from shared.durability import flush_file, flush_path
-from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name, parse_file_name
+from shared.guest_upload_names import (
+    GUEST_UPLOADS_FOLDER,
+    GuestUpload,
+    are_uploads_taken,
+    make_file_name,
+    parse_file_name,
+)
 from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
 
@@ -69,6 +75,11 @@ class UploadFolder:
     def list_waiting(self) -> list[str]:
         """List the ids of the jobs whose files wait for the producer."""
         return [upload.job_id for path in self._folder.glob("*/*") if (upload := parse_file_name(path.name))]
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a producer takes what is in the folder."""
+        return are_uploads_taken(self._folder.parent)
 
     @property
     def is_full(self) -> bool:

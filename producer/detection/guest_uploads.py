@@ -2,13 +2,19 @@
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from producer.detection.watched_folder import WatchedFolder
 from producer.ledger import FileVersion, Ledger, LedgerError
 from shared.errors import ArtDreamError
-from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, parse_file_name
+from shared.guest_upload_names import (
+    GUEST_UPLOADS_FOLDER,
+    TOUCH_INTERVAL_SECONDS,
+    parse_file_name,
+    touch_producer_mark,
+)
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
@@ -33,6 +39,16 @@ class GuestUploadFolder(WatchedFolder):
         except OSError as error:
             raise ArtDreamError(f"The data folder {data_folder} cannot be used: {error.strerror}.") from error
         super().__init__(folder, changed, recursive=True)
+        self._data_folder = data_folder.absolute()
+        self._last_touch = float("-inf")
+
+    def announce(self) -> None:
+        """Let the display know that uploads are taken; call it more often than each TOUCH_INTERVAL_SECONDS."""
+        if time.monotonic() - self._last_touch < TOUCH_INTERVAL_SECONDS:
+            return
+        self._last_touch = time.monotonic()
+        with contextlib.suppress(OSError):  # Where nothing can be written, no upload can be taken either.
+            touch_producer_mark(self._data_folder)
 
     def list_folders(self) -> list[Path]:
         """Return the existing folders of known recipes."""

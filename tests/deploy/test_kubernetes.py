@@ -120,6 +120,14 @@ def test_every_setting_exists_and_is_well_chosen(manifests: list[Manifest]) -> N
         Settings.model_validate(overrides)
 
 
+def test_guests_send_nothing_where_no_producer_takes_it(manifests: list[Manifest]) -> None:
+    """Seen failing with the default: photos piled up on the display's volume, and none was dreamt."""
+    for pod in pod_specs(manifests).values():
+        assert not any("watch" in container["command"] for container in pod["containers"])
+        environment = pod_environment(manifests, pod)
+        assert "display" not in pod["containers"][0]["command"] or environment["ARTDREAM_SEND"] == "false"
+
+
 def test_secrets_are_files_that_the_code_reads_and_stand_in_no_manifest(manifests: list[Manifest]) -> None:
     guide = (MANIFESTS_FOLDER / "README.md").read_text()
     commands = dict(re.findall(r"create secret generic (\S+)((?: |\\|\n|--from-file=\S+)+)", guide))

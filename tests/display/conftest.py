@@ -17,6 +17,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, touch_producer_mark
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.browser import launch_chromium
@@ -106,6 +107,7 @@ def valkey(_valkey_server: Valkey, broker_url: str) -> Iterator[Valkey]:
 
 @pytest.fixture
 def display_settings(settings: Settings) -> Settings:
+    announce_producer(settings)
     return settings.model_copy(update={"port": free_port()})
 
 
@@ -132,8 +134,18 @@ def shared_display(_valkey_server: Valkey, tmp_path_factory: pytest.TempPathFact
         passcode=PASSCODE,
         _env_file=None,
     )
+    announce_producer(settings)
     with running_display(settings) as display:
         yield display
+
+
+def announce_producer(settings: Settings) -> None:
+    """Let displays believe for a day that a producer takes what guests send to this data folder."""
+    mark = settings.data / GUEST_UPLOADS_FOLDER / ".producer"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    touch_producer_mark(settings.data)
+    tomorrow = time.time() + 24 * 3600
+    os.utime(mark, (tomorrow, tomorrow))
 
 
 @pytest.fixture(scope="module")

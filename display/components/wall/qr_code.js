@@ -7,8 +7,9 @@
  * @param {string} name a job id, or “send”
  * @param {string} alt
  * @param {() => boolean} isStillNeeded asked once it is loaded
+ * @param {() => void} onMissing called if the server has none
  */
-export function showQrCode(root, place, name, alt, isStillNeeded = () => true) {
+export function showQrCode(root, place, name, alt, isStillNeeded = () => true, onMissing = () => {}) {
   const code = Object.assign(new Image(), { alt });
   code.onload = () => {
     if (!isStillNeeded()) return;
@@ -16,7 +17,10 @@ export function showQrCode(root, place, name, alt, isStillNeeded = () => true) {
     root.querySelector(`.${place}`)?.prepend(code);
     root.setAttribute(`data-${place}`, name);
   };
-  code.onerror = () => removeQrCode(root, place);
+  code.onerror = () => {
+    removeQrCode(root, place);
+    onMissing();
+  };
   code.src = `/qr/${name}.svg`;
 }
 

@@ -11,6 +11,9 @@ import { Strip } from "./strip.js";
 // Milliseconds at least until the playlist chooses again.
 const MIN_DELAY = 50;
 
+// Milliseconds until the wall asks again whether guests may send photos.
+const INVITATION_RETRY_MS = 30_000;
+
 /**
  * What `display/pages/wall.py` passes in; times are in seconds.
  *
@@ -23,6 +26,8 @@ class Wall {
   #isBrokerConnected = true;
   /** @type {unknown} */
   #timer;
+  /** @type {unknown} */
+  #invitationTimer;
 
   /**
    * @param {HTMLElement} root
@@ -40,7 +45,7 @@ class Wall {
     this.#find(".invitation p").textContent = texts.invitation;
     this.#find(".send figcaption").textContent = texts.send_yours;
     this.#find(".reconnecting").textContent = texts.reconnecting;
-    showQrCode(root, "send", "send", texts.qr_send);
+    this.#inviteToSend();
     // The top layer is above everything that Streamlit draws: its styles, its dialogs and its dimming.
     root.popover = "manual";
     root.showPopover?.();
@@ -54,8 +59,17 @@ class Wall {
     keepScreenOn();
   }
 
+  /** Show the way to the upload page, as soon as the display offers it: a producer may start after the wall. */
+  #inviteToSend() {
+    const tryAgain = () => {
+      this.#invitationTimer = systemClock.setTimeout(() => this.#inviteToSend(), INVITATION_RETRY_MS);
+    };
+    showQrCode(this.root, "send", "send", this.texts.qr_send, () => true, tryAgain);
+  }
+
   close() {
     systemClock.clearTimeout(this.#timer);
+    systemClock.clearTimeout(this.#invitationTimer);
     document.removeEventListener("visibilitychange", keepScreenOn);
     this.feed.close();
   }

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, detect_extension
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER
@@ -134,7 +135,7 @@ def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, dis
     phone.get_by_role("button", name="Send it").click()
     assert "/send" in phone.url
     assert list_uploads(display_settings) == []
-    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*")) == []
+    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) == []
 
 
 def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
@@ -225,6 +226,28 @@ def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser)
     assert list_uploads(display_settings) == []
 
 
+def test_without_a_producer_nothing_is_offered_until_there_is_one(display_settings: Settings, browser: Browser) -> None:
+    """Seen failing with the setting alone: the phone read “Your photo has arrived” for ever."""
+    (display_settings.data / GUEST_UPLOADS_FOLDER / ".producer").unlink()
+    with running_display(display_settings) as display:
+        page = send_request(display, "/send?lang=de")
+        assert (page.status, page.body.decode()) == (503, get_guest_texts("de")["send_closed"])  # type: ignore[attr-defined]
+        assert post_photo(display, JPEG_PHOTO)[:2] == (503, {"reason": get_guest_texts("en")["send_closed"]})
+        assert send_request(display, "/qr/send.svg").status == 404
+        wall = make_page(browser, display)
+        wall.clock.install()
+        wall.goto("/")
+        expect(wall.get_by_text("AirDrop a photo")).to_be_visible()
+        expect(wall.locator(".send")).to_be_hidden()
+        producer = start_producer(display_settings)
+        wait_until(lambda: send_request(display, "/send").status == 200, "sending is offered")
+        wall.clock.fast_forward(30_000)
+        expect(wall.get_by_text("no AirDrop? send a photo")).to_be_visible()
+        producer.terminate()
+        producer.wait()
+    assert list_uploads(display_settings) == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -260,7 +283,7 @@ def test_too_much_is_cut_off_while_it_comes(display: DisplayProcess, display_set
     assert response.status == 413
     assert json.loads(response.read())["reason"] == "This photo is too large: at most 1 MB are taken."
     connection.close()
-    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).rglob("*.*")) == []
+    assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) + list_uploads(display_settings) == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(display: DisplayProcess, display_settings: Settings) -> None:
