@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,9 @@ INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.5, 15.0
 #: Seconds of running after which a process counts as recovered, and its restart delay is reset.
 RESTART_DELAY_RESET_SECONDS = 60.0
 
+#: Bytes of a log beyond which its content is moved to `<name>.1.log`, which replaces the one before.
+MAX_LOG_BYTES = 10_000_000
+
 
 @dataclass
 class SupervisedProcess:
@@ -27,7 +31,7 @@ class SupervisedProcess:
     environment: dict[str, str]
     #: Folder of the pid file.
     run_folder: Path
-    #: Folder of `<name>.log`, with stdout and stderr.
+    #: Folder of `<name>.log`, with stdout and stderr, and `<name>.1.log`, with what was there before.
     log_folder: Path
     #: Time from SIGTERM to SIGKILL.
     grace_seconds: float
@@ -62,10 +66,11 @@ class SupervisedProcess:
         self._pid_file.write_text(json.dumps(identity), encoding="utf-8")
 
     def restart_if_exited(self) -> str | None:
-        """Restart the process if it has exited and its restart delay is over; to be called repeatedly.
+        """Restart the process if it has exited and its restart delay is over, and bound its log; call it repeatedly.
 
         Returns a message for the operator when the process has exited, else None.
         """
+        self._rotate_log()
         if self._child is None:
             if time.monotonic() >= self._restart_at:
                 self.start()
@@ -80,6 +85,13 @@ class SupervisedProcess:
         delay, self._restart_delay = self._restart_delay, min(self._restart_delay * 2, MAX_RESTART_DELAY_SECONDS)
         exit_reason = _describe_exit(status)
         return f"The {self.name} ended by itself ({exit_reason}) and starts again in {delay:g} s; see {self.log_path}."
+
+    def _rotate_log(self) -> None:
+        with contextlib.suppress(OSError):  # The next call tries again.
+            if self.log_path.stat().st_size > MAX_LOG_BYTES:
+                # The process keeps the file open, so that it cannot be renamed; it appends, also after the cut.
+                shutil.copyfile(self.log_path, self.log_path.with_name(f"{self.name}.1.log"))
+                os.truncate(self.log_path, 0)
 
     def stop(self) -> None:
         """Terminate the process, wait up to `grace_seconds`, then kill it and all its children."""

@@ -1,5 +1,6 @@
 """The quarantine: copies of rejected files, each with its reason, for the operator to review."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -15,6 +16,9 @@ _REASON_SUFFIX = ".reason.txt"
 #: Bytes of the largest file that is copied, so that somebody's film does not fill the disk.
 MAX_COPY_BYTES = 300_000_000
 
+#: Files, and their bytes, that the quarantine keeps; the oldest make room for others.
+MAX_QUARANTINED_FILES, MAX_QUARANTINED_BYTES = 1000, 1_000_000_000
+
 #: File systems allow 255 bytes for a name; this leaves room for prefix and suffix, and for characters of four bytes.
 _MAX_NAME_CHARACTERS = 50
 
@@ -28,7 +32,8 @@ def quarantine_file(path: Path, photo_id: str, reason: str, data_folder: Path) -
     """Copy a rejected file into the quarantine, with its reason, and return the path of the reason file.
 
     The original is not changed. If the same file is rejected again, its copy is replaced; a symbolic link is not
-    copied. photo_id: "" if the file could not be read. Raises OSError if the data folder cannot be written.
+    copied. The oldest copies make room for this one. photo_id: "" if the file could not be read. Raises OSError if the
+    data folder cannot be written.
     """
     folder = data_folder / QUARANTINE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +42,33 @@ def quarantine_file(path: Path, photo_id: str, reason: str, data_folder: Path) -
     _copy_readable(path, copy)
     reason_file = copy.with_name(copy.name + _REASON_SUFFIX)
     reason_file.write_text(f"{make_printable(path)} {reason}.\n", encoding="utf-8")
+    _remove_oldest(folder)
     return reason_file
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Remove the oldest files beyond the limits; the newest one is kept, whatever its size."""
+    total_bytes = 0
+    for index, reason_file in enumerate(_list_reason_files(folder)):
+        copy = _find_copy(reason_file)
+        with contextlib.suppress(OSError):  # It has no copy, or the operator has just removed it.
+            total_bytes += copy.stat().st_size
+        if index and (index >= MAX_QUARANTINED_FILES or total_bytes > MAX_QUARANTINED_BYTES):
+            reason_file.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)
+
+
+def _list_reason_files(folder: Path) -> list[Path]:
+    """Return the reason files, newest first."""
+    modified = list[tuple[float, Path]]()
+    for reason_file in folder.glob(f"*{_REASON_SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # It has just been moved back, or has made room.
+            modified.append((reason_file.stat().st_mtime, reason_file))
+    return [reason_file for _, reason_file in sorted(modified, reverse=True)]
+
+
+def _find_copy(reason_file: Path) -> Path:
+    return reason_file.with_name(reason_file.name.removesuffix(_REASON_SUFFIX))
 
 
 def _copy_readable(path: Path, copy: Path) -> None:
@@ -69,12 +100,11 @@ def _read_chunk(source: int) -> bytes:
 
 def list_quarantined(data_folder: Path) -> list[tuple[Path, str]]:
     """Return the path and the text of every reason file in the quarantine, newest first."""
-    reason_files = sorted(
-        (data_folder / QUARANTINE_FOLDER).glob(f"*{_REASON_SUFFIX}"),
-        key=lambda reason_file: reason_file.stat().st_mtime,
-        reverse=True,
-    )
-    return [(reason_file, reason_file.read_text(encoding="utf-8").strip()) for reason_file in reason_files]
+    reasons = list[tuple[Path, str]]()
+    for reason_file in _list_reason_files(data_folder / QUARANTINE_FOLDER):
+        with contextlib.suppress(FileNotFoundError):
+            reasons.append((reason_file, reason_file.read_text(encoding="utf-8").strip()))
+    return reasons
 
 
 def restore_to_inbox(reason_file: Path, inbox: Path) -> Path:
@@ -82,7 +112,7 @@ def restore_to_inbox(reason_file: Path, inbox: Path) -> Path:
 
     It gets a new name, because the rejected original may still be in the inbox.
     """
-    copy = reason_file.with_name(reason_file.name.removesuffix(_REASON_SUFFIX))
+    copy = _find_copy(reason_file)
     target = inbox / f"{copy.stem}-again-{time.time_ns() // 1_000_000:x}{copy.suffix}"
     partial_file = target.with_name(f".{target.name}.part")
     shutil.copyfile(copy, partial_file)

@@ -48,6 +48,8 @@ def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[st
         assert "/tmp" in service["tmpfs"], name
         assert service.get("privileged") is None, name
         assert service.get("network_mode") is None, name
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+        assert service["mem_limit"], name
         if name != "weights":
             assert service["healthcheck"]["test"], name
 
