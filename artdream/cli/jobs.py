@@ -20,7 +20,7 @@ from shared.storage.store import Store
 jobs = create_command_group("The jobs: list, show, cancel, retry, link.")
 
 JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
-JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB…")]
+JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB")]
 
 
 @jobs.callback()

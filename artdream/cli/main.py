@@ -93,7 +93,7 @@ def up(
 @app.command()
 def watch(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]…", help="Folders to watch, instead of the inbox.")
+        list[Path] | None, typer.Argument(metavar="DIR", help="Folders to watch, instead of the inbox.")
     ] = None,
     new_only: Annotated[
         bool, typer.Option("--new-only", help="Leave alone what is in a folder when it is first watched.")
@@ -120,7 +120,7 @@ def watch(
 def send(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH…", help="Pictures, folders, patterns, a .txt file of paths, or - for stdin."),
+        typer.Argument(metavar="PATH", help="Pictures, folders, patterns, a .txt file of paths, or - for stdin."),
     ],
     recipe: Annotated[list[str] | None, typer.Option("--recipe", help="How to dream; may be given again.")] = None,
     seed: SeedOption = 0,
@@ -158,7 +158,7 @@ def collect(
 def worker(
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Pool processes that dream.")] = 1,
     lane: Annotated[
-        list[Lane] | None, typer.Option("--lane", help="Serve this lane only; may be given again [both].")
+        list[Lane] | None, typer.Option("--lane", help="Serve this lane only; may be given again. By default both.")
     ] = None,
     data: DataOption = None,
     recipe: RecipeOption = None,

@@ -1,13 +1,18 @@
 """The command line: help for every command, and errors in one sentence."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+from rich import markup
 
 from artdream.cli import dream
+from artdream.cli.main import app
 from shared.recipe.recipe import list_recipe_names, load_recipe
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.recipes import write_recipe
@@ -27,6 +32,21 @@ def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> No
         command_help = run_in_process(command, "--help", folder=tmp_path)
         assert command_help.returncode == 0
         assert "--recipe" in command_help.stdout
+
+
+def test_help_loses_no_words_and_marks_what_may_be_repeated_once() -> None:
+    """Seen failing with “may be given again [both].”: Rich took the brackets for markup."""
+    for command in list_commands(typer.main.get_command(app)):
+        for text in filter(None, [command.help, *(getattr(parameter, "help", "") for parameter in command.params)]):
+            assert markup.render(text).plain == text
+        for parameter in command.params:
+            assert not set("[]….") & set(parameter.metavar or ""), "the command line adds them"
+
+
+def list_commands(command: Any) -> Iterator[Any]:
+    yield command
+    for subcommand in getattr(command, "commands", {}).values():
+        yield from list_commands(subcommand)
 
 
 def test_recipes_are_listed(tmp_path: Path) -> None:
