@@ -28,8 +28,15 @@ ROOT = Path(__file__).parents[2]
 MAC_FOLDER = ROOT / "deploy" / "mac"
 AGENT_NAMES = ["display", "kiosk", "producer"]
 
-#: Fake programs of a Mac: system name, user id, and a launchctl that logs its arguments.
-FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": 'echo "$@" >> "$HOME/launchctl.log"'}
+#: A launchctl that logs its arguments. As on a Mac, an agent cannot be loaded while the earlier one is still ending.
+FAKE_LAUNCHCTL = """
+echo "$@" >> "$HOME/launchctl.log"
+if [ "$1" = bootout ]; then touch "$HOME/ending"; exit; fi
+if [ -e "$HOME/ending" ]; then rm "$HOME/ending"; echo "Bootstrap failed: 5: Input/output error" >&2; exit 5; fi
+"""
+
+#: Fake programs of a Mac: system name, user id, and launchctl.
+FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": FAKE_LAUNCHCTL}
 
 #: The used keys of launchd.plist(5).
 LAUNCHD_KEYS = {
@@ -80,7 +87,7 @@ def test_each_agent_is_loaded_anew(home: Path) -> None:
     for part in AGENT_NAMES:
         path = home / "Library" / "LaunchAgents" / f"org.artdream.{part}.plist"
         assert calls.count(f"bootout gui/501/org.artdream.{part}") == 2
-        assert calls.count(f"bootstrap gui/501 {path}") == 2
+        assert calls.count(f"bootstrap gui/501 {path}") == 4, "each fails once, as the earlier agent is still ending"
 
 
 def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home: Path) -> None:
