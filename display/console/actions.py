@@ -4,11 +4,16 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from display.console.context import require_session
 from shared.errors import ArtDreamError
 
 
 def run_action(action: Callable[[], object], success_text: str) -> None:
-    """Run an action and report it in a toast: `success_text`, then rerun the fragment; or the ArtDreamError's text."""
+    """Run an action and report it in a toast: `success_text`, then rerun the fragment; or the ArtDreamError's text.
+
+    Nothing is run if the console session has ended.
+    """
+    require_session()
     try:
         action()
     except ArtDreamError as error:

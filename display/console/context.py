@@ -1,6 +1,10 @@
-"""Console context: the display's services that the console page uses. One display runs per process."""
+"""Console context: the display's services that the console page uses, and who may. One display runs per process."""
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import streamlit as st
 
 from display.console.sessions import SESSION_COOKIE, ConsoleSessions
 from display.state.event_hub import EventHub
@@ -27,6 +31,35 @@ def set_context(context: ConsoleContext) -> None:
     _contexts[:] = [context]
 
 
-def get_context(cookies: "dict[str, str]") -> ConsoleContext | None:
-    """Return the context if the cookies hold a valid console session, None otherwise."""
-    return next((context for context in _contexts if context.sessions.is_valid(cookies.get(SESSION_COOKIE))), None)
+def get_context() -> ConsoleContext | None:
+    """Return the context if the browser of this page has a valid console session, None otherwise."""
+    session = st.context.cookies.to_dict().get(SESSION_COOKIE)
+    return next((context for context in _contexts if context.sessions.is_valid(session)), None)
+
+
+def require_session() -> None:
+    """Draw the page anew, which then shows the link to the login only, if the console session has ended."""
+    if get_context() is None:
+        st.rerun(scope="app")
+
+
+Render = Callable[[ConsoleContext, Mapping[str, str]], None]
+
+
+def console_fragment(*, run_every: float | None = None) -> Callable[[Render], Render]:
+    """Return the decorator of a tab: a fragment of the page, drawn only while the console session is valid.
+
+    Streamlit draws a fragment anew without the page around it: a page that is open outlives its session. run_every:
+    seconds between two drawings besides those that its widgets cause.
+    """
+
+    def decorate(render: Render) -> Render:
+        @st.fragment(run_every=run_every)
+        @functools.wraps(render)
+        def render_with_session(context: ConsoleContext, texts: Mapping[str, str]) -> None:
+            require_session()
+            render(context, texts)
+
+        return render_with_session
+
+    return decorate

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.actions import run_action
-from display.console.context import ConsoleContext
+from display.console.context import ConsoleContext, console_fragment
 from display.state.dream_index import Dream
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
@@ -19,7 +19,7 @@ _GRID_COLUMNS = 4
 _ALL_DREAMS = "all"
 
 
-@st.fragment
+@console_fragment()
 def render_dreams(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw one page of the dreams of the chosen visibility, newest first, each with its buttons."""
     all_dreams = context.event_hub.dream_index.list_all()

@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from display.console.actions import run_action
-from display.console.context import ConsoleContext
+from display.console.context import ConsoleContext, console_fragment
 from shared.errors import ArtDreamError
 from shared.storage.quarantine import list_quarantined, restore_to_inbox
 
 
-@st.fragment
+@console_fragment()
 def render_errors(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the failed jobs, the rejected files in this machine's quarantine, and those of other machines."""
     st.button(texts["refresh"], key="refresh-faults")

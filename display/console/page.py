@@ -18,7 +18,7 @@ button[data-testid^="stBaseButton-primary"], [data-testid="stMultiSelect"] [data
 texts = get_console_texts(st.query_params.get("lang", Settings.read().language))
 language_query = f"?lang={texts['language']}"
 st.set_page_config(page_title=f"ArtDream – {texts['title']}", layout="wide")
-context = get_context(st.context.cookies.to_dict())
+context = get_context()
 if context is None:
     st.markdown("# ArtDream")
     st.markdown(

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.actions import run_action
-from display.console.context import ConsoleContext
+from display.console.context import ConsoleContext, console_fragment
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
 from shared.runtime_settings import read_runtime_settings
 
 
-@st.fragment
+@console_fragment()
 def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the form with the current runtime settings, and the columns below it."""
     try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from display.console.context import ConsoleContext
+from display.console.context import ConsoleContext, console_fragment
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
@@ -14,7 +14,7 @@ from shared.runtime_settings import read_runtime_settings
 from shared.storage.store import Store, StoreError
 
 
-@st.fragment(run_every=2.0)
+@console_fragment(run_every=2.0)
 def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the warnings, the figures, the table of components, and the table of stage times."""
     statistics, now = context.event_hub.statistics, context.event_hub.now

@@ -80,6 +80,22 @@ def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -
     expect(console.get_by_label("passcode")).to_be_visible()
 
 
+def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
+    console: Page, pipeline: FakePipeline, display_settings: Settings
+) -> None:
+    """Seen failing: only a reload of the other tab asked whether the session was still valid."""
+    open_tab(console, "Steering")
+    console.get_by_text("Pause the intake").click()
+    other_tab = console.context.new_page()
+    other_tab.goto("/console")
+    other_tab.get_by_role("link", name="Lock").click()
+    expect(other_tab.get_by_label("passcode")).to_be_visible()
+    console.get_by_role("button", name="Apply").click()
+    expect(console.get_by_text("The console is locked")).to_be_visible()
+    expect(console.get_by_role("tab")).to_have_count(0)
+    assert not read_runtime_settings(pipeline.client, display_settings).paused
+
+
 def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
     console: Page, pipeline: FakePipeline
 ) -> None:
