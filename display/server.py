@@ -154,8 +154,10 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             app,
             access_log=False,
+            forwarded_allow_ips=settings.trusted_proxies,
             log_config=None,
             log_level="warning",
+            proxy_headers=bool(settings.trusted_proxies),
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_SECONDS,
             ws="websockets-sansio",  # Streamlit's own choice
             ws_max_size=_MAX_WEBSOCKET_MESSAGE_BYTES,

@@ -1,5 +1,6 @@
 """The settings of an installation: one frozen object, read once from the environment and `.env`."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlencode
@@ -100,6 +101,12 @@ class Settings(BaseSettings):
         description="How the display's address begins for phones, https://dream.example.org; empty: this machine's "
         "address where the display is open to the network. QR codes lead there.",
     )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of the proxies before the display, with commas between: the address and the "
+        "scheme of a browser are what X-Forwarded-For and X-Forwarded-Proto of theirs say, and of nobody else's. "
+        "Without them all guests behind a proxy count as one.",
+    )
     links_secret: SecretStr | None = Field(
         None, min_length=16, description="Signs the links that take dreams home; empty: a key in data, made once."
     )
@@ -167,6 +174,16 @@ class Settings(BaseSettings):
         if secret is not None:
             validate_secret(secret.get_secret_value())
         return secret
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _require_networks(cls, proxies: str) -> str:
+        for proxy in filter(None, map(str.strip, proxies.split(","))):
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy} is neither an IP address nor a network such as 10.0.0.0/8") from None
+        return proxies
 
     @property
     def broker(self) -> str:

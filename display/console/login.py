@@ -15,6 +15,7 @@ from display.web.html import asset_response, fill_template
 from display.web.same_origin import is_same_origin
 from display.web.security_headers import build_csp
 from display.web.threads import run_in_thread
+from shared.public_url import resolve_public_url
 from shared.storage.object_names import dream_name, thumb_name
 from shared.storage.store import Store, StoreError
 
@@ -45,8 +46,8 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         return _form_response(get_texts(request))
 
     async def log_in(request: Request) -> Response:
-        if not is_same_origin(request):
-            return Response(status_code=403, headers=_HEADERS)
+        if not is_same_origin(request, public_url=resolve_public_url(context.settings)):
+            return _form_response(get_texts(request), "wrong_origin", 403)
         address = request.client.host if request.client else ""
         if wait := context.sessions.get_lockout_seconds(address):
             return _form_response(get_texts(request), "guesses", 429, seconds=f"{wait:.0f}")

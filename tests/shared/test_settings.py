@@ -1,6 +1,7 @@
 """Settings come from environment, secret files and command line, and an invalid one is named."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.read(port=70000)
     monkeypatch.setenv("ARTDREAM_PORT", "many")
     with pytest.raises(ArtDreamError, match=r"ARTDREAM_PORT.*'many'"):
+        Settings.read()
+
+
+@pytest.mark.parametrize("proxies", ["proxy.example", "10.0.0.1/8", "*"])
+def test_a_trusted_proxy_is_an_address_or_a_network(proxies: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTDREAM_TRUSTED_PROXIES", f"10.0.0.1, {proxies}")
+    with pytest.raises(ArtDreamError, match=re.escape(f"TRUSTED_PROXIES: {proxies} is neither an IP")):
         Settings.read()
 
 

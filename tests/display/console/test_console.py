@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from display.console.sessions import MAX_FAILURES_PER_ADDRESS
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -15,7 +16,7 @@ from shared.redis_keys import STREAM
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
-from tests.display.conftest import PASSCODE, DisplayProcess, running_display
+from tests.display.conftest import PASSCODE, PUBLIC_URL, DisplayProcess, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
 from tests.waiting import wait_until
@@ -69,8 +70,38 @@ def test_who_guesses_is_told_to_wait(open_page: Callable[..., Page]) -> None:
     expect(page.get_by_role("status")).to_contain_text("Too many wrong passcodes")
 
 
-def test_a_form_of_another_page_opens_nothing(display: DisplayProcess) -> None:
-    assert send_request(display, "/console/enter", method="POST", Origin="http://elsewhere.example").status == 403
+def test_a_form_of_another_page_opens_nothing_and_says_why(display: DisplayProcess) -> None:
+    response = send_request(display, "/console/enter", method="POST", Origin="http://elsewhere.example")
+    assert response.status == 403
+    assert b"ARTDREAM_PUBLIC_URL" in response.body  # type: ignore[attr-defined]
+
+
+def send_guess(display: DisplayProcess, **headers: str) -> int:
+    """Send a wrong passcode; return the status of the answer."""
+    return send_request(display, "/console/enter", method="POST", **headers).status
+
+
+def test_the_console_opens_behind_a_proxy_that_asks_by_another_name(shared_display: DisplayProcess) -> None:
+    """Seen failing: the form was refused as that of another page, and the answer was empty."""
+    response = send_request(shared_display, "/console/enter", method="POST", Origin=PUBLIC_URL)
+    assert b"This is not the passcode." in response.body  # type: ignore[attr-defined]
+
+
+def test_nobody_chooses_the_address_that_guesses_are_counted_by(display: DisplayProcess) -> None:
+    """Seen failing: whoever came from this machine, through a tunnel for example, was believed."""
+    for number in range(MAX_FAILURES_PER_ADDRESS):
+        assert send_guess(display, X_Forwarded_For=f"192.0.2.{number}") == 403
+    assert send_guess(display, X_Forwarded_For="192.0.2.99") == 429
+
+
+def test_guests_behind_a_proxy_that_is_trusted_count_one_by_one(display_settings: Settings) -> None:
+    with running_display(display_settings.model_copy(update={"trusted_proxies": "10.0.0.0/8, 127.0.0.1"})) as display:
+        for number in range(MAX_FAILURES_PER_ADDRESS + 1):
+            assert send_guess(display, X_Forwarded_For=f"192.0.2.{number}") == 403
+        for _ in range(MAX_FAILURES_PER_ADDRESS):
+            send_guess(display, X_Forwarded_For="192.0.2.1")
+        assert send_guess(display, X_Forwarded_For="192.0.2.1") == 429
+        assert send_guess(display, X_Forwarded_For="192.0.2.2") == 403
 
 
 def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -> None:
