@@ -8,6 +8,7 @@ from display.console.sessions import (
     MAX_LOCKOUT_SECONDS,
     MIN_LOCKOUT_SECONDS,
     SESSION_LIFETIME_SECONDS,
+    SHARED_ATTEMPT_INTERVAL_SECONDS,
     ConsoleSessions,
 )
 
@@ -67,12 +68,50 @@ def test_who_guesses_is_locked_out_for_longer_each_time(sessions: ConsoleSession
     assert sessions.log_in(PASSCODE, "a")
 
 
-def test_many_addresses_that_guess_together_are_locked_out_together(sessions: ConsoleSessions) -> None:
-    session = sessions.log_in(PASSCODE, "operator")
+def guess_from_many_addresses(sessions: ConsoleSessions, clock: FakeClock) -> float:
+    """Guess until all addresses are locked out; return the seconds that lasts."""
     for number in range(MAX_FAILURES_IN_TOTAL):
+        while wait := sessions.get_lockout_seconds(f"address-{number}"):
+            clock.now += wait
         sessions.log_in("guess", f"address-{number}")
-    assert sessions.get_lockout_seconds("operator") == MIN_LOCKOUT_SECONDS
+    return sessions._failures["*"].locked_until - clock.now
+
+
+def test_many_addresses_that_guess_together_are_locked_out_together(
+    sessions: ConsoleSessions, clock: FakeClock
+) -> None:
+    session = sessions.log_in(PASSCODE, "operator")
+    assert guess_from_many_addresses(sessions, clock) == MIN_LOCKOUT_SECONDS
+    assert sessions.get_lockout_seconds("another") == SHARED_ATTEMPT_INTERVAL_SECONDS
+    assert sessions.log_in(PASSCODE, "another") is None
     assert sessions.is_valid(session)  # open sessions stay valid
+
+
+def test_who_knows_the_passcode_gets_in_while_others_guess(sessions: ConsoleSessions, clock: FakeClock) -> None:
+    """Seen failing: for up to an hour nobody could open the console, whatever they knew."""
+    guess_from_many_addresses(sessions, clock)
+    assert sessions.log_in(PASSCODE, "127.0.0.1")
+    guess_from_many_addresses(sessions, clock)
+    clock.now += SHARED_ATTEMPT_INTERVAL_SECONDS
+    assert sessions.log_in(PASSCODE, "operator")
+
+
+def test_what_was_guessed_long_ago_locks_nobody_out_for_long(sessions: ConsoleSessions, clock: FakeClock) -> None:
+    """Seen failing: a week later the next guesses locked everybody out for an hour again."""
+    lockouts = [guess_from_many_addresses(sessions, clock) for _ in range(3)]
+    assert lockouts == [MIN_LOCKOUT_SECONDS * 2**step for step in range(3)]
+    clock.now += 7 * 24 * 3600
+    assert guess_from_many_addresses(sessions, clock) == MIN_LOCKOUT_SECONDS
+
+
+def test_the_addresses_that_one_phone_has_count_as_one(sessions: ConsoleSessions) -> None:
+    for number in range(MAX_FAILURES_PER_ADDRESS):
+        sessions.log_in("guess", f"2001:db8:0:1::{number:x}")
+    assert sessions.get_lockout_seconds("2001:db8:0:1:ffff::1") == MIN_LOCKOUT_SECONDS
+    assert sessions.get_lockout_seconds("2001:db8:0:2::1") == 0
+    for number in range(MAX_FAILURES_PER_ADDRESS):
+        sessions.log_in("guess", "::ffff:192.0.2.1" if number else "192.0.2.1")
+    assert sessions.get_lockout_seconds("192.0.2.1") == MIN_LOCKOUT_SECONDS
 
 
 @pytest.mark.parametrize("passcode", ["", "open", PASSCODE + "!", "ö\udcff".encode("utf-8", "replace").decode()])
