@@ -1,5 +1,6 @@
 """Art map: the page that shows a network's embedding of paintings and dreams, drawn by Plotly with WebGL."""
 
+import asyncio
 import logging
 import re
 import time
@@ -85,7 +86,7 @@ class LatestArtMap:
 
 def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
     """Return the routes `/map`, its assets, and its data: the map with the newest dreams, and reference images."""
-    latest_map = LatestArtMap(store)
+    latest_map, refreshing = LatestArtMap(store), asyncio.Lock()
 
     async def get_page(request: Request) -> Response:
         texts = get_guest_texts(request.query_params.get("lang", settings.language))
@@ -98,7 +99,8 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def list_paintings(_: Request) -> Response:
         try:
-            await run_in_thread(latest_map.refresh)
+            async with refreshing:  # a store that hangs occupies one thread, however many guests ask for the map
+                await run_in_thread(latest_map.refresh)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         if latest_map.map is None:

@@ -10,9 +10,8 @@ from display.i18n import get_guest_texts
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
-from display.web.threads import run_in_thread
 from shared.settings import Settings
-from shared.storage.sidecar import Sidecar, read_sidecar
+from shared.storage.sidecar import Sidecar, read_sidecar_async
 from shared.storage.store import Store, StoreError
 
 _HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {"Cache-Control": "no-cache"}
@@ -43,7 +42,7 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
         if not dream_index.is_visible(job_id):
             return Response(status_code=404, headers=_HEADERS)
         try:
-            sidecar = await run_in_thread(lambda: read_sidecar(store, job_id))
+            sidecar = await read_sidecar_async(store, job_id)
         except StoreError:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         if sidecar is None:

@@ -1,7 +1,6 @@
 """Upload page: guests send photos from their phones; the photos enter through a folder that the producer watches."""
 
 import asyncio
-import contextlib
 import logging
 import re
 import secrets
@@ -44,6 +43,9 @@ GUESTS_PER_ADDRESS = 8
 #: Concurrent uploads, and files that wait for the producer. Further uploads are rejected, so that the disk cannot fill.
 MAX_CONCURRENT_UPLOADS, MAX_WAITING_UPLOADS = 16, 200
 
+#: Bytes that are read of an upload that was rejected: most photos, because browsers show no answer before that.
+_MAX_DRAINED_BYTES = 20_000_000
+
 #: Seconds without a byte after which an upload is aborted.
 _STALL_TIMEOUT_SECONDS = 30.0
 
@@ -65,6 +67,7 @@ class UploadReceiver:
         self._guest_limiter = RateLimiter(settings.sends_per_guest, RATE_LIMIT_WINDOW_SECONDS)
         self._address_limiter = RateLimiter(settings.sends_per_guest * GUESTS_PER_ADDRESS, RATE_LIMIT_WINDOW_SECONDS)
         self._active_uploads = 0
+        self._active_drains = 0
         self._received_jobs = OrderedDict[str, None].fromkeys(self._upload_folder.list_waiting())
 
     async def is_open(self) -> bool:
@@ -103,6 +106,25 @@ class UploadReceiver:
             self._received_jobs.popitem(last=False)
         return job_id
 
+    async def drain(self, request: Request) -> None:
+        """Read and discard the rest of a rejected upload, as far as the limits allow.
+
+        A browser shows no answer before its upload ends; it reports a broken connection instead.
+        """
+        if self._active_drains >= MAX_CONCURRENT_UPLOADS:
+            return
+        self._active_drains += 1
+        drained_bytes = 0
+        try:
+            async for chunk in _iterate_with_timeout(request.stream()):
+                drained_bytes += len(chunk)
+                if drained_bytes > _MAX_DRAINED_BYTES:
+                    return
+        except (TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: the stream was read already
+            return
+        finally:
+            self._active_drains -= 1
+
 
 def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: Settings) -> list[Route]:
     """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404.
@@ -134,7 +156,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
             job_id = await receiver.receive(request, _get_guest_id(request), recipe)
         except UploadRejected as rejected:
             reason = texts[rejected.text_key].replace("{most}", str(settings.max_file_mb))
-            await _drain_body(request, 1_000_000 * settings.max_file_mb)
+            await receiver.drain(request)
             return JSONResponse({"reason": reason}, rejected.status, headers=PAGE_HEADERS | {"Connection": "close"})
         response = JSONResponse({"page": f"/t/{share_links.make_token(job_id)}"}, 201, headers=PAGE_HEADERS)
         _set_guest_cookie(response, request)
@@ -182,15 +204,6 @@ def _set_guest_cookie(response: Response, request: Request) -> None:
     response.set_cookie(
         GUEST_COOKIE, guest, max_age=_COOKIE_LIFETIME_SECONDS, httponly=True, samesite="strict", secure=secure
     )
-
-
-async def _drain_body(request: Request, max_bytes: int) -> None:
-    """Read and discard the rest of a body, `max_bytes` at most: a browser shows no response before its upload ends."""
-    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: the stream was read already
-        async for chunk in _iterate_with_timeout(request.stream()):
-            max_bytes -= len(chunk)
-            if max_bytes < 0:
-                return
 
 
 async def _iterate_with_timeout(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

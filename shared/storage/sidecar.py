@@ -85,7 +85,15 @@ class Sidecar(BaseModel):
 
 def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
     """Return the sidecar of a dream; None if there is none or it cannot be read. Raises StoreError."""
-    text = store.get(sidecar_name(job_id))
+    return _parse_sidecar(store.get(sidecar_name(job_id)), job_id)
+
+
+async def read_sidecar_async(store: Store, job_id: str) -> Sidecar | None:
+    """Return what `read_sidecar` does without blocking the event loop."""
+    return _parse_sidecar(await store.get_async(sidecar_name(job_id)), job_id)
+
+
+def _parse_sidecar(text: bytes | None, job_id: str) -> Sidecar | None:
     if text is None:
         return None
     try:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
+from display.pages.upload import MAX_CONCURRENT_UPLOADS
 from display.pages.upload_folder import UploadFolder, detect_extension
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER
 from shared.jobs.events import Accepted, Event, EventReader, Queued
@@ -284,6 +286,24 @@ def test_too_much_is_cut_off_while_it_comes(display: DisplayProcess, display_set
     assert json.loads(response.read())["reason"] == "This photo is too large: at most 1 MB are taken."
     connection.close()
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) + list_uploads(display_settings) == []
+
+
+def test_uploads_that_were_rejected_keep_nobody_busy(display: DisplayProcess) -> None:
+    """Seen failing: each of them was read to its end, however many there were."""
+    uploads = []
+    for _ in range(MAX_CONCURRENT_UPLOADS + 3):
+        connection = http.client.HTTPConnection("127.0.0.1", display.settings.port, timeout=60)
+        connection.putrequest("POST", "/send/photo?recipe=curls&consent=yes")
+        connection.putheader("Origin", "http://elsewhere.example")
+        connection.putheader("Content-Length", "1000000")
+        connection.endheaders(b"a few bytes")
+        uploads.append(connection)
+    sockets = [connection.sock for connection in uploads]
+    wait_until(
+        lambda: len(select.select(sockets, [], [], 0)[0]) == 3, "those beyond the limit are answered", timeout=20
+    )
+    for connection in uploads:
+        connection.close()
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(display: DisplayProcess, display_settings: Settings) -> None:
