@@ -1,6 +1,7 @@
 """Statistics: throughput, stage times, waiting times and errors, computed from the events."""
 
 import statistics
+import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
@@ -41,18 +42,23 @@ class ErrorRecord:
 
 
 class Statistics:
-    """Accumulates figures from events. Times are epoch seconds of the broker's clock."""
+    """Accumulates figures from events. Thread-safe. Times are epoch seconds of the broker's clock."""
 
     def __init__(self) -> None:
         self._dreams: deque[tuple[float, Stages]] = deque(maxlen=MAX_COMPLETED_DREAMS)
         self._errors: OrderedDict[str, ErrorRecord] = OrderedDict()
         self._queued: OrderedDict[str, float] = OrderedDict()
         self._lanes: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
         #: Number of stream entries that were skipped: they are not events of a version known here.
         self.unreadable_events = 0
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Update the figures with one event."""
+        with self._lock:
+            self._apply(recorded)
+
+    def _apply(self, recorded: RecordedEvent) -> None:
         event, at = recorded.event, recorded.recorded_at
         match event:
             case Accepted():
@@ -79,25 +85,33 @@ class Statistics:
 
         lanes: the lanes to count; empty for all. A job of unknown lane counts in any case.
         """
-        queued_times = (at for job, at in self._queued.items() if not lanes or self._lanes.get(job, lanes[0]) in lanes)
+        with self._lock:
+            queued_times = [
+                at for job, at in self._queued.items() if not lanes or self._lanes.get(job, lanes[0]) in lanes
+            ]
         return max(0.0, now - min(queued_times, default=now))
 
     def compute_dreams_per_minute(self, now: float, window_seconds: float = 600.0) -> float:
         """Return the mean number of dreams per minute over the last `window_seconds`."""
-        return 60 * sum(at > now - window_seconds for at, _ in self._dreams) / window_seconds
+        with self._lock:
+            dreams = sum(at > now - window_seconds for at, _ in self._dreams)
+        return 60 * dreams / window_seconds
 
     def summarize_stages(self) -> list[tuple[Stage, float, float]]:
         """Return (stage, median, 95th percentile) in seconds over the last dreams, for each measured stage."""
+        with self._lock:
+            measured = [stages for _, stages in self._dreams]
         summary = []
         for stage in Stage:
-            seconds = [stages[stage] for _, stages in self._dreams if stage in stages]
+            seconds = [stages[stage] for stages in measured if stage in stages]
             if seconds:
                 summary.append((stage, statistics.median(seconds), _compute_percentile(seconds, 0.95)))
         return summary
 
     def list_errors(self) -> list[ErrorRecord]:
         """Return the unresolved errors, newest first. Any later event of a failed job but Queued resolves its error."""
-        return list(self._errors.values())[::-1]
+        with self._lock:
+            return list(self._errors.values())[::-1]
 
     def is_consuming(self, worker: Heartbeat, now: float) -> bool:
         """Return False for a worker that is ready, but leaves jobs of its lanes in the queue.

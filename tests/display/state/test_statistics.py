@@ -1,5 +1,7 @@
 """The display's statistics: throughput, stage times, idle workers and errors."""
 
+import threading
+
 import pytest
 
 from display.state.statistics import IDLE_GRACE_SECONDS, Statistics
@@ -71,6 +73,31 @@ def test_a_fault_is_listed_until_it_is_put_right(statistics: Statistics) -> None
     assert [(error.job_id, error.file) for error in statistics.list_errors()] == [("", "IMG_1.HEIC"), ("x", "")]
     apply_event(statistics, 3, make_completed("x", 1.0))
     assert [error.file for error in statistics.list_errors()] == ["IMG_1.HEIC"]
+
+
+def test_figures_are_read_while_events_change_them(statistics: Statistics) -> None:
+    """Seen failing: the operator saw Streamlit's error instead, most easily while a batch was queued."""
+    is_finished = threading.Event()
+
+    def queue_and_complete_jobs() -> None:
+        number = 0
+        while not is_finished.is_set():
+            number += 1
+            apply_event(statistics, number, Queued(job_id=f"job-{number}", photo_id=PHOTO_ID))
+            apply_event(statistics, number, make_completed(f"job-{number - 50}", 1.0))
+            apply_event(statistics, number, Failed(job_id=f"job-{number - 20}", photo_id=PHOTO_ID, reason="It failed."))
+
+    writer = threading.Thread(target=queue_and_complete_jobs)
+    writer.start()
+    try:
+        for _ in range(2_000):
+            statistics.compute_oldest_wait(0)
+            statistics.compute_dreams_per_minute(0)
+            statistics.summarize_stages()
+            statistics.list_errors()
+    finally:
+        is_finished.set()
+        writer.join()
 
 
 def test_a_worker_of_one_lane_is_not_blamed_for_what_waits_in_the_other(statistics: Statistics) -> None:
