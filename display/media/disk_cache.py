@@ -1,11 +1,14 @@
 """Disk cache: pictures of a remote store on this machine's disk, evicted least recently used first."""
 
 import contextlib
+import logging
 import os
 import threading
 import uuid
 from collections import OrderedDict
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 #: Name of the cache folder in the data folder.
 CACHE_FOLDER = "cache"
@@ -83,11 +86,17 @@ class DiskCache:
         self._evict()
 
     def remove(self, name: str) -> None:
-        """Remove a picture that may no longer be shown, and keep fetches in progress from caching it again."""
+        """Remove a picture that may no longer be shown, and keep fetches in progress from caching it again.
+
+        If its file cannot be removed, it is not used any more.
+        """
         with self._lock:
             self._generation += 1
             self._sizes.pop(name, None)
-            self._path(name).unlink(missing_ok=True)
+            try:
+                self._path(name).unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("%s cannot be removed from the cache: %s", name, error)
 
     def _evict(self) -> None:
         with self._lock, contextlib.suppress(OSError):

@@ -3,8 +3,8 @@
 import asyncio
 import heapq
 import time
-from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager
+from collections import OrderedDict, deque
+from contextlib import AbstractAsyncContextManager, suppress
 
 from display.media.disk_cache import CACHE_FOLDER, DiskCache
 from display.web.supervision import run_supervised
@@ -20,7 +20,8 @@ PREFETCH_RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 #: Seconds between two attempts while the store is unavailable.
 _STORE_RETRY_SECONDS = 10.0
 
-#: Pending prefetches; beyond these the oldest are dropped, because viewers request the newest dreams.
+#: Pending prefetches of new pictures, and retries. Viewers request the newest dreams: their pictures are fetched first,
+#: and if there are more, the oldest are dropped.
 _MAX_PREFETCHES = 1_000
 
 #: Frames in the memory cache: those of a few running jobs. All viewers request a frame at once, and only once.
@@ -37,8 +38,9 @@ class Pictures:
         # A store that is a local folder needs no cache.
         use_cache = not settings.store.startswith("file:") and settings.cache_mb > 0
         self._cache = DiskCache(settings.data / CACHE_FOLDER, 1_000_000 * settings.cache_mb) if use_cache else None
+        self._prefetch_names: deque[str] = deque(maxlen=_MAX_PREFETCHES)  # the next one last
         #: A heap of (monotonic time of the next attempt, number of attempts so far, object name).
-        self._prefetch_heap: list[tuple[float, int, str]] = []
+        self._retries: list[tuple[float, int, str]] = []
         self._prefetch_requested = asyncio.Event()
         self._frames: OrderedDict[str, bytes] = OrderedDict()  # oldest first
         self._fetches: dict[str, asyncio.Task[bytes | None]] = {}
@@ -89,10 +91,7 @@ class Pictures:
         """Schedule the pictures of a completed dream to be fetched into the cache."""
         if self._cache is None:
             return
-        for name in (event.dream, thumb_name(event.job_id), event.photo, clip_name(event.job_id)):
-            heapq.heappush(self._prefetch_heap, (time.monotonic(), 0, name))
-        if len(self._prefetch_heap) > _MAX_PREFETCHES:
-            self._prefetch_heap = sorted(self._prefetch_heap)[-_MAX_PREFETCHES:]  # a sorted list is a heap
+        self._prefetch_names.extend((clip_name(event.job_id), event.photo, thumb_name(event.job_id), event.dream))
         self._prefetch_requested.set()
 
     def run(self) -> AbstractAsyncContextManager[None]:
@@ -102,19 +101,22 @@ class Pictures:
     async def _run_prefetches(self) -> None:
         while True:
             self._prefetch_requested.clear()
-            wait = self._prefetch_heap[0][0] - time.monotonic() if self._prefetch_heap else None
-            if wait is None or wait > 0:
-                try:
+            if self._prefetch_names:
+                attempts, name = 0, self._prefetch_names.pop()
+            elif self._retries and self._retries[0][0] <= time.monotonic():
+                _, attempts, name = heapq.heappop(self._retries)
+            else:
+                wait = self._retries[0][0] - time.monotonic() if self._retries else None
+                with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._prefetch_requested.wait()
-                except TimeoutError:
-                    pass
                 continue
-            _, attempts, name = heapq.heappop(self._prefetch_heap)
             try:
                 if await self.get(name) is None and attempts < len(PREFETCH_RETRY_SECONDS):
-                    heapq.heappush(
-                        self._prefetch_heap, (time.monotonic() + PREFETCH_RETRY_SECONDS[attempts], attempts + 1, name)
-                    )
+                    self._retry_later(name, attempts + 1, PREFETCH_RETRY_SECONDS[attempts])
             except StoreError:
-                heapq.heappush(self._prefetch_heap, (time.monotonic() + _STORE_RETRY_SECONDS, attempts, name))
+                self._retry_later(name, attempts, _STORE_RETRY_SECONDS)
+
+    def _retry_later(self, name: str, attempts: int, seconds: float) -> None:
+        if len(self._retries) < _MAX_PREFETCHES:
+            heapq.heappush(self._retries, (time.monotonic() + seconds, attempts, name))
