@@ -71,7 +71,9 @@ class UploadForm {
 
   /** @param {XMLHttpRequest} request */
   #handleResponse({ status, response }) {
-    if (status !== 201) return this.#fail(response?.reason ?? texts.send_broken);
+    // A proxy that takes no photos of this size answers without a reason, and with a limit of its own.
+    const reason = response?.reason ?? (status === 413 ? texts.send_too_large_here : texts.send_broken);
+    if (status !== 201) return this.#fail(reason);
     const language = new URLSearchParams(location.search).get("lang");
     location.assign(response.page + (language ? `?lang=${encodeURIComponent(language)}` : ""));
   }

@@ -140,6 +140,13 @@ def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, dis
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) == []
 
 
+def test_a_photo_that_a_proxy_does_not_take_is_called_too_large(phone: Page) -> None:
+    phone.route("**/send/photo?*", lambda route: route.fulfill(status=413, body="<html>Too large</html>"))
+    fill_form(phone, JPEG_PHOTO)
+    phone.get_by_role("button", name="Send it").click()
+    expect(phone.get_by_role("alert")).to_have_text("This photo is too large to be taken here.")
+
+
 def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
     phone.get_by_role("button", name="Send it").click()
     expect(phone.get_by_role("alert")).to_have_text("Pick a photo first.")
