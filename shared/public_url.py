@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 
-from shared.settings import Settings
+from shared.settings import NO_PUBLIC_URL, Settings
 
 #: Addresses reserved for documentation (RFC 5737, RFC 3849): connecting a UDP socket to one sends nothing, but selects
 #: the local address that outbound traffic uses.
@@ -12,6 +12,8 @@ _ROUTE_PROBE_ADDRESSES = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db
 
 def resolve_public_url(settings: Settings) -> str | None:
     """Return the display's base URL for phones, without a trailing slash; None if phones cannot reach the display."""
+    if settings.public_url == NO_PUBLIC_URL:
+        return None
     if settings.public_url:
         return settings.public_url.rstrip("/")
     host = _find_reachable_host(settings.host)

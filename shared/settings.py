@@ -1,5 +1,6 @@
 """The settings of an installation: one frozen object, read once from the environment and `.env`."""
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -16,6 +17,9 @@ from shared.recipe.recipe import DEFAULT_RECIPE
 from shared.secret_files import export_store_secrets, find_secrets_folder
 
 ENV_PREFIX = "ARTDREAM_"
+
+#: Value of `public_url` of a display that phones cannot reach.
+NO_PUBLIC_URL = "none"
 
 #: File in the data folder that holds the URL of the embedded broker, so that other commands find it.
 BROKER_FILE = "broker.url"
@@ -97,9 +101,8 @@ class Settings(BaseSettings):
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")
     public_url: str | None = Field(
         None,
-        pattern="^https?://[^/]",
-        description="How the display's address begins for phones, https://dream.example.org; empty: this machine's "
-        "address where the display is open to the network. QR codes lead there.",
+        description="The display's address for phones, https://dream.example.org; empty: this machine's address where "
+        "the display is open to the network; none: phones cannot reach it. QR codes lead there.",
     )
     trusted_proxies: str = Field(
         "",
@@ -174,6 +177,16 @@ class Settings(BaseSettings):
         if secret is not None:
             validate_secret(secret.get_secret_value())
         return secret
+
+    @field_validator("public_url")
+    @classmethod
+    def _require_root_of_host(cls, url: str | None) -> str | None:
+        if url is not None and url != NO_PUBLIC_URL and not re.fullmatch("https?://[^/?#@]+/?", url):
+            raise ValueError(
+                "name the display's address as https://dream.example.org, without a path, because it has to be at the "
+                f"root of a host, or say {NO_PUBLIC_URL}"
+            )
+        return url
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from shared.broker.acl import build_acl_rules
+from shared.public_url import resolve_public_url
 from shared.settings import ENV_PREFIX, Settings
 from tests.deploy.compose import (
     GPU,
@@ -144,6 +145,19 @@ def test_the_broker_s_users_are_those_of_the_security_page() -> None:
     assert f"user artdream on >$REDISCLI_AUTH {build_acl_rules()}" in script
     for option in ("--appendonly yes", "--maxmemory-policy noeviction"):
         assert option in script
+
+
+def test_qr_codes_lead_phones_to_the_server_or_there_are_none() -> None:
+    """Seen failing: by default they led each phone to itself."""
+
+    def resolve(**variables: str) -> str | None:
+        environment = load_project(**variables)["services"]["display"]["environment"]
+        return resolve_public_url(
+            Settings(public_url=environment["ARTDREAM_PUBLIC_URL"], host="0.0.0.0", _env_file=None)
+        )
+
+    assert resolve() is None
+    assert resolve(ARTDREAM_PUBLIC_URL="http://192.0.2.7:8501") == "http://192.0.2.7:8501"
 
 
 def test_each_gpu_has_a_pool_process() -> None:

@@ -30,6 +30,17 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.read()
 
 
+@pytest.mark.parametrize(
+    "url", ["dream.example.org", "https://example.org/dream", "https://example.org/?a=b", "https://"]
+)
+def test_a_public_address_is_the_root_of_a_host_or_none(url: str) -> None:
+    """Seen failing: below a path no page found its scripts, and no photo could be sent."""
+    with pytest.raises(ArtDreamError, match="ARTDREAM_PUBLIC_URL: name the display's address as https://"):
+        Settings.read(public_url=url)
+    for valid in ("https://dream.example.org/", "http://[2001:db8::1]:8501", "none"):
+        assert Settings.read(public_url=valid).public_url == valid
+
+
 @pytest.mark.parametrize("proxies", ["proxy.example", "10.0.0.1/8", "*"])
 def test_a_trusted_proxy_is_an_address_or_a_network(proxies: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTDREAM_TRUSTED_PROXIES", f"10.0.0.1, {proxies}")

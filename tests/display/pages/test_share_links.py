@@ -110,6 +110,7 @@ def test_phones_are_led_to_where_they_can_get(tmp_path: Path) -> None:
     def resolve(**overrides: object) -> str | None:
         return resolve_public_url(make_settings(tmp_path, **overrides))
 
+    assert resolve(public_url="none", host="0.0.0.0") is None
     assert resolve(public_url="https://dream.example.org/") == "https://dream.example.org"
     assert resolve(host="192.168.7.5", port=80) == "http://192.168.7.5:80"
     assert resolve(host="fd00::5") == "http://[fd00::5]:8501"
