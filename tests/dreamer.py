@@ -42,7 +42,9 @@ class StepDreamer:
         return cls(settings.data)
 
     def warm_up(self, recipe: Recipe) -> None:
-        """Return at once, for there is nothing to compile; the recipe HELD waits until it is released."""
+        """Return at once, for there is nothing to compile; HELD waits until it is released, and FAILING fails."""
+        if recipe.name == FAILING:
+            raise ArtDreamError(FAILURE_REASON)
         while self._is_held(recipe):
             _sleep(STEP_SECONDS)
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+#: Seconds until a pool process that could not warm up is replaced.
+WARM_UP_RETRY_SECONDS = 30.0
+
+
 def make_engine(settings: Settings) -> "Dreamer":
     """Create the engine of an installation.
 
@@ -69,8 +74,10 @@ def run(
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
     liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
     same for all workers of an installation. Raises ArtDreamError if no broker is configured, if the broker may evict
-    keys, or if the worker ended because of a fault.
+    keys, if a recipe of the settings is invalid, or if the worker ended because of a fault.
     """
+    for name in settings.recipes:
+        load_recipe(name)
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_UNAVAILABLE):  # Celery waits for the broker
         require_noeviction(client)
@@ -106,6 +113,8 @@ def run(
     worker.start()
     for thread in threads:
         thread.stop()
+    if flow_control.has_failed:
+        raise ArtDreamError("The worker has ended, because it could not warm up; its log says why.")
     if worker.exitcode:
         raise ArtDreamError("The worker has ended because of a fault, which its log describes: start it again.")
 
@@ -149,7 +158,17 @@ class PoolProcess:
         app.task(dream, name=DREAM_TASK)
 
     def start(self, **_: object) -> None:
-        """Create the dreamer, warm up the recipes of the installation, and mark the process as warm."""
+        """Create the dreamer, warm up the recipes of the installation, and mark the process as warm.
+
+        If that is impossible, end the worker, or only this process if another one is warm or may get so.
+        """
+        try:
+            self._warm_up()
+        except Exception as error:  # Celery would go on with a process that takes no jobs
+            if not self._flow_control.is_stopping:
+                self._report_failure(error)
+
+    def _warm_up(self) -> None:
         self._process_id = make_process_id(os.getpid())
         self._registry = HeartbeatRegistry(connect(self._settings.broker), self._timing)
         threading.Thread(target=self._run_heartbeat, name="presence", daemon=True).start()
@@ -158,6 +177,7 @@ class PoolProcess:
             logger.info("worker %s has card %s to itself", self._process_id, gpu)
         dreamer = self._make_dreamer(self._settings)
         from worker.jobs.processor import JobProcessor
+        from worker.jobs.retry import RetryPolicy
 
         self._processor = JobProcessor(
             self._settings,
@@ -168,11 +188,31 @@ class PoolProcess:
             self._timing,
         )
         self._resources.callback(self._processor.close)
-        for name in self._settings.recipes:
-            dreamer.warm_up(load_recipe(name))
+        retry_policy, errors = RetryPolicy(self._settings.time_limit_seconds), []
+        for recipe in map(load_recipe, self._settings.recipes):
+            try:
+                retry_policy.retry(lambda recipe=recipe: dreamer.warm_up(recipe))  # type: ignore[misc]
+            except Exception as error:  # the other recipes can still be dreamt
+                errors.append(error)
+                _log_failure(f"The recipe {recipe.name} could not be warmed up", error)
+        if len(errors) == len(self._settings.recipes):
+            raise ArtDreamError("No recipe could be warmed up.") from errors[-1]
         logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started_at)
         self._flow_control.mark_warm()
         self._set_state("ready")
+
+    def _report_failure(self, error: Exception) -> None:
+        """Say why this process cannot warm up, and end it, or the worker if no process can."""
+        _log_failure(f"Worker {self._process_id} could not warm up", error)
+        self._set_state("failed")
+        self._flow_control.mark_failed()
+        if self._flow_control.has_failed:
+            os.kill(os.getppid(), signal.SIGTERM)
+        ends_at = time.monotonic() + WARM_UP_RETRY_SECONDS
+        while not self._flow_control.is_stopping:
+            if time.monotonic() > ends_at:
+                os._exit(1)  # the pool starts another one
+            time.sleep(0.1)
 
     def stop(self, **_: object) -> None:
         """Remove the process from the heartbeat registry, and stop making clips."""
@@ -209,3 +249,9 @@ class PoolProcess:
             self._is_announced = False
         else:
             self._is_announced = True
+
+
+def _log_failure(sentence: str, error: Exception) -> None:
+    """Log what failed and why; with a traceback if the error is a bug."""
+    is_expected = isinstance(error, ArtDreamError)
+    logger.error("%s: %s", sentence, str(error) or type(error).__name__, exc_info=None if is_expected else error)

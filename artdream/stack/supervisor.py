@@ -101,7 +101,7 @@ class Supervisor:
                     workers = [
                         heartbeat
                         for heartbeat in registry.list_heartbeats()
-                        if heartbeat.part == Component.WORKER and heartbeat.state != "warming up"
+                        if heartbeat.part == Component.WORKER and heartbeat.state in ("ready", "dreaming")
                     ]
                     # After a power cut the registry still contains the workers of the previous run.
                     if is_warm := sum(worker.since >= started_at for worker in workers) >= self._workers:

@@ -94,7 +94,7 @@ def _translate_state(heartbeat: Heartbeat, texts: Mapping[str, str]) -> str:
 
 
 def _select_mark(heartbeat: Heartbeat, *, is_healthy: bool) -> str:
-    if not is_healthy:
+    if not is_healthy or heartbeat.state == "failed":
         return "✗"
     return "…" if heartbeat.state == "warming up" else "✓"
 

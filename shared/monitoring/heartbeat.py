@@ -30,7 +30,7 @@ class Heartbeat(BaseModel):
 
     part: Component
     name: str
-    #: One word or two: “warming up”, “ready”, “dreaming”.
+    #: One word or two: “warming up”, “ready”, “dreaming”, “failed”.
     state: str
     detail: str = ""
     #: Epoch seconds: the start of a worker's state; the start of the process for other components.

@@ -32,6 +32,8 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar, Visibility
 from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
 from tests.fault.installation import FaultInstallation, WorkerProcess
+from tests.recipes import write_recipe
+from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 
 @contextmanager
@@ -285,6 +287,34 @@ def test_messages_carry_a_reference_and_nothing_else(installation: FaultInstalla
     assert len(json.dumps(message)) < 2000
     installation.release_dreams()
     installation.wait_until(lambda: bool(installation.events_of(batch, Completed)))
+
+
+def test_a_worker_that_cannot_warm_up_says_why_and_ends(tmp_path: Path) -> None:
+    """Seen failing: Celery swallowed the error, and the worker was "warming up" for ever."""
+    with run_installation(tmp_path) as installation:
+        worker = installation.start_worker(wait=False, recipe=str(write_recipe(tmp_path, FAILING)))
+        assert worker.process.wait(WAIT_TIMEOUT_SECONDS) == 1
+        assert FAILURE_REASON in installation.log.read_text()
+        assert [heartbeat.state for heartbeat in HeartbeatRegistry(installation.client).list_heartbeats()] in (
+            [],
+            ["failed"],
+        )
+
+
+def test_a_worker_serves_the_recipes_that_could_be_warmed_up(tmp_path: Path) -> None:
+    with run_installation(tmp_path) as installation:
+        recipes = write_recipe(tmp_path, FAILING), write_recipe(tmp_path, "short")
+        installation.start_worker(recipe=",".join(map(str, recipes)))
+        assert f"The recipe {FAILING} could not be warmed up: {FAILURE_REASON}" in installation.log.read_text()
+        job = installation.submit(1)
+        installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
+
+
+def test_a_worker_with_a_recipe_that_does_not_exist_does_not_start(tmp_path: Path) -> None:
+    with run_installation(tmp_path) as installation:
+        worker = installation.start_worker(wait=False, recipe="animalz")
+        assert worker.process.wait(WAIT_TIMEOUT_SECONDS) == 1
+        assert "Did you mean animals" in installation.log.read_text()
 
 
 def list_running(installation: FaultInstallation) -> list[WorkerProcess]:

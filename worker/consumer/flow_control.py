@@ -21,12 +21,23 @@ class FlowControl:
 
     def __init__(self, concurrency: int) -> None:
         self._warm_pids = RawArray("i", concurrency)
+        self._failed = RawArray("b", concurrency)
         self._stopping = RawValue("b", False)
         self._pool: Any = None
 
     def mark_warm(self) -> None:
         """Mark this pool process as warm."""
         self._warm_pids[current_process().index] = os.getpid()
+        self._failed[current_process().index] = False
+
+    def mark_failed(self) -> None:
+        """Mark this pool process, and the one that replaces it until that is warm, as unable to warm up."""
+        self._failed[current_process().index] = True
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether no pool process could warm up. Valid in every process."""
+        return all(self._failed)
 
     def mark_stopping(self, **_: object) -> None:
         """Mark the worker as stopping. Call in the parent process."""
