@@ -32,7 +32,7 @@ from worker.consumer.liveness import Liveness
 from worker.consumer.log_routing import route_logs
 from worker.consumer.message_filter import install_message_filter
 from worker.consumer.shutdown import GracefulShutdown
-from worker.consumer.time_limit import TaskInterrupted
+from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.consumer.watchdog import Watchdog
 from worker.jobs.lease import Released
 from worker.jobs.process_id import make_process_id
@@ -193,6 +193,7 @@ class PoolProcess:
             try:
                 retry_policy.retry(lambda recipe=recipe: dreamer.warm_up(recipe))  # type: ignore[misc]
             except Exception as error:  # the other recipes can still be dreamt
+                raise_if_interrupted(error)
                 errors.append(error)
                 _log_failure(f"The recipe {recipe.name} could not be warmed up", error)
         if len(errors) == len(self._settings.recipes):

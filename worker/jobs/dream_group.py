@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from shared.broker.client import BROKER_UNAVAILABLE
 from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.store import StoreError
-from worker.consumer.time_limit import TaskInterrupted
+from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 from worker.jobs.execution import JobExecution
 from worker.jobs.lease import LeaseLost
@@ -67,6 +67,7 @@ def dream_group(
     except (TaskInterrupted, *BROKER_UNAVAILABLE):
         raise
     except Exception as error:
+        raise_if_interrupted(error)
         logger.info("%d jobs could not be dreamt together, so each is dreamt alone: %s", len(group), error)
         for execution, photo in group:
             yield from _dream_single(dreamer, execution, photo, between_frames)

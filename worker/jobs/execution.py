@@ -20,7 +20,7 @@ from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
-from worker.consumer.time_limit import TaskInterrupted
+from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
 from worker.jobs.lease import LeaseKeeper, LeaseLost
@@ -69,6 +69,7 @@ class JobExecution:
         except (TaskInterrupted, *BROKER_UNAVAILABLE):
             raise
         except StoreError as error:
+            raise_if_interrupted(error)
             if not error.is_permanent:
                 raise
             self.fail(str(error), "expected")
@@ -76,8 +77,10 @@ class JobExecution:
             logger.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
             self._end_cancelled()
         except ArtDreamError as error:
+            raise_if_interrupted(error)
             self.fail(str(error), "expected")
         except Exception as error:
+            raise_if_interrupted(error)
             logger.exception("job %s met a fault in the worker", self.job.id)
             self.fail(f"The worker met a fault: {type(error).__name__}. Its log has the details.", "bug")
 

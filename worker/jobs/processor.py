@@ -80,6 +80,7 @@ class JobProcessor:
         if job is None or claim is None:
             return
         executions: list[JobExecution] = []
+        is_interrupted = False
         try:
             with self._pause_clips(), contextlib.ExitStack() as leases:
                 for each in self._claim_batch_mates(claim):
@@ -96,6 +97,8 @@ class JobProcessor:
                 self._release(executions)
             raise
         except TaskInterrupted:
+            is_interrupted = True
+        if is_interrupted:  # not above, where every error would have the interruption behind it
             self._end_interrupted(job, executions)
         self._enqueue_clips(executions)
 
@@ -182,7 +185,7 @@ class JobProcessor:
             reason = "store or broker stayed unavailable for as long as a dream may take, and the job waits for them"
         if reason:
             self._retry_policy.retry(lambda: self._release(executions))
-            raise Released(reason) from None
+            raise Released(reason)
         live = [execution for execution in executions if execution.job.lane is not job.lane]
         self._retry_policy.retry(lambda: self._release(live))  # the time was the batch job's
         limit_seconds = self._retry_policy.timeout_seconds
@@ -190,7 +193,7 @@ class JobProcessor:
         if self._guest_seconds + self._retry_policy.waited_seconds > FOREIGN_TIME_SHARE * limit_seconds:
             self._hand_back(executions, failure, "time limit")
             if executions[0].released:
-                raise Released("its time went to guests, or to waiting for store or broker") from None
+                raise Released("its time went to guests, or to waiting for store or broker")
         for execution in executions:
             if not execution.ended:
                 execution.fail(failure, "time limit")

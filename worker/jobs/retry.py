@@ -8,6 +8,7 @@ from typing import TypeVar
 from shared.broker.client import BROKER_UNAVAILABLE, describe_error
 from shared.monitoring import metrics
 from shared.storage.store import StoreError
+from worker.consumer.time_limit import raise_if_interrupted
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class RetryPolicy:
     def retry(self, action: Callable[[], T]) -> T:
         """Run an action and return its result; retry with growing pauses while store or broker is unavailable.
 
-        Raises the last StoreError or broker error after `timeout_seconds`.
+        Raises the last StoreError or broker error after `timeout_seconds`, and TaskInterrupted.
         """
         started_at, attempts, self.is_waiting = time.monotonic(), 0, False
         try:
@@ -39,6 +40,7 @@ class RetryPolicy:
                 try:
                     result = action()
                 except (StoreError, *BROKER_UNAVAILABLE) as error:
+                    raise_if_interrupted(error)
                     if time.monotonic() - started_at > self.timeout_seconds:
                         raise
                     if attempts == 0:
