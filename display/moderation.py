@@ -27,7 +27,7 @@ from shared.runtime_settings import (
 )
 from shared.settings import Settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
-from shared.storage.object_names import photo_name, sidecar_name
+from shared.storage.object_names import DREAMS_PREFIX, photo_name, sidecar_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
@@ -153,14 +153,21 @@ class Moderation:
         expired_dreams = [dream for dream in self._dream_index.list_all() if dream.completed_at < cutoff]
         for dream in expired_dreams:
             self._delete(dream.job_id, _get_photo_id(dream))
-        if self._dream_index.is_complete:  # photos of jobs that never completed
-            used_photos = {dream.photo for dream in self._dream_index.list_all()}
-            for entry in list(self._store.list_objects("photos/")):
-                if entry.modified.timestamp() < cutoff and entry.name not in used_photos:
-                    self._store.delete(entry.name)
+        if self._dream_index.is_complete:
+            self._delete_leftovers(cutoff)
         if expired_dreams:
             logger.info("%d dreams were older than %d days, and were deleted", len(expired_dreams), days)
         return len(expired_dreams)
+
+    def _delete_leftovers(self, cutoff: float) -> None:
+        """Delete photos and frames of jobs that never completed, and that are older than an epoch time."""
+        dreams = self._dream_index.list_all()
+        photos, job_ids = {dream.photo for dream in dreams}, {dream.job_id for dream in dreams}
+        for prefix in ("photos/", DREAMS_PREFIX):
+            for entry in list(self._store.list_objects(prefix)):
+                is_used = entry.name in photos or entry.name.split("/")[1] in job_ids
+                if entry.modified.timestamp() < cutoff and not is_used:
+                    self._store.delete(entry.name)
 
     def _delete(self, job_id: str, photo_id: str) -> None:
         with self._translate_broker_errors(), connect(self._settings.broker) as client:

@@ -1,5 +1,6 @@
 """Moderation of dreams with a real broker and a real store."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,22 @@ def test_what_is_older_than_it_may_become_is_deleted(
     assert moderation.clean_up() == 1
     assert pipeline.store.get(dream_name(old.id)) is None
     assert pipeline.store.get(dream_name(new.id))
+
+
+def test_the_retention_holds_for_frames_of_jobs_that_never_completed(
+    pipeline: FakePipeline, moderation: Moderation, dream_index: DreamIndex
+) -> None:
+    """Seen failing: the guest's photo was deleted, and the frames that were made of it stayed."""
+    dream = add_dream(pipeline, dream_index)
+    cancelled = frame_name("0" * 32, 1)
+    for name in (cancelled, frame_name(dream.id, 1)):
+        pipeline.store.put(name, b"frame")
+        file = Path(pipeline.store.url.removeprefix("file://")) / name
+        os.utime(file, (time.time() - 3 * 86_400,) * 2)
+    update_runtime_settings(pipeline.client, retention_days=2)
+    assert moderation.clean_up() == 0
+    assert pipeline.store.get(cancelled) is None
+    assert pipeline.store.get(frame_name(dream.id, 1))
 
 
 def test_a_new_event_begins_with_empty_walls_and_keeps_every_dream(

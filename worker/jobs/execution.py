@@ -49,6 +49,7 @@ class JobExecution:
         self._store = store
         self._retry = retry_policy.retry
         self._stages: dict[Stage, float] = dict(claim.job.stages)
+        self._is_published = False
         self._frame_publisher: FramePublisher | None = None
         self._dream_timer: StageTimer | None = None
 
@@ -104,7 +105,7 @@ class JobExecution:
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
         """Publish the frames that are offered during the block, and time the block as the dream stage."""
-        publisher = FramePublisher(self._store, self.lease_keeper.announce_frame, self.job.id)
+        publisher = FramePublisher(self._store, self._announce_frame, self.job.id)
         with (
             time_stage(self.job.id, self._stages, Stage.DREAM) as self._dream_timer,
             publisher as self._frame_publisher,
@@ -158,6 +159,8 @@ class JobExecution:
         self.ended = True
         metrics.count_fault(kind)
         if self._retry(lambda: self._table.fail(self._claim, reason)):
+            if self._is_published:  # a wiped broker would show it
+                self._retry(lambda: self._store.delete(sidecar_name(self.job.id)))
             metrics.count_job("failed")
             logger.warning("job %s failed: %s", self.job.id, reason)
 
@@ -185,15 +188,23 @@ class JobExecution:
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was switched on meanwhile
             self._write_sidecar(sidecar.model_copy(update={"standing": visibility}))
+            self._retry(self._delete_if_cancelled)
 
     def _end_cancelled(self) -> None:
-        """End a job whose lease is lost; if it was deleted, delete what was published."""
+        """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
         self.ended = True
         metrics.count_job("called off")
-        if self._retry(lambda: self._table.get_state(self.job.id)) is State.DELETED:
-            if self._frame_publisher:
-                self._frame_publisher.join()  # a frame that is still being written would stay
-            self._retry(lambda: delete_dream_objects(self._store, self.job.id))
+        self._retry(self._delete_if_cancelled)
+
+    def _delete_if_cancelled(self) -> None:
+        """Delete what was published of a job that was cancelled or deleted, and so is nobody else's."""
+        if self._table.get_state(self.job.id) in (State.CANCELLED, State.DELETED):
+            delete_dream_objects(self._store, self.job.id)
+
+    def _announce_frame(self, frame: str, fraction: float) -> None:
+        """Announce a stored frame, from the publisher's thread. It may have arrived after the job was cancelled."""
+        if not self.lease_keeper.announce_frame(frame, fraction):
+            self._delete_if_cancelled()
 
     def _find_published_sidecar(self) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier attempt published without completing the job."""
@@ -210,11 +221,12 @@ class JobExecution:
         try:
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
                 return np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
 
     def _write_sidecar(self, sidecar: Sidecar) -> None:
         data = sidecar.model_dump_json(indent=1).encode()
+        self._is_published = True
         self._retry(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
 
 

@@ -52,7 +52,7 @@ def encode_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
 class FramePublisher:
     """Publishes frames from a thread of its own while the dream is computed.
 
-    announce: called with the object name and the fraction of each stored frame.
+    announce: called with the object name and the fraction of each stored frame; it deletes a frame that nobody may see.
 
     Keeps at most one pending frame. If the store is slower than the dream, older frames are skipped. A frame that is
     still pending when the dream ends is dropped, so that nothing delays the finished dream.
@@ -78,10 +78,6 @@ class FramePublisher:
     def offer(self, frame: Frame) -> None:
         """Accept a frame for publication and return at once."""
         self._replace_pending(frame)
-
-    def join(self) -> None:
-        """Wait until no frame is being written any more. Call it after the block."""
-        self._thread.join()
 
     def _replace_pending(self, frame: Frame | None) -> None:
         """Replace the pending frame; None ends the thread. Called only by the thread that computes the dream."""

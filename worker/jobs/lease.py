@@ -44,13 +44,14 @@ class LeaseKeeper:
     ) -> None:
         self._stop_requested.set()
 
-    def announce_frame(self, frame: str, fraction: float) -> None:
-        """Announce a stored frame. Raises RedisError.
+    def announce_frame(self, frame: str, fraction: float) -> bool:
+        """Announce a stored frame; False if the claim is no longer valid. Raises RedisError.
 
         frame: name of its object. fraction: share of the work that is done, in (0, 1].
         """
         if not self._table.record_progress(self._claim, frame, fraction):
             self._lost.set()
+        return not self.is_lost
 
     @property
     def is_lost(self) -> bool:

@@ -1,7 +1,6 @@
 """One attempt at a job: whatever happens meanwhile, it ends once, and its objects are those of its outcome."""
 
 import io
-import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -17,11 +16,10 @@ from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import submit
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import write_tombstone
-from shared.storage.object_names import dream_name, dream_prefix, is_frame, photo_name, sidecar_name, thumb_name
+from shared.storage.object_names import dream_name, dream_prefix, photo_name, sidecar_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
 from tests.sidecars import make_sidecar
-from tests.waiting import delayed, wait_until
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
 from worker.dreamer import DreamResult
 from worker.jobs.processor import JobProcessor
@@ -153,57 +151,6 @@ def test_a_dream_that_was_deleted_for_good_is_not_dreamt_again_though_the_broker
     assert harness.dreamer.batch_sizes == []
     assert list(harness.store.list_objects(dream_prefix(job.id))) == []
     assert count_jobs("called off") == called_off + 1
-
-
-@pytest.mark.parametrize("is_deleted", [True, False])
-def test_of_a_dream_that_was_deleted_while_it_was_published_nothing_is_left(
-    is_deleted: bool, harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A cancelled job may be submitted again, so what is published of it stays."""
-    job = harness.submit(1, lane=Lane.LIVE)
-    complete = harness.processor._table.complete
-
-    def call_off_and_complete(*arguments: Any) -> Visibility | None:
-        if is_deleted:
-            harness.table.delete(job.id, job.photo_id)
-        else:
-            harness.table.cancel(job.id)
-        return complete(*arguments)
-
-    monkeypatch.setattr(harness.processor._table, "complete", call_off_and_complete)
-    completed = count_jobs("completed")
-    assert process(harness, job) == (State.DELETED if is_deleted else State.CANCELLED, "")
-    assert (read_sidecar(harness.store, job.id) is None) is is_deleted
-    assert harness.list_ended_jobs() == []
-    assert count_jobs("completed") == completed
-
-
-def test_a_frame_that_is_being_written_when_its_dream_is_deleted_is_deleted_too(
-    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Seen failing without `join`: the frame arrived after the deletion, and stayed in the store."""
-    job = harness.submit(1, lane=Lane.LIVE)
-    begun: list[str] = []
-    put = harness.store.put
-
-    def put_frame_slowly(name: str, data: bytes) -> None:
-        begun.append(name)
-        (delayed(put, 0.5) if is_frame(name) else put)(name, data)
-
-    class DeletedDreamer:
-        warm_up = harness.dreamer.warm_up
-
-        def dream(self, *arguments: Any, **options: Any) -> DreamResult:
-            result = harness.dreamer.dream(*arguments, **options)
-            wait_until(lambda: begun, "the first frame is being written")
-            harness.table.delete(job.id, job.photo_id)
-            return result
-
-    harness.processor = JobProcessor(harness.settings, "w-1", DeletedDreamer())  # type: ignore[arg-type]
-    monkeypatch.setattr(harness.processor._store, "put", put_frame_slowly)
-    assert process(harness, job) == (State.DELETED, "")
-    wait_until(lambda: not any(thread.name == "frames" for thread in threading.enumerate()), "all is written")
-    assert list(harness.store.list_objects(dream_prefix(job.id))) == []
 
 
 def test_a_worker_that_lost_its_lease_does_not_overwrite_its_successor_s_dream(harness: ProcessorHarness) -> None:
