@@ -54,6 +54,9 @@ if request.reservation_seconds and (allowed or state == 'accepted') then
   redis.call('HSET', job_key, 'reserved', string.format('%.6f', now))
   if not allowed then return result('unqueued') end
 end
+if request.token and request.token == tonumber(token) and request.new_state == state and state ~= 'started' then
+  return result('moved')  -- the worker did not get the reply, and repeats its request
+end
 if not allowed or (request.token and request.token ~= tonumber(token)) then return result('illegal') end
 if request.min_age_seconds and seconds_since_transition < request.min_age_seconds then return result('illegal') end
 if request.previous_holder and state == 'started' and request.previous_holder ~= holder then

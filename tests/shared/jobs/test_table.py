@@ -83,9 +83,30 @@ def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable
     assert not table.mark_queued(job)
     assert table.claim(job, "w2") is None
     assert not table.record_progress(claim, "f", 0.9)
-    assert not table.complete(claim, make_completed(job))
     assert not table.fail(claim, "late")
+    assert not table.release(claim)
     assert read_event_types(client) == event_types
+
+
+def test_a_worker_that_did_not_get_the_reply_gets_it_when_it_asks_again(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    """Seen failing: a completed job counted as "called off", and had no clips."""
+    other = job.model_copy(update={"seed": 1})
+    for each in (job, other):
+        table.accept(each)
+    completed, failed = table.claim(job, "w1"), table.claim(other, "w1")
+    assert completed
+    assert failed
+    for _ in range(2):
+        assert table.release(failed)
+    failed = table.claim(other, "w1")
+    assert failed
+    for _ in range(2):
+        assert table.complete(completed, make_completed(job)) is Visibility.SHOWN
+        assert table.fail(failed, "damaged")
+    assert [read_event_types(client).count(each) for each in ("queued", "completed", "failed")] == [1, 1, 1]
+    assert client.exists(UNFINISHED_BY_SUBMITTER) == 0
 
 
 def expire_lease(client: redis.Redis, job: Job) -> None:
