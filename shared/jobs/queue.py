@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane
-from shared.jobs.table import AlreadyReserved, JobTable
+from shared.jobs.table import Acceptance, AlreadyReserved, JobTable
 from shared.settings import Settings
 
 #: The only Celery task. Its message carries a job id; everything else is in the job table.
@@ -85,14 +85,26 @@ def submit(app: Celery, table: JobTable, job: Job) -> bool:
     is not changed. Raises ArtDreamError if the message cannot be sent or another producer is queueing the same job,
     and RedisError if the broker is unavailable.
     """
+    return _accept_and_queue(app, table, job, revive=True).is_new
+
+
+def requeue(app: Celery, table: JobTable, job: Job) -> bool:
+    """Queue an accepted job that has no message; False if it needs none, as it was claimed, cancelled or has ended.
+
+    Raises what `submit` raises.
+    """
+    return _accept_and_queue(app, table, job, revive=False).needs_queueing
+
+
+def _accept_and_queue(app: Celery, table: JobTable, job: Job, *, revive: bool) -> Acceptance:
     try:
-        accepted = table.accept(job)
+        accepted = table.accept(job, revive=revive)
     except AlreadyReserved:
         raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.") from None
     if accepted.needs_queueing:
         _send_message(app, job, accepted.unfinished_jobs)
         table.mark_queued(job)
-    return accepted.is_new
+    return accepted
 
 
 def connect_to_queues(app: Celery) -> None:

@@ -110,9 +110,10 @@ class JobTable:
         self._initialize = initialize
         self._scripts = JobScripts(client, timing, approval=approval)
 
-    def accept(self, job: Job) -> Acceptance:
+    def accept(self, job: Job, *, revive: bool = True) -> Acceptance:
         """Accept a job that is new, failed or cancelled; an unfinished, completed or deleted job is not changed.
 
+        revive: whether a failed or cancelled job is accepted again.
         The broker has initialised runtime settings from then on; it can only lose them together with the job. Raises
         AlreadyReserved if the job was accepted before and another producer is queueing it.
         """
@@ -122,6 +123,7 @@ class JobTable:
             "submitter": job.submitter,
             "reservation_seconds": self.timing.reservation_seconds,
             "require_initialized": bool(self._initialize) or None,
+            "allowed_from": () if revive else ("",),
         }
         while (
             result := self._run_transition(job.id, State.ACCEPTED, event, **options)

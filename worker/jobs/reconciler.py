@@ -2,13 +2,13 @@
 
 import logging
 import threading
+import time
 
 import redis
 from redis.exceptions import RedisError
 
 from shared.errors import ArtDreamError
-from shared.jobs.job import Job
-from shared.jobs.queue import count_all_queued, create_celery_app, iter_queued_job_ids, submit
+from shared.jobs.queue import count_all_queued, create_celery_app, iter_queued_job_ids, requeue
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.redis_keys import RECONCILER_LOCK_KEY
@@ -34,6 +34,11 @@ class Reconciler(threading.Thread):
         self._table = JobTable(client, timing=timing)
         self._stop_requested = threading.Event()
         self._passes = 0
+        #: Whether there were fewer messages than unclaimed jobs in the last pass.
+        self._were_fewer = False
+        #: Jobs without a message when all messages were last read, and the monotonic time of that.
+        self._missing: set[str] = set()
+        self._read_at = 0.0
 
     def run(self) -> None:
         """Make passes until stopped."""
@@ -51,24 +56,36 @@ class Reconciler(threading.Thread):
         self._stop_requested.set()
 
     def reconcile(self) -> None:
-        """Make one pass. Raises RedisError, and ArtDreamError if a job cannot be queued now."""
+        """Make one pass. Raises RedisError."""
         for job_id in self._table.list_expired_leases():
-            self._requeue(self._table.requeue(job_id), "worker died")
+            self._requeue(job_id, "worker died")
         self._passes += 1
         unclaimed_count = self._table.count_unclaimed(self._in_transit_seconds)
-        if not unclaimed_count or (
-            unclaimed_count <= count_all_queued(self._client) and self._passes % FULL_SCAN_EVERY_PASSES
-        ):
+        if not unclaimed_count or not self._should_read_messages(unclaimed_count):
             return
         queued_job_ids = set(iter_queued_job_ids(self._client))
-        for job_id in self._table.list_unclaimed(self._in_transit_seconds):
-            if job_id not in queued_job_ids:
-                # An accepted job has no message yet; that of a queued job was lost with the process that popped it.
-                job = self._table.requeue(job_id, min_age_seconds=self._in_transit_seconds)
-                self._requeue(job or self._table.get_job(job_id), "message lost")
+        unclaimed = self._table.list_unclaimed(self._in_transit_seconds)
+        missing = [job_id for job_id in unclaimed if job_id not in queued_job_ids]
+        # An accepted job has no message yet; that of a queued job was lost with the process that popped it, or was
+        # popped a moment ago: it is lost if it is still missing after the time in which a worker claims its job.
+        for job_id in missing:
+            if job_id in self._missing:
+                self._requeue(job_id, "message lost", min_age_seconds=self._in_transit_seconds)
+        self._missing, self._read_at = set(missing) - self._missing, time.monotonic()
 
-    def _requeue(self, job: Job | None, reason: str) -> None:
-        if job is not None:
-            logger.warning("job %s is put back into its lane: %s", job.id, reason)
-            metrics.count_fault(reason)
-            submit(self._app, self._table, job)
+    def _should_read_messages(self, unclaimed_count: int) -> bool:
+        """Return whether a message may be lost: all of them are read only then."""
+        were_fewer, self._were_fewer = self._were_fewer, count_all_queued(self._client) < unclaimed_count
+        if self._missing:
+            return time.monotonic() - self._read_at > self._in_transit_seconds
+        return (were_fewer and self._were_fewer) or self._passes % FULL_SCAN_EVERY_PASSES == 0
+
+    def _requeue(self, job_id: str, reason: str, *, min_age_seconds: float | None = None) -> None:
+        """Queue a job again, unless it was claimed or has ended meanwhile."""
+        job = self._table.requeue(job_id, min_age_seconds=min_age_seconds) or self._table.get_job(job_id)
+        try:
+            if job is not None and requeue(self._app, self._table, job):
+                logger.warning("job %s was put back into its lane: %s", job.id, reason)
+                metrics.count_fault(reason)
+        except ArtDreamError as error:  # the next pass tries again
+            logger.debug("job %s could not be put back: %s", job_id, error)
