@@ -6,6 +6,7 @@ Separate from the command line because it imports half as much: containers run i
 """
 
 import platform
+import re
 import sys
 import time
 from http.client import HTTPException
@@ -61,8 +62,7 @@ def require_healthy(settings: Settings, component: Component) -> None:
 
 def _is_on_this_host(process_name: str) -> bool:
     """Return whether the process of that name in the heartbeat registry runs on this machine."""
-    host_name = platform.node()
-    return process_name.startswith((f"{host_name}-", f"{host_name}:"))
+    return bool(re.fullmatch(rf"{re.escape(platform.node())}(-[0-9a-f]{{8}})?[-:]\d+", process_name))
 
 
 def _require_http_response(settings: Settings) -> None:

@@ -57,6 +57,10 @@ end
 if request.token and request.token == tonumber(token) and request.new_state == state and state ~= 'started' then
   return result('moved')  -- the worker did not get the reply, and repeats its request
 end
+if request.new_state == 'started' and state == 'started' and request.holder == holder then
+  local lease_expires_at = redis.call('ZSCORE', leases_key, request.id)
+  if lease_expires_at and tonumber(lease_expires_at) > now then return result('moved') end  -- likewise
+end
 if not allowed or (request.token and request.token ~= tonumber(token)) then return result('illegal') end
 if request.min_age_seconds and seconds_since_transition < request.min_age_seconds then return result('illegal') end
 if request.previous_holder and state == 'started' and request.previous_holder ~= holder then

@@ -97,6 +97,10 @@ def test_a_worker_that_did_not_get_the_reply_gets_it_when_it_asks_again(
         table.accept(each)
     completed, failed = table.claim(job, "w1"), table.claim(other, "w1")
     assert completed
+    again = table.claim(job, "w1")
+    assert again
+    assert again.token == completed.token
+    assert table.count_attempts([job.id]) == [1]
     assert failed
     for _ in range(2):
         assert table.release(failed)
