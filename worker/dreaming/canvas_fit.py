@@ -74,10 +74,13 @@ class CanvasFit:
         return np.concatenate([to_picture(_resize(photo, size)) for photo in self._padded_photos])
 
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
-        """Return how far each pixel may change: (1, 1, 1, 1), or (1, height, width, 1), float32 in [0, 1]."""
+        """Return where pixels may change: (1, 1, 1, 1), or (1, height, width, 1), float32, 0 or 1.
+
+        How far they change is decided once, when the dream is composited.
+        """
         if self._mask is None:
             return np.ones((1, 1, 1, 1), np.float32)
-        return np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width))
+        return (np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width)) > 0).astype(np.float32)
 
     def tone(self, photos: Tensor, mask: NDArray[np.float32]) -> Tensor:
         """Return the photos of an octave as the ascent starts with them, toned within their mask."""

@@ -228,6 +228,17 @@ def test_a_stencil_says_where_to_dream(artwork_store: Store) -> None:
     assert mean_difference(result.pixels[:, 160:], photo[:, 160:]) > 2
 
 
+def test_under_a_stencil_of_half_grey_a_dream_goes_half_as_far(artwork_store: Store) -> None:
+    """Seen failing: it went a quarter as far, because the stencil held for each step and for the dream as well."""
+    engine, photo = Engine(NETWORKS, ReferenceImages(artwork_store)), make_landscape(256, 192)
+    differences = []
+    for shade in (128, 255):
+        artwork_store.put(reference_name("masks", f"{shade}.png"), _encode_png(np.full((10, 10, 3), shade, np.uint8)))
+        recipe = make_recipe(BLOCK10_TERM, mask={"kind": "stencil", "reference": f"masks/{shade}.png"})
+        differences.append(mean_difference(engine.dream(photo, recipe, seed=1).pixels, photo))
+    assert differences[0] / differences[1] == pytest.approx(0.5, abs=0.05)
+
+
 def _encode_png(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -351,4 +362,4 @@ def test_outside_the_mask_not_a_single_pixel_of_a_larger_dream_changes(outside: 
     middle, corner = np.s_[180:204, 244:268], np.s_[:40, :40]
     changed, unchanged = (corner, middle) if outside else (middle, corner)
     assert np.abs(dream[unchanged].astype(int) - photo[unchanged]).max() <= 1
-    assert mean_difference(dream[changed], photo[changed]) > mean_difference(dream[unchanged], photo[unchanged]) + 3
+    assert mean_difference(dream[changed], photo[changed]) > mean_difference(dream[unchanged], photo[unchanged]) + 2
