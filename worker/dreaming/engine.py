@@ -3,7 +3,7 @@
 import itertools
 import json
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Self
@@ -47,6 +47,9 @@ FloatArray = NDArray[np.float32]
 #: case: a guest sees at once that something happens.
 FRAME_INTERVAL_FRACTION = 0.08
 
+#: Objectives that stay compiled, the last used ones: more than an installation has recipes. Each takes about 30 MB.
+MAX_COMPILED_OBJECTIVES = 24
+
 #: Classes to report for a dream besides those that its recipe asks for.
 TOP_CLASS_COUNT = 5
 
@@ -65,7 +68,7 @@ class Engine:
     def __init__(self, networks: Networks, reference_images: ReferenceImages) -> None:
         self._networks = networks
         self._reference_images = reference_images
-        self._objective_gradients: dict[str, tuple[Network, ObjectiveGradient]] = {}
+        self._objective_gradients: OrderedDict[str, tuple[Network, ObjectiveGradient]] = OrderedDict()
         self._optimizers: dict[tuple[str, str], Optimizer] = {}
         self._warmed_up: set[str] = set()
 
@@ -226,7 +229,9 @@ class Engine:
     def _compile_ascent(self, recipe: Recipe) -> _CompiledAscent:
         """Return the compiled parts for a recipe. Recipes that differ only in runtime inputs share them."""
         key = self._make_compilation_key(recipe)
-        if key not in self._objective_gradients:
+        if key in self._objective_gradients:
+            self._objective_gradients.move_to_end(key)
+        else:
             network = self._load_network(recipe)
             objective = build_objective(recipe.objective, network)
             self._objective_gradients[key] = (
@@ -238,6 +243,8 @@ class Engine:
                     parameterization=PARAMETERIZATIONS[recipe.parameterisation, recipe.start],
                 ),
             )
+            if len(self._objective_gradients) > MAX_COMPILED_OBJECTIVES:
+                self._objective_gradients.popitem(last=False)
         network, objective_gradient = self._objective_gradients[key]
         return _CompiledAscent(network, objective_gradient, self._get_optimizer(recipe))
 

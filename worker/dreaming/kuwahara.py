@@ -6,7 +6,7 @@ around it, of which those with the least variance count most.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from math import ceil, cos, pi, sin
 
 import numpy as np
@@ -49,7 +49,7 @@ def apply_kuwahara_filter(pixels: Pixels, radius: float) -> Pixels:
     return np.concatenate([np.asarray(filter_band(band), np.uint8) for band in bands])
 
 
-@cache
+@lru_cache(32)
 def _compile_filter(radius: float) -> tuple[int, Callable[[Pixels], Tensor]]:
     """Return the margin that a band needs on each side, and the function that filters a band and cuts it off."""
     window = _make_gaussian(radius * WINDOW_DEVIATION)

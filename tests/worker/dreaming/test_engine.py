@@ -13,7 +13,7 @@ from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 from worker.backend import count_traces
 from worker.dreamer import Frame
-from worker.dreaming.engine import Engine
+from worker.dreaming.engine import MAX_COMPILED_OBJECTIVES, Engine
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
@@ -181,6 +181,20 @@ def test_a_recipe_is_traced_once_for_pictures_of_every_size() -> None:
     before = count_traces()
     ENGINE.warm_up(make_short_recipe(levels=2))  # an ascent that no other test traces
     assert count_traces() == before + 1
+
+
+def test_what_stays_compiled_is_bounded_and_is_what_was_used_last() -> None:
+    """Seen failing: each recipe that differed in one number took 30 MB for good."""
+    engine = Engine(NETWORKS, ReferenceImages())
+    recipes = [
+        make_recipe({"kind": "layers", "layers": {"block10": 1 + number / 100}})
+        for number in range(MAX_COMPILED_OBJECTIVES + 4)
+    ]
+    for recipe in recipes:
+        engine._compile_ascent(recipe)
+        first = engine._compile_ascent(recipes[0])
+    assert len(engine._objective_gradients) == MAX_COMPILED_OBJECTIVES
+    assert engine._compile_ascent(recipes[0]).objective_gradient is first.objective_gradient
 
 
 def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
