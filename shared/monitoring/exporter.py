@@ -44,6 +44,12 @@ def enable_multiprocess_metrics(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
+        remove_multiprocess_metrics()
+
+
+def remove_multiprocess_metrics() -> None:
+    """Remove what this process and its forks have counted, if they count together."""
+    if folder := os.environ.get(_MULTIPROC_DIR_VARIABLE):
         shutil.rmtree(folder, ignore_errors=True)
 
 

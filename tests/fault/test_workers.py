@@ -13,6 +13,7 @@ from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON
 from tests.dreamer import HANGING
 from tests.fault.faulty_proxy import FaultyProxy
 from tests.fault.installation import FaultInstallation, WorkerProcess
+from tests.stack import free_port
 from tests.worker_process import SHORT_TIMING, STALLED_MESSAGE, worker_command
 
 
@@ -125,8 +126,12 @@ def test_a_job_whose_message_was_lost_is_queued_again(two_workers: FaultInstalla
 
 def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(no_workers: FaultInstallation) -> None:
     """Seen failing without the watchdog: the photo waited for ever."""
+    temporary_folder = no_workers.folder / "tmp"
+    temporary_folder.mkdir()
     stalled_worker = no_workers.start_worker(
-        command=worker_command(timing=replace(SHORT_TIMING, stuck_timeout_seconds=1.0))
+        command=worker_command(timing=replace(SHORT_TIMING, stuck_timeout_seconds=1.0)),
+        environment={"TMPDIR": str(temporary_folder)},
+        worker_metrics_port=free_port(),
     )
     stalled_worker.process.send_signal(signal.SIGUSR2)
     no_workers.wait_until(lambda: STALLED_MESSAGE in no_workers.log.read_text())
@@ -134,6 +139,7 @@ def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(no_work
     seconds = no_workers.wait_until(lambda: no_workers.is_ended(job))
     assert "it starts anew" in no_workers.log.read_text()
     assert stalled_worker.process.poll() is None
+    assert len(list(temporary_folder.glob("artdream-metrics-*"))) == 1  # that of the new process
     no_workers.verify_outcomes()
     print(f"a consumer that stood still: its job was done after {seconds:.1f} s")  # noqa: T201
 

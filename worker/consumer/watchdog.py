@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
+from shared.monitoring.exporter import remove_multiprocess_metrics
 from shared.timing import Timing
 from worker.consumer.flow_control import FlowControl
 from worker.consumer.liveness import Liveness
@@ -88,5 +89,6 @@ def restart_process() -> NoReturn:
     for child in children:
         child.kill()
     psutil.wait_procs(children, timeout=5)
+    remove_multiprocess_metrics()  # the new process has a folder of its own
     logging.shutdown()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - needs no shell
