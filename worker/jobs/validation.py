@@ -3,7 +3,7 @@
 import logging
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
@@ -40,7 +40,7 @@ class JobValidation:
         self._client = connect(settings.broker)
         self._table = JobTable(self._client, approval=settings.approval)
         self._operator_networks = {load_recipe(name).network for name in settings.recipes}
-        self._store_url = settings.store.rstrip("/") + "/"
+        self._store_url = urlunsplit(urlsplit(settings.store)._replace(query="")).rstrip("/") + "/"  # without key files
 
     def validate(self, job_id: str) -> Job | None:
         """Return the job if it may run, else None.

@@ -167,8 +167,11 @@ class Networks:
             return _read_from_path(Path(unquote(urlsplit(name).path)))
         if "://" not in name:
             return _read_from_path(Path(name).expanduser())
-        parent, _, network_file = name.rpartition("/")
-        store = Store(parent)
+        if self._store and name.startswith(store_url := self._store.url.rstrip("/") + "/"):
+            parent, network_file, store = self._store.url, unquote(name.removeprefix(store_url)), self._store
+        else:
+            parent, _, network_file = name.rpartition("/")
+            store = Store(parent)
         content = store.get(network_file)
         if content is None:
             raise ArtDreamError(f"There is no network file {name}.")

@@ -82,6 +82,15 @@ def test_a_network_in_the_installation_s_own_store_may_run(settings: Settings, c
     assert JobValidation(settings).validate(job.id) == job
 
 
+def test_a_job_may_name_a_network_in_a_store_over_ssh(settings: Settings, client: redis.Redis) -> None:
+    """Seen failing: the store's URL was compared together with its key files."""
+    settings = settings.model_copy(update={"store_url": "ssh+sftp://dream@vm/evening"})
+    network = "ssh+sftp://dream@vm/evening/networks/x.keras"
+    job = Job(photo_id="ab" * 32, recipe=load_recipe("animals").model_copy(update={"network": network}))
+    submit(create_celery_app(settings), JobTable(client), job)
+    assert JobValidation(settings).validate(job.id) == job
+
+
 @pytest.mark.parametrize("name", ["networks/x.keras", "networks/v1..2/.hidden/x.keras", "networks/my%20net.keras"])
 def test_a_url_in_the_store_is_accepted(name: str, tmp_path: Path) -> None:
     assert is_inside_store(S3_URL + name, S3_URL)
