@@ -137,6 +137,7 @@ class Recipe(StrictModel):
             exclude={
                 **dict.fromkeys({"title", "description", "stand_in", *self.list_unused_fields()}, True),
                 "ascent": self.ascent.list_unused_fields(),
+                "mask": self.mask.list_unused_fields() if self.mask else set(),
                 "objective": {index: term.list_unused_fields() for index, term in enumerate(self.objective)},
             }
         )

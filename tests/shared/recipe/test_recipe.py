@@ -1,8 +1,12 @@
 """Recipes are data, and an invalid one is refused with file and field."""
 
+import re
+from typing import get_args
+
 import pytest
 
 from shared.errors import ArtDreamError
+from shared.recipe.objective import TERM_TYPES
 from shared.recipe.painters import PAINTING_NETWORK
 from shared.recipe.recipe import DEFAULT_RECIPE, list_recipe_names, load_recipe, parse_recipe
 
@@ -76,6 +80,38 @@ def test_what_a_guest_cannot_see_in_the_picture_does_not_make_another_job() -> N
     recipe = parse_recipe(VALID_RECIPE, source="")
     assert recipe.model_copy(update={"title": "Other", "stand_in": "lines"}).digest == recipe.digest
     assert recipe.model_copy(update={"keep_colours": True}).digest != recipe.digest
+
+
+#: Terms and masks of each kind, with their defaults → digests of recipes with them.
+PINNED_DIGESTS = {
+    '[objective]\nkind = "layers"\nlayers = { block4 = 1.0 }': "7027dc740d8c9781",
+    '[objective]\nkind = "channels"\nlayer = "block4"\nchannels = [1]': "d045ce57bee6d300",
+    '[objective]\nkind = "classes"\nclasses = ["tabby"]': "ce0bf9ccc1ef18ec",
+    '[objective]\nkind = "guide"\nlayers = { block4 = 1.0 }\nreference = "house/x.png"': "56b3ca401734132e",
+    '[objective]\nkind = "style"\nlayers = { block4 = 1.0 }\nreference = "house/x.png"': "7aa1b960d8728de9",
+    '[objective]\nkind = "palette"\nartist = "Paul Klee"': "b474791de6d7b9f8",
+    '[objective]\nkind = "grain"\nartist = "Paul Klee"': "5fae21e9f73dbc2e",
+    '[objective]\nkind = "content"\nlayers = { block4 = 1.0 }': "a8116f69046eb1a2",
+    '[objective]\nkind = "variation"': "7ad329ba8986c86e",
+    '[mask]\nkind = "ellipse"': "f37723b02b0df614",
+    '[mask]\nkind = "stencil"\nreference = "masks/x.png"': "b2f73d023a5b397c",
+    "[ascent]\nsteps = 3": "771c1d133216348c",
+}
+
+
+@pytest.mark.parametrize("part", PINNED_DIGESTS)
+def test_jobs_of_earlier_versions_keep_their_ids(part: str) -> None:
+    """If this fails, a new field is missing in `later_fields`: all photos would be dreamt again."""
+    head = VALID_RECIPE[: VALID_RECIPE.index("[objective]")]
+    layers = "" if part.startswith("[objective]") else VALID_RECIPE[VALID_RECIPE.index("[objective]") :]
+    assert parse_recipe(f"{head}{part}\n{layers}", source="").digest == PINNED_DIGESTS[part]
+
+
+def test_every_kind_of_term_and_mask_has_a_pinned_digest() -> None:
+    kinds = {match[1] for part in PINNED_DIGESTS if (match := re.search('kind = "(.*?)"', part))}
+    masks = {"ellipse", "stencil"}
+    assert kinds - masks == {kind for term in TERM_TYPES for kind in get_args(term.model_fields["kind"].annotation)}
+    assert masks <= kinds
 
 
 BUNDLED_NETWORKS = ("lite", PAINTING_NETWORK)
