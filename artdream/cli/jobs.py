@@ -134,7 +134,7 @@ def link_job(
 
 def _find_record(table: JobTable, prefix: str) -> JobRecord:
     """Return the only job whose id starts with `prefix`. Raises ArtDreamError if there is none, or more than one."""
-    found = [record for record in table.iter_records() if record.job.id.startswith(prefix.lower())] if prefix else []
+    found = list(table.iter_records(prefix.lower())) if re.fullmatch("[0-9a-fA-F]+", prefix) else []
     if len(found) != 1:
         problem = f"{len(found)} jobs begin" if found else "No job begins"
         raise ArtDreamError(f"{problem} with “{prefix}”: `artdream jobs` lists them.")

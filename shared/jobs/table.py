@@ -299,10 +299,13 @@ class JobTable:
         """Return a job with its state; None if it is unknown or its record is unreadable."""
         return self._read_records([job_key(job_id)])[0]
 
-    def iter_records(self) -> Iterator[JobRecord]:
-        """Yield all jobs in no particular order; jobs accepted meanwhile may be missing."""
+    def iter_records(self, id_prefix: str = "") -> Iterator[JobRecord]:
+        """Yield all jobs whose ids begin with some hex digits, in no particular order.
+
+        Jobs accepted meanwhile may be missing.
+        """
         keys: list[str] = []
-        for key in self._client.scan_iter(job_key("*"), count=JOBS_PER_ROUND_TRIP):
+        for key in self._client.scan_iter(job_key(f"{id_prefix}*"), count=JOBS_PER_ROUND_TRIP):
             keys.append(key)
             if len(keys) == JOBS_PER_ROUND_TRIP:
                 yield from filter(None, self._read_records(keys))
