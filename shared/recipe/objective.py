@@ -116,7 +116,7 @@ class Content(_BaseTerm):
 
 
 class Variation(_BaseTerm):
-    """Keep neighbouring pixels similar (total variation)."""
+    """Keep neighbouring pixels similar."""
 
     kind: Literal["variation"]
 

@@ -210,7 +210,10 @@ def _scale_artwork(artwork: NDArray[np.uint8], long_side: int) -> NDArray[np.flo
 
 
 def _iterate_tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the fewest tiles of one size that cover a picture; they overlap if it does not divide evenly."""
+    """Yield the fewest tiles of one size that cover a picture; they overlap if it does not divide evenly.
+
+    Where they overlap, the last one counts.
+    """
     for rows in _split_side(height):
         for columns in _split_side(width):
             yield rows, columns

@@ -30,7 +30,7 @@ def normalize_levels(gradient: Tensor, levels: int) -> Tensor:
     floor = NOISE_POWER_SHARE * powers[0] + POWER_EPSILON
 
     # Averages over squares are orthogonal to their residual, so the power of a level is a difference of two powers, and
-    # no level needs to be built to be measured.
+    # no level needs to be built to be measured. The levels that are scaled are smoother, so this is approximate.
     total = pyramid[-1] * ops.rsqrt(powers[-1] + floor)
     for fine, coarser, power, coarser_power in zip(
         pyramid[-2::-1], pyramid[:0:-1], powers[-2::-1], powers[:0:-1], strict=True

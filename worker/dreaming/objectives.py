@@ -186,7 +186,7 @@ def grain_like(key: str) -> Objective:
 
 
 def variation() -> Objective:
-    """Stay smooth: minus the total variation, as the mean squared difference of neighbouring pixels."""
+    """Stay smooth: minus the variation, the mean squared difference of neighbouring pixels."""
 
     def score(inputs: ObjectiveInputs) -> Tensor:
         down = inputs.picture[:, 1:] - inputs.picture[:, :-1]

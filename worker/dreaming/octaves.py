@@ -27,7 +27,8 @@ VIEW_COUNT, VIEW_SEED = 4, 0
 #: Sides of views are multiples of this many pixels, so that the strides of the networks divide them.
 VIEW_SIDE_MULTIPLE = 32
 
-#: Sides of smaller octaves are multiples of this many pixels, so that Laplacian levels halve without remainder.
+#: Sides of smaller octaves are multiples of this many pixels, so that up to 4 Laplacian levels halve without
+#: remainder.
 OCTAVE_SIDE_MULTIPLE = 16
 
 

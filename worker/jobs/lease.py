@@ -24,8 +24,8 @@ class Released(ArtDreamError):
 class LeaseKeeper:
     """Renews the lease of a claim from a thread of its own while the block runs.
 
-    While the broker is unavailable, no lease can be renewed, but no other worker can claim the job either. So the claim
-    counts as lost only if the broker reports it.
+    While the broker is unavailable, the lease cannot be renewed, and another worker that can reach the broker may claim
+    the job once it has expired. But mostly nobody can, so the claim counts as lost only if the broker reports it.
     """
 
     def __init__(self, table: JobTable, claim: Claim) -> None:
