@@ -41,6 +41,8 @@ class WatchedFolder(FileSystemEventHandler):
         self._changed = changed
         self._recursive = recursive
         self._observer = Observer()
+        #: The folder that is watched, by its device and inode; another one may take its name.
+        self._watched_inode: tuple[int, int] | None = None
         self._unavailable = False
         try:
             os.scandir(self.path).close()
@@ -54,10 +56,10 @@ class WatchedFolder(FileSystemEventHandler):
     def __enter__(self) -> Self:
         """Start reporting changes. If the system refuses, only the periodic scans find them, which is logged."""
         try:
-            self._observer.schedule(self, str(self.path), recursive=self._recursive)
+            self._schedule()
             self._observer.start()
-        except OSError as error:  # Linux limits the number of inotify watches.
-            logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
+        except OSError as error:
+            self._warn_unreported(error)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +88,25 @@ class WatchedFolder(FileSystemEventHandler):
         if self._unavailable:
             logger.warning("The folder %s is back.", self.path)
             self._unavailable = False
+        self._follow_folder()
         return files
+
+    def _follow_folder(self) -> None:
+        """Report changes in the folder that has the path now, if it is another one: a card was put in again."""
+        try:
+            if self._observer.is_alive() and _find_inode(self.path) != self._watched_inode:
+                self._observer.unschedule_all()
+                self._schedule()
+        except OSError as error:
+            self._warn_unreported(error)
+
+    def _schedule(self) -> None:
+        self._watched_inode = _find_inode(self.path)
+        self._observer.schedule(self, str(self.path), recursive=self._recursive)
+
+    def _warn_unreported(self, error: OSError) -> None:
+        """Log that the system does not report changes: Linux limits the number of inotify watches."""
+        logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
 
     def scan(self) -> dict[Path, FileVersion]:
         """Return every file that may be a photo, with its version, oldest first. Raises OSError."""
@@ -96,6 +116,11 @@ class WatchedFolder(FileSystemEventHandler):
     def list_folders(self) -> list[Path]:
         """Return the folders that `list_files` scans. Subclasses override it."""
         return [self.path]
+
+
+def _find_inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _scan_files(folder: Path) -> Iterator[tuple[int, Path, FileVersion]]:
