@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 #: Seconds between two scans of the folders if no event triggered one: file system events get lost.
 FOLDER_SCAN_INTERVAL_SECONDS = 2.0
 
+#: Pause after a scan, as a multiple of its duration: events of a large folder, which come with every written block, may
+#: not keep a core busy.
+SCAN_PAUSE_FACTOR = 4
+
 #: Seconds between two polls of the files that are not yet stable.
 STABILITY_POLL_INTERVAL_SECONDS = 0.02
 
@@ -194,18 +198,21 @@ def _process_folders(
 ) -> None:
     """Track new files in the folders until they are stable, and write them to the outbox, until `stop` is set."""
     processed, unwritten = outbox_writer.load_processed_files(folders), dict[Path, FileVersion]()
-    next_scan_at = 0.0
+    next_scan_at = earliest_scan_at = 0.0
     while not stop.is_set():
         if not relay.is_alive():
             raise ArtDreamError("The producer no longer submits photos, for the reason in its log: start it again.")
-        if changed.is_set() or time.monotonic() >= next_scan_at:
+        started = time.monotonic()
+        if started >= (earliest_scan_at if changed.is_set() else next_scan_at):
             changed.clear()  # Before the scan, so that a change during the scan triggers another one.
-            next_scan_at = time.monotonic() + FOLDER_SCAN_INTERVAL_SECONDS
+            next_scan_at = started + FOLDER_SCAN_INTERVAL_SECONDS
             outbox_writer.remove_processed_uploads(processed)
             for folder in folders:
                 for path, version in folder.list_files().items():
                     if path not in unwritten and processed.get(path) != version:
                         stability_tracker.track(File(path, version))
+            scanned = time.monotonic()
+            earliest_scan_at = scanned + min(SCAN_PAUSE_FACTOR * (scanned - started), FOLDER_SCAN_INTERVAL_SECONDS)
         stable_files = stability_tracker.poll(outbox_writer.free_slots)
         unwritten |= {stable_file.file.path: stable_file.file.version for stable_file in stable_files}
         for file in outbox_writer.write(stable_files):
@@ -213,5 +220,7 @@ def _process_folders(
             changed.set()  # The file may have changed while it was not tracked.
         if len(stability_tracker) or unwritten:
             stop.wait(STABILITY_POLL_INTERVAL_SECONDS)
+        elif changed.is_set():
+            stop.wait(min(max(0.0, earliest_scan_at - time.monotonic()), IDLE_POLL_INTERVAL_SECONDS))
         else:
             changed.wait(IDLE_POLL_INTERVAL_SECONDS)

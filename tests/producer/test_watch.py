@@ -5,12 +5,14 @@ import logging
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from producer.decoding.convert import convert
-from producer.ledger import Ledger
+from producer.detection.watched_folder import WatchedFolder
+from producer.ledger import FileVersion, Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
 from shared.jobs.events import Accepted, FileRejected
@@ -82,6 +84,34 @@ def test_a_slowly_written_file_becomes_exactly_one_job(
     producer_thread.stop()
     assert list(producer_thread.count_queued_jobs().values()) == [1]
     assert producer_thread.read_refusals() == {}
+
+
+def test_a_large_folder_is_not_looked_through_for_every_written_block(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with a scan for each event: a core was busy for as long as a file was written."""
+    scan, scan_seconds = WatchedFolder.scan, list[float]()
+
+    def scan_slowly(folder: WatchedFolder) -> dict[Path, FileVersion]:
+        started = time.monotonic()
+        threading.Event().wait(0.05)  # as for some thousand files
+        try:
+            return scan(folder)
+        finally:
+            scan_seconds.append(time.monotonic() - started)
+
+    monkeypatch.setattr(WatchedFolder, "scan", scan_slowly)
+    producer_thread.start()
+    wait_until(lambda: scan_seconds)
+    started = time.monotonic()
+    scan_seconds.clear()
+    with (producer_thread.inbox / "film.mov.part").open("wb", buffering=0) as file:
+        while time.monotonic() < started + 3:
+            file.write(bytes(1000))
+            producer_thread._thread.join(0.01)
+    assert sum(scan_seconds) < 0.5 * (time.monotonic() - started)
+    (producer_thread.inbox / "a.heic").write_bytes(HEIC_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
 
 
 def test_a_writer_that_gives_up_for_a_while_is_forgiven(producer_thread: ProducerThread) -> None:
