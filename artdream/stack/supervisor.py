@@ -90,13 +90,15 @@ class Supervisor:
     def _supervise(self) -> None:
         """Restart processes that exit, and report events, until a stop is requested."""
         client = connect(self._broker_url)
-        registry, events = HeartbeatRegistry(client), EventReader(client, EventLog(client).last_id())
+        registry, events = HeartbeatRegistry(client), None
         is_warm, started_at = False, time.time()
         while not self._stopping.is_set():
             for process in (self._broker, *self._components):
                 if message := process.restart_if_exited():
                     self._report.print_warning(message)
             try:
+                if events is None:
+                    events = EventReader(client, EventLog(client).last_id())
                 if not is_warm:
                     workers = [
                         heartbeat
