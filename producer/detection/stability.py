@@ -40,6 +40,8 @@ class _Candidate:
     #: Monotonic time in seconds when the file was first seen in this version.
     unchanged_since: float
     decoding: Future[DecodeResult] | None = None
+    #: Seconds without a change after which decoding starts.
+    decode_delay_seconds: float = EARLY_DECODE_DELAY_SECONDS
     #: Whether `decoding` accepts a file that ends too early.
     allow_truncated: bool = False
 
@@ -97,10 +99,12 @@ class StabilityTracker:
                 self._discard(path)
             elif version != candidate.version:
                 self._discard(path)
-                self._candidates[path] = _Candidate(version, now)
+                # Each decoding in vain doubles the wait for the next: a slow writer must not keep a decoder busy.
+                delay = candidate.decode_delay_seconds * (1 if candidate.decoding is None else 2)
+                self._candidates[path] = _Candidate(version, now, decode_delay_seconds=delay)
             elif candidate.decoding is None:
                 if photos_in_memory < max_photos and now - candidate.unchanged_since >= min(
-                    EARLY_DECODE_DELAY_SECONDS, self._stable_after_seconds
+                    candidate.decode_delay_seconds, self._stable_after_seconds
                 ):
                     candidate.decoding = self._decoder_pool.submit(path)
                     photos_in_memory += 1

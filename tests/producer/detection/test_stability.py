@@ -1,6 +1,7 @@
 """Stability: a file is decoded once it is complete, refused once it cannot become so, and never decoded needlessly."""
 
 import io
+import time
 from concurrent.futures import Future, wait
 from pathlib import Path
 
@@ -82,3 +83,21 @@ def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> No
         "good.jpg",
     }
     assert sorted(decoders.requests) == sorted([(name, False) for name in files] + [("most.jpg", True)])
+
+
+def test_a_file_that_grows_slowly_is_decoded_less_and_less_often(tmp_path: Path) -> None:
+    """Seen failing with the same delay each time: twelve pauses, twelve decodings of a part."""
+    path, photo = tmp_path / "slow.jpg", encode_jpeg(make_picture(1))
+    part_bytes = len(photo) // 12 + 1
+    path.touch()
+    with RecordingDecoders() as decoders:
+        tracker = StabilityTracker(decoders, stable_after_seconds=5.0, give_up_after_seconds=10.0)
+        version = read_file_version(path)
+        assert version is not None
+        tracker.track(File(path, version))
+        for offset in range(0, len(photo), part_bytes):
+            with path.open("ab") as file:
+                file.write(photo[offset : offset + part_bytes])
+            deadline = time.monotonic() + 0.15
+            wait_until(lambda deadline=deadline: tracker.poll(4) or time.monotonic() > deadline)
+        assert 1 <= len(decoders.requests) <= 4
