@@ -98,6 +98,7 @@ class DreamIndex:
         self._sorted: list[Dream] = []  # oldest first
         self._by_id: dict[str, Dream] = {}
         self._deleted: set[str] = set()
+        self._hidden_unknown: set[str] = set()  # hidden before they were added, while the store is still being read
         self._visible_by_photo: Counter[str] = Counter()
         self._lock = threading.RLock()
         #: Whether all dreams in the store have been loaded.
@@ -106,23 +107,29 @@ class DreamIndex:
         self.opened_at = 0.0
 
     def add(self, dream: Dream) -> None:
-        """Add a dream, unless its job id is known already or was deleted."""
+        """Add a dream, unless its job id is known already or was deleted. It is hidden if `hide` was called before."""
         with self._lock:
             if dream.job_id not in self._by_id and dream.job_id not in self._deleted:
+                if dream.job_id in self._hidden_unknown:
+                    self._hidden_unknown.remove(dream.job_id)
+                    dream = replace(dream, visibility=Visibility.HIDDEN)
                 bisect.insort(self._sorted, dream)
                 self._insert(dream)
 
     def put(self, dream: Dream) -> None:
         """Add a dream, or replace the one of the same job, unless it was deleted."""
         with self._lock:
+            self._hidden_unknown.discard(dream.job_id)
             self._remove(dream.job_id)
             self.add(dream)
 
     def hide(self, job_id: str) -> None:
-        """Set a dream's visibility to hidden, if it is known."""
+        """Set a dream's visibility to hidden, as soon as it is known."""
         with self._lock:
             if dream := self._by_id.get(job_id):
                 self.put(replace(dream, visibility=Visibility.HIDDEN))
+            else:
+                self._hidden_unknown.add(job_id)
 
     def delete(self, job_id: str) -> None:
         """Remove a dream for good: it cannot be added again."""

@@ -72,6 +72,16 @@ def test_a_photo_is_seen_as_long_as_one_of_its_dreams() -> None:
     assert not dream_index.is_photo_visible(PHOTO_NAME)
 
 
+def test_a_dream_that_is_hidden_while_the_store_is_read_is_not_seen() -> None:
+    """Seen failing: a dream that was not known yet could not be hidden."""
+    dream_index = DreamIndex()
+    dream_index.hide(make_dream(1).job_id)
+    dream_index.add(make_dream(1))
+    assert not dream_index.is_visible(make_dream(1).job_id)
+    dream_index.put(make_dream(1))  # the operator shows it
+    assert dream_index.is_visible(make_dream(1).job_id)
+
+
 def test_a_deleted_dream_never_comes_back() -> None:
     dream_index = DreamIndex()
     dream_index.add(make_dream(1))
