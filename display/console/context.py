@@ -33,8 +33,17 @@ def set_context(context: ConsoleContext) -> None:
 
 def get_context() -> ConsoleContext | None:
     """Return the context if the browser of this page has a valid console session, None otherwise."""
-    session = st.context.cookies.to_dict().get(SESSION_COOKIE)
-    return next((context for context in _contexts if context.sessions.is_valid(session)), None)
+    return next((context for context in _contexts if context.sessions.is_valid(_read_session())), None)
+
+
+def end_session(context: ConsoleContext) -> None:
+    """End the console session of this page's browser, and draw the page anew."""
+    context.sessions.log_out(_read_session())
+    st.rerun()
+
+
+def _read_session() -> str:
+    return st.context.cookies.to_dict().get(SESSION_COOKIE, "")
 
 
 def require_session() -> None:

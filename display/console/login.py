@@ -67,12 +67,6 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         )
         return response
 
-    async def log_out(request: Request) -> Response:
-        context.sessions.log_out(request.cookies.get(SESSION_COOKIE, ""))
-        response = redirect_to_console(request)
-        response.delete_cookie(SESSION_COOKIE)
-        return response
-
     async def get_picture(request: Request) -> Response:
         """Serve a picture of any visibility to the operator."""
         job_id, name = request.path_params["job_id"], request.path_params["name"]
@@ -107,7 +101,6 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
     return [
         Route("/console", get_console),
         Route("/console/enter", log_in, methods=["POST"]),
-        Route("/console/leave", log_out),
         Route("/console/login.css", get_stylesheet),
         Route("/console/export.zip", export_dreams),
         Route("/console/pictures/{job_id}/{name}", get_picture),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from display.console.context import get_context
+from display.console.context import end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
 from display.console.settings_tab import render_settings
@@ -30,8 +30,8 @@ if context is None:
 st.html(_ACCENT_TEXT_STYLE)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.markdown(f"## {texts['title']}", width="content")
-    logout_link = f'<a href="/console/leave{language_query}" target="_self">{texts["lock"]}</a>'
-    st.markdown(logout_link, unsafe_allow_html=True, width="content")
+    if st.button(texts["lock"], type="tertiary"):
+        end_session(context)
 status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(
     [texts[name] for name in ("now", "dreams", "faults", "steering")]
 )
