@@ -1,6 +1,5 @@
 """ETA: estimate when a waiting photo has its dream, from the durations of the last jobs."""
 
-import heapq
 from collections import OrderedDict, deque
 from statistics import median
 
@@ -38,21 +37,19 @@ class Eta:
     def estimate_seconds(self, waiting: int, now: float) -> float | None:
         """Return the seconds until the last of `waiting` jobs is completed, None before the first completed job.
 
-        Simulates the queue: each worker finishes its current job, then takes the next one. Without a known worker, one
-        idle worker is assumed.
+        Each worker finishes its current job, then takes the next one; they take turns, in the order in which they get
+        free. Without a known worker, one idle worker is assumed.
         """
         if not self._durations:
             return None
+        if waiting <= 0:
+            return 0.0
         duration = median(self._durations)
-        busy = {worker: max(0.0, duration - (now - at)) for at, worker in self._started.values()}
+        busy = {worker: min(max(0.0, duration - (now - at)), duration) for at, worker in self._started.values()}
         idle = {worker: 0.0 for worker, at in self._last_heard.items() if now - at < WORKER_GONE_AFTER_SECONDS}
-        free_in_seconds = list((idle | busy).values()) or [0.0]
-        heapq.heapify(free_in_seconds)
-        completed_in = 0.0
-        for _ in range(waiting):
-            completed_in = heapq.heappop(free_in_seconds) + duration
-            heapq.heappush(free_in_seconds, completed_in)
-        return completed_in
+        free_in_seconds = sorted((idle | busy).values()) or [0.0]
+        rounds, turn = divmod(waiting - 1, len(free_in_seconds))
+        return free_in_seconds[turn] + (rounds + 1) * duration
 
     def _record_worker(self, worker: str, at: float) -> None:
         self._last_heard[worker] = at

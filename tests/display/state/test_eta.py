@@ -52,6 +52,25 @@ def test_in_nine_of_ten_cases_the_forecast_is_right_within_30_percent(workers: i
     assert errors[int(0.9 * len(errors))] <= 0.3
 
 
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_a_forecast_is_what_a_queue_would_do(workers: int) -> None:
+    generator = random.Random(workers)
+    for _ in range(50):
+        eta = Eta()
+        eta.record_start("first", "w0", 0)
+        eta.record_end("first", duration := generator.uniform(1, 5), is_completed=True)
+        now, free_at = duration + 1, []
+        for number in range(workers):
+            started_at = now - generator.uniform(0, 2 * duration)
+            eta.record_start(str(number), f"w{number}", started_at)
+            free_at.append(max(0.0, started_at + duration - now))
+        heapq.heapify(free_at)
+        for waiting in range(1, 30):
+            heapq.heappush(free_at, expected := heapq.heappop(free_at) + duration)
+            assert eta.estimate_seconds(waiting, now) == pytest.approx(expected)
+        assert eta.estimate_seconds(0, now) == 0
+
+
 def test_before_the_first_dream_nothing_is_promised() -> None:
     eta = Eta()
     eta.record_start("a", "w", 0)
