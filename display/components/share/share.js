@@ -97,7 +97,7 @@ class SharePage {
 
   /** @param {EmergingState} state */
   #showEmerging({ title, frame, fraction }) {
-    showProgress(find(".progress"), fraction);
+    showProgress(find(".progress"), fraction, texts.progress);
     const number = frame?.match(/(\d+)\.jpg$/)?.[1];
     if (number) this.#showPicture(`frame-${number}.jpg`, fill(texts.alt_frame, { title }));
     else this.#showPicture("photo.jpg", texts.alt_photo);

@@ -60,7 +60,7 @@ class UploadForm {
     const recipe = String(new FormData(this.form).get("recipe"));
     const query = new URLSearchParams({ recipe, consent: "yes", lang: texts.language });
     const request = new XMLHttpRequest(); // fetch does not report the progress of an upload
-    request.upload.onprogress = ({ loaded, total }) => showProgress(find(".progress"), loaded / total);
+    request.upload.onprogress = ({ loaded, total }) => this.#showSent(loaded / total);
     request.onload = () => this.#handleResponse(request);
     request.onerror = request.ontimeout = () => this.#fail(texts.send_broken);
     request.open("POST", `/send/photo?${query}`);
@@ -89,7 +89,12 @@ class UploadForm {
     this.button.disabled = isSending;
     this.button.textContent = isSending ? texts.sending : texts.send;
     find(".progress").hidden = !isSending;
-    showProgress(find(".progress"), 0);
+    this.#showSent(0);
+  }
+
+  /** @param {number} fraction */
+  #showSent(fraction) {
+    showProgress(find(".progress"), fraction, texts.sending);
   }
 }
 
@@ -115,6 +120,12 @@ const isTooLarge = (file) => file.size > maxMegabytes * 1e6;
  */
 function showFault(reason, field) {
   find(".fault").textContent = reason;
+  for (const input of document.querySelectorAll("[aria-invalid]")) {
+    input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
+  }
+  field?.setAttribute("aria-invalid", "true");
+  field?.setAttribute("aria-describedby", "fault");
   field?.focus();
 }
 

@@ -157,7 +157,7 @@ export class Hero {
 
   /** @param {number} fraction */
   #showProgress(fraction) {
-    showProgress(this.#find(".progress"), fraction);
+    showProgress(this.#find(".progress"), fraction, this.texts.progress);
   }
 }
 

@@ -157,6 +157,18 @@ def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
     expect(phone.get_by_role("checkbox")).to_be_focused()
 
 
+def test_a_screen_reader_says_what_is_wrong_with_which_field(phone: Page) -> None:
+    phone.get_by_role("button", name="Send it").click()
+    photo = phone.locator("input[type=file]")
+    expect(photo).to_have_attribute("aria-invalid", "true")
+    expect(photo).to_have_accessible_description(phone.get_by_role("alert").inner_text())
+    fill_form(phone, JPEG_PHOTO)
+    phone.route("**/send/photo?*", lambda _: None)
+    phone.get_by_role("button", name="Send it").click()
+    expect(phone.get_by_role("progressbar", name="Sending")).to_be_visible()
+    assert photo.get_attribute("aria-invalid") is None
+
+
 def test_a_guest_who_sends_too_many_reads_so(phone: Page, display: DisplayProcess) -> None:
     for seed in range(3):
         fill_form(phone, encode_jpeg(make_picture(seed)))
