@@ -73,6 +73,8 @@ class FaultyProxy:
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
         if listener:
+            with contextlib.suppress(OSError):  # macOS
+                listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts would keep it open for a moment
             listener.close()
 
     def _accept(self) -> None:

@@ -39,6 +39,7 @@ def test_a_store_that_goes_while_a_dream_goes_on_is_waited_for(
     installation, proxy = bucket_installation
     job = installation.start_held_job(1 if state is LinkState.CUT else 2)
     following = installation.submit(3 if state is LinkState.CUT else 4)
+    installation.log.write_text("")
     proxy.state = state
     installation.release_dreams()
     installation.wait_until(lambda: "waiting: " in installation.log.read_text())  # for the store, to publish
@@ -46,7 +47,6 @@ def test_a_store_that_goes_while_a_dream_goes_on_is_waited_for(
     proxy.state = LinkState.HEALTHY
     installation.wait_until(lambda: installation.is_ended(job) and installation.is_ended(following))
     assert len(installation.events_of(job, Completed)) == 1
-    installation.log.write_text("")
     installation.verify_outcomes()
 
 
