@@ -90,8 +90,9 @@ def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_d
     installation.wait_until(lambda: probe_status(port) == 503)
     assert not installation.is_started(job)
     stop_workers(worker)
-    installation.start_worker()
+    worker = installation.start_worker()
     installation.wait_until(lambda: installation.is_ended(job))
+    stop_workers(worker)
 
 
 def test_liveness_is_false_before_the_first_mark_and_after_the_last_has_expired() -> None:
