@@ -26,7 +26,7 @@ hypothesis_settings.register_profile(
 )
 
 #: Folders whose test modules take longest.
-LONG_FOLDERS = {"console", "dreaming", "e2e", "fault", "network", "pages", "training"}
+LONG_FOLDERS = {"cli", "console", "dreaming", "e2e", "fault", "network", "pages", "training"}
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,17 +13,21 @@ logger = logging.getLogger(__name__)
 #: Seconds before the first and before later restarts of a task that ends by one fault after the other.
 MIN_RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 
+#: Seconds after which a task that is to end, and has not, is cancelled once more.
+CANCEL_INTERVAL_SECONDS = 0.2
+
 
 @asynccontextmanager
 async def run_supervised(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
     """Run endless tasks while the context lasts. One that raises an exception starts again after a pause."""
-    running = [asyncio.create_task(_restart_after_faults(task)) for task in tasks]
+    running = {asyncio.create_task(_restart_after_faults(task)) for task in tasks}
     try:
         yield
     finally:
-        for supervised in running:
-            supervised.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while running:  # again: a library may take a cancellation for an error of its own, and its task goes on
+            for supervised in running:
+                supervised.cancel()
+            _, running = await asyncio.wait(running, timeout=CANCEL_INTERVAL_SECONDS)
 
 
 async def _restart_after_faults(task: Callable[[], Coroutine[object, object, None]]) -> None:

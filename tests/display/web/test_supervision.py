@@ -59,3 +59,24 @@ def test_a_task_that_ends_by_one_fault_after_the_other_is_started_less_and_less_
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(supervision._restart_after_faults(work))
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_task_that_takes_its_cancellation_for_an_error_ends_all_the_same() -> None:
+    """Seen failing with a single cancellation: the display did not end."""
+    swallowed: list[asyncio.CancelledError] = []
+
+    async def work() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                if swallowed:
+                    raise
+                swallowed.append(error)
+
+    async def run() -> None:
+        async with run_supervised(work):
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert swallowed
