@@ -37,9 +37,10 @@ class ReferenceImages:
     def __init__(self, store: Store | None = None) -> None:
         """Read artworks from `references/` of the store, if there is one, and from the bundled ones."""
         self._store = store
-        # What is raised is not kept. The second argument of both is the number of the period for which they are kept.
+        # What is raised is not kept, so that a first artwork is found at once. The second argument of both is the number
+        # of the period for which they are kept.
         self._decode_recently = functools.lru_cache(MAX_ARTWORKS)(lambda name, _: self._decode(name))
-        self._list_files_recently = functools.lru_cache(MAX_LISTS)(lambda artist, _: self._list_files(artist))
+        self._list_files_recently = functools.lru_cache(MAX_LISTS)(lambda artist, _: self._require_files(artist))
 
     def load_artwork(self, reference: str, seed: int) -> Artwork:
         """Load the artwork `artist/file`; of an `artist` alone, load the one that the seed draws.
@@ -50,11 +51,6 @@ class ReferenceImages:
         period = time.monotonic() // REFRESH_SECONDS
         if not file:
             files = self._list_files_recently(artist, period)
-            if not files:
-                raise ArtDreamError(
-                    f"There are no artworks of “{artist}”. {did_you_mean(artist, self._list_artists())} "
-                    f"An installation's own lie in its store as references/<artist>/<file>."
-                )
             file = random.Random(f"{artist}/{seed}").choice(files)  # noqa: S311 - a draw, not a secret
         return self._decode_recently(f"{artist}/{file}", period)
 
@@ -72,6 +68,15 @@ class ReferenceImages:
         if artist == HOUSE_ARTIST and file in list_artworks():
             return read_artwork(file)
         raise ArtDreamError(f"There is no artwork {artist}/{file}. {did_you_mean(file, self._list_files(artist))}")
+
+    def _require_files(self, artist: str) -> list[str]:
+        files = self._list_files(artist)
+        if not files:
+            raise ArtDreamError(
+                f"There are no artworks of “{artist}”. {did_you_mean(artist, self._list_artists())} "
+                f"An installation's own lie in its store as references/<artist>/<file>."
+            )
+        return files
 
     def _list_files(self, artist: str) -> list[str]:
         store_files = self._list_names(reference_name(artist, ""))
