@@ -37,8 +37,8 @@ class ReferenceImages:
     def __init__(self, store: Store | None = None) -> None:
         """Read artworks from `references/` of the store, if there is one, and from the bundled ones."""
         self._store = store
-        # What is raised is not kept, so that a first artwork is found at once. The second argument of both is the number
-        # of the period for which they are kept.
+        # What is raised is not kept, so that a first artwork is found at once. The second argument of both is the
+        # number of the period for which they are kept.
         self._decode_recently = functools.lru_cache(MAX_ARTWORKS)(lambda name, _: self._decode(name))
         self._list_files_recently = functools.lru_cache(MAX_LISTS)(lambda artist, _: self._require_files(artist))
 
