@@ -8,6 +8,8 @@ import uuid
 from collections import OrderedDict
 from pathlib import Path
 
+from shared.durability import flush_file
+
 logger = logging.getLogger(__name__)
 
 #: Name of the cache folder in the data folder.
@@ -72,7 +74,7 @@ class DiskCache:
             with draft.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # a power cut must not leave an incomplete picture under the final name
+                flush_file(file.fileno())  # a power cut must not leave an incomplete picture under the final name
             with self._lock:
                 if generation == self._generation:
                     draft.replace(self._path(name))

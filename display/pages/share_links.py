@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.durability import flush_file
 from shared.errors import ArtDreamError
 from shared.public_url import resolve_public_url
 from shared.settings import ENV_PREFIX, Settings
@@ -103,7 +104,7 @@ def _create_key(path: Path) -> None:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_hex(32).encode())
             file.flush()
-            os.fsync(file.fileno())
+            flush_file(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass
