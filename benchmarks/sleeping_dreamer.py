@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 from shared.recipe.recipe import Recipe
-from worker.dreamer import DreamResult, Frame, Pixels
+from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 
 #: Seconds of a dream on a GPU (measured with the original pipeline), and frames emitted meanwhile.
 DREAM_SECONDS, FRAMES_PER_DREAM = 2.5, 14
 
 
-class SleepingDreamer:
+class SleepingDreamer(Dreamer):
     """Sleeps, emits frames, and returns the photo resized to the recipe's canvas."""
 
     def __init__(self, seconds: float = DREAM_SECONDS, frames: int = FRAMES_PER_DREAM) -> None:
@@ -22,18 +22,6 @@ class SleepingDreamer:
 
     def warm_up(self, recipe: Recipe) -> None:
         """Do nothing: there is nothing to compile."""
-
-    def dream(
-        self,
-        photo: Pixels,
-        recipe: Recipe,
-        *,
-        seed: int,
-        on_frame: Callable[[Frame], None] | None = None,
-    ) -> DreamResult:
-        """Take as long as a GPU for one photo, and return the resized photo."""
-        emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
-        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
 
     def dream_batch(
         self,

@@ -13,7 +13,7 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import scale_to_long_side
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
-from worker.dreamer import DreamResult, Frame, Pixels
+from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 
 #: Seconds of one step of an ascent, and seconds between two frames of a dream that is held.
 STEP_SECONDS, HELD_FRAME_SECONDS = 0.02, 0.1
@@ -25,8 +25,8 @@ HELD, HANGING, FAILING, CRASHING = "held", "hanging", "failing", "crashing"
 FAILURE_REASON = "This recipe always fails."
 
 
-class StepDreamer:
-    """Takes the time of the recipe's steps and emits a frame after each. Implements `worker.dreamer.Dreamer`.
+class StepDreamer(Dreamer):
+    """Takes the time of the recipe's steps and emits a frame after each.
 
     The dream is the photo at the size of the canvas, in colours that depend on recipe and seed: the same photo, recipe
     and seed give the same pixels.
@@ -47,12 +47,6 @@ class StepDreamer:
             raise ArtDreamError(FAILURE_REASON)
         while self._is_held(recipe):
             _sleep(STEP_SECONDS)
-
-    def dream(
-        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
-    ) -> DreamResult:
-        emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
-        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
 
     def dream_batch(
         self,

@@ -59,11 +59,13 @@ class Dreamer(Protocol):
     def dream(
         self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
     ) -> DreamResult:
-        """Dream a photo, (height, width, 3) uint8 sRGB.
+        """Dream a photo, (height, width, 3) uint8 sRGB; unless overridden, as a batch of one.
 
         on_frame: called with each frame; an exception from it ends the dream. Raises ArtDreamError if the recipe cannot
         be applied.
         """
+        emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
+        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
 
     def dream_batch(
         self,
