@@ -138,9 +138,12 @@ class _OutboxWriter:
             for path, version in self._ledger.list_processed_files(folder.path).items()
         }
 
-    def remove_processed_uploads(self, processed: dict[Path, FileVersion]) -> None:
-        """Delete the guest uploads that are in the outbox, and let the display know that uploads are taken."""
+    def announce_uploads(self) -> None:
+        """Let the display know that guest uploads are taken."""
         self._guest_uploads.announce()
+
+    def remove_processed_uploads(self, processed: dict[Path, FileVersion]) -> None:
+        """Delete the guest uploads that are in the outbox."""
         self._guest_uploads.remove_processed(self._ledger, processed)
 
     def write(self, stable_files: list[StableFile]) -> list[File]:
@@ -206,6 +209,7 @@ def _process_folders(
         if started >= (earliest_scan_at if changed.is_set() else next_scan_at):
             changed.clear()  # Before the scan, so that a change during the scan triggers another one.
             next_scan_at = started + FOLDER_SCAN_INTERVAL_SECONDS
+            outbox_writer.announce_uploads()
             outbox_writer.remove_processed_uploads(processed)
             for folder in folders:
                 for path, version in folder.list_files().items():
