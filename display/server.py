@@ -51,7 +51,7 @@ STREAMLIT_OPTIONS = {
     "logger.level": "warning",
     "server.fileWatcherType": "none",  # the page's source does not change while the display runs
     "server.headless": True,
-    "server.maxUploadSize": 1,  # megabytes: nobody uploads to Streamlit
+    "server.maxUploadSize": 1,  # MB; no page uses st.file_uploader
     "server.runOnSave": False,
     "theme.backgroundColor": "#0b0a09",
     "theme.base": "dark",

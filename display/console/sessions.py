@@ -96,7 +96,7 @@ class ConsoleSessions:
     def _get_lockout_seconds(self, address: str) -> float:
         now = self._clock()
         locked_until = self._get_failures(_get_network(address)).locked_until
-        # Who sits at the machine itself is locked out by nobody else.
+        # Guesses from elsewhere must not lock out whoever uses the machine itself.
         if self._get_failures(_ALL_ADDRESSES).locked_until > now and not _is_loopback(address):
             locked_until = max(locked_until, self._next_shared_attempt)
         return max(0.0, locked_until - now)

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 #: Seconds before the first and before later restarts of a task that ends by one fault after the other.
 MIN_RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 
-#: Seconds after which a task that is to end, and has not, is cancelled once more.
+#: Seconds after which a task that has not ended is cancelled again.
 CANCEL_INTERVAL_SECONDS = 0.2
 
 
@@ -24,7 +24,7 @@ async def run_supervised(*tasks: Callable[[], Coroutine[object, object, None]]) 
     try:
         yield
     finally:
-        while running:  # again: a library may take a cancellation for an error of its own, and its task goes on
+        while running:  # repeatedly, because a library may swallow a cancellation
             for supervised in running:
                 supervised.cancel()
             _, running = await asyncio.wait(running, timeout=CANCEL_INTERVAL_SECONDS)

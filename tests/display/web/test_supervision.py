@@ -61,7 +61,7 @@ def test_a_task_that_ends_by_one_fault_after_the_other_is_started_less_and_less_
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_task_that_takes_its_cancellation_for_an_error_ends_all_the_same() -> None:
+def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
     """Seen failing with a single cancellation: the display did not end."""
     swallowed: list[asyncio.CancelledError] = []
 
