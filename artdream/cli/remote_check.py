@@ -48,6 +48,9 @@ ALLOWED_PORTS = frozenset({80, 443})
 #: State of a listening socket in /proc/net/tcp.
 _TCP_LISTEN_STATE = "0A"
 
+#: What paramiko returns as a command's exit status if the connection breaks before the command ends.
+_NO_EXIT_STATUS = -1
+
 
 def check_machine(settings: Settings, console: Console) -> bool:
     """Check the machine of `settings.ssh` and print a line for each check. Returns whether all checks passed.
@@ -82,10 +85,16 @@ class RemoteMachine:
     settings: Settings
 
     def run(self, command: str) -> str | None:
-        """Run a shell command on the machine. Returns its stripped stdout; None if it fails or does not exist."""
+        """Run a shell command on the machine. Returns its stripped stdout; None if it fails or does not exist.
+
+        Raises SSHException, EOFError or OSError if the connection breaks.
+        """
         _, stdout, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
         output = stdout.read().decode(errors="replace").strip()
-        return output if stdout.channel.recv_exit_status() == 0 else None
+        exit_status = stdout.channel.recv_exit_status()
+        if exit_status == _NO_EXIT_STATUS:
+            raise SSHException("a command did not end")
+        return output if exit_status == 0 else None
 
     @cached_property
     def listening_sockets(self) -> list[tuple[bytes, int]] | None:
