@@ -6,6 +6,9 @@ const MIN_INTERVAL = 350;
 const FIRST_RETRY_AFTER = 400;
 const MAX_RETRY_AFTER = 8_000;
 
+// Milliseconds. A browser sets no limit to a server that accepts a request and never answers.
+const LOAD_TIMEOUT = 20_000;
+
 /**
  * A picture to show. `immediate` ones are shown without regard to when the last one was, and wait for none before them.
  *
@@ -67,7 +70,7 @@ export class Crossfade {
       /** @type {Promise<void>} */
       const interrupted = new Promise((done) => (this.#interrupt = done));
       try {
-        const image = await Promise.race([this.load(picture.source), interrupted]);
+        const image = await Promise.race([this.#load(picture.source), interrupted]);
         const rest = this.#shownAt + MIN_INTERVAL - this.clock.now();
         if (rest > 0 && !picture.immediate) await Promise.race([sleep(rest, this.clock), interrupted]);
         if (!image || isSuperseded(picture, this.#requested)) continue;
@@ -76,11 +79,26 @@ export class Crossfade {
         this.show(image, picture);
         retryAfter = FIRST_RETRY_AFTER;
       } catch {
-        // The store is unavailable. The last picture stays until this one, or a newer one, can be loaded.
+        // The store is unavailable, or slow. The last picture stays until this one, or a newer one, can be loaded.
         await Promise.race([sleep(retryAfter, this.clock), interrupted]);
         retryAfter = Math.min(2 * retryAfter, MAX_RETRY_AFTER);
       }
     }
     this.#isRunning = false;
+  }
+
+  /** @param {string} source */
+  async #load(source) {
+    /** @type {unknown} */
+    let timer;
+    /** @type {Promise<never>} */
+    const expired = new Promise((_, reject) => {
+      timer = this.clock.setTimeout(() => reject(new Error(`${source} takes too long.`)), LOAD_TIMEOUT);
+    });
+    try {
+      return await Promise.race([this.load(source), expired]);
+    } finally {
+      this.clock.clearTimeout(timer);
+    }
   }
 }

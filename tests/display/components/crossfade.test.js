@@ -83,6 +83,22 @@ test("a picture that cannot be loaded is tried again, less and less often", asyn
   assert.deepEqual(shown, ["1"]);
 });
 
+test("a picture that never arrives is asked for again", async () => {
+  const attempts = [];
+  crossfade = new Crossfade((_, picture) => shown.push(picture.source), {
+    load: (source) => {
+      attempts.push(clock.now());
+      return attempts.length < 2 ? new Promise(() => {}) : Promise.resolve(source);
+    },
+    clock,
+  });
+  request("1");
+  await clock.advance(60_000);
+  assert.deepEqual(attempts, [0, 20_400]);
+  assert.deepEqual(shown, ["1"]);
+  assert.equal(clock.pending, 0);
+});
+
 test("a finished dream ends the wait for another attempt", async () => {
   request("1");
   await settle();
