@@ -140,20 +140,24 @@ function keepScreenOn() {
   navigator.wakeLock?.request("screen").catch(() => {}); // refused on batteries that run low
 }
 
-/** @type {WeakMap<HTMLElement, Wall>} */
+/** @type {WeakMap<HTMLElement, {wall: Wall, drawing: symbol}>} the wall in each root, and its latest drawing */
 const walls = new WeakMap();
 
 /**
  * Draw the wall: the entry point of a Streamlit component. Streamlit calls it at every run of its page, also when the
- * page comes back from a lost connection.
+ * page comes back from a lost connection, and may end a drawing after it has begun the next one: only the end of the
+ * latest one closes the wall.
  *
  * @param {{parentElement: HTMLElement, data: WallData}} component
  */
 export default function showWall({ parentElement, data }) {
   const root = find(".wall", HTMLElement, parentElement);
-  if (!walls.has(root)) walls.set(root, new Wall(root, data));
+  const wall = walls.get(root)?.wall ?? new Wall(root, data);
+  const drawing = Symbol("drawing");
+  walls.set(root, { wall, drawing });
   return () => {
-    walls.get(root)?.close();
+    if (walls.get(root)?.drawing !== drawing) return;
+    wall.close();
     walls.delete(root);
   };
 }

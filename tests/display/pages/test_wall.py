@@ -8,6 +8,9 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from display.i18n import get_guest_texts
+from display.web.html import read_component
+from display.web.script_bundle import bundle_scripts
 from shared.broker.client import BROKER_UNAVAILABLE
 from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
@@ -110,6 +113,32 @@ def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwh
     missed = pipeline.add_dream((190, 90, 90))
     wall.wait_for_selector(main_picture_selector(missed))
     expect(wall.get_by_text("reconnecting")).to_be_hidden()
+
+
+def test_a_wall_that_streamlit_draws_twice_at_its_start_stays_alive(wall: Page, pipeline: FakePipeline) -> None:
+    """Streamlit ends a drawing that was superseded while its script was loading, after it has begun the next one.
+
+    Seen failing: that end closed the wall that both share, and it stayed dark for ever.
+    """
+    wall.evaluate(
+        """async ({ script, html, texts }) => {
+            const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+            const { default: showWall } = await import(url);
+            document.body.innerHTML = html;
+            const data = { texts, idle_after: 60, rotate_every: 10 };
+            const draw = () => showWall({ parentElement: document.body, data });
+            const endFirst = draw();
+            draw();
+            endFirst();
+        }""",
+        {
+            "script": bundle_scripts("wall/wall.js"),
+            "html": read_component("wall/wall.html"),
+            "texts": get_guest_texts("en"),
+        },
+    )
+    job = pipeline.add_dream((1, 2, 3))
+    wall.wait_for_selector(f".wall[data-scene=dream] img[data-dream][data-job-id='{job.id}']")
 
 
 def test_two_walls_show_the_same(open_wall: OpenWall, pipeline: FakePipeline) -> None:
