@@ -25,8 +25,13 @@ def two_workers(_two_workers: FaultInstallation) -> FaultInstallation:
 
 
 @pytest.fixture
-def no_workers(_two_workers: FaultInstallation) -> FaultInstallation:
-    """The same installation without a worker."""
-    for worker in _two_workers.workers:
+def no_workers(_two_workers: FaultInstallation) -> Iterator[FaultInstallation]:
+    """The same installation without a worker; those that the test starts, with settings of its own, end with it."""
+    _kill_workers(_two_workers)
+    yield _two_workers
+    _kill_workers(_two_workers)
+
+
+def _kill_workers(installation: FaultInstallation) -> None:
+    for worker in installation.workers:
         worker.kill()
-    return _two_workers
