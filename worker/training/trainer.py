@@ -103,14 +103,18 @@ def train(
             )
         checkpoints.save_best(model)
         checkpoints.save(model)
+    adversary = Adversary(model) if config.epsilon else None
     while not checkpoints.history.is_finished:
-        _run_epoch(model, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress)
+        _run_epoch(
+            model, adversary, training_paintings, validation_paintings, artist_count, config, checkpoints, on_progress
+        )
     checkpoints.load_best(model)
     return TrainingResult(model, checkpoints.history, backbone.is_pretrained)
 
 
 def _run_epoch(
     model: keras.Model,
+    adversary: Adversary | None,
     training_paintings: Sequence[Painting],
     validation_paintings: Sequence[Painting],
     artist_count: int,
@@ -118,7 +122,10 @@ def _run_epoch(
     checkpoints: Checkpoints,
     on_progress: Callable[[TrainingStep], None],
 ) -> None:
-    """Train for one epoch, and save its result, and its weights if it is the best so far."""
+    """Train for one epoch, and save its result, and its weights if it is the best so far.
+
+    adversary: attacks the pictures before the model learns from them; None: they are left as they are.
+    """
     number, started = len(checkpoints.history.epochs), time.perf_counter()
     phase = f"epoch {number + 1} of {config.epochs}"
     batches = TrainingBatches(training_paintings, artist_count, config, number)
@@ -129,8 +136,8 @@ def _run_epoch(
     def report_step(index: int) -> None:
         on_progress(TrainingStep(phase, (index + 1) / len(batches)))
 
-    if config.epsilon:
-        scores = _fit_attacked(model, batches, validation_batches, number, config, report_step)
+    if adversary:
+        scores = _fit_attacked(model, adversary, batches, validation_batches, number, config, report_step)
     else:
         scores = _fit(model, batches, validation_batches, number, checkpoints, report_step)
     epoch = EpochResult(epoch=number, seconds=time.perf_counter() - started, **scores)
@@ -174,6 +181,7 @@ def _fit(
 
 def _fit_attacked(
     model: keras.Model,
+    adversary: Adversary,
     batches: TrainingBatches,
     validation_batches: ValidationBatches,
     number: int,
@@ -181,7 +189,7 @@ def _fit_attacked(
     report_step: Callable[[int], None],
 ) -> dict[str, float]:
     """Train for one epoch on pictures that an attack changed, and return its scores by field of EpochResult."""
-    adversary, rng, loss = Adversary(model), np.random.default_rng((config.seed, number)), math.nan
+    rng, loss = np.random.default_rng((config.seed, number)), math.nan
     for index, (pictures, shares, weights) in enumerate(_load_ahead(batches)):
         # Over the first epoch the attack grows: a network that does not withstand it at all learns nothing from it.
         strength = min(1.0, (index + 1) / len(batches) + number)
