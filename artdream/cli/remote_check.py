@@ -45,6 +45,9 @@ VENV_PATH, SYSTEMD_UNIT = "/opt/artdream/venv", "artdream-worker"
 #: Ports that may be open to the network (HTTP, HTTPS), in addition to SSH's.
 ALLOWED_PORTS = frozenset({80, 443})
 
+#: Seconds that a command may be silent: `nvidia-smi` takes many where the driver is not loaded between two uses.
+_COMMAND_TIMEOUT_SECONDS = 60.0
+
 #: State of a listening socket in /proc/net/tcp.
 _TCP_LISTEN_STATE = "0A"
 
@@ -89,7 +92,9 @@ class RemoteMachine:
 
         Raises SSHException, EOFError or OSError if the connection breaks.
         """
-        _, stdout, _ = self.client.exec_command(f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=SSH_TIMEOUT_SECONDS)
+        _, stdout, _ = self.client.exec_command(
+            f"LC_ALL=C sh -c {shlex.quote(command)}", timeout=_COMMAND_TIMEOUT_SECONDS
+        )
         output = stdout.read().decode(errors="replace").strip()
         exit_status = stdout.channel.recv_exit_status()
         if exit_status == _NO_EXIT_STATUS:
