@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.skip import skip_or_fail
+from tests.waiting import WAIT_TIMEOUT_SECONDS
+
+#: Milliseconds that a browser may take for anything that a test waits for.
+PAGE_TIMEOUT = 1000 * WAIT_TIMEOUT_SECONDS
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -19,6 +24,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+expect.set_options(timeout=PAGE_TIMEOUT)
 
 
 @contextmanager
@@ -36,6 +43,16 @@ def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
             script.write_text(f'#!/bin/sh\nexec {shlex.join([*command_prefix, path])} "$@"\n')
             script.chmod(0o755)
             path = str(script)
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS, timeout=PAGE_TIMEOUT)
         yield browser
         browser.close()
+
+
+def new_context(browser: Browser, width: int, height: int, **options: Any) -> BrowserContext:
+    """Return a new browser context whose pages have the given size in pixels and PAGE_TIMEOUT for everything.
+
+    options: of Playwright's `Browser.new_context`.
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    context.set_default_timeout(PAGE_TIMEOUT)
+    return context

@@ -15,25 +15,20 @@ from urllib.request import urlopen
 
 import pytest
 import redis
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page
 
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, touch_producer_mark
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.browser import launch_chromium
+from tests.browser import launch_chromium, new_context
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.forkserver import start_display
 from tests.servers import Valkey
 from tests.stack import free_port
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
-#: Milliseconds that a page may take for anything that a test waits for.
-PAGE_TIMEOUT = 1000 * WAIT_TIMEOUT_SECONDS
-
 #: Address under which phones reach the display, and the operator's passcode, where a test needs them.
 PUBLIC_URL, PASSCODE = "http://192.168.100.200:8501", "open sesame"
-
-expect.set_options(timeout=PAGE_TIMEOUT)
 
 
 class DisplayProcess:
@@ -167,10 +162,7 @@ def make_page(browser: Browser, display: DisplayProcess, width: int = 1440, heig
 
     width, height: in pixels. options: of the context.
     """
-    viewport: ViewportSize = {"width": width, "height": height}
-    page = browser.new_context(base_url=display.url, viewport=viewport, **options).new_page()
-    page.set_default_timeout(PAGE_TIMEOUT)
-    return page
+    return new_context(browser, width, height, base_url=display.url, **options).new_page()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.settings import Settings
-from tests.browser import launch_chromium
+from tests.browser import launch_chromium, new_context
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream, run_in_process, write_slowly
 
@@ -42,7 +42,7 @@ def test_the_operator_reads_what_runs_where_and_one_line_for_each_dream(default_
 def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack: RunningStack) -> None:
     count_before = len(default_stack.list_completed())
     with launch_chromium() as browser:
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page = new_context(browser, 1920, 1080).new_page()
         page.goto(default_stack.url)
         default_stack.drop_file("seen.heic", encode_heic(make_picture(110)))
         frame = page.wait_for_selector("img[data-frame][data-shown-at]", timeout=1000 * STACK_TIMEOUT_SECONDS)
@@ -66,7 +66,7 @@ def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> No
     count_before = len(stack.list_completed())
     assert "no QR codes, as no phone reaches 127.0.0.1" in stack.read_output()
     with launch_chromium() as browser:
-        phone = browser.new_page(viewport={"width": 390, "height": 844})
+        phone = new_context(browser, 390, 844).new_page()
         phone.goto(f"{stack.url}/send")
         photo = {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": encode_heic(make_picture(77))}
         phone.locator("input[type=file]").set_input_files(photo)

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import launch_chromium
+from tests.browser import launch_chromium, new_context
 from tests.network.emulated_link import LinkProfile
 from tests.network.remote_installation import WALL_URL, RemoteInstallation
 from tests.pictures import encode_heic, make_picture
 from tests.servers import require_sshd
-from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +40,7 @@ def installation(
 def wall(installation: RemoteInstallation) -> Iterator[Page]:
     """The wall in a browser on the Mac."""
     with launch_chromium(installation.mac.command_prefix) as browser:
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page = new_context(browser, 1920, 1080).new_page()
         page.goto(WALL_URL)
         yield page
 
@@ -67,7 +66,7 @@ def test_a_burst_in_which_the_link_is_cut_loses_nothing_and_the_wall_recovers(
         if number == BURST_SIZE // 3:
             installation.link.cut()
         installation.drop_photo(100 + number)
-    wall.wait_for_selector(".reconnecting:visible", timeout=1000 * WAIT_TIMEOUT_SECONDS)
+    wall.wait_for_selector(".reconnecting:visible")
     installation.wait_until(lambda: "Photos wait in the spool" in installation.log.read_text(), "the producer notices")
     assert len(installation.list_completed()) < count_before + BURST_SIZE
     installation.link.restore()
