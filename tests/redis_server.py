@@ -31,7 +31,8 @@ def require_redis() -> None:
 class CertificateAuthority:
     """A self-signed certificate authority."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, has_key_identifier: bool = True) -> None:
+        """has_key_identifier: whether its certificate has one, without which Python 3.13 does not accept it."""
         self.certificate_path = folder / f"{name}.crt"
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -43,18 +44,24 @@ class CertificateAuthority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(x509.KeyUsage(**ca_usage, encipher_only=False, decipher_only=False), critical=True)
         )
+        if has_key_identifier:
+            identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+            builder = builder.add_extension(identifier, critical=False)
         self.certificate_path.write_bytes(
             builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         )
 
-    def issue_certificate(self, host: str) -> tuple[Path, Path]:
-        """Issue a certificate for a host name or IP address; return the paths of the certificate and of its key."""
+    def issue_certificate(self, host: str, valid_days: int = 2) -> tuple[Path, Path]:
+        """Issue a certificate for a host name or IP address; return the paths of the certificate and of its key.
+
+        valid_days: days from now until it expires; below 0: it has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             name = x509.DNSName(host)
-        builder = self._build_certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key)
+        builder = self._build_certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key, valid_days)
         builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False)
         certificate_path, key_path = self._folder / f"{host}.crt", self._folder / f"{host}.key"
         certificate_path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -64,13 +71,15 @@ class CertificateAuthority:
         )
         return certificate_path, key_path
 
-    def _build_certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _build_certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, valid_days: int = 2
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=2))
+            .not_valid_before(now - datetime.timedelta(days=10))
+            .not_valid_after(now + datetime.timedelta(days=valid_days))
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 

@@ -65,6 +65,9 @@ SOCKET_TIMEOUT_SECONDS = 15
 #: Seconds to establish a connection.
 CONNECT_TIMEOUT_SECONDS = 5
 
+#: Words by which OpenSSL says that nobody whom this machine trusts has issued a certificate.
+_UNKNOWN_AUTHORITY = ("issuer certificate", "self-signed", "self signed", "first certificate", "signature failure")
+
 _CONNECTION_OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     # Invalid UTF-8 in one entry must not stop a reader of the stream.
@@ -143,9 +146,18 @@ def explain_permanent_error(error: Exception) -> str | None:
                 f"The broker's certificate is another host's ({reason}): "
                 "let ARTDREAM_BROKER_URL name the host that it was made for."
             )
+        if "expired" in reason or "not yet valid" in reason:
+            return (
+                f"The broker's certificate is not valid today ({reason}): renew it, or set the clock of this machine."
+            )
+        if any(words in reason for words in _UNKNOWN_AUTHORITY):
+            return (
+                f"The broker's certificate is not trusted ({reason}): "
+                "name the file of the authority that issued it in ARTDREAM_BROKER_CA."
+            )
         return (
-            f"The broker's certificate is not trusted ({reason}): "
-            "name the file of the authority that issued it in ARTDREAM_BROKER_CA."
+            f"The broker's certificate, or its authority's, is incomplete ({reason}): "
+            "have it issued anew with what RFC 5280 demands, as Python does from 3.13 on."
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
         return "The broker does not speak TLS on that port: is ARTDREAM_BROKER_URL right?"

@@ -3,8 +3,13 @@
 import asyncio
 import os
 import re
+import socket
+import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -122,6 +127,53 @@ def test_whoever_is_not_let_in_is_told_what_to_do(
     """Each fails without its case in `explain_permanent_error`, or without `find_missing_rules`."""
     with pytest.raises(ArtDreamError, match=f"^{EXPECTED_ERRORS[fault]}"):
         require_broker_access(spoil_settings(settings, tls_redis, tmp_path, fault))
+
+
+@contextmanager
+def listen_with_certificate(certificate_path: Path, key_path: Path) -> Iterator[int]:
+    """Offer TLS connections with a certificate; yield the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate_path, key_path)
+
+    def shake_hands() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # the listener was shut down
+                return
+            with connection, suppress(OSError):  # the client refuses the certificate
+                context.wrap_socket(connection, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        threads.submit(shake_hands)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # ends the thread
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("expired", r"is not valid today \(certificate has expired\): renew it"),
+        pytest.param(
+            "no key identifier",
+            r"or its authority's, is incomplete \(Missing Subject Key Identifier\): have it issued anew",
+            marks=pytest.mark.skipif(sys.version_info < (3, 13), reason="Python demands it from 3.13 on"),
+        ),
+    ],
+)
+def test_a_certificate_of_the_right_authority_that_is_not_accepted_says_why(
+    tmp_path: Path, fault: str, message: str
+) -> None:
+    """Seen failing: it was said not to be trusted, and the file of its authority, which was named, was asked for."""
+    authority = CertificateAuthority(tmp_path, "authority", has_key_identifier=fault != "no key identifier")
+    certificate = authority.issue_certificate("localhost", valid_days=-1 if fault == "expired" else 2)
+    with listen_with_certificate(*certificate) as port:
+        url = SecretStr(f"rediss://:own-one-of@localhost:{port}/0")
+        settings = Settings(broker_url=url, broker_ca=authority.certificate_path, _env_file=None)
+        with pytest.raises(ArtDreamError, match=f"^The broker's certificate,? {message}"):
+            require_broker_access(settings)
 
 
 @pytest.mark.parametrize(
