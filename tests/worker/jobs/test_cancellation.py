@@ -13,8 +13,9 @@ from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import dream_prefix, is_frame, photo_name, sidecar_name
 from shared.storage.sidecar import read_sidecar
+from tests.dreamer import hold_dreams
 from tests.waiting import wait_until
-from tests.worker.jobs.processor_harness import ProcessorHarness
+from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
 
 
 def cancel(harness: ProcessorHarness, job: Job) -> None:
@@ -51,11 +52,13 @@ def test_a_frame_that_arrives_after_the_end_is_deleted(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch, end: Callable[[ProcessorHarness, Job], None]
 ) -> None:
     """Seen failing: a frame that a slow store took after the deletion stayed for good."""
-    job, store = harness.submit(1), harness.processor._store
+    hold_dreams(harness.settings.data)  # so that a frame is certainly on its way when the job ends
+    job, store = harness.submit(1, HELD_RECIPE), harness.processor._store
     ended, arrived, put = threading.Event(), threading.Event(), store.put
 
     def put_late(name: str, data: bytes) -> None:
         if is_frame(name):
+            end(harness, job)
             ended.wait()
             put(name, data)
             arrived.set()
@@ -63,11 +66,10 @@ def test_a_frame_that_arrives_after_the_end_is_deleted(
             put(name, data)
 
     monkeypatch.setattr(store, "put", put_late)
-    harness.dreamer.during_first_ascent = lambda: end(harness, job)
     harness.processor.process(job.id)
     ended.set()
     arrived.wait()
-    wait_until(lambda: list_objects(harness, job) == [], "the frame is deleted", 10)
+    wait_until(lambda: list_objects(harness, job) == [], "the frame is deleted")
 
 
 @pytest.mark.parametrize("end", [cancel, delete])
@@ -78,7 +80,7 @@ def test_a_dream_that_is_cancelled_as_it_is_published_is_not_left_to_be_shown(
     job = harness.submit(1)
     after_put(harness, monkeypatch, sidecar_name(job.id), lambda: end(harness, job))
     harness.processor.process(job.id)
-    wait_until(lambda: list_objects(harness, job) == [], "nothing is left", 10)
+    wait_until(lambda: list_objects(harness, job) == [], "nothing is left")
 
 
 def test_a_dream_that_fails_at_its_time_limit_as_it_is_published_is_not_left_to_be_shown(
@@ -111,7 +113,7 @@ def test_a_dream_that_is_deleted_while_its_approval_is_noted_stays_deleted(
 
     monkeypatch.setattr(harness.processor._table, "complete", complete_and_delete)
     harness.processor.process(job.id)
-    wait_until(lambda: list_objects(harness, job) == [], "nothing is left", 10)
+    wait_until(lambda: list_objects(harness, job) == [], "nothing is left")
 
 
 def test_a_photo_with_far_too_many_pixels_is_said_to_be_damaged(
