@@ -22,7 +22,7 @@ GALLERY_PAGE_SIZE = 48
 #: Sidecars that are read at a time: a remote bucket answers many requests as fast as one.
 MAX_PARALLEL_READS = 16
 
-#: Sidecars per update: the wall shows the newest dreams while older sidecars are still being read.
+#: Sidecars of the first update: the wall shows the newest dreams while older sidecars are still being read.
 SIDECARS_PER_UPDATE = 256
 
 
@@ -41,6 +41,12 @@ class Dream:
     class_probabilities: tuple[tuple[str, float, float], ...] = ()
     visibility: Visibility = Visibility.SHOWN
     map_point: MapPoint | None = field(default=None, compare=False)
+    #: The date of completion in the display's time zone, as 2026-11-24.
+    day: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        day = time.strftime("%Y-%m-%d", time.localtime(self.completed_at))
+        object.__setattr__(self, "day", sys.intern(day))  # thousands of dreams share it
 
     @classmethod
     def from_sidecar(cls, sidecar: Sidecar) -> "Dream":
@@ -67,11 +73,6 @@ class Dream:
             visibility,
             event.place,
         )
-
-    @property
-    def day(self) -> str:
-        """The date of completion in the display's time zone, as 2026-11-24."""
-        return time.strftime("%Y-%m-%d", time.localtime(self.completed_at))
 
     def as_json(self) -> dict[str, object]:
         """Return the fields that a browser needs to show the dream."""
@@ -100,11 +101,27 @@ class DreamIndex:
         self._deleted: set[str] = set()
         self._hidden_unknown: set[str] = set()  # hidden before they were added, while the store is still being read
         self._visible_by_photo: Counter[str] = Counter()
+        self._opened_at = 0.0
+        self._count_by_recipe: Counter[str] = Counter()  # of what the gallery shows, as the next two
+        self._count_by_day: Counter[str] = Counter()
+        self._newest_titles: dict[str, tuple[float, str]] = {}  # recipe → time and title of its newest dream
         self._lock = threading.RLock()
         #: Whether all dreams in the store have been loaded.
         self.is_complete = False
-        #: Epoch seconds of the start of the exhibition's current event. Wall and gallery show no earlier dreams.
-        self.opened_at = 0.0
+
+    @property
+    def opened_at(self) -> float:
+        """Epoch seconds of the start of the exhibition's current event. Wall and gallery show no earlier dreams."""
+        return self._opened_at
+
+    @opened_at.setter
+    def opened_at(self, seconds: float) -> None:
+        with self._lock:
+            self._opened_at = seconds
+            for counts in (self._count_by_recipe, self._count_by_day, self._newest_titles):
+                counts.clear()
+            for dream in self._sorted:
+                self._count(dream, 1)
 
     def add(self, dream: Dream) -> None:
         """Add a dream, unless its job id is known already or was deleted. It is hidden if `hide` was called before."""
@@ -160,8 +177,9 @@ class DreamIndex:
         """Add the dreams in a store, newest first, and skip unreadable sidecars.
 
         Known dreams are hidden or deleted if the event that said so was missed. are_held: returns for each job id
-        whether the broker keeps the job invisible; that overrides the sidecar. on_update: called after each batch of
-        sidecars. Raises StoreError if the store is unavailable, and any exception of `are_held`.
+        whether the broker keeps the job invisible; that overrides the sidecar. on_update: called when the newest dreams
+        of many are there, and when all are. Raises StoreError if the store is unavailable, and any exception of
+        `are_held`.
         """
         deleted = {entry.name.rpartition("/")[2] for entry in store.list_objects(TOMBSTONES_PREFIX)}
         entries = [entry for entry in store.list_objects(DREAMS_PREFIX) if entry.name.endswith("/dream.json")]
@@ -183,8 +201,10 @@ class DreamIndex:
                         dream = Dream.from_sidecar(sidecar)
                         needs_approval = is_held and dream.visibility is Visibility.SHOWN
                         self.add(replace(dream, visibility=Visibility.HELD) if needs_approval else dream)
-                on_update()
+                if start == 0 and len(job_ids) > SIDECARS_PER_UPDATE:
+                    on_update()
         self.is_complete = True
+        on_update()
 
     def list_newest(self, count: int) -> list[Dream]:
         """Return the newest visible dreams of the exhibition's current event, newest first, `count` at most."""
@@ -203,13 +223,18 @@ class DreamIndex:
 
     def list_filters(self) -> dict[str, object]:
         """Return the gallery's filters: number of dreams, recipes as (name, title) by title, days newest first."""
-        dreams = list(self._iterate_visible(None))
-        recipes = {dream.recipe: dream.title for dream in reversed(dreams)}
-        return {
-            "count": len(dreams),
-            "recipes": sorted(recipes.items(), key=lambda item: item[1]),
-            "days": list(dict.fromkeys(dream.day for dream in dreams)),
-        }
+        with self._lock:
+            recipes = [(recipe, self._newest_titles[recipe][1]) for recipe in self._count_by_recipe]
+            return {
+                "count": self.visible_count,
+                "recipes": sorted(recipes, key=lambda item: item[1]),
+                "days": sorted(self._count_by_day, reverse=True),
+            }
+
+    @property
+    def visible_count(self) -> int:
+        """The number of dreams in the gallery."""
+        return self._count_by_day.total()
 
     def list_on_map(self, network: str, count: int) -> list[Dream]:
         """Return the newest visible dreams with a point on a network's map, newest first, `count` at most."""
@@ -233,11 +258,24 @@ class DreamIndex:
     def _insert(self, dream: Dream) -> None:
         self._by_id[dream.job_id] = dream
         self._visible_by_photo[dream.photo] += dream.visibility is Visibility.SHOWN
+        self._count(dream, 1)
 
     def _remove(self, job_id: str) -> None:
         if dream := self._by_id.pop(job_id, None):
             del self._sorted[bisect.bisect_left(self._sorted, _sort_key(dream), key=_sort_key)]
             self._visible_by_photo[dream.photo] -= dream.visibility is Visibility.SHOWN
+            self._count(dream, -1)
+
+    def _count(self, dream: Dream, change: int) -> None:
+        """Count a dream that is added (1) or removed (-1) for the filters of the gallery, if that shows it."""
+        if dream.visibility is not Visibility.SHOWN or dream.completed_at < self._opened_at:
+            return
+        for counts, key in ((self._count_by_recipe, dream.recipe), (self._count_by_day, dream.day)):
+            counts[key] += change
+            if not counts[key]:
+                del counts[key]
+        title = dream.completed_at, dream.title
+        self._newest_titles[dream.recipe] = max(title, self._newest_titles.get(dream.recipe, title))
 
 
 def _sort_key(dream: Dream) -> tuple[float, str]:

@@ -143,18 +143,18 @@ class EventHub:
                 dream = Dream.from_completed(event.completed, event.dreamt_at)
             case Hidden() as event:
                 self.dream_index.hide(event.job_id)
-                return self._make_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
+                return self._make_gallery_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case Deleted() as event:
                 self.dream_index.delete(event.job_id)
                 self._pictures.remove_dream(event.job_id, event.photo_id)
-                return self._make_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
+                return self._make_gallery_change("gone", {"job_id": event.job_id}, recorded.recorded_at)
             case _:
                 return None
         self.dream_index.put(dream)
         is_shown = self.dream_index.is_visible(dream.job_id) and dream.completed_at >= self.dream_index.opened_at
         if is_shown and self._reader.is_connected:  # what is read before that is the past
             record_stage(dream.job_id, "show", max(0.0, self.now - recorded.recorded_at))
-        return self._make_change("dream", dream.as_json(), recorded.recorded_at) if is_shown else None
+        return self._make_gallery_change("dream", dream.as_json(), recorded.recorded_at) if is_shown else None
 
     def _resolve_visibility(self, job_id: str, *, is_held: bool) -> Visibility:
         """Return the visibility of a completed dream: only the operator shows what was held or hidden before."""
@@ -163,11 +163,16 @@ class EventHub:
             return before.visibility
         return Visibility.HELD if is_held else Visibility.SHOWN
 
-    def _make_change(self, kind: str, body: dict[str, object], at: float) -> Change:
-        return Change(kind, body | self._live_state.describe_queue(at))
+    def _make_gallery_change(self, kind: str, body: dict[str, object], at: float) -> Change:
+        count = {"count": self.dream_index.visible_count}
+        return Change(kind, body | count | self._live_state.describe_queue(at))
 
     def _make_snapshot(self) -> SseMessage:
         dreams = [dream.as_json() for dream in self.dream_index.list_newest(SNAPSHOT_DREAMS)]
         is_connected = self._reader.is_connected is not False
-        body = self._live_state.snapshot(self.now) | {"dreams": dreams, "connected": is_connected}
+        body = self._live_state.snapshot(self.now) | {
+            "dreams": dreams,
+            "count": self.dream_index.visible_count,
+            "connected": is_connected,
+        }
         return SseMessage.from_change(Change("snapshot", body), self._reader.last_id or "")

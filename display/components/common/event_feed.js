@@ -37,7 +37,8 @@ import { systemClock } from "./clock.js";
 
 /**
  * @typedef {object} Snapshot
- * @property {Dream[]} dreams newest first
+ * @property {Dream[]} dreams the newest, newest first
+ * @property {number} count of all dreams in the gallery
  * @property {(RunningJob & {silent: number})[]} running with the seconds since the last event of each
  * @property {boolean} [connected] whether the display reaches the broker
  */
@@ -45,8 +46,9 @@ import { systemClock } from "./clock.js";
 /**
  * @typedef {{kind: "snapshot", body: Snapshot & QueueState}
  *   | {kind: "started" | "frame", body: RunningJob & QueueState}
- *   | {kind: "dream", body: Dream & QueueState}
- *   | {kind: "ended" | "gone", body: {job_id: string} & QueueState}
+ *   | {kind: "dream", body: Dream & {count: number} & QueueState}
+ *   | {kind: "gone", body: {job_id: string, count: number} & QueueState}
+ *   | {kind: "ended", body: {job_id: string} & QueueState}
  *   | {kind: "waiting", body: QueueState}
  *   | {kind: "broker", body: {connected: boolean}}
  *   | {kind: "heartbeat", body: Record<string, never>}} FeedEvent

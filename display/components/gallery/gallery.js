@@ -15,22 +15,34 @@ import { DreamDialog } from "./dream_dialog.js";
 /** @type {import("../common/formatting.js").Texts} */
 const texts = readPageData("texts");
 
-// Milliseconds until a page that could not be loaded is requested again, and until a page that is loading is looked at.
+// Milliseconds until a page that could not be loaded is requested again.
 const RETRY_AFTER = 3_000;
-const WAIT_FOR_PAGE = 100;
+
+// Milliseconds within which a gallery that may have missed something asks for it: not all of them ask at once.
+const REFRESH_WITHIN = 2_000;
 
 // Pixels below the window at which the next page is loaded.
 const LOAD_AHEAD = 600;
 
-/** All dreams, newest first, in pages that are loaded as one scrolls. */
+/** All dreams, newest first: in pages that are loaded as one scrolls, and from the events of those that are finished. */
 class Gallery {
   /** Changes with the filters, so that an answer to older ones is recognised. */
   #generation = 0;
-  #cursor = "";
+  /** @type {Dream[]} those in the list, in its order */
+  #dreams = [];
+  /** @type {Dream | undefined} the last dream of the last page */
+  #oldest;
   #isLoading = false;
   #isComplete = false;
+  #isConnected = false;
+  /** @type {number | undefined} of all dreams, whatever is chosen */
+  #count;
   /** @type {number | undefined} */
   #refreshTimer;
+  /** @type {Map<string, string>} recipe → title */
+  #recipes = new Map();
+  /** @type {Set<string>} */
+  #days = new Set();
 
   constructor() {
     this.list = find(".dreams");
@@ -53,7 +65,8 @@ class Gallery {
   // Load from the newest dream on, with the filters that are chosen now.
   #restart() {
     this.#generation++;
-    this.#cursor = "";
+    this.#dreams = [];
+    this.#oldest = undefined;
     this.#isLoading = this.#isComplete = false;
     this.list.replaceChildren();
     this.#loadMore();
@@ -63,7 +76,7 @@ class Gallery {
     if (this.#isLoading || this.#isComplete) return;
     this.#isLoading = true;
     const generation = this.#generation;
-    const page = await this.#fetchPage(this.#cursor);
+    const page = await this.#fetchPage(this.#oldest ? `${this.#oldest.at}-${this.#oldest.job_id}` : "");
     if (generation !== this.#generation) return;
     find(".unavailable").hidden = page !== null;
     if (page === null) {
@@ -74,12 +87,11 @@ class Gallery {
       }, RETRY_AFTER);
       return;
     }
+    if (page.count !== undefined) this.#checkCount(page.count);
     this.#showFilters(page);
-    this.list.append(...this.#createMissingItems(page));
-    find(".empty").hidden = this.list.children.length > 0;
-    const last = page.dreams.at(-1);
-    if (last) this.#cursor = `${last.at}-${last.job_id}`;
-    this.#isComplete = last === undefined;
+    this.#insert(page.dreams);
+    this.#oldest = page.dreams.at(-1) ?? this.#oldest;
+    this.#isComplete = page.dreams.length === 0;
     this.#isLoading = false;
     if (this.end.getBoundingClientRect().top < innerHeight + LOAD_AHEAD) this.#loadMore();
   }
@@ -100,21 +112,100 @@ class Gallery {
     }
   }
 
+  /** @param {import("../common/event_feed.js").FeedEvent} event */
+  #handleEvent({ kind, body }) {
+    if (kind === "snapshot") {
+      body.dreams.forEach((dream) => this.#takeIn(dream));
+      this.#checkCount(body.count);
+      // The first one comes with the first page. Later ones: the display was away, has read the store, or begins an event.
+      if (this.#isConnected) this.#scheduleRefresh();
+      this.#isConnected = true;
+    }
+    if (kind === "dream") {
+      this.#takeIn(body);
+      this.#showCount(body.count);
+    }
+    if (kind === "gone") {
+      this.#remove(body.job_id);
+      this.#showCount(body.count);
+      this.dialog.closeIfShown(body.job_id);
+    }
+  }
+
+  /**
+   * Show a dream that was announced: what can be chosen now includes it, and so does the list if that is its place.
+   *
+   * @param {Dream} dream
+   */
+  #takeIn(dream) {
+    if (!this.#recipes.has(dream.recipe) || !this.#days.has(dream.day)) {
+      this.#recipes.set(dream.recipe, dream.title);
+      this.#days.add(dream.day);
+      this.#fillSelects();
+    }
+    const isChosen = ["", dream.recipe].includes(this.recipe.value) && ["", dream.day].includes(this.day.value);
+    const isOnLaterPage = !this.#isComplete && this.#oldest && !isNewer(dream, this.#oldest);
+    if (isChosen && !isOnLaterPage) this.#insert([dream]);
+  }
+
   /** @param {Page} page */
   #showFilters({ count, recipes, days }) {
     if (count === undefined || !recipes || !days) return;
+    this.#showCount(count);
+    this.#recipes = new Map(recipes);
+    this.#days = new Set(days);
+    this.#fillSelects();
+  }
+
+  // Page and snapshot are of the same moment, unless they differ in this.
+  /** @param {number} count */
+  #checkCount(count) {
+    if (this.#count !== undefined && this.#count !== count) this.#scheduleRefresh();
+    this.#showCount(count);
+  }
+
+  /** @param {number} count */
+  #showCount(count) {
+    this.#count = count;
     find(".count").textContent = formatCount(texts, count, "one_dream", "many_dreams");
-    fillSelect(this.recipe, recipes);
+  }
+
+  #fillSelects() {
+    fillSelect(
+      this.recipe,
+      [...this.#recipes].sort(([, title], [, other]) => title.localeCompare(other, texts.language)),
+    );
+    const days = [...this.#days].sort().reverse();
     fillSelect(
       this.day,
       days.map((day) => [day, new Date(`${day}T12:00`).toLocaleDateString(texts.language)]),
     );
   }
 
-  // Pages overlap: a dream that ends while one is loaded is on it, and is added by its event.
-  /** @param {Page} page */
-  #createMissingItems({ dreams }) {
-    return dreams.filter((dream) => !this.#findItem(dream.job_id)).map((dream) => this.#createItem(dream));
+  // A dream may be there already: pages overlap, and one that ends while a page is loaded is also announced.
+  /** @param {Dream[]} dreams */
+  #insert(dreams) {
+    const known = new Set(this.#dreams.map((dream) => dream.job_id));
+    for (const dream of dreams.filter((dream) => !known.has(dream.job_id))) {
+      let index = this.#dreams.length;
+      while (index > 0 && isNewer(dream, this.#dreams[index - 1])) index--;
+      this.#dreams.splice(index, 0, dream);
+      this.list.insertBefore(this.#createItem(dream), this.list.children[index] ?? null);
+    }
+    this.#showWhetherEmpty();
+  }
+
+  /** @param {string} jobId */
+  #remove(jobId) {
+    const index = this.#dreams.findIndex((dream) => dream.job_id === jobId);
+    if (index < 0) return;
+    this.#dreams.splice(index, 1);
+    this.list.children[index].remove();
+    this.#showWhetherEmpty();
+  }
+
+  #showWhetherEmpty() {
+    find(".empty").hidden = this.#dreams.length > 0;
   }
 
   /** @param {Dream} dream */
@@ -132,43 +223,38 @@ class Gallery {
     return item;
   }
 
-  /** @param {string} jobId */
-  #findItem(jobId) {
-    return this.list.querySelector(`[data-job-id="${jobId}"]`);
-  }
-
-  /** @param {import("../common/event_feed.js").FeedEvent} event */
-  #handleEvent({ kind, body }) {
-    if (kind === "snapshot") this.#refresh();
-    if (kind === "dream" && !this.#findItem(body.job_id)) this.#addNewest();
-    if (kind === "gone") {
-      this.#findItem(body.job_id)?.remove();
-      this.dialog.closeIfShown(body.job_id);
-    }
-  }
-
-  // A display that has just started may still be reading the store: older dreams are then added at the end.
-  async #refresh() {
+  #scheduleRefresh() {
     clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = setTimeout(() => this.#refresh(), Math.random() * REFRESH_WITHIN);
+  }
+
+  // Take in what was added or removed unseen, also at the end, and leave all else where the reader has scrolled to.
+  async #refresh() {
     if (this.#isLoading) {
-      this.#refreshTimer = setTimeout(() => this.#refresh(), WAIT_FOR_PAGE);
+      this.#scheduleRefresh();
       return;
     }
+    const generation = this.#generation;
     const page = await this.#fetchPage("");
-    if (page === null) return;
+    if (page === null || generation !== this.#generation) return;
     this.#showFilters(page);
+    const newest = new Set(page.dreams.map((dream) => dream.job_id));
+    const last = page.dreams.at(-1);
+    const isContinued = this.#dreams.length === 0 || this.#dreams.some((dream) => newest.has(dream.job_id));
+    const gone = this.#dreams.filter((dream) => !newest.has(dream.job_id) && !(last && isNewer(last, dream)));
+    for (const dream of gone) this.#remove(dream.job_id);
+    this.#insert(page.dreams);
     this.#isComplete = false;
-    this.#loadMore();
-  }
-
-  async #addNewest() {
-    const page = await this.#fetchPage("");
-    if (page === null) return;
-    this.#showFilters(page);
-    this.list.prepend(...this.#createMissingItems(page));
-    find(".empty").hidden = this.list.children.length > 0;
+    if (!isContinued || this.#dreams.length > (page.count ?? 0)) this.#restart();
+    else this.#loadMore();
   }
 }
+
+/**
+ * @param {Dream} dream
+ * @param {Dream} other
+ */
+const isNewer = (dream, other) => dream.at > other.at || (dream.at === other.at && dream.job_id > other.job_id);
 
 /**
  * Replace what can be chosen, and keep what is.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page, Route, expect
 
+from display.moderation import Moderation
 from display.state.dream_index import GALLERY_PAGE_SIZE, Dream, DreamIndex
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -63,6 +65,85 @@ def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGa
     expect(page.locator(".count")).to_have_text("2 dreams")
     page.get_by_label("kind").select_option("lines")
     expect(page.locator(".dreams li")).to_have_count(1)
+
+
+def test_a_gallery_takes_finished_dreams_from_their_events_and_asks_for_nothing(
+    new_page: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    """Seen failing: each finished dream made each open gallery fetch its first page."""
+    pipeline.add_dream((1, 1, 1))
+    lines = load_recipe("lines")
+    page, requested_urls = new_page(1280, 800), list[str]()
+    page.on("request", lambda request: requested_urls.append(request.url))
+    page.goto("/gallery")
+    expect(page.locator(".count")).to_have_text("one dream")
+    with page.expect_response(re.compile("before=[0-9].*day=2")):  # what comes after the first page
+        page.get_by_label("day").select_option(index=1)
+    requested_urls.clear()
+    for number in range(1, 6):
+        pipeline.add_dream((40 * number, 90, 1), recipe=lines)
+    expect(page.locator(".count")).to_have_text("6 dreams")
+    expect(page.locator(".dreams li")).to_have_count(6)
+    assert page.locator("select[name=recipe] option").all_inner_texts() == [
+        "all",
+        "Animals",
+        load_recipe("lines").title,
+    ]
+    assert [url for url in requested_urls if "/gallery/dreams" in url] == []
+    page.get_by_label("kind").select_option("animals")
+    expect(page.locator(".dreams li")).to_have_count(1)
+    pipeline.add_dream((250, 90, 1), recipe=lines)
+    expect(page.locator(".count")).to_have_text("7 dreams")
+    expect(page.locator(".dreams li")).to_have_count(1)
+
+
+def test_a_gallery_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    """Seen failing: it went on with what it had."""
+    kept, hidden = (pipeline.add_dream((shade, 1, 1)) for shade in (10, 90))
+    page = open_gallery()
+    expect(page.locator(".dreams li")).to_have_count(2)
+    display.stop()
+    added = pipeline.add_dream((200, 1, 1))
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    Moderation(display.settings, dream_index).hide(hidden.id)
+    display.start()
+    expect(page.locator(f"[data-job-id='{hidden.id}']")).to_have_count(0)
+    expect(page.locator(f"[data-job-id='{added.id}']")).to_have_count(1)
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    assert ids == [added.id, kept.id]
+    expect(page.locator(".count")).to_have_text("2 dreams")
+
+
+def test_an_open_gallery_is_empty_when_a_new_event_begins(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    pipeline.add_dream((1, 1, 1))
+    page = open_gallery()
+    expect(page.locator(".dreams li")).to_have_count(1)
+    Moderation(display.settings, DreamIndex()).change_settings(opened_at=time.time() + 60)
+    expect(page.locator(".dreams li")).to_have_count(0)
+    expect(page.locator(".empty")).to_be_visible()
+
+
+def test_a_dream_that_is_approved_later_takes_its_place_in_the_order(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    """Seen failing: it became the first."""
+    jobs = [pipeline.add_dream((shade, 1, 1)) for shade in (10, 90, 200)]
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    moderation = Moderation(display.settings, dream_index)
+    page = open_gallery()
+    expect(page.locator(".dreams li")).to_have_count(3)
+    moderation.hide(jobs[1].id)
+    expect(page.locator(".dreams li")).to_have_count(2)
+    moderation.show(jobs[1].id)
+    expect(page.locator(".dreams li")).to_have_count(3)
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    assert ids == [job.id for job in reversed(jobs)]
 
 
 def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery) -> None:

@@ -102,8 +102,33 @@ def test_dreams_from_before_the_event_leave_the_gallery_but_keep_their_links() -
     assert list_numbers(dream_index.list_all()) == [3, 2, 1]
 
 
+def test_the_filters_of_the_gallery_follow_every_change() -> None:
+    dream_index = DreamIndex()
+    lines = replace(make_dream(200_000), recipe="lines", title="Lines")
+    for dream in (make_dream(1), make_dream(2, Visibility.HELD), lines):
+        dream_index.add(dream)
+    days = [dream.day for dream in (lines, make_dream(1))]
+    assert dream_index.list_filters() == {
+        "count": 2,
+        "recipes": [("animals", "Animals"), ("lines", "Lines")],
+        "days": days,
+    }
+    dream_index.put(replace(make_dream(2), title="Beasts"))  # the newest title counts
+    assert dream_index.list_filters()["recipes"] == [("animals", "Beasts"), ("lines", "Lines")]
+    dream_index.hide(lines.job_id)
+    dream_index.delete(make_dream(1).job_id)
+    assert dream_index.list_filters() == {"count": 1, "recipes": [("animals", "Beasts")], "days": days[1:]}
+    dream_index.opened_at = 2.5
+    assert dream_index.list_filters() == {"count": 0, "recipes": [], "days": []}
+    dream_index.add(lines)
+    assert dream_index.visible_count == 0  # it is hidden, as before
+    dream_index.put(lines)
+    assert dream_index.visible_count == 1
+
+
 def test_a_store_is_recalled_whole_however_many_dreams_it_holds(store: Store) -> None:
-    for number in range(SIDECARS_PER_UPDATE + 5):
+    """And viewers are told when the newest dreams are there and when all are, not after each of many parts."""
+    for number in range(2 * SIDECARS_PER_UPDATE + 5):
         store_sidecar(store, number)
     store.put(sidecar_name("f" * 32), b"damaged")
     dream_index, counts = DreamIndex(), list[int]()
@@ -111,8 +136,11 @@ def test_a_store_is_recalled_whole_however_many_dreams_it_holds(store: Store) ->
         store, lambda ids: [False] * len(ids), lambda: counts.append(len(dream_index.list_all()))
     )
     assert dream_index.is_complete
-    assert len(dream_index.list_all()) == counts[-1] == SIDECARS_PER_UPDATE + 5
+    assert len(dream_index.list_all()) == counts[-1] == 2 * SIDECARS_PER_UPDATE + 5
     assert counts[0] <= SIDECARS_PER_UPDATE
+    assert len(counts) == 2
+    dream_index.load_from_store(store, lambda ids: [True] * len(ids), lambda: counts.append(dream_index.visible_count))
+    assert counts[2:] == [0]  # nothing is new, but dreams were hidden
 
 
 def test_a_recalled_dream_has_the_visibility_of_sidecar_broker_and_tombstone(store: Store) -> None:
