@@ -48,13 +48,23 @@ class DiskCache:
 
     def get(self, name: str) -> bytes | None:
         """Return a picture's bytes, None if it is not cached."""
+        return self.get_range(name, 0, None)
+
+    def get_size(self, name: str) -> int | None:
+        """Return the size of a picture in bytes, None if it is not cached."""
+        return self._sizes.get(name)
+
+    def get_range(self, name: str, begin: int, end: int | None) -> bytes | None:
+        """Return the bytes of a picture from `begin` to before `end` (None: all), None if it is not cached."""
         with self._lock:
             if name not in self._sizes:
                 return None
             self._sizes.move_to_end(name)
         path = self._path(name)
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                file.seek(begin)
+                data = file.read(None if end is None else end - begin)
             os.utime(path)  # keeps the order of use across a restart
         except OSError:
             with self._lock:

@@ -44,6 +44,7 @@ class Pictures:
         self._prefetch_requested = asyncio.Event()
         self._frames: OrderedDict[str, bytes] = OrderedDict()  # oldest first
         self._fetches: dict[str, asyncio.Task[bytes | None]] = {}
+        self._unwritten: dict[str, bytes] = {}  # fetched pictures, on their way into the cache
         self._cache_writes: set[asyncio.Task[None]] = set()
 
     async def get(self, name: str) -> bytes | None:
@@ -55,8 +56,8 @@ class Pictures:
         cache = self._cache
         if cache is None:
             return await self.store.get_async(name)
-        if name in self._frames:
-            return self._frames[name]
+        if (data := self._frames.get(name) or self._unwritten.get(name)) is not None:
+            return data
         if name in cache and (cached := await run_in_thread(lambda: cache.get(name))) is not None:
             return cached
         # All viewers request a frame at once, and a dream while it is being prefetched: they share one transfer.
@@ -64,6 +65,31 @@ class Pictures:
             fetch = self._fetches[name] = asyncio.create_task(self._fetch_and_cache(cache, name))
             fetch.add_done_callback(lambda _: self._fetches.pop(name))
         return await asyncio.shield(fetch)
+
+    async def get_size(self, name: str) -> int | None:
+        """Return the size of a picture in bytes, None if there is none. Raises StoreError.
+
+        One that can be cached is then in the cache, or on its way there.
+        """
+        if self._cache is None:
+            return await self.store.get_size_async(name)
+        if (size := self._cache.get_size(name)) is not None:
+            return size
+        data = await self.get(name)
+        return None if data is None else len(data)
+
+    async def get_range(self, name: str, begin: int, end: int) -> bytes | None:
+        """Return the bytes of a picture from `begin` to before `end`, which lie within it, None if there is none.
+
+        Raises StoreError.
+        """
+        cache = self._cache
+        if cache is None:
+            return await self.store.get_range_async(name, begin, end)
+        if name in cache and (cached := await run_in_thread(lambda: cache.get_range(name, begin, end))) is not None:
+            return cached
+        data = await self.get(name)
+        return None if data is None else data[begin:end]
 
     async def _fetch_and_cache(self, cache: DiskCache, name: str) -> bytes | None:
         generation = cache.generation
@@ -74,9 +100,12 @@ class Pictures:
             if len(self._frames) > _MAX_CACHED_FRAMES:
                 self._frames.popitem(last=False)
         elif data is not None:
+            if generation == cache.generation:
+                self._unwritten[name] = data
             write = asyncio.create_task(run_in_thread(lambda: cache.put(name, data, generation=generation)))
             self._cache_writes.add(write)  # the answer does not wait for the disk
             write.add_done_callback(self._cache_writes.discard)
+            write.add_done_callback(lambda _: self._unwritten.pop(name, None))
         return data
 
     def remove_dream(self, job_id: str, photo_id: str) -> None:
@@ -85,6 +114,7 @@ class Pictures:
             name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
             for name in (photo_name(photo_id), *(name_of(job_id) for name_of in name_functions)):
                 self._cache.remove(name)
+                self._unwritten.pop(name, None)
             self._frames.clear()
 
     def prefetch(self, event: Completed) -> None:

@@ -25,6 +25,10 @@ _MEDIA_TYPES = {"jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
 #: A single byte range: first–last, first–, or the last n bytes (RFC 9110, 14.1.2). Multiple ranges are not supported.
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
 
+#: Bytes of a range that are sent at a time. Browsers ask for a video from some byte on without an end, and abort when
+#: they have enough.
+MAX_PART_BYTES = 4 * 1024**2
+
 #: The content of an object name never changes, because job ids are derived from photo, recipe and seed. Browsers may
 #: keep it, but revalidate it each time: a dream may become invisible.
 _REVALIDATED_HEADERS = DENY_ALL_CSP | {"Cache-Control": "private, no-cache"}
@@ -62,12 +66,24 @@ async def media_response(request: Request, pictures: Pictures, name: str, header
     """Return a picture or clip, or the byte range that the request names. The caller has checked its visibility.
 
     headers: cache and security headers of the response. Answers 304 if the browser's copy is current, 404 if the
-    object does not exist, 416 for a range outside it, 503 if the store is unavailable.
+    object does not exist, 416 for a range outside it, 503 if the store is unavailable. A range may be answered in part,
+    with MAX_PART_BYTES of it: browsers then ask for the rest (RFC 9110, 15.3.7).
     """
     headers = headers | {"ETag": f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+    headers["Accept-Ranges"] = "bytes"
     try:
+        requested = _parse_range(request, headers["ETag"])
+        if requested and (size := await pictures.get_size(name)) is not None:
+            begin, end = _resolve_range(requested, size)
+            if begin >= end:
+                return Response(status_code=416, headers=_NO_STORE_HEADERS | {"Content-Range": f"bytes */{size}"})
+            end = min(end, begin + MAX_PART_BYTES)
+            if (data := await pictures.get_range(name, begin, end)) is not None:
+                content_range = {"Content-Range": f"bytes {begin}-{end - 1}/{size}"}
+                return Response(data, status_code=206, media_type=media_type, headers=headers | content_range)
         data = await pictures.get(name)
         if data is None and name.endswith("/thumb.jpg"):  # dreams of older versions have no thumbnail
             data = await pictures.get(name.replace("thumb", "dream"))
@@ -75,19 +91,23 @@ async def media_response(request: Request, pictures: Pictures, name: str, header
         return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})
     if data is None:
         return Response(status_code=404, headers=_NO_STORE_HEADERS)
-    return _range_response(data, _MEDIA_TYPES[name.rpartition(".")[2]], headers | {"Accept-Ranges": "bytes"}, request)
+    return Response(data, media_type=media_type, headers=headers)
 
 
-def _range_response(data: bytes, media_type: str, headers: dict[str, str], request: Request) -> Response:
-    """Return the requested byte range of an object, or all of it. Safari plays video only from servers with ranges."""
+def _parse_range(request: Request, etag: str) -> tuple[str, str, str] | None:
+    """Return what a request says of its byte range: first, last, length of a suffix; None if it wants the whole.
+
+    Safari plays video only from servers with ranges.
+    """
     requested = _RANGE.fullmatch(request.headers.get("range", ""))
-    first, last, suffix_length = requested.groups() if requested else ("", "", "")
-    is_reversed = first and last and int(first) > int(last)
-    if not requested or is_reversed or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
-        return Response(data, media_type=media_type, headers=headers)
-    begin = int(first) if first else max(0, len(data) - int(suffix_length))
-    end = min(int(last) + 1, len(data)) if last else len(data)
-    if begin >= end:
-        return Response(status_code=416, headers=_NO_STORE_HEADERS | {"Content-Range": f"bytes */{len(data)}"})
-    content_range = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
-    return Response(data[begin:end], status_code=206, media_type=media_type, headers=headers | content_range)
+    if not requested or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last, suffix_length = requested.groups(default="")
+    return None if first and last and int(first) > int(last) else (first, last, suffix_length)
+
+
+def _resolve_range(requested: tuple[str, str, str], size: int) -> tuple[int, int]:
+    """Return where a byte range begins, and before which byte it ends, in an object of a size."""
+    first, last, suffix_length = requested
+    begin = int(first) if first else max(0, size - int(suffix_length))
+    return begin, min(int(last) + 1, size) if last else size

@@ -69,6 +69,21 @@ class SftpBackend:
         """Read an object in a thread."""
         return await asyncio.to_thread(self.get, name)
 
+    async def get_size_async(self, name: str) -> int:
+        """Return the size of an object in bytes, asked for in a thread."""
+        path = self._path(name)
+        return await asyncio.to_thread(self._run_with_reconnect, lambda sftp: sftp.stat(path).st_size or 0)
+
+    async def get_range_async(self, name: str, begin: int, end: int) -> bytes:
+        """Read bytes of an object in a thread."""
+        path = self._path(name)
+
+        def read(sftp: paramiko.SFTPClient) -> bytes:
+            with sftp.open(path) as file:
+                return b"".join(file.readv([(begin, end - begin)]))
+
+        return await asyncio.to_thread(self._run_with_reconnect, read)
+
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield an object in chunks of at most TRANSFER_CHUNK_BYTES."""
         with self._borrow_session() as sftp:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
 from shared.durability import flush_path
@@ -66,6 +66,12 @@ class StoreBackend(Protocol):
     async def get_async(self, name: str) -> bytes:
         """Read an object without blocking the event loop. Raises FileNotFoundError."""
 
+    async def get_size_async(self, name: str) -> int:
+        """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""
+
+    async def get_range_async(self, name: str, begin: int, end: int) -> bytes:
+        """Read the bytes from `begin` to before `end`, without blocking the event loop. Raises FileNotFoundError."""
+
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield an object in chunks. Raises FileNotFoundError."""
 
@@ -117,6 +123,21 @@ class ObstoreBackend:
                     return data
                 previous_data = data
         raise OSError("it arrives damaged")
+
+    async def get_size_async(self, name: str) -> int:
+        """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""
+        with _raise_missing_bucket():
+            return (await obstore.head_async(self._store, name))["size"]
+
+    async def get_range_async(self, name: str, begin: int, end: int) -> bytes:
+        """Read bytes of an object without blocking the event loop, not verified. Raises FileNotFoundError."""
+        with _raise_missing_bucket():
+            try:
+                return bytes(await obstore.get_range_async(self._store, name, start=begin, end=end))
+            except GenericError as error:
+                if "NotPartial" not in str(error):
+                    raise
+        return (await self.get_async(name))[begin:end]  # some S3 servers, such as rclone's, always send the whole
 
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield an object in chunks, not verified."""
@@ -178,6 +199,14 @@ class LocalBackend(ObstoreBackend):
     async def get_async(self, name: str) -> bytes:
         """Read an object without blocking the event loop. Raises FileNotFoundError."""
         return await super().get_async(self._require_inside(name))
+
+    async def get_size_async(self, name: str) -> int:
+        """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""
+        return await super().get_size_async(self._require_inside(name))
+
+    async def get_range_async(self, name: str, begin: int, end: int) -> bytes:
+        """Read bytes of an object without blocking the event loop. Raises FileNotFoundError."""
+        return await super().get_range_async(self._require_inside(name), begin, end)
 
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield an object in chunks. Raises FileNotFoundError."""

@@ -75,6 +75,25 @@ class Store:
             except FileNotFoundError:
                 return None
 
+    async def get_size_async(self, name: str) -> int | None:
+        """Return the size of an object in bytes; None if there is none. Raises StoreError."""
+        with self._translate_errors(name, "could not be read from"):
+            try:
+                return await self._backend.get_size_async(name)
+            except FileNotFoundError:
+                return None
+
+    async def get_range_async(self, name: str, begin: int, end: int) -> bytes | None:
+        """Read the bytes from `begin` to before `end`, which lie within an object; None if there is no such object.
+
+        They are not verified. Raises StoreError.
+        """
+        with self._translate_errors(name, "could not be read from"):
+            try:
+                return await self._backend.get_range_async(name, begin, end)
+            except FileNotFoundError:
+                return None
+
     def fetch(self, name: str, path: Path) -> bool:
         """Stream an object into a file, which is replaced atomically; False if there is no such object.
 

@@ -9,7 +9,7 @@ from display.media.disk_cache import CACHE_FOLDER, DiskCache
 from display.media.pictures import Pictures
 from shared.jobs.events import Completed
 from shared.settings import Settings
-from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, thumb_name
+from shared.storage.object_names import clip_name, dream_name, frame_name, photo_name, thumb_name, zoom_name
 from shared.storage.store import Store, StoreError
 from tests.servers import S3Server
 from tests.waiting import wait_until
@@ -175,6 +175,34 @@ def test_a_picture_that_is_being_brought_here_comes_once(
 
     assert asyncio.run(get_concurrently()) == [b"dream"] * 5
     assert requested_names == [name]
+
+
+def test_a_video_that_is_asked_for_in_parts_comes_once(
+    bucket_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, store = zoom_name("a" * 32), Store(bucket_settings.store)
+    store.put(name, b"0123456789")
+    requested_names, get_async = [], Store.get_async
+
+    async def counting_get_async(store: Store, name: str) -> bytes | None:
+        requested_names.append(name)
+        return await get_async(store, name)
+
+    monkeypatch.setattr(Store, "get_async", counting_get_async)
+
+    async def get_parts(pictures: Pictures) -> list[object]:
+        return [await pictures.get_size(name), *[await pictures.get_range(name, 3 * n, 3 * n + 3) for n in range(3)]]
+
+    expected = [10, b"012", b"345", b"678"]
+    pictures = Pictures(bucket_settings)
+    assert asyncio.run(get_parts(pictures)) == expected
+    assert requested_names == [name]
+    wait_until((bucket_settings.data / CACHE_FOLDER / name.replace("/", "~")).exists)
+    assert asyncio.run(get_parts(Pictures(bucket_settings))) == expected  # from the cache
+    assert requested_names == [name]
+    without_cache = Pictures(bucket_settings.model_copy(update={"cache_mb": 0}))
+    assert asyncio.run(get_parts(without_cache)) == expected
+    assert asyncio.run(without_cache.get_size(clip_name("a" * 32))) is None
 
 
 def test_a_frame_crosses_the_line_once_for_all_walls_and_stays_no_longer_than_it_is_wanted(

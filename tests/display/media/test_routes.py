@@ -3,12 +3,14 @@
 import http.client
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from display.media.routes import MAX_PART_BYTES
 from shared.jobs.job import Job
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.object_names import (
@@ -101,6 +103,32 @@ def test_a_phone_gets_the_parts_of_a_video_that_it_asks_for(display: DisplayProc
         assert (response.status, response.body) == (200, b"0123456789")  # type: ignore[attr-defined]
     response_after_change = send_request(display, path, Range="bytes=0-1", If_Range='"old"')
     assert response_after_change.body == b"0123456789"  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs the system's count of the bytes that are read")
+def test_a_phone_that_asks_for_parts_of_a_large_video_has_no_more_of_it_read(
+    display: DisplayProcess, pipeline: FakePipeline
+) -> None:
+    """Seen failing: each part cost the whole video."""
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
+    size = 30_000_000
+    pipeline.store.put(zoom_name(job.id), bytes(size))
+
+    def count_read_bytes() -> int:
+        counters = Path(f"/proc/{display.pid}/io").read_text().splitlines()
+        return int(next(line.split()[1] for line in counters if line.startswith("rchar:")))
+
+    read_before = count_read_bytes()
+    for byte_range, expected in {
+        "0-": (0, MAX_PART_BYTES),  # a browser aborts this one when it has enough, and a server cannot know when
+        "0-1": (0, 2),
+        f"{size - 70_000}-": (size - 70_000, size),
+    }.items():
+        response = send_request(display, f"/pictures/{zoom_name(job.id)}", Range=f"bytes={byte_range}")
+        begin, end = expected
+        assert (response.status, len(response.body)) == (206, end - begin)  # type: ignore[attr-defined]
+        assert response.getheader("Content-Range") == f"bytes {begin}-{end - 1}/{size}"
+    assert count_read_bytes() - read_before < MAX_PART_BYTES + 1_000_000
 
 
 PATH_TRICKS = [

@@ -25,6 +25,8 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     store.put(photo_name("ab"), b"pixels")
     store.put(dream_name("job"), b"dream")
     assert store.get(photo_name("ab")) == asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
+    assert asyncio.run(store.get_size_async(photo_name("ab"))) == 6
+    assert asyncio.run(store.get_range_async(photo_name("ab"), 2, 4)) == b"xe"
     (entry,) = store.list_objects("dreams/")
     assert entry.name == dream_name("job")
     assert entry.size == len(b"dream")
@@ -32,6 +34,8 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     store.delete(photo_name("ab"))
     store.delete(photo_name("ab"))
     assert store.get(photo_name("ab")) is asyncio.run(store.get_async(photo_name("ab"))) is None
+    assert asyncio.run(store.get_size_async(photo_name("ab"))) is None
+    assert asyncio.run(store.get_range_async(photo_name("ab"), 0, 1)) is None
 
 
 def test_a_large_object_goes_up_in_parts_and_comes_down_into_a_file(s3: S3Server, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_what_is_put_is_got(store: Store) -> None:
     store.put(photo_name("ab"), b"pixels")
     assert store.get(photo_name("ab")) == b"pixels"
     assert asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
+    assert asyncio.run(store.get_size_async(photo_name("ab"))) == 6
+    assert asyncio.run(store.get_range_async(photo_name("ab"), 2, 4)) == b"xe"
 
 
 def test_what_is_put_is_on_disk_with_the_folders_that_lead_to_it(
@@ -50,6 +52,8 @@ def test_what_is_put_is_on_disk_with_the_folders_that_lead_to_it(
 def test_what_is_not_there_is_none(store: Store) -> None:
     assert store.get(dream_name("job")) is None
     assert asyncio.run(store.get_async(dream_name("job"))) is None
+    assert asyncio.run(store.get_size_async(dream_name("job"))) is None
+    assert asyncio.run(store.get_range_async(dream_name("job"), 0, 1)) is None
     store.delete(dream_name("job"))
 
 
@@ -149,6 +153,8 @@ def test_what_a_link_leads_to_outside_is_not_in_the_store(store: Store, settings
     assert store.get("references/folder/secret") is None
     assert store.get("references/mine/file.jpg") is None
     assert asyncio.run(store.get_async("references/mine/file.jpg")) is None
+    assert asyncio.run(store.get_size_async("references/mine/file.jpg")) is None
+    assert asyncio.run(store.get_range_async("references/mine/file.jpg", 0, 9)) is None
     assert not store.fetch("references/mine/file.jpg", tmp_path / "copy")
     assert store.get("references/mine/again.jpg") == b"own"
     assert {entry.name for entry in store.list_objects("references/")} == {
