@@ -23,6 +23,7 @@ from producer.outbox.submission import SubmissionClient
 from producer.recipe_choice import RecipeChoice
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
+from shared.jobs.refusal import RefusalCode
 from shared.settings import Settings
 from shared.storage.quarantine import make_printable
 
@@ -169,7 +170,7 @@ class _OutboxWriter:
         guest_request = self._guest_uploads.parse_request(file.path)
         # A guest's phone waits for an answer, so the file is refused, not ignored.
         if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA and guest_request:
-            photo = Unreadable("is a dream already")
+            photo = Unreadable("is a dream already", RefusalCode.DREAM)
         if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA:
             self._outbox.ignore(file, photo.photo_id)
             logger.info("%s is a dream already, and is left alone.", make_printable(file.path))
@@ -182,7 +183,7 @@ class _OutboxWriter:
             self._outbox.ignore(file, stable_file.photo_id)
             logger.info("%s %s, and is left alone.", make_printable(file.path), photo)
         else:
-            reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo))
+            reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo), photo.cause)
             logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, reason_path)
         self._relay.notify()
 

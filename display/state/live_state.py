@@ -63,7 +63,7 @@ class LiveState:
     def __init__(self) -> None:
         self._running: OrderedDict[str, RunningJob] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._job_states: OrderedDict[str, tuple[str, str]] = OrderedDict()  # job id → state and reason, for its guest
+        self._job_states: OrderedDict[str, dict[str, object]] = OrderedDict()  # job id → state, for its guest
         self._outcomes: OrderedDict[str, str] = OrderedDict()  # job id → how the job ended
         self._eta = Eta()
 
@@ -107,7 +107,8 @@ class LiveState:
                 return self._remove_job(event.job_id, recorded.recorded_at)
             case FileRejected() as event:  # shown only to the guest who uploaded the file
                 if upload := parse_file_name(event.file):
-                    self._record_job_state(upload.job_id, "refused", event.reason)
+                    cause = event.cause and asdict(event.cause)
+                    self._record_job_state(upload.job_id, "refused", reason=event.reason, cause=cause)
                 return None
             case _:
                 return None
@@ -115,8 +116,9 @@ class LiveState:
     def describe_job(self, job_id: str, now: float) -> dict[str, object] | None:
         """Return the state of one job for the guest who waits for it, None if nothing is known of the job.
 
-        `state` is "emerging" (running), "waiting", "held", "failed" or "refused"; `seconds` is the time until the dream
-        is expected, None if unknown. now: epoch seconds of the broker's clock.
+        `state` is "emerging" (running), "waiting", "held", "failed" or "refused", then with `reason` and `cause`
+        as in FileRejected; `seconds` is the time until the dream is expected, None if unknown. now: epoch seconds of
+        the broker's clock.
         """
         if job := self._running.get(job_id):
             details = {"title": job.title, "photo": job.photo, "frame": job.frame, "fraction": job.fraction}
@@ -125,9 +127,7 @@ class LiveState:
             position = list(self._waiting).index(job_id)
             seconds = self._eta.estimate_seconds(position + 1, now)
             return {"state": "waiting", "ahead": position + len(self._running), "seconds": seconds}
-        if state_and_reason := self._job_states.get(job_id):
-            return {"state": state_and_reason[0], "reason": state_and_reason[1]}
-        return None
+        return self._job_states.get(job_id)
 
     def is_visible(self, job_id: str) -> bool:
         """Return whether a job is running and shown to everybody."""
@@ -158,8 +158,8 @@ class LiveState:
         self._outcomes[job_id] = outcome
         _keep_newest(self._outcomes, MAX_ENDED_JOBS)
 
-    def _record_job_state(self, job_id: str, state: str, reason: str = "") -> None:
-        self._job_states[job_id] = state, reason
+    def _record_job_state(self, job_id: str, state: str, **details: object) -> None:
+        self._job_states[job_id] = {"state": state, **details}
         _keep_newest(self._job_states, MAX_ENDED_JOBS)
 
     def _add_waiting(self, job_id: str, now: float) -> Change | None:

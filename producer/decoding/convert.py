@@ -11,6 +11,7 @@ from PIL.ExifTags import Base
 from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
 from producer.decoding.hdr import BT2020, HDR_TRANSFERS, tone_map
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
+from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
 
 #: JPEG quality and chroma subsampling of a photo, the same as phone cameras use: see docs/decisions/018.
@@ -76,7 +77,7 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
         decoded = _decode_data(data, limits, allow_truncated=allow_truncated)
         image = _normalize(decoded)
     except MemoryError as error:
-        raise Unreadable("is too large for this machine's memory") from error
+        raise Unreadable("is too large for this machine's memory", RefusalCode.TOO_COMPLEX) from error
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling=CHROMA_SUBSAMPLING)
     return Photo(compute_photo_id(data), jpeg.getvalue(), image.width, image.height, _read_camera(decoded.picture))
@@ -91,7 +92,7 @@ def _decode_data(data: bytes, limits: Limits, *, allow_truncated: bool) -> Decod
             raise
     decoded = decode_picture(data, limits, allow_truncated=True)
     if _measure_missing_share(decoded.picture) > MAX_MISSING_SHARE:
-        raise Unreadable("is damaged: less than half of it is there")
+        raise Unreadable("is damaged: less than half of it is there", RefusalCode.INCOMPLETE)
     return decoded
 
 

@@ -15,6 +15,7 @@ from pillow_heif import HeifFile, open_heif
 from producer.decoding.limits import Limits
 from producer.decoding.unwritten_tail import has_unwritten_tail
 from shared.errors import ArtDreamError
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import scale_to_long_side
 
 #: Major brands of files that libheif reads, and of AVIF.
@@ -33,6 +34,11 @@ TRUNCATED_CAUSE = "the file ends too early"
 
 class Unreadable(ArtDreamError):
     """A file cannot become a photo. The text is a predicate that follows the file's name: “is damaged: …”."""
+
+    def __init__(self, reason: str, code: str = "", **values: int) -> None:
+        """code, values: the cause for guests, as in RefusalCause; "" if there is no text for it."""
+        super().__init__(reason)
+        self.cause = RefusalCause(code=code, values=values) if code else None
 
 
 class NotAPicture(Unreadable):
@@ -65,7 +71,9 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
     opener = choose_decoder(data)
     if len(data) > limits.max_bytes:
         raise Unreadable(
-            f"is too large: {len(data) // 1_000_000} MB, at most {limits.max_bytes // 1_000_000} are taken"
+            f"is too large: {len(data) // 1_000_000} MB, at most {limits.max_bytes // 1_000_000} are taken",
+            RefusalCode.TOO_LARGE,
+            most=limits.max_bytes // 1_000_000,
         )
     # A global of Pillow; safe because a decoder process decodes one file at a time.
     ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated and opener is JpegImageFile
@@ -73,10 +81,14 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
         picture = opener(io.BytesIO(data))
         width, height = picture.size
         if (megapixels := width * height / 1_000_000) > limits.max_megapixels:
-            raise Unreadable(f"is too large: {megapixels:,.0f} megapixels, at most {limits.max_megapixels} are taken")
+            raise Unreadable(
+                f"is too large: {megapixels:,.0f} megapixels, at most {limits.max_megapixels} are taken",
+                RefusalCode.TOO_MANY_PIXELS,
+                most=limits.max_megapixels,
+            )
         may_be_black = isinstance(picture, TiffImageFile)
         if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
-            raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}")
+            raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
         size = scale_to_long_side(width, height, min(max(width, height), limits.max_side))
         if isinstance(picture, HeifFile):
             return _decode_heif_shrunk(picture, size)
@@ -86,9 +98,9 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Decoders raise any type of exception on broken files.
-        cause = _describe_cause(error)
+        cause, code = _describe_cause(error)
         error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
-        raise error_type(f"is damaged: {cause}") from error
+        raise error_type(f"is damaged: {cause}", code) from error
     return DecodedPicture(picture, size)
 
 
@@ -118,7 +130,7 @@ def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | 
     which warns about large pictures for the whole process.
     """
     if not data:
-        raise NotAPicture("is empty")
+        raise NotAPicture("is empty", RefusalCode.EMPTY)
     if data[4:8] == b"ftyp":
         brands = {
             data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), SIGNATURE_BYTES), 4))
@@ -135,18 +147,18 @@ def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | 
         return TiffImageFile
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
-    raise NotAPicture("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)")
+    raise NotAPicture("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)", RefusalCode.NO_PICTURE)
 
 
 def _open_heif(file: io.BytesIO) -> HeifFile:
     return open_heif(file, convert_hdr_to_8bit=True, remove_stride=False)
 
 
-def _describe_cause(error: Exception) -> str:
-    """Return the cause of a decoder's error in plain words. The original message stays in __cause__."""
+def _describe_cause(error: Exception) -> tuple[str, str]:
+    """Return the cause of a decoder's error in plain words, and as RefusalCode. The original stays in __cause__."""
     text = str(error).lower()
     if any(phrase in text for phrase in ("truncated", "end of file", "outside of file", "too small", "unexpected end")):
-        return TRUNCATED_CAUSE
+        return TRUNCATED_CAUSE, RefusalCode.INCOMPLETE
     if "unsupported" in text or "not supported" in text:
-        return "it is of a variant that cannot be decoded here"
-    return "its pixels cannot be decoded"
+        return "it is of a variant that cannot be decoded here", RefusalCode.UNSUPPORTED
+    return "its pixels cannot be decoded", RefusalCode.DAMAGED

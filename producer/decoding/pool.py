@@ -20,6 +20,7 @@ from producer.decoding.convert import Photo
 from producer.decoding.formats import NotAPicture, Truncated, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
@@ -109,11 +110,13 @@ class DecoderPool:
                     break
                 except TimeoutError:
                     reason = f"took longer than {self._limits.timeout_seconds:.0f} s to decode"
-                    return DecodeResult("", Unreadable(reason), time.perf_counter() - started)
+                    return DecodeResult("", Unreadable(reason, RefusalCode.TOO_COMPLEX), time.perf_counter() - started)
                 except EOFError:
                     logger.info("A decoder ended over %s.", make_printable(path))
             else:
-                return DecodeResult("", Unreadable("makes the decoder crash"), time.perf_counter() - started)
+                return DecodeResult(
+                    "", Unreadable("makes the decoder crash", RefusalCode.DAMAGED), time.perf_counter() - started
+                )
         finally:
             self._idle_processes.put(decoder)
         if result is None:
@@ -249,4 +252,6 @@ def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
         or len(reason) > MAX_REASON_LENGTH
     ):
         raise ValueError("no reason that a decoder gives")
-    return DecodeResult(photo_id, _ERROR_TYPES[header["error"]](reason), seconds)
+    cause = RefusalCause(**header["cause"]) if "cause" in header else None
+    error = _ERROR_TYPES[header["error"]](reason, cause.code if cause else "", **(cause.values if cause else {}))
+    return DecodeResult(photo_id, error, seconds)

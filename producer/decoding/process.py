@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from producer.decoding.convert import MAX_CAMERA_LENGTH, Photo, compute_photo_id, convert
 from producer.decoding.formats import SIGNATURE_BYTES, Unreadable, choose_decoder
 from producer.decoding.limits import Limits
+from shared.jobs.refusal import RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
 #: Seconds after a file's time limit when the process ends itself, in case its parent did not.
@@ -54,7 +55,7 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
 
     allow_truncated: accept a JPEG that ends too early if at least half of it is present.
     """
-    started, photo_id, error_type = time.perf_counter(), "", Unreadable
+    started, photo_id = time.perf_counter(), ""
     try:
         data = _read_file(path, limits)
         photo_id = compute_photo_id(data)
@@ -62,14 +63,15 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
     except FileNotFoundError:
         return {"gone": True}, b""
     except OSError as error:
-        reason = f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
+        refusal = Unreadable(f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
     except Unreadable as unreadable:
-        reason, error_type = str(unreadable), type(unreadable)
+        refusal = unreadable
     else:
         fields = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
         return {"photo": fields, "seconds": time.perf_counter() - started}, photo.jpeg
     seconds = time.perf_counter() - started
-    return {"photo_id": photo_id, "reason": reason, "error": error_type.__name__, "seconds": seconds}, b""
+    header = {"photo_id": photo_id, "reason": str(refusal), "error": type(refusal).__name__, "seconds": seconds}
+    return header | ({"cause": asdict(refusal.cause)} if refusal.cause else {}), b""
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -87,7 +89,8 @@ def _read_file(path: Path, limits: Limits) -> bytes:
     finally:
         os.close(source)
     choose_decoder(data)  # A large file of another kind is not a picture that is too large.
-    raise Unreadable(f"is too large: at most {limits.max_bytes // 1_000_000} MB are taken")
+    most = limits.max_bytes // 1_000_000
+    raise Unreadable(f"is too large: at most {most} MB are taken", RefusalCode.TOO_LARGE, most=most)
 
 
 def parse_photo(fields: dict[str, Any], jpeg: bytes) -> Photo:

@@ -1,12 +1,13 @@
 """Outbox: accepted photos that are not yet submitted, on disk, in order."""
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from producer.ledger import File, Ledger, LedgerError, record_file, record_photo
 from shared.durability import flush_file, flush_path
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
+from shared.jobs.refusal import RefusalCause
 from shared.storage.quarantine import make_printable, quarantine_file
 
 #: Name of the outbox's folder in the data folder.
@@ -49,6 +51,8 @@ class OutboxItem:
     job: Job | None
     #: Why the file was refused; "" for a job.
     reason: str
+    #: The same for guests, if there is a text for it.
+    cause: RefusalCause | None = None
 
 
 class Outbox:
@@ -79,12 +83,17 @@ class Outbox:
             if not (photo_path := self._photo_path(job.photo_id)).exists():
                 _write_atomically(photo_path, jpeg)
 
-    def add_refusal(self, file: File, photo_id: str, reason: str) -> Path:
-        """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable."""
+    def add_refusal(self, file: File, photo_id: str, reason: str, cause: RefusalCause | None = None) -> Path:
+        """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable.
+
+        cause: the reason for guests, if there is a text for it.
+        """
         with _raise_disk_unavailable():
             reason_path = quarantine_file(file.path, photo_id, reason, self._ledger.data_folder)
             with self._ledger.transaction() as db:
-                _insert_row(db, file, photo_id, "", reason)
+                number = _insert_row(db, file, photo_id, "", reason)
+                if cause is not None:
+                    db.execute("INSERT INTO causes VALUES (?, ?)", (number, json.dumps(asdict(cause))))
         return reason_path
 
     def ignore(self, file: File, photo_id: str) -> None:
@@ -97,12 +106,18 @@ class Outbox:
 
         Raises LedgerError, and IncompatibleRow if another version of ArtDream wrote the row.
         """
-        rows = self._ledger.query("SELECT * FROM spool WHERE number > ? ORDER BY number LIMIT 1", after)
-        for number, file, photo_id, job, reason in rows:
+        rows = self._ledger.query(
+            "SELECT number, file, photo_id, job, reason, cause FROM spool LEFT JOIN causes USING (number) "
+            "WHERE number > ? ORDER BY number LIMIT 1",
+            after,
+        )
+        for number, file, photo_id, job_json, reason, cause_json in rows:
             try:
-                return OutboxItem(number, file, photo_id, Job.model_validate_json(job) if job else None, reason)
+                job = Job.model_validate_json(job_json) if job_json else None
+                cause = RefusalCause(**json.loads(cause_json)) if cause_json else None
             except ValidationError as error:
                 raise IncompatibleRow(number, file) from error
+            return OutboxItem(number, file, photo_id, job, reason, cause)
         return None
 
     def read_jpeg(self, item: OutboxItem) -> bytes:
@@ -113,6 +128,7 @@ class Outbox:
         """Remove a submitted item, and its photo if no other item has it. Raises LedgerError."""
         with self._ledger.transaction() as db:
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
+            db.execute("DELETE FROM causes WHERE number = ?", (item.number,))
             state = "submitted" if item.job else "refused"
             record_photo(db, item.photo_id, item.job.id if item.job else "", state, item.reason)
         # After the commit, as a crash must not leave a row without its photo; a photo without a row is an orphan.
@@ -136,10 +152,12 @@ class Outbox:
                     path.unlink(missing_ok=True)
 
 
-def _insert_row(db: sqlite3.Connection, file: File, photo_id: str, job: str, reason: str) -> None:
+def _insert_row(db: sqlite3.Connection, file: File, photo_id: str, job: str, reason: str) -> int:
+    """Insert a row, and record its file as processed. Returns the number of the row."""
     row = (make_printable(file.path), photo_id, job, reason)
-    db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row)
+    number = db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row).lastrowid
     record_file(db, file, photo_id)
+    return number or 0
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

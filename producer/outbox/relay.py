@@ -141,7 +141,7 @@ class OutboxRelay(threading.Thread):
 
     def _submit(self, item: OutboxItem) -> None:
         if item.job is None:
-            self._submission_client.publish_refusal(item.file_name, item.reason)
+            self._submission_client.publish_refusal(item.file_name, item.reason, item.cause)
         else:
             try:
                 jpeg = self._outbox.read_jpeg(item)

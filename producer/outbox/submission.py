@@ -16,6 +16,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, FileRejected, Stage
 from shared.jobs.job import Job, State
 from shared.jobs.queue import connect_to_queues, create_celery_app, submit
+from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
@@ -151,10 +152,10 @@ class SubmissionClient:
         with _raise_unavailable():
             return self._table.get_state(job.id) not in _SUBMITTABLE_STATES
 
-    def publish_refusal(self, file_name: str, reason: str) -> None:
+    def publish_refusal(self, file_name: str, reason: str, cause: RefusalCause | None = None) -> None:
         """Append a FileRejected event for a refused file. Raises Unavailable."""
         with _raise_unavailable():
-            self._events.append(FileRejected(file=file_name, reason=reason))
+            self._events.append(FileRejected(file=file_name, reason=reason, cause=cause))
         metrics.count_rejected_file()
 
 

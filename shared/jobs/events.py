@@ -8,6 +8,7 @@ import redis
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.art_map import MapPoint
+from shared.jobs.refusal import RefusalCause
 from shared.redis_keys import STREAM
 from shared.storage.object_names import is_object_name
 
@@ -166,6 +167,8 @@ class FileRejected(_Event):
     file: str
     #: Completes a sentence that begins with the file's name: “is damaged: …”.
     reason: str
+    #: The same for guests, who read their own language; None if there is no text for it.
+    cause: RefusalCause | None = None
 
 
 Event = (

@@ -7,6 +7,7 @@ import pytest
 
 from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_guest_texts
 from shared.jobs.events import Stage
+from shared.jobs.refusal import RefusalCode
 from shared.monitoring.heartbeat import Component
 from shared.storage.sidecar import Visibility
 
@@ -40,6 +41,10 @@ def test_a_translation_fills_in_what_the_original_does(part: int) -> None:
                     language,
                     key,
                 )
+
+
+def test_guests_have_a_text_for_each_cause_of_a_refusal() -> None:
+    assert {f"refused_{code}" for code in RefusalCode} <= get_guest_texts().keys()
 
 
 def test_the_console_has_a_word_for_all_that_it_lists() -> None:

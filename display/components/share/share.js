@@ -15,11 +15,12 @@ import { copyText } from "./clipboard.js";
  * @typedef {{state: "waiting", ahead?: number, seconds?: number | null} & Expiry} WaitingState
  * @typedef {{state: "emerging", title: string, frame: string | null, fraction: number} & Expiry} EmergingState
  * @typedef {{state: "done", title: string, recipe: string, job: string} & Expiry} DoneState
- * @typedef {{state: "refused" | "failed", reason: string} & Expiry} EndedState
- * @typedef {{state: "received" | "held" | "gone" | "nothing" | "away"} & Expiry} OtherState
+ * @typedef {{code: string, values: Record<string, number>}} RefusalCause
+ * @typedef {{state: "refused", reason: string, cause: RefusalCause | null} & Expiry} RefusedState
+ * @typedef {{state: "received" | "failed" | "held" | "gone" | "nothing" | "away"} & Expiry} OtherState
  * @typedef {{state: "expired", ends: number}} ExpiredState
  * @typedef {{state: "wrong"}} WrongState
- * @typedef {WaitingState | EmergingState | DoneState | EndedState | OtherState | ExpiredState | WrongState} LinkState
+ * @typedef {WaitingState | EmergingState | DoneState | RefusedState | OtherState | ExpiredState | WrongState} LinkState
  */
 
 /** @type {import("../common/formatting.js").Texts} */
@@ -191,7 +192,7 @@ function describeState(state) {
     case "done":
       return [texts.dreamt, state.title, ""];
     case "refused":
-      return [texts.name, fill(texts.own_refused, { reason: state.reason }), ""];
+      return [texts.name, describeRefusal(state), ""];
     case "failed":
       return [texts.name, texts.own_failed, ""];
     case "expired":
@@ -199,6 +200,16 @@ function describeState(state) {
     default:
       return [texts.name, texts[`link_${state.state}`], texts[`link_${state.state}_more`]];
   }
+}
+
+/**
+ * Say why a photo was refused, in English if a newer producer has a reason that this page does not know.
+ *
+ * @param {RefusedState} state
+ */
+function describeRefusal({ cause, reason }) {
+  const text = cause && texts[`refused_${cause.code}`];
+  return text ? fill(text, cause.values) : fill(texts.own_refused, { reason });
 }
 
 /** @param {WaitingState} state */

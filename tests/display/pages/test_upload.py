@@ -128,6 +128,17 @@ def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_setting
     wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is rejected")
 
 
+def test_a_german_guest_reads_in_german_why_a_photo_was_refused(open_page: Callable[..., Page], producer: None) -> None:
+    """Seen failing: the sentence ended in the producer's English."""
+    phone = open_page("/send?lang=de", 390, 844, has_touch=True)
+    fill_form(phone, HEIC_PHOTO[: len(HEIC_PHOTO) // 2])
+    with phone.expect_navigation():
+        phone.get_by_role("button", name="Senden").click()
+    expect(phone.get_by_role("heading")).to_have_text(
+        re.compile("^Dein Foto wurde nicht angenommen: Es ist beschädigt(, ein Teil davon fehlt)?[.]$")
+    )
+
+
 def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, display_settings: Settings) -> None:
     fill_form(phone, b"%PDF-1.7 not a picture at all" * 9_000, name="really.heic")
     phone.get_by_role("button", name="Send it").click()

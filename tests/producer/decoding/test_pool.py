@@ -18,6 +18,7 @@ from producer.decoding.convert import Photo, convert
 from producer.decoding.formats import Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecoderPool
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.decoding import late_decoder
@@ -231,6 +232,8 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
         {"photo_id": "", "reason": "is\nfine"},
         {"photo_id": "", "reason": "x" * 10_000},
         {"photo_id": "", "reason": "is damaged", "error": "SystemExit"},
+        {"photo_id": "", "reason": "is damaged", "cause": {"code": "<script>"}},
+        {"photo_id": "", "reason": "is damaged", "cause": {"code": "damaged", "values": {"most": "<script>"}}},
         {"line": "'x' * 40_000_000"},
         {"line": "'[]'"},
         {"line": "'[' * 100_000"},
@@ -260,7 +263,10 @@ for line in sys.stdin:
 def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
     path = write_file(tmp_path, "a.jpg", encode_jpeg(make_picture(1, (2000, 1000))))
     with DecoderPool(1, Limits(max_bytes=10_000)) as decoders:
-        assert "is too large: at most 0 MB" in str(decoders.submit(path).result().photo_or_error)
+        error = decoders.submit(path).result().photo_or_error
+    assert isinstance(error, Unreadable)
+    assert "is too large: at most 0 MB" in str(error)
+    assert error.cause == RefusalCause(RefusalCode.TOO_LARGE, {"most": 0})
     with DecoderPool(1, Limits(max_megapixels=1)) as decoders:
         assert "2 megapixels, at most 1" in str(decoders.submit(path).result().photo_or_error)
 

@@ -18,6 +18,7 @@ from producer.recipe_choice import RecipeChoice
 from shared.errors import ArtDreamError
 from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Job, State
+from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
@@ -220,14 +221,21 @@ def test_what_is_in_the_outbox_goes_out_before_the_relay_stops(settings: Setting
         assert JobTable(client).get_states([job.id for job in jobs]) == [State.QUEUED] * 5
 
 
+CAUSE = RefusalCause("too_large", {"most": 300})
+
+
 def test_a_refusal_is_published(settings: Settings, client: redis.Redis) -> None:
     with SubmissionClient(settings) as submission_client:
         outbox = Outbox(submission_client.ledger)
-        outbox.add_refusal(File(Path("/inbox/a.jpg"), FileVersion(1, 2)), "", "is empty")
+        outbox.add_refusal(File(Path("/inbox/a.jpg"), FileVersion(1, 2)), "", "is too large", CAUSE)
+        outbox.add_refusal(File(Path("/inbox/b.jpg"), FileVersion(1, 2)), "", "is empty")  # as earlier versions did
         with running_relay(settings, submission_client, outbox):
             wait_until(lambda: len(outbox) == 0, "published")
-    [recorded] = EventReader(client).read()
-    assert recorded.event == FileRejected(file="a.jpg", reason="is empty")
+        assert submission_client.ledger.query("SELECT * FROM causes") == []
+    assert [recorded.event for recorded in EventReader(client).read()] == [
+        FileRejected(file="a.jpg", reason="is too large", cause=CAUSE),
+        FileRejected(file="b.jpg", reason="is empty"),
+    ]
 
 
 def test_a_lost_job_of_another_version_stays_and_the_others_are_submitted_again(

@@ -8,6 +8,7 @@ import redis
 from shared.broker.client import connect
 from shared.jobs import events
 from shared.jobs.events import STREAM_START_ID, EventLog, EventReader, FileRejected, parse_entry
+from shared.jobs.refusal import RefusalCause
 from shared.redis_keys import STREAM
 from tests.waiting import wait_until
 
@@ -29,6 +30,18 @@ def test_a_reader_resumes_from_the_last_event_it_saw(client: redis.Redis) -> Non
     later = EventReader(client, reader.position)
     assert read_file_names(later) == ["b", "c"]
     assert read_file_names(later) == []
+
+
+def test_a_refusal_of_an_earlier_version_has_no_cause_and_that_of_a_later_one_an_unknown_cause() -> None:
+    earlier = '{"version": 1, "type": "refused", "file": "a", "reason": "is empty"}'
+    later = (
+        '{"version": 1, "type": "refused", "file": "a", "reason": "r", "cause": {"code": "new", "values": {"n": 1}}}'
+    )
+    for text, cause in ((earlier, None), (later, RefusalCause("new", {"n": 1}))):
+        recorded = parse_entry("1-0", {"event": text})
+        assert recorded
+        assert isinstance(recorded.event, FileRejected)
+        assert recorded.event.cause == cause
 
 
 def test_a_reader_may_start_with_what_happens_from_now_on(client: redis.Redis) -> None:
