@@ -129,7 +129,11 @@ class Settings(BaseSettings):
     cache_mb: int = Field(
         2000, ge=0, description="Megabytes of pictures that the display keeps where the store is not a folder."
     )
-    language: str = Field("en", description="What wall and console speak: en or de; /?lang=de asks for another.")
+    language: str = Field(
+        "en",
+        description="What wall and console speak: en or de; /?lang=de asks for another. Other pages speak the language "
+        "of the guest's browser, or this one.",
+    )
     idle_after: float = Field(
         30.0, gt=0, description="Seconds without news after which the wall shows old dreams again."
     )

@@ -1,11 +1,19 @@
 """Translations of the display's texts: one TOML file per language, guest texts first, then console texts."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 
+from starlette.requests import Request
+
 #: Used for unknown languages and missing translations.
 DEFAULT_LANGUAGE = "en"
+
+#: A language of Accept-Language, without its region, and its weight.
+_ACCEPTED_LANGUAGE = re.compile(
+    r"(?:^|,)\s*([a-z]+)(?:-[\w-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?(?=,|$)", re.ASCII | re.I
+)
 
 #: The table of a language's file that holds the console texts.
 _CONSOLE_TABLE = "console"
@@ -33,6 +41,23 @@ def get_guest_texts(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
 def get_console_texts(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
     """Return the console texts in a language, by key, with the same fallback."""
     return _get_texts(language, 1)
+
+
+def get_requested_texts(request: Request, default: str) -> dict[str, str]:
+    """Return the guest texts in the language of a page: `?lang=`, else the best of Accept-Language that there is.
+
+    default: the language if the request asks for none that there is.
+    """
+    return get_guest_texts(request.query_params.get("lang") or _find_accepted_language(request) or default)
+
+
+def _find_accepted_language(request: Request) -> str | None:
+    """Return the language with the highest weight in Accept-Language that there is (RFC 9110, 12.5.4), None if none."""
+    weights: dict[str, float] = {}
+    for language, weight in _ACCEPTED_LANGUAGE.findall(request.headers.get("accept-language", "")):
+        weights.setdefault(language.lower(), float(weight or 1))
+    known = [language for language in weights if language in TRANSLATIONS and weights[language] > 0]
+    return max(known, key=lambda language: weights[language], default=None)
 
 
 def _get_texts(language: str, section: int) -> dict[str, str]:

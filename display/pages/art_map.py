@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from display.i18n import get_guest_texts
+from display.i18n import get_requested_texts
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
@@ -89,7 +89,7 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
     latest_map, refreshing = LatestArtMap(store), asyncio.Lock()
 
     async def get_page(request: Request) -> Response:
-        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_requested_texts(request, settings.language)
         return page_response("art_map", texts, headers=_HEADERS, plotly=version("plotly"))
 
     async def get_plotly(_: Request) -> Response:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from display.i18n import get_guest_texts
+from display.i18n import get_requested_texts
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
@@ -24,7 +24,7 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
     """Return the routes `/gallery`, its assets, and its data: pages of dreams, and the details of a dream."""
 
     async def get_page(request: Request) -> Response:
-        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_requested_texts(request, settings.language)
         return page_response("gallery", texts, headers=_HEADERS)
 
     async def list_dreams(request: Request) -> Response:

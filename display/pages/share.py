@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from display.i18n import get_guest_texts
+from display.i18n import get_requested_texts
 from display.media.pictures import Pictures
 from display.media.routes import media_response
 from display.pages.share_links import ShareLink, ShareLinks
@@ -50,7 +50,7 @@ def share_routes(
         return {name: value for name, value in state.items() if name != "photo"}
 
     async def get_page(request: Request) -> Response:
-        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_requested_texts(request, settings.language)
         state = remove_private_fields(describe_link(share_links.parse_token(request.path_params["token"])))
         return page_response("share", texts, status=_STATUS_CODES.get(str(state["state"]), 200), state=state)
 

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from display.i18n import get_guest_texts
+from display.i18n import get_requested_texts
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
 from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
@@ -133,7 +133,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
     """
 
     async def get_page(request: Request) -> Response:
-        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_requested_texts(request, settings.language)
         if not await receiver.is_open():
             return PlainTextResponse(texts["send_closed"], 503, headers=PAGE_HEADERS)
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
@@ -142,7 +142,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         return response
 
     async def receive_photo(request: Request) -> Response:
-        texts = get_guest_texts(request.query_params.get("lang", settings.language))
+        texts = get_requested_texts(request, settings.language)
         query = request.query_params
         try:
             if not is_same_origin(request, public_url=resolve_public_url(settings), requires_origin=True):

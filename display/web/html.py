@@ -61,6 +61,7 @@ def page_response(
     """
     values = {"language": texts["language"], "name": texts["name"], "texts": json.dumps(texts)}
     values |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
+    headers = {**headers, "Vary": "Accept-Language"}
     return Response(fill_template(name, values), status, media_type="text/html", headers=headers)
 
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 import pytest
+from starlette.requests import Request
 
-from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_guest_texts
+from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_guest_texts, get_requested_texts
 from shared.jobs.events import Stage
 from shared.jobs.refusal import RefusalCode
 from shared.monitoring.heartbeat import Component
@@ -25,6 +26,28 @@ def test_what_is_not_spoken_falls_back(get_texts: Callable[[str], dict[str, str]
         get_texts("de").keys()
         == get_texts(DEFAULT_LANGUAGE).keys() | TRANSLATIONS["de"][get_texts is get_console_texts].keys()
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "default", "expected"),
+    [
+        ("", "de-AT,de;q=0.9,en;q=0.8", "en", "de"),
+        ("", "fr-FR,en;q=0.7,de;q=0.3", "de", "en"),
+        ("", "fr, it;q=0.5", "de", "de"),
+        ("", "en;q=0, de;q=0.1", "en", "de"),
+        ("", "*", "de", "de"),
+        ("", "de;q=x, ;;,=", "en", "en"),
+        ("", "", "de", "de"),
+        ("lang=en", "de", "de", "en"),
+        ("lang=xx", "de", "de", "en"),
+    ],
+)
+def test_a_guest_reads_the_language_of_the_link_or_of_the_phone(
+    query: str, accepted: str, default: str, expected: str
+) -> None:
+    headers = [(b"accept-language", accepted.encode())] if accepted else []
+    request = Request({"type": "http", "query_string": query.encode(), "headers": headers})
+    assert get_requested_texts(request, default)["language"] == expected
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -130,7 +130,7 @@ def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_setting
 
 def test_a_german_guest_reads_in_german_why_a_photo_was_refused(open_page: Callable[..., Page], producer: None) -> None:
     """Seen failing: the sentence ended in the producer's English."""
-    phone = open_page("/send?lang=de", 390, 844, has_touch=True)
+    phone = open_page("/send", 390, 844, has_touch=True, locale="de-AT")
     fill_form(phone, HEIC_PHOTO[: len(HEIC_PHOTO) // 2])
     with phone.expect_navigation():
         phone.get_by_role("button", name="Senden").click()
