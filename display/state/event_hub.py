@@ -12,6 +12,7 @@ from display.state.live_state import Change, LiveState
 from display.state.statistics import Statistics
 from display.state.stream_reader import StreamEntries, StreamReader
 from display.state.viewers import Viewers
+from display.web.build import get_build_id
 from display.web.sse import SseMessage, Viewer
 from display.web.supervision import run_supervised
 from shared.jobs.events import (
@@ -174,5 +175,6 @@ class EventHub:
             "dreams": dreams,
             "count": self.dream_index.visible_count,
             "connected": is_connected,
+            "build": get_build_id(),
         }
         return SseMessage.from_change(Change("snapshot", body), self._reader.last_id or "")

@@ -240,6 +240,9 @@ function scaleRange([low, high], factor) {
   return [centre - half, centre + half];
 }
 
+/** @type {ArtMap | undefined} */
+let artMap;
+
 // Show the map as soon as the store has one; until then, say what this page is for.
 async function loadMap() {
   const response = await fetch("/map/paintings").catch(() => null);
@@ -258,10 +261,9 @@ async function loadMap() {
   const legend = find(".legend", HTMLDetailsElement);
   legend.hidden = false;
   legend.open = innerWidth >= WIDE;
-  const artMap = new ArtMap(await response.json(), new URLSearchParams(location.search).get("job"));
+  artMap = new ArtMap(await response.json(), new URLSearchParams(location.search).get("job"));
   await artMap.draw();
   document.body.dataset.scene = "map";
-  new EventFeed("/feed", (event) => artMap.handleEvent(event));
 }
 
 find("h1").textContent = texts.map;
@@ -270,3 +272,4 @@ find(".operator").textContent = texts.map_operator;
 find("summary").textContent = texts.map_artists;
 for (const name of ["nearer", "farther", "whole"]) find(`.${name}`).ariaLabel = texts[`map_${name}`];
 loadMap();
+new EventFeed("/feed", (event) => artMap?.handleEvent(event));

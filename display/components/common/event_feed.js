@@ -41,6 +41,7 @@ import { systemClock } from "./clock.js";
  * @property {number} count of all dreams in the gallery
  * @property {(RunningJob & {silent: number})[]} running with the seconds since the last event of each
  * @property {boolean} [connected] whether the display reaches the broker
+ * @property {string} [build] of the display, as in `display/web/build.py`
  */
 
 /**
@@ -52,6 +53,12 @@ import { systemClock } from "./clock.js";
  *   | {kind: "waiting", body: QueueState}
  *   | {kind: "broker", body: {connected: boolean}}
  *   | {kind: "heartbeat", body: Record<string, never>}} FeedEvent
+ */
+
+/**
+ * The page that a feed is on: what it notes there outlives the feed, and ends when the page is loaded anew.
+ *
+ * @typedef {{dataset: DOMStringMap, reload: () => void}} Page
  */
 
 /** @type {FeedEvent["kind"][]} */
@@ -67,7 +74,8 @@ const REPORT_LOSS_AFTER = 1_500;
 
 /**
  * The events of the display, over one EventSource that is never given up. Every connection begins with a snapshot, so
- * nothing has to be requested again: it holds whatever was missed.
+ * nothing has to be requested again: it holds whatever was missed. If the display has become another version meanwhile, the
+ * page is loaded anew.
  */
 export class EventFeed {
   /** @type {EventSource | undefined} */
@@ -87,6 +95,7 @@ export class EventFeed {
    * @param {(isConnected: boolean) => void} [options.onConnectionChange] also called again with the same value
    * @param {typeof EventSource} [options.EventSource]
    * @param {import("./clock.js").Clock} [options.clock]
+   * @param {Page} [options.page]
    */
   constructor(url, onEvent, options = {}) {
     this.url = url;
@@ -94,6 +103,7 @@ export class EventFeed {
     this.onConnectionChange = options.onConnectionChange ?? (() => {});
     this.EventSource = options.EventSource ?? EventSource;
     this.clock = options.clock ?? systemClock;
+    this.page = options.page ?? { dataset: document.documentElement.dataset, reload: () => location.reload() };
     this.#open();
     this.#scheduleCheck();
   }
@@ -141,6 +151,16 @@ export class EventFeed {
     this.clock.clearTimeout(this.#lossTimer);
     this.#lossTimer = undefined;
     this.onConnectionChange(true);
-    this.onEvent(/** @type {FeedEvent} */ ({ kind, body: JSON.parse(message.data) }), message.lastEventId);
+    const body = JSON.parse(message.data);
+    if (kind === "snapshot" && body.build) this.#checkBuild(body.build);
+    this.onEvent(/** @type {FeedEvent} */ ({ kind, body }), message.lastEventId);
+  }
+
+  // The build of the page is that of its first snapshot, so a page that was loaded anew is never outdated at once.
+  /** @param {string} build */
+  #checkBuild(build) {
+    const { dataset } = this.page;
+    dataset.build ??= build;
+    if (dataset.build !== build) this.page.reload();
   }
 }

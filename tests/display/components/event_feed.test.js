@@ -32,15 +32,17 @@ class FakeEventSource {
   }
 }
 
-let clock, events, connections, feed;
+let clock, events, connections, page, feed;
 
 beforeEach(() => {
   FakeEventSource.opened = [];
   [clock, events, connections] = [new FakeClock(), [], []];
+  page = { dataset: {}, reloads: 0, reload: () => page.reloads++ };
   feed = new EventFeed("/feed", (event, eventId) => events.push([event, eventId]), {
     onConnectionChange: (isConnected) => connections.push(isConnected),
     EventSource: FakeEventSource,
     clock,
+    page,
   });
 });
 
@@ -55,6 +57,23 @@ test("events arrive with their kind, their body and their id", () => {
     [{ kind: "gone", body: { job_id: "a" } }, "5-0"],
   ]);
   assert.deepEqual(connections, [true, true]);
+});
+
+test("a page is loaded anew once the display is of another build than the one it came from", () => {
+  source().send("snapshot", { build: "a" });
+  source().send("snapshot", { build: "a" });
+  source().send("snapshot"); // of a display that knows no builds
+  assert.equal(page.reloads, 0);
+  source().send("snapshot", { build: "b" });
+  assert.equal(page.reloads, 1);
+});
+
+test("a feed that replaces another on the same page still knows what the page came from", () => {
+  source().send("snapshot", { build: "a" });
+  feed.close();
+  feed = new EventFeed("/feed", () => {}, { EventSource: FakeEventSource, clock, page });
+  source().send("snapshot", { build: "b" });
+  assert.equal(page.reloads, 1);
 });
 
 test("a short interruption is not reported", async () => {
