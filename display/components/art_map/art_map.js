@@ -1,3 +1,4 @@
+import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
 import { fill } from "../common/formatting.js";
@@ -71,7 +72,11 @@ class ArtMap {
     this.jobId = jobId;
     this.bounds = { x: findBounds(map.x), y: findBounds(map.y) };
     this.card = find(".card");
-    this.paths = new DreamPaths(find(".paths", SVGSVGElement), texts);
+    this.dialog = new DreamDialog(texts);
+    this.paths = new DreamPaths(find(".paths", SVGSVGElement), texts, {
+      onOpen: (dream) => this.dialog.open(dream),
+      onFocus: (dream) => this.#bringIntoView(dream),
+    });
   }
 
   async draw() {
@@ -101,6 +106,7 @@ class ArtMap {
     }
     if (kind === "gone") {
       this.dreams = this.dreams.filter((dream) => dream.job_id !== body.job_id);
+      this.dialog.closeIfShown(body.job_id);
       this.#showDreams();
     }
   }
@@ -201,6 +207,20 @@ class ArtMap {
     this.paths.show(this.dreams, highlighted, ([x, y]) => [xaxis.l2p(x) + xaxis._offset, yaxis.l2p(y) + yaxis._offset]);
   }
 
+  /**
+   * Move the map if the place of a dream is beyond its edges.
+   *
+   * @param {Dream} dream
+   */
+  #bringIntoView({ place }) {
+    if (!this.chart || !place) return;
+    const { xaxis, yaxis } = this.chart._fullLayout;
+    const ranges = [xaxis.range, yaxis.range];
+    if (ranges.every(([low, high], axis) => low < place.dream[axis] && place.dream[axis] < high)) return;
+    const [x, y] = ranges.map((range, axis) => moveRange(range, place.dream[axis]));
+    this.#setRanges(x, y);
+  }
+
   /** @param {number} factor by which more of the map is seen */
   #zoom(factor) {
     if (!this.chart) return;
@@ -239,6 +259,13 @@ function scaleRange([low, high], factor) {
   const [centre, half] = [(low + high) / 2, (factor * (high - low)) / 2];
   return [centre - half, centre + half];
 }
+
+/**
+ * @param {[number, number]} range
+ * @param {number} centre
+ * @returns {[number, number]}
+ */
+const moveRange = ([low, high], centre) => [centre - (high - low) / 2, centre + (high - low) / 2];
 
 /** @type {ArtMap | undefined} */
 let artMap;

@@ -1,4 +1,4 @@
-import { fill } from "../common/formatting.js";
+import { fill, formatTime } from "../common/formatting.js";
 import { pictureUrl } from "../common/picture_url.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -15,10 +15,14 @@ export class DreamPaths {
   /**
    * @param {SVGSVGElement} svg
    * @param {import("../common/formatting.js").Texts} texts
+   * @param {{onOpen: (dream: Dream) => void, onFocus: (dream: Dream) => void}} options
    */
-  constructor(svg, texts) {
+  constructor(svg, texts, { onOpen, onFocus }) {
     this.svg = svg;
     this.texts = texts;
+    this.onOpen = onOpen;
+    this.onFocus = onFocus;
+    svg.setAttribute("aria-label", texts.gallery);
   }
 
   /**
@@ -27,19 +31,17 @@ export class DreamPaths {
    * @param {(point: [number, number]) => [number, number]} toPixels from a place on the map to one on the page
    */
   show(dreams, highlighted, toPixels) {
-    const { children } = this.svg;
     const known = new Map(this.#paths().map((path) => [path.dataset.jobId, path]));
-    const shown = [...dreams].reverse(); // the newest lies on top
+    // What comes later lies on top: the newest, or the one that is highlighted.
+    const shown = [...dreams].reverse();
+    shown.sort((dream, other) => Number(dream.job_id === highlighted) - Number(other.job_id === highlighted));
     const paths = shown.map((dream) => known.get(dream.job_id) ?? this.#createPath(dream));
-    if (paths.some((path, index) => children[index] !== path) || paths.length !== children.length) {
-      this.svg.replaceChildren(...paths);
-    }
+    this.#replacePaths(paths);
     shown.forEach(({ job_id, place }, index) => {
       if (!place) return;
       const path = paths[index];
       const isHighlighted = job_id === highlighted;
       path.classList.toggle("newest", isHighlighted);
-      if (isHighlighted) this.svg.append(path);
       movePath(path, toPixels(place.photo), toPixels(place.dream), isHighlighted ? HIGHLIGHTED_SIZE : SIZE);
     });
   }
@@ -48,26 +50,42 @@ export class DreamPaths {
     return /** @type {SVGGElement[]} */ ([...this.svg.children]);
   }
 
+  // Elements that are moved lose the focus.
+  /** @param {SVGGElement[]} paths */
+  #replacePaths(paths) {
+    const { children } = this.svg;
+    if (paths.length === children.length && paths.every((path, index) => children[index] === path)) return;
+    const focused = document.activeElement;
+    this.svg.replaceChildren(...paths);
+    if (focused instanceof SVGElement && this.svg.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
   /** @param {Dream} dream */
   #createPath(dream) {
     const path = document.createElementNS(SVG, "g");
     path.dataset.jobId = dream.job_id;
-    path.append(
-      document.createElementNS(SVG, "line"),
-      createPicture(dream.photo, this.texts.alt_photo),
-      createPicture(dream.thumb, fill(this.texts.alt_dream, { title: dream.title })),
-    );
+    const time = formatTime(this.texts, dream.at, { timeStyle: "short" });
+    const button = createPicture(dream.thumb);
+    const label = `${fill(this.texts.alt_dream, { title: dream.title })}, ${time}`;
+    setAttributes(button, { role: "button", tabindex: 0, "aria-label": label });
+    button.addEventListener("click", () => this.onOpen(dream));
+    button.addEventListener("focus", () => button.matches(":focus-visible") && this.onFocus(dream));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault(); // a space scrolls
+      this.onOpen(dream);
+    });
+    const photo = createPicture(dream.photo);
+    setAttributes(photo, { role: "img", "aria-label": this.texts.alt_photo });
+    path.append(document.createElementNS(SVG, "line"), photo, button);
     return path;
   }
 }
 
-/**
- * @param {string} name an object name
- * @param {string} label for screen readers
- */
-function createPicture(name, label) {
+/** @param {string} name an object name */
+function createPicture(name) {
   const image = document.createElementNS(SVG, "image");
-  setAttributes(image, { href: pictureUrl(name), preserveAspectRatio: "xMidYMid slice", role: "img", "aria-label": label });
+  setAttributes(image, { href: pictureUrl(name), preserveAspectRatio: "xMidYMid slice" });
   const picture = document.createElementNS(SVG, "g");
   picture.append(image, document.createElementNS(SVG, "rect"));
   return picture;

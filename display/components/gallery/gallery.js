@@ -1,8 +1,8 @@
+import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
 import { fill, formatCount, formatTime } from "../common/formatting.js";
 import { pictureUrl } from "../common/picture_url.js";
-import { DreamDialog } from "./dream_dialog.js";
 
 /**
  * @typedef {import("../common/event_feed.js").Dream} Dream

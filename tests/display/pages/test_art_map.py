@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from shared.art_map import ArtMap, MapPoint
 from shared.storage.object_names import art_map_name, reference_name
 from tests.display.conftest import DisplayProcess
-from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
+from tests.display.fake_pipeline import RECIPE, FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import send_request
 from tests.waiting import wait_until
 
@@ -137,6 +137,56 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     assert page.locator(".paths > g").count() == 3
     page = open_map(path=f"/map?job={first_job.id}")
     expect(page.locator(f".paths > g[data-job-id='{first_job.id}']")).to_have_class("newest")
+
+
+def test_the_dreams_on_the_map_are_reached_and_opened_by_keyboard(
+    stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    """Seen failing: they could not be reached, nor opened by anything."""
+    places = {"Animals": (30, 10), "Lines": (-40, 20)}
+    for index, (title, place) in enumerate(places.items()):
+        recipe = RECIPE.model_copy(update={"title": title})
+        map_point = MapPoint(network="artists", photo=(-20, 0), dream=place)
+        pipeline.add_dream((90 * index, 2, 3), recipe=recipe, map_point=map_point, thumb=True)
+    page = open_map()
+    group = page.get_by_role("group", name="Dreams")
+    older, newer = (group.get_by_role("button", name=f"The photo’s dream of {title}, ") for title in places)
+    expect(newer).to_be_visible()
+    for _ in range(10):  # past the links
+        page.keyboard.press("Tab")
+        if older.evaluate("button => button === document.activeElement"):
+            break
+    expect(older).to_be_focused()
+    frame = older.locator("rect")
+    assert frame.evaluate("frame => getComputedStyle(frame).strokeWidth") == "5px"
+    page.keyboard.press("Tab")
+    expect(newer).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Lines")
+    expect(dialog.get_by_label("Photo or dream")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(newer).to_be_focused()
+    pipeline.add_dream((200, 2, 3), map_point=MapPoint(network="artists", photo=(0, 0), dream=(5, 5)), thumb=True)
+    expect(group.get_by_role("button")).to_have_count(3)
+    expect(newer).to_be_focused()  # what comes takes the focus from nobody
+    older.first.click()
+    expect(page.get_by_role("dialog", name="Animals")).to_be_visible()
+
+
+def test_a_dream_beyond_the_edge_of_the_map_is_brought_into_view_by_the_keyboard(
+    stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    pipeline.add_dream((1, 2, 3), map_point=MapPoint(network="artists", photo=(-60, 60), dream=(70, -70)), thumb=True)
+    page = open_map()
+    dream = page.get_by_role("button", name="The photo’s dream of Animals, ")
+    expect(dream).to_be_visible()
+    for _ in range(6):
+        page.get_by_role("button", name="Nearer").press("Enter")
+    expect(dream).not_to_be_in_viewport()
+    page.get_by_role("button", name="Nearer").press("Shift+Tab")
+    expect(dream).to_be_focused()
+    expect(dream).to_be_in_viewport()
 
 
 def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(

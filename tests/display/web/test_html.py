@@ -34,7 +34,7 @@ def test_everything_that_a_page_or_its_scripts_name_is_served(shared_display: Di
             assert response.getheader("Content-Type") == TYPES[path.rpartition(".")[2]], path
             assert response.getheader("Cache-Control") == "no-cache", path
             assert response.getheader("X-Content-Type-Options") == "nosniff", path
-    assert {"/common/tokens.css", "/common/event_feed.js", "/gallery/dream_dialog.js"} <= known_paths
+    assert {"/common/tokens.css", "/common/event_feed.js", "/common/dream_dialog.js"} <= known_paths
 
 
 def test_a_browser_that_has_a_script_is_told_that_it_is_still_the_same(shared_display: DisplayProcess) -> None:

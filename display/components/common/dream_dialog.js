@@ -1,11 +1,11 @@
-import { showClip } from "../common/clip.js";
-import { ComparisonSlider } from "../common/comparison_slider.js";
-import { create, find } from "../common/elements.js";
-import { fill, formatTime, formatVerdicts } from "../common/formatting.js";
-import { pictureUrl } from "../common/picture_url.js";
+import { showClip } from "./clip.js";
+import { ComparisonSlider } from "./comparison_slider.js";
+import { create, find } from "./elements.js";
+import { fill, formatTime, formatVerdicts } from "./formatting.js";
+import { pictureUrl } from "./picture_url.js";
 
 /**
- * @typedef {import("../common/event_feed.js").Dream} Dream
+ * @typedef {import("./event_feed.js").Dream} Dream
  *
  * What `/gallery/dreams/<job id>` answers.
  * @typedef {object} DreamDetails
@@ -19,24 +19,51 @@ import { pictureUrl } from "../common/picture_url.js";
  * @property {[string, number, number][]} verdicts
  */
 
-/** One dream over its photo, with its clip, how it was made, and a QR code. */
+const MARKUP = `
+  <form method="dialog"><button class="close"></button></form>
+  <div class="compare">
+    <img class="dream" alt="">
+    <img class="photo" alt="">
+    <input type="range" min="0" max="100" value="50">
+  </div>
+  <div class="about">
+    <h2 id="dream-title"></h2>
+    <p class="verdict"></p>
+    <video muted loop playsinline hidden></video>
+    <dl></dl>
+    <p><a class="download" download></a></p>
+    <figure class="home" hidden><img><figcaption></figcaption></figure>
+  </div>`;
+
+/** One dream over its photo, with its clip, how it was made, and a QR code. Its style sheet is `dream_dialog.css`. */
 export class DreamDialog {
   /** @type {Dream | undefined} */
   #dream;
 
-  /** @param {import("../common/formatting.js").Texts} texts */
+  /** @param {import("./formatting.js").Texts} texts */
   constructor(texts) {
     this.texts = texts;
-    this.dialog = find("dialog", HTMLDialogElement);
-    this.video = find("video", HTMLVideoElement);
-    this.slider = new ComparisonSlider(find(".compare input", HTMLInputElement), find(".compare"));
-    find(".close").textContent = "×";
-    find(".close").setAttribute("aria-label", texts.close);
-    find(".compare input").setAttribute("aria-label", texts.compare);
-    find(".download").textContent = texts.download;
-    find(".home figcaption").textContent = texts.take_home;
+    this.dialog = create("dialog", { innerHTML: MARKUP });
+    this.dialog.setAttribute("aria-labelledby", "dream-title");
+    document.body.append(this.dialog);
+    this.video = this.#find("video", HTMLVideoElement);
+    this.slider = new ComparisonSlider(this.#find(".compare input", HTMLInputElement), this.#find(".compare"));
+    this.#find(".close").textContent = "×";
+    this.#find(".close").setAttribute("aria-label", texts.close);
+    this.#find(".compare input").setAttribute("aria-label", texts.compare);
+    this.#find(".download").textContent = texts.download;
+    this.#find(".home figcaption").textContent = texts.take_home;
     this.dialog.addEventListener("close", () => this.#stop());
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+  }
+
+  /**
+   * @template {Element} [E=HTMLElement]
+   * @param {string} selector
+   * @param {new () => E} [type]
+   */
+  #find(selector, type) {
+    return find(selector, type, this.dialog);
   }
 
   /** @param {Dream} dream */
@@ -44,14 +71,14 @@ export class DreamDialog {
     const { texts } = this;
     this.#dream = dream;
     const [source, alt] = [pictureUrl(dream.dream), fill(texts.alt_dream, { title: dream.title })];
-    find("#title").textContent = dream.title;
-    Object.assign(find(".compare .dream", HTMLImageElement), { src: source, alt });
-    Object.assign(find(".compare .photo", HTMLImageElement), { src: pictureUrl(dream.photo), alt: texts.alt_photo });
+    this.#find("h2").textContent = dream.title;
+    Object.assign(this.#find(".compare .dream", HTMLImageElement), { src: source, alt });
+    Object.assign(this.#find(".compare .photo", HTMLImageElement), { src: pictureUrl(dream.photo), alt: texts.alt_photo });
     const download = `${dream.recipe}-${dream.job_id.slice(0, 8)}.jpg`;
-    Object.assign(find(".download", HTMLAnchorElement), { href: source, download });
+    Object.assign(this.#find(".download", HTMLAnchorElement), { href: source, download });
     this.slider.set(50);
-    find(".verdict").textContent = "";
-    find("dl").replaceChildren();
+    this.#find(".verdict").textContent = "";
+    this.#find("dl").replaceChildren();
     showClip(this.video, pictureUrl(dream.clip), texts.clip); // made some time after its dream
     this.#showQrCode(dream);
     this.dialog.showModal();
@@ -74,8 +101,8 @@ export class DreamDialog {
    * @param {Dream} dream
    */
   #showQrCode(dream) {
-    const figure = find(".home");
-    const code = find(".home img", HTMLImageElement);
+    const figure = this.#find(".home");
+    const code = this.#find(".home img", HTMLImageElement);
     code.alt = this.texts.qr_dream;
     code.onload = () => (figure.hidden = false);
     code.onerror = () => (figure.hidden = true);
@@ -88,7 +115,7 @@ export class DreamDialog {
    */
   #showDetails(dream, details) {
     const { texts } = this;
-    find(".verdict").textContent = formatVerdicts(texts, details.verdicts);
+    this.#find(".verdict").textContent = formatVerdicts(texts, details.verdicts);
     const facts = [
       [texts.dreamt_at, formatTime(texts, dream.at, { dateStyle: "medium", timeStyle: "short" })],
       [texts.recipe, `${details.recipe} ${details.version}`],
@@ -99,7 +126,7 @@ export class DreamDialog {
     ];
     if (details.artworks.length > 0) facts.push([texts.artworks, details.artworks.join(", ")]);
     const lines = facts.flatMap(([name, fact]) => [create("dt", {}, String(name)), create("dd", {}, String(fact))]);
-    find("dl").replaceChildren(...lines);
+    this.#find("dl").replaceChildren(...lines);
   }
 
   // A video without a source loads and plays nothing.
