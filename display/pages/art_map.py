@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_requested_texts
+from display.pages.navigation import list_guest_pages
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
@@ -90,7 +91,8 @@ def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
-        return page_response("art_map", texts, headers=_HEADERS, plotly=version("plotly"))
+        pages = await list_guest_pages(settings)
+        return page_response("art_map", texts, headers=_HEADERS, plotly=version("plotly"), pages=pages)
 
     async def get_plotly(_: Request) -> Response:
         path = str(files("plotly").joinpath("package_data", "plotly.min.js"))

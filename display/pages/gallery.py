@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_requested_texts
+from display.pages.navigation import list_guest_pages
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
@@ -25,7 +26,7 @@ def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) ->
 
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
-        return page_response("gallery", texts, headers=_HEADERS)
+        return page_response("gallery", texts, headers=_HEADERS, pages=await list_guest_pages(settings))
 
     async def list_dreams(request: Request) -> Response:
         query = request.query_params

@@ -2,6 +2,7 @@ import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
 import { fill } from "../common/formatting.js";
+import { showNavigation } from "../common/navigation.js";
 import { encodeName } from "../common/picture_url.js";
 import { DreamPaths } from "./dream_paths.js";
 
@@ -293,6 +294,7 @@ async function loadMap() {
   document.body.dataset.scene = "map";
 }
 
+showNavigation(texts);
 find("h1").textContent = texts.map;
 find(".guest").textContent = texts.map_empty;
 find(".operator").textContent = texts.map_operator;

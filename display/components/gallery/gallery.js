@@ -2,6 +2,7 @@ import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
 import { fill, formatCount, formatTime } from "../common/formatting.js";
+import { showNavigation } from "../common/navigation.js";
 import { pictureUrl } from "../common/picture_url.js";
 
 /**
@@ -50,6 +51,7 @@ class Gallery {
     this.recipe = find("select[name=recipe]", HTMLSelectElement);
     this.day = find("select[name=day]", HTMLSelectElement);
     this.dialog = new DreamDialog(texts);
+    showNavigation(texts);
     find("h1").textContent = texts.gallery;
     find(".by-recipe").textContent = texts.by_recipe;
     find(".by-day").textContent = texts.by_day;

@@ -1,5 +1,6 @@
 import { create, find, readPageData } from "../common/elements.js";
 import { fill } from "../common/formatting.js";
+import { showNavigation } from "../common/navigation.js";
 import { showProgress } from "../common/progress_bar.js";
 
 /** @type {import("../common/formatting.js").Texts} */
@@ -19,6 +20,7 @@ class UploadForm {
     this.preview = find(".photo img", HTMLImageElement);
     this.consent = find(".consent input", HTMLInputElement);
     this.button = find("button", HTMLButtonElement);
+    showNavigation(texts);
     find("h1").textContent = texts.send_title;
     find(".prompt").textContent = texts.send_pick;
     find("legend").textContent = texts.send_choose;

@@ -1,0 +1,16 @@
+import { create, find, readPageData } from "./elements.js";
+
+/**
+ * Show the links to the other pages of the display, in the language of this one.
+ *
+ * @param {import("./formatting.js").Texts} texts
+ */
+export function showNavigation(texts) {
+  /** @type {string[]} */
+  const pages = readPageData("pages");
+  const names = { "/gallery": texts.gallery, "/map": texts.map, "/send": texts.send_title };
+  const language = new URLSearchParams(location.search).get("lang");
+  const query = language ? `?lang=${encodeURIComponent(language)}` : "";
+  const others = Object.entries(names).filter(([path]) => pages.includes(path) && path !== location.pathname);
+  find("nav").replaceChildren(...others.map(([path, name]) => create("a", { href: path + query }, name)));
+}

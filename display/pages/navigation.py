@@ -1,0 +1,11 @@
+"""Navigation: which pages the display has beside the wall, so that each can link to the others."""
+
+from display.web.threads import run_in_thread
+from shared.guest_upload_names import are_uploads_taken
+from shared.settings import Settings
+
+
+async def list_guest_pages(settings: Settings) -> list[str]:
+    """Return the paths of the pages that guests may open; the upload page only while a producer takes their photos."""
+    is_open = settings.send and await run_in_thread(lambda: are_uploads_taken(settings.data))
+    return ["/gallery", "/map", *(["/send"] if is_open else [])]
