@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from artdream.cli.main import app
+from display.web.sse import KEEPALIVE_SECONDS
 from shared.jobs.job import Lane
 from shared.jobs.queue import create_celery_app
 from shared.monitoring.exporter import CONSUMING_PATH
@@ -91,7 +92,7 @@ def test_a_field_that_nobody_knows_is_found(manifests: list[Manifest]) -> None:
         jsonschema.validate(scaled, SCALED_OBJECT)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "ingress"])
 def test_kustomize_itself_makes_the_same_of_them(overlay: str) -> None:
     kubectl = shutil.which("kubectl")
     if not kubectl:
@@ -248,6 +249,26 @@ def test_ports_are_those_that_the_settings_open_and_the_network_lets_through(man
             for port in rule["ports"]:
                 assert any(port["port"] in ports for ports in opened_ports.values())
                 assert port["port"] != "metrics" or rule["from"], "the metrics are not public"
+
+
+@pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()])
+def test_the_example_of_an_ingress_lets_photos_and_walls_through(manifests: list[Manifest], version: str) -> None:
+    [ingress] = build(MANIFESTS_FOLDER / "ingress")
+    kubernetes_validate.validate(ingress, version, strict=True)
+    [service] = filter_kind(manifests, "Service")
+    assert ingress["metadata"]["namespace"] == service["metadata"]["namespace"]
+    [rule] = ingress["spec"]["rules"]
+    [path] = rule["http"]["paths"]
+    backend = path["backend"]["service"]
+    assert (path["path"], path["pathType"]) == ("/", "Prefix"), "ArtDream is at the root of a host"
+    assert backend["name"] == service["metadata"]["name"]
+    assert backend["port"]["number"] in [port["port"] for port in service["spec"]["ports"]]
+    assert [tls["hosts"] for tls in ingress["spec"]["tls"]] == [[rule["host"]]]
+    annotations = ingress["metadata"]["annotations"]
+    body_size = annotations["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert int(body_size.removesuffix("m")) >= Settings.model_fields["max_file_mb"].default
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) >= 10 * KEEPALIVE_SECONDS
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-send-timeout"]) >= 10 * KEEPALIVE_SECONDS
 
 
 def test_selectors_find_what_they_are_meant_for(manifests: list[Manifest]) -> None:
