@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 MAC_FOLDER = ROOT / "deploy" / "mac"
-AGENT_NAMES = ["display", "kiosk", "producer"]
+AGENT_NAMES = ["display", "kiosk", "logs", "producer"]
 
 #: A launchctl that logs its arguments. As on a Mac, an agent cannot be loaded while the earlier one is still ending.
 FAKE_LAUNCHCTL = """
@@ -41,7 +41,7 @@ FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": FAKE_LAU
 #: The used keys of launchd.plist(5).
 LAUNCHD_KEYS = {
     "Label", "ProgramArguments", "WorkingDirectory", "StandardOutPath", "StandardErrorPath", "RunAtLoad", "KeepAlive",
-    "ThrottleInterval", "ExitTimeOut", "ProcessType",
+    "ThrottleInterval", "ExitTimeOut", "ProcessType", "StartInterval",
 }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home:
         assert "@" not in str(agent), "a placeholder is left"
         assert Path(agent["WorkingDirectory"]).is_dir()
         assert Path(agent["StandardErrorPath"]).parent.is_dir()
-        if part != "kiosk":
+        if part not in ("kiosk", "logs"):
             program, name, *arguments = agent["ProgramArguments"]
             assert os.access(program, os.X_OK)
             command.get_command(None, name).make_context(name, arguments)  # type: ignore[attr-defined, arg-type]
@@ -126,6 +126,24 @@ def test_the_browser_waits_for_the_display_and_opens_it(home: Path, tmp_path: Pa
     waiting, browser = completed.stdout.splitlines()
     assert waiting.endswith(f" {url}/_stcore/health")
     assert browser.endswith(f" {url}")
+
+
+def test_the_logs_of_the_agents_do_not_grow_for_ever(home: Path) -> None:
+    """Seen failing: nothing ever cut them. A log is cut in place, as launchd keeps it open, and appends to it."""
+    agents = load_agents(home)
+    cut = agents.pop("logs")
+    assert cut["StartInterval"] <= 24 * 3600
+    for agent in agents.values():
+        log_path = Path(agent["StandardErrorPath"])
+        with log_path.open("ab") as log:
+            log.write(b"x" * 11_000_000)
+            log.flush()
+            subprocess.run(cut["ProgramArguments"], cwd=cut["WorkingDirectory"], check=True)
+            assert log_path.stat().st_size == 0
+            assert log_path.with_name(f"{log_path.name}.1").stat().st_size >= 11_000_000, "the latest part is kept"
+            log.write(b"goes on\n")
+        subprocess.run(cut["ProgramArguments"], cwd=cut["WorkingDirectory"], check=True)
+        assert log_path.read_bytes() == b"goes on\n"
 
 
 def test_settings_that_may_hold_a_password_are_for_their_owner_only(home: Path) -> None:
