@@ -100,6 +100,10 @@ class ArtMap {
 
   /** @param {import("../common/event_feed.js").FeedEvent} event */
   handleEvent({ kind, body }) {
+    if (kind === "snapshot") {
+      this.#takeIn(body);
+      this.#showDreams();
+    }
     if (kind === "dream" && body.place?.network === this.map.network) {
       const others = this.dreams.filter((dream) => dream.job_id !== body.job_id);
       this.dreams = [body, ...others].slice(0, MAX_DREAMS);
@@ -110,6 +114,19 @@ class ArtMap {
       this.dialog.closeIfShown(body.job_id);
       this.#showDreams();
     }
+  }
+
+  /**
+   * Take in what was added or hidden unseen. A snapshot has the newest of all dreams, on this map or not,
+   * so what is as new, but not in it, is gone.
+   *
+   * @param {import("../common/event_feed.js").Snapshot} snapshot
+   */
+  #takeIn({ dreams, count }) {
+    const [oldest, hasEarlier] = [dreams.at(-1), count > dreams.length];
+    const earlier = this.dreams.filter((dream) => hasEarlier && oldest && dream.at < oldest.at);
+    const newest = dreams.filter((dream) => dream.place?.network === this.map.network);
+    this.dreams = [...newest, ...earlier].slice(0, MAX_DREAMS);
   }
 
   // One trace for each artist, so that each has a colour and can be isolated.

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from display.moderation import Moderation
+from display.state.dream_index import DreamIndex
 from shared.art_map import ArtMap, MapPoint
 from shared.storage.object_names import art_map_name, reference_name
 from tests.display.conftest import DisplayProcess
@@ -137,6 +139,25 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
     assert page.locator(".paths > g").count() == 3
     page = open_map(path=f"/map?job={first_job.id}")
     expect(page.locator(f".paths > g[data-job-id='{first_job.id}']")).to_have_class("newest")
+
+
+def test_a_map_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden(
+    stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
+) -> None:
+    """Seen failing: it went on with what it had."""
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    kept, hidden = (pipeline.add_dream((shade, 2, 3), map_point=map_point) for shade in (10, 90))
+    page = open_map()
+    paths = page.locator(".paths > g")
+    expect(paths).to_have_count(2)
+    display.stop()
+    added = pipeline.add_dream((200, 2, 3), map_point=map_point)
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    Moderation(display.settings, dream_index).hide(hidden.id)
+    display.start()
+    expect(page.locator(f".paths > g[data-job-id='{added.id}']")).to_have_class("newest")
+    assert paths.evaluate_all("paths => paths.map(path => path.dataset.jobId)") == [kept.id, added.id]
 
 
 def test_the_dreams_on_the_map_are_reached_and_opened_by_keyboard(
