@@ -114,7 +114,7 @@ def _check_lanes(settings: Settings) -> str:
     if counts := read_rejection_counts(connect(settings.broker)):
         raise ArtDreamError(
             f"What was no job was turned away: {format_rejection_counts(counts)}. Does something else write to this "
-            f"broker, or another version of ArtDream? Once that is settled, DEL {REJECTED_KEY} forgets the counts."
+            f"broker, or is a producer newer than the workers? Once that is settled, DEL {REJECTED_KEY} clears them."
         )
     return "nothing was turned away"
 

@@ -2,7 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 #: A reference image in the store's `references/`: `artist/file`, or an artist, of whose works the job's seed picks one.
 Reference = Annotated[str, Field(pattern=r"^[\w-][\w .-]*(/[\w-][\w .-]*)?$", max_length=200)]
@@ -20,14 +28,15 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Fields that were added after the first jobs had ids. With their defaults they change nothing, and do not count in
-    #: a recipe's digest: jobs of earlier versions keep their ids.
+    #: Fields that were added after the first jobs had ids. With their defaults they change nothing and are not written:
+    #: jobs of earlier versions keep their ids, and those versions, which refuse unknown fields, read jobs of this one.
     later_fields: ClassVar[frozenset[str]] = frozenset()
 
-    def list_unused_fields(self) -> set[str]:
-        """Return the later fields that have their defaults."""
+    @model_serializer(mode="wrap")
+    def _leave_out_unused_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
         fields = type(self).model_fields
-        return {name for name in self.later_fields if getattr(self, name) == fields[name].default}
+        unused = {name for name in self.later_fields if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in serialize(self).items() if name not in unused}
 
 
 class _BaseTerm(StrictModel):

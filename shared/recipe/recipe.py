@@ -133,14 +133,7 @@ class Recipe(StrictModel):
     @property
     def digest(self) -> str:
         """Sixteen hex digits, a hash of every field that can change a pixel of the dream."""
-        body = self.model_dump_json(
-            exclude={
-                **dict.fromkeys({"title", "description", "stand_in", *self.list_unused_fields()}, True),
-                "ascent": self.ascent.list_unused_fields(),
-                "mask": self.mask.list_unused_fields() if self.mask else set(),
-                "objective": {index: term.list_unused_fields() for index, term in enumerate(self.objective)},
-            }
-        )
+        body = self.model_dump_json(exclude={"title", "description", "stand_in"})
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
