@@ -174,6 +174,12 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that metrics are served on; anybody who reaches it reads them."
     )
     time_limit_seconds: int = Field(600, gt=0, description="A dream that takes longer than this fails.")
+    worker_process_mb: int = Field(
+        0,
+        ge=0,
+        description="Megabytes of memory that a process of a worker may take: after a dream that took more, another "
+        "process warms up and takes its place. 0: no limit.",
+    )
 
     @field_validator("passcode", "links_secret")
     @classmethod

@@ -19,8 +19,11 @@ from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 STEP_SECONDS, HELD_FRAME_SECONDS = 0.02, 0.1
 
 #: Names of recipes whose dreams do not simply take their steps. A held one emits frames until it is released, as its
-#: warm-up waits; a hanging one emits none and never ends; the others raise an expected and an unexpected error.
-HELD, HANGING, FAILING, CRASHING = "held", "hanging", "failing", "crashing"
+#: warm-up waits; a hanging one emits none and never ends; a greedy one takes GREEDY_MB of memory; the others raise an
+#: expected and an unexpected error.
+HELD, HANGING, GREEDY, FAILING, CRASHING = "held", "hanging", "greedy", "failing", "crashing"
+
+GREEDY_MB = 400
 
 FAILURE_REASON = "This recipe always fails."
 
@@ -69,6 +72,8 @@ class StepDreamer(Dreamer):
             raise ArtDreamError(FAILURE_REASON)
         if recipe.name == CRASHING:
             raise RuntimeError
+        if recipe.name == GREEDY:
+            np.ones(GREEDY_MB << 20, np.uint8)
         while recipe.name == HANGING:
             _sleep(STEP_SECONDS)
         while self._is_held(recipe):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import redis
+from billiard.compat import mem_rss
 from billiard.process import current_process
 from celery import Celery
 from celery.exceptions import Reject
@@ -136,6 +137,7 @@ class PoolProcess:
         self._make_dreamer = make_dreamer
         self._timing = timing
         self._process_id = ""
+        self._max_memory_kb: int | None = None
         self._state, self._state_since = "warming up", time.time()
         self._is_announced = True
         self._stop_requested = threading.Event()
@@ -143,6 +145,8 @@ class PoolProcess:
 
     def register_task(self, app: Celery) -> None:
         """Register the dream task with the application."""
+
+        self._max_memory_kb = app.conf.worker_max_memory_per_child
 
         def dream(job_id: str) -> None:
             try:
@@ -153,6 +157,8 @@ class PoolProcess:
                 # The message goes back to its lane: another worker may succeed.
                 raise Reject(str(error), requeue=True) from error
             finally:
+                if self._exceeds_memory_limit():  # the pool ends this process, once it has the result
+                    self._flow_control.mark_ending()
                 self._set_state("ready")
 
         app.task(dream, name=DREAM_TASK)
@@ -198,6 +204,10 @@ class PoolProcess:
                 _log_failure(f"The recipe {recipe.name} could not be warmed up", error)
         if len(errors) == len(self._settings.recipes):
             raise ArtDreamError("No recipe could be warmed up.") from errors[-1]
+        if self._exceeds_memory_limit():  # it would be replaced after each dream
+            raise ArtDreamError(
+                f"A process takes {mem_rss() // 1024} MB to warm up: set ARTDREAM_WORKER_PROCESS_MB to more, or to 0."
+            )
         logger.info("worker %s is warm after %.1f s", self._process_id, time.perf_counter() - started_at)
         self._flow_control.mark_warm()
         self._set_state("ready")
@@ -221,6 +231,10 @@ class PoolProcess:
         with contextlib.suppress(redis.RedisError):  # the entry expires by itself
             self._registry.remove(Component.WORKER, self._process_id)
         self._resources.close()
+
+    def _exceeds_memory_limit(self) -> bool:
+        """Return whether this process has ever taken more memory than it may, by the pool's own measure."""
+        return self._max_memory_kb is not None and mem_rss() > self._max_memory_kb
 
     def _may_preempt(self) -> bool:
         return Lane.LIVE in self._lanes and not self._flow_control.is_stopping

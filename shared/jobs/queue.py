@@ -50,6 +50,7 @@ def create_celery_app(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        worker_max_memory_per_child=1024 * settings.worker_process_mb or None,
         worker_disable_prefetch=True,  # worker.consumer.flow_control decides when to fetch
         task_soft_time_limit=settings.time_limit_seconds,
         task_time_limit=settings.time_limit_seconds + KILL_MARGIN_SECONDS,

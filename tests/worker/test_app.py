@@ -30,7 +30,16 @@ from shared.storage.object_names import (
     zoom_name,
 )
 from shared.storage.sidecar import Sidecar, Visibility
-from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
+from tests.dreamer import (
+    CRASHING,
+    FAILING,
+    FAILURE_REASON,
+    GREEDY,
+    GREEDY_MB,
+    HELD,
+    hold_dreams,
+    release_dreams,
+)
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.recipes import write_recipe
 from tests.waiting import WAIT_TIMEOUT_SECONDS
@@ -40,8 +49,10 @@ from tests.waiting import WAIT_TIMEOUT_SECONDS
 def run_installation(folder: Path, **overrides: object) -> Iterator[FaultInstallation]:
     """Run an installation on a folder. overrides: settings that replace the defaults, by name."""
     installation = FaultInstallation(folder, **overrides)
-    yield installation
-    installation.close()
+    try:
+        yield installation
+    finally:
+        installation.close()
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +298,38 @@ def test_messages_carry_a_reference_and_nothing_else(installation: FaultInstalla
     assert len(json.dumps(message)) < 2000
     installation.release_dreams()
     installation.wait_until(lambda: bool(installation.events_of(batch, Completed)))
+
+
+def test_a_process_that_took_too_much_memory_is_replaced_between_two_dreams(tmp_path: Path) -> None:
+    """And takes no message with it. Seen failing with Celery's setting alone: the ending process was given the next."""
+    with run_installation(tmp_path, worker_process_mb=GREEDY_MB) as installation:
+        release_dreams(installation.settings.data)  # its warm-up
+        worker = installation.start_worker(recipe=str(tmp_path / f"{HELD}.toml"))
+        greedy_process = worker.pool_process
+        hold_dreams(installation.settings.data)
+        greedy = installation.submit(1, installation.short_recipe.model_copy(update={"name": GREEDY}))
+        following = installation.submit(2)
+
+        def list_workers() -> list[str]:
+            registry = HeartbeatRegistry(installation.client)
+            return [f"{heartbeat.name} {heartbeat.state}" for heartbeat in registry.list_heartbeats()]
+
+        installation.wait_until(lambda: [entry.endswith("warming up") for entry in list_workers()] == [True])
+        assert not greedy_process.is_running()
+        assert len(installation.events_of(greedy, Completed)) == 1
+        assert count_queued(installation.client, Lane.LIVE) == 1  # another worker might take it
+        installation.release_dreams()
+        installation.wait_until(lambda: bool(installation.events_of(following, Completed)))
+        assert len(installation.events_of(following, Started)) == 1
+        assert "message lost" not in installation.log.read_text()
+
+
+def test_a_process_that_takes_too_much_memory_to_warm_up_says_so(tmp_path: Path) -> None:
+    """It would be replaced after each dream."""
+    with run_installation(tmp_path, worker_process_mb=1) as installation:
+        worker = installation.start_worker(wait=False)
+        assert worker.process.wait(WAIT_TIMEOUT_SECONDS) == 1
+        assert "MB to warm up: set ARTDREAM_WORKER_PROCESS_MB to more, or to 0." in installation.log.read_text()
 
 
 def test_a_worker_that_cannot_warm_up_says_why_and_ends(tmp_path: Path) -> None:

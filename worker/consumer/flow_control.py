@@ -30,6 +30,10 @@ class FlowControl:
         self._warm_pids[current_process().index] = os.getpid()
         self._failed[current_process().index] = False
 
+    def mark_ending(self) -> None:
+        """Mark this pool process as one that ends after its task, so that it is given no other."""
+        self._warm_pids[current_process().index] = 0
+
     def mark_failed(self) -> None:
         """Mark this pool process, and the one that replaces it until that is warm, as unable to warm up."""
         self._failed[current_process().index] = True

@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import pytest
 import redis
+from billiard.compat import mem_rss
 from kombu import Connection
 from kombu.transport import redis as transport
 
@@ -55,6 +57,12 @@ def test_the_pool_lists_its_processes(facts: dict[str, Any]) -> None:
 def test_a_pool_process_knows_its_index(facts: dict[str, Any]) -> None:
     """`billiard.process.current_process().index`. Otherwise warm processes overwrite each other, and share one GPU."""
     assert facts["index"] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere getrusage has other units")
+def test_the_pool_measures_a_process_by_the_most_memory_that_it_ever_had() -> None:
+    """`billiard.compat.mem_rss`, in kB. Otherwise a process that the pool is about to replace takes one more job."""
+    assert mem_rss() == getrusage(RUSAGE_SELF).ru_maxrss
 
 
 def test_the_consumer_asks_qos_before_it_fetches(facts: dict[str, Any]) -> None:
