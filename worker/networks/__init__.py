@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
@@ -39,12 +40,15 @@ KERAS_SUFFIX = ".keras"
 #: Files that belong to an artist network: its embedding map, and the style statistics of its artists.
 EMBEDDING_MAP_FILE, STYLES_FILE = "atlas.npz", "styles.npz"
 
+#: Networks that stay loaded, with their maps and statistics: the last used ones, more than an installation uses.
+MAX_LOADED_NETWORKS = 8
+
 #: Valid artist names: a single folder of the store, so that no name leads to a parent folder.
 ARTIST_NAME_PATTERN = re.compile(r"\w[\w. -]*")
 
 
 class Networks:
-    """The networks of an installation, each loaded once and cached.
+    """The networks of an installation. Those that were used last stay loaded, whatever happens to their files.
 
     weights_folder: folder of downloaded weights. store: holds trained artist networks; None: only bundled ones are
     available. precision: compute type of convolutions; `auto` chooses by the processor. published_weights: weights
@@ -62,9 +66,11 @@ class Networks:
         self._store = store
         self._precision = precision
         self._published_weights = published_weights
-        self._loaded: dict[str, Network] = {}
-        self._embedding_maps: dict[str, EmbeddingMap | None] = {}
-        self._style_statistics: dict[str, StyleStatistics | None] = {}
+        keep_last = lru_cache(MAX_LOADED_NETWORKS)
+        self._load_cached = keep_last(self._load)
+        self._read_embedding_map_cached = keep_last(self._read_embedding_map)
+        self._read_style_statistics_cached = keep_last(self._read_style_statistics)
+        self._replaced_statistics: dict[str, StyleStatistics] = {}
 
     def load(self, name: str) -> Network:
         """Return a network: `lite`, `lite2`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
@@ -72,38 +78,22 @@ class Networks:
         Raises ArtDreamError if the name is unknown (the message suggests similar names), the weights are missing, or
         the file is rejected.
         """
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
+        return self._load_cached(name)
 
     def embedding_map(self, name: str) -> EmbeddingMap | None:
         """Return the embedding map of a network, None if it has none. Raises ArtDreamError if the map is damaged."""
-        if name not in self._embedding_maps:
-            from worker.networks.embedding_map import EmbeddingMap
-
-            content = self._read_companion(name, EMBEDDING_MAP_FILE)
-            self._embedding_maps[name] = (
-                EmbeddingMap.from_npz(content, f"{name}/{EMBEDDING_MAP_FILE}") if content else None
-            )
-        return self._embedding_maps[name]
+        return self._read_embedding_map_cached(name)
 
     def style_statistics(self, name: str) -> StyleStatistics | None:
         """Return the style statistics of a network's artists, None if it has none.
 
         Raises ArtDreamError if they are damaged.
         """
-        if name not in self._style_statistics:
-            from worker.networks.style_statistics import StyleStatistics
-
-            content = self._read_companion(name, STYLES_FILE)
-            self._style_statistics[name] = (
-                StyleStatistics.from_npz(content, f"{name}/{STYLES_FILE}") if content else None
-            )
-        return self._style_statistics[name]
+        return self._replaced_statistics.get(name) or self._read_style_statistics_cached(name)
 
     def replace_style_statistics(self, name: str, statistics: StyleStatistics) -> None:
         """Use other style statistics for a network than its own; only this object does."""
-        self._style_statistics[name] = statistics
+        self._replaced_statistics[name] = statistics
 
     def store_bundled_maps(self) -> None:
         """Copy bundled art maps that the store does not have into it, for displays. Raises StoreError."""
@@ -149,6 +139,18 @@ class Networks:
         if path:
             return APPLICATION_LOADERS[name](path, digest, precision)
         return load_keras_file(name, content, metadata, precision)
+
+    def _read_embedding_map(self, name: str) -> EmbeddingMap | None:
+        from worker.networks.embedding_map import EmbeddingMap
+
+        content = self._read_companion(name, EMBEDDING_MAP_FILE)
+        return EmbeddingMap.from_npz(content, f"{name}/{EMBEDDING_MAP_FILE}") if content else None
+
+    def _read_style_statistics(self, name: str) -> StyleStatistics | None:
+        from worker.networks.style_statistics import StyleStatistics
+
+        content = self._read_companion(name, STYLES_FILE)
+        return StyleStatistics.from_npz(content, f"{name}/{STYLES_FILE}") if content else None
 
     def read_file(self, name: str) -> tuple[bytes, NetworkMetadata]:
         """Return the content and the metadata of a network that is stored as a .keras file.

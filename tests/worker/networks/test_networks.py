@@ -1,11 +1,14 @@
 """Networks are found by name: the bundled and downloadable ones, and artists' networks in the installation's store."""
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import worker.networks
 from shared.errors import ArtDreamError
 from shared.storage.store import Store
 from tests.worker.networks.keras_models import save_model
@@ -33,6 +36,20 @@ def test_an_artists_network_comes_from_the_store(tmp_path: Path, artist_store: S
     network = networks.load("artist/salon")
     assert network is networks.load("artist/salon")
     assert (network.name, network.sides, network.class_index("klee")) == ("artist/salon", (160,), 1)
+
+
+def test_the_networks_that_were_used_last_stay_loaded_and_no_others(
+    tmp_path: Path, artist_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: jobs that each named another network of the store took more memory for good."""
+    monkeypatch.setattr(worker.networks, "MAX_LOADED_NETWORKS", 2)
+    networks = Networks(tmp_path, artist_store)
+    first, second = (weakref.ref(networks.load(name)) for name in ("lite", "artist/salon"))
+    assert networks.load("lite") is first()
+    networks.load("artist/masters")
+    gc.collect()
+    assert networks.load("lite") is first()
+    assert second() is None
 
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
