@@ -31,8 +31,8 @@ PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
 #: Held by the worker whose reconciler makes a pass.
 RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
 
-#: Prefix of the heartbeats.
-HEARTBEATS_PREFIX = f"{KEY_PREFIX}present:"
+#: Set of the keys of heartbeats, some of which may have expired.
+HEARTBEATS = f"{KEY_PREFIX}present"
 
 
 def job_key(job_id: str) -> str:
@@ -42,4 +42,4 @@ def job_key(job_id: str) -> str:
 
 def heartbeat_key(component: str, name: str) -> str:
     """Return the key of a process's heartbeat, a JSON string."""
-    return f"{HEARTBEATS_PREFIX}{component}:{name}"
+    return f"{HEARTBEATS}:{component}:{name}"

@@ -8,7 +8,7 @@ from typing import cast
 import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.redis_keys import HEARTBEATS_PREFIX, heartbeat_key
+from shared.redis_keys import HEARTBEATS, heartbeat_key
 from shared.timing import DEFAULT_TIMING, Timing
 
 #: Path at which a display answers health probes, with status 200 or 503.
@@ -63,19 +63,30 @@ class HeartbeatRegistry:
         heartbeat = Heartbeat(
             part=component, name=name, state=state, detail=detail, since=since or time.time(), lanes=tuple(lanes)
         )
-        self._client.set(heartbeat_key(component, name), heartbeat.model_dump_json(), px=self._ttl_ms)
+        key = heartbeat_key(component, name)
+        pipeline = self._client.pipeline()
+        pipeline.set(key, heartbeat.model_dump_json(), px=self._ttl_ms)
+        pipeline.sadd(HEARTBEATS, key)
+        pipeline.execute()
 
     def remove(self, component: Component, name: str) -> None:
         """Remove a process that stops."""
-        self._client.delete(heartbeat_key(component, name))
+        key = heartbeat_key(component, name)
+        pipeline = self._client.pipeline()
+        pipeline.delete(key)
+        pipeline.srem(HEARTBEATS, key)
+        pipeline.execute()
 
     def list_heartbeats(self) -> list[Heartbeat]:
         """Return the heartbeats of all live processes, sorted by component and name."""
-        keys = sorted(cast("list[str]", list(self._client.scan_iter(f"{HEARTBEATS_PREFIX}*", count=1000))))
+        keys = sorted(cast("set[str]", self._client.smembers(HEARTBEATS)))
+        texts = cast("list[str | None]", self._client.mget(keys)) if keys else []
+        if expired := [key for key, text in zip(keys, texts, strict=True) if text is None]:
+            self._client.srem(HEARTBEATS, *expired)
         heartbeats = []
-        for text in cast("list[str | None]", self._client.mget(keys)) if keys else []:
+        for text in filter(None, texts):
             try:
-                heartbeats.append(Heartbeat.model_validate_json(text or ""))
-            except ValidationError:  # it expired between the two commands, or is of another version
+                heartbeats.append(Heartbeat.model_validate_json(text))
+            except ValidationError:  # it is of another version
                 continue
         return heartbeats
