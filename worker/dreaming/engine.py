@@ -31,7 +31,7 @@ from worker.dreaming.objectives import (
     find_toning,
     needs_style_statistics,
 )
-from worker.dreaming.octaves import AscentState, Octave, ascend, list_octaves
+from worker.dreaming.octaves import VIEW_COUNT, AscentState, Octave, ascend, list_octaves
 from worker.dreaming.optimizers import Adam, GradientAscent, Optimizer
 from worker.dreaming.parameterization import PARAMETERIZATIONS
 from worker.dreaming.reference_images import ReferenceImages
@@ -137,9 +137,11 @@ class Engine:
     def warm_up(self, recipe: Recipe) -> None:
         """Load the network of a recipe, and trace and tune its ascent for all canvases of the recipe.
 
-        After that, no dream of the recipe compiles anything. Raises what `dream` raises.
+        After that, no dream of the recipe compiles anything. With JAX, `dream_batch` still does for each new number of
+        photos: a batch waits better for that than a worker's first guest. Raises what `dream` raises.
         """
-        short_recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": 1})})
+        step_count = VIEW_COUNT if recipe.ascent.view_scale < 1 else 1
+        short_recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": step_count})})
         key = json.dumps(
             [self._make_compilation_key(short_recipe), short_recipe.canvas, short_recipe.ascent.model_dump()]
         )

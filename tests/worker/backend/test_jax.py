@@ -31,6 +31,7 @@ ENGINE_TESTS = (
     "test_a_faint_dream_lies_where_the_photo_is",
     "test_a_frame_that_cannot_be_told_ends_the_dream",
     "test_a_photo_of_one_colour_dreams",
+    "test_a_recipe_that_sees_the_canvas_at_several_scales_is_warm_for_all_of_them",
     "test_an_unknown_layer_is_named_with_near_ones",
     "test_a_runaway_objective_ends_the_dream_with_a_reason[3-1e+38]",
 )

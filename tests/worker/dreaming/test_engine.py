@@ -207,6 +207,16 @@ def test_the_first_photo_of_any_warm_canvas_compiles_nothing() -> None:
     assert count_traces() == before
 
 
+def test_a_recipe_that_sees_the_canvas_at_several_scales_is_warm_for_all_of_them() -> None:
+    """Seen failing with JAX, which compiles for each: the first guest waited for three scales of four."""
+    ascent = {"parameterisation": "pyramid", "optimiser": "adam", "view_scale": 0.25, "steps": 8}
+    recipe = make_recipe({"kind": "layers", "layers": {"stem": 1}}, ascent=ascent)
+    ENGINE.warm_up(recipe)
+    before = count_traces()
+    dream_pixels(make_landscape(), recipe, seed=1)
+    assert count_traces() == before
+
+
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
