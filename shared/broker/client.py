@@ -31,7 +31,8 @@ class PersistenceError(ResponseError):
     """The broker takes no writes because it cannot save them."""
 
 
-# redis-py makes plain ResponseErrors of these, as of a wrong command.
+# redis-py makes plain ResponseErrors of these, as of a wrong command. It has no public hook that all its clients and
+# pipelines share; tests/shared/broker/test_client.py notices if this one goes.
 BaseParser.EXCEPTION_CLASSES.update({"UNBLOCKED": UnblockedError, "MISCONF": PersistenceError})
 
 #: Exceptions of a client while the broker is unavailable, or takes no writes; a retry may succeed.

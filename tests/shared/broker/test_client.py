@@ -1,11 +1,20 @@
 """A broker that answers and yet takes nothing is unavailable, and its state is said in a sentence."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import redis
 
-from shared.broker.client import BROKER_UNAVAILABLE, connect, describe_error
+from shared.broker.client import (
+    BROKER_UNAVAILABLE,
+    PersistenceError,
+    UnblockedError,
+    connect,
+    connect_async,
+    describe_error,
+)
 from shared.errors import ArtDreamError
 
 
@@ -45,6 +54,39 @@ def test_the_state_of_a_broker_that_takes_nothing_is_said(
     finally:
         client.replicaof("NO", "ONE")
         client.config_set("maxmemory", 0)
+
+
+def run_in_pipeline(client: redis.Redis, script: str, *, transaction: bool) -> None:
+    pipeline = client.pipeline(transaction=transaction)
+    pipeline.eval(script, 0)
+    pipeline.execute()
+
+
+async def run_async(client: redis.Redis, script: str) -> None:
+    options = client.get_connection_kwargs()
+    async with connect_async(f"redis://{options['host']}:{options['port']}/{options['db']}") as async_client:
+        await async_client.eval(script, 0)
+
+
+@pytest.mark.parametrize(("code", "error"), [("MISCONF", PersistenceError), ("UNBLOCKED", UnblockedError)])
+@pytest.mark.parametrize(
+    "run",
+    [
+        partial(run_in_pipeline, transaction=False),
+        partial(run_in_pipeline, transaction=True),
+        lambda client, script: asyncio.run(run_async(client, script)),
+    ],
+    ids=["pipeline", "transaction", "asyncio"],
+)
+def test_every_client_knows_the_states_that_redis_py_does_not(
+    client: redis.Redis, code: str, error: type[Exception], run: Callable[[redis.Redis, str], None]
+) -> None:
+    """`redis._parsers.base.BaseParser.EXCEPTION_CLASSES`, which redis-py does not document.
+
+    Otherwise the error is taken for that of a wrong command, and a failover ends whatever waits for the broker.
+    """
+    with pytest.raises(error):
+        run(client, f"return redis.error_reply('{code} for a moment')")
 
 
 def test_a_broker_that_is_not_there_is_said_to_be_away() -> None:
