@@ -190,9 +190,10 @@ def test_what_stays_compiled_is_bounded_and_is_what_was_used_last() -> None:
         make_recipe({"kind": "layers", "layers": {"block10": 1 + number / 100}})
         for number in range(MAX_COMPILED_OBJECTIVES + 4)
     ]
+    first = engine._compile_ascent(recipes[0])
     for recipe in recipes:
         engine._compile_ascent(recipe)
-        first = engine._compile_ascent(recipes[0])
+        engine._compile_ascent(recipes[0])
     assert len(engine._objective_gradients) == MAX_COMPILED_OBJECTIVES
     assert engine._compile_ascent(recipes[0]).objective_gradient is first.objective_gradient
 
