@@ -97,8 +97,12 @@ class ObstoreBackend:
         attributes = None if isinstance(self._store, LocalStore) else {"Content-Type": content_type}
         result = obstore.put(self._store, name, data, attributes=attributes, chunk_size=PART_SIZE_BYTES)
         # Not every S3 server verifies the checksum of an upload. With encryption the ETag is no checksum, so read back.
-        if not self._matches_etag(data, result["e_tag"]) and self.get(name) != data:
+        if not self._matches_etag(data, result["e_tag"]) and not self._has_stored(name, data):
             raise OSError("it arrived damaged")
+
+    def _has_stored(self, name: str, data: bytes) -> bool:
+        """Read back what was written; again if it differs, for it may be damaged on its way back."""
+        return any(bytes(obstore.get(self._store, name).bytes()) == data for _ in range(READ_ATTEMPTS))
 
     def get(self, name: str) -> bytes:
         """Read an object, and verify the ETag on S3. Raises FileNotFoundError, and OSError if it arrives damaged."""
