@@ -32,7 +32,8 @@ class RetryPolicy:
     def retry(self, action: Callable[[], T]) -> T:
         """Run an action and return its result; retry with growing pauses while store or broker is unavailable.
 
-        Raises the last StoreError or broker error after `timeout_seconds`, and TaskInterrupted.
+        Raises the last StoreError or broker error after `timeout_seconds`, a permanent StoreError at once, and
+        TaskInterrupted.
         """
         started_at, attempts, self.is_waiting = time.monotonic(), 0, False
         try:
@@ -41,7 +42,8 @@ class RetryPolicy:
                     result = action()
                 except (StoreError, *BROKER_UNAVAILABLE) as error:
                     raise_if_interrupted(error)
-                    if time.monotonic() - started_at > self.timeout_seconds:
+                    is_permanent = isinstance(error, StoreError) and error.is_permanent
+                    if is_permanent or time.monotonic() - started_at > self.timeout_seconds:
                         raise
                     if attempts == 0:
                         self.is_waiting = True

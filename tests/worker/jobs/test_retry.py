@@ -55,6 +55,17 @@ def test_an_action_that_fails_for_too_long_fails(pauses: list[float]) -> None:
     assert pauses == []
 
 
+def test_what_the_store_refuses_for_good_is_not_repeated(pauses: list[float]) -> None:
+    """Seen failing: a worker asked for ten minutes for each photo that a revoked key kept from it."""
+
+    def act() -> None:
+        raise StoreError("403", is_permanent=True)
+
+    with pytest.raises(StoreError, match="403"):
+        RetryPolicy(60).retry(act)
+    assert pauses == []
+
+
 def test_what_is_no_outage_is_not_repeated(pauses: list[float]) -> None:
     with pytest.raises(ValueError, match="away"):
         RetryPolicy(60).retry(fail_first(1, ValueError))
