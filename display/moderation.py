@@ -14,6 +14,7 @@ from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
 from shared.jobs.job import Job, Lane
+from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
@@ -140,12 +141,16 @@ class Moderation:
     def clean_up(self) -> int:
         """Finish pending deletions, then delete dreams and photos older than `retention_days` (0: none).
 
+        What jobs left that failed or were cancelled counts as a pending deletion, too.
         Returns the number of dreams that exceeded the retention. Raises ArtDreamError if store or broker is
         unavailable; the next call resumes.
         """
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             for pending in cast("set[str]", client.smembers(PENDING_DELETIONS_KEY)):
                 self._delete_files(*pending.split(" "))
+            table = JobTable(client)
+            for job_id in table.list_leftovers():
+                delete_leftovers(table, self._store, job_id)
             days = read_runtime_settings(client, self._settings).retention_days
         if not days:
             return 0

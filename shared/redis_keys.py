@@ -28,6 +28,10 @@ REJECTED_KEY = f"{KEY_PREFIX}rejected"
 #: Set of deleted jobs whose objects may still be in the store, as `job_id photo_id`.
 PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
 
+#: Set of ids of jobs that failed or were cancelled after they had been started: frames of theirs, or a dream that was
+#: not announced, may still be in the store.
+LEFTOVERS = f"{KEY_PREFIX}leftovers"
+
 #: Held by the worker whose reconciler makes a pass.
 RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
 

@@ -12,6 +12,7 @@ from shared.jobs.job import State
 from shared.redis_keys import (
     LAST_SWEEP,
     LEASES,
+    LEFTOVERS,
     RUNTIME_SETTINGS_KEY,
     STREAM,
     UNCLAIMED,
@@ -108,7 +109,7 @@ class JobScripts:
             "ended_ttl_seconds": ENDED_JOB_TTL_SECONDS,
             **options,
         }
-        keys = [job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY, UNCLAIMED, LEASES]
+        keys = [job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY, UNCLAIMED, LEASES, LEFTOVERS]
         request_json = json.dumps({name: value for name, value in request.items() if value is not None})
         result = self._transition(keys=keys, args=[request_json, event.model_dump_json() if event else ""])
         outcome, token, seconds, held, holder, unfinished, hand_backs = cast(

@@ -22,7 +22,7 @@ from shared.jobs.events import (
 )
 from shared.jobs.job import Job, State
 from shared.jobs.state_machine import MAX_ATTEMPTS, JobScripts, Outcome, TransitionResult
-from shared.redis_keys import LEASES, UNCLAIMED, job_key
+from shared.redis_keys import LEASES, LEFTOVERS, UNCLAIMED, job_key
 from shared.storage.sidecar import Visibility
 from shared.timing import DEFAULT_TIMING, Timing
 
@@ -205,6 +205,14 @@ class JobTable:
     def delete(self, job_id: str, photo_id: str) -> bool:
         """Mark a job as deleted for good, in any state and even if unknown; False if it was deleted before."""
         return self._try_transition(job_id, State.DELETED, Deleted(job_id=job_id, photo_id=photo_id))
+
+    def list_leftovers(self) -> list[str]:
+        """Return ids of jobs that failed or were cancelled, and whose objects may still be in the store."""
+        return list(cast("set[str]", self._client.smembers(LEFTOVERS)))
+
+    def forget_leftovers(self, job_id: str) -> None:
+        """Record that no objects of a job without a dream are left."""
+        self._client.srem(LEFTOVERS, job_id)
 
     def list_expired_leases(self) -> list[str]:
         """Return ids of jobs whose lease has expired, at most 500, the longest expired first.

@@ -108,6 +108,31 @@ def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
     assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
 
 
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_what_is_left_of_a_job_whose_worker_did_not_delete_it_is_deleted(
+    pipeline: FakePipeline, moderation: Moderation, *, is_cancelled: bool
+) -> None:
+    """The worker was killed, or its store unavailable. Seen failing: the frames stayed for good."""
+    job, running = pipeline.submit_photo((1, 2, 3)), pipeline.submit_photo((4, 5, 6))
+    claim, table = pipeline.claim_job(job), JobTable(pipeline.client)
+    frames = [pipeline.publish_frame(claim, 0), pipeline.publish_frame(pipeline.claim_job(running), 0)]
+    assert table.cancel(job.id) if is_cancelled else table.fail(claim, "It took too long.")
+    moderation.clean_up()
+    assert [pipeline.store.get(frame) is None for frame in frames] == [True, False]
+    assert table.list_leftovers() == []
+
+
+def test_what_is_left_of_a_job_that_is_tried_again_is_its_own(pipeline: FakePipeline, moderation: Moderation) -> None:
+    job = pipeline.submit_photo((1, 2, 3))
+    pipeline.claim_job(job)
+    table = JobTable(pipeline.client)
+    assert table.cancel(job.id)
+    assert table.accept(job).is_new
+    frame = pipeline.publish_frame(pipeline.claim_job(job), 0)
+    moderation.clean_up()
+    assert pipeline.store.get(frame) is not None
+
+
 def test_hiding_is_undone_by_showing_and_the_store_remembers_both(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
 ) -> None:

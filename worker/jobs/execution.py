@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from shared.broker.client import BROKER_UNAVAILABLE
+from shared.broker.client import BROKER_UNAVAILABLE, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Stage, Stages
-from shared.jobs.job import State
+from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
-from shared.storage.deletion import delete_dream_objects, has_tombstone
+from shared.storage.deletion import has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
@@ -159,10 +159,9 @@ class JobExecution:
         self.ended = True
         metrics.count_fault(kind)
         if self._retry(lambda: self._table.fail(self._claim, reason)):
-            if self._is_published:  # a wiped broker would show it
-                self._retry(lambda: self._store.delete(sidecar_name(self.job.id)))
             metrics.count_job("failed")
             logger.warning("job %s failed: %s", self.job.id, reason)
+            self._delete_leftovers()
 
     def release(self, *, count: bool = False) -> bool:
         """Release the job for another worker; False if the lease was lost before. Raises RedisError.
@@ -188,23 +187,36 @@ class JobExecution:
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was switched on meanwhile
             self._write_sidecar(sidecar.model_copy(update={"standing": visibility}))
-            self._retry(self._delete_if_cancelled)
+            self._delete_leftovers()
 
     def _end_cancelled(self) -> None:
         """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
         self.ended = True
         metrics.count_job("called off")
-        self._retry(self._delete_if_cancelled)
+        self._delete_leftovers()
 
-    def _delete_if_cancelled(self) -> None:
-        """Delete what was published of a job that was cancelled or deleted, and so is nobody else's."""
-        if self._table.get_state(self.job.id) in (State.CANCELLED, State.DELETED):
-            delete_dream_objects(self._store, self.job.id)
+    def _delete_leftovers(self) -> None:
+        """Delete what was published of a job that failed, was cancelled or deleted, and so is nobody else's.
+
+        What the store does not delete now, a display deletes later.
+        """
+
+        def delete() -> None:
+            delete_leftovers(self._table, self._store, self.job.id)
+
+        try:
+            if self._is_published:  # a wiped broker would show it
+                self._retry(delete)
+            else:
+                delete()
+        except (StoreError, *BROKER_UNAVAILABLE) as error:
+            raise_if_interrupted(error)
+            logger.warning("job %s has left objects in the store: %s", self.job.id, describe_error(error))
 
     def _announce_frame(self, frame: str, fraction: float) -> None:
         """Announce a stored frame, from the publisher's thread. It may have arrived after the job was cancelled."""
         if not self.lease_keeper.announce_frame(frame, fraction):
-            self._delete_if_cancelled()
+            self._delete_leftovers()
 
     def _find_published_sidecar(self) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier attempt published without completing the job."""

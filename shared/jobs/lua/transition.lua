@@ -1,7 +1,7 @@
 -- Apply one transition of a job atomically: check its state, write the new one, append one event, update the indexes.
 -- All times are the broker's own, so the clocks of workers and producers do not matter.
 --
--- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases
+-- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases, leftovers
 -- ARGV: 1 the request, as JSON; 2 the event, as JSON, "" for none
 -- The request always has:
 --   id, allowed_from (states that the job may be in, "" for an unknown job), stream_length, lease_seconds,
@@ -24,7 +24,7 @@
 -- settings not initialised), "unqueued" (accepted before, the caller must queue it), "reserved" (accepted before, another
 -- caller is queueing it).
 local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
-local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key = unpack(KEYS)
+local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key, leftovers_key = unpack(KEYS)
 local state, token, state_since, held, attempts, holder, hand_backs =
   unpack(redis.call('HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs'))
 state, token, attempts, holder = state or '', token or '0', tonumber(attempts or '0'), holder or ''
@@ -93,6 +93,12 @@ elseif is_final then
 elseif request.new_state then
   redis.call('ZREM', leases_key, request.id)
   redis.call('ZADD', unclaimed_key, string.format('%.6f', now), request.id)
+end
+
+if (new_state == 'failed' or new_state == 'cancelled') and token ~= '0' then
+  redis.call('SADD', leftovers_key, request.id)
+elseif request.job or new_state == 'deleted' then
+  redis.call('SREM', leftovers_key, request.id)
 end
 
 if request.job then

@@ -11,7 +11,7 @@ from shared.jobs.events import EventReader, Failed
 from shared.jobs.job import Job, State
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
-from shared.storage.object_names import dream_prefix, is_frame, photo_name, sidecar_name
+from shared.storage.object_names import dream_prefix, frame_name, is_frame, photo_name, sidecar_name
 from shared.storage.sidecar import read_sidecar
 from tests.dreamer import hold_dreams
 from tests.waiting import wait_until
@@ -81,6 +81,21 @@ def test_a_dream_that_is_cancelled_as_it_is_published_is_not_left_to_be_shown(
     after_put(harness, monkeypatch, sidecar_name(job.id), lambda: end(harness, job))
     harness.processor.process(job.id)
     wait_until(lambda: list_objects(harness, job) == [], "nothing is left")
+
+
+def test_a_dream_that_fails_leaves_no_frames(harness: ProcessorHarness) -> None:
+    """Seen failing: its frames stayed in the store for good."""
+
+    def exceed_time_limit() -> None:
+        harness.store.put(frame_name(job.id, 0), b"an earlier frame")
+        raise SoftTimeLimitExceeded
+
+    job = harness.submit(1)
+    harness.dreamer.during_first_ascent = exceed_time_limit
+    harness.processor.process(job.id)
+    assert harness.read_states([job]) == [State.FAILED]
+    assert list_objects(harness, job) == []
+    assert harness.table.list_leftovers() == []
 
 
 def test_a_dream_that_fails_at_its_time_limit_as_it_is_published_is_not_left_to_be_shown(
