@@ -162,8 +162,11 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start the server; with `wait`, return once it accepts connections."""
+    def start(self, *, wait: bool = True, secret_key: str = secret_key) -> None:
+        """Start the server; with `wait`, return once it accepts connections.
+
+        secret_key: with another one it answers 403, as after a key was revoked.
+        """
         command_prefix, address = (self._host.command_prefix, "") if self._host else ([], "127.0.0.1")
         command = [
             *command_prefix,
@@ -174,7 +177,7 @@ class S3Server:
             "--addr",
             f"{address}:{self.port}",
         ]
-        options = [f"--auth-key={self.access_key},{self.secret_key}", "--config", os.devnull, "--quiet"]
+        options = [f"--auth-key={self.access_key},{secret_key}", "--config", os.devnull, "--quiet"]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         if wait:
             wait_until(

@@ -26,7 +26,7 @@ class RetryPolicy:
         self.timeout_seconds = timeout_seconds
         #: Whether the last action was being repeated, because store or broker is unavailable, and has not succeeded.
         self.is_waiting = False
-        #: Seconds for which actions were repeated so far.
+        #: Seconds that actions took so far which were repeated or interrupted.
         self.waited_seconds = 0.0
 
     def retry(self, action: Callable[[], T]) -> T:
@@ -35,7 +35,7 @@ class RetryPolicy:
         Raises the last StoreError or broker error after `timeout_seconds`, a permanent StoreError at once, and
         TaskInterrupted.
         """
-        started_at, attempts, self.is_waiting = time.monotonic(), 0, False
+        started_at, attempts, is_done, self.is_waiting = time.monotonic(), 0, False, False
         try:
             while True:
                 try:
@@ -52,9 +52,10 @@ class RetryPolicy:
                     time.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)])
                     attempts += 1
                 else:
+                    is_done = True
                     break
         finally:
-            if self.is_waiting:
+            if self.is_waiting or not is_done:
                 self.waited_seconds += time.monotonic() - started_at
         self.is_waiting = False
         return result

@@ -1,5 +1,6 @@
 """A job that cannot be dreamt now is handed back, so often and no more; one that never can be fails at once."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -86,6 +87,23 @@ def test_an_outage_of_the_store_that_lasts_longer_than_a_dream_may_fails_no_job(
             harness.processor.process(job.id)
     assert harness.read_states([job]) == [State.QUEUED]
     assert harness.table.count_attempts([job.id]) == [0]
+
+
+def test_a_call_to_the_store_that_does_not_answer_in_time_is_not_the_job_s_fault(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: only time of calls that had failed before counted, and the job had "taken longer"."""
+
+    def never_answer(_: str) -> bytes:
+        time.sleep(0.05)
+        raise SoftTimeLimitExceeded
+
+    job = harness.submit(1)
+    monkeypatch.setattr(harness.processor._store, "get", never_answer)
+    harness.processor._retry_policy.timeout_seconds = 0.1
+    with pytest.raises(Released, match="waiting for store or broker"):
+        harness.processor.process(job.id)
+    assert harness.read_states([job]) == [State.QUEUED]
 
 
 def test_a_job_that_misses_something_in_the_store_each_time_fails_in_the_end_with_the_store_s_words(
