@@ -42,12 +42,13 @@ bench: .venv/dev
 bench-%: .venv/dev
 	.venv/bin/python -m benchmarks.$* $(ARGS)
 
-# Everything breaks, and every photo must end once: 300 jobs and 60 faults, or half an hour of them.
+# Everything breaks, and every photo must end once: 300 jobs and 60 faults, or, with ARGS="--minutes 30", half an hour of them.
 chaos: .venv/dev
 	.venv/bin/python -m tests.fault.chaos $(ARGS)
 
+# Photos at a steady rate for half an hour: nothing that a component uses may grow with them.
 soak: .venv/dev
-	.venv/bin/python -m tests.fault.chaos --minutes 30 $(ARGS)
+	.venv/bin/python -m tests.fault.soak $(ARGS)
 
 # Changes the core in small ways and reports which changes no test notices; resumes where it was stopped.
 # ARGS="'shared.jobs.*'" tests a part.
