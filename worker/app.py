@@ -17,7 +17,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from shared.broker.client import BROKER_UNAVAILABLE, connect, describe_error, require_noeviction
+from shared.broker.client import BROKER_OUTAGE, connect, describe_error, require_noeviction
 from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.jobs.queue import DREAM_TASK, create_celery_app
@@ -80,7 +80,7 @@ def run(
     for name in settings.recipes:
         load_recipe(name)
     client = connect(settings.broker)
-    with contextlib.suppress(*BROKER_UNAVAILABLE):  # Celery waits for the broker
+    with contextlib.suppress(*BROKER_OUTAGE):  # Celery waits for the broker
         require_noeviction(client)
     install_message_filter(settings)
     served_lanes = [lane for lane in Lane if lane in lanes]
@@ -153,7 +153,7 @@ class PoolProcess:
                 self._set_state("dreaming")
                 with bind_job_id(job_id):
                     self._processor.process(job_id)
-            except (Released, StoreError, TaskInterrupted, *BROKER_UNAVAILABLE) as error:
+            except (Released, StoreError, TaskInterrupted, *BROKER_OUTAGE) as error:
                 # The message goes back to its lane: another worker may succeed.
                 raise Reject(str(error), requeue=True) from error
             finally:

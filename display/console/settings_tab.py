@@ -8,7 +8,7 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import BROKER_OUTAGE, connect
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
 from shared.runtime_settings import read_runtime_settings
@@ -20,7 +20,7 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     try:
         with connect(context.settings.broker) as client:
             runtime_settings = read_runtime_settings(client, context.settings)
-    except BROKER_UNAVAILABLE:
+    except BROKER_OUTAGE:
         st.caption(texts["helm_away"])
         return
     with st.form("steering", border=False):

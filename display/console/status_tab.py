@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.context import ConsoleContext, console_fragment
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import BROKER_OUTAGE, connect
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.jobs.rejected_messages import read_rejection_counts
@@ -24,7 +24,7 @@ def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
             queued = {lane: count_queued(client, lane) for lane in Lane}
             runtime_settings = read_runtime_settings(client, context.settings)
             rejected = sum(read_rejection_counts(client).values())
-    except BROKER_UNAVAILABLE as error:
+    except BROKER_OUTAGE as error:
         st.error(texts["broker_away"].format(error=error))
         return
     try:

@@ -60,6 +60,9 @@ _BROKER_STATES: dict[type[Exception], str] = {
 #: Exceptions of a client if the broker is available but denies access.
 BROKER_ACCESS_DENIED = (AuthenticationError, NoPermissionError)
 
+#: Exceptions that a running component waits out: it had access when it started, and an operator may give it back.
+BROKER_OUTAGE = (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED)
+
 #: Seconds without a reply after which a connection is considered dead. Longer than any blocking read.
 SOCKET_TIMEOUT_SECONDS = 15
 

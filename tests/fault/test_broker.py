@@ -99,6 +99,14 @@ def fill_memory(installation: FaultInstallation, proxy: FaultyProxy) -> None:
     installation.client.config_set("maxmemory", 0)
 
 
+def forbid_commands(installation: FaultInstallation, proxy: FaultyProxy) -> None:
+    """As an operator does who takes permissions from the broker's user, and gives them back."""
+    with until_noticed(installation):
+        installation.client.execute_command("ACL", "SETUSER", "default", "-@all", "+acl", "+auth", "+ping")
+        wait_until_leases_expire()
+    installation.client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
 FAULTS = [
     kill_broker,
     pause_broker,
@@ -108,6 +116,7 @@ FAULTS = [
     leave_half_open,
     make_replica,
     fill_memory,
+    forbid_commands,
 ]
 
 

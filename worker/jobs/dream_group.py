@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from shared.broker.client import BROKER_UNAVAILABLE
+from shared.broker.client import BROKER_OUTAGE
 from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
@@ -52,7 +52,7 @@ def dream_group(
 
     If the group cannot be dreamt together, each photo is dreamt alone: one of them may be the reason, or memory.
     between_frames: called after each frame but the last; its time does not count as dreaming, and what it raises ends
-    the group. Raises TaskInterrupted, StoreError and BROKER_UNAVAILABLE; any other error ends the job it belongs to.
+    the group. Raises TaskInterrupted, StoreError and BROKER_OUTAGE; any other error ends the job it belongs to.
     """
     if len(group) == 1:
         yield from _dream_single(dreamer, *group[0], between_frames)
@@ -64,7 +64,7 @@ def dream_group(
             with execution.end_on_error():
                 raise
         return
-    except (TaskInterrupted, *BROKER_UNAVAILABLE):
+    except (TaskInterrupted, *BROKER_OUTAGE):
         raise
     except Exception as error:
         raise_if_interrupted(error)

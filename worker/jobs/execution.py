@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from shared.broker.client import BROKER_UNAVAILABLE, describe_error
+from shared.broker.client import BROKER_OUTAGE, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Stage, Stages
 from shared.jobs.leftovers import delete_leftovers
@@ -62,12 +62,12 @@ class JobExecution:
     def end_on_error(self) -> Iterator[None]:
         """End this job if the block raises an error that belongs to it.
 
-        Re-raises BROKER_UNAVAILABLE, TaskInterrupted and a StoreError that is not permanent, which concern the whole
+        Re-raises BROKER_OUTAGE, TaskInterrupted and a StoreError that is not permanent, which concern the whole
         worker.
         """
         try:
             yield
-        except (TaskInterrupted, *BROKER_UNAVAILABLE):
+        except (TaskInterrupted, *BROKER_OUTAGE):
             raise
         except StoreError as error:
             raise_if_interrupted(error)
@@ -209,7 +209,7 @@ class JobExecution:
                 self._retry(delete)
             else:
                 delete()
-        except (StoreError, *BROKER_UNAVAILABLE) as error:
+        except (StoreError, *BROKER_OUTAGE) as error:
             raise_if_interrupted(error)
             logger.warning("job %s has left objects in the store: %s", self.job.id, describe_error(error))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from shared.broker.client import BROKER_UNAVAILABLE, connect
+from shared.broker.client import BROKER_OUTAGE, connect
 from shared.jobs.job import Job, Lane
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
@@ -70,7 +70,7 @@ class JobProcessor:
 
         Does nothing for a job that is invalid, has ended, or is claimed by a live worker. Raises Released if the worker
         has to stop or the time limit was exceeded for reasons that are not the job's, and StoreError or one of
-        BROKER_UNAVAILABLE if it met one that a retry may mend, after a pause that grows with each time: in these cases
+        BROKER_OUTAGE if it met one that a retry may mend, after a pause that grows with each time: in these cases
         the message must go back to its queue. A job that was handed back MAX_HAND_BACKS times fails instead.
         """
         started_at = time.monotonic()
@@ -92,8 +92,8 @@ class JobProcessor:
             if executions[0].released:
                 self._pause(executions[0].hand_backs)
                 raise
-        except BROKER_UNAVAILABLE:
-            with contextlib.suppress(*BROKER_UNAVAILABLE):  # then the leases expire
+        except BROKER_OUTAGE:
+            with contextlib.suppress(*BROKER_OUTAGE):  # then the leases expire
                 self._release(executions)
             raise
         except TaskInterrupted:
@@ -139,7 +139,7 @@ class JobProcessor:
         yield claim
         try:
             yield from self._batcher.claim_batch_mates(claim.job)
-        except BROKER_UNAVAILABLE as error:  # then it runs alone
+        except BROKER_OUTAGE as error:  # then it runs alone
             logger.info("job %s has no company: %s", claim.job.id, error)
 
     def _create_execution(self, claim: Claim) -> JobExecution:
@@ -159,7 +159,7 @@ class JobProcessor:
         ):
             try:
                 claim = self._batcher.claim_live_job()
-            except BROKER_UNAVAILABLE as error:  # then guests wait
+            except BROKER_OUTAGE as error:  # then guests wait
                 logger.info("job %s did not step aside: %s", job.id, error)
                 return
             if claim is None:

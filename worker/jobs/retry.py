@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.broker.client import BROKER_UNAVAILABLE, describe_error
+from shared.broker.client import BROKER_OUTAGE, describe_error
 from shared.monitoring import metrics
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import raise_if_interrupted
@@ -40,7 +40,7 @@ class RetryPolicy:
             while True:
                 try:
                     result = action()
-                except (StoreError, *BROKER_UNAVAILABLE) as error:
+                except (StoreError, *BROKER_OUTAGE) as error:
                     raise_if_interrupted(error)
                     is_permanent = isinstance(error, StoreError) and error.is_permanent
                     if is_permanent or time.monotonic() - started_at > self.timeout_seconds:

@@ -93,10 +93,14 @@ def interrupt() -> None:
     raise SoftTimeLimitExceeded
 
 
-@pytest.mark.parametrize("error", [StoreError("away"), redis.ConnectionError("away")])
+@pytest.mark.parametrize(
+    "error", [StoreError("away"), redis.ConnectionError("away"), redis.exceptions.NoPermissionError("away")]
+)
 def test_a_store_or_broker_that_stays_away_sends_the_job_back_to_its_message(
     error: Exception, harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Seen failing where the broker's user had lost a permission: the job failed for a fault in the worker."""
+
     def fail(*_: object) -> bytes:
         raise error
 
