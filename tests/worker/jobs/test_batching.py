@@ -130,7 +130,9 @@ def test_a_worker_that_has_to_stop_hands_all_of_them_back(harness: ProcessorHarn
 def test_a_killed_worker_s_batch_is_dreamt_once_by_the_next(harness: ProcessorHarness, tmp_path: Path) -> None:
     """With a real worker and kill -9 during the ascent."""
     with harness.running_worker(tmp_path, "--lane", "batch") as worker:
+        worker.suspend()  # else it may take the first job before the others are queued, and dream it alone
         jobs = [harness.submit(number, HELD_RECIPE) for number in range(5)]
+        worker.resume()
         wait_until(lambda: harness.read_states(jobs).count(State.STARTED) > 1, "dreamt together")
         for process in worker.children():
             process.kill()
