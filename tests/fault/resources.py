@@ -16,7 +16,8 @@ BLOCKS = 24
 CONFIDENCE = 0.95
 
 #: A quantity → the slope, in its unit per 1,000 jobs, below which it counts as constant:
-#: - RSS: the display knows each dream, at some kB; the broker each job for a week, and its last 50,000 events.
+#: - RSS: the display knows each dream, at some kB.
+#: - the broker's memory: it knows each job for a week, and the last 50,000 events, a hundred of which a dream may have.
 #: - threads, open files: pools have as many as were ever needed at once. What one job in a hundred leaves is more.
 #: - the broker's keys: one for each job, for a week.
 BOUNDS = {
@@ -24,7 +25,8 @@ BOUNDS = {
     "threads": 8.0,
     "open files": 8.0,
     "keys": 1010.0,
-    "memory, MB": 5.0,
+    "memory, MB": 16.0,
+    "broker RSS, MB": 16.0,
     "files": 1.0,
 }
 
@@ -42,9 +44,14 @@ class Slope:
     high: float
 
     @property
+    def bound(self) -> float:
+        """The slope below which the quantity counts as constant."""
+        return BOUNDS.get(f"{self.name} {self.quantity}", BOUNDS[self.quantity])
+
+    @property
     def is_constant(self) -> bool:
         """Whether the interval contains 0, or the slope is below its bound."""
-        return self.low <= 0 <= self.high or self.slope < BOUNDS[self.quantity]
+        return self.low <= 0 <= self.high or self.slope < self.bound
 
 
 def compute_slope(name: str, quantity: str, jobs: Sequence[float], values: Sequence[float]) -> Slope:

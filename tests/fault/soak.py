@@ -17,7 +17,7 @@ import psutil
 from benchmarks.report import ARTIFACTS_FOLDER, publish
 from display.media.disk_cache import CACHE_FOLDER
 from tests.fault.busy_installation import BusyInstallation
-from tests.fault.resources import BOUNDS, CONFIDENCE, ResourceMonitor, Slope
+from tests.fault.resources import CONFIDENCE, ResourceMonitor, Slope
 from tests.worker_process import worker_command
 
 #: Seconds between two samples.
@@ -97,7 +97,7 @@ def publish_slopes(soak: SoakRun, slopes: Sequence[Slope], seconds: float) -> No
     facts = {
         "seconds": seconds,
         **soak.outcomes.as_facts(),
-        "slopes": [vars(slope) | {"bound": BOUNDS[slope.quantity]} for slope in slopes],
+        "slopes": [vars(slope) | {"bound": slope.bound} for slope in slopes],
         "samples": [
             {"seconds": at, "jobs": jobs, "values": {", ".join(key): value for key, value in values.items()}}
             for at, jobs, values in soak.monitor.samples
