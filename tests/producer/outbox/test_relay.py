@@ -1,5 +1,6 @@
 """The relay empties the outbox, tells that it is alive, and submits the jobs of a wiped broker again."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -219,6 +220,68 @@ def test_what_is_in_the_outbox_goes_out_before_the_relay_stops(settings: Setting
             pass
         assert len(outbox) == 0
         assert JobTable(client).get_states([job.id for job in jobs]) == [State.QUEUED] * 5
+
+
+def test_a_relay_that_is_stopped_in_an_outage_ends_and_keeps_the_photo(
+    settings: Settings, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaultyClient(settings, *[Unavailable("The store is away.")] * 100) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        add_photos(outbox, 1)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: "The store is away." in caplog.text, "the outage is noticed")
+        assert len(outbox) == 1
+    assert HeartbeatRegistry(client).list_heartbeats() == []
+
+
+def test_a_submission_that_hangs_does_not_keep_the_producer_from_stopping(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitting, released = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        submitting.set()
+        released.wait()
+        raise Unavailable("The store is away.")
+
+    with SubmissionClient(settings) as submission_client:
+        monkeypatch.setattr(submission_client, "submit", hang)
+        outbox = Outbox(submission_client.ledger)
+        add_photos(outbox, 1)
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+            wait_until(submitting.is_set, "the submission hangs")
+            outbox_relay.stop(0.01)
+            assert outbox_relay.is_alive()
+            released.set()
+
+
+def test_a_photo_that_cannot_be_read_any_more_stays_in_the_outbox_and_blocks_no_other(
+    settings: Settings, client: redis.Redis
+) -> None:
+    faults = count_faults("bug")
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        lost, other = add_photos(outbox, 2)
+        outbox._photo_path(lost.photo_id).unlink()
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: JobTable(client).get_state(other.id) is State.QUEUED, "the other is out")
+        assert len(outbox) == 1
+    assert count_faults("bug") == faults + 1
+
+
+def test_a_relay_that_fails_until_it_is_stopped_no_longer_tells_that_it_is_alive(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = count_faults("bug")
+
+    def fail(_: RecipeChoice) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(RecipeChoice, "refresh", fail)
+    with SubmissionClient(settings) as submission_client:
+        with running_relay(settings, submission_client, Outbox(submission_client.ledger)):
+            wait_until(lambda: count_faults("bug") == faults + 1, "the failure is counted")
+        assert HeartbeatRegistry(client).list_heartbeats() == []
 
 
 CAUSE = RefusalCause("too_large", {"most": 300})
