@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from display.console.sessions import MAX_FAILURES_PER_ADDRESS
 from shared.settings import Settings
-from tests.display.conftest import PAGE_TIMEOUT, PASSCODE, running_display
+from tests.browser import new_context
+from tests.display.conftest import PASSCODE, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_upload import JPEG_PHOTO, fill_form, list_uploads
 from tests.display.proxies import Caddy, Nginx, ReverseProxy
@@ -51,9 +52,8 @@ def open_page(browser: Browser, trusted_proxy: ReverseProxy) -> OpenPage:
     """Open a path of the proxy in a browser that accepts its certificate."""
 
     def open_page(path: str) -> Page:
-        context = browser.new_context(base_url=trusted_proxy.url, ignore_https_errors=True, reduced_motion="reduce")
-        page = context.new_page()
-        page.set_default_timeout(PAGE_TIMEOUT)
+        options = {"base_url": trusted_proxy.url, "ignore_https_errors": True, "reduced_motion": "reduce"}
+        page = new_context(browser, 1280, 720, **options).new_page()
         page.goto(path)
         return page
 

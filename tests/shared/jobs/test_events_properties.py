@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.art_map import MapPoint
 from shared.jobs.events import HELD_FIELD, ClassProbability, Completed, Event, Stage, parse_entry
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.storage.object_names import is_object_name
 from tests.nested import iter_infinities, iter_places
 
@@ -16,6 +17,7 @@ ids = st.text("abcXYZ019_-", max_size=64)
 object_names = words.filter(is_object_name)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 points = st.tuples(numbers, numbers)
+value_names = st.from_regex("[a-z_]{1,40}", fullmatch=True)
 
 FIELDS: dict[str, st.SearchStrategy[object]] = {
     "job_id": ids,
@@ -28,6 +30,8 @@ FIELDS: dict[str, st.SearchStrategy[object]] = {
     "stages": st.dictionaries(st.sampled_from(Stage), numbers),
     "verdicts": st.lists(st.builds(ClassProbability, name=words, photo=numbers, dream=numbers), max_size=2).map(tuple),
     "place": st.none() | st.builds(MapPoint, network=words, photo=points, dream=points),
+    "cause": st.none()
+    | st.builds(RefusalCause, st.sampled_from(RefusalCode), st.dictionaries(value_names, st.integers(), max_size=4)),
     **dict.fromkeys(("title", "recipe", "lane", "worker", "reason", "file"), words),
 }
 
