@@ -34,7 +34,7 @@ from display.pages.upload import UploadReceiver, upload_routes
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
 from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
-from display.web.html import asset_route
+from display.web.html import asset_route, read_component
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from display.web.streamlit_routes import StreamlitRoutesMiddleware
@@ -62,9 +62,12 @@ STREAMLIT_OPTIONS = {
     "ui.hideTopBar": True,
 }
 
-#: A dark background from the first paint. Streamlit's page is white until its scripts run, a flash in a dark room at
-#: every reload.
-_DARK_HEAD = f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgroundColor']} }}</style>"
+#: A dark background from the first paint: Streamlit's page is white until its scripts run, a flash in a dark room at
+#: every reload. And a script that loads the page again if they did not all arrive.
+_HEAD = (
+    f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgroundColor']} }}</style>"
+    f"<script>{read_component('common/load_guard.js')}</script>"
+)
 
 #: Streamlit's page preloads a font that is not used here; the link is redirected to the font that is.
 _FONT_PRELOAD_LINK = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
@@ -131,13 +134,13 @@ def health_route(event_hub: EventHub) -> Route:
 
 
 async def _serve_index(_: Request) -> Response:
-    """Serve Streamlit's page with a dark background and this display's font."""
+    """Serve Streamlit's page with a head and a font of this display."""
     return HTMLResponse(_read_index_page(), headers={"Cache-Control": "no-cache"})
 
 
 def _read_index_page() -> str:
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return _FONT_PRELOAD_LINK.sub(rf"\1{PRELOADED_FONT_URL}\2", text).replace("<head>", _DARK_HEAD, 1)
+    return _FONT_PRELOAD_LINK.sub(rf"\1{PRELOADED_FONT_URL}\2", text).replace("<head>", _HEAD, 1)
 
 
 def serve(settings: Settings) -> None:

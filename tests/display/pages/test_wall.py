@@ -141,6 +141,28 @@ def test_a_wall_that_streamlit_draws_twice_at_its_start_stays_alive(wall: Page, 
     wall.wait_for_selector(f".wall[data-scene=dream] img[data-dream][data-job-id='{job.id}']")
 
 
+@pytest.mark.parametrize("script", ["react-dom", "BidiComponent"])
+def test_a_wall_whose_scripts_did_not_all_arrive_loads_itself_again(new_page: Callable[..., Page], script: str) -> None:
+    """Browsers cancel what they load when the network changes, even from their own machine.
+
+    Seen failing: the wall stayed dark until somebody reloaded it.
+    """
+    wall, requests = new_page(), list[str]()
+
+    def cancel_during_first_load(route: Route) -> None:
+        if route.request.is_navigation_request():
+            requests.append("page")
+        if requests == ["page"] and f"/static/js/{script}" in route.request.url:
+            route.abort("internetdisconnected")
+        else:
+            route.continue_()
+
+    wall.route("**", cancel_during_first_load)
+    wall.goto("/")
+    expect(wall.get_by_text("AirDrop a photo and watch it dream")).to_be_visible()
+    assert requests == ["page", "page"]
+
+
 def test_two_walls_show_the_same(open_wall: OpenWall, pipeline: FakePipeline) -> None:
     walls = [open_wall(), open_wall(1920, 1080)]
     job = pipeline.add_dream((60, 60, 160))
