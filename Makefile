@@ -5,7 +5,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
-.PHONY: up test test-slow check bench chaos soak fuzz mutants settings pictures
+.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings pictures
 
 up: | $(UV)
 	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
@@ -17,6 +17,11 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	.venv/bin/pytest -m slow $(ARGS)
+
+# Builds the images and breaks an evening in containers. Needs Docker's engine; where it can pull no images, root and
+# debootstrap, too. All of it takes ten minutes at first, and four again.
+test-containers: .venv/dev
+	ARTDREAM_CONTAINERS=1 .venv/bin/pytest tests/deploy/test_containers.py $(ARGS)
 
 check: .venv/dev node_modules
 	.venv/bin/ruff check
