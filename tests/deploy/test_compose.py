@@ -104,6 +104,13 @@ def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) 
 
 
 @for_each_override
+def test_services_come_back_after_a_crash_of_the_engine(overrides: tuple[str, ...]) -> None:
+    """With unless-stopped they stayed down: an engine that starts again stops what the killed one left running."""
+    for name, service in load_services(*overrides).items():
+        assert service["restart"] == ("no" if name == "weights" else "always"), name
+
+
+@for_each_override
 def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, ...]) -> None:
     worker = load_services(*overrides)["worker"]
     grace = float(worker["environment"]["ARTDREAM_GRACE_SECONDS"])
