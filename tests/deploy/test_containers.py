@@ -36,6 +36,12 @@ def test_a_service_is_not_root_and_writes_to_its_volume_alone(service: str, proj
     assert set(written.split()) == {"/tmp", WRITABLE[service]} - {None}
 
 
+def test_weights_can_be_fetched(project: ContainerProject) -> None:
+    """Seen failing: it could not create the folder of a store, and ended before it looked for the network."""
+    output = project.compose("run", "--rm", "weights", "unheard-of", check=False)
+    assert "nothing to fetch for “unheard-of”" in output
+
+
 @pytest.mark.timeout(1800)
 def test_every_photo_is_dreamt_once_and_shown_whatever_is_killed(project: ContainerProject) -> None:
     for service in WRITABLE:
