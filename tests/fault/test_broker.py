@@ -119,8 +119,13 @@ FAULTS = [
     forbid_commands,
 ]
 
+#: Takes as long as the clients' time limit for an answer.
+SLOW_FAULTS = [leave_half_open]
 
-@pytest.mark.parametrize("fault", FAULTS)
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW_FAULTS else fault for fault in FAULTS]
+)
 def test_what_was_accepted_ends_once(
     proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Callable[[FaultInstallation, FaultyProxy], None]
 ) -> None:

@@ -45,7 +45,7 @@ def bucket_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         proxy.close()
 
 
-@pytest.mark.parametrize("state", [LinkState.CUT, LinkState.SILENT])
+@pytest.mark.parametrize("state", [LinkState.CUT, pytest.param(LinkState.SILENT, marks=pytest.mark.slow)])
 def test_a_store_that_goes_while_a_dream_goes_on_is_waited_for(
     bucket_installation: tuple[FaultInstallation, FaultyProxy], state: LinkState
 ) -> None:

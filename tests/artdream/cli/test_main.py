@@ -218,6 +218,7 @@ def test_painters_are_listed_and_written_as_files_to_change(tmp_path: Path) -> N
     assert len(list((tmp_path / "mine").iterdir())) == 100
 
 
+@pytest.mark.slow
 def test_two_networks_are_compared_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dream, "COMPARED_PAINTERS", dream.COMPARED_PAINTERS[:2])
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))

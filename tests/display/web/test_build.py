@@ -34,7 +34,7 @@ def test_the_build_changes_with_the_version_and_with_everything_that_browsers_lo
     assert compute_build_id("1.0", tmp_path) == build_ids[-1]
 
 
-@pytest.mark.parametrize("path", ["/", "/gallery", "/map"])
+@pytest.mark.parametrize("path", ["/", *(pytest.param(path, marks=pytest.mark.slow) for path in ("/gallery", "/map"))])
 def test_an_open_page_reloads_itself_once_when_the_display_comes_back_as_another_version(
     path: str, new_page: Callable[..., Page], display: DisplayProcess
 ) -> None:
