@@ -4,6 +4,7 @@ import io
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -130,13 +131,9 @@ def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
     other_tab.goto("/console")
     other_tab.get_by_role("button", name="Lock").click()
     expect(other_tab.get_by_text("The console is locked")).to_be_visible()
-
-    def is_locked() -> bool:
-        # The button may be gone already: the table of components is drawn anew every two seconds.
-        console.evaluate("document.querySelector('[data-testid=stBaseButton-primaryFormSubmit]')?.click()")
-        return console.get_by_text("The console is locked").is_visible()
-
-    wait_until(is_locked, "the other tab is locked, too")
+    # It may be gone already: the table of components is drawn anew every two seconds.
+    console.evaluate("document.querySelector('[data-testid=stBaseButton-primaryFormSubmit]')?.click()")
+    expect(console.get_by_text("The console is locked")).to_be_visible()
     expect(console.get_by_role("tab")).to_have_count(0)
     assert not read_runtime_settings(pipeline.client, display_settings).paused
 
@@ -209,12 +206,13 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
     (quarantine / "abcd1234-IMG_7.HEIC").write_bytes(b"cut")
     (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
     open_tab(console, "Faults")
-
-    def is_listed() -> bool:
+    failure = console.get_by_text("It cannot be dreamt.")
+    for _ in range(60):  # the display may not have read yet that the job failed
         console.get_by_role("button", name="Refresh").last.click()
-        return console.get_by_text("It cannot be dreamt.").is_visible()
-
-    wait_until(is_listed, "the display has read that the job failed")
+        with suppress(AssertionError):
+            expect(failure).to_be_visible(timeout=5_000)
+            break
+    expect(failure).to_be_visible()
     expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
     console.get_by_role("button", name="Try again").first.click()
     wait_until(lambda: JobTable(pipeline.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")
