@@ -252,6 +252,7 @@ def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
         or len(reason) > MAX_REASON_LENGTH
     ):
         raise ValueError("no reason that a decoder gives")
-    cause = RefusalCause(**header["cause"]) if "cause" in header else None
-    error = _ERROR_TYPES[header["error"]](reason, cause.code if cause else "", **(cause.values if cause else {}))
+    error = _ERROR_TYPES[header["error"]](reason)
+    if "cause" in header:
+        error.cause = RefusalCause(**header["cause"])
     return DecodeResult(photo_id, error, seconds)
