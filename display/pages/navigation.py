@@ -4,8 +4,11 @@ from display.web.threads import run_in_thread
 from shared.guest_upload_names import are_uploads_taken
 from shared.settings import Settings
 
+#: Paths of the pages that guests may open while the upload page is open.
+GUEST_PAGES = ["/gallery", "/map", "/send"]
+
 
 async def list_guest_pages(settings: Settings) -> list[str]:
     """Return the paths of the pages that guests may open; the upload page only while a producer takes their photos."""
     is_open = settings.send and await run_in_thread(lambda: are_uploads_taken(settings.data))
-    return ["/gallery", "/map", *(["/send"] if is_open else [])]
+    return GUEST_PAGES if is_open else GUEST_PAGES[:-1]

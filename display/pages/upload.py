@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_requested_texts
-from display.pages.navigation import list_guest_pages
+from display.pages.navigation import GUEST_PAGES
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
 from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
@@ -138,8 +138,9 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
         if not await receiver.is_open():
             return PlainTextResponse(texts["send_closed"], 503, headers=PAGE_HEADERS)
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
-        pages = await list_guest_pages(settings)
-        response = page_response("upload", texts, pages=pages, recipes=choices, max_megabytes=settings.max_file_mb)
+        response = page_response(
+            "upload", texts, pages=GUEST_PAGES, recipes=choices, max_megabytes=settings.max_file_mb
+        )
         _set_guest_cookie(response, request)
         return response
 
