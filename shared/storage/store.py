@@ -4,15 +4,18 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
 from shared.storage.backends import BACKEND_ERRORS, StoreBackend, is_permanent, open_backend
 from shared.storage.object_names import is_object_name
+
+T = TypeVar("T")
 
 _CONTENT_TYPES = {
     ".jpg": "image/jpeg",
@@ -69,28 +72,24 @@ class Store:
 
     async def get_async(self, name: str) -> bytes | None:
         """Read an object without blocking the event loop; None if there is none. Raises StoreError."""
-        with self._translate_errors(name, "could not be read from"):
-            try:
-                return await self._backend.get_async(name)
-            except FileNotFoundError:
-                return None
+        return await self._read(name, lambda: self._backend.get_async(name))
 
     async def get_size_async(self, name: str) -> int | None:
         """Return the size of an object in bytes; None if there is none. Raises StoreError."""
-        with self._translate_errors(name, "could not be read from"):
-            try:
-                return await self._backend.get_size_async(name)
-            except FileNotFoundError:
-                return None
+        return await self._read(name, lambda: self._backend.get_size_async(name))
 
     async def get_range_async(self, name: str, begin: int, end: int) -> bytes | None:
         """Read the bytes from `begin` to before `end`, which lie within an object; None if there is no such object.
 
         They are not verified. Raises StoreError.
         """
+        return await self._read(name, lambda: self._backend.get_range_async(name, begin, end))
+
+    async def _read(self, name: str, read: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what is read of an object; None if there is none. Raises StoreError."""
         with self._translate_errors(name, "could not be read from"):
             try:
-                return await self._backend.get_range_async(name, begin, end)
+                return await read()
             except FileNotFoundError:
                 return None
 
