@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from display.console.sessions import MAX_FAILURES_PER_ADDRESS
 from shared.jobs.job import State
@@ -42,6 +42,16 @@ def console(open_page: Callable[..., Page]) -> Page:
 
 def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
+
+
+def repeat_until_visible(action: Callable[[], None], locator: Locator) -> None:
+    """Act again every five seconds until something is visible."""
+    for _ in range(60):
+        action()
+        with suppress(AssertionError):
+            expect(locator).to_be_visible(timeout=5_000)
+            break
+    expect(locator).to_be_visible()
 
 
 def test_who_does_not_know_the_passcode_sees_nothing(
@@ -131,14 +141,13 @@ def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
     other_tab.goto("/console")
     other_tab.get_by_role("button", name="Lock").click()
     expect(other_tab.get_by_text("The console is locked")).to_be_visible()
-    locked = console.get_by_text("The console is locked")
-    for _ in range(60):  # Streamlit may drop one of two drawings that are asked for at once
+
+    def submit() -> None:
         # It may be gone already: the table of components is drawn anew every two seconds.
         console.evaluate("document.querySelector('[data-testid=stBaseButton-primaryFormSubmit]')?.click()")
-        with suppress(AssertionError):
-            expect(locked).to_be_visible(timeout=5_000)
-            break
-    expect(locked).to_be_visible()
+
+    # Streamlit may drop one of two drawings that are asked for at once.
+    repeat_until_visible(submit, console.get_by_text("The console is locked"))
     expect(console.get_by_role("tab")).to_have_count(0)
     assert not read_runtime_settings(pipeline.client, display_settings).paused
 
@@ -211,13 +220,10 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
     (quarantine / "abcd1234-IMG_7.HEIC").write_bytes(b"cut")
     (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
     open_tab(console, "Faults")
-    failure = console.get_by_text("It cannot be dreamt.")
-    for _ in range(60):  # the display may not have read yet that the job failed
-        console.get_by_role("button", name="Refresh").last.click()
-        with suppress(AssertionError):
-            expect(failure).to_be_visible(timeout=5_000)
-            break
-    expect(failure).to_be_visible()
+    # The display may not have read yet that the job failed.
+    repeat_until_visible(
+        console.get_by_role("button", name="Refresh").last.click, console.get_by_text("It cannot be dreamt.")
+    )
     expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
     console.get_by_role("button", name="Try again").first.click()
     wait_until(lambda: JobTable(pipeline.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")

@@ -156,18 +156,22 @@ def test_the_newest_dreams_are_fetched_first(bucket_settings: Settings, monkeypa
     assert names[0] == events[-1].dream
 
 
-def test_a_picture_that_is_being_brought_here_comes_once(
-    bucket_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, store = dream_name("a" * 32), Store(bucket_settings.store)
-    store.put(name, b"dream")
-    requested_names, get_async = [], Store.get_async
+@pytest.fixture
+def requested_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the objects that were read whole, one for each time."""
+    names, get_async = list[str](), Store.get_async
 
-    async def counting_get_async(store: Store, name: str) -> bytes | None:
-        requested_names.append(name)
+    async def get_and_record(store: Store, name: str) -> bytes | None:
+        names.append(name)
         return await get_async(store, name)
 
-    monkeypatch.setattr(Store, "get_async", counting_get_async)
+    monkeypatch.setattr(Store, "get_async", get_and_record)
+    return names
+
+
+def test_a_picture_that_is_being_brought_here_comes_once(bucket_settings: Settings, requested_names: list[str]) -> None:
+    name, store = dream_name("a" * 32), Store(bucket_settings.store)
+    store.put(name, b"dream")
 
     async def get_concurrently() -> list[bytes | None]:
         pictures = Pictures(bucket_settings)
@@ -177,18 +181,9 @@ def test_a_picture_that_is_being_brought_here_comes_once(
     assert requested_names == [name]
 
 
-def test_a_video_that_is_asked_for_in_parts_comes_once(
-    bucket_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_that_is_asked_for_in_parts_comes_once(bucket_settings: Settings, requested_names: list[str]) -> None:
     name, store = zoom_name("a" * 32), Store(bucket_settings.store)
     store.put(name, b"0123456789")
-    requested_names, get_async = [], Store.get_async
-
-    async def counting_get_async(store: Store, name: str) -> bytes | None:
-        requested_names.append(name)
-        return await get_async(store, name)
-
-    monkeypatch.setattr(Store, "get_async", counting_get_async)
 
     async def get_parts(pictures: Pictures) -> list[object]:
         return [await pictures.get_size(name), *[await pictures.get_range(name, 3 * n, 3 * n + 3) for n in range(3)]]
