@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from producer.ledger import File, Ledger, LedgerError, record_file, record_photo
 from shared.durability import flush_file, flush_path
 from shared.errors import ArtDreamError
@@ -115,7 +113,7 @@ class Outbox:
             try:
                 job = Job.model_validate_json(job_json) if job_json else None
                 cause = RefusalCause(**json.loads(cause_json)) if cause_json else None
-            except ValidationError as error:
+            except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
                 raise IncompatibleRow(number, file) from error
             return OutboxItem(number, file, photo_id, job, reason, cause)
         return None

@@ -16,6 +16,7 @@ from producer.outbox.outbox import ORPHAN_AGE_SECONDS, DiskUnavailable, Incompat
 from shared.broker.client import connect
 from shared.jobs.events import Accepted
 from shared.jobs.job import Job
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
@@ -125,6 +126,16 @@ def test_an_item_of_another_version_is_named_and_those_after_it_are_found(ledger
     item = outbox.next_item(after=error.value.number)
     assert item
     assert item.job == make_job(2)
+
+
+def test_a_refusal_whose_cause_is_of_another_version_is_named(ledger: Ledger) -> None:
+    """Seen failing: a TypeError, over which the relay would have started again and again."""
+    outbox = Outbox(ledger)
+    outbox.add_refusal(make_file("newer.jpg"), "", "is empty", RefusalCause(RefusalCode.EMPTY))
+    with ledger.transaction() as db:
+        db.execute("UPDATE causes SET cause = json_insert(cause, '$.severity', 2)")
+    with pytest.raises(IncompatibleRow, match=r"newer\.jpg"):
+        outbox.next_item()
 
 
 def test_a_data_folder_that_cannot_be_written_is_named_as_such(ledger: Ledger) -> None:
