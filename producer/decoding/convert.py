@@ -13,6 +13,7 @@ from producer.decoding.hdr import BT2020, HDR_TRANSFERS, tone_map
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
+from shared.recipe.canvas import scale_to_long_side
 
 #: JPEG quality and chroma subsampling of a photo, the same as phone cameras use: see docs/decisions/018.
 JPEG_QUALITY, CHROMA_SUBSAMPLING = 85, "4:2:0"
@@ -57,6 +58,8 @@ class Photo:
     #: Pixels.
     width: int
     height: int
+    #: The same at the size at which photos are dreamt, which is uploaded first; b"" if `jpeg` is no larger.
+    working_jpeg: bytes = b""
     #: Make, model and software of the camera, from EXIF: a hint of who took the photo. "" if unknown.
     camera: str = ""
 
@@ -69,6 +72,8 @@ def compute_photo_id(data: bytes) -> str:
 def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bool = False) -> Photo:
     """Convert the bytes of a picture file to a photo: upright, sRGB, long side at most `limits.max_side`.
 
+    A photo that is larger than `limits.working_side` has a working photo of that long side, too.
+
     The format is detected from the content. Never enlarges. allow_truncated: accept a JPEG that ends too early if at
     least half of it is present. Raises Unreadable with a reason in plain words; Truncated if `allow_truncated` may
     help.
@@ -78,9 +83,18 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
         image = _normalize(decoded)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory", RefusalCode.TOO_COMPLEX) from error
+    working_jpeg = b""
+    if max(image.size) > limits.working_side:
+        working_size = scale_to_long_side(*image.size, limits.working_side)
+        working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
+    camera = _read_camera(decoded.picture)
+    return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera)
+
+
+def _encode_jpeg(image: Image.Image) -> bytes:
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling=CHROMA_SUBSAMPLING)
-    return Photo(compute_photo_id(data), jpeg.getvalue(), image.width, image.height, _read_camera(decoded.picture))
+    return jpeg.getvalue()
 
 
 def _decode_data(data: bytes, limits: Limits, *, allow_truncated: bool) -> DecodedPicture:

@@ -17,6 +17,8 @@ class Limits(NamedTuple):
     timeout_seconds: float = 30.0
     #: Long side of a photo in pixels; at most MAX_PHOTO_SIDE.
     max_side: int = MAX_PHOTO_SIDE
+    #: Long side of a working photo in pixels: a photo that is larger has one.
+    working_side: int = MAX_PHOTO_SIDE
 
 
 #: Used if no limits are configured.

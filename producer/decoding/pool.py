@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +35,8 @@ MAX_FILES_PER_PROCESS = 200
 #: Crashes that a file may cause. The first may have been the machine's fault, such as too little memory.
 MAX_CRASHES_PER_FILE = 2
 
-#: Bytes of the longest response: a photo without any compression, and its header.
-MAX_RESPONSE_BYTES = 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
+#: Bytes of the longest response: a photo and a working photo without any compression, and their header.
+MAX_RESPONSE_BYTES = 2 * 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
 
 #: Characters of the longest reason.
 MAX_REASON_LENGTH = 200
@@ -60,10 +61,11 @@ class DecodeResult:
 
 
 def limits_from_settings(settings: Settings, recipes: Iterable[Recipe]) -> Limits:
-    """Return the limits that the settings define. recipes: photos must be large enough for their canvases."""
+    """Return the limits that the settings define. recipes: working photos are large enough for their canvases."""
     max_bytes = settings.max_file_mb * 1_000_000
-    max_side = min(max([settings.photo_side, *(recipe.canvas for recipe in recipes)]), MAX_PHOTO_SIDE)
-    return Limits(max_bytes, settings.max_megapixels, settings.decode_seconds, max_side)
+    working_side = min(max(recipe.canvas for recipe in recipes), MAX_PHOTO_SIDE)
+    max_side = max(settings.photo_side, working_side)
+    return Limits(max_bytes, settings.max_megapixels, settings.decode_seconds, max_side, working_side)
 
 
 class DecoderPool:
@@ -153,11 +155,12 @@ class _DecoderProcess:
             self._process.stdin.flush()
             end = self._receive_line(deadline)
             header = json.loads(self._received[:end])
-            if not 0 <= header["length"] <= MAX_RESPONSE_BYTES:
+            ends = list(accumulate(header["lengths"], initial=end + 1))
+            if min(header["lengths"], default=0) < 0 or ends[-1] > MAX_RESPONSE_BYTES:
                 raise EOFError
-            while len(self._received) < end + 1 + header["length"]:
+            while len(self._received) < ends[-1]:
                 self._receive(deadline)
-            result = _parse_response(header, bytes(self._received[end + 1 :]))
+            result = _parse_response(header, [bytes(self._received[begin:stop]) for begin, stop in pairwise(ends)])
         except TimeoutError:
             self._restart()
             raise
@@ -233,7 +236,7 @@ class _DecoderProcess:
         )
 
 
-def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
+def _parse_response(header: dict[str, Any], files: Sequence[bytes]) -> DecodeResult | None:
     """Return the result in a response, None if the file does not exist.
 
     Raises ValueError or KeyError for an invalid response: a decoder that was compromised by a malicious file may send
@@ -243,7 +246,7 @@ def _parse_response(header: dict[str, Any], jpeg: bytes) -> DecodeResult | None:
         return None
     seconds = float(header["seconds"])
     if "photo" in header:
-        photo = parse_photo(header["photo"], jpeg)
+        photo = parse_photo(header["photo"], files)
         return DecodeResult(photo.photo_id, photo, seconds)
     photo_id, reason = str(header["photo_id"]), str(header["reason"])
     if (

@@ -1,7 +1,7 @@
 """Decoder process: converts files to photos in isolation, so that a file that crashes or hangs it affects nothing else.
 
 Reads requests from standard input and writes responses to standard output until its parent closes the pipe: one line of
-JSON each, a response followed by the bytes of the photo. The first line that it writes says that it is ready. Never
+JSON each, a response followed by the files of the photo. The first line that it writes says that it is ready. Never
 uses pickle: responses derive from untrusted files.
 """
 
@@ -12,6 +12,7 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,12 @@ ALARM_MARGIN_SECONDS = 10
 
 #: The line that says that the process is ready for requests.
 READY_LINE = b"ready\n"
+
+#: Fields of a photo that follow the header of a response, as bytes.
+PHOTO_FILES = ("jpeg", "working_jpeg")
+
+#: First bytes of a JPEG.
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 #: A photo id: SHA-256 in hex.
 PHOTO_ID_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -50,8 +57,8 @@ def main() -> None:
         signal.alarm(0)
 
 
-def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tuple[dict[str, Any], bytes]:
-    """Read and convert a file. Returns the header of the response, and the photo as JPEG, b"" if there is none.
+def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tuple[dict[str, Any], list[bytes]]:
+    """Read and convert a file. Returns the header of the response, and the PHOTO_FILES; [] if there is no photo.
 
     allow_truncated: accept a JPEG that ends too early if at least half of it is present.
     """
@@ -61,17 +68,18 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
         photo_id = compute_photo_id(data)
         photo = convert(data, limits, allow_truncated=allow_truncated)
     except FileNotFoundError:
-        return {"gone": True}, b""
+        return {"gone": True}, []
     except OSError as error:
         refusal = Unreadable(f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
     except Unreadable as unreadable:
         refusal = unreadable
     else:
-        fields = {name: value for name, value in asdict(photo).items() if name != "jpeg"}
-        return {"photo": fields, "seconds": time.perf_counter() - started}, photo.jpeg
+        fields = asdict(photo)
+        files = [fields.pop(name) for name in PHOTO_FILES]
+        return {"photo": fields, "seconds": time.perf_counter() - started}, files
     seconds = time.perf_counter() - started
     header = {"photo_id": photo_id, "reason": str(refusal), "error": type(refusal).__name__, "seconds": seconds}
-    return header | ({"cause": asdict(refusal.cause)} if refusal.cause else {}), b""
+    return header | ({"cause": asdict(refusal.cause)} if refusal.cause else {}), []
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -93,13 +101,14 @@ def _read_file(path: Path, limits: Limits) -> bytes:
     raise Unreadable(f"is too large: at most {most} MB are taken", RefusalCode.TOO_LARGE, most=most)
 
 
-def parse_photo(fields: dict[str, Any], jpeg: bytes) -> Photo:
-    """Return the photo in a response. Raises ValueError and TypeError if the fields are invalid."""
-    photo = Photo(jpeg=jpeg, **fields)
+def parse_photo(fields: dict[str, Any], files: Sequence[bytes]) -> Photo:
+    """Return the photo in a response. Raises ValueError and TypeError if the fields or files are invalid."""
+    photo = Photo(**fields | dict(zip(PHOTO_FILES, files, strict=True)))
     sides = (photo.width, photo.height)
     if not (
         PHOTO_ID_PATTERN.fullmatch(photo.photo_id)
-        and jpeg.startswith(b"\xff\xd8\xff")
+        and photo.jpeg.startswith(JPEG_SIGNATURE)
+        and (not photo.working_jpeg or photo.working_jpeg.startswith(JPEG_SIGNATURE))
         and all(type(side) is int and 0 < side <= MAX_PHOTO_SIDE for side in sides)
         and photo.camera.isprintable()
         and len(photo.camera) <= MAX_CAMERA_LENGTH
@@ -108,8 +117,9 @@ def parse_photo(fields: dict[str, Any], jpeg: bytes) -> Photo:
     return photo
 
 
-def _write_response(stream: BinaryIO, header: dict[str, Any], jpeg: bytes) -> None:
-    stream.write(json.dumps(header | {"length": len(jpeg)}).encode() + b"\n" + jpeg)
+def _write_response(stream: BinaryIO, header: dict[str, Any], files: Sequence[bytes]) -> None:
+    lengths = [len(file) for file in files]
+    stream.write(b"".join([json.dumps(header | {"lengths": lengths}).encode(), b"\n", *files]))
     stream.flush()
 
 

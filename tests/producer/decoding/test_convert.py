@@ -109,6 +109,22 @@ def test_a_picture_is_shrunk_as_the_operator_wishes_but_no_recipe_is_short_of_pi
     assert is_similar(small, make_picture(3, (side * 3 // 4, side)))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF"])
+def test_a_photo_has_a_smaller_one_that_is_enough_for_its_canvas(kind: str) -> None:
+    limits = limits_from_settings(Settings(photo_side=1536, _env_file=None), [load_recipe("animals")])
+    photo = convert(encode_large(kind), limits)
+    assert (photo.width, photo.height) == (1152, 1536)
+    with Image.open(io.BytesIO(photo.working_jpeg)) as working_photo:
+        assert working_photo.size == (480, 640)
+        expected = make_picture(3, working_photo.size)
+        assert np.abs(np.asarray(working_photo).astype(int) - np.asarray(expected)).mean() < 6
+
+
+def test_a_photo_no_larger_than_its_canvas_has_no_smaller_one() -> None:
+    limits = limits_from_settings(Settings(photo_side=1536, _env_file=None), [load_recipe("animals")])
+    assert not convert(encode(make_picture(3, (640, 480)), "PNG"), limits).working_jpeg
+
+
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 3000), (3000, 2), (7, 5), (MAX_PHOTO_SIDE, MAX_PHOTO_SIDE), (MAX_PHOTO_SIDE + 1, 1)]
 )

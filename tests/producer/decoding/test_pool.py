@@ -195,7 +195,7 @@ import os
 from producer.decoding import process as decoder
 def decode(*_, **__):
     os.write(1, b"libtiff: a warning\\n")
-    return {"gone": True}, b""
+    return {"gone": True}, []
 decoder.decode = decode
 decoder.main()
 """
@@ -203,7 +203,7 @@ decoder.main()
     completed = subprocess.run(
         [sys.executable, "-c", program], input=request, capture_output=True, text=True, check=True
     )
-    assert completed.stdout == 'ready\n{"gone": true, "length": 0}\n'
+    assert completed.stdout == 'ready\n{"gone": true, "lengths": []}\n'
     assert completed.stderr == "libtiff: a warning\n"
 
 
@@ -227,7 +227,10 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
         {"photo": VALID_ANSWER | {"width": 10**9}},
         {"photo": VALID_ANSWER | {"camera": "x" * 10_000}},
         {"photo": VALID_ANSWER, "body": "<script>"},
-        {"photo": VALID_ANSWER, "length": 10**12},
+        {"photo": VALID_ANSWER, "lengths": [3, 10**12]},
+        {"photo": VALID_ANSWER, "lengths": [4, -1]},
+        {"photo": VALID_ANSWER, "lengths": [3]},
+        {"photo": VALID_ANSWER, "lengths": [3, 0, 0]},
         {"photo_id": "../../x", "reason": "is damaged"},
         {"photo_id": "", "reason": "is\nfine"},
         {"photo_id": "", "reason": "x" * 10_000},
@@ -244,7 +247,7 @@ def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
     response: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen failing without checks of responses: ids led out of the outbox, and an endless line used up the memory."""
-    message = {"error": "Unreadable", "seconds": 0.1, "length": 3} | response
+    message = {"error": "Unreadable", "seconds": 0.1, "lengths": [3, 0]} | response
     line, body = response.get("line", repr(json.dumps(message))), response.get("body", "\xff\xd8\xff")
     program = f"""
 import sys
