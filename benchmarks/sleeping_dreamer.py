@@ -30,8 +30,9 @@ class SleepingDreamer(Dreamer):
         *,
         seeds: Sequence[int],  # noqa: ARG002
         on_frame: Callable[[int, Frame], None] | None = None,
+        load_full_photo: Callable[[int], Pixels] | None = None,
     ) -> list[DreamResult]:
-        """Take as long as for one photo, and return the resized photos."""
+        """Take as long as for one photo, and return the photos, resized to the canvas or the size of the dream."""
         pictures = [_fit(photo, recipe.canvas) for photo in photos]
         time.sleep(self._seconds / (self._frames + 1))
         for number in range(self._frames):
@@ -39,6 +40,8 @@ class SleepingDreamer(Dreamer):
                 if on_frame:
                     on_frame(index, Frame(number, (number + 1) / (self._frames + 1), pixels))
             time.sleep(self._seconds / (self._frames + 1))
+        if load_full_photo and recipe.size:
+            pictures = [_fit(load_full_photo(index), recipe.size) for index in range(len(photos))]
         return [DreamResult(pixels, "0" * 64, "float32") for pixels in pictures]
 
 

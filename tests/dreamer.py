@@ -31,8 +31,8 @@ FAILURE_REASON = "This recipe always fails."
 class StepDreamer(Dreamer):
     """Takes the time of the recipe's steps and emits a frame after each.
 
-    The dream is the photo at the size of the canvas, in colours that depend on recipe and seed: the same photo, recipe
-    and seed give the same pixels.
+    The dream is the photo at the size of the canvas, or at the recipe's if there is a full photo, in colours that
+    depend on recipe and seed: the same photo, recipe and seed give the same pixels.
     """
 
     def __init__(self, data: Path) -> None:
@@ -58,12 +58,15 @@ class StepDreamer(Dreamer):
         *,
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
+        load_full_photo: Callable[[int], Pixels] | None = None,
     ) -> list[DreamResult]:
-        dreams = [_recolor(photo, recipe, seed) for photo, seed in zip(photos, seeds, strict=True)]
+        dreams = [_recolor(photo, recipe, seed, recipe.canvas) for photo, seed in zip(photos, seeds, strict=True)]
         for frame_index, fraction in enumerate(self._take_steps(recipe)):
             for index, pixels in enumerate(dreams):
                 if on_frame:
                     on_frame(index, Frame(frame_index, fraction, pixels))
+        if recipe.size and load_full_photo:
+            dreams = [_recolor(load_full_photo(i), recipe, seed, recipe.size) for i, seed in enumerate(seeds)]
         return [DreamResult(pixels, "0" * 64, "float32") for pixels in dreams]
 
     def _take_steps(self, recipe: Recipe) -> Iterator[float]:
@@ -107,8 +110,8 @@ def _sleep(seconds: float) -> None:
     threading.Event().wait(seconds)  # unlike time.sleep, it also works under faketime
 
 
-def _recolor(photo: Pixels, recipe: Recipe, seed: int) -> Pixels:
+def _recolor(photo: Pixels, recipe: Recipe, seed: int, side: int) -> Pixels:
     height, width, _ = photo.shape
-    picture = Image.fromarray(photo).resize(scale_to_long_side(width, height, recipe.canvas))
+    picture = Image.fromarray(photo).resize(scale_to_long_side(width, height, side))
     digest = hashlib.sha256(f"{seed} {recipe.model_dump_json()}".encode()).digest()
     return np.asarray(picture) ^ np.frombuffer(digest[:3], np.uint8)

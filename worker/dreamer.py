@@ -57,15 +57,23 @@ class Dreamer(Protocol):
         """
 
     def dream(
-        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        on_frame: Callable[[Frame], None] | None = None,
+        load_full_photo: Callable[[], Pixels] | None = None,
     ) -> DreamResult:
         """Dream a photo, (height, width, 3) uint8 sRGB; unless overridden, as a batch of one.
 
-        on_frame: called with each frame; an exception from it ends the dream. Raises ArtDreamError if the recipe cannot
-        be applied.
+        on_frame: called with each frame; an exception from it ends the dream. load_full_photo: called when the dream is
+        rendered, if it is larger than `photo`; returns the same photo, as large as there is. Raises ArtDreamError if
+        the recipe cannot be applied.
         """
         emit_frame = (lambda _, frame: on_frame(frame)) if on_frame else None
-        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame)[0]
+        load_photo = (lambda _: load_full_photo()) if load_full_photo else None
+        return self.dream_batch([photo], recipe, seeds=[seed], on_frame=emit_frame, load_full_photo=load_photo)[0]
 
     def dream_batch(
         self,
@@ -74,9 +82,10 @@ class Dreamer(Protocol):
         *,
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
+        load_full_photo: Callable[[int], Pixels] | None = None,
     ) -> list[DreamResult]:
         """Dream photos of one size on the canvas in one gradient ascent.
 
-        seeds: one for each photo. on_frame: called with the index of the photo and its frame. Returns one result for
-        each photo. Raises what `dream` raises; then no photo has a result.
+        seeds: one for each photo. on_frame, load_full_photo: as for `dream`, called with the index of the photo, too.
+        Returns one result for each photo. Raises what `dream` raises; then no photo has a result.
         """

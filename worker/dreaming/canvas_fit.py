@@ -1,6 +1,6 @@
 """Canvas fit: scale photos, pad them to their canvas by reflection, mask them, and crop the dreams out again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -33,11 +33,13 @@ class CanvasFit:
         recipe: Recipe,
         reference_images: ReferenceImages,
         toning: Toning | None = None,
+        full_photo_loaders: Sequence[Callable[[], Pixels]] = (),
     ) -> None:
         """Scale and pad photos, (height, width, 3) uint8 each.
 
-        toning: how the photos are toned before the first step. Raises ValueError if they differ in size on the canvas,
-        and ArtDreamError if the mask cannot be loaded.
+        toning: how the photos are toned before the first step. full_photo_loaders: return the same photos in full, for
+        dreams that are larger; one for each photo, or none at all. Raises ValueError if the photos differ in size on
+        the canvas, and ArtDreamError if the mask cannot be loaded.
         """
         height, width, _ = photos[0].shape
         if len({scale_to_long_side(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
@@ -48,7 +50,7 @@ class CanvasFit:
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         crop = (slice(top, top + size.height), slice(left, left + size.width))
 
-        self._given_photos = photos
+        self._given_photos, self._full_photo_loaders = photos, full_photo_loaders
         self._full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
         #: The photos at the size of their frames.
         self.frame_photos = [_resize(photo, size) for photo in photos]
@@ -66,7 +68,10 @@ class CanvasFit:
     @cached_property
     def photos(self) -> list[Pixels]:
         """The photos at the size of their dreams; the first frame does not wait for them."""
-        return [_resize(photo, self._full_size) for photo in self._given_photos]
+        photos = self._given_photos
+        if self._full_photo_loaders and self._full_size.width > photos[0].shape[1]:
+            photos = [load() for load in self._full_photo_loaders]
+        return [_resize(photo, self._full_size) for photo in photos]
 
     def resize_photos(self, octave: Octave) -> NDArray[np.float32]:
         """Return the padded photos at the size of an octave: (batch, height, width, 3) float32 in [-1, 1]."""

@@ -78,20 +78,36 @@ class Engine:
         return cls(Networks(settings.weights, store, settings.precision), ReferenceImages(store))
 
     def dream(
-        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        on_frame: Callable[[Frame], None] | None = None,
+        load_full_photo: Callable[[], Pixels] | None = None,
     ) -> DreamResult:
         """Dream a photo.
 
         photo: (height, width, 3) uint8 sRGB, of any size and aspect. seed: 0 or more; the same photo, recipe, seed and
         processor give the same pixels. on_frame: called with each frame as soon as it exists; an exception from it ends
-        the dream. The long side of the dream is the recipe's size; the next smaller canvas is taken if the recipe's
-        does not fit into memory. Raises ArtDreamError for a network, layer, channel, class or artwork that does not
-        exist, if the ascent reaches values that are not finite, and if the smaller canvas does not fit into memory
-        either. Raises ValueError for a photo of another shape or dtype.
+        the dream. load_full_photo: called if the dream is larger than `photo`, when it is rendered; returns the same
+        photo, as large as there is. The long side of the dream is the recipe's size; the next smaller canvas is taken
+        if the recipe's does not fit into memory. Raises ArtDreamError for a network, layer, channel, class or artwork
+        that does not exist, if the ascent reaches values that are not finite, and if the smaller canvas does not fit
+        into memory either. Raises ValueError for a photo of another shape or dtype.
         """
-        frame_callbacks = [on_frame] if on_frame else []
+
+        def dream_on_canvas(side: int) -> DreamResult:
+            return self._dream_photos(
+                [photo],
+                recipe.model_copy(update={"canvas": side}),
+                [seed],
+                [on_frame] if on_frame else [],
+                [load_full_photo] if load_full_photo else [],
+            )[0]
+
         try:
-            return self._dream_photos([photo], recipe, [seed], frame_callbacks)[0]
+            return dream_on_canvas(recipe.canvas)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -100,9 +116,7 @@ class Engine:
             "recipe “%s” does not fit into memory at %d px: %d px are tried", recipe.name, recipe.canvas, smaller_side
         )
         try:
-            return self._dream_photos(
-                [photo], recipe.model_copy(update={"canvas": smaller_side}), [seed], frame_callbacks
-            )[0]
+            return dream_on_canvas(smaller_side)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -118,11 +132,13 @@ class Engine:
         *,
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
+        load_full_photo: Callable[[int], Pixels] | None = None,
     ) -> list[DreamResult]:
         """Dream photos of one size on the canvas in one gradient ascent.
 
         Each result is the same as that of `dream`, up to rounding, but on an accelerator a batch is faster than its
-        photos one by one. on_frame: called with the index of the photo and its frame. Raises what `dream` raises,
+        photos one by one. on_frame, load_full_photo: as for `dream`, called with the index of the photo, too.
+        Raises what `dream` raises,
         without trying a smaller canvas, and ValueError if the photos differ in size on the canvas.
         """
         # An ascent has one artwork for the whole batch, but each seed may draw another one.
@@ -131,7 +147,10 @@ class Engine:
         dreams: list[DreamResult] = []
         for group in groups:
             frame_callbacks = [partial(on_frame, index) for index in group] if on_frame else []
-            dreams += self._dream_photos([photos[i] for i in group], recipe, [seeds[i] for i in group], frame_callbacks)
+            loaders = [partial(load_full_photo, index) for index in group] if load_full_photo else []
+            dreams += self._dream_photos(
+                [photos[i] for i in group], recipe, [seeds[i] for i in group], frame_callbacks, loaders
+            )
         return dreams
 
     def warm_up(self, recipe: Recipe) -> None:
@@ -161,8 +180,9 @@ class Engine:
         recipe: Recipe,
         seeds: Sequence[int],
         frame_callbacks: Sequence[Callable[[Frame], None]],
+        full_photo_loaders: Sequence[Callable[[], Pixels]],
     ) -> list[DreamResult]:
-        """Dream photos in one gradient ascent. frame_callbacks: one for each photo, or none at all."""
+        """Dream photos in one gradient ascent. frame_callbacks, full_photo_loaders: one for each photo, or none."""
         for photo in photos:
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise ValueError(f"A photo is (height, width, 3) of uint8, not {photo.shape} of {photo.dtype}.")
@@ -176,7 +196,7 @@ class Engine:
         )
         runtime_inputs = build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds)
         toning = find_toning(recipe.objective, runtime_inputs)
-        canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning)
+        canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning, full_photo_loaders)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
         frame_indexes, last_frame_fraction = itertools.count(), -FRAME_INTERVAL_FRACTION

@@ -1,12 +1,15 @@
 """A photo of any size is dreamt whole: padded to its canvas, cropped out again, and nothing of it shifted or lost."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from shared.recipe.canvas import choose_canvas, scale_to_long_side
 from shared.recipe.recipe import Ellipse, load_recipe
+from tests.pictures import make_picture
 from worker.dreamer import Pixels
 from worker.dreaming.canvas_fit import CanvasFit
 from worker.dreaming.octaves import AscentState, Octave
@@ -68,6 +71,19 @@ def test_a_change_reaches_every_pixel_of_the_photo(photo: Pixels, change: float)
         [dream] = canvas_fit.composite(state, scaled_photos) or []
         expected = to_pixels(to_picture(scaled_photos[0]) + np.float32(change))
         np.testing.assert_allclose(dream.astype(int), expected.astype(int), atol=1)
+
+
+@pytest.mark.parametrize(("side", "is_loaded"), [(DREAM_SIDE // 2, True), (DREAM_SIDE, False)])
+def test_a_dream_has_the_detail_of_the_full_photo_which_is_loaded_only_if_it_has_more(
+    side: int, *, is_loaded: bool
+) -> None:
+    full_photo = np.asarray(make_picture(1, (4 * DREAM_SIDE, 3 * DREAM_SIDE)))
+    working_photo = np.asarray(make_picture(2, (side, side * 3 // 4)))
+    recipe = load_recipe("animals").model_copy(update={"canvas": CANVAS_SIDE, "size": DREAM_SIDE})
+    canvas_fit = CanvasFit([working_photo], recipe, ReferenceImages(), None, [lambda: full_photo])
+    expected = Image.fromarray(full_photo if is_loaded else working_photo)
+    expected = expected.resize((DREAM_SIDE, DREAM_SIDE * 3 // 4), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(canvas_fit.photos[0], np.asarray(expected))
 
 
 @settings(max_examples=20, deadline=None)

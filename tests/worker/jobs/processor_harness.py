@@ -44,7 +44,13 @@ class RecordingDreamer:
         self.warm_up, self._dreamer = dreamer.warm_up, dreamer
 
     def dream(
-        self, photo: Pixels, recipe: Recipe, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        on_frame: Callable[[Frame], None] | None = None,
+        load_full_photo: Callable[[], Pixels] | None = None,
     ) -> DreamResult:
         self.batch_sizes.append(1)
         is_first = len(self.batch_sizes) == 1
@@ -55,7 +61,7 @@ class RecordingDreamer:
             if on_frame:
                 on_frame(frame)
 
-        return self._dreamer.dream(photo, recipe, seed=seed, on_frame=relay_frame)
+        return self._dreamer.dream(photo, recipe, seed=seed, on_frame=relay_frame, load_full_photo=load_full_photo)
 
     def dream_batch(
         self,
@@ -64,11 +70,14 @@ class RecordingDreamer:
         *,
         seeds: Sequence[int],
         on_frame: Callable[[int, Frame], None] | None = None,
+        load_full_photo: Callable[[int], Pixels] | None = None,
     ) -> list[DreamResult]:
         self.batch_sizes.append(len(photos))
         if len(self.batch_sizes) == 1:
             self.during_first_ascent()
-        return self._dreamer.dream_batch(photos, recipe, seeds=seeds, on_frame=on_frame)
+        return self._dreamer.dream_batch(
+            photos, recipe, seeds=seeds, on_frame=on_frame, load_full_photo=load_full_photo
+        )
 
 
 class ProcessorHarness:

@@ -31,7 +31,7 @@ class StorelessDreamer:
         self.warm_up = harness.dreamer.warm_up
 
     def dream(
-        self, photo: Pixels, recipe: object, *, seed: int, on_frame: Callable[[Frame], None] | None = None
+        self, photo: Pixels, recipe: object, *, seed: int, on_frame: Callable[[Frame], None] | None = None, **_: object
     ) -> DreamResult:
         if self._applies_to(photo):
             raise self._error
