@@ -27,7 +27,7 @@ from shared.runtime_settings import (
     update_runtime_settings,
 )
 from shared.settings import Settings
-from shared.storage.deletion import delete_dream_objects, write_tombstone
+from shared.storage.deletion import delete_dream_objects, delete_photo_objects, write_tombstone
 from shared.storage.object_names import DREAMS_PREFIX, photo_name, sidecar_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
@@ -167,10 +167,10 @@ class Moderation:
     def _delete_leftovers(self, cutoff: float) -> None:
         """Delete photos and frames of jobs that never completed, and that are older than an epoch time."""
         dreams = self._dream_index.list_all()
-        photos, job_ids = {dream.photo for dream in dreams}, {dream.job_id for dream in dreams}
+        used_ids = {_get_photo_id(dream) for dream in dreams} | {dream.job_id for dream in dreams}
         for prefix in ("photos/", DREAMS_PREFIX):
             for entry in list(self._store.list_objects(prefix)):
-                is_used = entry.name in photos or entry.name.split("/")[1] in job_ids
+                is_used = entry.name.split("/")[1].partition(".")[0] in used_ids
                 if entry.modified.timestamp() < cutoff and not is_used:
                     self._store.delete(entry.name)
 
@@ -192,7 +192,7 @@ class Moderation:
         delete_dream_objects(self._store, job_id)
         photo = photo_name(photo_id)
         if not any(dream.photo == photo for dream in self._dream_index.list_all()):
-            self._store.delete(photo)
+            delete_photo_objects(self._store, photo_id)
         with self._translate_broker_errors(), connect(self._settings.broker) as client:
             client.srem(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
 

@@ -11,7 +11,16 @@ from display.web.supervision import run_supervised
 from display.web.threads import run_in_thread
 from shared.jobs.events import Completed
 from shared.settings import Settings
-from shared.storage.object_names import clip_name, dream_name, is_frame, photo_name, preview_name, thumb_name, zoom_name
+from shared.storage.object_names import (
+    clip_name,
+    dream_name,
+    is_frame,
+    photo_name,
+    preview_name,
+    thumb_name,
+    working_photo_name,
+    zoom_name,
+)
 from shared.storage.store import Store, StoreError
 
 #: Seconds before each retry of a prefetch that found no object: a clip is still being encoded when its dream completes.
@@ -112,7 +121,8 @@ class Pictures:
         """Remove a deleted dream and its photo from the cache. Another dream of that photo fetches it again."""
         if self._cache is not None:
             name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
-            for name in (photo_name(photo_id), *(name_of(job_id) for name_of in name_functions)):
+            photo_names = (photo_name(photo_id), working_photo_name(photo_id))
+            for name in (*photo_names, *(name_of(job_id) for name_of in name_functions)):
                 self._cache.remove(name)
                 self._unwritten.pop(name, None)
             self._frames.clear()

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from pathlib import PurePosixPath
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from display.media.pictures import Pictures
 from display.state.event_hub import EventHub
 from display.web.security_headers import DENY_ALL_CSP
+from shared.storage.object_names import working_photo_name
 from shared.storage.store import StoreError
 
 #: Object names that guests may request, if the dream is visible. Every other name answers 404.
@@ -87,6 +89,8 @@ async def media_response(request: Request, pictures: Pictures, name: str, header
         data = await pictures.get(name)
         if data is None and name.endswith("/thumb.jpg"):  # dreams of older versions have no thumbnail
             data = await pictures.get(name.replace("thumb", "dream"))
+        if data is None and name.startswith("photos/"):  # it is still being uploaded
+            data, headers = await pictures.get(working_photo_name(PurePosixPath(name).stem)), _NO_STORE_HEADERS
     except StoreError:
         return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})
     if data is None:

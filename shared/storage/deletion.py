@@ -3,7 +3,7 @@
 import json
 import time
 
-from shared.storage.object_names import dream_prefix, sidecar_name, tombstone_name
+from shared.storage.object_names import dream_prefix, photo_name, sidecar_name, tombstone_name, working_photo_name
 from shared.storage.store import Store
 
 
@@ -22,3 +22,9 @@ def delete_dream_objects(store: Store, job_id: str) -> None:
     store.delete(sidecar_name(job_id))  # first, because a dream without a sidecar is never shown again
     for entry in list(store.list_objects(dream_prefix(job_id))):
         store.delete(entry.name)
+
+
+def delete_photo_objects(store: Store, photo_id: str) -> None:
+    """Delete a photo and its working photo. Idempotent. Raises StoreError."""
+    store.delete(photo_name(photo_id))
+    store.delete(working_photo_name(photo_id))

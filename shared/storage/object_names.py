@@ -26,6 +26,11 @@ def photo_name(photo_id: str) -> str:
     return f"photos/{photo_id}.jpg"
 
 
+def working_photo_name(photo_id: str) -> str:
+    """Return the object name of a photo at the size at which it is dreamt, which arrives before the photo itself."""
+    return f"photos/{photo_id}.working.jpg"
+
+
 def dream_name(job_id: str) -> str:
     """Return the object name of a finished dream."""
     return f"dreams/{job_id}/dream.jpg"

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from shared.storage.object_names import (
     sidecar_name,
     thumb_name,
     tombstone_name,
+    working_photo_name,
 )
 from shared.storage.sidecar import Visibility, read_sidecar
 from tests.display.fake_pipeline import RECIPE, FakePipeline
@@ -83,11 +85,14 @@ def test_a_photo_stays_as_long_as_another_dream_is_of_it(
 ) -> None:
     first, second = add_dream(pipeline, dream_index), add_dream(pipeline, dream_index, version=99)
     assert first.photo_id == second.photo_id
+    pipeline.store.put(working_photo_name(first.photo_id), b"small")
     moderation.delete(first.id)
     assert pipeline.store.get(photo_name(first.photo_id))
+    assert pipeline.store.get(working_photo_name(first.photo_id))
     assert pipeline.store.get(dream_name(second.id))
     moderation.delete(second.id)
     assert pipeline.store.get(photo_name(first.photo_id)) is None
+    assert pipeline.store.get(working_photo_name(first.photo_id)) is None
 
 
 def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
@@ -180,20 +185,25 @@ def test_what_is_older_than_it_may_become_is_deleted(
     assert pipeline.store.get(dream_name(new.id))
 
 
-def test_the_retention_holds_for_frames_of_jobs_that_never_completed(
-    pipeline: FakePipeline, moderation: Moderation, dream_index: DreamIndex
+@pytest.mark.parametrize(
+    "make_name",
+    [lambda job: frame_name(job.id, 1), lambda job: working_photo_name(job.photo_id)],
+    ids=["frame", "photo"],
+)
+def test_the_retention_holds_for_frames_and_photos_of_jobs_that_never_completed(
+    pipeline: FakePipeline, moderation: Moderation, dream_index: DreamIndex, make_name: Callable[[Job], str]
 ) -> None:
     """Seen failing: the guest's photo was deleted, and the frames that were made of it stayed."""
     dream = add_dream(pipeline, dream_index)
-    cancelled = frame_name("0" * 32, 1)
-    for name in (cancelled, frame_name(dream.id, 1)):
+    cancelled, kept = make_name(Job(photo_id="0" * 64, recipe=dream.recipe)), make_name(dream)
+    for name in (cancelled, kept):
         pipeline.store.put(name, b"frame")
         file = Path(pipeline.store.url.removeprefix("file://")) / name
         os.utime(file, (time.time() - 3 * 86_400,) * 2)
     update_runtime_settings(pipeline.client, retention_days=2)
     assert moderation.clean_up() == 0
     assert pipeline.store.get(cancelled) is None
-    assert pipeline.store.get(frame_name(dream.id, 1))
+    assert pipeline.store.get(kept)
 
 
 def test_a_new_event_begins_with_empty_walls_and_keeps_every_dream(

@@ -85,7 +85,13 @@ def _dream_single(
 
     dream = None
     with execution.end_on_error(), execution.publish_frames():
-        dream = dreamer.dream(photo, execution.job.recipe, seed=execution.job.seed, on_frame=on_frame)
+        dream = dreamer.dream(
+            photo,
+            execution.job.recipe,
+            seed=execution.job.seed,
+            on_frame=on_frame,
+            load_full_photo=execution.load_full_photo,
+        )
     if dream is not None:
         yield execution, dream
 
@@ -108,6 +114,7 @@ def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: C
             executions[0].job.recipe,
             seeds=[execution.job.seed for execution in executions],
             on_frame=on_frame,
+            load_full_photo=lambda index: executions[index].load_full_photo(),
         )
 
 

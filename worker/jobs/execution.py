@@ -17,7 +17,7 @@ from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
 from shared.storage.deletion import has_tombstone
-from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name
+from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name, working_photo_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
@@ -27,6 +27,11 @@ from worker.jobs.lease import LeaseKeeper, LeaseLost
 from worker.jobs.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
+
+
+#: Seconds that a dream waits for its photo in full, and seconds between two looks. Both uploads together take some
+#: seconds; it takes longer only if the producer's link broke down in between.
+FULL_PHOTO_TIMEOUT_SECONDS, FULL_PHOTO_POLL_INTERVAL_SECONDS = 10.0, 0.1
 
 
 class JobExecution:
@@ -50,6 +55,8 @@ class JobExecution:
         self._retry = retry_policy.retry
         self._stages: dict[Stage, float] = dict(claim.job.stages)
         self._is_published = False
+        self._working_photo: Pixels | None = None
+        self._full_photo: Pixels | None = None
         self._frame_publisher: FramePublisher | None = None
         self._dream_timer: StageTimer | None = None
 
@@ -88,8 +95,9 @@ class JobExecution:
     def fetch_photo(self) -> Pixels | None:
         """Return the photo, (height, width, 3) uint8; None if an earlier attempt had published the dream.
 
-        In that case the job is completed with it. Raises LeaseLost if the dream was deleted, and ArtDreamError if the
-        photo is missing or damaged.
+        It is the working photo if that is large enough for the recipe's canvas. If the dream was published, the job is
+        completed with it. Raises LeaseLost if the dream was deleted, and ArtDreamError if the photo is missing or
+        damaged.
         """
         if self._retry(lambda: has_tombstone(self._store, self.job.id)):  # and a wiped broker does not know
             self._retry(lambda: self._table.delete(self.job.id, self.job.photo_id))
@@ -100,7 +108,23 @@ class JobExecution:
         self._stages[Stage.QUEUE] = self._claim.queued_seconds
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
         with time_stage(self.job.id, self._stages, Stage.FETCH):
-            return self._read_photo()
+            self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
+            if self._working_photo is None or max(self._working_photo.shape) < self.job.recipe.canvas:
+                self._full_photo = self._wait_for_full_photo()
+            return self._working_photo if self._full_photo is None else self._full_photo
+
+    def load_full_photo(self) -> Pixels:
+        """Return the photo in full, (height, width, 3) uint8, while it is dreamt; not counted as dreaming.
+
+        Raises LeaseLost, and ArtDreamError if the photo is damaged.
+        """
+        if self._full_photo is None:
+            started = time.perf_counter()
+            self._full_photo = self._wait_for_full_photo()
+            seconds = time.perf_counter() - started
+            self._stages[Stage.FETCH] += seconds
+            self.exclude_from_dream_time(seconds)
+        return self._full_photo
 
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
@@ -225,11 +249,29 @@ class JobExecution:
             self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 
-    def _read_photo(self) -> Pixels:
+    def _wait_for_full_photo(self) -> Pixels:
+        """Return the photo in full. It is uploaded after the working photo, which has to do if that takes too long."""
         name = photo_name(self.job.photo_id)
+        deadline = time.monotonic() + FULL_PHOTO_TIMEOUT_SECONDS
+        while (photo := self._read_picture(name)) is None:
+            if self._working_photo is None:
+                raise ArtDreamError(f"The photo {name} is no longer in the store.")
+            if self.is_lost:
+                raise LeaseLost
+            if time.monotonic() > deadline:
+                logger.warning(
+                    "job %s: its photo did not arrive in full within %.0f s, and is dreamt at the size of the canvas",
+                    self.job.id,
+                    FULL_PHOTO_TIMEOUT_SECONDS,
+                )
+                return self._working_photo
+            time.sleep(FULL_PHOTO_POLL_INTERVAL_SECONDS)
+        return photo
+
+    def _read_picture(self, name: str) -> Pixels | None:
         data = self._retry(lambda: self._store.get(name))
         if data is None:
-            raise ArtDreamError(f"The photo {name} is no longer in the store.")
+            return None
         try:
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
                 return np.asarray(image.convert("RGB"))

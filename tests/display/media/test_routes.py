@@ -21,6 +21,7 @@ from shared.storage.object_names import (
     preview_name,
     sidecar_name,
     thumb_name,
+    working_photo_name,
     zoom_name,
 )
 from tests.display.conftest import DisplayProcess
@@ -209,3 +210,18 @@ def test_who_sends_text_where_streamlit_takes_bytes_fills_no_log(display: Displa
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=20)
     assert display.stop()[:2] == (0, "")
+
+
+def test_a_photo_that_is_still_being_uploaded_is_shown_small_until_it_is_there(
+    display: DisplayProcess, pipeline: FakePipeline
+) -> None:
+    job = add_shown_dream(display, pipeline, (1, 2, 3))
+    path, jpeg = f"/pictures/{photo_name(job.photo_id)}", pipeline.store.get(photo_name(job.photo_id)) or b""
+    pipeline.store.put(working_photo_name(job.photo_id), b"small")
+    pipeline.store.delete(photo_name(job.photo_id))
+    response = send_request(display, path)
+    assert (response.status, response.body) == (200, b"small")  # type: ignore[attr-defined]
+    assert (response.getheader("Cache-Control"), response.getheader("ETag")) == ("no-store", None)
+    pipeline.store.put(photo_name(job.photo_id), jpeg)
+    assert send_request(display, path).body == jpeg  # type: ignore[attr-defined]
+    assert send_request(display, f"/pictures/{working_photo_name(job.photo_id)}").status == 404

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +15,25 @@ from shared.art_map import MapPoint
 from shared.jobs.events import ClassProbability, Completed, EventReader, Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import submit
+from shared.recipe.recipe import Recipe
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import write_tombstone
-from shared.storage.object_names import dream_name, dream_prefix, photo_name, sidecar_name, thumb_name
+from shared.storage.object_names import (
+    dream_name,
+    dream_prefix,
+    frame_name,
+    photo_name,
+    sidecar_name,
+    thumb_name,
+    working_photo_name,
+)
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
+from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
-from worker.dreamer import DreamResult
+from worker.dreamer import DreamResult, Pixels
+from worker.jobs import execution
 from worker.jobs.processor import JobProcessor
 
 
@@ -197,3 +209,73 @@ def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
     assert process(harness, job) == (State.COMPLETED, "")
     with Image.open(io.BytesIO(harness.store.get(photo_name(job.photo_id)) or b"")) as stored:
         assert np.array_equal(photos[0], np.asarray(stored.convert("RGB")))
+
+
+LARGE_RECIPE = SHORT_RECIPE.model_copy(update={"size": 512})
+
+
+def submit_in_two_sizes(harness: ProcessorHarness, recipe: Recipe = LARGE_RECIPE) -> tuple[Job, bytes]:
+    """Submit a job with a working photo of the size of the canvas. Returns it and its photo, which is not stored."""
+    job = harness.submit(1, recipe, lane=Lane.LIVE, size=(256, 192))
+    working_jpeg = harness.store.get(photo_name(job.photo_id)) or b""
+    harness.store.put(working_photo_name(job.photo_id), working_jpeg)
+    harness.store.delete(photo_name(job.photo_id))
+    return job, encode_jpeg(make_picture(1, (1024, 768)))
+
+
+def read_size(harness: ProcessorHarness, name: str) -> tuple[int, int]:
+    with Image.open(io.BytesIO(harness.store.get(name) or b"")) as picture:
+        return picture.size
+
+
+def test_a_dream_begins_with_the_working_photo_and_is_rendered_from_the_one_that_follows(
+    harness: ProcessorHarness,
+) -> None:
+    job, jpeg = submit_in_two_sizes(harness)
+    harness.dreamer.during_first_ascent = lambda: harness.store.put(photo_name(job.photo_id), jpeg)
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert read_size(harness, dream_name(job.id)) == (512, 384)
+    assert read_size(harness, frame_name(job.id, 0)) == (256, 192)
+
+
+def test_a_dream_that_is_no_larger_than_its_working_photo_waits_for_nothing(harness: ProcessorHarness) -> None:
+    job, _ = submit_in_two_sizes(harness, SHORT_RECIPE)
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert read_size(harness, dream_name(job.id)) == (256, 192)
+
+
+def test_a_photo_that_does_not_follow_costs_a_dream_its_detail_and_no_more(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(execution, "FULL_PHOTO_TIMEOUT_SECONDS", 0.3)
+    job, _ = submit_in_two_sizes(harness)
+    assert process(harness, job) == (State.COMPLETED, "")
+    sidecar = read_sidecar(harness.store, job.id)
+    assert sidecar
+    assert sidecar.stages[Stage.FETCH] > 0.3
+    assert "did not arrive in full" in caplog.text
+
+
+def test_a_working_photo_that_is_too_small_for_the_canvas_is_not_dreamt(harness: ProcessorHarness) -> None:
+    job, jpeg = submit_in_two_sizes(harness, LARGE_RECIPE.model_copy(update={"canvas": 512}))
+    harness.store.put(photo_name(job.photo_id), jpeg)
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert read_size(harness, frame_name(job.id, 0)) == (512, 384)
+
+
+def test_no_worker_waits_for_the_photo_of_a_dream_that_was_deleted(harness: ProcessorHarness) -> None:
+    """Seen failing without a look at the lease: the worker waited until the end of its patience."""
+    job, _ = submit_in_two_sizes(harness)
+    dream = harness.dreamer.dream
+
+    def dream_deleted(*arguments: Any, load_full_photo: Callable[[], Pixels], **options: Any) -> DreamResult:
+        def delete_and_load() -> Pixels:
+            harness.table.delete(job.id, job.photo_id)
+            return load_full_photo()
+
+        return dream(*arguments, load_full_photo=delete_and_load, **options)
+
+    harness.dreamer.dream = dream_deleted  # type: ignore[method-assign]
+    started_at = time.monotonic()
+    assert process(harness, job)[0] is State.DELETED
+    assert time.monotonic() - started_at < execution.FULL_PHOTO_TIMEOUT_SECONDS
