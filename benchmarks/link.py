@@ -34,6 +34,9 @@ from tests.stack import drop_file
 #: Shortest and longest pause between a dream and the next guest, in seconds; random, so that polling is not in step.
 GUEST_INTERVAL_SECONDS = 2.0, 4.0
 
+#: A recipe whose dreams are computed at 640 px and have 1536.
+RECIPE = "peacock"
+
 #: Photos of the burst in which the link is cut.
 BURST_SIZE = 12
 
@@ -162,7 +165,7 @@ def main() -> None:
     facts: dict[str, Any] = {"line": vars(link_profile), "store": arguments.store, "dream": DREAM_SECONDS}
     with (
         tempfile.TemporaryDirectory() as folder,
-        RemoteInstallation(Path(folder), link_profile, arguments.store, recipe="animals") as installation,
+        RemoteInstallation(Path(folder), link_profile, arguments.store, recipe=RECIPE) as installation,
     ):
         installation.start(("-m", "benchmarks.link", "--work"))
         files = make_photos(arguments.photos + arguments.original + BURST_SIZE)

@@ -55,6 +55,10 @@ CREATE TABLE IF NOT EXISTS spool (      -- what has to go out, in order
   job TEXT NOT NULL,                    -- JSON; '' for a refusal
   reason TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS uploads (    -- photos that follow the working photo with which their job went out
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  photo_id TEXT NOT NULL UNIQUE
+);
 CREATE TABLE IF NOT EXISTS causes (     -- why a guest's file was refused; apart, for versions that know no causes
   number INTEGER PRIMARY KEY,           -- of the row in `spool`
   cause TEXT NOT NULL                   -- JSON

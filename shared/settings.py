@@ -143,11 +143,11 @@ class Settings(BaseSettings):
         10.0, gt=0, description="How long a file that cannot be decoded may still be growing before it is set aside."
     )
     photo_side: int = Field(
-        1024,
+        MAX_PHOTO_SIDE,
         ge=256,
         le=MAX_PHOTO_SIDE,
-        description="Long side in pixels that photos are shrunk to, unless a recipe's canvas is larger. On a slow line "
-        "fewer let guests wait for less.",
+        description="Long side in pixels that photos are shrunk to, unless a recipe's canvas is larger. Guests' photos "
+        "go out at the size of the canvas first, so that larger ones delay no dream.",
     )
     max_file_mb: int = Field(300, gt=0, description="Files of more megabytes than this are refused.")
     max_megapixels: int = Field(120, gt=0, description="Pictures of more megapixels than this are refused.")

@@ -53,6 +53,15 @@ class OutboxItem:
     cause: RefusalCause | None = None
 
 
+@dataclass(frozen=True)
+class PhotoUpload:
+    """A photo that is to be uploaded after its job was submitted with its working photo."""
+
+    #: Increasing and never reused.
+    number: int
+    photo_id: str
+
+
 class Outbox:
     """Outbox of one data folder. Safe for use by several threads and several processes at once."""
 
@@ -64,20 +73,23 @@ class Outbox:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_orphans()
 
-    def __contains__(self, item: OutboxItem) -> bool:
-        return bool(self._ledger.query("SELECT 1 FROM spool WHERE number = ?", item.number))
+    def __contains__(self, item: OutboxItem | PhotoUpload) -> bool:
+        table = "spool" if isinstance(item, OutboxItem) else "uploads"
+        return bool(self._ledger.query(f"SELECT 1 FROM {table} WHERE number = ?", item.number))  # noqa: S608
 
     def __len__(self) -> int:
         return int(self._ledger.query("SELECT count(*) FROM spool")[0][0])
 
-    def add(self, job: Job, jpeg: bytes, file: File) -> None:
+    def add(self, job: Job, jpeg: bytes, file: File, working_jpeg: bytes = b"") -> None:
         """Accept a photo durably: afterwards its file may be deleted and the machine may stop.
 
-        Raises DiskUnavailable.
+        working_jpeg: the working photo, if the photo has one; it goes out first. Raises DiskUnavailable.
         """
         with _raise_disk_unavailable(), self._ledger.transaction() as db:
             _insert_row(db, file, job.photo_id, job.model_dump_json(), "")
             # With the row, so that `mark_submitted` does not remove a photo that is there already.
+            if working_jpeg and not (working_path := self._working_photo_path(job.photo_id)).exists():
+                _write_atomically(working_path, working_jpeg)
             if not (photo_path := self._photo_path(job.photo_id)).exists():
                 _write_atomically(photo_path, jpeg)
 
@@ -118,36 +130,75 @@ class Outbox:
             return OutboxItem(number, file, photo_id, job, reason, cause)
         return None
 
-    def read_jpeg(self, item: OutboxItem) -> bytes:
-        """Return the photo of an item. Raises OSError."""
+    def next_upload(self, after: int = 0) -> PhotoUpload | None:
+        """Return the oldest upload whose number is greater than `after`, None if there is none. Raises LedgerError."""
+        rows = self._ledger.query(
+            "SELECT number, photo_id FROM uploads WHERE number > ? ORDER BY number LIMIT 1", after
+        )
+        return PhotoUpload(*rows[0]) if rows else None
+
+    def read_photo(self, item: OutboxItem | PhotoUpload) -> bytes:
+        """Return the photo of an item or upload as JPEG. Raises OSError."""
         return self._photo_path(item.photo_id).read_bytes()
 
+    def read_working_photo(self, item: OutboxItem) -> bytes | None:
+        """Return the working photo of an item as JPEG, None if its photo has none. Raises OSError."""
+        try:
+            return self._working_photo_path(item.photo_id).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def mark_submitted(self, item: OutboxItem) -> None:
-        """Remove a submitted item, and its photo if no other item has it. Raises LedgerError."""
+        """Remove a submitted item, and its photo if nothing else has it. Raises LedgerError.
+
+        If it was submitted with its working photo, the upload of its photo takes its place.
+        """
         with self._ledger.transaction() as db:
+            if item.job and self._working_photo_path(item.photo_id).exists():
+                db.execute("INSERT OR IGNORE INTO uploads (photo_id) VALUES (?)", (item.photo_id,))
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
             db.execute("DELETE FROM causes WHERE number = ?", (item.number,))
             state = "submitted" if item.job else "refused"
             record_photo(db, item.photo_id, item.job.id if item.job else "", state, item.reason)
-        # After the commit, as a crash must not leave a row without its photo; a photo without a row is an orphan.
+        self._remove_unused_photo(item.photo_id)
+
+    def mark_uploaded(self, upload: PhotoUpload) -> None:
+        """Remove an upload, and its photo if no item has it. Raises LedgerError."""
+        with self._ledger.transaction() as db:
+            db.execute("DELETE FROM uploads WHERE number = ?", (upload.number,))
+        self._remove_unused_photo(upload.photo_id)
+
+    def _remove_unused_photo(self, photo_id: str) -> None:
+        """Remove a photo that no row has.
+
+        In a transaction of its own: a crash must not leave a row without its photo; a photo without a row is an orphan.
+        """
         with contextlib.suppress(OSError), self._ledger.transaction() as db:
-            (remaining,) = db.execute("SELECT count(*) FROM spool WHERE photo_id = ?", (item.photo_id,)).fetchone()
-            if not remaining:
-                self._photo_path(item.photo_id).unlink(missing_ok=True)
+            if not _has_rows(db, photo_id):
+                self._working_photo_path(photo_id).unlink(missing_ok=True)
+                self._photo_path(photo_id).unlink(missing_ok=True)
 
     def _photo_path(self, photo_id: str) -> Path:
         return self._folder / f"{photo_id}.jpg"
 
+    def _working_photo_path(self, photo_id: str) -> Path:
+        return self._folder / f"{photo_id}.working.jpg"
+
     def _remove_orphans(self) -> None:
         """Remove photos that a killed producer wrote without a row; their source files still exist."""
         with self._ledger.transaction() as db:
-            referenced = {photo_id for (photo_id,) in db.execute("SELECT DISTINCT photo_id FROM spool")}
             for path in self._folder.iterdir():
-                if (
-                    path.name.partition(".")[0] not in referenced
-                    and time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS
-                ):
+                is_old = time.time() - path.stat().st_mtime > ORPHAN_AGE_SECONDS
+                if is_old and not _has_rows(db, path.name.partition(".")[0]):
                     path.unlink(missing_ok=True)
+
+
+def _has_rows(db: sqlite3.Connection, photo_id: str) -> bool:
+    """Return whether a photo is still to be submitted or uploaded."""
+    rows = db.execute(
+        "SELECT 1 FROM spool WHERE photo_id = :id UNION SELECT 1 FROM uploads WHERE photo_id = :id", {"id": photo_id}
+    )
+    return rows.fetchone() is not None
 
 
 def _insert_row(db: sqlite3.Connection, file: File, photo_id: str, job: str, reason: str) -> int:

@@ -8,7 +8,7 @@ import time
 import redis
 
 from producer.ledger import LedgerError
-from producer.outbox.outbox import IncompatibleRow, Outbox, OutboxItem
+from producer.outbox.outbox import IncompatibleRow, Outbox, OutboxItem, PhotoUpload
 from producer.outbox.submission import SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.monitoring import metrics
@@ -58,7 +58,7 @@ class OutboxRelay(threading.Thread):
         self._last_heartbeat = float("-inf")
         self._last_lost_job_check = float("-inf")
         self._unavailable = False
-        self._last_skipped_number = 0
+        self._last_skipped_number = self._last_skipped_upload = 0
 
     def notify(self) -> None:
         """Wake the relay after an item was added to the outbox."""
@@ -99,14 +99,14 @@ class OutboxRelay(threading.Thread):
                 break
             self._send_heartbeat()
 
-    def _next_item(self) -> OutboxItem | None:
+    def _next_item(self) -> OutboxItem | PhotoUpload | None:
+        """Return what is to be submitted next: guests' jobs before the photos that may follow theirs."""
         self._notified.clear()  # Before the query, so that an item added meanwhile triggers another one.
         self._recipe_choice.refresh()
-        if self._recipe_choice.paused:
-            return None
         while True:
             try:
-                return self._outbox.next_item(after=self._last_skipped_number)
+                item = None if self._recipe_choice.paused else self._outbox.next_item(after=self._last_skipped_number)
+                return item or self._outbox.next_upload(after=self._last_skipped_upload)
             except IncompatibleRow as incompatible_row:
                 logger.warning("%s", incompatible_row)
                 self._last_skipped_number = incompatible_row.number
@@ -114,12 +114,15 @@ class OutboxRelay(threading.Thread):
                 logger.warning("%s", error)
                 return None
 
-    def _submit_with_retries(self, item: OutboxItem) -> bool:
+    def _submit_with_retries(self, item: OutboxItem | PhotoUpload) -> bool:
         """Submit an item, with retries; return False if the relay was stopped before it succeeded."""
         delay = INITIAL_RETRY_DELAY_SECONDS
         while True:
             try:
-                self._submit(item)
+                if isinstance(item, PhotoUpload):
+                    self._upload(item)
+                else:
+                    self._submit(item)
             except (Unavailable, LedgerError) as error:
                 if not self._unavailable:
                     metrics.count_fault("away")
@@ -131,8 +134,12 @@ class OutboxRelay(threading.Thread):
                 continue
             except Exception:  # A bug must not block the next guest's photo; a restart retries this one.
                 metrics.count_fault("bug")
-                logger.exception("%s was left out.", item.file_name)
-                self._last_skipped_number = item.number
+                if isinstance(item, PhotoUpload):
+                    logger.exception("The photo %s was left out.", item.photo_id)
+                    self._last_skipped_upload = item.number
+                else:
+                    logger.exception("%s was left out.", item.file_name)
+                    self._last_skipped_number = item.number
             else:
                 if self._unavailable:
                     logger.warning("Store and broker are back.")
@@ -143,15 +150,27 @@ class OutboxRelay(threading.Thread):
         if item.job is None:
             self._submission_client.publish_refusal(item.file_name, item.reason, item.cause)
         else:
-            try:
-                jpeg = self._outbox.read_jpeg(item)
-            except FileNotFoundError:
-                if item in self._outbox:
-                    raise
-                return  # Another producer on the data folder has just submitted it.
-            result = self._submission_client.submit(item.job, jpeg)
+            working_jpeg = self._outbox.read_working_photo(item)
+            jpeg = working_jpeg or self._read_photo(item)
+            if jpeg is None:
+                return
+            result = self._submission_client.submit(item.job, jpeg, is_working_photo=working_jpeg is not None)
             logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)
+
+    def _upload(self, upload: PhotoUpload) -> None:
+        if (jpeg := self._read_photo(upload)) is not None:
+            self._submission_client.upload_photo(upload.photo_id, jpeg)
+            self._outbox.mark_uploaded(upload)
+
+    def _read_photo(self, item: OutboxItem | PhotoUpload) -> bytes | None:
+        """Return a photo; None if another producer on the data folder has just submitted it."""
+        try:
+            return self._outbox.read_photo(item)
+        except FileNotFoundError:
+            if item in self._outbox:
+                raise
+            return None
 
     def _resubmit_lost_jobs(self) -> None:
         if time.monotonic() - self._last_lost_job_check < LOST_JOB_CHECK_INTERVAL_SECONDS:

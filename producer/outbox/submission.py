@@ -22,7 +22,8 @@ from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name
+from shared.storage.deletion import has_tombstone
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name, working_photo_name
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -90,10 +91,11 @@ class SubmissionClient:
             connect_to_queues(self._celery)
             self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
-    def submit(self, job: Job, jpeg: bytes) -> SubmissionResult:
+    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
         """Put a photo in the store, then submit its job. Raises Unavailable and LedgerError.
 
-        A queued, running, completed or deleted job is not submitted again; a failed or cancelled one is.
+        is_working_photo: `jpeg` is the working photo, and `upload_photo` follows. A queued, running, completed or
+        deleted job is not submitted again; a failed or cancelled one is.
         """
         with _raise_unavailable():
             state = self._table.get_state(job.id)
@@ -101,7 +103,7 @@ class SubmissionClient:
                 metrics.count_job(Outcome.KNOWN)
                 return SubmissionResult(Outcome.KNOWN, job)
             started = time.perf_counter()
-            self._store.put(photo_name(job.photo_id), jpeg)
+            self._store.put((working_photo_name if is_working_photo else photo_name)(job.photo_id), jpeg)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.record_unfinished_job(job)
             is_new = submit(self._celery, self._table, job) or state is State.ACCEPTED
@@ -110,6 +112,27 @@ class SubmissionClient:
             outcome = Outcome.SUBMITTED if is_new else Outcome.KNOWN
             metrics.count_job(outcome)
             return SubmissionResult(outcome, job)
+
+    def upload_photo(self, photo_id: str, jpeg: bytes) -> None:
+        """Put a photo in the store whose jobs were submitted with its working photo.
+
+        Does nothing if the dreams of all these jobs were deleted, and the photo with them. Raises Unavailable and
+        LedgerError.
+        """
+        with _raise_unavailable():
+            if self._is_deleted(photo_id):
+                return
+            self._store.put(photo_name(photo_id), jpeg)
+            if self._is_deleted(photo_id):  # meanwhile: whoever deleted it may not have seen it
+                self._store.delete(photo_name(photo_id))
+
+    def _is_deleted(self, photo_id: str) -> bool:
+        """Return whether all jobs of a photo are deleted that were submitted from this data folder."""
+        job_ids = self.ledger.list_submitted_job_ids(photo_id)
+        states = zip(job_ids, self._table.get_states(job_ids), strict=True)
+        return bool(job_ids) and all(
+            state is State.DELETED or (state is None and has_tombstone(self._store, job_id)) for job_id, state in states
+        )
 
     def resubmit_lost_jobs(self) -> int:
         """Resubmit the unfinished jobs of this machine that the broker no longer knows. Returns their number.
@@ -142,7 +165,10 @@ class SubmissionClient:
             logger.warning("%s", error)
             self._incompatible_job_ids.add(job_id)
             return None
-        return job if job and self._store.get(photo_name(job.photo_id)) is not None else None
+        return job if job and self._has_photo(job.photo_id) else None
+
+    def _has_photo(self, photo_id: str) -> bool:
+        return any(self._store.get(name(photo_id)) is not None for name in (photo_name, working_photo_name))
 
     def _initialize_runtime_settings(self) -> None:
         initialize_runtime_settings(self.client, self._store)

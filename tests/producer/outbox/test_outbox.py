@@ -80,10 +80,43 @@ def test_a_photo_for_two_recipes_stays_until_both_are_out(ledger: Ledger) -> Non
     outbox.mark_submitted(first)
     second = outbox.next_item()
     assert second is not None
-    assert outbox.read_jpeg(second) == b"a photo"
+    assert outbox.read_photo(second) == b"a photo"
     outbox.mark_submitted(second)
     assert outbox.next_item() is None
     assert list((ledger.data_folder / "spool").iterdir()) == []
+
+
+def test_a_photo_that_went_out_small_stays_until_it_is_out_in_full(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"), b"small")
+    outbox.add(make_job(1, "lines"), b"a photo", make_file("a.jpg"), b"small")
+    for _ in range(2):
+        item = outbox.next_item()
+        assert item
+        assert outbox.read_working_photo(item) == b"small"
+        outbox.mark_submitted(item)
+    upload = outbox.next_upload()
+    assert upload
+    assert (upload.photo_id, upload in outbox) == (make_job(1).photo_id, True)
+    assert outbox.read_photo(upload) == b"a photo"
+    assert outbox.next_upload(after=upload.number) is None
+    outbox.mark_uploaded(upload)
+    assert (outbox.next_upload(), upload in outbox) == (None, False)
+    assert list((ledger.data_folder / "spool").iterdir()) == []
+
+
+def test_a_photo_that_is_still_to_be_uploaded_survives_a_restart(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"), b"small")
+    item = outbox.next_item()
+    assert item
+    outbox.mark_submitted(item)
+    for path in (ledger.data_folder / "spool").iterdir():
+        os.utime(path, (0, 0))  # as of long ago
+    restarted_outbox = Outbox(ledger)
+    upload = restarted_outbox.next_upload()
+    assert upload
+    assert restarted_outbox.read_photo(upload) == b"a photo"
 
 
 def test_items_come_in_order_and_each_is_remembered_once_it_is_out(ledger: Ledger) -> None:
@@ -166,7 +199,7 @@ def test_a_photo_is_kept_for_a_second_recipe_that_comes_while_the_first_goes_out
             submitted.result()
             second = outbox.next_item()
             assert second is not None
-            assert outbox.read_jpeg(second) == b"a photo"
+            assert outbox.read_photo(second) == b"a photo"
             outbox.mark_submitted(second)
     assert list((ledger.data_folder / "spool").iterdir()) == []
     other_ledger.close()
@@ -285,6 +318,6 @@ def test_an_outbox_entry_of_another_version_blocks_nothing_and_stays(
     wait_until(lambda: producer_thread.count_waiting() == 1)
     producer_thread.stop()
     assert len(outbox) == 1
-    assert outbox.read_jpeg(OutboxItem(1, "", make_job(1).photo_id, None, "")) == encode_jpeg(make_picture(1))
+    assert outbox.read_photo(OutboxItem(1, "", make_job(1).photo_id, None, "")) == encode_jpeg(make_picture(1))
     assert caplog.text.count("newer.heic waits in the spool for another version") == 1
     assert "Traceback" not in caplog.text

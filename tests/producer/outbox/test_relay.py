@@ -25,13 +25,14 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import photo_name
+from shared.storage.object_names import photo_name, working_photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
 JPEG_PHOTO = encode_jpeg(make_picture(1))
+SMALL_PHOTO = encode_jpeg(make_picture(1, (64, 48)))
 
 
 def make_jobs(count: int) -> list[Job]:
@@ -84,11 +85,29 @@ class FaultyClient(SubmissionClient):
         super().__init__(settings)
         self.errors, self.count = [*errors], 0
 
-    def submit(self, job: Job, jpeg: bytes) -> SubmissionResult:
+    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
         self.count += 1
         if self.errors:
             raise self.errors.pop(0)
-        return super().submit(job, jpeg)
+        return super().submit(job, jpeg, is_working_photo=is_working_photo)
+
+
+class FaultyUploadClient(SubmissionClient):
+    """Raises errors instead of the first uploads, and records what goes out."""
+
+    def __init__(self, settings: Settings, *errors: Exception) -> None:
+        super().__init__(settings)
+        self.errors, self.submitted = [*errors], list[str]()
+
+    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
+        self.submitted.append(f"job {job.photo_id}")
+        return super().submit(job, jpeg, is_working_photo=is_working_photo)
+
+    def upload_photo(self, photo_id: str, jpeg: bytes) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.submitted.append(f"photo {photo_id}")
+        super().upload_photo(photo_id, jpeg)
 
 
 @contextmanager
@@ -109,6 +128,14 @@ def add_photos(outbox: Outbox, count: int) -> list[Job]:
     for number, job in enumerate(jobs):
         outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{number}.jpg"), FileVersion(1, 2)))
     return jobs
+
+
+def add_photos_in_two_sizes(outbox: Outbox, count: int) -> list[str]:
+    """Add photos, and return their ids."""
+    jobs = make_jobs(count)
+    for job in jobs:
+        outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{job.photo_id}.jpg"), FileVersion(1, 2)), SMALL_PHOTO)
+    return [job.photo_id for job in jobs]
 
 
 def count_faults(kind: str) -> float:
@@ -239,7 +266,7 @@ def test_a_submission_that_hangs_does_not_keep_the_producer_from_stopping(
 ) -> None:
     submitting, released = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> None:
+    def hang(*_: object, **__: object) -> None:
         submitting.set()
         released.wait()
         raise Unavailable("The store is away.")
@@ -383,3 +410,43 @@ def test_a_photo_that_another_producer_has_just_submitted_is_no_fault(
     producer_thread.stop()
     assert producer_thread.count_waiting() == 1
     assert "left out" not in caplog.text
+
+
+def test_no_guest_waits_for_the_large_photo_of_another(settings: Settings, store: Store) -> None:
+    with FaultyUploadClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        photo_ids = add_photos_in_two_sizes(outbox, 3)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(submission_client.submitted) == 6)
+    jobs, photos = [[f"{kind} {photo_id}" for photo_id in photo_ids] for kind in ("job", "photo")]
+    assert submission_client.submitted == jobs + photos
+    for photo_id in photo_ids:
+        assert store.get(working_photo_name(photo_id)) == SMALL_PHOTO
+        assert store.get(photo_name(photo_id)) == JPEG_PHOTO
+
+
+def test_large_photos_follow_when_the_store_is_back_and_though_the_intake_is_paused(
+    settings: Settings, client: redis.Redis, store: Store
+) -> None:
+    with FaultyUploadClient(settings, *[Unavailable("The store is away.")] * 2) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        photo_ids = add_photos_in_two_sizes(outbox, 2)
+        for item in iter(outbox.next_item, None):
+            submission_client.submit(item.job, SMALL_PHOTO, is_working_photo=True)  # type: ignore[arg-type]
+            outbox.mark_submitted(item)
+        update_runtime_settings(client, paused=True)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: all(store.get(photo_name(photo_id)) for photo_id in photo_ids))
+            wait_until(lambda: outbox.next_upload() is None)
+
+
+def test_a_fault_with_one_large_photo_keeps_no_other_back(settings: Settings, store: Store) -> None:
+    with FaultyUploadClient(settings, ZeroDivisionError()) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        first_id, second_id = add_photos_in_two_sizes(outbox, 2)
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: store.get(photo_name(second_id)))
+        upload = outbox.next_upload()
+    assert upload
+    assert upload.photo_id == first_id  # for the next start
+    assert store.get(photo_name(first_id)) is None

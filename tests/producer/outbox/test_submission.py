@@ -23,7 +23,8 @@ from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
 from shared.runtime_settings import persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import photo_name
+from shared.storage.deletion import write_tombstone
+from shared.storage.object_names import photo_name, working_photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
@@ -268,3 +269,68 @@ def _is_reachable(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def submit_working_photo(submission_client: SubmissionClient) -> Job:
+    """Submit a job with its working photo, as the relay does."""
+    job = make_job()
+    submission_client.submit(job, b"small", is_working_photo=True)
+    submission_client.ledger.record_submitted_job(job.photo_id, job.id)
+    return job
+
+
+def test_a_job_goes_out_with_its_working_photo_and_the_photo_follows(
+    submission_client: SubmissionClient, store: Store
+) -> None:
+    job = submit_working_photo(submission_client)
+    assert store.get(working_photo_name(job.photo_id)) == b"small"
+    assert store.get(photo_name(job.photo_id)) is None
+    submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
+    assert store.get(photo_name(job.photo_id)) == PHOTO.jpeg
+
+
+def test_a_job_that_the_broker_forgot_before_its_photo_followed_is_submitted_again(
+    submission_client: SubmissionClient, client: redis.Redis
+) -> None:
+    submit_working_photo(submission_client)
+    client.flushall()
+    assert submission_client.resubmit_lost_jobs() == 1
+
+
+@pytest.mark.parametrize("is_broker_wiped", [False, True])
+def test_the_photo_of_a_dream_that_was_deleted_meanwhile_does_not_follow(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, *, is_broker_wiped: bool
+) -> None:
+    job = submit_working_photo(submission_client)
+    JobTable(client).delete(job.id, job.photo_id)
+    write_tombstone(store, job.id)
+    if is_broker_wiped:
+        client.flushall()
+    submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
+    assert store.get(photo_name(job.photo_id)) is None
+
+
+def test_a_photo_whose_dream_is_deleted_while_it_is_uploaded_does_not_stay(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, put = submit_working_photo(submission_client), Store.put
+
+    def delete_and_put(self: Store, name: str, data: bytes) -> None:
+        JobTable(client).delete(job.id, job.photo_id)
+        put(self, name, data)
+
+    monkeypatch.setattr(Store, "put", delete_and_put)
+    submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
+    assert store.get(photo_name(job.photo_id)) is None
+
+
+def test_a_photo_follows_as_long_as_one_of_its_dreams_is_not_deleted(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    job = submit_working_photo(submission_client)
+    other_job = make_job("lines")
+    submission_client.submit(other_job, b"small", is_working_photo=True)
+    submission_client.ledger.record_submitted_job(other_job.photo_id, other_job.id)
+    JobTable(client).delete(job.id, job.photo_id)
+    submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
+    assert store.get(photo_name(job.photo_id)) == PHOTO.jpeg
