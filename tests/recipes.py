@@ -9,6 +9,7 @@ title = "{title}"
 description = "A dream for tests."
 network = "lite"
 canvas = 256
+{size}
 ascent = {{ octaves = 1, steps = {steps} }}
 
 [objective]
@@ -17,8 +18,10 @@ layers = {{ block4 = 1.0 }}
 """
 
 
-def write_recipe(folder: Path, name: str = "sketch", *, steps: int = 2) -> Path:
-    """Write a valid recipe with few steps into a folder and return its path."""
+def write_recipe(folder: Path, name: str = "sketch", *, steps: int = 2, size: int | None = None) -> Path:
+    """Write a valid recipe with few steps into a folder and return its path. size: long side of its dreams."""
     path = folder / f"{name}.toml"
-    path.write_text(RECIPE_TEMPLATE.format(name=name, title=name.capitalize(), steps=steps))
+    path.write_text(
+        RECIPE_TEMPLATE.format(name=name, title=name.capitalize(), steps=steps, size=f"size = {size}" if size else "")
+    )
     return path

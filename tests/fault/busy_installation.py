@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from producer.decoding.convert import convert
+from producer.outbox.outbox import OUTBOX_FOLDER_NAME
 from producer.outbox.submission import SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.jobs.events import Cancelled, Completed, Deleted, Failed, Progress
@@ -24,7 +25,14 @@ from shared.jobs.queue import count_all_queued
 from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.recipe import Recipe
 from shared.storage.deletion import has_tombstone
-from shared.storage.object_names import DREAMS_PREFIX, dream_name, dream_prefix, photo_name, sidecar_name
+from shared.storage.object_names import (
+    DREAMS_PREFIX,
+    dream_name,
+    dream_prefix,
+    photo_name,
+    sidecar_name,
+    working_photo_name,
+)
 from tests.fault.faulty_proxy import FaultyProxy
 from tests.fault.installation import FaultInstallation
 from tests.fault.outcomes import Outcomes
@@ -190,7 +198,8 @@ class BusyInstallation:
         self._count_outcomes()
 
     def _is_idle(self) -> bool:
-        return not count_all_queued(self.installation.client) and not self._list_running()
+        is_outbox_empty = not any((self.installation.settings.data / OUTBOX_FOLDER_NAME).iterdir())
+        return is_outbox_empty and not count_all_queued(self.installation.client) and not self._list_running()
 
     def _list_running(self) -> list[str]:
         """Return the ids of the jobs with a lease, and the numbers of the messages that no worker has acknowledged."""
@@ -221,10 +230,17 @@ class BusyInstallation:
         return all(self.installation.store.get(name) is not None for name in names)
 
     def _list_leftovers(self) -> list[str]:
-        """Return the objects of dreams that are of no completed job."""
+        """Return the objects of dreams that are of no completed job, and the photos of deleted dreams."""
         complete = tuple(dream_prefix(job_id) for job_id, end in self._last_ends.items() if end is State.COMPLETED)
         names = [entry.name for entry in self.installation.store.list_objects(DREAMS_PREFIX)]
-        return [name for name in names if not name.startswith(complete)]
+        photo_names = [
+            name_of(self.submitted_jobs[job_id].photo_id)
+            for job_id, end in self._last_ends.items()
+            for name_of in (photo_name, working_photo_name)
+            if end is State.DELETED
+        ]
+        deleted_photos = [name for name in photo_names if self.installation.store.get(name) is not None]
+        return [name for name in names if not name.startswith(complete)] + deleted_photos
 
     def start_component(self, *command: str) -> "subprocess.Popen[bytes]":
         """Start `artdream watch` or `artdream display`."""

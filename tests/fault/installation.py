@@ -69,7 +69,7 @@ class FaultInstallation:
         folder.mkdir(parents=True, exist_ok=True)
         self.short_recipe = load_recipe(str(write_recipe(folder, "short")))
         #: Long enough that a fault probably hits it.
-        self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=100)))
+        self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=100, size=512)))
         #: Its dreams go on until `release_dreams`, so that a fault hits them for certain.
         self.held_recipe = load_recipe(str(write_recipe(folder, HELD)))
         self.broker = Valkey(data_dir=folder / "broker")
