@@ -87,6 +87,15 @@ def test_a_job_that_is_called_off_meanwhile_is_not_published_and_the_others_are(
     assert harness.store.get(dream_name(jobs[2].id)) is None
 
 
+def test_a_batch_whose_jobs_are_all_called_off_is_broken_off(harness: ProcessorHarness) -> None:
+    """Its dreams would never end."""
+    jobs = [harness.submit(number, HELD_RECIPE) for number in range(2)]
+    harness.dreamer.during_first_ascent = lambda: [harness.table.cancel(job.id) for job in jobs]
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [2]
+    assert harness.read_states(jobs) == [State.CANCELLED] * 2
+
+
 def test_what_cannot_be_dreamt_together_is_dreamt_alone(harness: ProcessorHarness) -> None:
     def run_out() -> None:
         raise MemoryError
