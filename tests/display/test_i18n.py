@@ -12,8 +12,8 @@ from shared.jobs.refusal import RefusalCode
 from shared.monitoring.heartbeat import Component
 from shared.storage.sidecar import Visibility
 
-#: Keys of texts that are the same in both languages.
-UNTRANSLATED_KEYS = {"name", "percent", "seconds", "language"}
+#: Keys of texts that need no translation.
+UNTRANSLATED_KEYS = {"name", "language"}
 
 
 @pytest.mark.parametrize("get_texts", [get_guest_texts, get_console_texts])

@@ -1,7 +1,7 @@
 import { showClip } from "./clip.js";
 import { ComparisonSlider } from "./comparison_slider.js";
 import { create, find } from "./elements.js";
-import { fill, formatTime, formatVerdicts } from "./formatting.js";
+import { fill, formatTime, formatUnit, formatVerdicts } from "./formatting.js";
 import { pictureUrl } from "./picture_url.js";
 
 /**
@@ -122,7 +122,7 @@ export class DreamDialog {
       [texts.network, details.network],
       [texts.seed, details.seed],
       [texts.size, details.size.join(" × ")],
-      [texts.took, fill(texts.seconds, { count: details.seconds.toFixed(1) })],
+      [texts.took, formatUnit(texts, details.seconds, "second")],
     ];
     if (details.artworks.length > 0) facts.push([texts.artworks, details.artworks.join(", ")]);
     const lines = facts.flatMap(([name, fact]) => [create("dt", {}, String(name)), create("dd", {}, String(fact))]);

@@ -169,7 +169,7 @@ class Gallery {
   /** @param {number} count */
   #showCount(count) {
     this.#count = count;
-    find(".count").textContent = formatCount(texts, count, "one_dream", "many_dreams");
+    find(".count").textContent = formatCount(texts, count, "dreams");
   }
 
   #fillSelects() {

@@ -122,8 +122,8 @@ class Wall {
     const { current, others, ahead, seconds } = this.playlist;
     let text = "";
     if (ahead !== null && seconds !== null) text = formatQueuePosition(texts, ahead, seconds);
-    else if (others > 0 && current?.kind === "emerging") text = formatCount(texts, others, "one_more", "many_more");
-    else if (others > 0) text = formatCount(texts, others, "one_waiting", "many_waiting");
+    else if (others > 0 && current?.kind === "emerging") text = formatCount(texts, others, "more");
+    else if (others > 0) text = formatCount(texts, others, "waiting");
     this.#find(".waiting").textContent = text;
   }
 

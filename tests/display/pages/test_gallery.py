@@ -219,7 +219,7 @@ def test_one_dream_is_compared_with_its_photo_and_taken_home(open_gallery: OpenG
     page = open_gallery()
     page.get_by_role("button", name="More peacock").click()
     dialog = page.get_by_role("dialog", name="More peacock")
-    expect(dialog.get_by_text("peacock: from 3 % to 71 %")).to_be_visible()
+    expect(dialog.get_by_text("peacock: from 3% to 71%")).to_be_visible()
     expect(dialog.get_by_text("lite", exact=True)).to_be_visible()
     expect(dialog.locator("video")).to_be_hidden()  # the clip is not made yet
     slider = dialog.get_by_label("Photo or dream")

@@ -160,7 +160,7 @@ def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
     job = pipeline.submit_photo((10, 90, 40))
     phone = open_phone(f"/t/{share_links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
-    expect(phone.get_by_text("one photo ahead of yours, about 1 s")).to_be_visible()
+    expect(phone.get_by_text("one photo ahead of yours, about 1 sec")).to_be_visible()
     pipeline.complete_job(other)
     claim = pipeline.claim_job(job)
     expect(phone.locator("img[data-name='photo.jpg']")).to_be_visible()

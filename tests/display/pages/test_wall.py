@@ -287,7 +287,7 @@ def test_a_class_recipe_tells_how_sure_the_network_was_and_is(wall: Page, pipeli
         (30, 60, 90), recipe=load_recipe("peacock"), class_probabilities=(("peacock", 0.031, 0.712), ("hen", 0, 0))
     )
     wall.wait_for_selector(main_picture_selector(job))
-    expect(wall.locator(".verdict")).to_have_text("peacock: from 3 % to 71 %")
+    expect(wall.locator(".verdict")).to_have_text("peacock: from 3% to 71%")
 
 
 def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(
