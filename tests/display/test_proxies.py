@@ -83,12 +83,12 @@ def test_a_photo_is_sent_and_one_that_is_too_large_is_refused_in_a_sentence(
     (cookie,) = phone.context.cookies()
     assert cookie.get("secure"), "the display takes the connection for one without TLS"
     fill_form(phone, JPEG_PHOTO + bytes(1_500_000), name="large.jpg")
-    phone.get_by_role("button", name="Send it").click()
+    phone.get_by_role("button", name="Send").click()
     if trusted_proxy.limits_bodies:
-        expect(phone.get_by_role("alert")).to_have_text("This photo is too large to be taken here.")
+        expect(phone.get_by_role("alert")).to_have_text("This photo is too large to be sent here.")
         assert list_uploads(display_settings) == []
         fill_form(phone, JPEG_PHOTO)
-        phone.get_by_role("button", name="Send it").click()
+        phone.get_by_role("button", name="Send").click()
     phone.wait_for_url(re.compile("/t/"))
     wait_until(lambda: len(list_uploads(display_settings)) == 1, "the photo waits for its producer")
 

@@ -61,7 +61,7 @@ def test_who_does_not_know_the_passcode_sees_nothing(
     page = open_page("/console")
     page.get_by_label("passcode").fill("a wrong guess")
     page.get_by_role("button").click()
-    expect(page.get_by_role("status")).to_have_text("This is not the passcode.")
+    expect(page.get_by_role("status")).to_have_text("Wrong passcode.")
     assert send_request(display, "/console/export.zip").status == 303
     assert send_request(display, f"/console/pictures/{job.id}/dream.jpg").status == 404
     # The page behind the login shows nothing either: Streamlit's client can go there from the wall.
@@ -95,7 +95,7 @@ def send_guess(display: DisplayProcess, **headers: str) -> int:
 def test_the_console_opens_behind_a_proxy_that_asks_by_another_name(shared_display: DisplayProcess) -> None:
     """Seen failing: the form was refused as that of another page, and the answer was empty."""
     response = send_request(shared_display, "/console/enter", method="POST", Origin=PUBLIC_URL)
-    assert b"This is not the passcode." in response.body  # type: ignore[attr-defined]
+    assert b"Wrong passcode." in response.body  # type: ignore[attr-defined]
 
 
 def test_nobody_chooses_the_address_that_guesses_are_counted_by(display: DisplayProcess) -> None:
@@ -118,7 +118,7 @@ def test_guests_behind_a_proxy_that_is_trusted_count_one_by_one(display_settings
 def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -> None:
     console.reload()
     console.get_by_role("tab", name="Dreams").wait_for()
-    console.get_by_role("button", name="Lock").click()
+    console.get_by_role("button", name="Log out").click()
     expect(console.get_by_text("The console is locked")).to_be_visible()
     console.reload()
     expect(console.get_by_label("passcode")).to_be_visible()
@@ -135,11 +135,11 @@ def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
     console: Page, pipeline: FakePipeline, display_settings: Settings
 ) -> None:
     """Seen failing: only a reload of the other tab asked whether the session was still valid."""
-    open_tab(console, "Steering")
+    open_tab(console, "Settings")
     console.get_by_text("Pause the intake").click()
     other_tab = console.context.new_page()
     other_tab.goto("/console")
-    other_tab.get_by_role("button", name="Lock").click()
+    other_tab.get_by_role("button", name="Log out").click()
     expect(other_tab.get_by_text("The console is locked")).to_be_visible()
 
     def submit() -> None:
@@ -161,7 +161,7 @@ def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
 
     def is_reported() -> bool:
         registry.announce(Component.WORKER, "gpu-1", "ready", since=time.time() - 100)
-        return console.get_by_text("gpu-1: alive, but jobs wait and none is taken").count() > 0
+        return console.get_by_text("gpu-1: running, but takes none of the queued jobs").count() > 0
 
     wait_until(is_reported, "the worker is said not to consume")
 
@@ -169,7 +169,7 @@ def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
 def test_the_operator_hears_of_events_that_cannot_be_read(console: Page, pipeline: FakePipeline) -> None:
     pipeline.client.xadd(STREAM, {"event": '{"type": "from the future", "version": 7}'})
     pipeline.client.xadd(STREAM, {"event": "{"})
-    expect(console.get_by_text("Events that could not be read: 2.")).to_be_visible()
+    expect(console.get_by_text("Unreadable events: 2.")).to_be_visible()
 
 
 def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
@@ -198,7 +198,7 @@ def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
     open_tab(console, "Dreams")
     console.get_by_role("button", name="Refresh").first.click()
     console.get_by_role("button", name="Delete", exact=True).click()
-    console.get_by_role("button", name="Delete for good").click()
+    console.get_by_role("button", name="Delete permanently").click()
     wall.wait_for_selector(".wall[data-scene=invitation]")
     wait_until(lambda: gallery.locator(f"[data-job-id='{job.id}']").count() == 0, "the dream leaves the gallery")
     wait_until(lambda: pipeline.store.get(sidecar_name(job.id)) is None, "the dream leaves the store")
@@ -219,7 +219,7 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
     quarantine.mkdir(parents=True)
     (quarantine / "abcd1234-IMG_7.HEIC").write_bytes(b"cut")
     (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
-    open_tab(console, "Faults")
+    open_tab(console, "Errors")
     # The display may not have read yet that the job failed.
     repeat_until_visible(
         console.get_by_role("button", name="Refresh").last.click, console.get_by_text("It cannot be dreamt.")
@@ -237,11 +237,11 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
 def test_changed_runtime_settings_reach_every_component(
     console: Page, pipeline: FakePipeline, display_settings: Settings
 ) -> None:
-    open_tab(console, "Steering")
+    open_tab(console, "Settings")
     console.get_by_text("Pause the intake").click()
-    console.get_by_role("button", name="Apply").click()
+    console.get_by_role("button", name="Save").click()
     wait_until(lambda: read_runtime_settings(pipeline.client, display_settings).paused, "the intake is paused")
-    open_tab(console, "Now")
+    open_tab(console, "Status")
     expect(console.get_by_text("The intake is paused")).to_be_visible()
 
 
@@ -250,9 +250,9 @@ def test_a_chosen_recipe_that_this_version_lacks_does_not_close_the_form(
 ) -> None:
     update_runtime_settings(pipeline.client, recipes=("of-another-version", "lines"))
     console.reload()
-    open_tab(console, "Steering")
+    open_tab(console, "Settings")
     expect(console.get_by_title("lines", exact=True)).to_be_visible()
-    console.get_by_role("button", name="Apply").click()
+    console.get_by_role("button", name="Save").click()
     wait_until(
         lambda: read_runtime_settings(pipeline.client, display_settings).recipes == ("lines",), "the recipe is left out"
     )
@@ -274,21 +274,21 @@ CONTRAST_SCRIPT = """(element) => {
 
 def test_what_stands_on_the_accent_can_be_read(console: Page, pipeline: FakePipeline) -> None:
     update_runtime_settings(pipeline.client, recipes=("lines",))
-    open_tab(console, "Steering")
-    apply = console.get_by_role("button", name="Apply").locator("p")
+    open_tab(console, "Settings")
+    apply = console.get_by_role("button", name="Save").locator("p")
     assert apply.evaluate(CONTRAST_SCRIPT) >= 4.5
     console.reload()
-    open_tab(console, "Steering")
+    open_tab(console, "Settings")
     assert console.get_by_title("lines", exact=True).evaluate(CONTRAST_SCRIPT) >= 4.5
-    for name in ("Now", "Steering"):
+    for name in ("Status", "Settings"):
         assert console.get_by_role("tab", name=name).locator("p").evaluate(CONTRAST_SCRIPT) >= 4.5
 
 
 def test_all_dreams_are_saved_as_a_zip(console: Page, pipeline: FakePipeline) -> None:
     jobs = [pipeline.add_dream((10 * number, 0, 0)) for number in range(1, 4)]
-    open_tab(console, "Steering")
+    open_tab(console, "Settings")
     with console.expect_download() as download:
-        console.get_by_text("Save all dreams as a zip").click()
+        console.get_by_text("Download all dreams (ZIP)").click()
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
         assert archive.testzip() is None
         assert len(archive.namelist()) == 3 * len(jobs)
@@ -299,16 +299,16 @@ def test_all_dreams_are_saved_as_a_zip(console: Page, pipeline: FakePipeline) ->
 def test_the_console_speaks_german_from_the_login_on(open_page: Callable[..., Page], pipeline: FakePipeline) -> None:
     pipeline.add_dream((1, 2, 3))
     page = open_page("/console?lang=de")
-    page.get_by_label("Das Kennwort").fill("falsch geraten")
-    page.get_by_role("button", name="Konsole öffnen").click()
-    expect(page.get_by_role("status")).to_have_text("Das ist nicht das Kennwort.")
-    page.get_by_label("Das Kennwort").fill(PASSCODE)
-    page.get_by_role("button", name="Konsole öffnen").click()
-    expect(page.get_by_text("Kein Worker ist da")).to_be_visible()
-    for name, button in {"Träume": "Verbergen", "Fehler": "Auffrischen", "Steuerung": "Übernehmen"}.items():
+    page.get_by_label("Kennwort").fill("falsch geraten")
+    page.get_by_role("button", name="Anmelden").click()
+    expect(page.get_by_role("status")).to_have_text("Falsches Kennwort.")
+    page.get_by_label("Kennwort").fill(PASSCODE)
+    page.get_by_role("button", name="Anmelden").click()
+    expect(page.get_by_text("Es läuft kein Worker")).to_be_visible()
+    for name, button in {"Träume": "Verbergen", "Fehler": "Aktualisieren", "Einstellungen": "Speichern"}.items():
         open_tab(page, name)
         expect(page.get_by_role("button", name=button).last).to_be_visible()
-    page.get_by_role("button", name="Abschließen").click()
+    page.get_by_role("button", name="Abmelden").click()
     expect(page.get_by_text("Die Konsole ist")).to_be_visible()
 
 
@@ -318,7 +318,7 @@ def test_the_console_needs_no_sideways_scroll(
 ) -> None:
     pipeline.add_dream((1, 2, 3))
     page = log_in(open_page("/console", width, 844))
-    for name in ("Now", "Dreams", "Faults", "Steering"):
+    for name in ("Status", "Dreams", "Errors", "Settings"):
         open_tab(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -327,4 +327,4 @@ def test_without_a_passcode_there_is_no_console(display_settings: Settings) -> N
     with running_display(display_settings.model_copy(update={"passcode": None})) as display:
         response = send_request(display, "/console")
     assert response.status == 404
-    assert b"set ARTDREAM_PASSCODE" in response.body  # type: ignore[attr-defined]
+    assert b"Set ARTDREAM_PASSCODE" in response.body  # type: ignore[attr-defined]

@@ -110,9 +110,9 @@ def test_the_map_is_zoomed_by_wheel_and_by_keyboard(stored_map: ArtMap, open_map
     page.mouse.move(600, 400)
     page.mouse.wheel(0, -400)
     page.wait_for_function(f"{width_script} < {0.95 * full_width}")
-    page.get_by_role("button", name="The whole map").press("Enter")
+    page.get_by_role("button", name="Show the whole map").press("Enter")
     page.wait_for_function(f"Math.abs({width_script} - {full_width}) < {0.01 * full_width}")
-    page.get_by_role("button", name="Nearer").press("Enter")
+    page.get_by_role("button", name="Zoom in").press("Enter")
     page.wait_for_function(f"{width_script} < {0.95 * full_width}")
 
 
@@ -203,9 +203,9 @@ def test_a_dream_beyond_the_edge_of_the_map_is_brought_into_view_by_the_keyboard
     dream = page.get_by_role("button", name="The photo’s dream of Animals, ")
     expect(dream).to_be_visible()
     for _ in range(6):
-        page.get_by_role("button", name="Nearer").press("Enter")
+        page.get_by_role("button", name="Zoom in").press("Enter")
     expect(dream).not_to_be_in_viewport()
-    page.get_by_role("button", name="Nearer").press("Shift+Tab")
+    page.get_by_role("button", name="Zoom in").press("Shift+Tab")
     expect(dream).to_be_focused()
     expect(dream).to_be_in_viewport()
 
@@ -214,7 +214,7 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
     open_map: Callable[..., Page], pipeline: FakePipeline
 ) -> None:
     page = open_map()
-    expect(page.locator(".empty")).to_contain_text("Here every painting")
+    expect(page.locator(".empty")).to_contain_text("This map will show")
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
     expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists")
 

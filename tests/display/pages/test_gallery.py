@@ -63,7 +63,7 @@ def test_dreams_of_before_and_of_now_are_there_newest_first(open_gallery: OpenGa
     ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
     assert ids == [second.id, first.id]
     expect(page.locator(".count")).to_have_text("2 dreams")
-    page.get_by_label("kind").select_option("lines")
+    page.get_by_label("style").select_option("lines")
     expect(page.locator(".dreams li")).to_have_count(1)
 
 
@@ -90,7 +90,7 @@ def test_a_gallery_takes_finished_dreams_from_their_events_and_asks_for_nothing(
         load_recipe("lines").title,
     ]
     assert [url for url in requested_urls if "/gallery/dreams" in url] == []
-    page.get_by_label("kind").select_option("animals")
+    page.get_by_label("style").select_option("animals")
     expect(page.locator(".dreams li")).to_have_count(1)
     pipeline.add_dream((250, 90, 1), recipe=lines)
     expect(page.locator(".count")).to_have_text("7 dreams")
@@ -268,7 +268,7 @@ def test_a_gallery_that_cannot_reach_the_display_says_so_and_goes_on(
     page = open_gallery()
     expect(page.locator(".dreams li")).to_have_count(1)
     display.stop()
-    page.get_by_label("kind").select_option("animals")
+    page.get_by_label("style").select_option("animals")
     expect(page.get_by_text("reconnecting")).to_be_visible()
     display.start()
     expect(page.locator(".dreams li")).to_have_count(1)

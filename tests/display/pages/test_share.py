@@ -178,7 +178,7 @@ def test_a_photo_that_cannot_be_dreamt_is_said_to_be_so(
     claim = pipeline.claim_job(pipeline.submit_photo((10, 90, 40)))
     phone = open_phone(f"/t/{share_links.make_token(claim.job.id)}?lang=de")
     pipeline.fail_job(claim)
-    expect(phone.get_by_text("Dein Foto ließ sich nicht träumen")).to_be_visible()
+    expect(phone.get_by_text("Dein Foto konnte nicht geträumt werden")).to_be_visible()
 
 
 def test_an_expired_link_says_so_and_shows_nothing(
@@ -215,7 +215,7 @@ def test_a_forged_link_is_none(
         assert send_request(display, f"/t/{token}").status in (400, 404)
         assert send_request(display, f"/t/{token}/dream.jpg").status in (400, 404)
     phone = open_phone(f"/t/{'A' * 40}")
-    expect(phone.get_by_role("heading", name="There is nothing at this link")).to_be_visible()
+    expect(phone.get_by_role("heading", name="This link is not valid")).to_be_visible()
 
 
 def test_a_link_leads_to_its_own_dream_and_no_further(
@@ -273,7 +273,7 @@ def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
     job = pipeline.add_dream((10, 90, 40))
     path = f"/t/{share_links.make_token(job.id)}"
     phone = open_phone(path)
-    expect(phone.get_by_role("heading", name="Your dream is looked at before it is shown")).to_be_visible()
+    expect(phone.get_by_role("heading", name="Your dream is waiting for approval")).to_be_visible()
     assert send_request(display, f"/qr/{job.id}.svg").status == 404
     for name in ("dream.jpg", "photo.jpg", "frame-04.jpg"):
         assert send_request(display, f"{path}/{name}").status == 404
@@ -284,7 +284,7 @@ def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     moderation.delete(job.id)
     phone.reload()
-    expect(phone.get_by_role("heading", name="This dream is not on show")).to_be_visible()
+    expect(phone.get_by_role("heading", name="This dream is no longer shown")).to_be_visible()
     assert send_request(display, f"{path}/dream.jpg").status == 404
 
 

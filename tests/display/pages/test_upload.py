@@ -101,7 +101,7 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     title: str,
 ) -> None:
     fill_form(phone, data, recipe=title)
-    phone.get_by_role("button", name="Send it").click()
+    phone.get_by_role("button", name="Send").click()
     phone.wait_for_url(re.compile("/t/"))
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
     link = ShareLinks(display_settings).parse_token(phone.url.rpartition("/")[2])
@@ -123,8 +123,8 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
 def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_settings: Settings, producer: None) -> None:
     fill_form(phone, HEIC_PHOTO[: len(HEIC_PHOTO) // 2])
     with phone.expect_navigation():
-        phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_text("Your photo was not taken: it is damaged")).to_be_visible()
+        phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_text("Your photo was not accepted: the file is damaged")).to_be_visible()
     wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is rejected")
 
 
@@ -141,11 +141,11 @@ def test_a_german_guest_reads_in_german_why_a_photo_was_refused(open_page: Calla
 
 def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, display_settings: Settings) -> None:
     fill_form(phone, b"%PDF-1.7 not a picture at all" * 9_000, name="really.heic")
-    phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_role("alert")).to_have_text(re.compile("not a picture that can be dreamt"))
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_role("alert")).to_have_text(re.compile("not a supported picture"))
     fill_form(phone, JPEG_PHOTO + bytes(1_000_000))
-    expect(phone.get_by_role("alert")).to_have_text("This photo is too large: at most 1 MB are taken.")
-    phone.get_by_role("button", name="Send it").click()
+    expect(phone.get_by_role("alert")).to_have_text("This photo is too large. The limit is 1 MB.")
+    phone.get_by_role("button", name="Send").click()
     assert "/send" in phone.url
     assert list_uploads(display_settings) == []
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) == []
@@ -154,28 +154,28 @@ def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, dis
 def test_a_photo_that_a_proxy_does_not_take_is_called_too_large(phone: Page) -> None:
     phone.route("**/send/photo?*", lambda route: route.fulfill(status=413, body="<html>Too large</html>"))
     fill_form(phone, JPEG_PHOTO)
-    phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_role("alert")).to_have_text("This photo is too large to be taken here.")
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_role("alert")).to_have_text("This photo is too large to be sent here.")
 
 
 def test_without_photo_or_consent_nothing_is_sent(phone: Page) -> None:
-    phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_role("alert")).to_have_text("Pick a photo first.")
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_role("alert")).to_have_text("Choose a photo first.")
     fill_form(phone, JPEG_PHOTO)
     phone.get_by_role("checkbox").uncheck()
-    phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_role("alert")).to_have_text("Please agree first: without that it is not sent.")
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_role("alert")).to_have_text("Please agree first. Without your consent the photo is not sent.")
     expect(phone.get_by_role("checkbox")).to_be_focused()
 
 
 def test_a_screen_reader_says_what_is_wrong_with_which_field(phone: Page) -> None:
-    phone.get_by_role("button", name="Send it").click()
+    phone.get_by_role("button", name="Send").click()
     photo = phone.locator("input[type=file]")
     expect(photo).to_have_attribute("aria-invalid", "true")
     expect(photo).to_have_accessible_description(phone.get_by_role("alert").inner_text())
     fill_form(phone, JPEG_PHOTO)
     phone.route("**/send/photo?*", lambda _: None)
-    phone.get_by_role("button", name="Send it").click()
+    phone.get_by_role("button", name="Send").click()
     expect(phone.get_by_role("progressbar", name="Sending")).to_be_visible()
     assert photo.get_attribute("aria-invalid") is None
 
@@ -183,13 +183,13 @@ def test_a_screen_reader_says_what_is_wrong_with_which_field(phone: Page) -> Non
 def test_a_guest_who_sends_too_many_reads_so(phone: Page, display: DisplayProcess) -> None:
     for seed in range(3):
         fill_form(phone, encode_jpeg(make_picture(seed)))
-        phone.get_by_role("button", name="Send it").click()
+        phone.get_by_role("button", name="Send").click()
         phone.wait_for_url(re.compile("/t/"))
         expect(phone.get_by_role("heading", name="Your photo has arrived")).to_be_visible()
         phone.goto(f"{display.url}/send")
     fill_form(phone, encode_jpeg(make_picture(4)))
-    phone.get_by_role("button", name="Send it").click()
-    expect(phone.get_by_role("alert")).to_have_text("That was a lot of photos. Try again in a few minutes.")
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.get_by_role("alert")).to_have_text("You have sent many photos. Try again in a few minutes.")
 
 
 def test_a_browser_that_throws_its_cookies_away_is_counted_by_its_address(
@@ -313,7 +313,7 @@ def test_too_much_is_cut_off_while_it_comes(display: DisplayProcess, display_set
     connection.request("POST", "/send/photo?recipe=curls&consent=yes", chunks, headers, encode_chunked=True)
     response = connection.getresponse()
     assert response.status == 413
-    assert json.loads(response.read())["reason"] == "This photo is too large: at most 1 MB are taken."
+    assert json.loads(response.read())["reason"] == "This photo is too large. The limit is 1 MB."
     connection.close()
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) + list_uploads(display_settings) == []
 

@@ -273,7 +273,7 @@ def test_a_guest_reads_how_many_are_before_and_about_how_long_it_takes(wall: Pag
     pipeline.publish_frame(running, 0)
     for shade in (120, 180):
         pipeline.submit_photo((0, 0, shade))
-    expect(wall.locator(".waiting")).to_have_text(re.compile(r"^2 photos ahead of yours, about \d+ s$"))
+    expect(wall.locator(".waiting")).to_have_text(re.compile(r"^2 photos ahead of yours, about \d+ sec$"))
 
 
 def test_a_batch_is_not_what_guests_wait_for(wall: Page, pipeline: FakePipeline) -> None:

@@ -78,5 +78,5 @@ def test_the_console_tells_how_much_lies_in_a_bucket(
         page.goto("/console")
         page.get_by_label("passcode").fill(PASSCODE)
         page.get_by_role("button").click()
-        page.get_by_role("tab", name="Steering").click()
-        expect(page.get_by_text("The store holds 8.0 kB in 8 objects")).to_be_visible()
+        page.get_by_role("tab", name="Settings").click()
+        expect(page.get_by_text("Store: 8.0 kB in 8 objects")).to_be_visible()

@@ -61,7 +61,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         if name == "gallery":
             page.locator(".dreams button").first.click()
             page.wait_for_selector("dialog .download")
-    for tab in ("Dreams", "Faults", "Steering", "Now"):  # together they contain every kind of widget of the console
+    for tab in ("Dreams", "Errors", "Settings", "Status"):  # together they contain every kind of widget of the console
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
     update_runtime_settings(pipeline.client, paused=True)
