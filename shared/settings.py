@@ -131,7 +131,8 @@ class Settings(BaseSettings):
     )
     language: str = Field(
         "en",
-        description="What wall and console speak: en or de; /?lang=de asks for another. Other pages speak the language "
+        description="Language of the wall (de, en, es, fr, it, ja, nl, pt) and of the console (de, en); /?lang=de asks "
+        "for another. Other pages speak the language "
         "of the guest's browser, or this one.",
     )
     idle_after: float = Field(

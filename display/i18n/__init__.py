@@ -1,4 +1,4 @@
-"""Translations of the display's texts: one TOML file per language, guest texts first, then console texts."""
+"""Translations of the display's texts: one TOML file per language, guest texts first, then console texts, if any."""
 
 import re
 import tomllib
@@ -24,8 +24,8 @@ def _parse_translation(text: str) -> tuple[dict[str, str], dict[str, str]]:
     return guest_texts, guest_texts.pop(_CONSOLE_TABLE, {})
 
 
-#: Language (ISO 639-1) → guest texts and console texts, each by key. Texts with a number have a singular and a plural
-#: key.
+#: Language (ISO 639-1) → guest texts and console texts, each by key. Texts with a number have a key for each of the
+#: language's plural categories: `dreams_one`, `dreams_other`.
 TRANSLATIONS: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     file.name.removesuffix(".toml"): _parse_translation(file.read_text(encoding="utf-8"))
     for file in files("display.i18n").iterdir()
@@ -62,5 +62,5 @@ def _find_accepted_language(request: Request) -> str | None:
 
 def _get_texts(language: str, section: int) -> dict[str, str]:
     requested = language.partition("-")[0].lower()
-    available = requested if requested in TRANSLATIONS else DEFAULT_LANGUAGE
+    available = requested if TRANSLATIONS.get(requested, ({}, {}))[section] else DEFAULT_LANGUAGE
     return {**TRANSLATIONS[DEFAULT_LANGUAGE][section], **TRANSLATIONS[available][section], "language": available}
