@@ -122,18 +122,10 @@ def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
         image = tone_map(image, nclx["transfer_characteristics"], wide_gamut=nclx.get("color_primaries") == BT2020)
     else:
         image = _convert_to_srgb(image, picture.info.get("icc_profile"))
-    if not decoded_picture.is_upright and (turn := _ORIENTATION_TRANSPOSES.get(_read_orientation(picture))) is not None:
+    if (turn := _ORIENTATION_TRANSPOSES.get(decoded_picture.orientation)) is not None:
         image = image.transpose(turn)
     image.info.clear()  # Otherwise Pillow would write a comment from it into the JPEG.
     return image
-
-
-def _read_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none."""
-    try:
-        return int(image.getexif().get(Base.Orientation, 1))
-    except Exception:  # Broken metadata of an intact picture.
-        return 1
 
 
 def _read_camera(image: Image.Image) -> str:

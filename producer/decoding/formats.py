@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
+from PIL.ExifTags import Base
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
+from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
 from producer.decoding.unwritten_tail import has_unwritten_tail
 from shared.errors import ArtDreamError
@@ -57,9 +59,8 @@ class DecodedPicture(NamedTuple):
     photo_size: tuple[int, int]
     #: The part of `picture` with content, in pixels: left, top, right, bottom; None for all of it.
     box: tuple[float, float, float, float] | None = None
-    #: Whether the EXIF orientation must be ignored. HEIC is upright once decoded: libheif applies `irot` and `imir`,
-    #: and the standard (ISO/IEC 23008-12) gives no effect to the EXIF orientation that iPhones write in addition.
-    is_upright: bool = False
+    #: The EXIF orientation that brings `picture` upright, 1 to 8.
+    orientation: int = 1
 
 
 def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False) -> DecodedPicture:
@@ -91,17 +92,37 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
             raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
         size = scale_to_long_side(width, height, min(max(width, height), limits.max_side))
         if isinstance(picture, HeifFile):
-            return _decode_heif_shrunk(picture, size)
-        if isinstance(picture, JpegImageFile):  # Decodes to 1/2, 1/4 or 1/8 of the size with less work.
-            picture.draft(picture.mode, size)
-        picture.load()
+            decoded = _decode_heif_shrunk(picture, size)
+        else:
+            if isinstance(picture, JpegImageFile):  # Decodes to 1/2, 1/4 or 1/8 of the size with less work.
+                picture.draft(picture.mode, size)
+            picture.load()
+            decoded = DecodedPicture(picture, size)
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Decoders raise any type of exception on broken files.
         cause, code = _describe_cause(error)
         error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
         raise error_type(f"is damaged: {cause}", code) from error
-    return DecodedPicture(picture, size)
+    return decoded._replace(orientation=_read_orientation(decoded.picture, data))
+
+
+def _read_orientation(picture: Image.Image, data: bytes) -> int:
+    """Return the EXIF orientation that brings a decoded picture upright, 1 to 8; see docs/decisions/022.
+
+    In HEIC and AVIF `irot` and `imir` decide, even if they turn nothing, and EXIF only if there are none. libheif has
+    applied them; Pillow has put those of an AVIF in the place of its EXIF orientation.
+    """
+    if data[4:8] == b"ftyp":
+        is_transformed = any(kind in (b"irot", b"imir") for kind, _ in read_item_properties(data))
+        if is_transformed and not isinstance(picture, AvifImageFile):
+            return 1
+        if isinstance(picture, AvifImageFile) and not is_transformed:
+            picture.info["exif"] = picture._decoder.get_info()[4]
+    try:
+        return int(picture.getexif().get(Base.Orientation, 1))
+    except Exception:  # Broken metadata of an intact picture.
+        return 1
 
 
 def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture:
@@ -120,7 +141,7 @@ def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture
         shrunk.paste(strip.reduce(factor), (0, top // factor))
     shrunk.info = heif.info
     # The last column and row may represent fewer than `factor` columns and rows of the file.
-    return DecodedPicture(shrunk, size, (0, 0, width / factor, height / factor), is_upright=True)
+    return DecodedPicture(shrunk, size, (0, 0, width / factor, height / factor))
 
 
 def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
