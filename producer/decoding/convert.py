@@ -8,9 +8,10 @@ from functools import lru_cache
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
+from producer.decoding.color_metadata import ColorMetadata
 from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
-from producer.decoding.hdr import BT2020, HDR_TRANSFERS, tone_map
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
+from producer.decoding.tone_mapping import convert_color_space
 from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.canvas import scale_to_long_side
@@ -116,12 +117,13 @@ def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
     image = _to_resamplable_mode(picture)
     if image.size != decoded_picture.photo_size:
         image = image.resize(decoded_picture.photo_size, Image.Resampling.HAMMING, decoded_picture.box, REDUCING_GAP)
-    image = _flatten_alpha(image)  # After resizing, as only about a seventh of the pixels is left.
-    nclx = picture.info.get("nclx_profile") or {}
-    if nclx.get("transfer_characteristics") in HDR_TRANSFERS and image.mode == "RGB":
-        image = tone_map(image, nclx["transfer_characteristics"], wide_gamut=nclx.get("color_primaries") == BT2020)
-    else:
-        image = _convert_to_srgb(image, picture.info.get("icc_profile"))
+    # After resizing, as only about a seventh of the pixels is left.
+    opaque, alpha = _split_alpha(image)
+    image = _convert_to_srgb(opaque, decoded_picture.color)
+    if alpha is not None:
+        background = Image.new("RGB", image.size, (TRANSPARENCY_BACKGROUND,) * 3)
+        background.paste(image, mask=alpha)
+        image = background
     if (turn := _ORIENTATION_TRANSPOSES.get(decoded_picture.orientation)) is not None:
         image = image.transpose(turn)
     image.info.clear()  # Otherwise Pillow would write a comment from it into the JPEG.
@@ -161,27 +163,24 @@ def _to_resamplable_mode(image: Image.Image) -> Image.Image:
     return image
 
 
-def _flatten_alpha(image: Image.Image) -> Image.Image:
-    """Blend a transparent picture with a background of TRANSPARENCY_BACKGROUND."""
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return the colors and the alpha channel of a picture; None if it has no alpha channel."""
     if image.mode in ("RGBa", "La"):
         image = image.convert(image.mode.upper())
     if image.mode not in ("RGBA", "LA"):
-        return image
-    opaque = image.convert(image.mode[:-1])
-    background = Image.new(opaque.mode, opaque.size, (TRANSPARENCY_BACKGROUND,) * len(opaque.mode))
-    background.paste(opaque, mask=image.getchannel("A"))
-    return background
+        return image, None
+    return image.convert(image.mode[:-1]), image.getchannel("A")
 
 
-def _convert_to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """Convert a picture from its ICC profile to sRGB. Without a usable profile its values are taken as sRGB."""
-    if image.mode == "LAB" or icc_profile:
-        transform = _build_srgb_transform(icc_profile, image.mode)
+def _convert_to_srgb(image: Image.Image, color: ColorMetadata) -> Image.Image:
+    """Convert a picture to 8-bit sRGB by its ICC profile or, without a usable one, by its color space."""
+    if image.mode == "LAB" or color.icc_profile:
+        transform = _build_srgb_transform(color.icc_profile, image.mode)
         if transform is not None and transform.input_mode == transform.output_mode:
             return transform.apply_in_place(image)
         if transform is not None:
             return transform.apply(image)
-    return image.convert("RGB")
+    return convert_color_space(image.convert("RGB"), color.color_space)
 
 
 @lru_cache(maxsize=16)

@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
+from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
 from producer.decoding.unwritten_tail import has_unwritten_tail
@@ -61,6 +62,7 @@ class DecodedPicture(NamedTuple):
     box: tuple[float, float, float, float] | None = None
     #: The EXIF orientation that brings `picture` upright, 1 to 8.
     orientation: int = 1
+    color: ColorMetadata = ColorMetadata()
 
 
 def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False) -> DecodedPicture:
@@ -104,7 +106,10 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
         cause, code = _describe_cause(error)
         error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
         raise error_type(f"is damaged: {cause}", code) from error
-    return decoded._replace(orientation=_read_orientation(decoded.picture, data))
+    return decoded._replace(
+        orientation=_read_orientation(decoded.picture, data),
+        color=read_color_metadata(data, decoded.picture.info),
+    )
 
 
 def _read_orientation(picture: Image.Image, data: bytes) -> int:

@@ -1,6 +1,9 @@
 """An ICC profile for tests, and the conversion that it must cause."""
 
 import struct
+from collections.abc import Sequence
+
+import numpy as np
 
 #: Red, green and blue of Display P3 in D50 XYZ (ICC.1:2010); the columns sum to the D50 white point.
 P3_PRIMARIES = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
@@ -35,20 +38,41 @@ def _pack_fixed(value: float) -> bytes:
 
 def make_display_p3_profile() -> bytes:
     """Return an ICC matrix profile with the primaries of Display P3."""
-    samples = [round(65535 * to_linear(step / 1023)) for step in range(1024)]
+    return _make_matrix_profile("Display P3", P3_PRIMARIES, None)
+
+
+def make_rgb_profile(name: str, chromaticities: tuple[float, ...], gamma: float | None) -> bytes:
+    """Return an ICC matrix profile with a white of D65.
+
+    chromaticities: x and y of red, green and blue. gamma: exponent of the values; None for the curve of sRGB.
+    """
+    x, y = np.array(chromaticities[0::2]), np.array(chromaticities[1::2])
+    columns = np.stack([x / y, np.ones(3), (1 - x - y) / y])
+    d65, d50 = np.array([0.95047, 1.0, 1.08883]), np.array([0.9642, 1.0, 0.8249])
+    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+    adaptation = np.linalg.solve(bradford, (bradford @ d50 / (bradford @ d65))[:, None] * bradford)
+    primaries = adaptation @ (columns * np.linalg.solve(columns, d65))
+    return _make_matrix_profile(name, [tuple(column) for column in primaries.T], gamma)
+
+
+def _make_matrix_profile(name: str, primaries: Sequence[tuple[float, float, float]], gamma: float | None) -> bytes:
+    """primaries: XYZ of red, green and blue, adapted to D50."""
+    samples = [
+        round(65535 * (to_linear(step / 1023) if gamma is None else (step / 1023) ** gamma)) for step in range(1024)
+    ]
     curve = b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *samples)
     white = b"XYZ \0\0\0\0" + b"".join(map(_pack_fixed, (0.9642, 1.0, 0.8249)))
-    text = b"Display P3\0"
+    text = name.encode() + b"\0"
     description = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(79)
     tags = {b"desc": description, b"cprt": b"text\0\0\0\0none\0", b"wtpt": white}
-    for name, colour in zip((b"r", b"g", b"b"), P3_PRIMARIES, strict=True):
-        tags[name + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(map(_pack_fixed, colour))
-        tags[name + b"TRC"] = curve
+    for channel, color in zip((b"r", b"g", b"b"), primaries, strict=True):
+        tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(map(_pack_fixed, color))
+        tags[channel + b"TRC"] = curve
     table, body = struct.pack(">I", len(tags)), b""
     data_start = 128 + 4 + 12 * len(tags)
-    for name, tag in tags.items():
+    for kind, tag in tags.items():
         tag += bytes(-len(tag) % 4)
-        table += name + struct.pack(">II", data_start + len(body), len(tag))
+        table += kind + struct.pack(">II", data_start + len(body), len(tag))
         body += tag
     header = struct.pack(">I4sI4s4s4s", data_start + len(body), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28)

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
+from producer.decoding.color_space import HLG, PQ
 from producer.decoding.convert import TRANSPARENCY_BACKGROUND, Photo, convert
 from producer.decoding.formats import Truncated, Unreadable
-from producer.decoding.hdr import HLG, PQ
 from producer.decoding.limits import DEFAULT_LIMITS
 from producer.decoding.pool import limits_from_settings
 from shared.recipe.canvas import MAX_PHOTO_SIDE
@@ -380,8 +380,8 @@ def test_light_beyond_white_is_brought_down_and_the_order_of_brightness_kept(tra
     assert (np.diff(row) >= -1).all()
     assert row[0] < 3
     middle = row[np.abs(steps - {PQ: 148, HLG: 191}[transfer]).argmin()]  # reference white: 58 % of PQ, 75 % of HLG
-    assert 150 < middle < 215
-    assert row[-1] > middle + 20
+    assert 235 <= middle < 242
+    assert row[-1] > middle + 10
 
 
 def test_a_whole_picture_that_is_flat_below_is_no_cut_one() -> None:
