@@ -16,7 +16,8 @@ from pillow_heif import HeifFile, open_heif
 from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
-from producer.decoding.unwritten_tail import has_unwritten_tail
+from producer.decoding.raw import MIN_PREVIEW_SIDE, find_content_end, open_largest_preview, read_raw_directories
+from producer.decoding.unwritten_tail import ends_in_zeros, has_unwritten_tail
 from shared.errors import ArtDreamError
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import scale_to_long_side
@@ -24,6 +25,13 @@ from shared.recipe.canvas import scale_to_long_side
 #: Major brands of files that libheif reads, and of AVIF.
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
+
+#: Brand of CR3, and the first bytes of RAF, RW2, ORF and X3F: raw photos that are not read.
+_CR3_BRAND = b"crx "
+_RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")
+
+#: Reason for these.
+UNKNOWN_RAW = "is a raw photo of a kind that cannot be read here: send it as HEIC or JPEG"
 
 #: Bytes at the beginning of a file that tell its format.
 SIGNATURE_BYTES = 256
@@ -161,6 +169,8 @@ def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | 
         brands = {
             data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), SIGNATURE_BYTES), 4))
         }
+        if data[8:12] == _CR3_BRAND:
+            raise Unreadable(UNKNOWN_RAW, RefusalCode.RAW)
         if brands & _AVIF_BRANDS:
             return AvifImageFile
         if brands & _HEIF_BRANDS:
@@ -170,10 +180,28 @@ def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | 
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return PngImageFile
     if data[:4] in (b"II*\0", b"MM\0*"):
-        return TiffImageFile
+        return _open_tiff
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
+    if data.startswith(_RAW_SIGNATURES):
+        raise Unreadable(UNKNOWN_RAW, RefusalCode.RAW)
     raise NotAPicture("is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)", RefusalCode.NO_PICTURE)
+
+
+def _open_tiff(file: io.BytesIO) -> ImageFile.ImageFile:
+    """Open a TIFF or, of a raw photo, the largest picture that it embeds. Raises Unreadable if that is a thumbnail."""
+    data = file.getvalue()
+    if not (directories := read_raw_directories(data)):
+        return TiffImageFile(file)
+    content_end = find_content_end(directories)
+    if content_end > len(data) or ends_in_zeros(data, content_end):
+        raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
+    if (preview := open_largest_preview(data, directories)) is None:
+        raise Unreadable(
+            f"is a raw photo with no picture of {MIN_PREVIEW_SIDE} pixels in it: send it as HEIC or JPEG",
+            RefusalCode.RAW,
+        )
+    return preview
 
 
 def _open_heif(file: io.BytesIO) -> HeifFile:

@@ -21,9 +21,12 @@ def has_unwritten_tail(data: bytes, picture: ImageFile.ImageFile | HeifFile) -> 
 
     picture: the opened, not decoded, picture of `data`.
     """
-    if data[-MIN_TAIL_BYTES:].strip(b"\0"):
-        return False
-    content_end = min(_find_content_end(data, picture), len(data))
+    return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, _find_content_end(data, picture))
+
+
+def ends_in_zeros(data: bytes, content_end: int) -> bool:
+    """Return whether content up to a position ends in MIN_TAIL_BYTES zeros or more."""
+    content_end = min(content_end, len(data))
     tail = data[max(0, content_end - MIN_TAIL_BYTES) : content_end]
     return bool(tail) and not tail.strip(b"\0")
 

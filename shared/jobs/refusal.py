@@ -18,6 +18,7 @@ class RefusalCode(StrEnum):
     EMPTY = "empty"
     INCOMPLETE = "incomplete"
     NO_PICTURE = "no_picture"
+    RAW = "raw"
     TOO_COMPLEX = "too_complex"
     TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"
