@@ -5,72 +5,81 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 ARGS ?=
 
+# PYTHON=3.13, after any of these, runs it with that Python (pyenv's, too), in an environment of its own.
+PYTHON :=
+VENV := .venv$(PYTHON:%=-%)
+ifdef PYTHON
+export UV_PYTHON := $(PYTHON)
+export PYENV_VERSION := $(PYTHON)
+endif
+SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
+
 .PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings pictures
 
 up: | $(UV)
-	$(UV) sync --quiet --locked --extra stack --no-dev --inexact
-	@.venv/bin/artdream up $(ARGS)
+	$(SYNC) --no-dev --inexact
+	@$(VENV)/bin/artdream up $(ARGS)
 
 # What is run before a commit, and the rest: together they are all tests.
-test: .venv/dev
-	.venv/bin/pytest -m "not slow" $(ARGS)
+test: $(VENV)/dev
+	$(VENV)/bin/pytest -m "not slow" $(ARGS)
 
-test-slow: .venv/dev
-	.venv/bin/pytest -m slow $(ARGS)
+test-slow: $(VENV)/dev
+	$(VENV)/bin/pytest -m slow $(ARGS)
 
 # Builds the images and breaks an evening in containers. Needs Docker's engine; where it can pull no images, root and
 # debootstrap, too. All of it takes ten minutes at first, and four again.
-test-containers: .venv/dev
-	ARTDREAM_CONTAINERS=1 .venv/bin/pytest tests/deploy/test_containers.py $(ARGS)
+test-containers: $(VENV)/dev
+	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py $(ARGS)
 
-check: .venv/dev node_modules
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/mypy
-	.venv/bin/lint-imports
+check: $(VENV)/dev node_modules
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	npm run --silent check
 	$(UV) lock --check --quiet
-	.venv/bin/python -m shared.settings | diff - .env.example
-	.venv/bin/hadolint deploy/Dockerfile
-	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- .venv/bin/docker-compose --env-file /dev/null \
+	$(VENV)/bin/python -m shared.settings | diff - .env.example
+	$(VENV)/bin/hadolint deploy/Dockerfile
+	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
 	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml --profile '*' config --quiet
-	.venv/bin/python .ci/audit.py $(UV)
+	$(VENV)/bin/python .ci/audit.py $(UV)
 
 # Hostile files through the real intake; ARGS="FOLDER --count N" damages real pictures too.
-fuzz: .venv/dev
-	.venv/bin/python -m benchmarks.fuzz $(ARGS)
+fuzz: $(VENV)/dev
+	$(VENV)/bin/python -m benchmarks.fuzz $(ARGS)
 
-bench: .venv/dev
-	.venv/bin/python -m benchmarks.latency $(ARGS)
+bench: $(VENV)/dev
+	$(VENV)/bin/python -m benchmarks.latency $(ARGS)
 
 # bench-engine, bench-intake, bench-display, bench-scale, …: each measures a part.
-bench-%: .venv/dev
-	.venv/bin/python -m benchmarks.$* $(ARGS)
+bench-%: $(VENV)/dev
+	$(VENV)/bin/python -m benchmarks.$* $(ARGS)
 
 # Everything breaks, and every photo must end once: 300 jobs and 60 faults, or, with ARGS="--minutes 30", half an hour of them.
-chaos: .venv/dev
-	.venv/bin/python -m tests.fault.chaos $(ARGS)
+chaos: $(VENV)/dev
+	$(VENV)/bin/python -m tests.fault.chaos $(ARGS)
 
 # Photos at a steady rate for half an hour: nothing that a component uses may grow with them.
-soak: .venv/dev
-	.venv/bin/python -m tests.fault.soak $(ARGS)
+soak: $(VENV)/dev
+	$(VENV)/bin/python -m tests.fault.soak $(ARGS)
 
 # Changes the core in small ways and reports which changes no test notices; resumes where it was stopped.
 # ARGS="'shared.jobs.*'" tests a part.
-mutants: .venv/dev
-	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/mutmut run --max-children 2 $(ARGS)
-	.venv/bin/mutmut results | sed '/: caught by type check$$/d'
+mutants: $(VENV)/dev
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mutmut run --max-children 2 $(ARGS)
+	$(VENV)/bin/mutmut results | sed '/: caught by type check$$/d'
 
 # What is generated from the code: the example settings, and the README's pictures.
-settings: .venv/dev
-	.venv/bin/python -m shared.settings > .env.example
+settings: $(VENV)/dev
+	$(VENV)/bin/python -m shared.settings > .env.example
 
-pictures: .venv/dev
-	.venv/bin/python -m benchmarks.pictures $(ARGS)
+pictures: $(VENV)/dev
+	$(VENV)/bin/python -m benchmarks.pictures $(ARGS)
 
 # Compiled here once: where the environment forbids writing bytecode, each of the tests' processes would do it again.
-.venv/dev: pyproject.toml uv.lock | $(UV)
-	$(UV) sync --quiet --locked --extra stack --extra train --compile-bytecode
+$(VENV)/dev: pyproject.toml uv.lock | $(UV)
+	$(SYNC) --extra train --compile-bytecode
 	@touch $@
 
 # ESLint and TypeScript, which check what the browser runs. Nothing that a package brings is executed here.
