@@ -3,6 +3,7 @@
 import logging
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ TEMPORARY_SUFFIXES = (".crdownload", ".download", ".filepart", ".opdownload", ".
 #: Event types of mere reads, which the producer itself causes.
 _READ_EVENT_TYPES = {"opened", "closed_no_write"}
 
+#: Errors of watchdog if the system does not watch a folder; of FSEvents it raises the latter two.
+_WATCH_ERRORS = (OSError, RuntimeError, SystemError)
+
 
 def is_ignored(name: str) -> bool:
     """Return whether a file's name marks it as hidden or temporary."""
@@ -39,7 +43,9 @@ class WatchedFolder(FileSystemEventHandler):
         """
         self.path = path.absolute()
         self._changed = changed
-        self._recursive = recursive
+        # On macOS, watchdog would drop the events of subfolders by comparing paths, and with them all events of a
+        # folder that was named in another case, or with its letters composed otherwise, than on the disk.
+        self._recursive = recursive or sys.platform == "darwin"
         self._observer = Observer()
         #: The folder that is watched, by its device and inode; another one may take its name.
         self._watched_inode: tuple[int, int] | None = None
@@ -58,7 +64,7 @@ class WatchedFolder(FileSystemEventHandler):
         try:
             self._schedule()
             self._observer.start()
-        except OSError as error:
+        except _WATCH_ERRORS as error:
             self._warn_unreported(error)
         return self
 
@@ -97,15 +103,15 @@ class WatchedFolder(FileSystemEventHandler):
             if self._observer.is_alive() and _find_inode(self.path) != self._watched_inode:
                 self._observer.unschedule_all()
                 self._schedule()
-        except OSError as error:
+        except _WATCH_ERRORS as error:
             self._warn_unreported(error)
 
     def _schedule(self) -> None:
         self._watched_inode = _find_inode(self.path)
         self._observer.schedule(self, str(self.path), recursive=self._recursive)
 
-    def _warn_unreported(self, error: OSError) -> None:
-        """Log that the system does not report changes: Linux limits the number of inotify watches."""
+    def _warn_unreported(self, error: Exception) -> None:
+        """Log that the system does not report changes: Linux and macOS limit the number of watches."""
         logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
 
     def scan(self) -> dict[Path, FileVersion]:
