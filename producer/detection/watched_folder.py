@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: Suffixes that browsers, AirDrop and copying programs use for incomplete files.
 TEMPORARY_SUFFIXES = (".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial", ".temp", ".tmp", "~")
 
+#: Files that Finder (its icon of the folder) and Windows' Explorer keep in a folder without a dot before their names.
+DESKTOP_FILES = {"desktop.ini", "icon\r", "thumbs.db"}
+
 #: Event types of mere reads, which the producer itself causes.
 _READ_EVENT_TYPES = {"opened", "closed_no_write"}
 
@@ -28,8 +31,9 @@ _WATCH_ERRORS = (OSError, RuntimeError, SystemError)
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether a file's name marks it as hidden or temporary."""
-    return name.startswith((".", "~$")) or name.lower().endswith(TEMPORARY_SUFFIXES)
+    """Return whether a file's name marks it as hidden, temporary, or part of a file manager."""
+    lower = name.lower()
+    return lower.startswith((".", "~$")) or lower.endswith(TEMPORARY_SUFFIXES) or lower in DESKTOP_FILES
 
 
 class WatchedFolder(FileSystemEventHandler):

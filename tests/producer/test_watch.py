@@ -1,11 +1,13 @@
 """`artdream watch`: each file in the inbox, present or new, becomes one job."""
 
 import io
+import itertools
 import logging
 import os
 import shutil
 import threading
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,42 @@ def test_a_browser_s_download_is_taken_when_it_gets_its_name(producer_thread: Pr
     wait_until(lambda: producer_thread.count_waiting() == 1)
     partial.rename(producer_thread.inbox / "IMG_0001.HEIC")
     wait_until(lambda: producer_thread.count_waiting() == 2)
+    assert producer_thread.read_refusals() == {}
+
+
+def test_what_a_mac_leaves_beside_photos_is_neither_sent_nor_refused(producer_thread: ProducerThread) -> None:
+    """Seen failing: the file of a folder's own icon was refused as empty."""
+    producer_thread.start()
+    inbox = producer_thread.inbox
+    for name in (".DS_Store", "._IMG_0001.HEIC", ".IMG_0002.HEIC.icloud", ".localized", "Icon\r", "Thumbs.db"):
+        (inbox / name).write_bytes(b"")
+    (inbox / "IMG_0003.HEIC.download").mkdir()  # Safari's, which becomes the file
+    (inbox / "IMG_0003.HEIC.download" / "IMG_0003.HEIC").write_bytes(HEIC_PHOTO[:2000])
+    (inbox / "IMG_0001.HEIC").write_bytes(HEIC_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    shutil.copy2(inbox / "IMG_0001.HEIC", inbox / "IMG_0001 2.HEIC")  # Finder's copy
+    (inbox / "IMG_0004.jpg").write_bytes(OTHER_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 2)
+    wait_until(lambda: count_ledger_files(producer_thread.settings, inbox) == 3)
+    producer_thread.stop()
+    assert sorted(producer_thread.count_queued_jobs().values()) == [1, 1]
+    assert producer_thread.read_refusals() == {}
+
+
+def test_a_photo_whose_name_changes_in_case_or_composition_only_is_the_same_job(
+    producer_thread: ProducerThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "producer")
+    producer_thread.start()
+    name = "Gäste im Café.HEIC"
+    names = [name, name.lower(), unicodedata.normalize("NFD", name)]
+    (producer_thread.inbox / names[0]).write_bytes(HEIC_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    for number, (old, new) in enumerate(itertools.pairwise(names), start=1):
+        (producer_thread.inbox / old).rename(producer_thread.inbox / new)
+        wait_until(lambda number=number: caplog.text.count("already known") == number)
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1]
     assert producer_thread.read_refusals() == {}
 
 
