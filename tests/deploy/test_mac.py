@@ -3,14 +3,14 @@
 import os
 import plistlib
 import re
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import typer
 
@@ -21,7 +21,9 @@ from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.settings import ENV_PREFIX, Settings
+from tests.deploy.launchd import KEY_TYPES, PROCESS_TYPES, Agent
 from tests.pictures import encode_jpeg, make_picture
+from tests.stack import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +39,6 @@ if [ -e "$HOME/ending" ]; then rm "$HOME/ending"; echo "Bootstrap failed: 5: Inp
 
 #: Fake programs of a Mac: system name, user id, and launchctl.
 FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": FAKE_LAUNCHCTL}
-
-#: The used keys of launchd.plist(5).
-LAUNCHD_KEYS = {
-    "Label", "ProgramArguments", "WorkingDirectory", "StandardOutPath", "StandardErrorPath", "RunAtLoad", "KeepAlive",
-    "ThrottleInterval", "ExitTimeOut", "ProcessType", "StartInterval",
-}  # fmt: skip
 
 
 def run_install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
@@ -94,8 +90,13 @@ def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home:
     assert sorted(load_agents(home)) == AGENT_NAMES
     command = typer.main.get_command(app)
     for part, agent in load_agents(home).items():
-        assert set(agent) <= LAUNCHD_KEYS
+        assert {key: type(value) for key, value in agent.items()} == {key: KEY_TYPES[key] for key in agent}
+        assert agent["ProcessType"] in PROCESS_TYPES
         assert "@" not in str(agent), "a placeholder is left"
+        assert agent["RunAtLoad"]
+        # Launchd would start a program that ends by itself again and again.
+        assert ("KeepAlive" in agent, "StartInterval" in agent) == (part != "logs", part == "logs")
+        assert agent.get("KeepAlive", True)
         assert Path(agent["WorkingDirectory"]).is_dir()
         assert Path(agent["StandardErrorPath"]).parent.is_dir()
         if part not in ("kiosk", "logs"):
@@ -110,8 +111,9 @@ def test_agents_say_nothing_that_launchd_or_the_command_line_does_not_know(home:
         ("", "http://127.0.0.1:8501"),
         ("ARTDREAM_HOST=0.0.0.0\nARTDREAM_PORT=8600\n# ARTDREAM_PORT=8700\n", "http://127.0.0.1:8600"),
         ('ARTDREAM_HOST="192.168.1.20"\n', "http://192.168.1.20:8501"),
+        ("ARTDREAM_PORT=8600  # the hall's\nARTDREAM_PORT=8700 # the foyer's\n", "http://127.0.0.1:8700"),
     ],
-    ids=["by default", "open", "at an address"],
+    ids=["by default", "open", "at an address", "set twice, with comments"],
 )
 def test_the_browser_waits_for_the_display_and_opens_it(home: Path, tmp_path: Path, settings: str, url: str) -> None:
     """Seen failing with a fixed address. tests/deploy/test_kubernetes.py requests this path of a real display."""
@@ -152,43 +154,74 @@ def test_settings_that_may_hold_a_password_are_for_their_owner_only(home: Path) 
 
 
 @pytest.fixture
-def producer(home: Path, broker_url: str) -> Iterator[psutil.Popen]:
-    """The producer, started as launchd does."""
-    agent = load_agents(home)["producer"]
-    (home / "Downloads").mkdir()
-    (home / "Downloads" / "passport.jpg").write_bytes(encode_jpeg(make_picture(2)))
-    (home / "Downloads" / "tax-return.pdf").write_bytes(b"%PDF-1.7\n")
-    Path(agent["WorkingDirectory"], ".env").write_text(f"ARTDREAM_BROKER_URL={broker_url}\nARTDREAM_RECIPE=lines\n")
-    with Path(agent["StandardErrorPath"]).open("ab") as log:
-        process = psutil.Popen(
-            agent["ProgramArguments"],
-            cwd=agent["WorkingDirectory"],
-            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
-            stderr=log,
-        )
-    yield process
-    process.terminate()
-    assert process.wait(agent["ExitTimeOut"]) == 0
+def start_agent(home: Path) -> Iterator[Callable[..., Agent]]:
+    """Return a function that starts the agent of a component, with changes of its property list."""
+    agents: list[Agent] = []
+
+    def start(part: str, **changes: Any) -> Agent:
+        agents.append(Agent(load_agents(home)[part] | changes, home))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.kill()
 
 
-def test_a_new_photo_in_downloads_is_sent_and_nothing_else_with_the_settings_of_the_user(
-    home: Path, producer: psutil.Popen, broker_url: str
+def write_settings(home: Path, **settings: object) -> None:
+    lines = [f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in settings.items()]
+    (home / "Library" / "Application Support" / "ArtDream" / ".env").write_text("".join(lines))
+
+
+def test_a_new_photo_in_downloads_is_sent_and_nothing_else_also_after_launchd_started_the_producer_again(
+    home: Path, start_agent: Callable[..., Agent], broker_url: str
 ) -> None:
-    wait_until(lambda: "Watching" in read_producer_log(home), "it watches", explain=lambda: read_producer_log(home))
-    (home / "Downloads" / "photo.jpg").write_bytes(encode_jpeg(make_picture(1)))
+    downloads = home / "Downloads"
+    downloads.mkdir()
+    (downloads / "passport.jpg").write_bytes(encode_jpeg(make_picture(2)))
+    (downloads / "tax-return.pdf").write_bytes(b"%PDF-1.7\n")
+    write_settings(home, broker_url=broker_url, recipe="lines")
+    producer = start_agent("producer")
+    wait_until(
+        lambda: "Watching" in read_log(home, "producer"), "it watches", explain=lambda: read_log(home, "producer")
+    )
+    (downloads / "photo.jpg").write_bytes(encode_jpeg(make_picture(1)))
     with connect(broker_url) as client:
-        wait_until(lambda: count_queued(client, Lane.LIVE), "the photo is sent")
-        (event,) = [
-            recorded.event
-            for recorded in EventReader(client).read()
-            if isinstance(recorded.event, Accepted | FileRejected)
-        ]
-    assert isinstance(event, Accepted)
-    assert event.photo_id == convert(encode_jpeg(make_picture(1))).photo_id
+        wait_until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is sent")
+        producer.kill()
+        (downloads / "photo 2.jpg").write_bytes(encode_jpeg(make_picture(1)))  # Finder's copy
+        (downloads / "meanwhile.jpg").write_bytes(encode_jpeg(make_picture(3)))
+        producer = start_agent("producer")
+        wait_until(lambda: count_queued(client, Lane.LIVE) == 2, "the photo that came meanwhile is sent")
+        wait_until(lambda: "already known" in read_log(home, "producer"), "the copy is noticed")
+        assert producer.stop() == 0
+        events = [recorded.event for recorded in EventReader(client).read()]
+    assert [event.photo_id for event in events if isinstance(event, Accepted | FileRejected)] == [
+        convert(encode_jpeg(make_picture(number))).photo_id for number in (1, 3)
+    ]
 
 
-def read_producer_log(home: Path) -> str:
-    return (home / "Library" / "Logs" / "ArtDream" / "producer.log").read_text()
+def test_the_wall_comes_back_whichever_of_its_agents_starts_first(
+    home: Path, start_agent: Callable[..., Agent], broker_url: str, tmp_path: Path
+) -> None:
+    """Only the browser is replaced: curl and the display are real, and each ends as soon as launchd asks."""
+    write_settings(home, broker_url=broker_url, port=(port := free_port()))
+    browser = tmp_path / "caffeinate"
+    browser.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/opened\nexec sleep 600\n')
+    browser.chmod(0o755)
+    shell, option, script = load_agents(home)["kiosk"]["ProgramArguments"]
+    arguments = [shell, option, script.replace("/usr/bin/caffeinate", str(browser))]
+    kiosk = start_agent("kiosk", ProgramArguments=arguments)
+    display = start_agent("display")
+    wait_until((tmp_path / "opened").exists, "the browser opens", explain=lambda: read_log(home, "display"))
+    wait_until(lambda: (tmp_path / "opened").read_text().endswith(f" http://127.0.0.1:{port}\n"))
+    assert display.stop() == 0
+    assert kiosk.process.is_running(), "the page waits for the display by itself"
+    assert kiosk.stop() == -signal.SIGTERM
+    assert "Traceback" not in read_log(home, "display") + read_log(home, "kiosk")
+
+
+def read_log(home: Path, part: str) -> str:
+    return (home / "Library" / "Logs" / "ArtDream" / f"{part}.log").read_text()
 
 
 def test_settings_that_the_guide_names_exist() -> None:
