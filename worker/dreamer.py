@@ -12,6 +12,7 @@ from shared.jobs.events import ClassProbability
 from shared.recipe.recipe import Recipe
 
 Pixels = NDArray[np.uint8]
+Change = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,22 @@ class Dreamer(Protocol):
         seeds: one for each photo. on_frame, load_full_photo: as for `dream`, called with the index of the photo, too.
         Returns one result for each photo. Raises what `dream` raises; then no photo has a result.
         """
+
+    def dream_next(
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        change: Change | None = None,  # noqa: ARG002
+        on_step: Callable[[], None] = lambda: None,
+    ) -> tuple[Pixels, Change]:
+        """Dream one picture of a video, beginning with a change that was dreamt before; unless overridden, with none.
+
+        change: added to the photo before the first step, (height, width, 3) float32, of pixels in [-1, 1], at the size
+        of the canvas with the aspect of the photo; None begins as `dream` does. on_step: called often; an exception
+        from it ends the dream. Returns the dream at that size, (height, width, 3) uint8 sRGB, and its change. Another
+        thread may dream at the same time. Raises ArtDreamError if the recipe cannot be applied.
+        """
+        dream = self.dream(photo, recipe, seed=seed, on_frame=lambda _: on_step()).pixels
+        return dream, np.zeros(dream.shape, np.float32)

@@ -56,6 +56,7 @@ class CanvasFit:
         self.frame_photos = [_resize(photo, size) for photo in photos]
         self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.frame_photos]
         self._crop = (slice(None), *crop)
+        self._margins = margins
         self._toning = toning
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
@@ -96,6 +97,14 @@ class CanvasFit:
             for photo, palette in zip(np.asarray(photos), self._toning.palettes, strict=True)
         ]
         return photos + (np.stack(toned) - photos) * mask
+
+    def pad_change(self, change: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the change of a single photo at the size of its frames, (height, width, 3), padded as the photo is."""
+        return np.pad(change, (*self._margins, (0, 0)), mode="symmetric")[None]
+
+    def crop_change(self, change: Tensor) -> NDArray[np.float32]:
+        """Return what `pad_change` pads, given the change of a single photo on its canvas."""
+        return np.asarray(change[self._crop][0])
 
     def composite(self, state: AscentState, photos: Sequence[Pixels]) -> list[Pixels] | None:
         """Return the dreams at a state of the ascent; None if any value is not finite.

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from shared.recipe.recipe import Recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 from worker.backend import is_out_of_memory
-from worker.dreamer import DreamResult, Frame, Pixels
+from worker.dreamer import Change, DreamResult, Frame, Pixels
 from worker.dreaming.canvas_fit import CanvasFit
 from worker.dreaming.gradient import ObjectiveGradient
 from worker.dreaming.objectives import (
@@ -62,6 +63,17 @@ class _CompiledAscent(NamedTuple):
     optimizer: Optimizer
 
 
+class _FinishedAscent(NamedTuple):
+    """What is left of a gradient ascent at its end."""
+
+    network: Network
+    #: Artworks that the objective used, as `artist/file`.
+    artworks: tuple[str, ...]
+    canvas_fit: CanvasFit
+    #: The state after the last step; None without any step.
+    state: AscentState | None
+
+
 class Engine:
     """Dreams photos. It keeps what it compiles, so the second photo of a recipe compiles nothing."""
 
@@ -71,6 +83,7 @@ class Engine:
         self._objective_gradients: OrderedDict[str, tuple[Network, ObjectiveGradient]] = OrderedDict()
         self._optimizers: dict[tuple[str, str], Optimizer] = {}
         self._warmed_up: set[str] = set()
+        self._compiling = threading.RLock()  # a video is dreamt in a thread of its own
 
     @classmethod
     def from_settings(cls, settings: Settings, store: Store | None) -> Self:
@@ -174,6 +187,31 @@ class Engine:
         except StoreError as error:  # the display works without it
             logger.warning("The art map was not put into the store: %s", error)
 
+    def dream_next(
+        self,
+        photo: Pixels,
+        recipe: Recipe,
+        *,
+        seed: int,
+        change: Change | None = None,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> tuple[Pixels, Change]:
+        """Dream one picture of a video, beginning with a change that was dreamt before.
+
+        change: added to the photo before the first step, (height, width, 3) float32, of pixels in [-1, 1], at the size
+        of the canvas with the aspect of the photo; None begins as `dream` does. Recipes that begin with noise ignore
+        it. on_step: called after each step; an exception from it ends the dream. Returns the dream at that size,
+        (height, width, 3) uint8 sRGB, and its change. Another thread may dream at the same time. Raises what `dream`
+        raises, without trying a smaller canvas.
+        """
+        ascent = self._ascend([photo], recipe, [seed], lambda *_: on_step(), change=change)
+        canvas_fit, state = ascent.canvas_fit, ascent.state
+        if state is None:
+            return canvas_fit.frame_photos[0], np.zeros(canvas_fit.frame_photos[0].shape, np.float32)
+        (dream,) = canvas_fit.apply_brush(_composite(canvas_fit, state, canvas_fit.frame_photos, recipe))
+        parameterization = PARAMETERIZATIONS[recipe.parameterisation, recipe.start]
+        return dream, canvas_fit.crop_change(parameterization.find_start(state.pictures) - state.photos)
+
     def _dream_photos(
         self,
         photos: Sequence[Pixels],
@@ -183,6 +221,42 @@ class Engine:
         full_photo_loaders: Sequence[Callable[[], Pixels]],
     ) -> list[DreamResult]:
         """Dream photos in one gradient ascent. frame_callbacks, full_photo_loaders: one for each photo, or none."""
+        frame_indexes, last_frame_fraction = itertools.count(), -FRAME_INTERVAL_FRACTION
+
+        def emit_frame(fraction: float, pictures: Sequence[Pixels]) -> None:
+            index = next(frame_indexes)
+            for callback, pixels in zip(frame_callbacks, pictures, strict=False):
+                callback(Frame(index, fraction, pixels))
+
+        def on_step(canvas_fit: CanvasFit, state: AscentState) -> None:
+            nonlocal last_frame_fraction
+            is_due = state.ends_octave or state.fraction - last_frame_fraction >= FRAME_INTERVAL_FRACTION
+            if frame_callbacks and is_due and state.fraction < 1:
+                emit_frame(state.fraction, _composite(canvas_fit, state, canvas_fit.frame_photos, recipe))
+                last_frame_fraction = state.fraction
+
+        ascent = self._ascend(photos, recipe, seeds, on_step, full_photo_loaders)
+        canvas_fit = ascent.canvas_fit
+        dreams = _composite(canvas_fit, ascent.state, canvas_fit.photos, recipe) if ascent.state else canvas_fit.photos
+        pixels = canvas_fit.apply_brush(dreams)
+        emit_frame(1.0, pixels)
+        critic = self._load_critic(ascent.network)
+        embedding_map = self._networks.embedding_map(critic.name)
+        return [
+            _build_result(ascent.network, critic, recipe, photo, dream, ascent.artworks, embedding_map)
+            for photo, dream in zip(photos, pixels, strict=True)
+        ]
+
+    def _ascend(
+        self,
+        photos: Sequence[Pixels],
+        recipe: Recipe,
+        seeds: Sequence[int],
+        on_step: Callable[[CanvasFit, AscentState], None],
+        full_photo_loaders: Sequence[Callable[[], Pixels]] = (),
+        change: Change | None = None,
+    ) -> _FinishedAscent:
+        """Run the gradient ascent of some photos. full_photo_loaders, change: as for `CanvasFit`, for `dream_next`."""
         for photo in photos:
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise ValueError(f"A photo is (height, width, 3) of uint8, not {photo.shape} of {photo.dtype}.")
@@ -199,29 +273,10 @@ class Engine:
         canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning, full_photo_loaders)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
-        frame_indexes, last_frame_fraction = itertools.count(), -FRAME_INTERVAL_FRACTION
 
-        def composite(state: AscentState, at_size_of: Sequence[Pixels]) -> list[Pixels]:
-            pixels = canvas_fit.composite(state, at_size_of)
-            if pixels is None or not np.isfinite(state.values).all():
-                raise ArtDreamError(
-                    f"The dream of recipe “{recipe.name}” ran away at {state.fraction:.0%}: its numbers are no longer "
-                    "finite. Lower the weights of its objective."
-                )
-            return pixels
-
-        def emit_frame(fraction: float, pictures: Sequence[Pixels]) -> None:
-            index = next(frame_indexes)
-            for callback, pixels in zip(frame_callbacks, pictures, strict=False):
-                callback(Frame(index, fraction, pixels))
-
-        def on_step(state: AscentState) -> None:
-            nonlocal last_frame_fraction
+        def keep_state(state: AscentState) -> None:
             last_state.append(state)
-            is_due = state.ends_octave or state.fraction - last_frame_fraction >= FRAME_INTERVAL_FRACTION
-            if frame_callbacks and is_due and state.fraction < 1:
-                emit_frame(state.fraction, composite(state, canvas_fit.frame_photos))
-                last_frame_fraction = state.fraction
+            on_step(canvas_fit, state)
 
         ascend(
             compiled.objective_gradient,
@@ -235,21 +290,18 @@ class Engine:
             artworks={name: artwork.pixels for name, artwork in artworks.items()},
             runtime_inputs=runtime_inputs,
             seeds=seeds,
-            on_step=on_step,
+            on_step=keep_state,
+            initial_change=None if change is None else canvas_fit.pad_change(change),
         )
-        dreams = composite(last_state[0], canvas_fit.photos) if last_state else canvas_fit.photos
-        pixels = canvas_fit.apply_brush(dreams)
-        emit_frame(1.0, pixels)
         artwork_names = tuple(artwork.name for artwork in artworks.values())
-        critic = self._load_critic(compiled.network)
-        embedding_map = self._networks.embedding_map(critic.name)
-        return [
-            _build_result(compiled.network, critic, recipe, photo, dream, artwork_names, embedding_map)
-            for photo, dream in zip(photos, pixels, strict=True)
-        ]
+        return _FinishedAscent(compiled.network, artwork_names, canvas_fit, last_state[0] if last_state else None)
 
     def _compile_ascent(self, recipe: Recipe) -> _CompiledAscent:
         """Return the compiled parts for a recipe. Recipes that differ only in runtime inputs share them."""
+        with self._compiling:
+            return self._compile_ascent_once(recipe)
+
+    def _compile_ascent_once(self, recipe: Recipe) -> _CompiledAscent:
         key = self._make_compilation_key(recipe)
         if key in self._objective_gradients:
             self._objective_gradients.move_to_end(key)
@@ -309,6 +361,17 @@ class Engine:
 
 def _get_laplacian_levels(recipe: Recipe) -> int | None:
     return recipe.ascent.levels if recipe.ascent.optimiser == "gradient" else None
+
+
+def _composite(canvas_fit: CanvasFit, state: AscentState, photos: Sequence[Pixels], recipe: Recipe) -> list[Pixels]:
+    """Return the dreams at a state of the ascent, at the size of the photos. Raises ArtDreamError if it ran away."""
+    pixels = canvas_fit.composite(state, photos)
+    if pixels is None or not np.isfinite(state.values).all():
+        raise ArtDreamError(
+            f"The dream of recipe “{recipe.name}” ran away at {state.fraction:.0%}: its numbers are no longer finite. "
+            "Lower the weights of its objective."
+        )
+    return pixels
 
 
 def _build_result(

@@ -116,13 +116,15 @@ def ascend(
     runtime_inputs: Mapping[str, NDArray[np.float32]],
     seeds: Sequence[int],
     on_step: Callable[[AscentState], None],
+    initial_change: Tensor | None = None,
 ) -> None:
     """Run gradient ascent octave after octave, and report the state after every step.
 
     pyramid: the photos. octaves: their sizes, in order. artworks: reference → pixels (height, width, 3), for each
     reference of the objective. runtime_inputs: target key → values, for each target with RUNTIME_SOURCE. seeds: one for
     each picture, for its initial noise and its random shifts. on_step: called with each state; an exception from it
-    ends the ascent.
+    ends the ascent. initial_change: the change to begin with, (batch, height, width, 3) float32 at the size of the last
+    octave, which keeps its detail; None begins with the photos.
     """
     generators = [np.random.default_rng(seed) for seed in seeds]
     step_sizes = (ascent.step * ascent.decay ** np.linspace(0, 1, max(ascent.steps, 1)))[: ascent.steps].tolist()
@@ -131,6 +133,8 @@ def ascend(
 
     def ascend_octave(octave: Octave) -> Tensor:
         photos, mask = ops.convert_to_tensor(pyramid.resize_photos(octave)), pyramid.resize_mask(octave)
+        # What the octaves change, they change in these pictures.
+        base = photos if initial_change is None else photos + resize(initial_change, octave.height, octave.width)
         step_numbers = itertools.count(1)
 
         def make_gradient_fn(view: Octave) -> GradientFn:
@@ -149,16 +153,15 @@ def ascend(
             fraction = (work_done + step_number * octave.area) / total_work
             on_step(AscentState(fraction, step_number == ascent.steps, photos, values, parameters, render))
 
+        def make_start() -> Tensor:
+            if change is not None:
+                return base + resize(change, octave.height, octave.width)
+            return pyramid.tone(photos, mask) if initial_change is None else base
+
         # No variable holds the start: for a large picture that would be one more copy until the octave ends.
         final_parameters = optimizer.ascend(
             parameterization.initialize(
-                ops.clip(
-                    pyramid.tone(photos, mask)
-                    if change is None
-                    else photos + resize(change, octave.height, octave.width),
-                    -1,
-                    1,
-                ),
+                ops.clip(make_start(), -1, 1),
                 photos,
                 seeds,
             ),
@@ -167,7 +170,7 @@ def ascend(
             step_sizes,
             report_step,
         )
-        return render(final_parameters) - photos
+        return render(final_parameters) - base
 
     for size in octaves:
         change = ascend_octave(size)

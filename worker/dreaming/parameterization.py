@@ -59,6 +59,10 @@ class Parameterization:
     #: within [-1, 1], and they are rendered at their own size only.
     is_pixels: bool = False
 
+    def find_start(self, pictures: Tensor) -> Tensor:
+        """Return the pictures to start from for an ascent that begins with given pictures, (…) in [-1, 1]."""
+        return pictures if self.is_pixels else ops.clip(pictures / PHOTO_RANGE, -1, 1)
+
 
 def _make_pixels() -> Parameterization:
     return Parameterization(

@@ -1,6 +1,7 @@
 """The engine turns any photo into a dream of the photo's aspect ratio, and the same seed gives the same pixels."""
 
 import functools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,64 @@ def test_a_recipe_tells_the_weights_it_dreams_with() -> None:
     dreamt = ENGINE.dream(make_landscape(), make_short_recipe(), seed=1)
     assert dreamt.precision in ("float32", "bfloat16")
     assert dreamt.weights_sha256 == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def test_a_picture_of_a_video_that_begins_with_no_dream_is_dreamt_as_a_photo_is() -> None:
+    dream, change = ENGINE.dream_next(make_landscape(), make_short_recipe(), seed=7)
+    assert np.array_equal(dream, dream_pixels(make_landscape(), make_short_recipe(), seed=7))
+    assert change.shape == dream.shape
+
+
+@pytest.mark.parametrize("name", ["animals", "deep", "mosaic"])
+@pytest.mark.parametrize("size", [(320, 240), (320, 200)])  # the second one is padded on its canvas
+def test_a_picture_of_a_video_goes_on_with_the_dream_before_it(name: str, size: tuple[int, int]) -> None:
+    photo = make_landscape(*size)
+    recipe = make_short_recipe(name, steps=6)
+    dream, change = ENGINE.dream_next(photo, recipe, seed=7)
+    short_step = make_short_recipe(name, steps=1, step=1e-4)
+    begun_with_dream, same_change = dream, change
+    for _ in range(3):  # nothing may fade
+        begun_with_dream, same_change = ENGINE.dream_next(photo, short_step, seed=7, change=same_change)
+    assert mean_difference(begun_with_dream, dream) < 1
+    assert np.abs(same_change - change).mean() < 0.01
+    assert mean_difference(ENGINE.dream_next(photo, short_step, seed=7)[0], dream) > 2
+
+
+def test_a_dream_goes_on_with_the_detail_that_it_had() -> None:
+    """The small octaves, which have no detail, must not take it away."""
+    photo = make_landscape(256, 192)
+    rng = np.random.default_rng(0)
+    detail = rng.choice([-0.2, 0.2], (*photo.shape[:2], 1)).astype(np.float32).repeat(3, axis=2)
+    recipe = make_short_recipe(octaves=4, steps=1)
+    _, change = ENGINE.dream_next(photo, recipe, seed=1, change=detail)
+    _, change_without = ENGINE.dream_next(photo, recipe, seed=1)
+    assert np.corrcoef((change - change_without).ravel(), detail.ravel())[0, 1] > 0.8
+
+
+def test_a_picture_of_a_video_is_left_between_two_steps() -> None:
+    steps = 0
+
+    def interrupt() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ENGINE.dream_next(make_landscape(), make_short_recipe(), seed=7, on_step=interrupt)
+    assert steps == 2
+
+
+def test_a_video_and_a_guest_are_dreamt_at_the_same_time_and_neither_changes_the_other() -> None:
+    alone = dream_pixels(make_landscape(), make_short_recipe(), seed=7)
+    pictures: list[Pixels] = []
+    thread = threading.Thread(
+        target=lambda: pictures.extend(
+            ENGINE.dream_next(make_landscape(), make_short_recipe(), seed=7)[0] for _ in range(3)
+        )
+    )
+    thread.start()
+    pictures += [dream_pixels(make_landscape(), make_short_recipe(), seed=7) for _ in range(3)]
+    thread.join()
+    assert len(pictures) == 6
+    assert all(np.array_equal(picture, alone) for picture in pictures)
