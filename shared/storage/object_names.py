@@ -31,6 +31,11 @@ def working_photo_name(photo_id: str) -> str:
     return f"photos/{photo_id}.working.jpg"
 
 
+def motion_name(photo_id: str) -> str:
+    """Return the object name of the video that a photo was taken from, if it was."""
+    return f"photos/{photo_id}.mp4"
+
+
 def dream_name(job_id: str) -> str:
     """Return the object name of a finished dream."""
     return f"dreams/{job_id}/dream.jpg"

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,25 @@ from PIL import Image
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
-from shared.storage.object_names import clip_name, frames_prefix, preview_name, sidecar_name, zoom_name
+from shared.storage.object_names import clip_name, frames_prefix, motion_name, preview_name, sidecar_name, zoom_name
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from worker.clips.animations import Morph, Zoom
+from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
+from worker.clips.guest_video import load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
+from worker.dreamer import Dreamer
 
 logger = logging.getLogger(__name__)
 
 #: Jobs that may wait for their clips; if more complete, the one that has waited longest gets none.
 MAX_QUEUED_JOBS = 200
+
+#: Jobs that may wait for their videos to be dreamt; if more complete, the oldest gets the clips of a photo.
+MAX_QUEUED_VIDEOS = 20
+
+#: Seconds that a video may be dreamt, without pauses; after that it gets the clips of a photo.
+MAX_VIDEO_SECONDS = 1800.0
 
 #: Pictures of a job that its clips show; of more frames, an even selection. Bounds the memory.
 MAX_PICTURES = 12
@@ -44,21 +53,31 @@ CLOSE_TIMEOUT_SECONDS = 2.0
 NICENESS = 10
 
 
+#: A clip to make: its object name, its encoder and its pictures.
+Clip = tuple[str, Callable[[Animation], bytes], Animation]
+
+
 class ClipGenerator:
     """Makes the clips of completed jobs, one after the other, in a thread of its own.
 
-    max_pause_seconds: seconds that one clip pauses for dreams, in total.
+    dreamer: dreams the videos of guests, whose clips they then are; without it, they get the clips of photos.
+    max_pause_seconds: seconds that one clip pauses for dreams, in total. A video pauses for all of them, and for the
+    clips of other jobs.
 
     The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
     or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
     get no clips: clips are best effort.
     """
 
-    def __init__(self, store: Store, *, max_pause_seconds: float = MAX_PAUSE_SECONDS) -> None:
+    def __init__(
+        self, store: Store, dreamer: Dreamer | None = None, *, max_pause_seconds: float = MAX_PAUSE_SECONDS
+    ) -> None:
         self._store = store
+        self._dreamer = dreamer
         self._max_pause_seconds = max_pause_seconds
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
+        self._queued_videos: deque[str] = deque()  # used by the thread alone
         self._active_dreams = 0
         self._closing = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
@@ -100,48 +119,124 @@ class ClipGenerator:
 
     def _run(self) -> None:
         _lower_thread_priority()
-        while job_id := self._wait_for_job():
-            try:
-                self._generate_clips(job_id)
-            except _AbortedError:
-                return
-            except ArtDreamError as error:
-                logger.warning("job %s has no clips: %s", job_id, error)
-            except Exception:
-                logger.exception("job %s has no clips: they met a fault in the worker", job_id)
+        with contextlib.suppress(_AbortedError):
+            while self._wait_for_job():
+                self._generate_queued_clips()
+                if self._queued_videos:
+                    self._make(self._generate_video_clips, self._queued_videos.popleft())
 
-    def _wait_for_job(self) -> str | None:
+    def _wait_for_job(self) -> bool:
+        """Wait for a job; False when the process ends."""
         with self._condition:
-            self._condition.wait_for(lambda: self._queue or self._closing)
-            return None if self._closing else self._queue.popleft()
+            self._condition.wait_for(lambda: self._queue or self._queued_videos or self._closing)
+            return not self._closing
+
+    def _generate_queued_clips(self) -> None:
+        """Make the clips of all queued jobs, except those of videos."""
+        while self._queue and not self._closing:
+            self._make(self._generate_clips, self._queue.popleft())
+
+    def _make(self, make: Callable[[str], None], job_id: str) -> None:
+        try:
+            make(job_id)
+        except _AbortedError:
+            raise
+        except ArtDreamError as error:
+            logger.warning("job %s has no clips: %s", job_id, error)
+        except Exception:
+            logger.exception("job %s has no clips: they met a fault in the worker", job_id)
 
     def _generate_clips(self, job_id: str) -> None:
-        """Make and store the three clips of a job. Raises ArtDreamError if the store or a picture prevents it."""
+        """Make and store the clips of a job. Raises ArtDreamError if the store or a picture prevents it.
+
+        Those of a video are queued, except for the zoom. They are stored only once, because viewers keep them.
+        """
+        throttle = self._make_throttle(self._max_pause_seconds)
+        throttle()
+        sidecar = self._load_sidecar(job_id)
+        pictures = self._load_pictures(sidecar, throttle)
+        zoom: Clip = (zoom_name(job_id), encode_mp4, Zoom(pictures))
+        if not self._has_video(sidecar):
+            self._store_clips(job_id, [*_make_morph_clips(job_id, pictures), zoom])
+        elif self._store_clips(job_id, [zoom]):
+            self._queued_videos.append(job_id)
+            if len(self._queued_videos) > MAX_QUEUED_VIDEOS:
+                self._generate_morph_clips(self._load_sidecar(self._queued_videos.popleft()))
+
+    def _generate_morph_clips(self, sidecar: Sidecar) -> None:
+        pictures = self._load_pictures(sidecar, self._make_throttle(self._max_pause_seconds))
+        self._store_clips(sidecar.job_id, _make_morph_clips(sidecar.job_id, pictures))
+
+    def _has_video(self, sidecar: Sidecar) -> bool:
+        """Return whether a photo has a video that can be dreamt with its recipe."""
+        can_dream = self._dreamer is not None and choose_video_recipe(sidecar.recipe) is not None
+        return can_dream and self._store.get(motion_name(sidecar.photo_id)) is not None
+
+    def _generate_video_clips(self, job_id: str) -> None:
+        """Dream a job's video, and store it as the job's clips; if it cannot be dreamt, those of a photo."""
+        sidecar = self._load_sidecar(job_id)
+        try:
+            clips = self._dream_video(sidecar)
+        except ArtDreamError as error:
+            logger.warning("job %s gets the clips of a photo, not of its video: %s", job_id, error)
+            self._generate_morph_clips(sidecar)
+        else:
+            self._store_clips(job_id, clips)
+
+    def _dream_video(self, sidecar: Sidecar) -> list[Clip]:
+        """Dream a job's video. Raises ArtDreamError if that is impossible, or takes too long."""
+        recipe = choose_video_recipe(sidecar.recipe)
+        if self._dreamer is None or recipe is None:
+            raise ArtDreamError("Its recipe dreams no videos.")
+        dreaming_seconds, throttle = 0.0, self._make_throttle(None)
+        resumed_at = time.perf_counter()
+
+        def on_step() -> None:
+            nonlocal dreaming_seconds, resumed_at
+            dreaming_seconds += time.perf_counter() - resumed_at
+            throttle()
+            resumed_at = time.perf_counter()
+
+        def on_picture() -> None:
+            nonlocal resumed_at
+            if dreaming_seconds > MAX_VIDEO_SECONDS:
+                raise ArtDreamError(f"It took longer than {MAX_VIDEO_SECONDS / 60:.0f} minutes.")
+            self._generate_queued_clips()
+            resumed_at = time.perf_counter()
+
+        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_picture(sidecar.photo)
+        video = load_video(data, photo, recipe.canvas)
+        dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
+        logger.info("job %s has its video dreamt, in %.1f s", sidecar.job_id, dreaming_seconds)
+        return [
+            (clip_name(sidecar.job_id), encode_mp4, DreamtVideo(video.pictures, dreams)),
+            (preview_name(sidecar.job_id), encode_webp, DreamtVideo(video.pictures, dreams, stride=2, long_side=480)),
+        ]
+
+    def _store_clips(self, job_id: str, clips: Sequence[Clip]) -> bool:
+        """Encode and store clips, and return whether their dream was not deleted meanwhile."""
         started_at = time.perf_counter()
-        pictures = self._load_pictures(job_id, self._make_throttle())
-        for name, encode, animation in (
-            (clip_name(job_id), encode_mp4, Morph(pictures)),
-            (preview_name(job_id), encode_webp, Morph(pictures, rate=12, long_side=480)),
-            (zoom_name(job_id), encode_mp4, Zoom(pictures)),
-        ):
-            data = encode(_ThrottledAnimation(animation, self._make_throttle()))
+        for name, encode, animation in clips:
+            data = encode(_ThrottledAnimation(animation, self._make_throttle(self._max_pause_seconds)))
             if has_tombstone(self._store, job_id):
                 break
             self._store.put(name, data)
         if has_tombstone(self._store, job_id):  # perhaps since the last check
             delete_dream_objects(self._store, job_id)
-            return
+            return False
         logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
+        return True
 
-    def _load_pictures(self, job_id: str, throttle: Callable[[], None]) -> list[NDArray[np.uint8]]:
-        """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
-        throttle()
+    def _load_sidecar(self, job_id: str) -> Sidecar:
         try:
-            sidecar = Sidecar.model_validate_json(self._read_object(sidecar_name(job_id)))
+            return Sidecar.model_validate_json(self._read_object(sidecar_name(job_id)))
         except ValueError as error:
             raise ArtDreamError(f"{sidecar_name(job_id)} in the store is damaged.") from error
+
+    def _load_pictures(self, sidecar: Sidecar, throttle: Callable[[], None]) -> list[NDArray[np.uint8]]:
+        """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
         size = scale_to_long_side(*sidecar.size, min(PICTURE_LONG_SIDE, max(sidecar.size)))
-        frames = [entry.name for entry in self._store.list_objects(frames_prefix(job_id))]
+        frames = [entry.name for entry in self._store.list_objects(frames_prefix(sidecar.job_id))]
         names = [sidecar.photo, *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
         pictures = []
         for index in np.linspace(0, len(names) - 1, min(MAX_PICTURES, len(names))).round().astype(int):
@@ -151,9 +246,13 @@ class ClipGenerator:
 
     def _load_picture(self, name: str, size: Canvas) -> NDArray[np.uint8]:
         """Load a picture and scale it: (height, width, 3) uint8."""
+        return np.asarray(self._read_picture(name).resize(size, Image.Resampling.LANCZOS))
+
+    def _read_picture(self, name: str) -> Image.Image:
+        """Load a picture, in RGB. Raises ArtDreamError if it is damaged."""
         try:
             with Image.open(io.BytesIO(self._read_object(name)), formats=["JPEG"]) as image:
-                return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+                return image.convert("RGB")
         except OSError as error:
             raise ArtDreamError(f"The picture {name} in the store is damaged.") from error
 
@@ -163,24 +262,33 @@ class ClipGenerator:
             raise ArtDreamError(f"{name} is not in the store.")
         return data
 
-    def _make_throttle(self) -> Callable[[], None]:
+    def _make_throttle(self, max_pause_seconds: float | None) -> Callable[[], None]:
         """Return a function for one clip to call before each picture.
 
-        The function blocks while a dream is computed, until the clip has used up its pause. It raises _AbortedError
-        when the process ends.
+        The function blocks while a dream is computed, until the clip has used up its pause; None: as long as that
+        takes. It raises _AbortedError when the process ends.
         """
-        remaining = self._max_pause_seconds
+        remaining = max_pause_seconds
 
         def throttle() -> None:
             nonlocal remaining
             with self._condition:
                 paused_at = time.monotonic()
-                self._condition.wait_for(lambda: self._stopped or not self._active_dreams, timeout=max(0.0, remaining))
-                remaining -= time.monotonic() - paused_at
+                self._condition.wait_for(lambda: self._stopped or not self._active_dreams, timeout=remaining)
+                if remaining is not None:
+                    remaining = max(0.0, remaining - (time.monotonic() - paused_at))
                 if self._stopped:
                     raise _AbortedError
 
         return throttle
+
+
+def _make_morph_clips(job_id: str, pictures: Sequence[NDArray[np.uint8]]) -> list[Clip]:
+    """Return the clips from a photo into its dream and back."""
+    return [
+        (clip_name(job_id), encode_mp4, Morph(pictures)),
+        (preview_name(job_id), encode_webp, Morph(pictures, rate=12, long_side=480)),
+    ]
 
 
 class _AbortedError(Exception):

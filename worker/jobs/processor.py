@@ -61,7 +61,7 @@ class JobProcessor:
         self._store = Store(settings.store)
         self._validation = JobValidation(settings)
         self._batcher = Batcher(settings, worker, timing)
-        self._clip_generator = ClipGenerator(self._store) if settings.clips else None
+        self._clip_generator = ClipGenerator(self._store, dreamer) if settings.clips else None
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
         self._guest_seconds = 0.0
 

@@ -9,16 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from shared.recipe.recipe import load_recipe
+from shared.recipe.recipe import Recipe, load_recipe
+from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
+    motion_name,
     photo_name,
     preview_name,
     sidecar_name,
@@ -27,9 +30,19 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from tests import pictures
-from tests.worker.clips.videos import Picture, decode_video, make_pictures, mean_difference
+from tests.worker.clips.videos import (
+    Picture,
+    SpeckledDreamer,
+    decode_video,
+    encode_video,
+    make_pan,
+    make_pictures,
+    mean_difference,
+    resize_like,
+)
 from worker.clips import generator as generator_module
 from worker.clips.animations import Morph
+from worker.clips.dreamt_video import MAX_LONG_SIDE
 from worker.clips.generator import ClipGenerator
 from worker.clips.video_encoder import encode_mp4
 
@@ -123,7 +136,7 @@ def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(
     store_dream(store, "a", ())
     for index in range(98, 120):
         store.put(frame_name("a", index), encode_pixels(np.full((64, 96, 3), 2 * index, np.uint8)))
-    selected = generator._load_pictures("a", lambda: None)
+    selected = generator._load_pictures(generator._load_sidecar("a"), lambda: None)
     grey_levels = [int(picture[10, 10, 0]) for picture in selected[1:-1]]
     assert len(selected) == generator_module.MAX_PICTURES
     assert grey_levels == sorted(grey_levels)
@@ -241,4 +254,142 @@ def test_clips_are_made_at_a_low_priority_and_dreams_are_not(store: Store, monke
     [thread] = [thread for thread in threading.enumerate() if thread.name == "clips"]
     wait_until(lambda: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == DEFAULT_NICE)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < DEFAULT_NICE
+    assert generator.close()
+
+
+VIDEO = make_pan(30)
+
+
+class HeldDreamer(SpeckledDreamer):
+    """Waits at each step until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dreams, self.released = threading.Event(), threading.Event()
+
+    def dream_next(self, *arguments: Any, on_step: Callable[[], None], **options: Any) -> Any:
+        self.dreams.set()
+        while not self.released.wait(0.01):
+            on_step()
+        return super().dream_next(*arguments, on_step=on_step, **options)
+
+
+def store_video(store: Store, job_id: str) -> str:
+    """Store a dream whose photo was taken from a video; return the job's id."""
+    store_dream(store, job_id)
+    store.put(photo_name(job_id), encode_pixels(VIDEO[7]))
+    store.put(motion_name(job_id), encode_video(VIDEO))
+    return job_id
+
+
+def test_a_video_is_dreamt_and_is_the_clip(store: Store) -> None:
+    generator = ClipGenerator(store, SpeckledDreamer())
+    generator.enqueue(store_video(store, "a"))
+    wait_until(lambda: has_clips(store, "a"))
+    clip = decode_video(store.get(clip_name("a")) or b"")
+    assert len(clip) == 58
+    assert max(clip[0].shape) == MAX_LONG_SIDE
+    assert mean_difference(clip[0], resize_like(VIDEO[0], clip[0])) < 10
+    assert mean_difference(clip[10], resize_like(VIDEO[10], clip[10])) > 12
+    with Image.open(io.BytesIO(store.get(preview_name("a")) or b"")) as image:
+        assert image.n_frames > 20
+    assert generator.close()
+
+
+@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer"])
+def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, reason: str) -> None:
+    generator = ClipGenerator(store, None if reason == "no dreamer" else SpeckledDreamer())
+    store_video(store, "a")
+    if reason == "damaged":
+        store.put(motion_name("a"), b"no video")
+    if reason == "noise":
+        sidecar = Sidecar.model_validate_json(store.get(sidecar_name("a")) or b"")
+        noise = sidecar.recipe.model_dump() | {"start": "noise", "ascent": {"optimiser": "adam"}}
+        recipe = Recipe.model_validate(noise)
+        store.put(sidecar_name("a"), sidecar.model_copy(update={"recipe": recipe}).model_dump_json().encode())
+    generator.enqueue("a")
+    wait_until(lambda: has_clips(store, "a"))
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == len(Morph(DREAM_PICTURES))
+    assert generator.close()
+
+
+def test_the_clips_of_other_jobs_do_not_wait_for_a_video(store: Store) -> None:
+    dreamer = HeldDreamer()
+    generator = ClipGenerator(store, dreamer)
+    generator.enqueue(store_video(store, "a"))
+    assert dreamer.dreams.wait(60)
+    generator.enqueue(store_dream(store, "b"))
+    generator.enqueue(store_video(store, "c"))
+    dreamer.released.set()
+    wait_until(lambda: store.get(clip_name("a")) is not None)
+    assert has_clips(store, "b")
+    assert store.get(zoom_name("c")) is not None
+    assert store.get(clip_name("c")) is None
+    wait_until(lambda: has_clips(store, "c"))
+    assert generator.close()
+
+
+def test_a_video_takes_no_step_while_a_guest_is_dreamt(store: Store) -> None:
+    steps = 0
+
+    class CountingDreamer(SpeckledDreamer):
+        def dream_next(self, *arguments: Any, on_step: Callable[[], None], **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return super().dream_next(*arguments, on_step=on_step, **options)
+
+    generator = ClipGenerator(store, CountingDreamer(), max_pause_seconds=0)
+    with generator.pause():
+        generator.enqueue(store_video(store, "a"))
+        wait_until(lambda: store.get(zoom_name("a")) is not None and steps == 1)
+        run_long_dream()
+        assert steps == 1
+    wait_until(lambda: has_clips(store, "a"))
+    assert generator.close()
+
+
+def test_a_process_that_ends_waits_for_no_video(store: Store) -> None:
+    dreamer = HeldDreamer()
+    generator = ClipGenerator(store, dreamer)
+    generator.enqueue(store_video(store, "a"))
+    assert dreamer.dreams.wait(60)
+    assert generator.close(timeout=0)
+    assert store.get(clip_name("a")) is None
+
+
+def test_a_video_that_takes_too_long_gets_the_clips_of_a_photo(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator_module, "MAX_VIDEO_SECONDS", 0)
+    generator = ClipGenerator(store, SpeckledDreamer())
+    generator.enqueue(store_video(store, "a"))
+    wait_until(lambda: has_clips(store, "a"))
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == len(Morph(DREAM_PICTURES))
+    assert generator.close()
+
+
+def test_a_dream_that_is_deleted_while_its_video_is_dreamt_leaves_nothing(store: Store) -> None:
+    dreamer = HeldDreamer()
+    generator = ClipGenerator(store, dreamer)
+    generator.enqueue(store_video(store, "a"))
+    assert dreamer.dreams.wait(60)
+    write_tombstone(store, "a")
+    dreamer.released.set()
+    wait_until(lambda: not list(store.list_objects("dreams/a/")))
+    assert generator.close()
+    assert not list(store.list_objects("dreams/a/"))
+
+
+def test_only_so_many_videos_wait_and_the_oldest_gets_the_clips_of_a_photo(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generator_module, "MAX_QUEUED_VIDEOS", 1)
+    dreamer = HeldDreamer()
+    generator = ClipGenerator(store, dreamer)
+    for job_id in ("a", "b", "c"):
+        generator.enqueue(store_video(store, job_id))
+        if job_id == "a":
+            assert dreamer.dreams.wait(60)
+    dreamer.released.set()
+    wait_until(lambda: all(has_clips(store, job_id) for job_id in ("a", "b", "c")))
+    lengths = [len(decode_video(store.get(clip_name(job_id)) or b"")) for job_id in ("a", "b", "c")]
+    assert lengths == [58, len(Morph(DREAM_PICTURES)), 58]
     assert generator.close()
