@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from producer.ledger import File, Ledger, LedgerError, record_file, record_photo
 from shared.durability import flush_file, flush_path
@@ -62,6 +63,14 @@ class PhotoUpload:
     photo_id: str
 
 
+class _PhotoPaths(NamedTuple):
+    """The files of a photo."""
+
+    photo: Path
+    working_photo: Path
+    motion: Path
+
+
 class Outbox:
     """Outbox of one data folder. Safe for use by several threads and several processes at once."""
 
@@ -80,18 +89,18 @@ class Outbox:
     def __len__(self) -> int:
         return int(self._ledger.query("SELECT count(*) FROM spool")[0][0])
 
-    def add(self, job: Job, jpeg: bytes, file: File, working_jpeg: bytes = b"") -> None:
+    def add(self, job: Job, jpeg: bytes, file: File, working_jpeg: bytes = b"", motion: bytes = b"") -> None:
         """Accept a photo durably: afterwards its file may be deleted and the machine may stop.
 
-        working_jpeg: the working photo, if the photo has one; it goes out first. Raises DiskUnavailable.
+        working_jpeg: the working photo, if the photo has one; it goes out first. motion: the video that the photo was
+        taken from, as MP4, if it was; it goes out with the job. Raises DiskUnavailable.
         """
         with _raise_disk_unavailable(), self._ledger.transaction() as db:
             _insert_row(db, file, job.photo_id, job.model_dump_json(), "")
             # With the row, so that `mark_submitted` does not remove a photo that is there already.
-            if working_jpeg and not (working_path := self._working_photo_path(job.photo_id)).exists():
-                _write_atomically(working_path, working_jpeg)
-            if not (photo_path := self._photo_path(job.photo_id)).exists():
-                _write_atomically(photo_path, jpeg)
+            for path, data in zip(self._paths(job.photo_id), (jpeg, working_jpeg, motion), strict=True):
+                if data and not path.exists():
+                    _write_atomically(path, data)
 
     def add_refusal(self, file: File, photo_id: str, reason: str, cause: RefusalCause | None = None) -> Path:
         """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable.
@@ -139,14 +148,15 @@ class Outbox:
 
     def read_photo(self, item: OutboxItem | PhotoUpload) -> bytes:
         """Return the photo of an item or upload as JPEG. Raises OSError."""
-        return self._photo_path(item.photo_id).read_bytes()
+        return self._paths(item.photo_id).photo.read_bytes()
 
-    def read_working_photo(self, item: OutboxItem) -> bytes | None:
-        """Return the working photo of an item as JPEG, None if its photo has none. Raises OSError."""
-        try:
-            return self._working_photo_path(item.photo_id).read_bytes()
-        except FileNotFoundError:
-            return None
+    def read_working_photo(self, item: OutboxItem) -> bytes:
+        """Return the working photo of an item as JPEG, b"" if its photo has none. Raises OSError."""
+        return _read_if_exists(self._paths(item.photo_id).working_photo)
+
+    def read_motion(self, item: OutboxItem) -> bytes:
+        """Return the video that an item's photo was taken from as MP4, b"" if there is none. Raises OSError."""
+        return _read_if_exists(self._paths(item.photo_id).motion)
 
     def mark_submitted(self, item: OutboxItem) -> None:
         """Remove a submitted item, and its photo if nothing else has it. Raises LedgerError.
@@ -154,7 +164,7 @@ class Outbox:
         If it was submitted with its working photo, the upload of its photo takes its place.
         """
         with self._ledger.transaction() as db:
-            if item.job and self._working_photo_path(item.photo_id).exists():
+            if item.job and self._paths(item.photo_id).working_photo.exists():
                 db.execute("INSERT OR IGNORE INTO uploads (photo_id) VALUES (?)", (item.photo_id,))
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
             db.execute("DELETE FROM causes WHERE number = ?", (item.number,))
@@ -175,14 +185,11 @@ class Outbox:
         """
         with contextlib.suppress(OSError), self._ledger.transaction() as db:
             if not _has_rows(db, photo_id):
-                self._working_photo_path(photo_id).unlink(missing_ok=True)
-                self._photo_path(photo_id).unlink(missing_ok=True)
+                for path in reversed(self._paths(photo_id)):
+                    path.unlink(missing_ok=True)
 
-    def _photo_path(self, photo_id: str) -> Path:
-        return self._folder / f"{photo_id}.jpg"
-
-    def _working_photo_path(self, photo_id: str) -> Path:
-        return self._folder / f"{photo_id}.working.jpg"
+    def _paths(self, photo_id: str) -> _PhotoPaths:
+        return _PhotoPaths(*(self._folder / f"{photo_id}{suffix}" for suffix in (".jpg", ".working.jpg", ".mp4")))
 
     def _remove_orphans(self) -> None:
         """Remove photos that a killed producer wrote without a row; their source files still exist."""
@@ -207,6 +214,13 @@ def _insert_row(db: sqlite3.Connection, file: File, photo_id: str, job: str, rea
     number = db.execute("INSERT INTO spool (file, photo_id, job, reason) VALUES (?, ?, ?, ?)", row).lastrowid
     record_file(db, file, photo_id)
     return number or 0
+
+
+def _read_if_exists(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

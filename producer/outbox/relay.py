@@ -154,7 +154,9 @@ class OutboxRelay(threading.Thread):
             jpeg = working_jpeg or self._read_photo(item)
             if jpeg is None:
                 return
-            result = self._submission_client.submit(item.job, jpeg, is_working_photo=working_jpeg is not None)
+            result = self._submission_client.submit(
+                item.job, jpeg, is_working_photo=bool(working_jpeg), motion=self._outbox.read_motion(item)
+            )
             logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)
 

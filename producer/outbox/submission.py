@@ -23,7 +23,7 @@ from shared.monitoring.stage_timer import record_stage
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import has_tombstone
-from shared.storage.object_names import RUNTIME_SETTINGS_NAME, photo_name, working_photo_name
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME, motion_name, photo_name, working_photo_name
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -91,11 +91,12 @@ class SubmissionClient:
             connect_to_queues(self._celery)
             self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
-    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
+    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False, motion: bytes = b"") -> SubmissionResult:
         """Put a photo in the store, then submit its job. Raises Unavailable and LedgerError.
 
-        is_working_photo: `jpeg` is the working photo, and `upload_photo` follows. A queued, running, completed or
-        deleted job is not submitted again; a failed or cancelled one is.
+        is_working_photo: `jpeg` is the working photo, and `upload_photo` follows. motion: the video that the photo was
+        taken from, as MP4. A queued, running, completed or deleted job is not submitted again; a failed or cancelled
+        one is.
         """
         with _raise_unavailable():
             state = self._table.get_state(job.id)
@@ -104,6 +105,8 @@ class SubmissionClient:
                 return SubmissionResult(Outcome.KNOWN, job)
             started = time.perf_counter()
             self._store.put((working_photo_name if is_working_photo else photo_name)(job.photo_id), jpeg)
+            if motion:
+                self._store.put(motion_name(job.photo_id), motion)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.record_unfinished_job(job)
             is_new = submit(self._celery, self._table, job) or state is State.ACCEPTED

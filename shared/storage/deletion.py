@@ -3,7 +3,14 @@
 import json
 import time
 
-from shared.storage.object_names import dream_prefix, photo_name, sidecar_name, tombstone_name, working_photo_name
+from shared.storage.object_names import (
+    dream_prefix,
+    motion_name,
+    photo_name,
+    sidecar_name,
+    tombstone_name,
+    working_photo_name,
+)
 from shared.storage.store import Store
 
 
@@ -25,6 +32,6 @@ def delete_dream_objects(store: Store, job_id: str) -> None:
 
 
 def delete_photo_objects(store: Store, photo_id: str) -> None:
-    """Delete a photo and its working photo. Idempotent. Raises StoreError."""
-    store.delete(photo_name(photo_id))
-    store.delete(working_photo_name(photo_id))
+    """Delete a photo, its working photo and the video that it was taken from. Idempotent. Raises StoreError."""
+    for make_name in (photo_name, working_photo_name, motion_name):
+        store.delete(make_name(photo_id))

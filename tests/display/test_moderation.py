@@ -23,6 +23,7 @@ from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
+    motion_name,
     photo_name,
     sidecar_name,
     thumb_name,
@@ -86,6 +87,7 @@ def test_a_photo_stays_as_long_as_another_dream_is_of_it(
     first, second = add_dream(pipeline, dream_index), add_dream(pipeline, dream_index, version=99)
     assert first.photo_id == second.photo_id
     pipeline.store.put(working_photo_name(first.photo_id), b"small")
+    pipeline.store.put(motion_name(first.photo_id), b"a video")
     moderation.delete(first.id)
     assert pipeline.store.get(photo_name(first.photo_id))
     assert pipeline.store.get(working_photo_name(first.photo_id))
@@ -93,6 +95,7 @@ def test_a_photo_stays_as_long_as_another_dream_is_of_it(
     moderation.delete(second.id)
     assert pipeline.store.get(photo_name(first.photo_id)) is None
     assert pipeline.store.get(working_photo_name(first.photo_id)) is None
+    assert pipeline.store.get(motion_name(first.photo_id)) is None
 
 
 def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(

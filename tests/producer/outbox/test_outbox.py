@@ -105,6 +105,18 @@ def test_a_photo_that_went_out_small_stays_until_it_is_out_in_full(ledger: Ledge
     assert list((ledger.data_folder / "spool").iterdir()) == []
 
 
+def test_a_photo_that_was_taken_from_a_video_goes_out_with_it(ledger: Ledger) -> None:
+    outbox = Outbox(ledger)
+    outbox.add(make_job(1), b"a photo", make_file("a.mov"), motion=b"a video")
+    outbox.add(make_job(2), b"a photo", make_file("b.jpg"))
+    motions = []
+    while item := outbox.next_item():
+        motions.append((outbox.read_working_photo(item), outbox.read_motion(item)))
+        outbox.mark_submitted(item)
+    assert motions == [(b"", b"a video"), (b"", b"")]
+    assert list((ledger.data_folder / "spool").iterdir()) == []
+
+
 def test_a_photo_that_is_still_to_be_uploaded_survives_a_restart(ledger: Ledger) -> None:
     outbox = Outbox(ledger)
     outbox.add(make_job(1), b"a photo", make_file("a.jpg"), b"small")

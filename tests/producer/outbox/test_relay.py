@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -85,11 +86,11 @@ class FaultyClient(SubmissionClient):
         super().__init__(settings)
         self.errors, self.count = [*errors], 0
 
-    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
+    def submit(self, job: Job, jpeg: bytes, **options: Any) -> SubmissionResult:
         self.count += 1
         if self.errors:
             raise self.errors.pop(0)
-        return super().submit(job, jpeg, is_working_photo=is_working_photo)
+        return super().submit(job, jpeg, **options)
 
 
 class FaultyUploadClient(SubmissionClient):
@@ -99,9 +100,9 @@ class FaultyUploadClient(SubmissionClient):
         super().__init__(settings)
         self.errors, self.submitted = [*errors], list[str]()
 
-    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False) -> SubmissionResult:
+    def submit(self, job: Job, jpeg: bytes, **options: Any) -> SubmissionResult:
         self.submitted.append(f"job {job.photo_id}")
-        return super().submit(job, jpeg, is_working_photo=is_working_photo)
+        return super().submit(job, jpeg, **options)
 
     def upload_photo(self, photo_id: str, jpeg: bytes) -> None:
         if self.errors:
@@ -289,7 +290,7 @@ def test_a_photo_that_cannot_be_read_any_more_stays_in_the_outbox_and_blocks_no_
     with SubmissionClient(settings) as submission_client:
         outbox = Outbox(submission_client.ledger)
         lost, other = add_photos(outbox, 2)
-        outbox._photo_path(lost.photo_id).unlink()
+        outbox._paths(lost.photo_id).photo.unlink()
         with running_relay(settings, submission_client, outbox):
             wait_until(lambda: JobTable(client).get_state(other.id) is State.QUEUED, "the other is out")
         assert len(outbox) == 1

@@ -24,7 +24,7 @@ from shared.redis_keys import job_key
 from shared.runtime_settings import persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import write_tombstone
-from shared.storage.object_names import photo_name, working_photo_name
+from shared.storage.object_names import motion_name, photo_name, working_photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
@@ -287,6 +287,23 @@ def test_a_job_goes_out_with_its_working_photo_and_the_photo_follows(
     assert store.get(photo_name(job.photo_id)) is None
     submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
     assert store.get(photo_name(job.photo_id)) == PHOTO.jpeg
+
+
+def test_the_video_that_a_photo_was_taken_from_is_there_before_its_job(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker looks for it when the dream is finished, which may be at once."""
+    job, put, counts = make_job(), Store.put, list[int]()
+
+    def count_and_put(self: Store, name: str, data: bytes) -> None:
+        counts.append(count_queued(client, Lane.LIVE))
+        put(self, name, data)
+
+    monkeypatch.setattr(Store, "put", count_and_put)
+    submission_client.submit(job, PHOTO.jpeg, motion=b"a video")
+    assert counts == [0, 0]
+    assert count_queued(client, Lane.LIVE) == 1
+    assert store.get(motion_name(job.photo_id)) == b"a video"
 
 
 def test_a_job_that_the_broker_forgot_before_its_photo_followed_is_submitted_again(
