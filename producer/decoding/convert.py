@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from producer.decoding.color_metadata import ColorMetadata
 from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.tone_mapping import convert_color_space
+from producer.decoding.video import decode_video, is_video
 from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.canvas import scale_to_long_side
@@ -63,6 +65,8 @@ class Photo:
     working_jpeg: bytes = b""
     #: Make, model and software of the camera, from EXIF: a hint of who took the photo. "" if unknown.
     camera: str = ""
+    #: The video that the photo was taken from: H.264 in MP4 of the size at which videos are dreamt; b"" if none.
+    motion: bytes = b""
 
 
 def compute_photo_id(data: bytes) -> str:
@@ -71,16 +75,18 @@ def compute_photo_id(data: bytes) -> str:
 
 
 def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bool = False) -> Photo:
-    """Convert the bytes of a picture file to a photo: upright, sRGB, long side at most `limits.max_side`.
+    """Convert the bytes of a picture or of a short video to a photo: upright, sRGB, at most `limits.max_side`.
 
-    A photo that is larger than `limits.working_side` has a working photo of that long side, too.
+    A video's photo is its sharpest picture near the middle. A photo that is larger than `limits.working_side` has a
+    working photo of that long side, too.
 
     The format is detected from the content. Never enlarges. allow_truncated: accept a JPEG that ends too early if at
     least half of it is present. Raises Unreadable with a reason in plain words; Truncated if `allow_truncated` may
     help.
     """
     try:
-        decoded = _decode_data(data, limits, allow_truncated=allow_truncated)
+        video = decode_video(data, limits) if is_video(data) else None
+        decoded = video.key_frame if video else _decode_data(data, limits, allow_truncated=allow_truncated)
         image = _normalize(decoded)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory", RefusalCode.TOO_COMPLEX) from error
@@ -88,8 +94,9 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
     if max(image.size) > limits.working_side:
         working_size = scale_to_long_side(*image.size, limits.working_side)
         working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
-    camera = _read_camera(decoded.picture)
-    return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera)
+    camera = _format_camera(video.camera) if video else _read_camera(decoded.picture)
+    motion = video.motion if video else b""
+    return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera, motion)
 
 
 def _encode_jpeg(image: Image.Image) -> bytes:
@@ -135,9 +142,13 @@ def _read_camera(image: Image.Image) -> str:
         return DREAM_CAMERA
     try:
         exif = image.getexif()
-        values = [str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model, Base.Software)]
+        return _format_camera([str(exif.get(tag, "")) for tag in (Base.Make, Base.Model, Base.Software)])
     except Exception:  # Broken metadata of an intact picture.
         return ""
+
+
+def _format_camera(values: Sequence[str]) -> str:
+    values = [value.strip("\0 ") for value in values]
     text = " ".join(value for value in values if value)
     return "".join(character for character in text if character.isprintable())[:MAX_CAMERA_LENGTH]
 

@@ -21,6 +21,7 @@ from producer.decoding.convert import Photo
 from producer.decoding.formats import NotAPicture, Truncated, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
+from producer.decoding.video import MAX_MOTION_BYTES
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import Recipe
@@ -35,8 +36,8 @@ MAX_FILES_PER_PROCESS = 200
 #: Crashes that a file may cause. The first may have been the machine's fault, such as too little memory.
 MAX_CRASHES_PER_FILE = 2
 
-#: Bytes of the longest response: a photo and a working photo without any compression, and their header.
-MAX_RESPONSE_BYTES = 2 * 3 * MAX_PHOTO_SIDE**2 + (1 << 20)
+#: Bytes of the longest response: a photo and a working photo without any compression, a video, and their header.
+MAX_RESPONSE_BYTES = 2 * 3 * MAX_PHOTO_SIDE**2 + MAX_MOTION_BYTES + (1 << 20)
 
 #: Characters of the longest reason.
 MAX_REASON_LENGTH = 200

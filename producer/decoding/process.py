@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from producer.decoding.convert import MAX_CAMERA_LENGTH, Photo, compute_photo_id, convert
-from producer.decoding.formats import SIGNATURE_BYTES, Unreadable, choose_decoder
+from producer.decoding.formats import SIGNATURE_BYTES, NotAPicture, Unreadable, choose_decoder
 from producer.decoding.limits import Limits
+from producer.decoding.video import is_video
 from shared.jobs.refusal import RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
@@ -30,10 +31,13 @@ ALARM_MARGIN_SECONDS = 10
 READY_LINE = b"ready\n"
 
 #: Fields of a photo that follow the header of a response, as bytes.
-PHOTO_FILES = ("jpeg", "working_jpeg")
+PHOTO_FILES = ("jpeg", "working_jpeg", "motion")
 
 #: First bytes of a JPEG.
 JPEG_SIGNATURE = b"\xff\xd8\xff"
+
+#: Type of the first box of an MP4, behind its size.
+MP4_SIGNATURE = b"ftyp"
 
 #: A photo id: SHA-256 in hex.
 PHOTO_ID_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -96,9 +100,12 @@ def _read_file(path: Path, limits: Limits) -> bytes:
             return data
     finally:
         os.close(source)
-    choose_decoder(data)  # A large file of another kind is not a picture that is too large.
     most = limits.max_bytes // 1_000_000
-    raise Unreadable(f"is too large: at most {most} MB are taken", RefusalCode.TOO_LARGE, most=most)
+    reason = f"is too large: at most {most} MB are taken"
+    if is_video(data):  # Outside the inbox it may be anything.
+        raise NotAPicture(reason, RefusalCode.TOO_LARGE, most=most)
+    choose_decoder(data)  # A large file of another kind is not a picture that is too large.
+    raise Unreadable(reason, RefusalCode.TOO_LARGE, most=most)
 
 
 def parse_photo(fields: dict[str, Any], files: Sequence[bytes]) -> Photo:
@@ -109,6 +116,7 @@ def parse_photo(fields: dict[str, Any], files: Sequence[bytes]) -> Photo:
         PHOTO_ID_PATTERN.fullmatch(photo.photo_id)
         and photo.jpeg.startswith(JPEG_SIGNATURE)
         and (not photo.working_jpeg or photo.working_jpeg.startswith(JPEG_SIGNATURE))
+        and (not photo.motion or photo.motion[4:8] == MP4_SIGNATURE)
         and all(type(side) is int and 0 < side <= MAX_PHOTO_SIDE for side in sides)
         and photo.camera.isprintable()
         and len(photo.camera) <= MAX_CAMERA_LENGTH

@@ -16,10 +16,10 @@ MIN_TAIL_BYTES = 512
 _PICTURE_BOXES = {b"ftyp", b"meta", b"mdat"}
 
 
-def has_unwritten_tail(data: bytes, picture: ImageFile.ImageFile | HeifFile) -> bool:
+def has_unwritten_tail(data: bytes, picture: ImageFile.ImageFile | HeifFile | None = None) -> bool:
     """Return whether the last MIN_TAIL_BYTES of the content, or more, are zeros. Zeros behind the content do not count.
 
-    picture: the opened, not decoded, picture of `data`.
+    picture: the opened, not decoded, picture of `data`; None for a video.
     """
     return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, _find_content_end(data, picture))
 
@@ -31,7 +31,7 @@ def ends_in_zeros(data: bytes, content_end: int) -> bool:
     return bool(tail) and not tail.strip(b"\0")
 
 
-def _find_content_end(data: bytes, picture: ImageFile.ImageFile | HeifFile) -> int:
+def _find_content_end(data: bytes, picture: ImageFile.ImageFile | HeifFile | None) -> int:
     """Return the position behind the last byte of the picture, as the file declares it; 0 for a JPEG or PNG."""
     if isinstance(picture, TiffImageFile):
         tags = picture.tag_v2

@@ -21,8 +21,10 @@ class RefusalCode(StrEnum):
     RAW = "raw"
     TOO_COMPLEX = "too_complex"
     TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
     TOO_MANY_PIXELS = "too_many_pixels"
     UNSUPPORTED = "unsupported"
+    VIDEO = "video"
 
 
 @dataclass(frozen=True)

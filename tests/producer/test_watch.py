@@ -26,6 +26,7 @@ from shared.storage.object_names import photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
+from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.waiting import wait_until
 
 HEIC_PHOTO = encode_heic(make_picture(1))
@@ -47,6 +48,22 @@ def test_a_dropped_heic_becomes_one_job_with_its_photo_in_the_store(
     assert set(job.stages) == {"settle", "convert", "upload"}
     assert job.stages["settle"] + job.stages["convert"] >= producer_thread.settings.settle_seconds
     assert store.get(photo_name(job.photo_id)) == convert(HEIC_PHOTO).jpeg
+
+
+def test_a_short_video_becomes_one_job_and_a_long_one_is_refused_with_its_length(
+    producer_thread: ProducerThread, store: Store
+) -> None:
+    producer_thread.start()
+    video = encode_video(make_moving_pictures(20), container="mov")
+    (producer_thread.inbox / "IMG_0001.MOV").write_bytes(video)
+    (producer_thread.inbox / "IMG_0002.MOV").write_bytes(encode_video(make_moving_pictures(12), rate=1))
+    wait_until(lambda: producer_thread.count_waiting() == 1 and producer_thread.read_refusals())
+    producer_thread.stop()
+    (job_id,) = producer_thread.count_queued_jobs()
+    job = JobTable(producer_thread.client).get_job(job_id)
+    assert job is not None
+    assert store.get(photo_name(job.photo_id)) == convert(video).jpeg
+    assert "is a video of 12 s: at most 10 s are taken" in str(producer_thread.read_refusals())
 
 
 def test_a_file_moved_in_becomes_one_job(producer_thread: ProducerThread, tmp_path: Path) -> None:

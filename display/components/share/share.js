@@ -49,8 +49,8 @@ const POLL_INTERVALS = {
 const RETRY_AFTER = 3_000;
 const FADE_DURATION = 700;
 
-// Milliseconds between the attempts to load the clip, which is made some time after its dream.
-const CLIP_RETRIES = [4_000, 10_000, 30_000, 60_000];
+// Milliseconds between the attempts to load the clip, which is made some time after its dream, that of a video minutes.
+const CLIP_RETRIES = [4_000, 10_000, 30_000, 60_000, 120_000, 300_000, 300_000];
 
 /** One dream on a phone: how its photo is getting on, then the dream, to look at, to save and to share. */
 class SharePage {
