@@ -132,10 +132,12 @@ class _SubmitCall:
         if not isinstance(decoded.photo_or_error, Photo):
             yield from self.refuse_file(path, str(decoded.photo_or_error))
             return
-        jpeg = decoded.photo_or_error.jpeg
+        photo = decoded.photo_or_error
         for job in self._build_jobs(decoded.photo_id):
             job = job.model_copy(update={"stages": {Stage.CONVERT: decoded.seconds}})
-            result = self._retry_while_unavailable(lambda job=job: self._submission_client.submit(job, jpeg))  # type: ignore[misc]
+            result = self._retry_while_unavailable(
+                lambda job=job: self._submission_client.submit(job, photo.jpeg, motion=photo.motion)  # type: ignore[misc]
+            )
             self._submission_client.ledger.record_submitted_job(job.photo_id, job.id)
             yield self._build_result(path, job, result.outcome)
         if read_file_version(path) == file.version:

@@ -178,7 +178,7 @@ class _OutboxWriter:
             # AirDrop does not report the sender; the camera is the closest substitute.
             recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
-            self._outbox.add(job, photo.jpeg, file, photo.working_jpeg)
+            self._outbox.add(job, photo.jpeg, file, photo.working_jpeg, photo.motion)
         elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
             self._outbox.ignore(file, stable_file.photo_id)
             logger.info("%s %s, and is left alone.", make_printable(file.path), photo)

@@ -16,7 +16,10 @@ from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
+from shared.storage.object_names import motion_name
+from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
+from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.servers import SshServer, Valkey
 
 
@@ -50,6 +53,17 @@ def test_each_file_and_recipe_is_one_job_in_its_lane(
     assert job is not None
     assert (job.seed, job.lane) == (7, Lane.BATCH)
     assert not (settings.data / "quarantine").exists()
+
+
+def test_a_video_that_is_sent_goes_out_with_its_moving_pictures(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(encode_video(make_moving_pictures(10)))
+    [submission] = submit([tmp_path / "a.mp4"], settings=settings)
+    assert submission.job_id
+    job = JobTable(connect(settings.broker)).get_job(submission.job_id)
+    assert job
+    motion = Store(settings.store).get(motion_name(job.photo_id))
+    assert motion
+    assert motion[4:8] == b"ftyp"
 
 
 def test_what_was_sent_before_is_known_and_not_even_read(

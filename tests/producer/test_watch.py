@@ -22,7 +22,7 @@ from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
-from shared.storage.object_names import photo_name
+from shared.storage.object_names import motion_name, photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
@@ -63,6 +63,7 @@ def test_a_short_video_becomes_one_job_and_a_long_one_is_refused_with_its_length
     job = JobTable(producer_thread.client).get_job(job_id)
     assert job is not None
     assert store.get(photo_name(job.photo_id)) == convert(video).jpeg
+    assert store.get(motion_name(job.photo_id)) == convert(video).motion
     assert "is a video of 12 s: at most 10 s are taken" in str(producer_thread.read_refusals())
 
 
