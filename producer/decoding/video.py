@@ -94,18 +94,14 @@ def is_video(data: bytes) -> bool:
 
 
 def decode_video(data: bytes, limits: Limits) -> DecodedVideo:
-    """Decode a video of at most MAX_SECONDS. Raises Unreadable.
-
-    One that is too long or too large, or that cannot be read here at all, is no picture (NotAPicture): outside the
-    inbox it may be anything.
-    """
+    """Decode a video of at most MAX_SECONDS. Raises NotAPicture for any other: outside the inbox it may be anything."""
     try:
         import av
     except ImportError as error:
         reason = "is a video, and this producer takes photos only: install its extra `video`"
         raise NotAPicture(reason, RefusalCode.VIDEO) from error
     if has_unwritten_tail(data):
-        raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
+        raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as container:
             return _decode(container, limits)
@@ -113,19 +109,19 @@ def decode_video(data: bytes, limits: Limits) -> DecodedVideo:
         raise
     except Exception as error:  # Broken files raise any type of exception.
         if b"moov" not in data:  # The index, which phones write last.
-            raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE) from error
-        raise Unreadable("is damaged: its pictures cannot be decoded", RefusalCode.DAMAGED) from error
+            raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE) from error
+        raise NotAPicture("is damaged: its pictures cannot be decoded", RefusalCode.DAMAGED) from error
 
 
 def _decode(container: "av.container.InputContainer", limits: Limits) -> DecodedVideo:
     if not container.streams.video:
         if container.streams.audio:
             raise NotAPicture("is a sound without pictures", RefusalCode.NO_PICTURE)
-        raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
+        raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     stream = container.streams.video[0]
     context = stream.codec_context
     if context.name not in CODECS and context.codec.canonical_name not in CODECS:
-        raise Unreadable("is a video of a kind that cannot be decoded here", RefusalCode.UNSUPPORTED)
+        raise NotAPicture("is a video of a kind that cannot be decoded here", RefusalCode.UNSUPPORTED)
     if context.width * context.height > 1_000_000 * min(MAX_MEGAPIXELS, limits.max_megapixels):
         raise NotAPicture("is too large: videos of at most 4K are taken", RefusalCode.TOO_MANY_PIXELS, most=9)
     duration = (container.duration or 0) / AV_TIME_BASE
@@ -148,7 +144,7 @@ def _decode(container: "av.container.InputContainer", limits: Limits) -> Decoded
             large, color = _to_rgb(frame, limits.max_side)
             key_frame, best_sharpness = DecodedPicture(large, large.size, color=color), sharpness
     if encoder is None or key_frame is None or seconds < min(duration, MAX_SECONDS) - MAX_MISSING_SECONDS:
-        raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
+        raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     return DecodedVideo(key_frame, encoder.finish(), camera)
 
 

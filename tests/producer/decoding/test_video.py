@@ -159,7 +159,6 @@ def test_a_video_whose_end_is_missing_is_incomplete() -> None:
     for damaged in (video[: len(video) * 2 // 3], video[: len(video) // 2] + bytes(len(video) // 2)):
         error = refuse(damaged)
         assert str(error) == "is damaged: the file ends too early"
-        assert not isinstance(error, NotAPicture)
 
 
 def test_a_video_without_the_extra_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
