@@ -80,7 +80,7 @@ def test_each_part_runs_from_the_wheel_alone(part: str, installed: Callable[[str
     command, expected = SMOKE_COMMANDS[part]
     help_process = run_artdream(environment, "--help")
     assert help_process.returncode == 0, help_process.stderr
-    assert "Photograph something" in help_process.stdout
+    assert "A live dreaming installation" in help_process.stdout
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert run_artdream(environment, "--version").stdout == f"artdream {version}\n"
     process = run_artdream(environment, *command)

@@ -6,37 +6,55 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from artdream.cli.command import CommandGroup, command
 from artdream.cli.options import console
 from artdream.cli.progress import show_progress_bar
 
-#: Refused files that are printed individually, so that the summary stays visible.
-MAX_LISTED_REFUSALS = 20
+#: Rejected files that are printed individually, so that the summary stays visible.
+MAX_LISTED_REJECTIONS = 20
 
 #: Artists that are printed; the written table contains all.
 MAX_LISTED_ARTISTS = 60
 
-dataset = typer.Typer(help="Paintings to learn from: select, fetch, organise, report.", no_args_is_help=True)
 
-FolderArgument = Annotated[Path, typer.Argument(help="What `artdream dataset organise` made.", metavar="DIR")]
+class DatasetGroup(CommandGroup):
+    """`artdream dataset`."""
 
-
-StyleOption = Annotated[list[str] | None, typer.Option("--style", help="Only works of this style; may be repeated.")]
-GenreOption = Annotated[list[str] | None, typer.Option("--genre", help="Only works of this genre; may be repeated.")]
-SinceOption = Annotated[int | None, typer.Option("--since", help="Only works from this year on.")]
-UntilOption = Annotated[int | None, typer.Option("--until", help="Only works up to this year.")]
+    renamed_commands = {"organise": "organize"}  # noqa: RUF012
 
 
-@dataset.command()
+dataset = typer.Typer(cls=DatasetGroup, help="Build a data set of paintings to train on.", no_args_is_help=True)
+
+StyleOption = Annotated[
+    list[str] | None,
+    typer.Option("--style", metavar="NAME", help="Only works of this style. Repeat the option for several."),
+]
+GenreOption = Annotated[
+    list[str] | None,
+    typer.Option("--genre", metavar="NAME", help="Only works of this genre. Repeat the option for several."),
+]
+SinceOption = Annotated[int | None, typer.Option("--since", metavar="YEAR", help="Only works from this year on.")]
+UntilOption = Annotated[int | None, typer.Option("--until", metavar="YEAR", help="Only works up to this year.")]
+
+
+@command(
+    dataset,
+    examples=["artdream dataset select all_data_info.csv --breakdown artists.csv --min-works 200"],
+)
 def select(
-    table: Annotated[Path, typer.Argument(help="Painter by Numbers' all_data_info.csv.", metavar="TABLE")],
-    target: Annotated[Path, typer.Option("--breakdown", help="The table of artists, to be edited and merged again.")],
-    minimum: Annotated[int, typer.Option("--min-works", min=1, help="New artists with fewer are not kept.")] = 200,
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="all_data_info.csv of Painter by Numbers.")],
+    target: Annotated[
+        Path, typer.Option("--breakdown", metavar="FILE", help="The CSV table of artists to write, or to update.")
+    ],
+    minimum: Annotated[
+        int, typer.Option("--min-works", metavar="N", min=1, help="Works that a new artist needs to be kept.")
+    ] = 200,
     style: StyleOption = None,
     genre: GenreOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
 ) -> None:
-    """List artists by number of works, in a table whose columns keep and note are yours."""
+    """Write a table of artists by number of works, in which you decide whom to keep."""
     from worker.training.dataset import artist_selection
     from worker.training.dataset.painter_by_numbers import WorkFilter, count_works
 
@@ -54,49 +72,65 @@ def select(
     kept_rows = [row for row in rows if row.keep]
     console.print(
         f"{target}: {len(rows)} artists, of whom {len(kept_rows)} with {sum(row.works for row in kept_rows)} works are "
-        "kept. Say yes or no in its column “keep”, and run this again whenever you like.",
+        "kept. To change that, edit its columns “keep” (yes or no) and “note”; another run preserves them.",
         soft_wrap=True,
         markup=False,
     )
 
 
-@dataset.command()
+@command(dataset, examples=["artdream dataset fetch best-artworks-of-all-time downloads"])
 def fetch(
-    name: Annotated[str, typer.Argument(help="painter-by-numbers, or best-artworks-of-all-time.", metavar="NAME")],
-    target: Annotated[Path, typer.Argument(help="Folder that it is fetched into.", metavar="DST")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="painter-by-numbers or best-artworks-of-all-time.")],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to download to.")],
 ) -> None:
-    """Fetch paintings from Kaggle. Cut off and called again, it goes on."""
+    """Download a collection of paintings from Kaggle. Running it again resumes an interrupted download."""
     from worker.training.dataset.download import download_dataset
 
     path = download_dataset(
-        name, target, on_retry=lambda reason: console.print(f"It broke off ({reason}), and goes on.", markup=False)
+        name,
+        target,
+        on_retry=lambda reason: console.print(f"The download was interrupted ({reason}) and resumes.", markup=False),
     )
     console.print(str(path), soft_wrap=True, markup=False)
 
 
-@dataset.command()
-def organise(
-    source: Annotated[Path, typer.Argument(help="Paintings as they came.", metavar="SRC")],
-    target: Annotated[Path, typer.Argument(help="Where the data set goes.", metavar="DST")],
+@command(
+    dataset,
+    examples=[
+        "artdream dataset organize paintings data",
+        "artdream dataset organize downloads data --table all_data_info.csv --breakdown artists.csv",
+    ],
+)
+def organize(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of paintings.")],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write the data set to.")],
     table: Annotated[
-        Path | None, typer.Option("--table", help="Painter by Numbers' all_data_info.csv, whose files SRC holds.")
+        Path | None,
+        typer.Option("--table", metavar="FILE", help="all_data_info.csv of Painter by Numbers, if SOURCE is that."),
     ] = None,
     breakdown: Annotated[
-        Path | None, typer.Option("--breakdown", help="What `dataset select` made: only artists kept there.")
+        Path | None,
+        typer.Option("--breakdown", metavar="FILE", help="The table of `dataset select`: only artists kept there."),
     ] = None,
     style: StyleOption = None,
     genre: GenreOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     names: Annotated[
-        Path | None, typer.Option("--names", help="A table with columns folder and name: how artists are called.")
+        Path | None,
+        typer.Option("--names", metavar="FILE", help="CSV table with the columns folder and name: the artists' names."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same split.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same split.")
+    ] = 0,
     side: Annotated[
-        int | None, typer.Option("--side", min=32, help="Pixels: short sides are made no longer [384].")
+        int | None,
+        typer.Option(
+            "--side", metavar="PIXELS", min=32, help="Longest allowed short side of a picture.", show_default="384"
+        ),
     ] = None,
 ) -> None:
-    """Convert paintings, and split them into train, val and test. Killed and called again, it goes on."""
+    """Convert paintings, and split them into train, val and test. Running it again resumes."""
     from worker.training.dataset import artist_selection
     from worker.training.dataset.build import MAX_SHORT_SIDE, build_dataset
     from worker.training.dataset.painter_by_numbers import WorkFilter
@@ -107,28 +141,33 @@ def organise(
     pictures = find_pictures(source, table, work_filter, kept_artists, read_artist_names(names) if names else None)
     with show_progress_bar("converting", console) as report_fraction:
         result = build_dataset(pictures, target, seed=seed, side=side or MAX_SHORT_SIDE, on_progress=report_fraction)
-    for rejected in result.rejected[:MAX_LISTED_REFUSALS]:
+    for rejected in result.rejected[:MAX_LISTED_REJECTIONS]:
         console.print(f"{rejected.path} {rejected.reason}.", soft_wrap=True, markup=False)
-    if len(result.rejected) > MAX_LISTED_REFUSALS:
-        console.print(f"… and {len(result.rejected) - MAX_LISTED_REFUSALS} more.")
+    if len(result.rejected) > MAX_LISTED_REJECTIONS:
+        console.print(f"… and {len(result.rejected) - MAX_LISTED_REJECTIONS} more.")
     entries = result.manifest.entries
     duplicates = len(pictures) - len(entries) - len(result.rejected)
     near_duplicates = len(entries) - len({entry.group for entry in entries})
     console.print(
         f"{target}: {len(entries)} paintings by {len({entry.artist for entry in entries})} artists, data set "
-        f"{result.manifest.digest}. {len(result.rejected)} files were refused, {duplicates} "
-        f"were there twice, {near_duplicates} are nearly the same as another and stay on its side.",
+        f"{result.manifest.digest}. {len(result.rejected)} files were rejected, {duplicates} are duplicates; "
+        f"{near_duplicates} are near-duplicates, which are in the same part as what they resemble.",
         soft_wrap=True,
         markup=False,
     )
 
 
-@dataset.command()
+@command(dataset, examples=["artdream dataset report data --sheet sheet.jpg"])
 def report(
-    folder: FolderArgument,
-    target: Annotated[Path | None, typer.Option("--sheet", help="Also a contact sheet, as JPEG or PNG.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A data set that `artdream dataset organize` wrote.")
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet with a picture of each, JPEG or PNG."),
+    ] = None,
 ) -> None:
-    """Count the pictures of each artist and part, and show some of each."""
+    """Count the pictures of each artist and part."""
     import numpy as np
 
     from artdream.cli.contact_sheet import save_contact_sheet

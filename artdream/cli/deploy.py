@@ -5,23 +5,22 @@ from typing import Annotated
 
 import typer
 
-from artdream.cli.options import console, load_settings
+from artdream.cli.checks import report_results
+from artdream.cli.command import CommandGroup, command
+from artdream.cli.options import JsonOption, load_settings
 
-deploy = typer.Typer(help="Other machines: check.", no_args_is_help=True)
-
-
-@deploy.callback()
-def other_machines() -> None:
-    """Other machines: check."""
+deploy = typer.Typer(cls=CommandGroup, help="Check remote machines.", no_args_is_help=True)
 
 
-@deploy.command()
+@command(deploy, "check", examples=["artdream deploy check artist@vm.example"])
 def check(
-    host: Annotated[str, typer.Argument(metavar="USER@HOST", help="An SSH host; with :PORT where that is not 22.")],
-    key: Annotated[Path | None, typer.Option("--key", help="A private key, instead of ARTDREAM_SSH_KEY.")] = None,
+    host: Annotated[str, typer.Argument(metavar="USER@HOST", help="The SSH host; USER@HOST:PORT if not port 22.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Private key, instead of ARTDREAM_SSH_KEY.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Say what a machine lacks to dream for this installation, one line each. Nothing on it is changed."""
+    """Check over SSH whether a machine can run a worker. Nothing on it is changed."""
     from artdream.cli.remote_check import check_machine  # Imported here: paramiko takes half a second.
 
-    if not check_machine(load_settings(ssh=host, ssh_key=key), console):
-        raise typer.Exit(1)
+    report_results(check_machine(load_settings(ssh=host, ssh_key=key)), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`artdream doctor`: check an installation and print one line per check, with what to do about each problem."""
+"""`artdream doctor`: check this machine and its installation; each problem comes with what to do about it."""
 
 import contextlib
 import os
@@ -7,13 +7,12 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 from urllib.request import urlopen
 
-from rich.console import Console
-
+from artdream.cli.checks import CheckResult
 from artdream.stack.report import describe_phone_access
 from shared.broker.client import (
     BROKER_ACCESS_DENIED,
@@ -44,10 +43,9 @@ MIN_FREE_DISK_BYTES = 2 * 1024**3
 MAX_CLOCK_SKEW_SECONDS = 2.0
 
 
-def run_checks(settings: Settings, console: Console) -> bool:
-    """Run every check and print its line. Returns whether all checks passed."""
+def run_checks(settings: Settings) -> Iterator[CheckResult]:
+    """Run every check, and yield its result."""
     skipped: set[str] = set()
-    all_passed = True
     with contextlib.ExitStack() as stack:
         for name, check in _CHECKS.items():
             if name in skipped or (name == "ssh" and not settings.ssh):
@@ -55,12 +53,11 @@ def run_checks(settings: Settings, console: Console) -> bool:
             try:
                 if name == "broker":
                     settings = stack.enter_context(open_broker_tunnel(settings))
-                mark, finding = "✓", check(settings)
+                result = CheckResult(name=name, passed=True, finding=check(settings))
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, all_passed = "✗", describe_error(error), False
+                result = CheckResult(name=name, passed=False, finding=describe_error(error))
                 skipped |= _DEPENDENT_CHECKS.get(name, set())
-            console.print(f"{mark} {name:9} {finding}", soft_wrap=True, markup=False)
-    return all_passed
+            yield result
 
 
 def _check_python(_settings: Settings) -> str:
@@ -72,11 +69,11 @@ def _check_inbox(settings: Settings) -> str:
         count = sum(1 for _ in settings.inbox.iterdir())
     except PermissionError:
         macos_hint = "allow your terminal in System Settings → Privacy & Security → Files and Folders"
-        hint = macos_hint if sys.platform == "darwin" else "chmod it"
-        raise ArtDreamError(f"{settings.inbox} may not be read: {hint}.") from None
+        hint = macos_hint if sys.platform == "darwin" else "change its permissions"
+        raise ArtDreamError(f"{settings.inbox} cannot be read: {hint}.") from None
     except OSError as error:
         raise ArtDreamError(
-            f"{settings.inbox} cannot be listed ({error.strerror}): create it or use --inbox."
+            f"{settings.inbox} cannot be listed ({error.strerror}): create it, or name another with --inbox."
         ) from error
     return f"{settings.inbox}, {count} entries"
 
@@ -96,8 +93,8 @@ def _check_ssh(settings: Settings) -> str:
     try:
         log_in(account).close()
     except ConnectionError as error:
-        raise ArtDreamError(f"No way there: {error}; is it on, and is {ENV_PREFIX}SSH right?") from error
-    return f"{account} is known and lets this machine in"
+        raise ArtDreamError(f"Cannot connect: {error}. Is the host running, and is {ENV_PREFIX}SSH correct?") from error
+    return f"{account} is known and accepts the login"
 
 
 def _check_broker(settings: Settings) -> str:
@@ -106,17 +103,17 @@ def _check_broker(settings: Settings) -> str:
     client.ping()
     require_noeviction(client)
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
-        raise ArtDreamError("The broker keeps no append-only file: set appendonly yes, or a restart loses what waits.")
+        raise ArtDreamError("The broker keeps no append-only file: set appendonly yes, or a restart loses queued jobs.")
     return "answers, evicts nothing, keeps an append-only file"
 
 
 def _check_lanes(settings: Settings) -> str:
     if counts := read_rejection_counts(connect(settings.broker)):
         raise ArtDreamError(
-            f"What was no job was turned away: {format_rejection_counts(counts)}. Does something else write to this "
-            f"broker, or is a producer newer than the workers? Once that is settled, DEL {REJECTED_KEY} clears them."
+            f"Rejected messages that are not valid jobs: {format_rejection_counts(counts)}. Does another program write "
+            f"to this broker, or is a producer newer than the workers? Then clear the count with DEL {REJECTED_KEY}."
         )
-    return "nothing was turned away"
+    return "no message was rejected"
 
 
 def _check_clock(settings: Settings) -> str:
@@ -128,8 +125,7 @@ def _check_clock(settings: Settings) -> str:
     if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS:
         direction = "ahead of" if skew_seconds > 0 else "behind"
         raise ArtDreamError(
-            f"This machine's clock is {abs(skew_seconds):.1f} s {direction} the broker's: "
-            "let both follow network time (NTP)."
+            f"This machine's clock is {abs(skew_seconds):.1f} s {direction} the broker's: synchronize both with NTP."
         )
     return f"agrees with the broker's within {abs(skew_seconds) * 1000:.0f} ms"
 
@@ -139,7 +135,7 @@ def _check_store(settings: Settings) -> str:
     store.put(name, probe)
     try:
         if store.get(name) != probe:
-            raise ArtDreamError(f"The store {store.url} gave back other bytes than were written.")
+            raise ArtDreamError(f"The store {store.url} returned other bytes than were written.")
         links = _check_links(store, name, probe)
     finally:
         store.delete(name)
@@ -154,7 +150,8 @@ def _check_links(store: Store, name: str, probe: bytes) -> str:
             is_same = response.read() == probe
     except OSError as error:
         raise ArtDreamError(
-            f"The store {store.url} gives links that do not open ({error}): is this clock right, and may its key read?"
+            f"The store {store.url} gives links that do not open ({error}). Is this clock correct, and may its key "
+            "read?"
         ) from error
     if not is_same:
         raise ArtDreamError(f"The store {store.url} gives links that lead elsewhere: check its endpoint.")
@@ -164,13 +161,13 @@ def _check_links(store: Store, name: str, probe: bytes) -> str:
 def _check_worker(settings: Settings) -> str:
     workers = [p for p in HeartbeatRegistry(connect(settings.broker)).list_heartbeats() if p.part == Component.WORKER]
     if not workers:
-        raise ArtDreamError("No worker is present: start one with `artdream worker`.")
+        raise ArtDreamError("No worker is running: start one with `artdream worker`.")
     return ", ".join(f"{worker.name} is {worker.state}" for worker in workers)
 
 
 def _check_network(settings: Settings) -> str:
     if find_spec("tensorflow") is None:
-        return "no TensorFlow here: this machine sends and shows, others dream"
+        return "TensorFlow is not installed: workers on other machines process the jobs"
     from worker.networks.catalogue import ARTIST_PREFIX, list_networks
 
     recipes = [load_recipe(name) for name in settings.recipes]
@@ -181,23 +178,26 @@ def _check_network(settings: Settings) -> str:
     )
     for recipe in recipes:
         if recipe.network not in catalogue:
-            return f"the recipe “{recipe.name}” brings its own: {recipe.network}"
-    return f"{', '.join(networks)}, of the recipe “{settings.recipe}”: weights are here"
+            return f"the recipe “{recipe.name}” has a network of its own: {recipe.network}"
+    return f"{', '.join(networks)}, of the recipe “{settings.recipe}”: weights are available"
 
 
 def _describe_weights(recipe: Recipe, network: "CatalogueEntry") -> str:
-    """Return the name of a recipe's network, and where its weights end. Raises ArtDreamError if they do not suffice."""
+    """Return the name of a recipe's network, and its last layer if its weights end there.
+
+    Raises ArtDreamError if the recipe needs more.
+    """
     if not network.is_available:
         raise ArtDreamError(
-            f"The network {network.name} of the recipe “{recipe.name}” has no weights here: {network.remedy}."
+            f"The weights of {network.name}, which the recipe “{recipe.name}” uses, are missing: {network.remedy}."
         )
     if (first := network.first_layers) is None:
         return network.name
     if missing := _list_layers(recipe) - first.layers:
         raise ArtDreamError(
-            f"The recipe “{recipe.name}” needs {', '.join(sorted(missing))} of {network.name}, whose weights here, "
-            f"from {first.package}, end at {first.last_layer}: {network.remedy} fetches Keras's whole file if its host "
-            f"can be reached."
+            f"The recipe “{recipe.name}” needs {', '.join(sorted(missing))} of {network.name}, whose weights, from "
+            f"{first.package}, end at {first.last_layer}: {network.remedy} downloads all of them if "
+            "Keras's host can be reached."
         )
     return f"{network.name} (up to {first.last_layer})"
 
@@ -221,7 +221,7 @@ def _check_disk(settings: Settings) -> str:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < MIN_FREE_DISK_BYTES:
         raise ArtDreamError(
-            f"{folder} has {free_bytes / 1e9:.1f} GB left: an evening wants {MIN_FREE_DISK_BYTES / 1e9:.0f} GB."
+            f"{folder} has {free_bytes / 1e9:.1f} GB free: an evening needs {MIN_FREE_DISK_BYTES / 1e9:.0f} GB."
         )
     return f"{free_bytes / 1e9:.0f} GB free at {folder}"
 

@@ -102,7 +102,7 @@ def render_cells(
             except ArtDreamError:
                 if recipe.stand_in is None:
                     raise
-                cells.append(Cell(recipe.title, f"{name}: wants {recipe.network}", None))
+                cells.append(Cell(recipe.title, f"{name}: needs {recipe.network}", None))
             progress.advance(task)
     return sorted(cells, key=lambda cell: cell.pixels is None)
 

@@ -2,87 +2,136 @@
 
 import re
 import time
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
-from artdream.cli.options import DataOption, console, create_command_group, load_settings, load_settings_with_broker
+from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
+from artdream.cli.options import (
+    DataOption,
+    JsonOption,
+    console,
+    load_settings,
+    load_settings_with_broker,
+    print_json,
+)
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.jobs.job import State
+from shared.jobs.events import Stages
+from shared.jobs.job import Lane, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobRecord, JobTable
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import ENV_PREFIX
 from shared.storage.store import Store
 
-jobs = create_command_group("The jobs: list, show, cancel, retry, link.")
+jobs = typer.Typer(
+    cls=ListGroup, help=f"List, show, cancel and retry jobs, and renew links to dreams.{LIST_GROUP_HELP}"
+)
 
-JobArgument = Annotated[str, typer.Argument(help="A job's id, or how it begins.", metavar="JOB")]
-JobsArgument = Annotated[list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="JOB")]
-
-
-@jobs.callback()
-def jobs_or_list(context: typer.Context) -> None:
-    """The jobs: list, show, cancel, retry, link."""
-    if context.invoked_subcommand is None:
-        list_jobs()
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job, or its first characters.")]
+JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB", help="Ids of jobs, or their first characters.")]
 
 
-@jobs.command("list")
+class JobSummary(BaseModel):
+    """A job and its state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(description="The job's id.")
+    state: State = Field(description="Its state.")
+    state_since: float = Field(description="Since when it has been in that state, in seconds since 1970 (UTC).")
+    reason: str = Field(description="Why it failed; empty if it did not.")
+    lane: Lane = Field(description="Its lane.")
+    recipe: str = Field(description="Name of its recipe.")
+    recipe_version: int = Field(description="Version of that recipe.")
+    network: str = Field(description="The recipe's network.")
+    canvas: int = Field(description="Long side in pixels at which the photo is processed.")
+    seed: int = Field(description="The random seed.")
+    photo_id: str = Field(description="SHA-256 of the photo.")
+    stages: Stages = Field(description="Seconds that each stage of the producer took.")
+
+    @classmethod
+    def from_record(cls, record: JobRecord) -> Self:
+        """Return the summary of a job in the job table."""
+        job, recipe = record.job, record.job.recipe
+        return cls(
+            id=job.id,
+            state=record.state,
+            state_since=record.state_since,
+            reason=record.reason,
+            lane=job.lane,
+            recipe=recipe.name,
+            recipe_version=recipe.version,
+            network=recipe.network,
+            canvas=recipe.canvas,
+            seed=job.seed,
+            photo_id=job.photo_id,
+            stages=job.stages,
+        )
+
+
+@command(jobs, "list", examples=["artdream jobs list --state failed", "artdream jobs list --limit 1000 --json"])
 def list_jobs(
-    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given again.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 30,
+    states: Annotated[
+        list[State] | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only jobs in this state: {', '.join(State)}. Repeat it for several."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="List at most this many jobs.")] = 30,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """List the jobs, newest first."""
+    """List jobs, newest first."""
     with load_settings_with_broker(data=data) as settings:
         records = [
-            record for record in JobTable(connect(settings.broker)).iter_records() if not state or record.state in state
+            record
+            for record in JobTable(connect(settings.broker)).iter_records()
+            if not states or record.state in states
         ]
+    newest = sorted(records, key=lambda record: record.state_since, reverse=True)[:limit]
+    summaries = [JobSummary.from_record(record) for record in newest]
+    if as_json:
+        print_json(summaries)
+        return
     table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
-    for record in sorted(records, key=lambda record: record.state_since, reverse=True)[:limit]:
-        job = record.job
-        row = (
-            job.id[:12],
-            record.state,
-            _format_time(record.state_since),
-            job.lane,
-            job.recipe.name,
-            str(job.seed),
-            job.photo_id[:8],
-        )
-        table.add_row(*row, record.reason)
+    for job in summaries:
+        row = (job.id[:12], job.state, _format_time(job.state_since), job.lane, job.recipe, str(job.seed))
+        table.add_row(*row, job.photo_id[:8], job.reason)
     console.print(table)
     if len(records) > limit:
-        console.print(f"… and {len(records) - limit} older ones: --limit shows more.")
+        console.print(f"… and {len(records) - limit} older jobs: show more with --limit.")
 
 
-@jobs.command("show")
-def show_job(job: JobArgument, data: DataOption = None) -> None:
-    """Show what is known of a job."""
+@command(jobs, "show", examples=["artdream jobs show 4be2", "artdream jobs show 4be2 --json"])
+def show_job(job: JobArgument, as_json: JsonOption = False, data: DataOption = None) -> None:
+    """Show a job: its state, photo, recipe and timings."""
     with load_settings_with_broker(data=data) as settings:
-        record = _find_record(JobTable(connect(settings.broker)), job)
-    shown_job, recipe = record.job, record.job.recipe
+        summary = JobSummary.from_record(_find_record(JobTable(connect(settings.broker)), job))
+    if as_json:
+        print_json(summary)
+        return
     fields = {
-        "job": shown_job.id,
-        "state": f"{record.state} since {_format_time(record.state_since)}",
-        "reason": record.reason,
-        "photo": shown_job.photo_id,
-        "recipe": f"{recipe.name}, version {recipe.version}, {recipe.canvas} px, {recipe.network}",
-        "seed": str(shown_job.seed),
-        "lane": shown_job.lane,
-        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in shown_job.stages.items()),
+        "job": summary.id,
+        "state": f"{summary.state} since {_format_time(summary.state_since)}",
+        "reason": summary.reason,
+        "photo": summary.photo_id,
+        "recipe": f"{summary.recipe}, version {summary.recipe_version}, {summary.canvas} px, {summary.network}",
+        "seed": str(summary.seed),
+        "lane": summary.lane,
+        "stages": ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stages.items()),
     }
     for name, value in fields.items():
         if value:
             console.print(f"{name:8} {value}", soft_wrap=True, markup=False)
 
 
-@jobs.command("cancel")
+@command(jobs, "cancel", examples=["artdream jobs cancel 4be2 9c01"])
 def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
-    """Call jobs off, whether they wait or are being dreamt. No other job notices."""
+    """Cancel queued or running jobs."""
     with load_settings_with_broker(data=data) as settings:
         table = JobTable(connect(settings.broker))
         for prefix in jobs:
@@ -92,9 +141,9 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
             console.print(f"Job {record.job.id[:12]} is cancelled.")
 
 
-@jobs.command("retry")
+@command(jobs, "retry", examples=["artdream jobs retry 4be2"])
 def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
-    """Take up jobs again that failed or were cancelled."""
+    """Queue failed or cancelled jobs again."""
     with load_settings_with_broker(data=data) as settings:
         client, store, app = connect(settings.broker), Store(settings.store), create_celery_app(settings)
         table = JobTable(
@@ -104,15 +153,17 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
             record = _find_record(table, prefix)
             if not submit(app, table, record.job):
                 raise ArtDreamError(f"Job {record.job.id[:12]} did not fail: it is {record.state}.")
-            console.print(f"Job {record.job.id[:12]} is in its lane again.")
+            console.print(f"Job {record.job.id[:12]} is queued again.")
 
 
-@jobs.command("link")
+@command(jobs, "link", examples=["artdream jobs link 4be2"])
 def link_job(
-    job: Annotated[str, typer.Argument(help="A job's id, how it begins, or an old link.", metavar="JOB")],
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="The id of a job, its first characters, or an expired link.")
+    ],
     data: DataOption = None,
 ) -> None:
-    """Print a link that takes a dream home; the way to renew one that has expired."""
+    """Print a new link to a job's dream, for the guest's phone."""
     from display.pages.share_links import ShareLinks
 
     settings = load_settings(data=data)
@@ -126,8 +177,8 @@ def link_job(
     url = links.make_url(job_id)
     if url is None:
         raise ArtDreamError(
-            f"Phones cannot reach {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0, or {ENV_PREFIX}PUBLIC_URL to where "
-            "they can."
+            f"Phones cannot reach {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0, or {ENV_PREFIX}PUBLIC_URL to the "
+            "display's address for them."
         )
     console.print(url, soft_wrap=True, markup=False)
 
@@ -136,7 +187,7 @@ def _find_record(table: JobTable, prefix: str) -> JobRecord:
     """Return the only job whose id starts with `prefix`. Raises ArtDreamError if there is none, or more than one."""
     found = list(table.iter_records(prefix.lower())) if re.fullmatch("[0-9a-fA-F]+", prefix) else []
     if len(found) != 1:
-        problem = f"{len(found)} jobs begin" if found else "No job begins"
+        problem = f"{len(found)} job ids begin" if found else "No job id begins"
         raise ArtDreamError(f"{problem} with “{prefix}”: `artdream jobs` lists them.")
     return found[0]
 

@@ -6,30 +6,40 @@ import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from artdream.cli.command import CommandGroup, command, print_message
+from artdream.cli.completion import complete_network
 from artdream.cli.dataset import dataset
 from artdream.cli.deploy import deploy
 from artdream.cli.jobs import jobs
 from artdream.cli.networks import networks
 from artdream.cli.options import (
+    CanvasOption,
     DataOption,
+    HostOption,
     InboxOption,
+    InterruptedCommand,
+    JsonOption,
     OutOption,
+    PhotoArgument,
     PortOption,
-    RecipeOption,
+    RecipesOption,
     SeedOption,
+    TargetArgument,
+    UsageError,
     console,
+    declare_recipe_option,
     load_settings,
     load_settings_with_broker,
+    print_json,
     validate_canvas_side,
 )
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
-from artdream.cli.training import embed, evaluate, styles, train
+from artdream.cli.training import training
 from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, describe_error
 from shared.broker.preflight import open_checked_broker_tunnel
 from shared.errors import ArtDreamError
@@ -39,13 +49,44 @@ from shared.monitoring.logs import configure_logging, is_json_logging
 from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.painters import CLASSIFIER_NETWORK, PAINTING_NETWORK
 from shared.recipe.recipe import load_recipe
-from shared.settings import Settings
+from shared.settings import ENV_PREFIX, Settings
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+#: Panels of `artdream --help` → their commands, in order.
+PANELS = {
+    "Run": ("up", "watch", "worker", "display"),
+    "Submit": ("dream", "send", "collect"),
+    "Inspect": ("status", "jobs", "doctor", "recipes", "networks", "look", "compare"),
+    "Train": ("dataset", "train", "evaluate", "embed", "styles"),
+    "Maintain": ("rebuild", "deploy"),
+}
+
+#: Exit codes, besides 0 for success.
+ERROR_EXIT_CODE, USAGE_EXIT_CODE, INTERRUPT_EXIT_CODE = 1, 2, 130
+
+#: Default layers of `artdream compare`.
+COMPARED_LAYERS = ("block5", "block8", "block10", "block12", "head")
+
+
+class ArtDreamGroup(CommandGroup):
+    """The commands of `artdream`, in panels."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        in_order = {name: self.commands[name] for names in PANELS.values() for name in names}
+        self.commands = {**in_order, **self.commands}
+        for panel, names in PANELS.items():
+            for name in names:
+                self.commands[name].rich_help_panel = panel  # type: ignore[attr-defined]
+
+
+app = typer.Typer(cls=ArtDreamGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(training)
+app.add_typer(recipes, name="recipes")
+app.add_typer(networks, name="networks")
+app.add_typer(dataset, name="dataset")
+app.add_typer(jobs, name="jobs")
+app.add_typer(deploy, name="deploy")
+command(app, examples=["artdream rebuild"])(rebuild)
 
 
 def _print_version(requested: bool) -> None:
@@ -57,55 +98,49 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def artdream(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Tell the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Photograph something, and seconds later the wall shows it dreaming."""
+    """A live dreaming installation: guests' photos become dreams on a wall."""
 
 
-app.add_typer(recipes, name="recipes")
-app.add_typer(networks, name="networks")
-app.add_typer(dataset, name="dataset")
-app.add_typer(jobs, name="jobs")
-app.add_typer(deploy, name="deploy")
-
-
-@app.command()
+@command(app, examples=["artdream up --demo", "artdream up --recipe lines --recipe night --host 0.0.0.0"])
 def up(
     inbox: InboxOption = None,
     data: DataOption = None,
+    host: HostOption = None,
     port: PortOption = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Pool processes that dream.")] = 1,
-    recipe: RecipeOption = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Drop the sample photo into the inbox once warm.")] = False,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Pool processes of the worker.")] = 1,
+    recipe: RecipesOption = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Drop a sample photo into the inbox when all is warm.")] = False,
 ) -> None:
-    """Run everything on this machine: broker, worker, producer and display. Ctrl-C drains and stops it."""
+    """Run everything on this machine: broker, worker, producer and display. Ctrl-C stops it after the current dream."""
     from artdream.stack.report import ConsoleReport
     from artdream.stack.supervisor import Supervisor
 
-    settings = load_settings(inbox=inbox, data=data, port=port, recipe=recipe)
+    settings = load_settings(inbox=inbox, data=data, host=host, port=port, recipes=recipe)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
         settings.inbox.mkdir()
     _require_inbox(settings)
     Supervisor(settings, workers=workers, demo=demo, report=ConsoleReport(console)).run()
 
 
-@app.command()
+@command(app, examples=["artdream watch", "artdream watch --new-only ~/Downloads"])
 def watch(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIR", help="Folders to watch, instead of the inbox.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Folders to watch instead of the inbox.")
     ] = None,
     new_only: Annotated[
-        bool, typer.Option("--new-only", help="Leave alone what is in a folder when it is first watched.")
+        bool, typer.Option("--new-only", help="Ignore files that are in a folder when it is first watched.")
     ] = False,
     inbox: InboxOption = None,
     data: DataOption = None,
-    recipe: RecipeOption = None,
+    recipe: RecipesOption = None,
 ) -> None:
-    """Watch folders and send every photo that appears in them. They are only read."""
+    """Start a producer that watches folders and submits every new photo. The folders are only read."""
     from producer.watch import run
 
-    settings = load_settings(inbox=inbox, data=data, recipe=recipe)
+    settings = load_settings(inbox=inbox, data=data, recipes=recipe)
     if not folders:
         _require_inbox(settings)
     stop = threading.Event()
@@ -116,55 +151,70 @@ def watch(
         run(settings, stop, folders=folders or (), new_only=new_only)
 
 
-@app.command()
+@command(
+    app,
+    examples=[
+        "artdream send ~/Pictures --recipe animals --recipe lines",
+        "artdream send '2026/*.heic' --wait --out dreams",
+    ],
+)
 def send(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Pictures, folders, patterns, a .txt file of paths, or - for stdin."),
+        typer.Argument(
+            metavar="PATH", help="Photos, folders, patterns, a .txt file of paths, or - for paths on stdin."
+        ),
     ],
-    recipe: Annotated[list[str] | None, typer.Option("--recipe", help="How to dream; may be given again.")] = None,
+    recipe: Annotated[list[str] | None, declare_recipe_option(f"the first of {ENV_PREFIX}RECIPE")] = None,
     seed: SeedOption = 0,
-    lane: Annotated[Lane, typer.Option("--lane", help="`live` overtakes `batch`.")] = Lane.BATCH,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all are dreamt; fail if one is not.")] = False,
+    lane: Annotated[
+        Lane,
+        typer.Option("--lane", metavar="LANE", help="live or batch; workers take live jobs, which are guests', first."),
+    ] = Lane.BATCH,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for all dreams; exit with 1 if one of them failed.")
+    ] = False,
     target: OutOption = None,
     data: DataOption = None,
 ) -> None:
-    """Send photos to be dreamt, any number of them. The same again dreams nothing twice."""
+    """Submit any number of photos. Running it again never processes a photo twice."""
     from artdream.cli.send import send_batch
 
-    for name in recipe or ():
-        load_recipe(name)
     if target is not None and not wait:
-        raise ArtDreamError("--out collects what was waited for: add --wait, or `artdream collect` it later.")
-    with load_settings_with_broker(data=data) as settings:
-        send_batch(paths, recipe or (), settings, console, seed=seed, lane=lane, wait=wait, output_folder=target)
+        raise UsageError("--out needs --wait: add it, or save the dreams later with `artdream collect`.")
+    with load_settings_with_broker(data=data, recipes=recipe) as settings:
+        names = settings.recipes if recipe else settings.recipes[:1]
+        send_batch(paths, names, settings, console, seed=seed, lane=lane, wait=wait, output_folder=target)
 
 
-@app.command()
+@command(app, examples=["artdream collect 20261129-7f3a --wait --out dreams"])
 def collect(
-    batch: Annotated[str, typer.Argument(help="The name that `artdream send` gave it.", metavar="BATCH")],
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="Name of the batch, which `artdream send` printed.")],
     target: OutOption = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for what is not dreamt yet.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for unfinished dreams.")] = False,
     data: DataOption = None,
 ) -> None:
-    """Collect the dreams of a batch that was sent from this data folder."""
+    """Save the dreams of a batch that was submitted from this machine."""
     from artdream.cli.send import collect_batch
 
     with load_settings_with_broker(data=data) as settings:
         collect_batch(batch, settings, console, wait=wait, output_folder=target)
 
 
-@app.command()
+@command(app, examples=["artdream worker", "artdream worker --concurrency 4 --lane live"])
 def worker(
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Pool processes that dream.")] = 1,
-    lane: Annotated[
-        list[Lane] | None, typer.Option("--lane", help="Serve this lane only; may be given again. By default both.")
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", min=1, help="Pool processes; with GPUs, one for each.")
+    ] = 1,
+    lanes: Annotated[
+        list[Lane] | None,
+        typer.Option("--lane", metavar="LANE", help="Serve only this lane, live or batch.", show_default="both"),
     ] = None,
     data: DataOption = None,
-    recipe: RecipeOption = None,
+    recipe: RecipesOption = None,
 ) -> None:
-    """Dream what waits in the lanes."""
-    settings = load_settings(data=data, recipe=recipe)
+    """Start a worker that processes queued jobs."""
+    settings = load_settings(data=data, recipes=recipe)
     configure_logging(settings, "worker")
     with open_checked_broker_tunnel(settings) as settings, enable_multiprocess_metrics(settings):
         from worker.app import run
@@ -175,36 +225,62 @@ def worker(
         with serve_metrics(
             settings, settings.worker_metrics_port, [GpuMemoryCollector()], is_consuming=liveness.is_alive
         ):
-            run(settings, concurrency=concurrency, lanes=lane or tuple(Lane), liveness=liveness)
+            run(settings, concurrency=concurrency, lanes=lanes or tuple(Lane), liveness=liveness)
 
 
-@app.command()
-def display(data: DataOption = None, port: PortOption = None) -> None:
-    """Show the wall in a browser."""
+@command(app, examples=["artdream display", "artdream display --host 0.0.0.0 --port 8080"])
+def display(data: DataOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Serve wall, gallery, map and console over HTTP."""
     from display.server import serve
 
-    settings = load_settings(data=data, port=port)
+    settings = load_settings(data=data, host=host, port=port)
     configure_logging(settings, "display")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.display_metrics_port):
         serve(settings)
 
 
-@app.command()
+@command(
+    app,
+    examples=[
+        "artdream dream photo.heic dream.jpg --recipe lines",
+        'artdream dream photo.heic dream.jpg --artist "Paul Klee" --canvas 1536',
+    ],
+)
 def dream(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A photo: HEIC, JPEG or PNG.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dream goes, as JPEG.")],
-    recipe: RecipeOption = None,
-    artist: Annotated[str | None, typer.Option("--artist", help="More of this painter, instead of a recipe.")] = None,
-    network: Annotated[str, typer.Option("--network", help="The network that knows the painter.")] = PAINTING_NETWORK,
+    source: PhotoArgument,
+    target: TargetArgument,
+    recipe: Annotated[list[str] | None, declare_recipe_option(f"the first of {ENV_PREFIX}RECIPE", hint="")] = None,
+    artist: Annotated[
+        str | None,
+        typer.Option("--artist", metavar="NAME", help="Painter whose style to use, instead of a recipe."),
+    ] = None,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="NETWORK",
+            help="With --artist: network that knows the painter.",
+            autocompletion=complete_network,
+        ),
+    ] = PAINTING_NETWORK,
     seed: SeedOption = 0,
     canvas: Annotated[
-        int | None, typer.Option("--canvas", help="Another long side in pixels, up to 4096 for prints.")
+        int | None,
+        typer.Option(
+            "--canvas",
+            metavar="PIXELS",
+            help=f"Long side of the dream: {', '.join(map(str, LONG_SIDES))}.",
+            show_default="the recipe's",
+        ),
     ] = None,
+    data: DataOption = None,
 ) -> None:
-    """Dream one photo here and now, with no broker at all."""
+    """Render a photo in this process, without a broker."""
     from artdream.cli.dream import choose_painter_recipe, render_dream
 
-    settings = load_settings(recipe=recipe)
+    settings = load_settings(recipes=recipe, data=data)
+    if recipe and len(settings.recipes) > 1:
+        raise UsageError("A photo is rendered with one recipe: `artdream recipes sheet` renders it with several.")
     loaded_recipe = (
         load_recipe(settings.recipes[0]) if artist is None else choose_painter_recipe(artist, network, settings)
     )
@@ -213,24 +289,47 @@ def dream(
     render_dream(source, target, loaded_recipe, seed, settings, console)
 
 
-@app.command()
+@command(
+    app,
+    examples=[
+        "artdream look out.jpg --layer block10 --channel 102",
+        "artdream look out.jpg --class peacock --steps 512",
+    ],
+)
 def look(
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the picture goes, as JPEG.")],
+    target: TargetArgument,
     layer: Annotated[
-        str | None, typer.Option("--layer", help="A layer; `artdream networks show NAME` lists them.")
+        str | None,
+        typer.Option("--layer", metavar="LAYER", help="A layer that `artdream networks show NETWORK` lists."),
     ] = None,
-    channel: Annotated[int | None, typer.Option("--channel", min=0, help="One channel of the layer.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="One class of a classifier, instead.")] = None,
-    network: Annotated[str, typer.Option("--network", help="`artdream networks` lists them.")] = "lite",
-    canvas: Annotated[int, typer.Option("--canvas", help=f"Side in pixels: {', '.join(map(str, LONG_SIDES))}.")] = 512,
-    steps: Annotated[int, typer.Option("--steps", min=1, max=2000, help="More steps, more detail.")] = 128,
+    channel: Annotated[
+        int | None, typer.Option("--channel", metavar="N", min=0, help="One channel of the layer.", show_default="all")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="A class of the network, instead of a layer.")
+    ] = None,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="NETWORK",
+            help="Network to look into; `artdream networks` lists them.",
+            autocompletion=complete_network,
+        ),
+    ] = "lite",
+    canvas: CanvasOption = 512,
+    steps: Annotated[
+        int,
+        typer.Option("--steps", metavar="N", min=1, max=2000, help="Steps of gradient ascent: more show more detail."),
+    ] = 128,
     seed: SeedOption = 0,
+    data: DataOption = None,
 ) -> None:
-    """Look into a network: paint from noise what makes a layer, a channel or a class fire."""
+    """Render from noise what a layer, a channel or a class of a network responds to most."""
     from artdream.cli.dream import render_feature_visualization
 
     if (layer is None) == (class_name is None) or (channel is not None and layer is None):
-        raise ArtDreamError("Say what to look at: either --layer, with or without --channel, or --class.")
+        raise UsageError("Choose what to look at: either --layer, with or without --channel, or --class.")
     if class_name is not None:
         objective: dict[str, object] = {"kind": "classes", "classes": [class_name]}
     elif channel is not None:
@@ -238,61 +337,88 @@ def look(
     else:
         objective = {"kind": "layers", "layers": {layer: 1.0}}
     render_feature_visualization(
-        target, objective, network, validate_canvas_side(canvas), steps, seed, load_settings(), console
+        target, objective, network, validate_canvas_side(canvas), steps, seed, load_settings(data=data), console
     )
 
 
-@app.command()
+@command(app, examples=["artdream compare photo.heic sheet.jpg --layer block5 --layer block10"])
 def compare(
-    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
-    network: Annotated[str, typer.Option("--network", help="The network that knows painters.")] = CLASSIFIER_NETWORK,
-    against: Annotated[str, typer.Option("--against", help="The network that it is compared with.")] = "lite",
-    layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer of both; may be given again.")] = None,
-    canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
+    source: PhotoArgument,
+    target: TargetArgument,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="NETWORK",
+            help="Network that knows painters; `artdream networks` lists them.",
+            autocompletion=complete_network,
+        ),
+    ] = CLASSIFIER_NETWORK,
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against", metavar="NETWORK", help="Network to compare it with.", autocompletion=complete_network
+        ),
+    ] = "lite",
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="LAYER",
+            help="A layer of both networks. Repeat the option for several.",
+            show_default=", ".join(COMPARED_LAYERS),
+        ),
+    ] = None,
+    canvas: CanvasOption = 512,
+    data: DataOption = None,
 ) -> None:
-    """Dream one photo through the same layers of two networks, and as eight painters."""
+    """Render a photo through the same layers of two networks, and as eight painters."""
     from artdream.cli.dream import render_comparison
 
-    layers = layer or ["block5", "block8", "block10", "block12", "head"]
     render_comparison(
-        source, target, (network, against), layers, validate_canvas_side(canvas), load_settings(), console
+        source,
+        target,
+        (network, against),
+        layers or COMPARED_LAYERS,
+        validate_canvas_side(canvas),
+        load_settings(data=data),
+        console,
     )
 
 
-app.command()(train)
-app.command()(evaluate)
-app.command()(embed)
-app.command()(styles)
-app.command()(rebuild)
-
-
-@app.command()
-def status(data: DataOption = None) -> None:
-    """Say what is running, what waits, and what went wrong lately."""
-    from artdream.cli.status import print_status
+@command(app, examples=["artdream status", "artdream status --json"])
+def status(as_json: JsonOption = False, data: DataOption = None) -> None:
+    """Show running components, queue lengths and recent errors."""
+    from artdream.cli.status import print_status, read_status
 
     with load_settings_with_broker(data=data) as settings:
-        print_status(settings, console)
+        if as_json:
+            print_json(read_status(settings))
+        else:
+            print_status(settings, console)
 
 
-@app.command()
-def doctor(inbox: InboxOption = None, data: DataOption = None) -> None:
-    """Check this machine and installation, one line each, with what to do."""
+@command(app, examples=["artdream doctor", "artdream doctor --json"])
+def doctor(inbox: InboxOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
+    """Check this machine and its installation, and say how to fix each problem."""
+    from artdream.cli.checks import report_results
     from artdream.cli.doctor import run_checks
 
-    if not run_checks(load_settings(inbox=inbox, data=data), console):
-        raise typer.Exit(1)
+    report_results(run_checks(load_settings(inbox=inbox, data=data)), as_json=as_json)
 
 
 def main() -> None:
-    """Run the command line. An expected error prints one sentence on stderr and exits with code 1."""
+    """Run the command line. An expected error prints one sentence on stderr."""
     try:
         app()
+    except UsageError as error:
+        _exit_with_error(str(error), USAGE_EXIT_CODE)
+    except InterruptedCommand as error:
+        _exit_with_error(str(error), INTERRUPT_EXIT_CODE)
     except ArtDreamError as error:
-        _exit_with_error(str(error))
+        _exit_with_error(str(error), ERROR_EXIT_CODE)
     except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-        _exit_with_error(describe_error(error))
+        _exit_with_error(describe_error(error), ERROR_EXIT_CODE)
 
 
 def _require_inbox(settings: Settings) -> None:
@@ -300,9 +426,9 @@ def _require_inbox(settings: Settings) -> None:
         raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")
 
 
-def _exit_with_error(message: str) -> None:
+def _exit_with_error(message: str, exit_code: int) -> None:
     if is_json_logging():
         logging.getLogger("artdream").error("%s", message)
     else:
-        Console(stderr=True, highlight=False).print(f"artdream: {message}", soft_wrap=True, markup=False)
-    sys.exit(1)
+        print_message(message)
+    sys.exit(exit_code)

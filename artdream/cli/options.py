@@ -1,55 +1,119 @@
-"""Shared options of the commands, and the functions that load settings and validate options."""
+"""Shared options of the commands, the functions that load settings and validate options, and JSON output."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_json
 from rich.console import Console
 
+from artdream.cli.completion import complete_network, complete_recipe
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.recipe import load_recipe
-from shared.settings import Settings
+from shared.settings import ENV_PREFIX, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 
 console = Console(highlight=False)
 
+
+def _default(setting: str) -> str:
+    return str(Settings.model_fields[setting].default)
+
+
+def declare_recipe_option(default: str, hint: str = " Repeat the option for several.") -> Any:
+    """Return the declaration of --recipe. default: what applies without it. hint: ends its help."""
+    return typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help=f"A name that `artdream recipes` lists, or a .toml file.{hint}",
+        show_default=default,
+        autocompletion=complete_recipe,
+    )
+
+
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of broker file, store and ledger [./artdream-data].")
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        help="The installation's data folder: broker address, store, ledger and logs.",
+        show_default=_default("data"),
+    ),
 ]
-InboxOption = Annotated[Path | None, typer.Option("--inbox", help="Folder to watch for photos [./inbox].")]
-RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", help="How to dream, several with commas; `artdream recipes` lists them.")
+InboxOption = Annotated[
+    Path | None,
+    typer.Option("--inbox", metavar="FOLDER", help="Folder to watch for photos.", show_default=_default("inbox")),
 ]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port of the display [8501].")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder that the dreams are put into.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same dream.")]
+RecipesOption = Annotated[list[str] | None, declare_recipe_option(f"{ENV_PREFIX}RECIPE")]
+HostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Address that the display listens on; 0.0.0.0 opens it to the network.",
+        show_default=_default("host"),
+    ),
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", metavar="PORT", help="Port of the display.", show_default=_default("port"))
+]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to save the dreams in.")]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="Random seed: the same seed gives the same dream."),
+]
+CanvasOption = Annotated[
+    int,
+    typer.Option(
+        "--canvas",
+        metavar="PIXELS",
+        help=f"Long side of the canvas: {', '.join(map(str, LONG_SIDES))}.",
+    ),
+]
+PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG, PNG, WebP, TIFF or AVIF.")]
+TargetArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The JPEG file to write.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+NETWORK_HELP = "A name that `artdream networks` lists, or a .keras file."
+NetworkArgument = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete_network)]
 
 
-def load_settings(**overrides: object) -> Settings:
+class UsageError(ArtDreamError):
+    """Options that do not go together, or a value that an option does not take."""
+
+
+class InterruptedCommand(ArtDreamError):
+    """The command was interrupted with Ctrl-C; the sentence says what continues without it."""
+
+
+def load_settings(*, recipes: Sequence[str] | None = None, **overrides: object) -> Settings:
     """Read the settings. overrides: values of the command line, which take precedence; None for an option not given.
 
-    Raises ArtDreamError for an invalid setting.
+    recipes: values of --recipe, each a name or several with commas. Raises ArtDreamError for an invalid setting.
     """
-    settings = Settings.read(**overrides)
+    settings = Settings.read(recipe=",".join(recipes) if recipes else None, **overrides)
     for name in settings.recipes:
         load_recipe(name)  # Report an unknown recipe now, not at the first photo.
     return settings
 
 
-def load_settings_with_broker(**overrides: object) -> AbstractContextManager[Settings]:
+def load_settings_with_broker(
+    *, recipes: Sequence[str] | None = None, **overrides: object
+) -> AbstractContextManager[Settings]:
     """Read the settings, and return a context in which the broker is reachable, through SSH if configured."""
-    return open_broker_tunnel(load_settings(**overrides))
+    return open_broker_tunnel(load_settings(recipes=recipes, **overrides))
 
 
 def validate_canvas_side(side: int) -> int:
-    """Return `side` if it is the long side of a canvas, in pixels. Raises ArtDreamError for any other."""
+    """Return `side` if it is the long side of a canvas, in pixels. Raises UsageError for any other."""
     if side not in LONG_SIDES:
-        raise ArtDreamError(f"There is no canvas of {side} px: take one of {', '.join(map(str, LONG_SIDES))}.")
+        raise UsageError(f"There is no canvas of {side} px: choose one of {', '.join(map(str, LONG_SIDES))}.")
     return side
 
 
-def create_command_group(help: str) -> typer.Typer:
-    """Return an empty group of commands whose callback also runs without a subcommand."""
-    return typer.Typer(help=help, invoke_without_command=True)
+def print_json(document: object) -> None:
+    """Print a pydantic model, or a list of such, as one JSON document on stdout."""
+    typer.echo(to_json(document, indent=2).decode())

@@ -19,16 +19,16 @@ READER_THREADS = 16
 
 
 def rebuild(data: DataOption = None) -> None:
-    """Tell a broker that lost its memory of dreams, deletions, steering and unfinished jobs.
+    """Restore a wiped broker from the store and the local ledger.
 
-    May be repeated, and while everything runs: what the broker knows already stays as it is. Jobs are taken up again
-    from the ledger of this machine; a producer that runs does so by itself.
+    It restores dreams, deletions, runtime settings and unfinished jobs. It may run at any time, also repeatedly: what
+    the broker still has stays as it is. A running producer queues its own unfinished jobs again by itself.
     """
     with load_settings_with_broker(data=data) as settings:
         counts = restore_from_store(settings)
         counts["unfinished jobs"] = _resubmit_lost_jobs(settings)
     summary = ", ".join(f"{kind} {count}" for kind, count in counts.items())
-    console.print(f"What the broker did not know: {summary}.", soft_wrap=True)
+    console.print(f"Restored: {summary}.", soft_wrap=True)
 
 
 def restore_from_store(settings: Settings) -> Counter[str]:

@@ -4,15 +4,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
+from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
+from artdream.cli.completion import complete_network
 from artdream.cli.networks import open_networks
 from artdream.cli.options import (
-    RecipeOption,
+    NETWORK_HELP,
+    CanvasOption,
+    DataOption,
+    JsonOption,
+    PhotoArgument,
     SeedOption,
+    TargetArgument,
+    UsageError,
     console,
-    create_command_group,
+    declare_recipe_option,
     load_settings,
+    print_json,
     validate_canvas_side,
 )
 from shared.errors import ArtDreamError
@@ -26,42 +36,60 @@ from shared.recipe.painters import (
 )
 from shared.recipe.recipe import list_recipe_names, load_recipe
 
-recipes = create_command_group("The ways to dream: list, sheet, painters.")
+recipes = typer.Typer(cls=ListGroup, help=f"List recipes, and render a photo with several of them.{LIST_GROUP_HELP}")
 
 
-@recipes.callback()
-def recipes_or_list(context: typer.Context) -> None:
-    """The ways to dream: list, sheet, painters."""
-    if context.invoked_subcommand is None:
-        list_recipes()
+class ListedRecipe(BaseModel):
+    """A recipe in the list."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    name: str = Field(description="Name of the recipe.")
+    version: int = Field(description="Its version.")
+    title: str = Field(description="Title that guests read.")
+    description: str = Field(description="What it does.")
+    network: str = Field(description="Its network.")
+    canvas: int = Field(description="Long side in pixels at which the photo is processed.")
 
 
-@recipes.command("list")
-def list_recipes() -> None:
-    """List the ways to dream."""
-    table = Table("Recipe", "Title", "Network", "Canvas", "What it does", box=None, header_style="dim")
-    for name in list_recipe_names():
-        recipe = load_recipe(name)
-        table.add_row(name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
+@command(recipes, "list", examples=["artdream recipes", "artdream recipes list --json"])
+def list_recipes(as_json: JsonOption = False) -> None:
+    """List the bundled recipes, without those of painters."""
+    listed_recipes = [ListedRecipe.model_validate(load_recipe(name)) for name in list_recipe_names()]
+    if as_json:
+        print_json(listed_recipes)
+        return
+    table = Table("Recipe", "Title", "Network", "Canvas", "Description", box=None, header_style="dim")
+    for recipe in listed_recipes:
+        table.add_row(recipe.name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
     console.print(table)
     console.print(
-        f"And more-… and hybrid-… of {len(PAINTERS)} painters, as more-paul-klee: `artdream recipes painters`.",
+        f"There are two more for each of {len(PAINTERS)} painters, such as more-paul-klee and hybrid-paul-klee: "
+        "`artdream recipes painters` lists them.",
         style="dim",
     )
 
 
-@recipes.command("sheet")
+@command(
+    recipes,
+    "sheet",
+    examples=[
+        "artdream recipes sheet photo.heic sheet.jpg",
+        "artdream recipes sheet photo.heic sheet.jpg --recipe lines --recipe night",
+    ],
+)
 def sheet(
-    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG or PNG.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the sheet goes, as JPEG.")],
+    source: PhotoArgument,
+    target: TargetArgument,
     seed: SeedOption = 0,
-    canvas: Annotated[int, typer.Option("--canvas", help="Long side in pixels that is dreamt at.")] = 512,
-    recipe: RecipeOption = None,
+    canvas: CanvasOption = 512,
+    recipe: Annotated[list[str] | None, declare_recipe_option("all that are listed")] = None,
+    data: DataOption = None,
 ) -> None:
-    """Dream one photo in every way, or in those that are chosen, side by side."""
+    """Render a photo with several recipes, side by side on one sheet."""
     from artdream.cli.dream import render_contact_sheet
 
-    settings = load_settings(recipe=recipe)
+    settings = load_settings(recipes=recipe, data=data)
     render_contact_sheet(
         source,
         target,
@@ -73,23 +101,28 @@ def sheet(
     )
 
 
-@recipes.command("painters")
+@command(
+    recipes, "painters", examples=["artdream recipes painters", "artdream recipes painters artist/mine --out recipes"]
+)
 def painters(
     network: Annotated[
-        str, typer.Argument(help="One that tells painters apart.", metavar="NETWORK")
+        str, typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete_network)
     ] = PAINTING_NETWORK,
-    target: Annotated[Path | None, typer.Option("--out", help="Folder for a recipe file of each.")] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to write a recipe file for each painter to.")
+    ] = None,
+    data: DataOption = None,
 ) -> None:
-    """List the recipes of a network's painters, or write them as files to use and change."""
+    """List the painters' recipes, or write those of any network as files that you can edit."""
     if target is None and network == PAINTING_NETWORK:
         for name, painter in painters_by_recipe().items():
             console.print(f"{name:36} {painter}", markup=False)
         return
     if target is None:
-        raise ArtDreamError(f"The recipes of {network} are files: say where they go with --out.")
-    classes = open_networks(load_settings()).load(network).classes
+        raise UsageError(f"Only the recipes of {PAINTING_NETWORK} are bundled: write those of {network} with --out.")
+    classes = open_networks(load_settings(data=data)).load(network).classes
     if not classes:
-        raise ArtDreamError(f"The network {network} tells no painters apart.")
+        raise ArtDreamError(f"The network {network} has no classes, so it knows no painters.")
     try:
         target.mkdir(parents=True, exist_ok=True)
         for painter in classes:
@@ -98,5 +131,5 @@ def painters(
                     render_painter_recipe(kind, painter, network), encoding="utf-8"
                 )
     except OSError as error:
-        raise ArtDreamError(f"The recipes cannot be written into {target}: {error.strerror}.") from error
+        raise ArtDreamError(f"The recipes cannot be written to {target}: {error.strerror}.") from error
     console.print(f"{target}: {len(classes) * len(RECIPE_KINDS)} recipes of {len(classes)} painters.", markup=False)

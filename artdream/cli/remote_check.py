@@ -1,4 +1,4 @@
-"""`artdream deploy check`: check over SSH whether a machine can run a worker, one line per check. Changes nothing."""
+"""`artdream deploy check`: check over SSH whether a machine can run a worker. Changes nothing on it."""
 
 import dataclasses
 import re
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import paramiko
 import redis
 from paramiko.ssh_exception import SSHException
-from rich.console import Console
 
+from artdream.cli.checks import CheckResult
 from artdream.cli.doctor import MAX_CLOCK_SKEW_SECONDS
 from shared.broker.client import (
     BROKER_ACCESS_DENIED,
@@ -55,8 +55,8 @@ _TCP_LISTEN_STATE = "0A"
 _NO_EXIT_STATUS = -1
 
 
-def check_machine(settings: Settings, console: Console) -> bool:
-    """Check the machine of `settings.ssh` and print a line for each check. Returns whether all checks passed.
+def check_machine(settings: Settings) -> Iterator[CheckResult]:
+    """Check the machine of `settings.ssh`, and yield the result of each check.
 
     Raises ArtDreamError if the machine cannot be reached or refuses the login.
     """
@@ -64,19 +64,19 @@ def check_machine(settings: Settings, console: Console) -> bool:
     try:
         client = log_in(account)
     except ConnectionError as error:
-        raise ArtDreamError(f"No way there: {error}; is it on, and is {account} right?") from error
-    all_passed = True
+        raise ArtDreamError(f"Cannot connect: {error}. Is the host running, and is {account} correct?") from error
     with client:
         machine = RemoteMachine(client, account, settings)
         for name, check in _CHECKS.items():
             try:
-                mark, finding = "✓", check(machine)
+                result = CheckResult(name=name, passed=True, finding=check(machine))
             except (ArtDreamError, *BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
-                mark, finding, all_passed = "✗", describe_error(error), False
+                result = CheckResult(name=name, passed=False, finding=describe_error(error))
             except (SSHException, OSError, EOFError) as error:
-                raise ArtDreamError(f"The SSH host {account} hung up ({error or type(error).__name__}).") from error
-            console.print(f"{mark} {name:7} {finding}", soft_wrap=True, markup=False)
-    return all_passed
+                raise ArtDreamError(
+                    f"The SSH host {account} closed the connection ({error or type(error).__name__})."
+                ) from error
+            yield result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,17 +115,13 @@ def _check_python(machine: RemoteMachine) -> str:
     )
     oldest, newest = (".".join(map(str, version)) for version in SUPPORTED_PYTHON_VERSIONS)
     if output is None:
-        raise ArtDreamError(
-            f"There is no Python: deploy/vm/install brings one, or install Python {oldest} to {newest}."
-        )
+        raise ArtDreamError(f"Python is missing: run deploy/vm/install, or install Python {oldest} to {newest}.")
     version = re.match(r"(\d+)\.(\d+)", output)
     if (
         not version
         or not SUPPORTED_PYTHON_VERSIONS[0] <= (int(version[1]), int(version[2])) <= SUPPORTED_PYTHON_VERSIONS[1]
     ):
-        raise ArtDreamError(
-            f"Python is {output}: deploy/vm/install brings a newer one, or install {oldest} to {newest}."
-        )
+        raise ArtDreamError(f"Python is {output}: run deploy/vm/install, or install Python {oldest} to {newest}.")
     return output
 
 
@@ -135,10 +131,10 @@ def _check_disk(machine: RemoteMachine) -> str:
     try:
         free_gb, mount_point = int(last_line[0].split()[3]) * 1024 / 1e9, last_line[0].split()[5]
     except (ValueError, IndexError):
-        raise ArtDreamError("How much room there is on the disk cannot be told: df says nothing.") from None
+        raise ArtDreamError("The free disk space cannot be determined: df prints nothing.") from None
     if free_gb < MIN_FREE_DISK_GB:
         raise ArtDreamError(
-            f"{free_gb:.1f} GB are free at {mount_point}: parts, weights and an evening want {MIN_FREE_DISK_GB:.0f} GB."
+            f"{free_gb:.1f} GB are free at {mount_point}: an installation needs {MIN_FREE_DISK_GB:.0f} GB."
         )
     return f"{free_gb:.0f} GB free at {mount_point}"
 
@@ -147,8 +143,7 @@ def _check_driver(machine: RemoteMachine) -> str:
     output = machine.run("nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader")
     if not output:
         raise ArtDreamError(
-            f"nvidia-smi finds no card: install NVIDIA's driver, {MIN_DRIVER_VERSION} or later, or dream on the "
-            "processor, slowly."
+            f"nvidia-smi finds no GPU: install NVIDIA's driver, {MIN_DRIVER_VERSION} or later, or use the slower CPU."
         )
     for gpu in output.splitlines():
         version = re.search(r", (\d+)\.", gpu)
@@ -162,24 +157,24 @@ def _check_driver(machine: RemoteMachine) -> str:
 def _check_memory(machine: RemoteMachine) -> str:
     available = re.search(r"MemAvailable:\s+(\d+) kB", machine.run("cat /proc/meminfo") or "")
     if not available:
-        raise ArtDreamError("How much memory is free cannot be told: this is no Linux.")
+        raise ArtDreamError("The free memory cannot be determined: the machine does not run Linux.")
     free_gb = int(available[1]) * 1024 / 1e9
     if free_gb < MIN_FREE_MEMORY_GB:
-        raise ArtDreamError(f"{free_gb:.1f} GB of memory are free: a worker wants {MIN_FREE_MEMORY_GB:.0f} GB.")
+        raise ArtDreamError(f"{free_gb:.1f} GB of memory are free: a worker needs {MIN_FREE_MEMORY_GB:.0f} GB.")
     return f"{free_gb:.0f} GB free"
 
 
 def _check_ports(machine: RemoteMachine) -> str:
     if machine.listening_sockets is None:
-        raise ArtDreamError("Which ports are open cannot be told: this is no Linux.")
+        raise ArtDreamError("The open ports cannot be determined: the machine does not run Linux.")
     open_ports = {port for address, port in machine.listening_sockets if not _is_loopback(address)}
     if unexpected := sorted(open_ports - ALLOWED_PORTS - {machine.account.port, 22}):
         ports = "port " + str(unexpected[0]) if len(unexpected) == 1 else "ports " + ", ".join(map(str, unexpected))
         raise ArtDreamError(
-            f"Something listens to the network on {ports}: let it listen on 127.0.0.1, or be sure that a firewall is "
-            "in front."
+            f"A program is open to the network on {ports}: bind it to 127.0.0.1, or make sure that a firewall blocks "
+            "it."
         )
-    return "nothing but SSH and the web's ports is open to the network"
+    return "only SSH, HTTP and HTTPS are open to the network"
 
 
 def _parse_listening_sockets(table: str) -> Iterator[tuple[bytes, int]]:
@@ -206,20 +201,20 @@ def _check_broker(machine: RemoteMachine) -> str:
     settings = machine.settings
     if settings.broker_url is None:
         raise ArtDreamError(
-            f"Whether its broker is right cannot be told: set {ENV_PREFIX}BROKER_URL as the machine's parts have it."
+            f"The broker cannot be checked: set {ENV_PREFIX}BROKER_URL to the value that the machine's components use."
         )
     port = urlsplit(settings.configured_broker_url).port or 6379
     addresses = [address for address, open_port in machine.listening_sockets or () if open_port == port]
     if not addresses:
-        raise ArtDreamError(f"Nothing listens on port {port}, where {ENV_PREFIX}BROKER_URL says the broker is.")
+        raise ArtDreamError(f"Nothing listens on port {port} of the broker in {ENV_PREFIX}BROKER_URL.")
     with ExitStack() as stack:
         client = connect(stack.enter_context(open_broker_tunnel(settings)).broker, timeout=SSH_TIMEOUT_SECONDS)
         stack.callback(client.close)
         problems = _find_broker_problems(client)
     if not all(map(_is_loopback, addresses)):
-        problems.insert(0, f"it listens to the network on port {port}: bind 127.0.0.1")
+        problems.insert(0, f"it is open to the network on port {port}: bind 127.0.0.1")
     if problems:
-        raise ArtDreamError("The broker is not as it should be: " + "; ".join(problems) + ".")
+        raise ArtDreamError("The broker's configuration must change: " + "; ".join(problems) + ".")
     return f"on loopback, port {port}; evicts nothing, keeps an append-only file"
 
 
@@ -229,20 +224,19 @@ def _find_broker_problems(client: redis.Redis) -> list[str]:
     try:
         require_noeviction(client)
     except ArtDreamError:
-        problems.append("it may drop what it keeps: set maxmemory-policy noeviction")
+        problems.append("it may evict keys: set maxmemory-policy noeviction")
     if not cast("dict[str, object]", client.info("persistence"))["aof_enabled"]:
-        problems.append("a restart loses what waits: set appendonly yes")
+        problems.append("a restart loses queued jobs: set appendonly yes")
     return problems
 
 
 def _check_worker(machine: RemoteMachine) -> str:
     state = machine.run(f"systemctl is-active {SYSTEMD_UNIT} 2>/dev/null || true")
     if not state:
-        raise ArtDreamError("No systemd runs there, so nothing restarts a worker: run deploy/vm/install on a VM.")
+        raise ArtDreamError("systemd is not running, so nothing restarts a worker: run deploy/vm/install on a VM.")
     if state != "active":
         raise ArtDreamError(
-            f"The unit {SYSTEMD_UNIT} is {state}: deploy/vm/install sets it up, `journalctl -u {SYSTEMD_UNIT}` tells "
-            "what happened."
+            f"The unit {SYSTEMD_UNIT} is {state}: see `journalctl -u {SYSTEMD_UNIT}`, or run deploy/vm/install."
         )
     return f"the unit {SYSTEMD_UNIT} is active"
 
@@ -255,12 +249,10 @@ def _check_clock(machine: RemoteMachine) -> str:
     try:
         skew_seconds = float(output or "") - (before + after) / 2
     except ValueError:
-        raise ArtDreamError("Its clock cannot be told: date says nothing.") from None
+        raise ArtDreamError("Its clock cannot be read: date prints nothing.") from None
     if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS + (after - before) / 2:
         direction = "ahead of" if skew_seconds > 0 else "behind"
-        raise ArtDreamError(
-            f"Its clock is {abs(skew_seconds):.1f} s {direction} this one: let both follow network time (NTP)."
-        )
+        raise ArtDreamError(f"Its clock is {abs(skew_seconds):.1f} s {direction} this one: synchronize both with NTP.")
     return "agrees with this one"
 
 

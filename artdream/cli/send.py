@@ -1,4 +1,4 @@
-"""`artdream send` and `artdream collect`: send a batch of photos, and collect its dreams."""
+"""`artdream send` and `artdream collect`: submit a batch of photos, and collect its dreams."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from artdream.cli.options import InterruptedCommand
 from artdream.cli.progress import show_progress_bars
 from producer.api import submit
 from producer.batch import Batch, BatchItemResult, collect_dreams
@@ -38,13 +39,12 @@ def send_batch(
 ) -> None:
     """Send all files that the path arguments name as one batch; with `wait`, also collect their dreams.
 
-    recipes: names; the installation's first recipe if empty. output_folder: for the dreams, if any. Raises
-    ArtDreamError if there is no file, a file was refused or, with `wait`, a job has no dream.
+    recipes: names. output_folder: for the dreams, if any. Raises ArtDreamError if there is no file, a file was refused
+    or, with `wait`, a job has no dream; InterruptedCommand on Ctrl-C.
     """
     paths = list(expand_path_arguments(path_arguments))
     if not paths:
-        raise ArtDreamError("There is no file to send in what you named.")
-    recipes = recipes or settings.recipes[:1]
+        raise ArtDreamError("The given paths contain no files.")
     ledger = Ledger(settings.data)
     batch, is_listed = Batch.create(ledger), len(paths) * len(recipes) <= MAX_LISTED_JOBS
     outcome_counts = dict.fromkeys(Outcome, 0)
@@ -85,7 +85,7 @@ def collect_batch(
 ) -> None:
     """Write the dreams of a batch to a folder, if any; with `wait`, wait for the unfinished ones.
 
-    Raises ArtDreamError if there is no such batch, or an item of it has no dream.
+    Raises ArtDreamError if there is no such batch, or an item of it has no dream; InterruptedCommand on Ctrl-C.
     """
     items = Batch.find(Ledger(settings.data), batch_name).list_items()
     failures: list[str] = []
@@ -105,7 +105,7 @@ def collect_batch(
     console.print(f"Batch {batch_name}: {dream_count} of {len(items)} dreams{place}.", soft_wrap=True)
     if unfinished_count := len(items) - dream_count - len(failures):
         console.print(
-            f"{unfinished_count} are still on their way: come back with the same command, or add --wait.",
+            f"{unfinished_count} are not finished yet: run the command again later, or add --wait.",
             soft_wrap=True,
         )
     if failures:
@@ -124,8 +124,8 @@ def _collect_failures(results: Iterator[BatchItemResult], failures: list[str]) -
 
 def _raise_interrupted(batch_name: str, output_folder: Path | None) -> None:
     out_option = f" --out {output_folder}" if output_folder else " --out FOLDER"
-    raise ArtDreamError(
-        f"Stopped watching; the jobs go on. Collect their dreams with: artdream collect {batch_name}{out_option}"
+    raise InterruptedCommand(
+        f"Interrupted; the jobs continue. Collect their dreams with: artdream collect {batch_name}{out_option}"
     )
 
 

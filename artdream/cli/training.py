@@ -1,17 +1,27 @@
-"""`artdream train`, `evaluate` and `embed`: train and examine networks that classify paintings by artist."""
+"""`artdream train`, `evaluate`, `embed` and `styles`: train and examine networks that recognize artists."""
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 from rich.table import Table
 
+from artdream.cli.command import Command, command, print_message
+from artdream.cli.completion import complete_network
 from artdream.cli.networks import open_networks
-from artdream.cli.options import console, load_settings
+from artdream.cli.options import (
+    DataOption,
+    JsonOption,
+    NetworkArgument,
+    UsageError,
+    console,
+    load_settings,
+    print_json,
+)
 from artdream.cli.progress import show_progress_bar, show_progress_bars
-from shared.errors import ArtDreamError
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,48 +34,132 @@ if TYPE_CHECKING:
     from worker.training.dataset import Dataset
     from worker.training.evaluation import Evaluation
 
-NetworkArgument = Annotated[str, typer.Argument(help="`artdream networks` lists them.", metavar="NETWORK")]
-PicturesOption = Annotated[Path, typer.Option("--data", help="What `artdream dataset organise` made.")]
-InstallationOption = Annotated[
-    Path | None, typer.Option("--installation", help="Folder of the installation [./artdream-data].")
-]
-
 #: Example pictures in a row of the confusion sheet.
 EXAMPLES_PER_PAIR = 4
 
-BACKBONES = ("lite", "lite2", "vgg19", "inception_v3")
+Backbone = Literal["lite", "lite2", "vgg19", "inception_v3"]
 
 
+class DatasetCommand(Command):
+    """A command on a data set: its option --data once meant the data set, and --installation what --data means now."""
+
+    def find_renamed_options(self, args: Sequence[str]) -> Mapping[str, str]:
+        """Take --data in its old meaning if there is no --dataset, which is required."""
+        has_dataset = any(argument.partition("=")[0] == "--dataset" for argument in args)
+        return {"--installation": "--data", "--licence": "--license"} | ({} if has_dataset else {"--data": "--dataset"})
+
+
+training = typer.Typer(help="Train networks on artists, and examine them.")
+
+AnyDatasetOption = Annotated[
+    Path,
+    typer.Option(
+        "--dataset",
+        metavar="FOLDER",
+        help="A data set, or any folder with a folder of pictures for each artist.",
+    ),
+]
+
+
+@command(
+    training,
+    cls=DatasetCommand,
+    examples=[
+        "artdream train --dataset data --out artist/mine",
+        "artdream train --dataset data --out artist/mine-robust --robust --from artist/mine",
+    ],
+)
 def train(
-    data: PicturesOption,
-    target: Annotated[str, typer.Option("--out", help="artist/NAME, in the installation's store; or a folder.")],
-    backbone: Annotated[str, typer.Option("--backbone", help=f"{', '.join(BACKBONES)}.")] = "lite",
-    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Rounds through all pictures.")] = None,
-    side: Annotated[int | None, typer.Option("--side", min=32, help="Pixels: pictures that are learned from.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Pictures of one step.")] = None,
-    rate: Annotated[float | None, typer.Option("--rate", help="The highest learning rate.")] = None,
-    patience: Annotated[int | None, typer.Option("--patience", min=1, help="Epochs to wait for a better one.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same training.")] = 0,
-    precision: Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16.")] = None,
+    dataset_folder: Annotated[
+        Path,
+        typer.Option("--dataset", metavar="FOLDER", help="A data set that `artdream dataset organize` wrote."),
+    ],
+    target: Annotated[
+        str,
+        typer.Option("--out", metavar="NAME", help="Name of the new network: artist/NAME in the store, or a folder."),
+    ],
+    backbone: Annotated[
+        Backbone, typer.Option("--backbone", metavar="NAME", help=f"Architecture: {', '.join(get_args(Backbone))}.")
+    ] = "lite",
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", metavar="N", min=0, help="Passes over all pictures.", show_default="the backbone's"),
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            "--side", metavar="PIXELS", min=32, help="Side of the training pictures.", show_default="the backbone's"
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", min=1, help="Pictures per step.", show_default="32")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="RATE", help="Highest learning rate.", show_default="the backbone's"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            metavar="EPOCHS",
+            min=1,
+            help="Epochs without a better validation before training stops.",
+            show_default="10",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same training.")
+    ] = 0,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option("--precision", metavar="TYPE", help="Compute type: float32 or bfloat16."),
+    ] = "float32",
     is_robust: Annotated[
-        bool, typer.Option("--robust", help="Adversarial training: a network that paints rather than speckles.")
+        bool,
+        typer.Option("--robust", help="Adversarial training: dreams through the network show shapes, not speckle."),
     ] = False,
     initial_network: Annotated[
-        str | None, typer.Option("--from", metavar="NETWORK", help="Start from the weights of a trained network.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NETWORK",
+            help="Trained network whose weights to start from.",
+            show_default="ImageNet weights",
+            autocompletion=complete_network,
+        ),
     ] = None,
     epsilon: Annotated[
-        float | None, typer.Option("--epsilon", help="With --robust: L2 norm of the changes that it withstands.")
+        float | None,
+        typer.Option(
+            "--epsilon",
+            metavar="NORM",
+            help="With --robust: L2 norm of the changes that the network withstands.",
+            show_default="1.2",
+        ),
     ] = None,
     attack_steps: Annotated[
-        int | None, typer.Option("--attack-steps", min=1, help="With --robust: steps of the attack.")
+        int | None,
+        typer.Option(
+            "--attack-steps", metavar="N", min=1, help="With --robust: steps of the attack.", show_default="1"
+        ),
     ] = None,
     noise: Annotated[
-        float | None, typer.Option("--noise", min=0, help="Standard deviation of the strongest noise in pictures.")
+        float | None,
+        typer.Option(
+            "--noise",
+            metavar="SIGMA",
+            min=0,
+            help="Standard deviation of the strongest noise that is added to pictures in [-1, 1].",
+            show_default="0",
+        ),
     ] = None,
-    licence: Annotated[str, typer.Option("--licence", help="Under which the network may be used.")] = "",
-    installation: InstallationOption = None,
+    license_text: Annotated[
+        str, typer.Option("--license", metavar="TEXT", help="License of the network, for its model card.")
+    ] = "",
+    data: DataOption = None,
 ) -> None:
-    """Train a network to tell artists apart. Killed and called again, it goes on after its last epoch."""
+    """Train a network to recognize artists. Running it again resumes after the last completed epoch."""
     from artdream.cli.network_output import NetworkOutput
     from worker.quiet_import import quiet_import
 
@@ -77,15 +171,13 @@ def train(
         from worker.training.trainer import train as train_network
     from worker.training.dataset import Dataset
 
-    if backbone not in BACKBONES:
-        raise ArtDreamError(f"There is no backbone “{backbone}”: take one of {', '.join(BACKBONES)}.")
     if not is_robust and (epsilon is not None or attack_steps is not None):
-        raise ArtDreamError("--epsilon and --attack-steps belong to adversarial training: say --robust as well.")
-    settings = load_settings(data=installation)
+        raise UsageError("--epsilon and --attack-steps need --robust.")
+    settings = load_settings(data=data)
     output = NetworkOutput.from_target(target, settings)
     output.require_writable()
     config = TrainingConfig.for_backbone(
-        backbone,  # type: ignore[arg-type]
+        backbone,
         is_robust=is_robust,
         epsilon=epsilon,
         attack_steps=attack_steps,
@@ -99,7 +191,7 @@ def train(
         seed=seed,
         precision=precision,
     )
-    dataset = Dataset.open(data)
+    dataset = Dataset.open(dataset_folder)
     initial = None
     if initial_network is not None:
         content, metadata = open_networks(settings).read_file(initial_network)
@@ -107,7 +199,7 @@ def train(
     state_folder = settings.data / "training" / output.name.replace("/", "-")
     console.print(
         f"{len(dataset.get_part('train'))} paintings by {len(dataset.artists)} artists, data set {dataset.digest}. "
-        f"What is learned is kept in {state_folder} after each epoch.",
+        f"The state of training is saved in {state_folder} after each epoch.",
         soft_wrap=True,
         markup=False,
     )
@@ -118,7 +210,7 @@ def train(
             progress.update(task, description=step.phase, completed=step.fraction)
             if step.epoch_result:
                 progress.console.print(
-                    f"{step.phase}: loss {step.epoch_result.loss:.3f}, right on val {step.epoch_result.accuracy:.1%}, "
+                    f"{step.phase}: loss {step.epoch_result.loss:.3f}, val accuracy {step.epoch_result.accuracy:.1%}, "
                     f"{_format_robust_accuracy(step.epoch_result.robust_accuracy)}{step.epoch_result.seconds:.0f} s",
                     highlight=False,
                 )
@@ -126,18 +218,18 @@ def train(
         trained = train_network(dataset, config, state_folder, settings.weights, report_step, initial)
     if not trained.is_pretrained:
         console.print(
-            f"The weights of {backbone} are not in {settings.weights}: it began from nothing, and will know less. "
-            f"`artdream networks fetch {backbone}` gets them.",
+            f"Training started from random weights, because those of {backbone} are not in {settings.weights}, and the "
+            f"network is less accurate. `artdream networks fetch {backbone}` downloads them.",
             soft_wrap=True,
         )
-    command = shlex.join(["artdream", *sys.argv[1:]])
-    exported = export_network(output.name, trained, dataset, command=command, licence=licence)
+    invocation = shlex.join(["artdream", *sys.argv[1:]])
+    exported = export_network(output.name, trained, dataset, command=invocation, licence=license_text)
     output.write(exported.files)
     evaluation = exported.evaluation
     console.print(
-        f"{output}: {len(exported.content) / 1e6:.1f} MB, sha256 {evaluation.weights[:12]}…, right on "
-        f"{evaluation.pictures} pictures of test: {evaluation.top1:.1%} "
-        f"(among the first five {evaluation.top5:.1%}), macro F1 {evaluation.macro_f1:.3f}.",
+        f"{output}: {len(exported.content) / 1e6:.1f} MB, sha256 {evaluation.weights[:12]}…. On "
+        f"{evaluation.pictures} pictures of test: top-1 {evaluation.top1:.1%}, top-5 {evaluation.top5:.1%}, "
+        f"macro F1 {evaluation.macro_f1:.3f}.",
         soft_wrap=True,
         markup=False,
     )
@@ -154,34 +246,44 @@ def _format_robust_accuracy(accuracy: float | None) -> str:
     return "" if accuracy is None else f"under attack {accuracy:.1%}, "
 
 
+@command(
+    training,
+    cls=DatasetCommand,
+    examples=[
+        "artdream evaluate artist/mine --dataset data",
+        "artdream evaluate artist/masters --dataset paintings --out figures",
+    ],
+)
 def evaluate(
     network: NetworkArgument,
-    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
-    part: Annotated[str, typer.Option("--part", help="Of a data set: train, val or test.")] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    dataset_folder: AnyDatasetOption,
+    part: Annotated[
+        Literal["train", "val", "test"],
+        typer.Option("--part", metavar="PART", help="Part of the data set: train, val or test."),
+    ] = "test",
+    as_json: JsonOption = False,
     target: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the confusion matrix, as a page and a picture.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Folder to save the confusion matrix in, as HTML and PNG."),
     ] = None,
-    installation: InstallationOption = None,
+    data: DataOption = None,
 ) -> None:
-    """Say how well a network tells artists apart, on pictures of your own."""
+    """Measure how well a network recognizes artists."""
     from worker.quiet_import import quiet_import
 
     with quiet_import():
         from worker.training.evaluation import evaluate as evaluate_network
-    from worker.training.dataset import PARTS, Dataset
+    from worker.training.dataset import Dataset
     from worker.training.plots import plot_confusion_matrix
 
-    if part not in PARTS:
-        raise ArtDreamError(f"There is no part “{part}”: take one of {', '.join(PARTS)}.")
-    settings = load_settings(data=installation)
-    dataset = Dataset.open_any(data)
+    settings = load_settings(data=data)
+    dataset = Dataset.open_any(dataset_folder)
     paintings = dataset.get_part(part) if dataset.is_split else dataset.paintings
     loaded_network = open_networks(settings).load(network)
     with show_progress_bar("looking", console) as report_fraction:
         result = evaluate_network(loaded_network, paintings, dataset.artists, report_fraction)
     if as_json:
-        sys.stdout.write(result.model_dump_json(indent=1) + "\n")
+        print_json(result)
     else:
         table = Table("Artist", "Pictures", "Precision", "Recall", "F1", box=None, header_style="dim")
         for column in table.columns[1:]:
@@ -199,32 +301,47 @@ def evaluate(
             markup=False,
         )
     if target is not None:
-        _save_figure(plot_confusion_matrix(result), target / "confusion")
+        figures = _save_figure(plot_confusion_matrix(result), target / "confusion")
         if result.confused:
-            _print_path(_save_confusion_sheet(result, target / "confused.png"))
+            figures.append(_save_confusion_sheet(result, target / "confused.png"))
+        if not as_json:
+            _print_paths(figures)
 
 
+@command(
+    training,
+    cls=DatasetCommand,
+    examples=["artdream styles artist/mine --dataset data --judge artist/masters"],
+)
 def styles(
     network: NetworkArgument,
-    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
+    dataset_folder: AnyDatasetOption,
     target: Annotated[
-        str | None, typer.Option("--out", help="Folder for the file, instead of where the network lies.")
+        str | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder to write the file to.", show_default="where the network is"
+        ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
             "--judge",
-            help="A network that knows the artists: of more works, those are chosen in whose manner it recognises a "
-            "dream. One dream takes about a second.",
+            metavar="NETWORK",
+            help="Network that knows the artists: of eight works of each, the three are chosen in whose dreams it "
+            "recognizes the artist best. A dream takes about a second.",
+            autocompletion=complete_network,
         ),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also a contact sheet of the works, as JPEG or PNG.")
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet of the works, JPEG or PNG."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed chooses the same works.")] = 0,
-    installation: InstallationOption = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed chooses the same works.")
+    ] = 0,
+    data: DataOption = None,
 ) -> None:
-    """Measure how each artist of a network paints, for recipes with an artist's style, palette or grain."""
+    """Measure the style of each artist of a network, for recipes that use it."""
     from worker.networks import STYLES_FILE
     from worker.quiet_import import quiet_import
 
@@ -232,8 +349,8 @@ def styles(
         from worker.training.styles import WORKS_PER_ARTIST, compute_style_statistics
         from worker.training.trial import Trial
 
-    settings = load_settings(data=installation)
-    output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
+    settings = load_settings(data=data)
+    output, loaded_network, dataset, labels = _open_network_and_paintings(network, dataset_folder, target, settings)
     trial = Trial(open_networks(settings), loaded_network.name, judge) if judge else None
     with show_progress_bars(console) as progress:
         tasks = {phase: progress.add_task(phase, total=1.0, visible=False) for phase in ("looking", "trying")}
@@ -259,19 +376,25 @@ def styles(
         works = [dataset.paintings[index] for index in styles.works]
         cells = [(dataset.artists[work.artist], "", work.path) for work in works]
         save_contact_sheet(cells, sheet, 2 * WORKS_PER_ARTIST)
-        _print_path(sheet)
+        _print_paths([sheet])
 
 
+@command(training, cls=DatasetCommand, examples=["artdream embed artist/mine --dataset data"])
 def embed(
     network: NetworkArgument,
-    data: Annotated[Path, typer.Option("--data", help="A data set, or a folder with a folder for each artist.")],
+    dataset_folder: AnyDatasetOption,
     target: Annotated[
-        str | None, typer.Option("--out", help="Folder for the map, instead of where the network lies.")
+        str | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder to write the map to.", show_default="where the network is"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same map.")] = 0,
-    installation: InstallationOption = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same map.")
+    ] = 0,
+    data: DataOption = None,
 ) -> None:
-    """Draw the map of what a network learned: paintings near those that it takes for alike."""
+    """Build a 2-D map of a network's embedding; similar paintings lie close together."""
     import numpy as np
 
     from worker.quiet_import import quiet_import
@@ -281,8 +404,8 @@ def embed(
     from worker.training.plots import plot_embedding_map
     from worker.training.tsne import build_embedding_map, measure_quality
 
-    settings = load_settings(data=installation)
-    output, loaded_network, dataset, labels = _open_network_and_paintings(network, data, target, settings)
+    settings = load_settings(data=data)
+    output, loaded_network, dataset, labels = _open_network_and_paintings(network, dataset_folder, target, settings)
     features_path = settings.data / "training" / f"seen-{loaded_network.digest[:16]}-{dataset.digest}.npz"
     with show_progress_bar("looking", console) as report_fraction:
         extracted = extract_features(loaded_network, dataset.paintings, features_path, report_fraction)
@@ -299,18 +422,18 @@ def embed(
         }
     )
     figure = plot_embedding_map(embedding_map, loaded_network.classes, dataset.paintings)
-    _save_figure(figure, features_path.with_name(f"{output.name.replace('/', '-')}-map"), pictures=True)
+    _print_paths(_save_figure(figure, features_path.with_name(f"{output.name.replace('/', '-')}-map"), pictures=True))
     console.print(
-        f"{output}: {len(dataset.paintings)} paintings. Of {int(held_out.sum())} that were not learned from, the "
-        f"neighbours name the artist of {quality.knn_accuracy_features:.1%} in what the network saw, of "
-        f"{quality.knn_accuracy_map:.1%} on the map; trustworthiness {quality.trustworthiness:.3f}.",
+        f"{output}: {len(dataset.paintings)} paintings. Of {int(held_out.sum())} that were not trained on, the nearest "
+        f"neighbors have the right artist for {quality.knn_accuracy_features:.1%} among the network's features, and "
+        f"for {quality.knn_accuracy_map:.1%} on the map; trustworthiness {quality.trustworthiness:.3f}.",
         soft_wrap=True,
         markup=False,
     )
 
 
 def _open_network_and_paintings(
-    network: str, data: Path, target: str | None, settings: Settings
+    network: str, dataset_folder: Path, target: str | None, settings: Settings
 ) -> "tuple[NetworkOutput, Network, Dataset, NDArray[np.int64]]":
     """Return where results go, a network, a data set, and the artists of its paintings as the network's classes.
 
@@ -325,19 +448,20 @@ def _open_network_and_paintings(
 
     output = NetworkOutput.from_target(target or network, settings)
     output.require_writable()
-    dataset, loaded_network = Dataset.open_any(data), open_networks(settings).load(network)
+    dataset, loaded_network = Dataset.open_any(dataset_folder), open_networks(settings).load(network)
     return output, loaded_network, dataset, label_paintings(loaded_network, dataset.paintings, dataset.artists)
 
 
-def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> None:
-    """Save a figure as HTML and, if a browser is installed, as PNG, and print the paths. pictures: has previews."""
+def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> list[Path]:
+    """Save a figure as HTML and, if a browser is installed, as PNG. Returns the files. pictures: has previews."""
     from worker.training.plots import save_html, save_png
 
-    _print_path(save_html(figure, stem.with_suffix(".html"), has_previews=pictures))
+    files = [save_html(figure, stem.with_suffix(".html"), has_previews=pictures)]
     if picture := save_png(figure, stem.with_suffix(".png")):
-        _print_path(picture)
+        files.append(picture)
     else:
-        console.print("No PNG was drawn, for it takes a browser: install Chrome or Chromium.")
+        print_message("No PNG was drawn, which needs a browser: install Chrome or Chromium.")
+    return files
 
 
 def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
@@ -353,5 +477,6 @@ def _save_confusion_sheet(evaluation: "Evaluation", target: Path) -> Path:
     return target
 
 
-def _print_path(path: Path) -> None:
-    console.print(str(path), soft_wrap=True, markup=False)
+def _print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        console.print(str(path), soft_wrap=True, markup=False)

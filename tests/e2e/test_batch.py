@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: Runn
             with suppress(subprocess.TimeoutExpired):
                 _, stderr = sending.communicate(timeout=20)
                 break
-    assert sending.returncode == 1
+    assert sending.returncode == 130
     assert f"artdream collect {batch} --out FOLDER" in stderr
     collected = run_artdream("collect", batch, "--wait", "--out", "three", folder=stack.folder)
     assert collected.returncode == 0, collected.stderr

@@ -108,7 +108,7 @@ def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: Runn
     assert "Traceback" not in stack.read_output() + stack.stderr_path.read_text()
     completed = run_in_process("status", "--data", str(stack.data), folder=stack.folder)
     assert completed.returncode == 0
-    assert "Set aside: broken.heic is damaged" in completed.stdout
+    assert "Rejected: broken.heic is damaged" in completed.stdout
 
 
 def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningStack) -> None:

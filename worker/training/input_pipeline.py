@@ -101,7 +101,7 @@ def open_picture(path: Path) -> Image.Image:
             return picture.convert("RGB")
     except (OSError, Image.DecompressionBombError) as error:
         raise ArtDreamError(
-            f"The picture {path} cannot be decoded: take it out, or `artdream dataset organise` again."
+            f"The picture {path} cannot be decoded: take it out, or `artdream dataset organize` again."
         ) from error
 
 

@@ -73,7 +73,7 @@ def train(
     if not training_paintings or not validation_paintings:
         raise ArtDreamError(
             f"The data set has {len(training_paintings)} pictures to learn from and "
-            f"{len(validation_paintings)} to check with: neither may be none. `artdream dataset organise` makes both."
+            f"{len(validation_paintings)} to check with: neither may be none. `artdream dataset organize` makes both."
         )
     checkpoints, artist_count = Checkpoints(folder, config, dataset.digest), len(dataset.artists)
     keras.utils.set_random_seed(config.seed)

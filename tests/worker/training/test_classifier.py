@@ -16,7 +16,7 @@ from tests.worker.training.paintings import ARTIST_STYLES, paint_folders
 
 pytestmark = pytest.mark.slow
 
-TRAIN_COMMAND = ("train", "--data", "data", "--out", "artist/mine", "--epochs", "3", "--side", "64", "--batch", "8")
+TRAIN_COMMAND = ("train", "--dataset", "data", "--out", "artist/mine", "--epochs", "3", "--side", "64", "--batch", "8")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a trained network, whose training was killed after the first epoch and resumed."""
     home = tmp_path_factory.mktemp("maker")
     paint_folders(home / "paintings", 20)
-    build = run_in_process("dataset", "organise", "paintings", "data", "--side", "96", folder=home)
+    build = run_in_process("dataset", "organize", "paintings", "data", "--side", "96", folder=home)
     assert build.returncode == 0, build.stderr
     assert "80 paintings by 4 artists" in build.stdout
     history_file = home / "artdream-data" / "training" / "artist-mine" / "diary.json"
@@ -53,7 +53,7 @@ def test_it_has_learned_and_its_metadata_says_how(trained_home: Path) -> None:
     assert metadata["lesson"]["pictures"] == {"train": 64, "val": 8, "test": 8}
     assert metadata["lesson"]["from_imagenet"] is True
     assert metadata["lesson"]["data"] == json.loads(history_path(trained_home).read_text())["data"]
-    assert metadata["lesson"]["command"].startswith("artdream train --data data")
+    assert metadata["lesson"]["command"].startswith("artdream train --dataset data")
     readme = (folder / "README.md").read_text()
     assert f"| {metadata['score']['top1']:.1%} |" in readme
     assert (folder / "network.keras").stat().st_size < 12e6
@@ -62,7 +62,7 @@ def test_it_has_learned_and_its_metadata_says_how(trained_home: Path) -> None:
 
 
 def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) -> None:
-    evaluation = run_in_process("evaluate", "artist/mine", "--data", "data", "--out", "figures", folder=trained_home)
+    evaluation = run_in_process("evaluate", "artist/mine", "--dataset", "data", "--out", "figures", folder=trained_home)
     assert evaluation.returncode == 0, evaluation.stderr
     assert "Cleo Grün" in evaluation.stdout
     assert "artist/mine, 8 pictures: top-1" in evaluation.stdout
@@ -71,7 +71,7 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) 
     with Image.open(trained_home / "figures" / "confusion.png") as picture:
         assert picture.width > 1000
     folders = json.loads(
-        run_in_process("evaluate", "artist/mine", "--data", "paintings", "--json", folder=trained_home).stdout
+        run_in_process("evaluate", "artist/mine", "--dataset", "paintings", "--json", folder=trained_home).stdout
     )
     assert folders["pictures"] == 80
     assert folders["top1"] >= 0.75
@@ -79,7 +79,7 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) 
     unknown_artist_folder = trained_home / "strangers" / "Edvard_Munch"
     unknown_artist_folder.mkdir(parents=True)
     Image.new("RGB", (80, 80)).save(unknown_artist_folder / "1.png")
-    refused = run_in_process("evaluate", "artist/mine", "--data", "strangers", folder=trained_home)
+    refused = run_in_process("evaluate", "artist/mine", "--dataset", "strangers", folder=trained_home)
     assert refused.returncode == 1
     assert refused.stderr.startswith("artdream: The network artist/mine does not know “Edvard Munch”")
     assert refused.stderr.count("\n") == 1
@@ -87,13 +87,13 @@ def test_it_is_evaluated_on_a_data_set_and_on_plain_folders(trained_home: Path) 
 
 def test_its_map_is_drawn_once_and_the_same_again(trained_home: Path) -> None:
     folder = trained_home / "artdream-data" / "store" / "networks" / "mine"
-    embedding = run_in_process("embed", "artist/mine", "--data", "data", folder=trained_home)
+    embedding = run_in_process("embed", "artist/mine", "--dataset", "data", folder=trained_home)
     assert embedding.returncode == 0, embedding.stderr
-    assert "80 paintings. Of 8 that were not learned from" in embedding.stdout
+    assert "80 paintings. Of 8 that were not trained on" in embedding.stdout
     art_map = json.loads((folder / "map.json").read_text())
     assert art_map["network"] == "artist/mine"
     assert len(art_map["x"]) == len(art_map["artist"]) == 80
-    repeated = run_artdream("embed", "artist/mine", "--data", "data", folder=trained_home)
+    repeated = run_artdream("embed", "artist/mine", "--dataset", "data", folder=trained_home)
     assert repeated.returncode == 0, repeated.stderr
     assert json.loads((folder / "map.json").read_text()) == art_map
     points = np.array([art_map["x"], art_map["y"]]).T

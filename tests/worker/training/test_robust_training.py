@@ -14,13 +14,13 @@ from worker.training.trainer import TrainingStep, train
 
 pytestmark = pytest.mark.slow
 
-TRAIN_COMMAND = ("train", "--data", "data", "--side", "64", "--batch", "8")
+TRAIN_COMMAND = ("train", "--dataset", "data", "--side", "64", "--batch", "8")
 
 
 def build_dataset(folder: Path, count: int) -> Dataset:
     """Build the data set `folder`/data from `count` generated paintings of each artist."""
     paint_folders(folder / "paintings", count)
-    build = run_in_process("dataset", "organise", "paintings", "data", "--side", "96", folder=folder)
+    build = run_in_process("dataset", "organize", "paintings", "data", "--side", "96", folder=folder)
     assert build.returncode == 0, build.stderr
     return Dataset.open(folder / "data")
 
@@ -53,19 +53,18 @@ def test_a_robust_network_starts_from_a_trained_one_and_its_card_tells_the_attac
 
 
 def test_styles_are_measured_and_judged_by_another_network(trained_home: Path) -> None:
-    measured = run_in_process("styles", "artist/mine", "--data", "data", folder=trained_home)
+    measured = run_in_process("styles", "artist/mine", "--dataset", "data", folder=trained_home)
     assert "artist/mine: 12 of 80 paintings by 4 artists" in measured.stdout, measured.stderr
     networks_folder = trained_home / "artdream-data" / "store" / "networks"
     assert (networks_folder / "mine" / "styles.npz").stat().st_size < 200_000
     paint_folders(trained_home / "few", 1)
-    judged = run_in_process("styles", "artist/mine", "--data", "few", "--judge", "artist/mine", folder=trained_home)
+    judged = run_in_process("styles", "artist/mine", "--dataset", "few", "--judge", "artist/mine", folder=trained_home)
     assert "artist/mine: 4 of 4 paintings by 4 artists" in judged.stdout, judged.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--epsilon", "1"), "say --robust as well"),
         (("--robust", "--from", "artist/none"), "There is no network “artist/none”"),
         (("--robust", "--from", "lite"), "The network lite is not stored as a .keras file"),
     ],

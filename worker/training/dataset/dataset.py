@@ -34,7 +34,7 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a data set that `artdream dataset organise` built. Raises ArtDreamError if the folder is not one."""
+        """Open a data set that `artdream dataset organize` built. Raises ArtDreamError if the folder is not one."""
         manifest = Manifest.load(folder)
         artists = tuple(sorted({entry.artist for entry in manifest.entries}))
         parts: dict[str, list[Painting]] = {part: [] for part in PARTS}

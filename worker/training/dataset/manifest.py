@@ -61,11 +61,11 @@ class Manifest(BaseModel):
             return cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
         except OSError as error:
             raise ArtDreamError(
-                f"{folder} is no data set, for it has no {MANIFEST_FILE}: make one with `artdream dataset organise`."
+                f"{folder} is no data set, for it has no {MANIFEST_FILE}: make one with `artdream dataset organize`."
             ) from error
         except ValidationError as error:
             first_error = error.errors()[0]
             location = ".".join(map(str, first_error["loc"]))
             raise ArtDreamError(
-                f"{folder / MANIFEST_FILE} is damaged ({location}: {first_error['msg']}): organise the data set anew."
+                f"{folder / MANIFEST_FILE} is damaged ({location}: {first_error['msg']}): organize the data set again."
             ) from None

@@ -91,7 +91,7 @@ def test_what_is_no_picture_is_told_and_left_out(tmp_path: Path) -> None:
 
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     source, target = paint_folders(tmp_path / "src", 60, side=512), tmp_path / "dst"
-    command = [sys.executable, "-m", "artdream", "dataset", "organise", str(source), str(target), "--side", "64"]
+    command = [sys.executable, "-m", "artdream", "dataset", "organize", str(source), str(target), "--side", "64"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     staging = target / ".converted"
     while len(list(staging.glob("*.jpg")) if staging.exists() else []) < 20:
