@@ -14,7 +14,7 @@ export PYENV_VERSION := $(PYTHON)
 endif
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings pictures
+.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings command-line pictures
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -40,6 +40,7 @@ check: $(VENV)/dev node_modules
 	npm run --silent check
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
+	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
 	$(VENV)/bin/hadolint deploy/Dockerfile
 	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
 	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml --profile '*' config --quiet
@@ -70,9 +71,12 @@ mutants: $(VENV)/dev
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mutmut run --max-children 2 $(ARGS)
 	$(VENV)/bin/mutmut results | sed '/: caught by type check$$/d'
 
-# What is generated from the code: the example settings, and the README's pictures.
+# What is generated from the code: the example settings, the reference of the command line, and the README's pictures.
 settings: $(VENV)/dev
 	$(VENV)/bin/python -m shared.settings > .env.example
+
+command-line: $(VENV)/dev
+	$(VENV)/bin/python -m tools.command_line > docs/command-line.md
 
 pictures: $(VENV)/dev
 	$(VENV)/bin/python -m benchmarks.pictures $(ARGS)

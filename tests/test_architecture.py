@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.settings import render_env_example
+from tools.command_line import JSON_MODELS, render_reference
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,3 +84,13 @@ def test_the_worker_has_what_it_needs() -> None:
 
 def test_the_example_settings_are_those_of_the_code() -> None:
     assert (ROOT / ".env.example").read_text() == render_env_example(), "run `make settings`"
+
+
+def test_the_reference_of_the_command_line_is_that_of_the_code() -> None:
+    assert (ROOT / "docs" / "command-line.md").read_text() == render_reference(), "run `make command-line`"
+
+
+def test_the_reference_has_the_keys_of_every_command_with_json() -> None:
+    sections = render_reference().split("\n### artdream ")[1:]
+    assert {section.partition("\n")[0] for section in sections if "`--json`" in section} == set(JSON_MODELS)
+    assert {section.partition("\n")[0] for section in sections if "\nJSON: " in section} == set(JSON_MODELS)

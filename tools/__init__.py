@@ -1,1 +1,1 @@
-"""Programs that paint the project's own pictures. They are not part of the wheel."""
+"""Programs that paint the project's own pictures and write its reference. They are not part of the wheel."""
