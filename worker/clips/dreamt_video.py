@@ -28,8 +28,9 @@ CARRIED_SHARE = {"gradient": 0.9, "adam": 1.0}
 STEP_SHARE = {"gradient": 0.13, "adam": 0.08}
 STEP_LENGTH = {"gradient": 1.0, "adam": 0.2}
 
-#: Share of a picture that may be new since its last whole dream: what was hidden, or outside. Then it is dreamt as a
-#: photo is, and the new parts show that dream.
+#: Share of a picture that may be new since its last whole dream: what was hidden or outside, and where the flow is
+#: lost. Until then the dream goes on there as it was; then the picture is dreamt as a photo is, and the new parts show
+#: that.
 MAX_UNDREAMT_SHARE = 0.1
 
 #: Seconds in which the video becomes its dream, and in which it returns.
@@ -71,10 +72,10 @@ def dream_video(
         for number in numbers:
             picture = pictures[number]
             motion = flow_estimator.estimate(picture, previous)
-            change, dreamt = carried_share * motion.carry(change), motion.carry(dreamt)
+            change, dreamt = carried_share * motion.warp(change), motion.carry(dreamt)
             if 1 - dreamt.mean() > MAX_UNDREAMT_SHARE:
                 _, whole_change = dreamer.dream_next(picture, recipe, seed=seed, on_step=on_step)
-                change += (1 - dreamt) * whole_change
+                change = dreamt * change + (1 - dreamt) * whole_change
                 dreamt = np.ones_like(dreamt)
             dreams[number], change = dreamer.dream_next(picture, follow_up, seed=seed, change=change, on_step=on_step)
             previous = picture

@@ -81,9 +81,9 @@ class FlowEstimator:
 
 
 def _sample(values: Floats, flow: Floats, interpolation: int) -> Floats:
-    """Return the values, (height, width, channels), at each pixel's place plus its offset, or at the nearest border."""
+    """Return the values, (height, width, channels), at each pixel's place plus its offset; reflected at borders."""
     x, y = _make_grid(*flow.shape[:2])
-    sampled = cv2.remap(values, x + flow[..., 0], y + flow[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+    sampled = cv2.remap(values, x + flow[..., 0], y + flow[..., 1], interpolation, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(sampled, np.float32).reshape(values.shape)
 
 
