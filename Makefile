@@ -40,6 +40,7 @@ check: $(VENV)/dev node_modules
 	npm run --silent check
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
+	$(VENV)/bin/python -m tools.settings_reference | diff - docs/settings.md
 	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
 	$(VENV)/bin/hadolint deploy/Dockerfile
 	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
@@ -74,6 +75,7 @@ mutants: $(VENV)/dev
 # What is generated from the code: the example settings, the reference of the command line, and the README's pictures.
 settings: $(VENV)/dev
 	$(VENV)/bin/python -m shared.settings > .env.example
+	$(VENV)/bin/python -m tools.settings_reference > docs/settings.md
 
 command-line: $(VENV)/dev
 	$(VENV)/bin/python -m tools.command_line > docs/command-line.md

@@ -1,6 +1,7 @@
 """The settings of an installation: one frozen object, read once from the environment and `.env`."""
 
 import re
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -37,84 +38,107 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # the input may be a secret
     )
 
-    data: Path = Field(Path("artdream-data"), description="Folder of the embedded broker, store and ledger.")
+    data: Path = Field(Path("artdream-data"), description="Data folder: embedded broker, embedded store, ledger, logs.")
     inbox: Path = Field(Path("inbox"), description="Folder that the producer watches for photos.")
     secrets_dir: Path | None = Field(
         None,
-        description="Folder of files that each hold one setting, artdream_broker_url and so on, or one key of the "
-        "store, aws_secret_access_key; empty: /run/secrets where there is one. The environment comes first.",
+        description=(
+            "Folder of secret files, one setting or store key each (artdream_broker_url, "
+            "aws_secret_access_key, …). Default: /run/secrets if it exists. Environment variables take "
+            "precedence."
+        ),
     )
     broker_url: SecretStr | None = Field(
         None,
-        description="redis://…, over TLS rediss://user:password@host:port/0, or unix:///path/of/a.sock; empty: the "
-        "broker of the stack that runs on the data folder.",
+        description=(
+            "URL of the broker: redis://, rediss:// (TLS) or unix://, as "
+            "rediss://user:password@host:port/0. Default: the embedded broker of the data folder."
+        ),
     )
     broker_ca: Path | None = Field(
         None,
-        description="PEM file of the authority that issued the certificate of a rediss:// broker; empty: those that "
-        "this machine trusts.",
+        description=(
+            "PEM file of the authority that issued the certificate of a rediss:// broker. Default: the "
+            "system's authorities."
+        ),
     )
     insecure_broker: bool = Field(
         False,
-        description="true runs with a broker on another machine that is spoken to in the clear or without a password: "
-        "whoever is on that network reads the password and every job, and sends any. For a network of your own only.",
+        description=(
+            "Allow a broker on another machine without TLS or without a password. Anybody on that network "
+            "can then read the password and all jobs, and submit jobs. Only for a network that you "
+            "control."
+        ),
     )
     store_url: str | None = Field(
         None,
-        description="file:///…, s3://bucket/prefix, gs://…, az://… or ssh+sftp://user@host/folder; empty: the folder "
-        "`store` in data. Keys are read from the environment, not from this file: AWS_ACCESS_KEY_ID, "
-        "AWS_SECRET_ACCESS_KEY, AWS_REGION, for S3-compatible servers AWS_ENDPOINT and AWS_ALLOW_HTTP=true; "
-        "GOOGLE_SERVICE_ACCOUNT; AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY.",
+        description=(
+            "URL of the store: file://, s3://bucket/prefix, gs://, az:// or ssh+sftp://user@host/folder. "
+            "Default: the folder `store` in the data folder. Keys come from the environment or from "
+            "secret files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and for other S3 servers "
+            "AWS_ENDPOINT and AWS_ALLOW_HTTP=true; GOOGLE_SERVICE_ACCOUNT; AZURE_STORAGE_ACCOUNT_NAME, "
+            "AZURE_STORAGE_ACCOUNT_KEY."
+        ),
     )
     ssh: str | None = Field(
-        None, description="user@host or user@host:port of the SSH host that the broker is reached through; empty: none."
+        None, description="SSH host through which the broker is reached, as user@host or user@host:port. Default: none."
     )
     ssh_key: Path | None = Field(
-        None, description="Private key for SSH, broker and store alike; empty: the agent's keys and those in ~/.ssh."
+        None, description="Private key for SSH (broker and store). Default: the agent's keys and those in ~/.ssh."
     )
     ssh_known_hosts: Path = Field(
-        Path("~/.ssh/known_hosts"), description="File of the SSH hosts whose keys are known; others are refused."
+        Path("~/.ssh/known_hosts"), description="known_hosts file. Connections to other hosts are refused."
     )
-    weights: Path = Field(
-        Path("~/.cache/artdream/weights"), description="Folder that the weights of the big networks are fetched into."
-    )
+    weights: Path = Field(Path("~/.cache/artdream/weights"), description="Folder for downloaded network weights.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="What networks compute in: auto takes bfloat16 where it is faster here, float32 elsewhere."
+        "auto",
+        description=(
+            "Number type of the networks. auto uses bfloat16 if it is faster on this processor, otherwise float32."
+        ),
     )
     recipe: str = Field(
         ", ".join(DEFAULT_PAINTER_RECIPES),
-        description="Recipes, or .toml files, that photos from the inbox are dreamt with; its content chooses one.",
+        description=(
+            "Recipes for photos from the inbox, by name or .toml file, separated by commas. Each photo "
+            "gets one of them, chosen by its content."
+        ),
     )
     approval: bool = Field(
-        False,
-        description="Whether the operator approves each dream before it is seen, until the console says else.",
+        False, description="Require the operator's approval before a dream is shown. The console can change it."
     )
     retention_days: int = Field(
-        0, ge=0, description="Days after which dreams and photos are deleted, until the console says else; 0: never."
+        0, ge=0, description="Days after which dreams and photos are deleted; 0: never. The console can change it."
     )
     passcode: SecretStr | None = Field(
         None,
         min_length=8,
-        description="What opens the operator's console, at least 8 characters; empty: there is no console.",
+        description="Passcode of the operator's console, at least 8 characters. Default: no console.",
     )
-    host: str = Field("127.0.0.1", description="Address the display listens on; 0.0.0.0 opens it to the network.")
+    host: str = Field("127.0.0.1", description="Address that the display listens on. 0.0.0.0 opens it to the network.")
     port: int = Field(8501, ge=1, le=65535, description="Port of the display.")
     public_url: str | None = Field(
         None,
-        description="The display's address for phones, https://dream.example.org; empty: this machine's address where "
-        "the display is open to the network; none: phones cannot reach it. QR codes lead there.",
+        description=(
+            "Address of the display for phones, such as https://dream.example.org; QR codes lead there. "
+            "Default: this machine's address if the display is open to the network. none: phones cannot "
+            "reach it."
+        ),
     )
     trusted_proxies: str = Field(
         "",
-        description="Addresses or networks of the proxies before the display, with commas between: the address and the "
-        "scheme of a browser are what X-Forwarded-For and X-Forwarded-Proto of theirs say, and of nobody else's. "
-        "Without them all guests behind a proxy count as one.",
+        description=(
+            "Addresses or networks of reverse proxies in front of the display, separated by commas. Only "
+            "their X-Forwarded-For and X-Forwarded-Proto headers are trusted. Without this setting, all "
+            "guests behind a proxy count as one."
+        ),
     )
     links_secret: SecretStr | None = Field(
-        None, min_length=16, description="Signs the links that take dreams home; empty: a key in data, made once."
+        None,
+        min_length=16,
+        description="Secret that signs share links. Default: a key in the data folder, generated once.",
     )
-    links_days: float = Field(30.0, gt=0, le=3650, description="Days after which such a link ends.")
-    send: bool = Field(True, description="Whether guests may send photos from their phones, at /send.")
+    links_days: float = Field(30.0, gt=0, le=3650, description="Days for which a share link is valid.")
+    send: bool = Field(True, description="Accept photos from phones at /send.")
     send_recipes: str = Field(
         " ".join(
             (
@@ -122,64 +146,74 @@ class Settings(BaseSettings):
                 *["animals", "apparition", "curls", "eyes", "mosaic", "night", "spirals", "woodcut"],
             )
         ),
-        description="What they may choose from.",
+        description="Recipes that guests can choose from at /send, separated by spaces.",
     )
-    sends_per_guest: int = Field(6, ge=1, description="Photos that one guest may send in ten minutes.")
-    clips: bool = Field(True, description="Whether workers make clips of finished dreams, between the dreams.")
+    sends_per_guest: int = Field(6, ge=1, description="Photos that a guest can send in ten minutes.")
+    clips: bool = Field(True, description="Make clips of finished dreams while no dream is being rendered.")
     cache_mb: int = Field(
-        2000, ge=0, description="Megabytes of pictures that the display keeps where the store is not a folder."
+        2000, ge=0, description="Size of the display's picture cache in MB. Not used if the store is a folder."
     )
     language: str = Field(
         "en",
-        description="Language of the wall (de, en, es, fr, it, ja, nl, pt) and of the console (de, en); /?lang=de asks "
-        "for another. Other pages speak the language "
-        "of the guest's browser, or this one.",
+        description=(
+            "Language of the wall (de, en, es, fr, it, ja, nl, pt) and the console (de, en); ?lang= "
+            "overrides it. Guests' pages use the browser's language if available, otherwise this one."
+        ),
     )
     idle_after: float = Field(
-        30.0, gt=0, description="Seconds without news after which the wall shows old dreams again."
+        30.0, gt=0, description="Seconds without new dreams after which the wall shows earlier ones."
     )
-    rotate_every: float = Field(15.0, ge=3, description="Seconds that each of them stays.")
-    settle_seconds: float = Field(0.25, ge=0, description="How long a file must stand still to count as whole.")
+    rotate_every: float = Field(15.0, ge=3, description="Seconds that the wall shows each earlier dream.")
+    settle_seconds: float = Field(0.25, ge=0, description="Seconds without a change before a file counts as complete.")
     patience_seconds: float = Field(
-        10.0, gt=0, description="How long a file that cannot be decoded may still be growing before it is set aside."
+        10.0, gt=0, description="Seconds that a file which cannot be decoded is given to grow before it is rejected."
     )
     photo_side: int = Field(
         MAX_PHOTO_SIDE,
         ge=256,
         le=MAX_PHOTO_SIDE,
-        description="Long side in pixels that photos are shrunk to, unless a recipe's canvas is larger. Guests' photos "
-        "go out at the size of the canvas first, so that larger ones delay no dream.",
+        description=(
+            "Long side of stored photos in pixels, unless a recipe's canvas is larger. Guests' photos are "
+            "first uploaded at the size of the canvas, so a larger size delays no dream."
+        ),
     )
-    max_file_mb: int = Field(300, gt=0, description="Files of more megabytes than this are refused.")
-    max_megapixels: int = Field(120, gt=0, description="Pictures of more megapixels than this are refused.")
-    decode_seconds: float = Field(30.0, gt=0, description="A picture that takes longer to decode is refused.")
+    max_file_mb: int = Field(300, gt=0, description="Size of the largest accepted file in MB.")
+    max_megapixels: int = Field(120, gt=0, description="Size of the largest accepted picture in megapixels.")
+    decode_seconds: float = Field(
+        30.0, gt=0, description="Seconds after which decoding a file is stopped and the file rejected."
+    )
     grace_seconds: float = Field(
-        20.0, ge=0, description="How long a worker that has to stop may still dream before its job goes to another."
+        20.0,
+        ge=0,
+        description=("Seconds that a stopping worker has to finish its dream before the job goes to another worker."),
     )
     together: int = Field(
         1,
         ge=1,
         le=64,
-        description="Photos of a batch that a worker dreams in one ascent, where so many wait, meant for GPUs: a "
-        "guest's photo that comes meanwhile waits for all of them, unless workers have lanes of their own.",
+        description=(
+            "Batch jobs that a worker renders in one ascent, for GPUs. A guest's photo waits for all of "
+            "them, unless other workers serve the live lane only."
+        ),
     )
     log: Literal["text", "json"] = Field(
-        "text", description="How worker, producer and display log to standard error: text, or json, an object a line."
+        "text", description="Log format on standard error: text, or json with one object per line."
     )
-    worker_metrics_port: int = Field(
-        0, ge=0, le=65535, description="Port on which a worker serves /metrics for Prometheus; 0: none."
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's Prometheus metrics; 0: none.")
+    producer_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of a producer's Prometheus metrics; 0: none."
     )
-    producer_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a producer.")
-    display_metrics_port: int = Field(0, ge=0, le=65535, description="The same of a display: guests never see it.")
+    display_metrics_port: int = Field(0, ge=0, le=65535, description="Port of a display's Prometheus metrics; 0: none.")
     metrics_host: str = Field(
-        "127.0.0.1", description="Address that metrics are served on; anybody who reaches it reads them."
+        "127.0.0.1", description="Address that metrics are served on. They have no access control."
     )
-    time_limit_seconds: int = Field(600, gt=0, description="A dream that takes longer than this fails.")
+    time_limit_seconds: int = Field(600, gt=0, description="Seconds after which a dream fails.")
     worker_process_mb: int = Field(
         0,
         ge=0,
-        description="Megabytes of memory that a process of a worker may take: after a dream that took more, another "
-        "process warms up and takes its place. 0: no limit.",
+        description=(
+            "Memory in MB after which a worker process is replaced when it has finished its dream; 0: no limit."
+        ),
     )
 
     @field_validator("passcode", "links_secret")
@@ -288,6 +322,59 @@ class Settings(BaseSettings):
             raise ArtDreamError(_describe_error(error)) from None
 
 
+#: Names of all settings, by what they are about.
+SETTING_GROUPS: Mapping[str, Sequence[str]] = {
+    "Installation": ("data", "inbox", "recipe", "secrets_dir", "log"),
+    "Broker and store": (
+        "broker_url",
+        "broker_ca",
+        "insecure_broker",
+        "store_url",
+        "ssh",
+        "ssh_key",
+        "ssh_known_hosts",
+    ),
+    "Producer": (
+        "photo_side",
+        "settle_seconds",
+        "patience_seconds",
+        "max_file_mb",
+        "max_megapixels",
+        "decode_seconds",
+    ),
+    "Worker": (
+        "weights",
+        "precision",
+        "clips",
+        "together",
+        "time_limit_seconds",
+        "grace_seconds",
+        "worker_process_mb",
+    ),
+    "Display": (
+        "host",
+        "port",
+        "public_url",
+        "trusted_proxies",
+        "language",
+        "idle_after",
+        "rotate_every",
+        "cache_mb",
+    ),
+    "Guests and operator": (
+        "send",
+        "send_recipes",
+        "sends_per_guest",
+        "links_days",
+        "links_secret",
+        "passcode",
+        "approval",
+        "retention_days",
+    ),
+    "Metrics": ("worker_metrics_port", "producer_metrics_port", "display_metrics_port", "metrics_host"),
+}
+
+
 def _describe_error(error: ValidationError) -> str:
     """Return a sentence that says what is wrong with a setting, and its value unless that is a secret."""
     first = error.errors()[0]
@@ -300,9 +387,12 @@ def _describe_error(error: ValidationError) -> str:
 def render_env_example() -> str:
     """Return the text of `.env.example`: every setting with its meaning and default."""
     lines = ["# Settings of ArtDream. Copy to .env and uncomment what you change. Generated by `make settings`."]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else field.default
-        lines += ["", f"# {field.description}", f"# {ENV_PREFIX}{name.upper()}={default}"]
+    for group, names in SETTING_GROUPS.items():
+        lines += ["", f"# --- {group} ---"]
+        for name in names:
+            field = Settings.model_fields[name]
+            default = "" if field.default is None else field.default
+            lines += ["", f"# {field.description}", f"# {ENV_PREFIX}{name.upper()}={default}"]
     return "\n".join(lines) + "\n"
 
 

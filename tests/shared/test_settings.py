@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtDreamError
-from shared.settings import BROKER_FILE, Settings, render_env_example
+from shared.settings import BROKER_FILE, SETTING_GROUPS, Settings, render_env_example
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +112,10 @@ def test_the_broker_of_a_running_stack_is_found_in_its_data_folder(tmp_path: Pat
         _ = settings.broker
     (tmp_path / BROKER_FILE).write_text("redis://127.0.0.1:1/0\n")
     assert settings.broker == "redis://127.0.0.1:1/0"
+
+
+def test_every_setting_is_in_one_group() -> None:
+    assert sorted(name for names in SETTING_GROUPS.values() for name in names) == sorted(Settings.model_fields)
 
 
 def test_the_example_names_every_setting_and_changes_none(tmp_path: Path) -> None:
