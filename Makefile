@@ -14,7 +14,7 @@ export PYENV_VERSION := $(PYTHON)
 endif
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings command-line pictures
+.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings command-line pictures docs
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -42,6 +42,7 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
 	$(VENV)/bin/python -m tools.settings_reference | diff - docs/settings.md
 	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir "$$(mktemp -d)"
 	$(VENV)/bin/hadolint deploy/Dockerfile
 	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
 	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml --profile '*' config --quiet
@@ -82,6 +83,10 @@ command-line: $(VENV)/dev
 
 pictures: $(VENV)/dev
 	$(VENV)/bin/python -m benchmarks.pictures $(ARGS)
+
+# The documentation as a site, in the folder site/.
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 # Compiled here once: where the environment forbids writing bytecode, each of the tests' processes would do it again.
 $(VENV)/dev: pyproject.toml uv.lock | $(UV)

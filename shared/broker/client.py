@@ -141,7 +141,7 @@ def explain_permanent_error(error: Exception) -> str | None:
     if isinstance(error, NoPermissionError):
         return (
             f"The broker forbids what ArtDream needs ({text.rstrip('.')}): "
-            "give its user the permissions that SECURITY.md lists."
+            "give its user the permissions that docs/security.md lists."
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
         reason = text.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")

@@ -37,5 +37,5 @@ def require_broker_access(settings: Settings) -> None:
     if missing_rules:
         raise ArtDreamError(
             f"The broker forbids its user what ArtDream needs: give it {' '.join(missing_rules)}, "
-            "and SECURITY.md has all that it wants."
+            "and all that docs/security.md lists."
         )

@@ -115,8 +115,8 @@ EXPECTED_ERRORS = {
     "no authority": "The broker's certificate is not trusted (.*): name the file .* in ARTDREAM_BROKER_CA",
     "host": r"The broker's certificate is another host's \(.*127\.0\.0\.1'\): let ARTDREAM_BROKER_URL name",
     "password": r"The broker does not let this user in \(.*\): are user and password in ARTDREAM_BROKER_URL right\?",
-    "command": r"The broker forbids its user what ArtDream needs: give it \+xadd \+script\|load, and SECURITY",
-    "key": r"The broker forbids its user what ArtDream needs: give it ~batch\*, and SECURITY",
+    "command": r"The broker forbids its user what ArtDream needs: give it \+xadd \+script\|load, and all",
+    "key": r"The broker forbids its user what ArtDream needs: give it ~batch\*, and all",
 }
 
 
@@ -240,7 +240,7 @@ def test_what_was_written_outlives_a_restart_of_redis(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_security_md_has_the_rules_of_the_code() -> None:
-    text = " ".join((ROOT / "SECURITY.md").read_text().split())
+def test_the_docs_have_the_rules_of_the_code() -> None:
+    text = " ".join((ROOT / "docs" / "security.md").read_text().split())
     assert f" {DEFAULT_USER_RULE} " in text
-    assert f"user artdream on >YOUR-PASSWORD {build_acl_rules()} Every part" in text
+    assert f"user artdream on >YOUR-PASSWORD {build_acl_rules()} Every component" in text
