@@ -312,6 +312,65 @@ def test_pods_may_do_nothing_but_their_work(manifests: list[Manifest]) -> None:
             )
 
 
+def test_each_pod_has_what_linters_of_clusters_ask_for(manifests: list[Manifest]) -> None:
+    """The rules of kube-linter and Polaris that no other test holds. CPU has no limit: dreams take what is idle."""
+    namespace = find_manifest(manifests, "Namespace", "artdream")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {manifest["metadata"].get("namespace") for manifest in manifests if manifest != namespace} == {"artdream"}
+    [service] = filter_kind(manifests, "Service")
+    for pod in pod_specs(manifests).values():
+        assert not {"hostNetwork", "hostPID", "hostIPC", "serviceAccountName"} & pod.keys()
+        assert all(
+            {"emptyDir", "secret", "projected", "persistentVolumeClaim"} & volume.keys() for volume in pod["volumes"]
+        )
+        [container] = pod["containers"]
+        assert re.search(r":\d+\.\d+\.\d+(-gpu)?$", container["image"]), "a tag that nobody moves"
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+        resources = container["resources"]
+        assert {"cpu", "memory"} <= resources["requests"].keys()
+        assert "memory" in resources["limits"]
+        assert "cpu" not in resources["limits"]
+        names = [variable["name"] for variable in container["env"]]
+        assert len(set(names)) == len(names)
+        # Kubernetes hands each pod the addresses of the services in its namespace.
+        service_prefix = service["metadata"]["name"].upper().replace("-", "_")
+        for name in (f"{service_prefix}_SERVICE_HOST", f"{service_prefix}_SERVICE_PORT", f"{service_prefix}_PORT"):
+            assert name.removeprefix(ENV_PREFIX).lower() not in Settings.model_fields
+
+
+def test_a_node_that_fails_or_is_emptied_takes_one_warm_worker_of_two(manifests: list[Manifest]) -> None:
+    """Seen failing: both might be on one node, and a worker that never became warm kept its node from being emptied."""
+    for lane in Lane:
+        name = f"artdream-worker-{lane}"
+        budget = find_manifest(manifests, "PodDisruptionBudget", name)["spec"]
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        scaling = find_manifest(manifests, "ScaledObject", name)["spec"]
+        assert scaling["minReplicaCount"] < scaling["maxReplicaCount"]
+        deployment = find_manifest(manifests, "Deployment", name)["spec"]
+        if lane is Lane.LIVE:
+            assert budget["maxUnavailable"] < scaling["minReplicaCount"]
+            assert deployment["template"]["spec"]["topologySpreadConstraints"] == [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": deployment["selector"],
+                }
+            ]
+
+
+def test_a_volume_that_one_node_has_is_given_up_before_the_next_display_takes_it(manifests: list[Manifest]) -> None:
+    claims = {
+        manifest["metadata"]["name"]: manifest["spec"] for manifest in filter_kind(manifests, "PersistentVolumeClaim")
+    }
+    for deployment in filter_kind(manifests, "Deployment"):
+        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        for claim in (volume["persistentVolumeClaim"] for volume in volumes if "persistentVolumeClaim" in volume):
+            assert claims.pop(claim["claimName"])["accessModes"] == ["ReadWriteOnce"]
+            assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert not claims, "a claim that nobody uses"
+
+
 def test_workers_are_asked_whether_they_consume(manifests: list[Manifest]) -> None:
     """tests/worker/consumer/test_lanes.py queries this path of a real worker."""
     for name in ("artdream-worker-live", "artdream-worker-batch"):
