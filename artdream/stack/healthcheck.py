@@ -18,6 +18,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH, Component, HeartbeatRegistry
 from shared.settings import Settings
+from shared.ssh.broker_tunnel import open_broker_tunnel
 
 #: Seconds that a warm worker may leave queued jobs unclaimed. Its own watchdog restarts it after half of that.
 MAX_UNCLAIMED_SECONDS = 60
@@ -34,7 +35,10 @@ def require_healthy(settings: Settings, component: Component) -> None:
     if component is Component.DISPLAY:  # It does its work even while the broker is unavailable.
         _require_http_response(settings)
         return
-    with connect(settings.broker, timeout=CHECK_TIMEOUT_SECONDS) as client:
+    with (
+        open_broker_tunnel(settings) as tunnelled,
+        connect(tunnelled.broker, timeout=CHECK_TIMEOUT_SECONDS) as client,
+    ):
         heartbeats = [
             heartbeat
             for heartbeat in HeartbeatRegistry(client).list_heartbeats()

@@ -12,9 +12,11 @@ import pytest
 import redis
 
 from artdream.stack.healthcheck import MAX_UNCLAIMED_SECONDS, _is_on_this_host, require_healthy
+from shared.broker.client import BROKER_UNAVAILABLE
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH, Component, HeartbeatRegistry
 from shared.settings import Settings
+from tests.servers import SshServer
 from tests.stack import free_port
 from worker.jobs.process_id import make_process_id
 
@@ -73,6 +75,18 @@ def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, registry: H
     assert "No producer of this machine" in expect_failure(settings, Component.PRODUCER)
     registry.announce(Component.PRODUCER, make_process_id(7), "watching")
     require_healthy(settings, Component.PRODUCER)
+
+
+def test_a_producer_is_asked_for_where_its_broker_is(
+    settings: Settings, registry: HeartbeatRegistry, sshd: SshServer
+) -> None:
+    """Seen failing: without SSH, it asked on this machine."""
+    login = {"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts}
+    registry.announce(Component.PRODUCER, make_process_id(7), "watching")
+    require_healthy(settings.model_copy(update=login), Component.PRODUCER)
+    sshd.stop()
+    with pytest.raises(BROKER_UNAVAILABLE):
+        require_healthy(settings.model_copy(update=login), Component.PRODUCER)
 
 
 def test_a_display_is_well_while_it_says_so_with_or_without_a_broker() -> None:
