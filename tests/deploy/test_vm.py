@@ -42,7 +42,9 @@ class UnitFile(configparser.RawConfigParser):
         return [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
 
 
-@pytest.mark.parametrize("script", [INSTALL_SCRIPT, ROOT / "tests" / "deploy" / "vm.sh"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "script", [INSTALL_SCRIPT, *sorted(ROOT.glob("tests/deploy/*.sh"))], ids=lambda path: path.name
+)
 def test_shellcheck_finds_nothing(script: Path) -> None:
     completed = subprocess.run([Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout
@@ -171,6 +173,7 @@ def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
         "Restart": "always",
     }
     assert expected.items() <= dict(unit["Service"]).items()
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0", "it is started again, however often it fails"
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
