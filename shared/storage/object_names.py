@@ -81,6 +81,15 @@ def zoom_name(job_id: str) -> str:
     return f"dreams/{job_id}/zoom.mp4"
 
 
+#: Folder of the marks of jobs whose videos are still to be dreamt.
+VIDEO_MARKS_PREFIX = "videos/"
+
+
+def video_mark_name(job_id: str) -> str:
+    """Return the object name of the mark of a job whose video is still to be dreamt."""
+    return f"{VIDEO_MARKS_PREFIX}{job_id}"
+
+
 #: Folder of the installation's reference images, by artist.
 REFERENCES_PREFIX = "references/"
 

@@ -19,11 +19,12 @@ from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import clip_name, frames_prefix, motion_name, preview_name, sidecar_name, zoom_name
 from shared.storage.sidecar import Sidecar
-from shared.storage.store import Store
+from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
 from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.guest_video import load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
+from worker.clips.video_marks import VideoMarks
 from worker.dreamer import Dreamer
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ MAX_QUEUED_JOBS = 200
 
 #: Jobs that may wait for their videos to be dreamt; if more complete, the oldest gets the clips of a photo.
 MAX_QUEUED_VIDEOS = 20
+
+#: Seconds without a job after which videos are looked for that other workers left.
+IDLE_SECONDS = 60.0
 
 #: Seconds that a video may be dreamt, without pauses; after that it gets the clips of a photo.
 MAX_VIDEO_SECONDS = 1800.0
@@ -66,7 +70,7 @@ class ClipGenerator:
 
     The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
     or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
-    get no clips: clips are best effort.
+    get no clips: clips are best effort. Their videos, which take minutes, are begun again by any worker without work.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class ClipGenerator:
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
         self._queued_videos: deque[str] = deque()  # used by the thread alone
+        self._video_marks = VideoMarks(store)
         self._active_dreams = 0
         self._closing = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
@@ -126,10 +131,24 @@ class ClipGenerator:
                     self._make(self._generate_video_clips, self._queued_videos.popleft())
 
     def _wait_for_job(self) -> bool:
-        """Wait for a job; False when the process ends."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._queue or self._queued_videos or self._closing)
-            return not self._closing
+        """Wait for a job, or a video that another worker left; False when the process ends."""
+        while True:
+            with self._condition:
+                has_job = self._condition.wait_for(
+                    lambda: self._queue or self._queued_videos or self._closing, timeout=IDLE_SECONDS
+                )
+                if has_job:
+                    return not self._closing
+            self._adopt_videos()
+
+    def _adopt_videos(self) -> None:
+        """Queue the videos that other workers began or queued before they ended."""
+        if self._dreamer is None:
+            return
+        try:
+            self._queued_videos.extend(self._video_marks.list_abandoned()[:MAX_QUEUED_VIDEOS])
+        except StoreError as error:
+            logger.debug("videos that were left were not looked for: %s", error)
 
     def _generate_queued_clips(self) -> None:
         """Make the clips of all queued jobs, except those of videos."""
@@ -159,13 +178,17 @@ class ClipGenerator:
         if not self._has_video(sidecar):
             self._store_clips(job_id, [*_make_morph_clips(job_id, pictures), zoom])
         elif self._store_clips(job_id, [zoom]):
+            self._video_marks.add(job_id)
             self._queued_videos.append(job_id)
             if len(self._queued_videos) > MAX_QUEUED_VIDEOS:
-                self._generate_morph_clips(self._load_sidecar(self._queued_videos.popleft()))
+                oldest = self._queued_videos.popleft()
+                self._store_clips(oldest, self._make_morph_clips(self._load_sidecar(oldest)))
+                self._video_marks.remove(oldest)
 
-    def _generate_morph_clips(self, sidecar: Sidecar) -> None:
+    def _make_morph_clips(self, sidecar: Sidecar) -> list[Clip]:
+        """Return the clips of a photo."""
         pictures = self._load_pictures(sidecar, self._make_throttle(self._max_pause_seconds))
-        self._store_clips(sidecar.job_id, _make_morph_clips(sidecar.job_id, pictures))
+        return _make_morph_clips(sidecar.job_id, pictures)
 
     def _has_video(self, sidecar: Sidecar) -> bool:
         """Return whether a photo has a video that can be dreamt with its recipe."""
@@ -173,15 +196,27 @@ class ClipGenerator:
         return can_dream and self._store.get(motion_name(sidecar.photo_id)) is not None
 
     def _generate_video_clips(self, job_id: str) -> None:
-        """Dream a job's video, and store it as the job's clips; if it cannot be dreamt, those of a photo."""
-        sidecar = self._load_sidecar(job_id)
+        """Dream a job's video, unless another worker does, and store it as the job's clips."""
+        if not self._video_marks.begin(job_id):
+            return
         try:
-            clips = self._dream_video(sidecar)
+            self._store_clips(job_id, self._make_video_clips(self._load_sidecar(job_id)))
+        except (StoreError, _AbortedError):  # it is begun again
+            raise
+        except Exception:
+            self._video_marks.remove(job_id)
+            raise
+        self._video_marks.remove(job_id)
+
+    def _make_video_clips(self, sidecar: Sidecar) -> list[Clip]:
+        """Return the clips of a video; if it cannot be dreamt, those of a photo."""
+        try:
+            return self._dream_video(sidecar)
+        except StoreError:
+            raise
         except ArtDreamError as error:
-            logger.warning("job %s gets the clips of a photo, not of its video: %s", job_id, error)
-            self._generate_morph_clips(sidecar)
-        else:
-            self._store_clips(job_id, clips)
+            logger.warning("job %s gets the clips of a photo, not of its video: %s", sidecar.job_id, error)
+            return self._make_morph_clips(sidecar)
 
     def _dream_video(self, sidecar: Sidecar) -> list[Clip]:
         """Dream a job's video. Raises ArtDreamError if that is impossible, or takes too long."""
@@ -202,6 +237,7 @@ class ClipGenerator:
             if dreaming_seconds > MAX_VIDEO_SECONDS:
                 raise ArtDreamError(f"It took longer than {MAX_VIDEO_SECONDS / 60:.0f} minutes.")
             self._generate_queued_clips()
+            self._video_marks.renew(sidecar.job_id)
             resumed_at = time.perf_counter()
 
         data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_picture(sidecar.photo)

@@ -1,0 +1,63 @@
+"""A video that is to be dreamt is marked in the store, so that one worker dreams it, whichever ends meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.storage.object_names import video_mark_name
+from shared.storage.store import Store
+from worker.clips import video_marks
+from worker.clips.video_marks import MAX_ATTEMPTS, VideoMarks
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store((tmp_path / "store").as_uri())
+
+
+def test_two_workers_do_not_dream_the_same_video(store: Store) -> None:
+    one, other = VideoMarks(store), VideoMarks(store)
+    one.add("a")
+    assert not other.begin("a")
+    assert one.begin("a")
+    assert not other.begin("a")
+    assert other.list_abandoned() == []
+    one.remove("a")
+    assert not one.begin("a")
+
+
+def test_a_video_whose_worker_ended_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = VideoMarks(store), VideoMarks(store)
+    one.add("a")
+    assert one.begin("a")
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", -1.0)
+    assert other.list_abandoned() == ["a"]
+    assert other.begin("a")
+    monkeypatch.undo()
+    assert not one.begin("a")
+
+
+def test_a_video_that_is_being_dreamt_is_not_abandoned(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_marks, "RENEW_INTERVAL_SECONDS", 0.0)
+    marks = VideoMarks(store)
+    marks.add("a")
+    before = store.get(video_mark_name("a"))
+    marks.renew("a")
+    assert store.get(video_mark_name("a")) != before
+    marks.remove("a")
+    marks.renew("a")
+    assert store.get(video_mark_name("a")) is None
+
+
+def test_a_video_over_which_workers_end_is_left_after_some_attempts(store: Store) -> None:
+    marks = VideoMarks(store)
+    marks.add("a")
+    assert [marks.begin("a") for _ in range(MAX_ATTEMPTS + 1)] == [True] * MAX_ATTEMPTS + [False]
+    assert not list(store.list_objects("videos/"))
+
+
+def test_a_mark_that_cannot_be_read_is_none(store: Store) -> None:
+    store.put(video_mark_name("a"), b"{")
+    marks = VideoMarks(store)
+    assert not marks.begin("a")
+    assert marks.list_abandoned() == []
