@@ -105,9 +105,11 @@ def decode_video(data: bytes, limits: Limits) -> DecodedVideo:
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as container:
             return _decode(container, limits)
-    except (Unreadable, MemoryError):
+    except Unreadable:
         raise
     except Exception as error:  # Broken files raise any type of exception.
+        if isinstance(error, MemoryError) and not isinstance(error, av.FFmpegError):  # FFmpeg's: of absurd sizes.
+            raise
         if b"moov" not in data:  # The index, which phones write last.
             raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE) from error
         raise NotAPicture("is damaged: its pictures cannot be decoded", RefusalCode.DAMAGED) from error

@@ -15,6 +15,7 @@ import pillow_heif
 from tests.fault.bombs import generate_bombs
 from tests.fault.mutations import list_mutations
 from tests.pictures import encode_heic, make_picture
+from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.producer.icc_profiles import make_display_p3_profile
 
 #: Bytes of the largest real picture that is mutated: many small ones find more than a few large ones.
@@ -78,7 +79,12 @@ def make_pictures() -> dict[str, bytes]:
         pictures[f"{mode.replace(';', '')}.png"] = buffer.getvalue()
     buffer = io.BytesIO()
     picture.convert("CMYK").save(buffer, "JPEG")
-    return pictures | {"cmyk.jpg": buffer.getvalue()}
+    frames = make_moving_pictures(9, (96, 72))
+    videos = {
+        "mp4": encode_video(frames, audio=True),
+        "mov": encode_video(frames, container="mov", codec="libx265", pixel_format="yuv420p10le", colors=(9, 18, 9)),
+    }
+    return pictures | {"cmyk.jpg": buffer.getvalue()} | videos
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
