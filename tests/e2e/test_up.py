@@ -10,8 +10,11 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.settings import Settings
+from shared.storage.object_names import clip_name, motion_name
+from shared.storage.store import Store
 from tests.browser import launch_chromium, new_context
 from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.decoding.videos import decode_pictures, encode_video, make_moving_pictures
 from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream, run_in_process, write_slowly
 
 ARTIFACTS_FOLDER = Path(__file__).parents[2] / "artefacts"
@@ -60,6 +63,18 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
         page.wait_for_selector(
             f'.dream img[data-job-id="{job}"][data-dream][data-shown-at]', timeout=1000 * STACK_TIMEOUT_SECONDS
         )
+
+
+def test_a_dropped_video_becomes_a_dream_whose_clip_is_the_dreamt_video(default_stack: RunningStack) -> None:
+    count_before = len(default_stack.list_completed())
+    default_stack.drop_file("IMG_0001.MOV", encode_video(make_moving_pictures(20), container="mov"))
+    default_stack.wait_until(lambda: len(default_stack.list_completed()) > count_before)
+    completed = default_stack.list_completed()[-1]
+    store = Store((default_stack.data / "store").as_uri())
+    default_stack.wait_until(lambda: store.get(clip_name(completed.job_id)) is not None)
+    assert store.get(motion_name(completed.photo_id))
+    clip = store.get(clip_name(completed.job_id)) or b""
+    assert len(decode_pictures(clip)) == 12  # seven pictures, forth and back
 
 
 def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> None:
