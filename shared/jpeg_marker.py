@@ -1,4 +1,4 @@
-"""The marker in every dream's JPEG, so that no producer accepts a saved dream as a photo."""
+"""The marker in every dream's JPEG and clip, so that no producer accepts a saved dream as a photo."""
 
-#: The JPEG comment of every dream.
+#: The comment of every dream, JPEG or MP4.
 JPEG_MARKER = b"Dreamt by ArtDream"

@@ -13,7 +13,7 @@ from producer.decoding.color_metadata import ColorMetadata
 from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.tone_mapping import convert_color_space
-from producer.decoding.video import decode_video, is_video
+from producer.decoding.video import DecodedVideo, decode_video, is_video
 from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.canvas import scale_to_long_side
@@ -94,7 +94,7 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
     if max(image.size) > limits.working_side:
         working_size = scale_to_long_side(*image.size, limits.working_side)
         working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
-    camera = _format_camera(video.camera) if video else _read_camera(decoded.picture)
+    camera = _read_video_camera(video) if video else _read_camera(decoded.picture)
     motion = video.motion if video else b""
     return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera, motion)
 
@@ -145,6 +145,10 @@ def _read_camera(image: Image.Image) -> str:
         return _format_camera([str(exif.get(tag, "")) for tag in (Base.Make, Base.Model, Base.Software)])
     except Exception:  # Broken metadata of an intact picture.
         return ""
+
+
+def _read_video_camera(video: DecodedVideo) -> str:
+    return DREAM_CAMERA if video.comment == JPEG_MARKER.decode() else _format_camera(video.camera)
 
 
 def _format_camera(values: Sequence[str]) -> str:

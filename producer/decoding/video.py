@@ -84,6 +84,8 @@ class DecodedVideo(NamedTuple):
     motion: bytes
     #: Make, model and software of the camera, as far as they are known.
     camera: list[str]
+    #: The file's comment; that of a dream's clip is JPEG_MARKER.
+    comment: str
 
 
 def is_video(data: bytes) -> bool:
@@ -147,7 +149,7 @@ def _decode(container: "av.container.InputContainer", limits: Limits) -> Decoded
             key_frame, best_sharpness = DecodedPicture(large, large.size, color=color), sharpness
     if encoder is None or key_frame is None or seconds < min(duration, MAX_SECONDS) - MAX_MISSING_SECONDS:
         raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
-    return DecodedVideo(key_frame, encoder.finish(), camera)
+    return DecodedVideo(key_frame, encoder.finish(), camera, container.metadata.get("comment", ""))
 
 
 def _check_duration(seconds: float) -> None:

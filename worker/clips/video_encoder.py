@@ -10,6 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
+from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.canvas import Canvas
 
 #: Size limit of a file in bytes.
@@ -76,6 +77,7 @@ def _encode(
     matrix = Colorspace.ITU709 if container == "mp4" else Colorspace.ITU601  # the WebP container supports only BT.601
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=container_options) as output:
+        output.metadata["comment"] = JPEG_MARKER.decode()
         stream = output.add_stream(codec, rate=animation.rate, options=options)
         assert isinstance(stream, av.VideoStream)  # noqa: S101  what add_stream returns for these codecs
         stream.width, stream.height, stream.pix_fmt = animation.size.width, animation.size.height, "yuv420p"

@@ -5,16 +5,19 @@ import sys
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from producer.decoding.convert import Photo, convert
+from producer.decoding.convert import DREAM_CAMERA, Photo, convert
 from producer.decoding.formats import NotAPicture, Unreadable
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.pool import DecoderPool
 from producer.decoding.process import parse_photo
 from producer.decoding.video import RATE, is_video
 from tests.producer.decoding.videos import decode_pictures, encode_video, make_moving_pictures, set_matrix
+from worker.clips.animations import Morph
+from worker.clips.video_encoder import encode_mp4
 
 RED, GREEN, BLUE, GREY = (200, 40, 40), (40, 180, 40), (40, 40, 200), (90, 90, 90)
 PICTURES = make_moving_pictures()
@@ -117,6 +120,11 @@ def test_neither_sound_nor_position_are_kept() -> None:
     assert photo.camera == "Apple iPhone 15"
     assert b"48.1374" not in photo.motion + photo.jpeg
     assert b"iPhone" not in photo.motion + photo.jpeg
+
+
+def test_the_clip_of_a_dream_is_known_as_a_dream() -> None:
+    clip = encode_mp4(Morph([np.asarray(picture) for picture in PICTURES[:2]]))
+    assert convert(clip).camera == DREAM_CAMERA
 
 
 def test_a_large_video_has_a_working_photo() -> None:
