@@ -37,6 +37,7 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell *.md docs artdream producer worker display shared deploy tools benchmarks
 	npm run --silent check
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
