@@ -1,6 +1,7 @@
 """Render the pictures of README and docs, and the examples of the recipe choice, from the sample photo."""
 
 import io
+import secrets
 import shutil
 import sys
 import tempfile
@@ -37,8 +38,10 @@ SHOWCASE_PAINTERS = (
 
 
 def capture_installation() -> None:
-    """Run the stack on the sample photo, and save screenshots of the wall and of the art map."""
+    """Run the stack on the sample photo, and save screenshots of the wall, of the art map and of the console."""
     folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
+    passcode = secrets.token_hex()
+    (folder / ".env").write_text(f"ARTDREAM_PASSCODE={passcode}\n", encoding="utf-8")
     try:
         with RunningStack(folder, "--demo", clips=True) as stack, launch_chromium() as browser:
             stack.start()
@@ -52,6 +55,14 @@ def capture_installation() -> None:
             page.wait_for_selector(".js-plotly-plot canvas", timeout=60_000)
             page.wait_for_timeout(4000)
             _save_screenshot(page.screenshot(), "map")
+            page.set_viewport_size({"width": 1200, "height": 800})
+            page.goto(f"{stack.url}/console")
+            page.get_by_label("Passcode").fill(passcode)
+            page.get_by_role("button").click()
+            for tab in ("Status", "Dreams", "Errors", "Settings"):
+                page.get_by_role("tab", name=tab).click()
+                page.wait_for_timeout(4000)
+                _save_screenshot(page.screenshot(), f"console-{tab.lower()}")
     finally:
         shutil.rmtree(folder)
 

@@ -28,8 +28,13 @@ if context is None:
     st.stop()
 
 st.html(_ACCENT_TEXT_STYLE)
+links = [
+    f'<a href="{path}{language_query}" target="_blank">{texts[name]}</a>'
+    for name, path in {"wall": "/", "gallery": "/gallery", "map": "/map", "send": "/send"}.items()
+]
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.markdown(f"## {texts['title']}", width="content")
+    st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
     if st.button(texts["lock"], type="tertiary"):
         end_session(context)
 status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(

@@ -72,6 +72,13 @@ def test_who_does_not_know_the_passcode_sees_nothing(
     assert page.get_by_role("tab").count() == 0
 
 
+def test_the_operator_finds_the_other_pages_from_the_console(console: Page) -> None:
+    for name, heading in {"Gallery": "Dreams", "Map": "Art map", "Upload page": "Let a photo dream"}.items():
+        with console.expect_popup() as popup:
+            console.get_by_role("link", name=name, exact=True).click()
+        expect(popup.value.get_by_role("heading", name=heading)).to_be_visible()
+
+
 def test_who_guesses_is_told_to_wait(open_page: Callable[..., Page]) -> None:
     page = open_page("/console")
     for _ in range(6):
