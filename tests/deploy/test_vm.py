@@ -167,9 +167,11 @@ def test_each_unit_may_do_nothing_but_its_work(name: str) -> None:
         "ProtectKernelModules": "yes",
         "ProtectKernelTunables": "yes",
         "LockPersonality": "yes",
+        "ProtectProc": "invisible",
         "RestrictNamespaces": "yes",
         "RestrictSUIDSGID": "yes",
         "SystemCallArchitectures": "native",
+        "SystemCallFilter": "@system-service",
         "Restart": "always",
     }
     assert expected.items() <= dict(unit["Service"]).items()
