@@ -27,10 +27,10 @@ test: $(VENV)/dev
 test-slow: $(VENV)/dev
 	$(VENV)/bin/pytest -m slow $(ARGS)
 
-# Builds the images and breaks an evening in containers. Needs Docker's engine; where it can pull no images, root and
-# debootstrap, too. All of it takes ten minutes at first, and four again.
+# Builds the images and breaks an evening in containers; boots a Debian with systemd, installs a VM's parts on it and breaks
+# those. Needs Docker's engine, root, debootstrap and slirp4netns, and half an hour.
 test-containers: $(VENV)/dev
-	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py $(ARGS)
+	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py tests/deploy/test_vm_under_systemd.py $(ARGS)
 
 check: $(VENV)/dev node_modules
 	$(VENV)/bin/ruff check
