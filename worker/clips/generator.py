@@ -17,7 +17,15 @@ from PIL import Image
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas, scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
-from shared.storage.object_names import clip_name, frames_prefix, motion_name, preview_name, sidecar_name, zoom_name
+from shared.storage.object_names import (
+    clip_name,
+    frames_prefix,
+    motion_name,
+    preview_name,
+    sidecar_name,
+    working_photo_name,
+    zoom_name,
+)
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
@@ -240,7 +248,7 @@ class ClipGenerator:
             self._video_marks.renew(sidecar.job_id)
             resumed_at = time.perf_counter()
 
-        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_picture(sidecar.photo)
+        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_picture(self._choose_photo(sidecar))
         video = load_video(data, photo, recipe.canvas)
         dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
         logger.info("job %s has its video dreamt, in %.1f s", sidecar.job_id, dreaming_seconds)
@@ -273,12 +281,18 @@ class ClipGenerator:
         """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
         size = scale_to_long_side(*sidecar.size, min(PICTURE_LONG_SIDE, max(sidecar.size)))
         frames = [entry.name for entry in self._store.list_objects(frames_prefix(sidecar.job_id))]
-        names = [sidecar.photo, *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
+        names = [self._choose_photo(sidecar), *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
         pictures = []
         for index in np.linspace(0, len(names) - 1, min(MAX_PICTURES, len(names))).round().astype(int):
             throttle()
             pictures.append(self._load_picture(names[index], size))
         return pictures
+
+    def _choose_photo(self, sidecar: Sidecar) -> str:
+        """Return the object name of the photo, or of the working photo if the full one has not arrived yet."""
+        working_name = working_photo_name(sidecar.photo_id)
+        has_only_working_photo = self._store.get(sidecar.photo) is None and self._store.get(working_name) is not None
+        return working_name if has_only_working_photo else sidecar.photo
 
     def _load_picture(self, name: str, size: Canvas) -> NDArray[np.uint8]:
         """Load a picture and scale it: (height, width, 3) uint8."""

@@ -25,6 +25,7 @@ from shared.storage.object_names import (
     photo_name,
     preview_name,
     sidecar_name,
+    working_photo_name,
     zoom_name,
 )
 from shared.storage.sidecar import Sidecar
@@ -127,6 +128,17 @@ def test_a_dream_whose_frames_are_missing_still_has_a_clip(
     clip = decode_video(store.get(clip_name("a")) or b"")
     assert mean_difference(clip[0], DREAM_PICTURES[0]) < 6
     assert min(mean_difference(frame, DREAM_PICTURES[-1]) for frame in clip) < 6
+
+
+def test_a_photo_that_has_not_arrived_in_full_gets_clips_of_its_working_photo(
+    store: Store, generator: ClipGenerator
+) -> None:
+    store_dream(store, "a")
+    store.put(working_photo_name("a"), store.get(photo_name("a")) or b"")
+    store.delete(photo_name("a"))
+    generator.enqueue("a")
+    wait_until(lambda: has_clips(store, "a"))
+    assert mean_difference(decode_video(store.get(clip_name("a")) or b"")[0], DREAM_PICTURES[0]) < 6
 
 
 def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(
