@@ -14,7 +14,7 @@ export PYENV_VERSION := $(PYTHON)
 endif
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-containers check bench chaos soak fuzz mutants settings command-line pictures docs
+.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line pictures docs
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -26,6 +26,10 @@ test: $(VENV)/dev
 
 test-slow: $(VENV)/dev
 	$(VENV)/bin/pytest -m slow $(ARGS)
+
+# The tests, with the lowest versions that pyproject.toml admits of all that it names, on the lowest Python.
+test-lowest: .venv-lowest/dev
+	.venv-lowest/bin/pytest -m "not slow" $(ARGS)
 
 # Builds the images and breaks an evening in containers; boots a Debian with systemd, installs a VM's parts on it and breaks
 # those. Needs Docker's engine, root, debootstrap and slirp4netns, and half an hour.
@@ -92,6 +96,11 @@ docs: $(VENV)/dev
 # Compiled here once: where the environment forbids writing bytecode, each of the tests' processes would do it again.
 $(VENV)/dev: pyproject.toml uv.lock | $(UV)
 	$(SYNC) --extra train --compile-bytecode
+	@touch $@
+
+.venv-lowest/dev: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python 3.11 $(@D)
+	$(UV) pip install --quiet --python $(@D) --resolution lowest-direct --compile-bytecode --group dev --editable ".[stack,train]"
 	@touch $@
 
 # ESLint and TypeScript, which check what the browser runs. Nothing that a package brings is executed here.
