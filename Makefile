@@ -32,9 +32,10 @@ test-lowest: .venv-lowest/dev
 	.venv-lowest/bin/pytest -m "not slow" $(ARGS)
 
 # Builds the images and breaks an evening in containers; boots a Debian with systemd, installs a VM's parts on it and breaks
-# those. Needs Docker's engine, root, debootstrap and slirp4netns, and half an hour.
+# those; then dreams on three hosts. Needs Docker's engine, root, debootstrap and slirp4netns, and half an hour.
 test-containers: $(VENV)/dev
-	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py tests/deploy/test_vm_under_systemd.py $(ARGS)
+	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py tests/deploy/test_vm_under_systemd.py \
+	  tests/deploy/test_three_hosts.py $(ARGS)
 
 check: $(VENV)/dev node_modules
 	$(VENV)/bin/ruff check

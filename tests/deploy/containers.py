@@ -6,7 +6,9 @@ import secrets
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 from urllib.request import urlopen
 
@@ -15,6 +17,7 @@ import pytest
 from shared.broker.client import connect
 from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Started
 from tests.deploy.compose import COMPOSE_PATH, REQUIRED_SECRETS, ROOT, parse_dockerfile
+from tests.network.virtual_network import VirtualNetwork
 from tests.pictures import encode_jpeg, make_picture
 from tests.skip import skip_or_fail
 from tests.waiting import wait_until
@@ -46,6 +49,61 @@ def build_images() -> None:
     for target in TARGETS:
         assert target in parse_dockerfile()
         run_docker("build", "--file", "deploy/Dockerfile", "--target", target, "--tag", f"artdream-{target}", ".")
+
+
+class ContainerHost:
+    """A machine whose programs are containers of the images; its network has no links until it is given some."""
+
+    def __init__(self, name: str, network: VirtualNetwork) -> None:
+        self._name = f"artdream-test-{name}-{secrets.token_hex(4)}"
+        self._containers: list[str] = []
+        # The network belongs to a container that does nothing.
+        idle = ["--entrypoint", "sleep", "artdream-producer", "infinity"]
+        container = run_docker(
+            "run", "--detach", "--no-healthcheck", "--network", "none", "--name", self._name, *idle
+        ).strip()
+        self._containers.append(container)
+        pid = run_docker("inspect", "--format", "{{.State.Pid}}", container)
+        self.host = network.adopt_host(name, int(pid))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        run_docker("rm", "--force", "--volumes", *self._containers)
+
+    def start(
+        self,
+        target: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        folders: Mapping[Path, str] = MappingProxyType({}),
+    ) -> str:
+        """Start a container of an image and return its id. folders: of this machine, and their names in it."""
+        options = [
+            "--network",
+            f"container:{self._name}",
+            "--init",
+            "--read-only",
+            "--tmpfs",
+            "/tmp",
+            "--cap-drop",
+            "ALL",
+        ]
+        options += [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        options += [word for folder, name in folders.items() for word in ("--volume", f"{folder}:{name}")]
+        container = run_docker("run", "--detach", *options, f"artdream-{target}", *arguments).strip()
+        self._containers.append(container)
+        return container
+
+    def is_healthy(self) -> bool:
+        """Return whether the engine found all its containers healthy, if their images have a check."""
+        states = (run_docker("inspect", "--format", "{{json .State}}", container) for container in self._containers)
+        return all(json.loads(state).get("Health", {"Status": "healthy"})["Status"] == "healthy" for state in states)
+
+    def read_logs(self) -> str:
+        """Return the last lines of all containers."""
+        return "\n".join(run_docker("logs", "--tail", "30", container, check=False) for container in self._containers)
 
 
 class ContainerProject:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.remote_vm import ROOT, RemoteVm
-from tests.deploy.virtual_machine import VirtualMachine, make_debian, require_systemd
+from tests.deploy.virtual_machine import VirtualMachine
 from tests.network.virtual_network import virtual_network
-from tests.servers import require_sshd
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -50,14 +49,6 @@ can connect python3 -c 'import socket, sys; socket.create_connection((sys.argv[1
 
 #: What remains of that.
 ALLOWED = {BROKER: {"write-state"}, WORKER: {"write-state", "read-network-settings", "connect"}}
-
-
-@pytest.fixture(scope="module")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a new Debian."""
-    require_systemd()
-    require_sshd()
-    return make_debian(tmp_path_factory.mktemp("debian"))
 
 
 @contextmanager

@@ -138,6 +138,16 @@ class VirtualNetwork:
         _run_ip("-n", host.name, "link", "set", "lo", "up")
         return host
 
+    def adopt_host(self, name: str, process_id: int) -> VirtualHost:
+        """Return the host that a process is on, as the first one of a container without links.
+
+        It is removed with the others, and its processes with it.
+        """
+        host = VirtualHost(f"artdream-{name}-{self._token}", "cubic")
+        _run_ip("netns", "attach", host.name, str(process_id))
+        self._resources.callback(host.remove)
+        return host
+
     def connect_remote(
         self, near: VirtualHost, far: VirtualHost, profile: LinkProfile
     ) -> tuple[EmulatedLink, str, str]:
