@@ -65,6 +65,7 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
         )
 
 
+@pytest.mark.slow
 def test_a_dropped_video_becomes_a_dream_whose_clip_is_the_dreamt_video(default_stack: RunningStack) -> None:
     count_before = len(default_stack.list_completed())
     default_stack.drop_file("IMG_0001.MOV", encode_video(make_moving_pictures(20), container="mov"))
