@@ -178,7 +178,14 @@ class Settings(BaseSettings):
         ),
     )
     max_file_mb: int = Field(300, gt=0, description="Size of the largest accepted file in MB.")
-    max_megapixels: int = Field(120, gt=0, description="Size of the largest accepted picture in megapixels.")
+    max_megapixels: int = Field(
+        120,
+        gt=0,
+        description=(
+            "Size of the largest accepted picture in megapixels. A HEIC may have twice as many; of a JPEG, "
+            "the decoded pixels count."
+        ),
+    )
     decode_seconds: float = Field(
         30.0, gt=0, description="Seconds after which decoding a file is stopped and the file rejected."
     )

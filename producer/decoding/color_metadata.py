@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from producer.decoding.color_space import ColorSpace, build_srgb_matrix, color_space_from_codes
 from producer.decoding.item_properties import read_item_properties
-from producer.decoding.png_chunks import is_png, iterate_chunks
+from producer.decoding.png_chunks import is_png, iterate_chunks, read_icc_profile
 
 #: Values of `gAMA` between which it is believed: 1 is linear light.
 MIN_GAMMA, MAX_GAMMA = 0.2, 3.0
@@ -27,6 +27,8 @@ def read_color_metadata(data: bytes, info: Mapping[Any, Any]) -> ColorMetadata:
     `nclx`. info: of the decoded picture.
     """
     icc_profile = info.get("icc_profile") or None
+    if is_png(data) and icc_profile is None:  # Pillow leaves out a large one.
+        icc_profile = read_icc_profile(data)
     try:
         if is_png(data) and (color_space := _read_png_color_space(data)):
             return ColorMetadata(color_space=color_space)

@@ -10,13 +10,14 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
 from producer.decoding.color_metadata import ColorMetadata
+from producer.decoding.deep_grey import convert_deep_grey
 from producer.decoding.formats import DecodedPicture, Truncated, Unreadable, decode_picture
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.tone_mapping import convert_color_space
 from producer.decoding.video import DecodedVideo, decode_video, is_video
 from shared.jobs.refusal import RefusalCode
 from shared.jpeg_marker import JPEG_MARKER
-from shared.recipe.canvas import scale_to_long_side
+from shared.recipe.canvas import fit_photo
 
 #: JPEG quality and chroma subsampling of a photo, the same as phone cameras use: see docs/decisions/018.
 JPEG_QUALITY, CHROMA_SUBSAMPLING = 85, "4:2:0"
@@ -91,8 +92,7 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory", RefusalCode.TOO_COMPLEX) from error
     working_jpeg = b""
-    if max(image.size) > limits.working_side:
-        working_size = scale_to_long_side(*image.size, limits.working_side)
+    if (working_size := fit_photo(*image.size, limits.working_side)) != image.size:
         working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
     camera = _read_video_camera(video) if video else _read_camera(decoded.picture)
     motion = video.motion if video else b""
@@ -168,12 +168,14 @@ def _measure_missing_share(image: Image.Image) -> float:
 
 
 def _to_resamplable_mode(image: Image.Image) -> Image.Image:
-    """Convert palettes, bitmaps and 16-bit grey to a mode that can be resampled."""
-    if image.mode.startswith("I"):
+    """Convert palettes, bitmaps and deep grey to a mode that can be resampled."""
+    if image.mode.startswith("I;16"):
         return image.convert("I").point(lambda level: level / 256).convert("L")
+    if image.mode in ("I", "F"):
+        return convert_deep_grey(image)
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode in ("1", "F"):
+    if image.mode == "1":
         return image.convert("L")
     return image
 

@@ -1,5 +1,6 @@
 """Picture formats: detect the format of a file from its content, and decode its pixels."""
 
+import contextlib
 import io
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,11 +17,12 @@ from pillow_heif import HeifFile, open_heif
 from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
+from producer.decoding.metadata_removal import remove_metadata
 from producer.decoding.raw import MIN_PREVIEW_SIDE, find_content_end, open_largest_preview, read_raw_directories
 from producer.decoding.unwritten_tail import ends_in_zeros, has_unwritten_tail
 from shared.errors import ArtDreamError
 from shared.jobs.refusal import RefusalCause, RefusalCode
-from shared.recipe.canvas import scale_to_long_side
+from shared.recipe.canvas import fit_photo
 
 #: Major brands of files that libheif reads, and of AVIF.
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -39,8 +41,15 @@ SIGNATURE_BYTES = 256
 #: Rows of a shrunk HEIC that are decoded at a time, which bounds memory.
 STRIP_ROWS = 64
 
+#: How many times as many pixels a HEIC may have: it takes 4.5 bytes per pixel, as it is never copied, others up to 8.
+HEIF_LIMIT_FACTOR = 2
+
 #: The most common cause of damage. In a JPEG, and in a TIFF that ends in zeros, it raises Truncated.
 TRUNCATED_CAUSE = "the file ends too early"
+
+
+#: Opens a file, without decoding its pixels.
+Decoder = Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]
 
 
 class Unreadable(ArtDreamError):
@@ -86,38 +95,53 @@ def decode_picture(data: bytes, limits: Limits, *, allow_truncated: bool = False
             RefusalCode.TOO_LARGE,
             most=limits.max_bytes // 1_000_000,
         )
-    # A global of Pillow; safe because a decoder process decodes one file at a time.
-    ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated and opener is JpegImageFile
     try:
-        picture = opener(io.BytesIO(data))
-        width, height = picture.size
-        if (megapixels := width * height / 1_000_000) > limits.max_megapixels:
-            raise Unreadable(
-                f"is too large: {megapixels:,.0f} megapixels, at most {limits.max_megapixels} are taken",
-                RefusalCode.TOO_MANY_PIXELS,
-                most=limits.max_megapixels,
-            )
-        may_be_black = isinstance(picture, TiffImageFile)
-        if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
-            raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
-        size = scale_to_long_side(width, height, min(max(width, height), limits.max_side))
-        if isinstance(picture, HeifFile):
-            decoded = _decode_heif_shrunk(picture, size)
-        else:
-            if isinstance(picture, JpegImageFile):  # Decodes to 1/2, 1/4 or 1/8 of the size with less work.
-                picture.draft(picture.mode, size)
-            picture.load()
-            decoded = DecodedPicture(picture, size)
+        decoded = _decode(opener, data, limits, allow_truncated=allow_truncated)
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Decoders raise any type of exception on broken files.
-        cause, code = _describe_cause(error)
-        error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
-        raise error_type(f"is damaged: {cause}", code) from error
+        decoded = _decode_without_metadata(opener, data, limits, error)
     return decoded._replace(
         orientation=_read_orientation(decoded.picture, data),
         color=read_color_metadata(data, decoded.picture.info),
     )
+
+
+def _decode(opener: Decoder, data: bytes, limits: Limits, *, allow_truncated: bool) -> DecodedPicture:
+    """Decode a file to pixels. Raises Unreadable, and any other exception that a decoder raises."""
+    # A global of Pillow; safe because a decoder process decodes one file at a time.
+    ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated and opener is JpegImageFile
+    picture = opener(io.BytesIO(data))
+    full_size = picture.size
+    size = fit_photo(full_size[0], full_size[1], limits.max_side)
+    if isinstance(picture, JpegImageFile):  # Decodes to 1/2, 1/4 or 1/8 of the size with less work.
+        picture.draft(picture.mode, size)
+    # The decoder of a progressive JPEG holds all of it, at whatever size it decodes to.
+    width, height = full_size if "progressive" in picture.info else picture.size
+    max_megapixels = limits.max_megapixels * (HEIF_LIMIT_FACTOR if isinstance(picture, HeifFile) else 1)
+    if (megapixels := width * height / 1_000_000) > max_megapixels:
+        raise Unreadable(
+            f"is too large: {megapixels:,.0f} megapixels, at most {max_megapixels} are taken",
+            RefusalCode.TOO_MANY_PIXELS,
+            most=max_megapixels,
+        )
+    may_be_black = isinstance(picture, TiffImageFile)
+    if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
+        raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
+    if isinstance(picture, HeifFile):
+        return _decode_heif_shrunk(picture, size)
+    picture.load()
+    return DecodedPicture(picture, size)
+
+
+def _decode_without_metadata(opener: Decoder, data: bytes, limits: Limits, error: Exception) -> DecodedPicture:
+    """Decode a file again whose metadata may have caused an error. Raises Unreadable with the cause of that error."""
+    if (pixels_only := remove_metadata(data)) != data:
+        with contextlib.suppress(Exception):
+            return _decode(opener, pixels_only, limits, allow_truncated=False)
+    cause, code = _describe_cause(error)
+    error_type = Truncated if cause == TRUNCATED_CAUSE and opener is JpegImageFile else Unreadable
+    raise error_type(f"is damaged: {cause}", code) from error
 
 
 def _read_orientation(picture: Image.Image, data: bytes) -> int:
@@ -157,7 +181,7 @@ def _decode_heif_shrunk(heif: HeifFile, size: tuple[int, int]) -> DecodedPicture
     return DecodedPicture(shrunk, size, (0, 0, width / factor, height / factor))
 
 
-def choose_decoder(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile | HeifFile]:
+def choose_decoder(data: bytes) -> Decoder:
     """Return the decoder of a file, chosen by its first SIGNATURE_BYTES. Raises NotAPicture if there is none.
 
     Decoders are called directly, not through Image.open, which would try all others too (PostScript among them) and

@@ -10,8 +10,8 @@ class Limits(NamedTuple):
 
     #: Bytes of a file: twice a 48-megapixel ProRAW-sized TIFF. Refuses videos, which would only fill the memory.
     max_bytes: int = 300_000_000
-    #: A decoded picture takes 4 bytes per pixel, 8 for HEIC. Accepts 108-megapixel phones and refuses a decompression
-    #: bomb (a small file that claims 50,000 × 50,000).
+    #: Of what is decoded, at up to 8 bytes per pixel; of a HEIC twice as many, which accepts the 200 megapixels of some
+    #: phones. Refuses a decompression bomb (a small file that claims 50,000 × 50,000).
     max_megapixels: int = 120
     #: Wall-clock time for one file.
     timeout_seconds: float = 30.0

@@ -117,7 +117,8 @@ def parse_photo(fields: dict[str, Any], files: Sequence[bytes]) -> Photo:
         and photo.jpeg.startswith(JPEG_SIGNATURE)
         and (not photo.working_jpeg or photo.working_jpeg.startswith(JPEG_SIGNATURE))
         and (not photo.motion or photo.motion[4:8] == MP4_SIGNATURE)
-        and all(type(side) is int and 0 < side <= MAX_PHOTO_SIDE for side in sides)
+        and all(type(side) is int and 0 < side <= 2 * MAX_PHOTO_SIDE for side in sides)
+        and photo.width * photo.height <= MAX_PHOTO_SIDE**2
         and photo.camera.isprintable()
         and len(photo.camera) <= MAX_CAMERA_LENGTH
     ):

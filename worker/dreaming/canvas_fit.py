@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe.canvas import Canvas, choose_canvas, scale_to_long_side
+from shared.recipe.canvas import Canvas, choose_canvas, scale_to_canvas
 from shared.recipe.recipe import Ellipse, Recipe, Stencil
 from worker.backend import Tensor, resize
 from worker.dreamer import Pixels
@@ -42,16 +42,16 @@ class CanvasFit:
         the canvas, and ArtDreamError if the mask cannot be loaded.
         """
         height, width, _ = photos[0].shape
-        if len({scale_to_long_side(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
+        if len({scale_to_canvas(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
             raise ValueError("Photos that dream together are of one size on their canvas.")
         self.canvas: Canvas = choose_canvas(width, height, recipe.canvas)
-        size = scale_to_long_side(width, height, recipe.canvas)
+        size = scale_to_canvas(width, height, recipe.canvas)
         top, left = (self.canvas.height - size.height) // 2, (self.canvas.width - size.width) // 2
         margins = ((top, self.canvas.height - size.height - top), (left, self.canvas.width - size.width - left))
         crop = (slice(top, top + size.height), slice(left, left + size.width))
 
         self._given_photos, self._full_photo_loaders = photos, full_photo_loaders
-        self._full_size = scale_to_long_side(width, height, max(recipe.size or 0, recipe.canvas))
+        self._full_size = scale_to_canvas(width, height, max(recipe.size or 0, recipe.canvas))
         #: The photos at the size of their frames.
         self.frame_photos = [_resize(photo, size) for photo in photos]
         self._padded_photos = [np.pad(photo, (*margins, (0, 0)), mode="symmetric") for photo in self.frame_photos]

@@ -18,7 +18,7 @@ from producer.decoding.convert import TRANSPARENCY_BACKGROUND, Photo, convert
 from producer.decoding.formats import Truncated, Unreadable
 from producer.decoding.limits import DEFAULT_LIMITS
 from producer.decoding.pool import limits_from_settings
-from shared.recipe.canvas import MAX_PHOTO_SIDE
+from shared.recipe.canvas import MAX_PHOTO_SIDE, fit_photo
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import encode_heic, encode_jpeg, make_picture
@@ -130,7 +130,7 @@ def test_a_photo_no_larger_than_its_canvas_has_no_smaller_one() -> None:
 )
 def test_no_size_is_odd_enough_to_fail_and_none_is_enlarged(size: tuple[int, int]) -> None:
     photo = convert(encode(make_picture(4, size), "PNG"))
-    assert max(photo.width, photo.height) == min(MAX_PHOTO_SIDE, max(size))
+    assert (photo.width, photo.height) == fit_photo(*size, MAX_PHOTO_SIDE)
     assert read_pixels(photo).size
 
 
@@ -253,6 +253,25 @@ def test_a_small_file_that_claims_to_be_giant_is_refused_before_it_is_decoded() 
     assert len(bomb) < 100_000
     with pytest.raises(Unreadable, match="is too large: 120 megapixels, at most 120 are taken"):
         convert(bomb)
+
+
+def test_a_jpeg_is_measured_by_what_is_decoded_of_it_and_a_progressive_one_by_all_that_its_decoder_holds() -> None:
+    """Seen failing: 200 megapixels, which phones make, were refused though an eighth of each side is decoded."""
+    limits = DEFAULT_LIMITS._replace(max_megapixels=5, max_side=640)
+    picture = make_picture(3, (3200, 2400))
+    assert is_similar(convert(encode(picture, "JPEG"), limits), make_picture(3))
+    with pytest.raises(Unreadable, match="is too large: 8 megapixels, at most 5 are taken"):
+        convert(encode(picture, "JPEG", progressive=True), limits)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF", "PNG"])
+def test_a_panorama_keeps_enough_pixels_to_be_looked_at(kind: str) -> None:
+    photo = convert(
+        encode(make_picture(3, (3600, 900)), kind), DEFAULT_LIMITS._replace(max_side=1024, working_side=640)
+    )
+    assert is_similar(photo, make_picture(3, (2048, 512)))
+    with Image.open(io.BytesIO(photo.working_jpeg)) as working_photo:
+        assert working_photo.size == (1280, 320)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
