@@ -13,9 +13,10 @@ from pathlib import Path
 from producer.decoding.convert import DREAM_CAMERA, Photo
 from producer.decoding.formats import NotAPicture, Unreadable
 from producer.decoding.pool import DecoderPool, limits_from_settings
+from producer.detection.companions import is_companion
 from producer.detection.guest_uploads import GuestUploadFolder
 from producer.detection.stability import StabilityTracker, StableFile
-from producer.detection.watched_folder import WatchedFolder
+from producer.detection.watched_folder import InboxFolder, WatchedFolder
 from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import DiskUnavailable, Outbox
 from producer.outbox.relay import OutboxRelay
@@ -58,15 +59,21 @@ SHUTDOWN_GRACE_SECONDS = 2.0
 def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = (), new_only: bool = False) -> None:
     """Submit the photos in folders, present and future, until `stop` is set; then return within about two seconds.
 
-    folders: the inbox by default. Guest uploads in the data folder are submitted too. Watched folders are never
-    modified; only the data folder is written. Files that are no pictures are refused if they are in the inbox or from a
-    guest, and left alone in other folders. new_only: leave alone all files that are in a folder when it is watched for
-    the first time from this data folder. While the store or the broker is unavailable, photos wait in the outbox and
-    are submitted in order afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, if a
-    folder cannot be read, or if the relay has ended.
+    folders: the inbox by default, whose folders are looked into as well. Guest uploads in the data folder are submitted
+    too. Watched folders are never modified; only the data folder is written. Files that are no pictures are refused if
+    they are in the inbox or from a guest, and left alone in other folders; companions of a picture are always left
+    alone. new_only: leave alone all files that are in a folder when it is watched for the first time from this data
+    folder. While the store or the broker is unavailable, photos wait in the outbox and are submitted in order
+    afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, if a folder cannot be read,
+    or if the relay has ended.
     """
     changed = threading.Event()
-    watched_folders = [WatchedFolder(path, changed) for path in dict.fromkeys(folders or [settings.inbox])]
+    watched_folders = [
+        InboxFolder(path, changed, settings.data)
+        if path.absolute() == settings.inbox.absolute()
+        else WatchedFolder(path, changed)
+        for path in dict.fromkeys(folders or [settings.inbox])
+    ]
     detail = ", ".join(str(folder.path) for folder in watched_folders)
     guest_uploads = GuestUploadFolder(settings.data, changed)
     with contextlib.ExitStack() as stack:
@@ -179,6 +186,8 @@ class _OutboxWriter:
             recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
             self._outbox.add(job, photo.jpeg, file, photo.working_jpeg, photo.motion)
+        elif isinstance(photo, NotAPicture) and is_companion(file.path.name, _list_names(file.path.parent)):
+            self._outbox.ignore(file, stable_file.photo_id)  # The film of a Live Photo that came before its picture.
         elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
             self._outbox.ignore(file, stable_file.photo_id)
             logger.info("%s %s, and is left alone.", make_printable(file.path), photo)
@@ -189,7 +198,15 @@ class _OutboxWriter:
 
     def _is_for_photos(self, path: Path) -> bool:
         """Return whether a file is in a folder that is for photos only: others hold somebody's documents."""
-        return path.parent == self._inbox or path.is_relative_to(self._guest_uploads.path)
+        return path.is_relative_to(self._inbox) or path.is_relative_to(self._guest_uploads.path)
+
+
+def _list_names(folder: Path) -> set[str]:
+    """Return the names in a folder in lower case; none if it cannot be read."""
+    try:
+        return {path.name.lower() for path in folder.iterdir()}
+    except OSError:
+        return set()
 
 
 def _process_folders(

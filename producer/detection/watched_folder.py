@@ -12,6 +12,7 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from producer.detection.companions import is_companion
 from producer.ledger import FileVersion
 from shared.errors import ArtDreamError
 
@@ -128,6 +129,26 @@ class WatchedFolder(FileSystemEventHandler):
         return [self.path]
 
 
+class InboxFolder(WatchedFolder):
+    """The inbox and the folders in it: AirDrop delivers several files of one photo as a folder."""
+
+    def __init__(self, path: Path, changed: threading.Event, data_folder: Path) -> None:
+        """Check that the inbox can be read. data_folder: left alone, should it be in the inbox. See WatchedFolder."""
+        super().__init__(path, changed, recursive=True)
+        self._data_folder = data_folder.absolute()
+
+    def list_folders(self) -> list[Path]:
+        """Return the inbox and those folders in it that are not hidden and can be read. Raises OSError."""
+        with os.scandir(self.path) as entries:
+            folders = [
+                self.path / entry.name
+                for entry in entries
+                if not is_ignored(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+        readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
+        return [self.path, *(folder for folder in readable if folder != self._data_folder)]
+
+
 def _find_inode(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
@@ -135,13 +156,15 @@ def _find_inode(path: Path) -> tuple[int, int]:
 
 def _scan_files(folder: Path) -> Iterator[tuple[int, Path, FileVersion]]:
     """Yield modification time in ns, path and version of every file that may be a photo. Raises OSError."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_ignored(entry.name):
-                continue
-            try:
-                status = entry.stat()
-            except OSError:  # The file was removed, or is a broken link.
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield status.st_mtime_ns, folder / entry.name, FileVersion.from_stat(status)
+    with os.scandir(folder) as scan:
+        entries = [entry for entry in scan if not is_ignored(entry.name)]
+    names = {entry.name.lower() for entry in entries}
+    for entry in entries:
+        if is_companion(entry.name, names):
+            continue
+        try:
+            status = entry.stat()
+        except OSError:  # The file was removed, or is a broken link.
+            continue
+        if stat.S_ISREG(status.st_mode):
+            yield status.st_mtime_ns, folder / entry.name, FileVersion.from_stat(status)

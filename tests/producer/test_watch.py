@@ -443,3 +443,97 @@ def test_a_photo_of_an_impossible_date_is_a_photo_and_a_restart_repeats_nothing(
     producer_thread.stop()
     assert sorted(producer_thread.count_queued_jobs().values()) == [1, 1]
     assert len([event for event in producer_thread.read_events() if isinstance(event, FileRejected)]) == 1
+
+
+LIVE_FILM = b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1000)
+
+
+@pytest.mark.parametrize("film_first", [False, True])
+@pytest.mark.parametrize("name", ["IMG_0042.HEIC", "img_0042.jpg"])
+def test_what_lies_beside_a_picture_of_its_name_is_left_alone_without_a_word(
+    producer_thread: ProducerThread, caplog: pytest.LogCaptureFixture, name: str, *, film_first: bool
+) -> None:
+    """Seen failing: a Live Photo raised two alarms, and its film was copied to the quarantine."""
+    producer_thread.start(patience_seconds=1.5)
+    if film_first:
+        (producer_thread.inbox / "IMG_0042.MOV").write_bytes(LIVE_FILM)
+    (producer_thread.inbox / name).write_bytes(HEIC_PHOTO)
+    for companion in ("IMG_0042.MOV", "IMG_0042.AAE", "IMG_0042.xmp"):
+        (producer_thread.inbox / companion).write_bytes(LIVE_FILM)
+    (producer_thread.inbox / "letter.jpg").write_bytes(b"Dear guest,\n")  # set aside after the companions' time
+    wait_until(lambda: producer_thread.has_handled(2))
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1]
+    assert list(producer_thread.read_refusals()) == ["letter.jpg"]
+    assert "letter.jpg" in caplog.text
+    assert not any(ending in caplog.text for ending in (".MOV", ".AAE", ".xmp"))
+
+
+def test_a_film_without_a_picture_of_its_name_is_no_companion(producer_thread: ProducerThread) -> None:
+    (producer_thread.inbox / "IMG_0041.HEIC").write_bytes(HEIC_PHOTO)
+    (producer_thread.inbox / "IMG_0042.MOV").write_bytes(LIVE_FILM)
+    producer_thread.start()
+    wait_until(lambda: producer_thread.has_handled(2))
+    producer_thread.stop()
+    assert list(producer_thread.read_refusals()) == ["IMG_0042.MOV"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["IMG_1234.HEIC", "IMG_1234 2.HEIC"],
+        ["IMG_1234.HEIC", "IMG_E1234.HEIC"],
+        ["IMG_1234.HEIC", "IMG_1234.jpg"],
+        ["IMG_1234.HEIC", "IMG_1235.HEIC", "IMG_1236.HEIC"],
+    ],
+    ids=["another with the same number", "an edited copy", "two formats", "a burst"],
+)
+def test_each_picture_of_a_phone_becomes_a_job_whatever_its_name(
+    producer_thread: ProducerThread, names: list[str]
+) -> None:
+    for seed, name in enumerate(names):
+        (producer_thread.inbox / name).write_bytes(encode_jpeg(make_picture(seed + 20)))
+    producer_thread.start()
+    wait_until(lambda: producer_thread.has_handled(len(names)))
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1] * len(names)
+    assert producer_thread.read_refusals() == {}
+
+
+def test_a_heic_that_is_named_jpg_and_comes_twice_becomes_one_job(producer_thread: ProducerThread) -> None:
+    for name in ("IMG_1234.jpg", "IMG_1234 2.HEIC"):
+        (producer_thread.inbox / name).write_bytes(HEIC_PHOTO)
+    producer_thread.start()
+    wait_until(lambda: count_ledger_files(producer_thread.settings, producer_thread.inbox) == 2)
+    producer_thread.stop()
+    assert len(producer_thread.count_queued_jobs()) == 1
+    assert producer_thread.read_refusals() == {}
+
+
+def test_a_folder_in_the_inbox_is_looked_into(producer_thread: ProducerThread, tmp_path: Path) -> None:
+    """Seen failing: a folder, as AirDrop delivers a Live Photo with all its data, was passed over in silence."""
+    producer_thread.start()
+    folder = tmp_path / "IMG_0043"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "IMG_0043.HEIC").write_bytes(HEIC_PHOTO)
+    (folder / "IMG_0043.MOV").write_bytes(LIVE_FILM)
+    (folder / "deeper" / "other.jpg").write_bytes(OTHER_PHOTO)
+    folder.rename(producer_thread.inbox / "IMG_0043")
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    (producer_thread.inbox / "IMG_0043" / "IMG_E0043.HEIC").write_bytes(encode_heic(make_picture(4)))
+    wait_until(lambda: producer_thread.count_waiting() == 2)
+    producer_thread.stop()
+    assert producer_thread.read_refusals() == {}
+    producer_thread.start()
+    (producer_thread.inbox / "last.jpg").write_bytes(encode_jpeg(make_picture(5)))
+    wait_until(lambda: producer_thread.count_waiting() == 3)
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs().values()) == [1, 1, 1]
+
+
+def test_the_data_folder_is_no_folder_of_the_inbox(producer_thread: ProducerThread) -> None:
+    (producer_thread.inbox / "photo.jpg").write_bytes(OTHER_PHOTO)
+    producer_thread.start(data=producer_thread.inbox / "data")
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    producer_thread.stop()
+    assert producer_thread.read_refusals() == {}

@@ -1,0 +1,24 @@
+"""Companions: files that a phone or a photo program writes beside a picture, and that are no photos of their own."""
+
+from collections.abc import Collection
+from pathlib import PurePath
+
+#: Endings of files that only describe how a picture was edited.
+_EDITS = {".aae", ".xmp"}
+
+#: Endings of films: beside a picture of the same name, that of a Live Photo.
+_FILMS = {".mov"}
+
+#: Endings of pictures.
+_PICTURES = (".heic", ".heif", ".hif", ".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".dng")
+
+
+def is_companion(name: str, siblings: Collection[str]) -> bool:
+    """Return whether a file belongs to a picture beside it, or only describes edits.
+
+    siblings: names of the files in its folder, in lower case.
+    """
+    path = PurePath(name.lower())
+    if path.suffix in _FILMS:
+        return any(path.stem + suffix in siblings for suffix in _PICTURES)
+    return path.suffix in _EDITS
