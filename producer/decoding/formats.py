@@ -222,7 +222,7 @@ def _open_tiff(file: io.BytesIO) -> ImageFile.ImageFile:
         raise Unreadable(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     if (preview := open_largest_preview(data, directories)) is None:
         raise Unreadable(
-            f"is a raw photo with no picture of {MIN_PREVIEW_SIDE} pixels in it: send it as HEIC or JPEG",
+            f"is a raw photo in which no picture of {MIN_PREVIEW_SIDE} pixels can be read: send it as HEIC or JPEG",
             RefusalCode.RAW,
         )
     return preview

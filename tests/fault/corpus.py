@@ -10,11 +10,25 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pillow_heif
+from PIL import Image
 
+from producer.decoding.color_space import BT2020, PQ, get_chromaticities
 from tests.fault.bombs import generate_bombs
 from tests.fault.mutations import list_mutations
 from tests.pictures import encode_heic, make_picture
+from tests.producer.decoding.color_cases import encode_cicp_png, encode_deep_avif, make_signal
+from tests.producer.decoding.color_cases import encode_heic as encode_heic_signal
+from tests.producer.decoding.raw_files import (
+    JPEG_OFFSET,
+    LINEAR_RAW,
+    make_jpeg_preview,
+    make_plain_preview,
+    make_raw_data,
+    make_raw_file,
+    make_tiled_preview,
+)
 from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.producer.icc_profiles import make_display_p3_profile
 
@@ -84,7 +98,26 @@ def make_pictures() -> dict[str, bytes]:
         "mp4": encode_video(frames, audio=True),
         "mov": encode_video(frames, container="mov", codec="libx265", pixel_format="yuv420p10le", colors=(9, 18, 9)),
     }
-    return pictures | {"cmyk.jpg": buffer.getvalue()} | videos
+    return pictures | {"cmyk.jpg": buffer.getvalue()} | _make_phone_pictures() | videos
+
+
+def _make_phone_pictures() -> dict[str, bytes]:
+    """Return raw photos with previews, and HDR and deep grey in the formats that have them, by file extension."""
+    preview, thumbnail = make_picture(7, (1024, 64)), make_plain_preview(make_picture(7, (96, 72)))
+    signal = make_signal(get_chromaticities(BT2020), PQ)
+    buffer = io.BytesIO()
+    Image.fromarray(np.linspace(0, 1, 96 * 72, dtype=np.float32).reshape(72, 96)).save(buffer, "TIFF")
+    nclx = {"color_primaries": BT2020, "transfer_characteristics": PQ, "matrix_coefficients": 9, "full_range_flag": 1}
+    return {
+        "dng": make_raw_file(thumbnail, [make_raw_data(), make_jpeg_preview(preview)]),
+        "tiled.dng": make_raw_file(make_tiled_preview(preview), [make_raw_data(LINEAR_RAW)], order=">"),
+        "thumbnail.dng": make_raw_file(thumbnail, [make_raw_data()]),
+        "nef": make_raw_file(thumbnail, [make_jpeg_preview(preview, kind=JPEG_OFFSET), make_raw_data()], dng=False),
+        "hdr.heic": encode_heic_signal(signal, 10, **nclx),
+        "hdr.avif": encode_deep_avif(signal, BT2020, PQ),
+        "hdr.png": encode_cicp_png(signal, BT2020, PQ, 16),
+        "float.tif": buffer.getvalue(),
+    }
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
