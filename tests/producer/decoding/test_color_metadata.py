@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -23,6 +24,7 @@ from tests.producer.decoding.color_cases import (
     quantize,
     read_patches,
 )
+from tests.producer.decoding.test_convert import is_similar
 from tests.producer.icc_profiles import make_display_p3_profile, make_rgb_profile
 
 #: CIEDE2000 between a patch and what it is meant to be, at most.
@@ -110,3 +112,15 @@ def test_a_gain_map_leaves_the_picture_alone() -> None:
     """Ultra HDR: a JPEG of the gain map, small and grey, follows the picture's."""
     picture, gain_map = make_picture(3), Image.new("L", (160, 120), 200)
     assert convert(encode_jpeg(picture) + encode_jpeg(gain_map)).jpeg == convert(encode_jpeg(picture)).jpeg
+
+
+def test_a_heic_with_a_tone_map_shows_its_primary_picture() -> None:
+    """ISO 21496-1, as iOS 18 writes it: an item of type `tmap` follows the pictures, which decoders may not know."""
+    heif, buffer = pillow_heif.HeifFile(), io.BytesIO()
+    for seed in (3, 4):
+        heif.add_from_pillow(make_picture(seed, (160, 100)))
+    heif.save(buffer, quality=95, primary_index=0)
+    head, _, tail = buffer.getvalue().rpartition(b"hvc1")  # the type of the last item
+    file = (head + b"tmap" + tail).replace(b"ftypheic\0\0\0\0mif1", b"ftypheic\0\0\0\0tmap", 1)
+    assert file.count(b"tmap") == 2
+    assert is_similar(convert(file), make_picture(3, (160, 100)))
