@@ -186,6 +186,9 @@ class Settings(BaseSettings):
             "the decoded pixels count."
         ),
     )
+    live_photos: bool = Field(
+        False, description="Dream the video of a Live Photo (a `.MOV` beside a picture of the same name) as its clip."
+    )
     decode_seconds: float = Field(
         30.0, gt=0, description="Seconds after which decoding a file is stopped and the file rejected."
     )
@@ -348,6 +351,7 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "max_file_mb",
         "max_megapixels",
         "decode_seconds",
+        "live_photos",
     ),
     "Worker": (
         "weights",

@@ -66,7 +66,9 @@ def limits_from_settings(settings: Settings, recipes: Iterable[Recipe]) -> Limit
     max_bytes = settings.max_file_mb * 1_000_000
     working_side = min(max(recipe.canvas for recipe in recipes), MAX_PHOTO_SIDE)
     max_side = max(settings.photo_side, working_side)
-    return Limits(max_bytes, settings.max_megapixels, settings.decode_seconds, max_side, working_side)
+    return Limits(
+        max_bytes, settings.max_megapixels, settings.decode_seconds, max_side, working_side, settings.live_photos
+    )
 
 
 class DecoderPool:

@@ -5,6 +5,7 @@ JSON each, a response followed by the files of the photo. The first line that it
 uses pickle: responses derive from untrusted files.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -13,14 +14,14 @@ import stat
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from producer.decoding.convert import MAX_CAMERA_LENGTH, Photo, compute_photo_id, convert
 from producer.decoding.formats import SIGNATURE_BYTES, NotAPicture, Unreadable, choose_decoder
 from producer.decoding.limits import Limits
-from producer.decoding.video import is_video
+from producer.decoding.video import decode_video, is_video
 from shared.jobs.refusal import RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
@@ -32,6 +33,9 @@ READY_LINE = b"ready\n"
 
 #: Fields of a photo that follow the header of a response, as bytes.
 PHOTO_FILES = ("jpeg", "working_jpeg", "motion")
+
+#: Suffixes of the video of a Live Photo, which has the name of its picture.
+COMPANION_SUFFIXES = (".MOV", ".mov")
 
 #: First bytes of a JPEG.
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -71,6 +75,8 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
         data = _read_file(path, limits)
         photo_id = compute_photo_id(data)
         photo = convert(data, limits, allow_truncated=allow_truncated)
+        if limits.live_photos and not photo.motion:
+            photo = replace(photo, motion=_read_companion(path, limits))
     except FileNotFoundError:
         return {"gone": True}, []
     except OSError as error:
@@ -84,6 +90,15 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
     seconds = time.perf_counter() - started
     header = {"photo_id": photo_id, "reason": str(refusal), "error": type(refusal).__name__, "seconds": seconds}
     return header | ({"cause": asdict(refusal.cause)} if refusal.cause else {}), []
+
+
+def _read_companion(path: Path, limits: Limits) -> bytes:
+    """Return the moving pictures of the video beside a picture, as a Live Photo has it; b"" without one."""
+    for suffix in COMPANION_SUFFIXES:
+        with contextlib.suppress(OSError, Unreadable, MemoryError):  # The picture is a photo all the same.
+            data = _read_file(path.with_suffix(suffix), limits)
+            return decode_video(data, limits).motion if is_video(data) else b""
+    return b""
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:

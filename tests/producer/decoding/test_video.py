@@ -15,6 +15,7 @@ from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.pool import DecoderPool
 from producer.decoding.process import parse_photo
 from producer.decoding.video import RATE, is_video
+from tests.pictures import encode_heic
 from tests.producer.decoding.videos import decode_pictures, encode_video, make_moving_pictures, set_matrix
 from worker.clips.animations import Morph
 from worker.clips.video_encoder import encode_mp4
@@ -197,3 +198,29 @@ def test_a_decoder_that_was_taken_over_sends_no_other_file_as_a_video() -> None:
     assert parse_photo(fields, [photo.jpeg, b"", photo.motion]).motion == photo.motion
     with pytest.raises(ValueError, match="no photo"):
         parse_photo(fields, [photo.jpeg, b"", b"<html>" + photo.motion])
+
+
+@pytest.mark.parametrize("suffix", [".MOV", ".mov"])
+def test_a_live_photo_moves_if_that_is_wanted(tmp_path: Path, suffix: str) -> None:
+    picture = tmp_path / "IMG_1.HEIC"
+    picture.write_bytes(encode_heic(PICTURES[0]))
+    picture.with_suffix(suffix).write_bytes(encode_video(PICTURES, container="mov"))
+    for live_photos, count in ((False, 0), (True, 10)):
+        with DecoderPool(1, DEFAULT_LIMITS._replace(live_photos=live_photos)) as pool:
+            photo = pool.submit(picture).result().photo_or_error
+        assert isinstance(photo, Photo)
+        assert photo.photo_id == convert(picture.read_bytes()).photo_id
+        assert (len(decode_pictures(photo.motion)) if photo.motion else 0) == count
+
+
+def test_a_picture_whose_video_is_damaged_is_a_photo(tmp_path: Path) -> None:
+    limits = DEFAULT_LIMITS._replace(live_photos=True)
+    picture = tmp_path / "IMG_1.HEIC"
+    picture.write_bytes(encode_heic(PICTURES[0]))
+    video = encode_video(PICTURES, container="mov")
+    with DecoderPool(1, limits) as pool:
+        for companion in (b"", b"notes", video[: len(video) // 2], encode_video(make_moving_pictures(12), rate=1)):
+            picture.with_suffix(".MOV").write_bytes(companion)
+            photo = pool.submit(picture).result().photo_or_error
+            assert isinstance(photo, Photo)
+            assert photo.motion == b""
