@@ -220,10 +220,15 @@ class ClipGenerator:
         """Return the clips of a video; if it cannot be dreamt, those of a photo."""
         try:
             return self._dream_video(sidecar)
-        except StoreError:
+        except (StoreError, _AbortedError):
             raise
-        except ArtDreamError as error:
-            logger.warning("job %s gets the clips of a photo, not of its video: %s", sidecar.job_id, error)
+        except Exception as error:
+            logger.warning(
+                "job %s gets the clips of a photo, not of its video: %s",
+                sidecar.job_id,
+                str(error) or type(error).__name__,
+                exc_info=None if isinstance(error, ArtDreamError) else error,
+            )
             return self._make_morph_clips(sidecar)
 
     def _dream_video(self, sidecar: Sidecar) -> list[Clip]:

@@ -312,9 +312,17 @@ def test_a_video_is_dreamt_and_is_the_clip(store: Store) -> None:
     assert generator.close()
 
 
-@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer"])
+class BrokenDreamer(SpeckledDreamer):
+    """Meets a fault nobody thought of, such as a lack of memory."""
+
+    def dream_next(self, *_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer", "a fault"])
 def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, reason: str) -> None:
-    generator = ClipGenerator(store, None if reason == "no dreamer" else SpeckledDreamer())
+    dreamer = {"no dreamer": None, "a fault": BrokenDreamer()}.get(reason, SpeckledDreamer())
+    generator = ClipGenerator(store, dreamer)
     store_video(store, "a")
     if reason == "damaged":
         store.put(motion_name("a"), b"no video")
