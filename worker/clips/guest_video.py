@@ -15,6 +15,9 @@ from worker.dreamer import Pixels
 #: Pictures per second of a guest's video in the store, and the number of those that are dreamt.
 VIDEO_RATE, MAX_PICTURES = 10, 100
 
+#: Pixels of the largest picture that is decoded; producers store less.
+MAX_PIXELS = 1920 * 1920
+
 #: JPEG quality of pictures that are kept in memory, where they take a tenth of their pixels.
 KEPT_QUALITY = 95
 
@@ -57,6 +60,9 @@ def load_video(data: bytes, photo: Image.Image, long_side: int) -> GuestVideo:
     differences: list[float] = []
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as container:
+            context = container.streams.video[0].codec_context
+            if context.name != "h264" or context.width * context.height > MAX_PIXELS:
+                raise ArtDreamError("The guest's video in the store is none that a producer makes.")
             for frame in islice(container.decode(video=0), MAX_PICTURES):
                 picture = np.asarray(
                     Image.fromarray(frame.to_ndarray(format="rgb24")).resize(size, Image.Resampling.LANCZOS)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import ArtDreamError
+from tests.producer.decoding import videos
 from tests.worker.clips.videos import encode_video, make_pan, mean_difference
 from worker.clips import guest_video
 from worker.clips.guest_video import load_video
@@ -36,6 +37,12 @@ def test_a_long_video_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_damaged_video_is_named_as_such(damaged: bytes) -> None:
     with pytest.raises(ArtDreamError, match="The guest's video in the store"):
         load_video(damaged, Image.fromarray(make_pan(1)[0]), 96)
+
+
+def test_a_video_that_no_producer_makes_is_not_decoded() -> None:
+    video = videos.encode_video([Image.fromarray(picture) for picture in make_pan(3)], codec="libx265")
+    with pytest.raises(ArtDreamError, match="none that a producer makes"):
+        load_video(video, Image.fromarray(make_pan(1)[0]), 96)
 
 
 def test_a_photo_in_other_colours_is_no_reason_to_fail() -> None:
