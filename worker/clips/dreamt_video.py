@@ -33,6 +33,10 @@ STEP_LENGTH = {"gradient": 1.0, "adam": 0.2}
 #: that.
 MAX_UNDREAMT_SHARE = 0.1
 
+#: Pictures between two that are dreamt as photos are, which takes seven times as long, unless so much is new that it
+#: is another scene.
+WHOLE_INTERVAL, NEW_SCENE_SHARE = 3, 0.4
+
 #: Seconds in which the video becomes its dream, and in which it returns.
 FADE_SECONDS = 1.0
 
@@ -68,15 +72,16 @@ def dream_video(
     on_picture()
     for numbers in (range(key_number + 1, len(pictures)), range(key_number - 1, -1, -1)):
         previous, change = pictures[key_number], key_change
-        dreamt = np.ones((*previous.shape[:2], 1), np.float32)
+        dreamt, last_whole = np.ones((*previous.shape[:2], 1), np.float32), key_number
         for number in numbers:
             picture = pictures[number]
             motion = flow_estimator.estimate(picture, previous)
             change, dreamt = carried_share * motion.warp(change), motion.carry(dreamt)
-            if 1 - dreamt.mean() > MAX_UNDREAMT_SHARE:
+            may_be_whole = abs(number - last_whole) >= WHOLE_INTERVAL
+            if 1 - dreamt.mean() > (MAX_UNDREAMT_SHARE if may_be_whole else NEW_SCENE_SHARE):
                 _, whole_change = dreamer.dream_next(picture, recipe, seed=seed, on_step=on_step)
                 change = dreamt * change + (1 - dreamt) * whole_change
-                dreamt = np.ones_like(dreamt)
+                dreamt, last_whole = np.ones_like(dreamt), number
             dreams[number], change = dreamer.dream_next(picture, follow_up, seed=seed, change=change, on_step=on_step)
             previous = picture
             on_picture()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from shared.recipe.recipe import Recipe, load_recipe
 from tests.worker.clips.videos import Picture, SpeckledDreamer, encode_video, make_pan, mean_difference
-from worker.clips.dreamt_video import MAX_LONG_SIDE, DreamtVideo, choose_video_recipe, dream_video
+from worker.clips.dreamt_video import MAX_LONG_SIDE, WHOLE_INTERVAL, DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.guest_video import GuestVideo, KeptPictures, load_video
 from worker.clips.optical_flow import FlowEstimator
 
@@ -65,6 +65,12 @@ def test_what_comes_into_the_picture_is_dreamt_too() -> None:
     new_strip = np.s_[:, -80:-50]  # it was not in the first picture
     assert mean_difference(dreams[-1][new_strip], pictures[-1][new_strip]) > 4
     assert 2 < dreamer.whole < 12
+
+
+def test_a_restless_video_does_not_take_as_long_as_its_pictures_one_by_one() -> None:
+    pictures, dreamer = make_pan(24, (192, 128), pixels=12), SpeckledDreamer()
+    dream_video(dreamer, GuestVideo(keep(pictures), 0), RECIPE, seed=1)
+    assert 1 < dreamer.whole <= 1 + 24 / WHOLE_INTERVAL
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
