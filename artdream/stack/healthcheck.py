@@ -45,13 +45,13 @@ def require_healthy(settings: Settings, component: Component) -> None:
             if heartbeat.part == component and _is_on_this_host(heartbeat.name)
         ]
         if not heartbeats:
-            raise ArtDreamError(f"No {component} of this machine has been heard of lately.")
+            raise ArtDreamError(f"No {component} is running on this machine.")
         if component is not Component.WORKER:
             return
         warm = [heartbeat for heartbeat in heartbeats if heartbeat.state in ("ready", "dreaming")]
         if not warm:
             states = ", ".join(heartbeat.state for heartbeat in heartbeats)
-            raise ArtDreamError(f"No worker of this machine is warm: {states}.")
+            raise ArtDreamError(f"No worker on this machine is warm: {states}.")
         if all(
             heartbeat.state == "ready" and time.time() - heartbeat.since > MAX_UNCLAIMED_SECONDS for heartbeat in warm
         ):
@@ -60,7 +60,7 @@ def require_healthy(settings: Settings, component: Component) -> None:
             served_lanes = {lane for heartbeat in warm for lane in heartbeat.lanes or tuple(Lane)}
             if any(count_queued(client, Lane(lane)) for lane in served_lanes):
                 raise ArtDreamError(
-                    f"Jobs wait, and no worker of this machine has taken one for {MAX_UNCLAIMED_SECONDS} s."
+                    f"Jobs are queued, and no worker on this machine has claimed one for {MAX_UNCLAIMED_SECONDS} s."
                 )
 
 

@@ -84,7 +84,7 @@ class SupervisedProcess:
         self._child, self._restart_at = None, time.monotonic() + self._restart_delay
         delay, self._restart_delay = self._restart_delay, min(self._restart_delay * 2, MAX_RESTART_DELAY_SECONDS)
         exit_reason = _describe_exit(status)
-        return f"The {self.name} ended by itself ({exit_reason}) and starts again in {delay:g} s; see {self.log_path}."
+        return f"The {self.name} exited unexpectedly ({exit_reason}) and restarts in {delay:g} s; see {self.log_path}."
 
     def _rotate_log(self) -> None:
         with contextlib.suppress(OSError):  # The next call tries again.

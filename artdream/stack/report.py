@@ -27,7 +27,7 @@ class ConsoleReport:
             ("phones", describe_phone_access(settings)),
             ("worker", f"{processes}, recipe “{', '.join(settings.recipes)}”, warming up"),
             ("broker", f"127.0.0.1:{broker_port}"),
-            ("data", f"{settings.data}: store, ledger, broker file, logs"),
+            ("data", f"{settings.data}: store, ledger, broker address, logs"),
         ):
             self._console.print(f"  [dim]{name:8}[/]{escape(value)}", soft_wrap=True)
 
@@ -61,7 +61,7 @@ class ConsoleReport:
             case Cancelled() as cancelled:
                 self._print_line(" ", f"Job {cancelled.job_id[:8]} was cancelled.", recorded.recorded_at)
             case FileRejected() as rejected:
-                self._print_line("[yellow]✗[/]", f"Set aside: {rejected.file} {rejected.reason}.", recorded.recorded_at)
+                self._print_line("[yellow]✗[/]", f"Rejected: {rejected.file} {rejected.reason}.", recorded.recorded_at)
 
     def _print_line(self, mark: str, text: str, timestamp: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(timestamp))
@@ -69,7 +69,7 @@ class ConsoleReport:
 
 
 def describe_phone_access(settings: Settings) -> str:
-    """Return where the QR codes lead, or why there are none, as a phrase for the report."""
+    """Return what the QR codes link to, or why there are none, as a phrase for the report."""
     if url := resolve_public_url(settings):
-        return f"{url}/t/… takes a dream home; QR codes lead there"
-    return f"no QR codes, as no phone reaches {settings.host}: set {ENV_PREFIX}HOST=0.0.0.0 or {ENV_PREFIX}PUBLIC_URL"
+        return f"QR codes link to {url}/t/…"
+    return f"no QR codes: phones cannot reach {settings.host}; set {ENV_PREFIX}HOST=0.0.0.0 or {ENV_PREFIX}PUBLIC_URL"

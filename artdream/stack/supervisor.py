@@ -66,7 +66,7 @@ class Supervisor:
         with self._lock_data_folder(), self._handle_signals():
             terminated = [process.name for process in (*self._components, self._broker) if process.terminate_leftover()]
             if terminated:
-                self._report.print_info(f"Ended what an earlier run left behind: {', '.join(terminated)}.")
+                self._report.print_info(f"Stopped processes of an earlier run: {', '.join(terminated)}.")
             _require_free_port(self._settings.host, self._settings.port)
             try:
                 self._start_components()
@@ -122,7 +122,7 @@ class Supervisor:
         hidden_path.rename(path)
 
     def _stop_components(self) -> None:
-        self._report.print_info("Stopping: the dream in progress is finished first. Ctrl-C again to stop at once.")
+        self._report.print_info("Stopping after the current dream. Ctrl-C again stops at once.")
         # The broker stops last, because the worker still has to announce its dream.
         for group in (self._components, [self._broker]):
             threads = [threading.Thread(target=process.stop) for process in group]
@@ -134,7 +134,7 @@ class Supervisor:
                     for process in group:
                         process.kill()
         (self._data_folder / BROKER_FILE).unlink(missing_ok=True)
-        self._report.print_info("Stopped. What waits is kept, and goes on at the next start.")
+        self._report.print_info("Stopped. Waiting photos are kept; the next start resumes them.")
 
     def _create_folders(self, settings: Settings) -> None:
         self._data_folder = settings.data.absolute()
@@ -153,8 +153,8 @@ class Supervisor:
             except OSError:
                 lock_file.seek(0)
                 raise ArtDreamError(
-                    f"An ArtDream already runs on the folder {self._settings.data} (process {lock_file.read().strip()})"
-                    ": stop it with Ctrl-C there, or choose another folder with --data."
+                    f"ArtDream is already running on the folder {self._settings.data} (process "
+                    f"{lock_file.read().strip()}): stop it with Ctrl-C there, or choose another folder with --data."
                 ) from None
             lock_file.truncate(0)
             lock_file.write(str(os.getpid()))

@@ -31,7 +31,7 @@ def test_after_a_kill_the_next_start_ends_what_was_left_and_goes_on(stack: Runni
     stack.kill()
     stack.drop_file("meanwhile.jpg", encode_jpeg(make_picture(108)))
     stack.start()
-    assert "Ended what an earlier run left behind" in stack.read_output()
+    assert "Stopped processes of an earlier run" in stack.read_output()
     stack.wait_until(lambda: len(stack.list_completed()) == count_before + 1)
 
 
@@ -52,6 +52,6 @@ def test_a_part_that_is_killed_is_started_again_and_the_operator_told(
     count_before = len(stack.list_completed())
     stack.kill_component(part)
     stack.drop_file(f"{part}.jpg", encode_jpeg(make_picture(seed)))
-    stack.wait_until(lambda: f"The {part} ended by itself (signal SIGKILL)" in stack.read_output())
+    stack.wait_until(lambda: f"The {part} exited unexpectedly (signal SIGKILL)" in stack.read_output())
     stack.wait_until(lambda: len(stack.list_completed()) == count_before + 1)
     stack.wait_until(lambda: stack.is_answering())

@@ -80,7 +80,7 @@ def test_a_dropped_video_becomes_a_dream_whose_clip_is_the_dreamt_video(default_
 
 def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())
-    assert "no QR codes, as no phone reaches 127.0.0.1" in stack.read_output()
+    assert "no QR codes: phones cannot reach 127.0.0.1" in stack.read_output()
     with launch_chromium() as browser:
         phone = new_context(browser, 390, 844).new_page()
         phone.goto(f"{stack.url}/send")
@@ -109,10 +109,10 @@ def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
 
 def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) -> None:
     count_before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
-    refusals = stack.read_output().count("Set aside")
+    refusals = stack.read_output().count("Rejected")
     write_slowly(stack.inbox / "slow.heic", photo, pause_seconds=2 * Settings.model_fields["settle_seconds"].default)
     stack.wait_until(lambda: len(stack.list_completed()) == count_before + 1)
-    assert stack.read_output().count("Set aside") == refusals
+    assert stack.read_output().count("Rejected") == refusals
 
 
 def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: RunningStack) -> None:
@@ -120,7 +120,7 @@ def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: Runn
     stack.drop_file("broken.heic", encode_heic(make_picture(104))[:900])
     stack.drop_file("well.heic", encode_heic(make_picture(105)))
     stack.wait_until(lambda: len(stack.list_completed()) > count_before)
-    stack.wait_until(lambda: "Set aside: broken.heic is damaged" in stack.read_output())
+    stack.wait_until(lambda: "Rejected: broken.heic is damaged" in stack.read_output())
     assert "Traceback" not in stack.read_output() + stack.stderr_path.read_text()
     completed = run_in_process("status", "--data", str(stack.data), folder=stack.folder)
     assert completed.returncode == 0
@@ -131,7 +131,7 @@ def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningS
     completed = run_artdream("up", "--data", str(stack.data), folder=stack.folder)
     assert completed.returncode == 1
     assert completed.stderr.count("\n") == 1
-    assert "An ArtDream already runs on the folder" in completed.stderr
+    assert "ArtDream is already running on the folder" in completed.stderr
 
 
 def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> None:

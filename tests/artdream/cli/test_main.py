@@ -8,16 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from PIL import Image
 
 from artdream.cli import dream
 from artdream.cli.checks import CheckResult
 from artdream.cli.main import PANELS
 from artdream.cli.recipes import ListedRecipe
+from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.recipe import list_recipe_names, load_recipe
+from shared.settings import Settings
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.recipes import write_recipe
-from tests.stack import run_artdream, run_in_process, start_artdream
+from tests.stack import free_port, run_artdream, run_in_process, start_artdream
+from tests.waiting import wait_until
 
 
 def test_help_names_every_command_in_its_panel_and_each_explains_itself(tmp_path: Path) -> None:
@@ -152,6 +156,19 @@ def test_ctrl_c_exits_with_130(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == b""
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("command", ["watch", "display"])
+def test_ctrl_c_stops_a_component_in_good_order(command: str, settings: Settings, client: redis.Redis) -> None:
+    """tests/worker/test_app.py has the worker, tests/stack.py `up`."""
+    environment = {
+        **{"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data), "ARTDREAM_RECIPE": "lines"},
+        **{"ARTDREAM_INBOX": str(settings.inbox), "ARTDREAM_PORT": str(free_port())},
+    }
+    with start_artdream(command, folder=settings.inbox, environment=environment) as process:
+        wait_until(HeartbeatRegistry(client).list_heartbeats, "it runs")
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,16 @@ def expect_failure(settings: Settings, part: Component = Component.WORKER) -> st
 
 
 def test_a_worker_is_well_once_it_is_warm(settings: Settings, registry: HeartbeatRegistry) -> None:
-    assert "No worker of this machine has been heard of" in expect_failure(settings)
+    assert "No worker is running on this machine." in expect_failure(settings)
     registry.announce(Component.WORKER, make_process_id(7), "warming up")
-    assert "No worker of this machine is warm: warming up" in expect_failure(settings)
+    assert "No worker on this machine is warm: warming up" in expect_failure(settings)
     registry.announce(Component.WORKER, make_process_id(7), "ready")
     require_healthy(settings, Component.WORKER)
 
 
 def test_another_machine_s_worker_makes_nobody_well(settings: Settings, registry: HeartbeatRegistry) -> None:
     registry.announce(Component.WORKER, "elsewhere-7", "ready")
-    assert "No worker of this machine" in expect_failure(settings)
+    assert "No worker is running on this machine." in expect_failure(settings)
     for name in (f"{platform.node()}0-12345678-7", f"{platform.node()}-2-12345678-7", f"{platform.node()}-2:8080"):
         assert not _is_on_this_host(name)
 
@@ -54,7 +54,7 @@ def test_a_worker_that_leaves_jobs_waiting_is_not_well(
     registry.announce(Component.WORKER, make_process_id(7), "ready", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
     require_healthy(settings, Component.WORKER)
     client.lpush("live", "{}")
-    assert "Jobs wait" in expect_failure(settings)
+    assert "Jobs are queued" in expect_failure(settings)
     registry.announce(Component.WORKER, make_process_id(8), "dreaming", since=time.time() - MAX_UNCLAIMED_SECONDS - 1)
     require_healthy(settings, Component.WORKER)
 
@@ -68,11 +68,11 @@ def test_a_worker_of_one_lane_is_not_blamed_for_the_other(
     client.lpush("live", "{}")
     require_healthy(settings, Component.WORKER)
     client.lpush("batch", "{}")
-    assert "Jobs wait" in expect_failure(settings)
+    assert "Jobs are queued" in expect_failure(settings)
 
 
 def test_a_producer_is_well_while_it_is_heard_of(settings: Settings, registry: HeartbeatRegistry) -> None:
-    assert "No producer of this machine" in expect_failure(settings, Component.PRODUCER)
+    assert "No producer is running on this machine." in expect_failure(settings, Component.PRODUCER)
     registry.announce(Component.PRODUCER, make_process_id(7), "watching")
     require_healthy(settings, Component.PRODUCER)
 
