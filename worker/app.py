@@ -70,7 +70,7 @@ def run(
     make_dreamer: "Callable[[Settings], Dreamer]" = make_engine,
     timing: Timing = DEFAULT_TIMING,
 ) -> None:
-    """Process jobs until SIGTERM, then finish the current ones, or release them after the grace period, and return.
+    """Process jobs until SIGTERM or SIGINT; then finish the current ones, or release them after the grace period.
 
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
     liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
@@ -116,7 +116,7 @@ def run(
         thread.stop()
     if flow_control.has_failed:
         raise ArtDreamError("The worker has ended, because it could not warm up; its log says why.")
-    if worker.exitcode:
+    if worker.exitcode and not flow_control.is_stopping:  # Celery's exit code is 1 after SIGINT, too
         raise ArtDreamError("The worker has ended because of a fault, which its log describes: start it again.")
 
 

@@ -256,12 +256,17 @@ def test_only_the_pool_process_loads_tensorflow(
     assert "tensorflow" not in Path(f"/proc/{worker.pid}/maps").read_text()
 
 
-def test_sigterm_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(installation: FaultInstallation) -> None:
+@pytest.mark.parametrize(("signal_number", "job_number"), [(signal.SIGTERM, 60), (signal.SIGINT, 64)])
+def test_a_signal_finishes_the_dream_in_progress_and_leaves_the_rest_waiting(
+    installation: FaultInstallation, signal_number: signal.Signals, job_number: int
+) -> None:
+    """Seen failing with SIGINT, after which the worker said that it had ended because of a fault."""
     [worker] = list_running(installation)
-    running = installation.start_held_job(60)
-    waiting = installation.submit(61)
-    worker.process.send_signal(signal.SIGTERM)
-    installation.wait_until(lambda: "shutdown" in installation.log.read_text())
+    running = installation.start_held_job(job_number)
+    waiting = installation.submit(job_number + 1)
+    log_length = len(installation.log.read_text())
+    worker.process.send_signal(signal_number)
+    installation.wait_until(lambda: "shutdown" in installation.log.read_text()[log_length:])
     installation.release_dreams()
     installation.wait_until(lambda: worker.process.poll() is not None)
     assert worker.process.returncode == 0
