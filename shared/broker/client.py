@@ -127,7 +127,7 @@ def describe_error(error: Exception) -> str:
         return sentence
     states = (state for kind, state in _BROKER_STATES.items() if isinstance(error, kind))
     cause = str(error).partition("\n")[0].rstrip(".")
-    return next(states, f"The broker is away: {cause}. Is it running, and is ARTDREAM_BROKER_URL right?")
+    return next(states, f"The broker is unavailable: {cause}. Is it running, and is ARTDREAM_BROKER_URL correct?")
 
 
 def explain_permanent_error(error: Exception) -> str | None:
@@ -136,7 +136,7 @@ def explain_permanent_error(error: Exception) -> str | None:
     if isinstance(error, AuthenticationError):
         return (
             f"The broker does not let this user in ({text.rstrip('.')}): "
-            "are user and password in ARTDREAM_BROKER_URL right?"
+            "are user and password in ARTDREAM_BROKER_URL correct?"
         )
     if isinstance(error, NoPermissionError):
         return (
@@ -164,5 +164,5 @@ def explain_permanent_error(error: Exception) -> str | None:
             "have it issued anew with what RFC 5280 demands, as Python does from 3.13 on."
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
-        return "The broker does not speak TLS on that port: is ARTDREAM_BROKER_URL right?"
+        return "The broker does not speak TLS on that port: is ARTDREAM_BROKER_URL correct?"
     return None

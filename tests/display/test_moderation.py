@@ -229,7 +229,7 @@ def test_a_broker_that_is_away_is_said_to_be_away_and_nothing_is_half_done(
     settings = Settings(data=tmp_path / "data", broker_url="redis://127.0.0.1:1/0", _env_file=None)
     moderation = Moderation(settings, dream_index)
     for action in (moderation.delete, moderation.hide, moderation.show, moderation.retry):
-        with pytest.raises(ArtDreamError, match="The broker is away"):
+        with pytest.raises(ArtDreamError, match="The broker is unavailable"):
             action(job.id)
     assert dream_index.is_visible(job.id)
     assert all(pipeline.store.get(name) for name in list_object_names(job))

@@ -89,7 +89,7 @@ def test_another_recipe_of_a_file_that_was_sent_is_submitted(settings: Settings,
 def test_while_the_broker_is_away_a_program_is_told_in_one_sentence(settings: Settings, pictures: list[Path]) -> None:
     with Valkey() as server:
         url = SecretStr(server.url)
-    with pytest.raises(Unavailable, match=r"^The broker is away: .*refused.*\?$"):
+    with pytest.raises(Unavailable, match=r"^The broker is unavailable: .*refused.*\?$"):
         list(submit(pictures, settings=settings.model_copy(update={"broker_url": url})))
 
 

@@ -201,7 +201,7 @@ def test_a_broker_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypat
     completed = run_in_process("status", folder=tmp_path)
     assert completed.returncode == 1
     assert completed.stderr.count("\n") == 1
-    assert "The broker is away: " in completed.stderr
+    assert "The broker is unavailable: " in completed.stderr
     assert "hidden" not in completed.stderr
 
 

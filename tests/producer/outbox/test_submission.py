@@ -53,7 +53,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_lost(
         wait_until(lambda: len(producer_thread.count_queued_jobs()) == 1)
     for number in range(2, 12):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
-    wait_until(lambda: "The broker is away" in caplog.text)
+    wait_until(lambda: "The broker is unavailable" in caplog.text)
     with Valkey(port=port, data_dir=tmp_path / "broker", config=config):
         wait_until(lambda: _is_reachable(producer_thread.client) and producer_thread.count_waiting() == 11)
         producer_thread.stop()
@@ -83,7 +83,7 @@ def test_stopping_does_not_wait_for_a_broker_that_is_away(
         url = server.url
     (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(1)))
     producer_thread.start(broker_url=SecretStr(url))
-    wait_until(lambda: "The broker is away" in caplog.text)
+    wait_until(lambda: "The broker is unavailable" in caplog.text)
     assert producer_thread.stop() < 3
     producer_thread.start()
     wait_until(lambda: producer_thread.count_waiting() == 1)
@@ -248,7 +248,7 @@ def test_a_broker_that_is_away_is_named_so(settings: Settings) -> None:
             submission.resubmit_lost_jobs,
             lambda: submission.submit(make_job(), b""),
         ):
-            with pytest.raises(Unavailable, match=r"^The broker is away: .*[^.]\. Is it running"):
+            with pytest.raises(Unavailable, match=r"^The broker is unavailable: .*[^.]\. Is it running"):
                 call()
 
 

@@ -92,7 +92,7 @@ def test_every_client_knows_the_states_that_redis_py_does_not(
 def test_a_broker_that_is_not_there_is_said_to_be_away() -> None:
     with pytest.raises(BROKER_UNAVAILABLE) as raised:
         connect("redis://127.0.0.1:1/0").ping()
-    assert describe_error(raised.value).startswith("The broker is away: ")
+    assert describe_error(raised.value).startswith("The broker is unavailable: ")
 
 
 def test_what_is_said_already_stays_as_it_is() -> None:

@@ -114,7 +114,7 @@ EXPECTED_ERRORS = {
     "authority": "The broker's certificate is not trusted (.*): name the file .* in ARTDREAM_BROKER_CA",
     "no authority": "The broker's certificate is not trusted (.*): name the file .* in ARTDREAM_BROKER_CA",
     "host": r"The broker's certificate is another host's \(.*127\.0\.0\.1'\): let ARTDREAM_BROKER_URL name",
-    "password": r"The broker does not let this user in \(.*\): are user and password in ARTDREAM_BROKER_URL right\?",
+    "password": r"The broker does not let this user in \(.*\): are user and password in ARTDREAM_BROKER_URL correct\?",
     "command": r"The broker forbids its user what ArtDream needs: give it \+xadd \+script\|load, and all",
     "key": r"The broker forbids its user what ArtDream needs: give it ~batch\*, and all",
 }
