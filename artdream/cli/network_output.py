@@ -32,7 +32,9 @@ class NetworkOutput:
             folder = Path(target).expanduser()
             return cls(ARTIST_PREFIX + folder.absolute().name, folder)
         if not ARTIST_NAME_PATTERN.fullmatch(target.removeprefix(ARTIST_PREFIX)):
-            raise ArtDreamError(f"No network can be called “{target}”: letters, digits, spaces, dots and - may follow.")
+            raise ArtDreamError(
+                f"“{target}” is no valid name: after {ARTIST_PREFIX} use letters, digits, spaces, dots and hyphens."
+            )
         return cls(target, Store(settings.store))
 
     def require_writable(self) -> None:
@@ -41,9 +43,9 @@ class NetworkOutput:
             try:
                 self._destination.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ArtDreamError(f"The folder {self._destination} cannot be made: {error.strerror}.") from error
+                raise ArtDreamError(f"The folder {self._destination} cannot be created: {error.strerror}.") from error
             if not os.access(self._destination, os.W_OK):
-                raise ArtDreamError(f"The folder {self._destination} may not be written: name another with --out.")
+                raise ArtDreamError(f"The folder {self._destination} is not writable: name another with --out.")
         else:
             self._destination.list_objects(NETWORKS_PREFIX)
 

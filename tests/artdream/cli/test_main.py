@@ -182,6 +182,11 @@ def test_ctrl_c_stops_a_component_in_good_order(command: str, settings: Settings
         (["status"], "No ArtDream runs on the folder artdream-data: start one with `artdream up`,"),
         (["send", "in.jpg"], "No ArtDream runs on the folder artdream-data"),
         (["watch"], "The inbox inbox is not a folder"),
+        (["up", "--host", "192.0.2.1"], "The display cannot use port 8501 on 192.0.2.1 ("),
+        (
+            ["train", "--dataset", "x", "--out", "artist/a/b"],
+            "“artist/a/b” is no valid name: after artist/ use letters,",
+        ),
         (["up", "--port", "70000"], "Setting ARTDREAM_PORT: Input should be less than or equal to 65535"),
     ],
 )
