@@ -181,13 +181,13 @@ class _OutboxWriter:
         if isinstance(photo, Photo) and photo.camera == DREAM_CAMERA:
             self._outbox.ignore(file, photo.photo_id)
             logger.info("%s is a dream already, and is left alone.", make_printable(file.path))
+        elif _may_be_film(photo) and is_companion(file.path.name, _list_names(file.path.parent)):
+            self._outbox.ignore(file, stable_file.photo_id)  # The film of a Live Photo that came before its picture.
         elif isinstance(photo, Photo):
             # AirDrop does not report the sender; the camera is the closest substitute.
             recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
             job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
             self._outbox.add(job, photo.jpeg, file, photo.working_jpeg, photo.motion)
-        elif isinstance(photo, NotAPicture) and is_companion(file.path.name, _list_names(file.path.parent)):
-            self._outbox.ignore(file, stable_file.photo_id)  # The film of a Live Photo that came before its picture.
         elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
             self._outbox.ignore(file, stable_file.photo_id)
             logger.info("%s %s, and is left alone.", make_printable(file.path), photo)
@@ -199,6 +199,11 @@ class _OutboxWriter:
     def _is_for_photos(self, path: Path) -> bool:
         """Return whether a file is in a folder that is for photos only: others hold somebody's documents."""
         return path.is_relative_to(self._inbox) or path.is_relative_to(self._guest_uploads.path)
+
+
+def _may_be_film(photo: Photo | Unreadable) -> bool:
+    """Return whether a file is no still picture: a video, or something that cannot be decoded here."""
+    return bool(photo.motion) if isinstance(photo, Photo) else isinstance(photo, NotAPicture)
 
 
 def _list_names(folder: Path) -> set[str]:

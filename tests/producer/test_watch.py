@@ -469,6 +469,20 @@ def test_what_lies_beside_a_picture_of_its_name_is_left_alone_without_a_word(
     assert not any(ending in caplog.text for ending in (".MOV", ".AAE", ".xmp"))
 
 
+def test_the_video_of_a_live_photo_is_no_photo_of_its_own(producer_thread: ProducerThread) -> None:
+    video = encode_video(make_moving_pictures(20), container="mov")
+    (producer_thread.inbox / "IMG_0043.MOV").write_bytes(video)
+    producer_thread.start(settle_seconds=1.0)
+    (producer_thread.inbox / "IMG_0043.HEIC").write_bytes(HEIC_PHOTO)
+    wait_until(lambda: count_ledger_files(producer_thread.settings, producer_thread.inbox) >= 1)
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    (producer_thread.inbox / "last.jpg").write_bytes(OTHER_PHOTO)
+    wait_until(lambda: producer_thread.count_waiting() == 2)
+    producer_thread.stop()
+    assert len(producer_thread.count_queued_jobs()) == 2
+    assert producer_thread.read_refusals() == {}
+
+
 def test_a_film_without_a_picture_of_its_name_is_no_companion(producer_thread: ProducerThread) -> None:
     (producer_thread.inbox / "IMG_0041.HEIC").write_bytes(HEIC_PHOTO)
     (producer_thread.inbox / "IMG_0042.MOV").write_bytes(LIVE_FILM)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from shared.broker.client import BROKER_OUTAGE
-from shared.recipe.canvas import Canvas, scale_to_long_side
+from shared.recipe.canvas import Canvas, scale_to_canvas
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
@@ -36,7 +36,7 @@ def group_by_canvas(fetched_jobs: list[FetchedJob]) -> Iterator[list[FetchedJob]
     """
     by_canvas: dict[Canvas, list[FetchedJob]] = {}
     for execution, photo in fetched_jobs:
-        canvas = scale_to_long_side(photo.shape[1], photo.shape[0], execution.job.recipe.canvas)
+        canvas = scale_to_canvas(photo.shape[1], photo.shape[0], execution.job.recipe.canvas)
         by_canvas.setdefault(canvas, []).append((execution, photo))
     for remaining in by_canvas.values():
         while remaining:

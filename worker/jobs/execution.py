@@ -16,6 +16,7 @@ from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
+from shared.recipe.canvas import scale_to_canvas
 from shared.storage.deletion import has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name, working_photo_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
@@ -109,7 +110,7 @@ class JobExecution:
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
         with time_stage(self.job.id, self._stages, Stage.FETCH):
             self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
-            if self._working_photo is None or max(self._working_photo.shape) < self.job.recipe.canvas:
+            if self._working_photo is None or not self._fills_canvas(self._working_photo):
                 self._full_photo = self._wait_for_full_photo()
             return self._working_photo if self._full_photo is None else self._full_photo
 
@@ -248,6 +249,11 @@ class JobExecution:
         if sidecar and sidecar.standing is not Visibility.SHOWN:  # a wiped broker would show it
             self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
+
+    def _fills_canvas(self, photo: Pixels) -> bool:
+        """Return whether a photo is large enough for the recipe's canvas."""
+        height, width, _ = photo.shape
+        return bool(scale_to_canvas(width, height, self.job.recipe.canvas).width <= width)
 
     def _wait_for_full_photo(self) -> Pixels:
         """Return the photo in full. It is uploaded after the working photo, which has to do if that takes too long."""

@@ -263,6 +263,19 @@ def test_a_working_photo_that_is_too_small_for_the_canvas_is_not_dreamt(harness:
     assert read_size(harness, frame_name(job.id, 0)) == (512, 384)
 
 
+def test_a_panorama_whose_working_photo_is_too_small_for_its_larger_canvas_is_dreamt_from_its_photo(
+    harness: ProcessorHarness,
+) -> None:
+    job = harness.submit(1, SHORT_RECIPE, lane=Lane.LIVE, size=(256, 64))
+    harness.store.put(working_photo_name(job.photo_id), harness.store.get(photo_name(job.photo_id)) or b"")
+    photos: list[Pixels] = []
+    dream = harness.dreamer.dream
+    harness.dreamer.dream = lambda photo, *rest, **options: [photos.append(photo), dream(photo, *rest, **options)][1]  # type: ignore
+    harness.store.put(photo_name(job.photo_id), encode_jpeg(make_picture(1, (1024, 256))))
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert photos[0].shape == (256, 1024, 3)
+
+
 def test_no_worker_waits_for_the_photo_of_a_dream_that_was_deleted(harness: ProcessorHarness) -> None:
     """Seen failing without a look at the lease: the worker waited until the end of its patience."""
     job, _ = submit_in_two_sizes(harness)
