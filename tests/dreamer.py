@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import scale_to_long_side
+from shared.recipe.canvas import scale_to_canvas
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
@@ -112,6 +112,6 @@ def _sleep(seconds: float) -> None:
 
 def _recolor(photo: Pixels, recipe: Recipe, seed: int, side: int) -> Pixels:
     height, width, _ = photo.shape
-    picture = Image.fromarray(photo).resize(scale_to_long_side(width, height, side))
+    picture = Image.fromarray(photo).resize(scale_to_canvas(width, height, side))
     digest = hashlib.sha256(f"{seed} {recipe.model_dump_json()}".encode()).digest()
     return np.asarray(picture) ^ np.frombuffer(digest[:3], np.uint8)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.recipe.canvas import choose_canvas, scale_to_long_side
+from shared.recipe.canvas import choose_canvas, scale_to_canvas
 from shared.recipe.recipe import Ellipse, load_recipe
 from tests.pictures import make_picture
 from worker.dreamer import Pixels
@@ -58,7 +58,7 @@ def test_a_dream_that_changed_nothing_is_the_photo_at_its_documented_size(photo:
     assert canvas.shape[2:0:-1] == canvas_fit.canvas == choose_canvas(width, height, CANVAS_SIDE)
     for scaled_photos, side in ((canvas_fit.frame_photos, CANVAS_SIDE), (canvas_fit.photos, DREAM_SIDE)):
         [dream] = canvas_fit.composite(state, scaled_photos) or []
-        assert dream.shape[1::-1] == scale_to_long_side(width, height, side)
+        assert dream.shape[1::-1] == scale_to_canvas(width, height, side)
         np.testing.assert_array_equal(dream, scaled_photos[0])
 
 
