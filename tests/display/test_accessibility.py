@@ -15,6 +15,8 @@ from tests.display.console.test_console import log_in, open_tab
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_art_map import make_art_map
 
+pytestmark = pytest.mark.slow
+
 #: Tags of axe-core's rules.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
