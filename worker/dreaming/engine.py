@@ -151,8 +151,9 @@ class Engine:
 
         Each result is the same as that of `dream`, up to rounding, but on an accelerator a batch is faster than its
         photos one by one. on_frame, load_full_photo: as for `dream`, called with the index of the photo, too.
-        Raises what `dream` raises,
-        without trying a smaller canvas, and ValueError if the photos differ in size on the canvas.
+
+        Raises what `dream` raises, without trying a smaller canvas, and ValueError if the photos differ in size on the
+        canvas.
         """
         # An ascent has one artwork for the whole batch, but each seed may draw another one.
         one_by_one = any("/" not in name for name in self._compile_ascent(recipe).objective_gradient.reference_names)
