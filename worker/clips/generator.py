@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ArtDreamError
-from shared.recipe.canvas import Canvas, scale_to_long_side
+from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import (
     clip_name,
@@ -253,7 +253,7 @@ class ClipGenerator:
             self._video_marks.renew(sidecar.job_id)
             resumed_at = time.perf_counter()
 
-        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_picture(self._choose_photo(sidecar))
+        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_photo(sidecar)
         video = load_video(data, photo, recipe.canvas)
         dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
         logger.info("job %s has its video dreamt, in %.1f s", sidecar.job_id, dreaming_seconds)
@@ -286,30 +286,24 @@ class ClipGenerator:
         """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
         size = scale_to_long_side(*sidecar.size, min(PICTURE_LONG_SIDE, max(sidecar.size)))
         frames = [entry.name for entry in self._store.list_objects(frames_prefix(sidecar.job_id))]
-        names = [self._choose_photo(sidecar), *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
+        names = [sidecar.photo, *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
         pictures = []
         for index in np.linspace(0, len(names) - 1, min(MAX_PICTURES, len(names))).round().astype(int):
             throttle()
-            pictures.append(self._load_picture(names[index], size))
+            picture = self._read_picture(names[index]) if index else self._read_photo(sidecar)
+            pictures.append(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)))
         return pictures
 
-    def _choose_photo(self, sidecar: Sidecar) -> str:
-        """Return the object name of the photo, or of the working photo if the full one has not arrived yet."""
-        working_name = working_photo_name(sidecar.photo_id)
-        has_only_working_photo = self._store.get(sidecar.photo) is None and self._store.get(working_name) is not None
-        return working_name if has_only_working_photo else sidecar.photo
+    def _read_photo(self, sidecar: Sidecar) -> Image.Image:
+        """Load the photo, or the working photo if the full one has not arrived yet."""
+        return self._read_picture(sidecar.photo, working_photo_name(sidecar.photo_id))
 
-    def _load_picture(self, name: str, size: Canvas) -> NDArray[np.uint8]:
-        """Load a picture and scale it: (height, width, 3) uint8."""
-        return np.asarray(self._read_picture(name).resize(size, Image.Resampling.LANCZOS))
-
-    def _read_picture(self, name: str) -> Image.Image:
-        """Load a picture, in RGB. Raises ArtDreamError if it is damaged."""
-        try:
-            with Image.open(io.BytesIO(self._read_object(name)), formats=["JPEG"]) as image:
-                return image.convert("RGB")
-        except OSError as error:
-            raise ArtDreamError(f"The picture {name} in the store is damaged.") from error
+    def _read_picture(self, *names: str) -> Image.Image:
+        """Load the first of these pictures that is in the store, in RGB. Raises ArtDreamError if it is damaged."""
+        for name in names:
+            if (data := self._store.get(name)) is not None:
+                return _decode_picture(name, data)
+        raise ArtDreamError(f"{names[0]} is not in the store.")
 
     def _read_object(self, name: str) -> bytes:
         data = self._store.get(name)
@@ -344,6 +338,14 @@ def _make_morph_clips(job_id: str, pictures: Sequence[NDArray[np.uint8]]) -> lis
         (clip_name(job_id), encode_mp4, Morph(pictures)),
         (preview_name(job_id), encode_webp, Morph(pictures, rate=12, long_side=480)),
     ]
+
+
+def _decode_picture(name: str, data: bytes) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise ArtDreamError(f"The picture {name} in the store is damaged.") from error
 
 
 class _AbortedError(Exception):
