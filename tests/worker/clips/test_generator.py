@@ -299,6 +299,15 @@ def store_video(store: Store, job_id: str) -> str:
     return job_id
 
 
+def hold_video(store: Store) -> tuple[ClipGenerator, HeldDreamer]:
+    """Return a generator that dreams the video of job a until its dreamer is released."""
+    dreamer = HeldDreamer()
+    generator = ClipGenerator(store, dreamer)
+    generator.enqueue(store_video(store, "a"))
+    assert dreamer.dreams.wait(60)
+    return generator, dreamer
+
+
 def test_a_video_is_dreamt_and_is_the_clip(store: Store) -> None:
     generator = ClipGenerator(store, SpeckledDreamer())
     generator.enqueue(store_video(store, "a"))
@@ -338,10 +347,7 @@ def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, r
 
 
 def test_the_clips_of_other_jobs_do_not_wait_for_a_video(store: Store) -> None:
-    dreamer = HeldDreamer()
-    generator = ClipGenerator(store, dreamer)
-    generator.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    generator, dreamer = hold_video(store)
     generator.enqueue(store_dream(store, "b"))
     generator.enqueue(store_video(store, "c"))
     dreamer.released.set()
@@ -373,10 +379,7 @@ def test_a_video_takes_no_step_while_a_guest_is_dreamt(store: Store) -> None:
 
 
 def test_a_process_that_ends_waits_for_no_video(store: Store) -> None:
-    dreamer = HeldDreamer()
-    generator = ClipGenerator(store, dreamer)
-    generator.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    generator, _ = hold_video(store)
     assert generator.close(timeout=0)
     assert store.get(clip_name("a")) is None
 
@@ -391,10 +394,7 @@ def test_a_video_that_takes_too_long_gets_the_clips_of_a_photo(store: Store, mon
 
 
 def test_a_dream_that_is_deleted_while_its_video_is_dreamt_leaves_nothing(store: Store) -> None:
-    dreamer = HeldDreamer()
-    generator = ClipGenerator(store, dreamer)
-    generator.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    generator, dreamer = hold_video(store)
     write_tombstone(store, "a")
     dreamer.released.set()
     wait_until(lambda: not list(store.list_objects("dreams/a/")))
@@ -421,10 +421,7 @@ def test_only_so_many_videos_wait_and_the_oldest_gets_the_clips_of_a_photo(
 
 def test_a_video_that_a_worker_left_is_begun_again_by_another(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generator_module, "IDLE_SECONDS", 0.1)
-    dreamer = HeldDreamer()
-    first = ClipGenerator(store, dreamer)
-    first.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    first, _ = hold_video(store)
     assert first.close(timeout=0)
     second = ClipGenerator(store, SpeckledDreamer())
     run_long_dream()
@@ -437,10 +434,7 @@ def test_a_video_that_a_worker_left_is_begun_again_by_another(store: Store, monk
 
 
 def test_a_deleted_dream_s_video_waits_no_longer(store: Store) -> None:
-    dreamer = HeldDreamer()
-    generator = ClipGenerator(store, dreamer)
-    generator.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    generator, dreamer = hold_video(store)
     generator.enqueue(store_video(store, "b"))
     store.delete(sidecar_name("b"))
     dreamer.released.set()
