@@ -1,10 +1,9 @@
 """Grey pictures of 32 bits, integers or floating point, as TIFF has them: scale them to 8 bits."""
 
-from collections.abc import Callable
-from typing import Any
-
-from PIL import Image, ImageMath
+from PIL import Image
 from PIL.TiffImagePlugin import SAMPLEFORMAT
+
+from producer.decoding.image_math import evaluate, find_brightest, maximum
 
 #: White of floating-point pictures: of those in [0, 1], and of those that were made of 8 and 16 bits.
 _FLOAT_WHITES = (1.0, 255.0, 65535.0)
@@ -29,20 +28,8 @@ def convert_deep_grey(image: Image.Image) -> Image.Image:
         whites = _SIGNED_WHITES if is_signed else _UNSIGNED_WHITES
         image = image.convert("F")
         if not is_signed:  # Pillow reads them as if they had a sign.
-            image = _apply(image, lambda grey, _: grey + (grey < 0) * 2.0**32)
-    image = _apply(image, lambda grey, larger_of: larger_of(grey, 0.0))
-    brightest = _find_brightest(image)
+            image = evaluate(lambda grey: grey + (grey < 0) * 2.0**32, image)
+    image = maximum(image, 0.0)
+    brightest = find_brightest(image)
     white = next((white for white in whites if brightest <= white), brightest)
-    return _apply(image, lambda grey, _: grey * (255 / white) + 0.5).convert("L")
-
-
-def _apply(image: Image.Image, formula: Callable[[Any, Callable[[Any, float], Any]], Any]) -> Image.Image:
-    """Evaluate a formula per pixel. Its operands are the pixel, and a function that returns the larger of two."""
-    result: Image.Image = ImageMath.lambda_eval(lambda names: formula(names["grey"], names["max"]), grey=image)
-    return result
-
-
-def _find_brightest(image: Image.Image) -> float:
-    brightest = image.getextrema()[1]
-    assert isinstance(brightest, float)  # noqa: S101
-    return brightest
+    return evaluate(lambda grey: grey * (255 / white) + 0.5, image).convert("L")

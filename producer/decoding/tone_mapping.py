@@ -7,11 +7,9 @@ Chromium uses, leaves 190. Of the largest channel, so that colors keep their hue
 Computed by Pillow, in float32: NumPy would make up a third of the installation of a producer-only machine.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, reduce
 
-from PIL import Image, ImageMath
+from PIL import Image
 
 from producer.decoding.color_space import (
     HLG,
@@ -23,12 +21,10 @@ from producer.decoding.color_space import (
     build_srgb_matrix,
     get_luminance_weights,
 )
+from producer.decoding.image_math import Operand, evaluate, find_brightest, maximum
 
 #: Light that is kept as it is, and the brightest that is not clipped, in multiples of white.
 KNEE, MAX_LIGHT = 0.7, 1000.0 / REFERENCE_WHITE
-
-#: An operand of Pillow's ImageMath, which has no more precise type.
-Operand = Any
 
 
 def convert_color_space(image: Image.Image, space: ColorSpace) -> Image.Image:
@@ -38,25 +34,18 @@ def convert_color_space(image: Image.Image, space: ColorSpace) -> Image.Image:
     light = [band.point(build_light_table(space), "F") for band in image.split()]
     if space.transfer == HLG:
         luminance = _mix_channels(light, get_luminance_weights(space))
-        light = [_apply(_to_hlg_display_light, channel, luminance) for channel in light]
+        light = [evaluate(_to_hlg_display_light, channel, luminance) for channel in light]
     light = [_mix_channels(light, row) for row in build_srgb_matrix(space)]
     if space.is_hdr:
         light = _compress(light)
     return Image.merge(
-        "RGB", [_apply(_to_level, channel).convert("I").point(_build_srgb_table(), "L") for channel in light]
+        "RGB", [evaluate(_to_level, channel).convert("I").point(_build_srgb_table(), "L") for channel in light]
     )
-
-
-def _apply(formula: Callable[..., Operand], *channels: Image.Image) -> Image.Image:
-    """Evaluate a formula per pixel, with one operand per channel."""
-    named = {f"c{number}": channel for number, channel in enumerate(channels)}
-    result: Image.Image = ImageMath.lambda_eval(lambda operands: formula(*(operands[name] for name in named)), **named)
-    return result
 
 
 def _mix_channels(channels: list[Image.Image], weights: tuple[float, float, float]) -> Image.Image:
     """Return the weighted sum of channels."""
-    return _apply(lambda red, green, blue: red * weights[0] + green * weights[1] + blue * weights[2], *channels)
+    return evaluate(lambda red, green, blue: red * weights[0] + green * weights[1] + blue * weights[2], *channels)
 
 
 def _to_hlg_display_light(scene: Operand, luminance: Operand) -> Operand:
@@ -66,13 +55,8 @@ def _to_hlg_display_light(scene: Operand, luminance: Operand) -> Operand:
 
 def _compress(light: list[Image.Image]) -> list[Image.Image]:
     """Compress light to at most 1, white, if any is brighter."""
-    largest = ImageMath.lambda_eval(
-        lambda operands: operands["max"](operands["max"](operands["r"], operands["g"]), operands["b"]),
-        r=light[0],
-        g=light[1],
-        b=light[2],
-    )
-    peak = min(largest.getextrema()[1], MAX_LIGHT)
+    largest = reduce(maximum, light)
+    peak = min(find_brightest(largest), MAX_LIGHT)
     if peak <= 1:
         return light
     a = -(KNEE**2) * (peak - 1) / (KNEE**2 - 2 * KNEE + peak)
@@ -84,8 +68,8 @@ def _compress(light: list[Image.Image]) -> list[Image.Image]:
         bright = value * (value > KNEE) + is_dark * 1.0  # Any value here, as long as nothing is divided by 0.
         return is_dark * 1.0 + (bright + a) / (bright + b) / bright * scale * (value > KNEE)
 
-    gain = _apply(get_gain, largest)
-    return [_apply(lambda channel, factor: channel * factor, channel, gain) for channel in light]
+    gain = evaluate(get_gain, largest)
+    return [evaluate(lambda channel, factor: channel * factor, channel, gain) for channel in light]
 
 
 def _to_level(light: Operand) -> Operand:
