@@ -1,14 +1,12 @@
 """Item properties of HEIC, HEIF and AVIF: what the container says about its primary picture.
 
-ISO/IEC 14496-12 (boxes, `pitm`) and ISO/IEC 23008-12 (`iprp`, `ipco`, `ipma`). pillow-heif reports neither a color
+ISO/IEC 14496-12 (`pitm`) and ISO/IEC 23008-12 (`iprp`, `ipco`, `ipma`). pillow-heif reports neither a color
 description beside an ICC profile nor, for AVIF, does Pillow report any, or whether `irot` and `imir` are there.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-#: Boxes read of one file, at most; a grid of 1,000 tiles has fewer.
-MAX_BOXES = 10_000
+from producer.decoding.boxes import iterate_boxes
 
 
 class ItemProperty(NamedTuple):
@@ -21,11 +19,11 @@ class ItemProperty(NamedTuple):
 def read_item_properties(data: bytes) -> list[ItemProperty]:
     """Return the properties of the primary picture in the order of the file; [] if the container is broken."""
     try:
-        meta = next(content for kind, content in _iterate_boxes(data) if kind == b"meta")
-        boxes = dict(_iterate_boxes(meta[4:]))
+        meta = next(data[start:end] for kind, start, end in iterate_boxes(data) if kind == b"meta")
+        boxes = dict(_read_boxes(meta[4:]))
         primary_id = int.from_bytes(boxes[b"pitm"][4:])
-        property_boxes = list(_iterate_boxes(boxes[b"iprp"]))
-        properties = list(_iterate_boxes(next(content for kind, content in property_boxes if kind == b"ipco")))
+        property_boxes = _read_boxes(boxes[b"iprp"])
+        properties = _read_boxes(next(content for kind, content in property_boxes if kind == b"ipco"))
         return [
             ItemProperty(*properties[number - 1])
             for kind, content in property_boxes
@@ -37,20 +35,9 @@ def read_item_properties(data: bytes) -> list[ItemProperty]:
         return []
 
 
-def _iterate_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of the boxes in `data`, up to the first that is broken."""
-    start = 0
-    for _ in range(MAX_BOXES):
-        header = data[start : start + 16]
-        size, content_start = int.from_bytes(header[:4]), 8
-        if size == 1:
-            size, content_start = int.from_bytes(header[8:]), 16
-        elif size == 0:  # Up to the end of the file.
-            size = len(data) - start
-        if len(header) < 8 or size < content_start:
-            return
-        yield header[4:8], data[start + content_start : start + size]
-        start += size
+def _read_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return type and content of the boxes in `data`."""
+    return [(kind, data[start:end]) for kind, start, end in iterate_boxes(data)]
 
 
 def _list_associations(content: bytes, item_id: int) -> list[int]:

@@ -9,6 +9,8 @@ from PIL.TiffImagePlugin import STRIPBYTECOUNTS, STRIPOFFSETS, TILEBYTECOUNTS, T
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile
 
+from producer.decoding.boxes import iterate_boxes
+
 #: Zeros at the end of the content that count as unwritten; compressed data has no such run.
 MIN_TAIL_BYTES = 512
 
@@ -41,22 +43,5 @@ def _find_content_end(data: bytes, picture: ImageFile.ImageFile | HeifFile | Non
     if isinstance(picture, WebPImageFile):
         return 8 + int.from_bytes(data[4:8], "little")
     if data[4:8] == b"ftyp":
-        return _find_boxes_end(data)
+        return max((end for kind, _, end in iterate_boxes(data) if kind in _PICTURE_BOXES), default=0)
     return 0
-
-
-def _find_boxes_end(data: bytes) -> int:
-    """Return the position behind the last of the _PICTURE_BOXES (ISO/IEC 14496-12, 4.2)."""
-    start = end = 0
-    while len(size_and_type := data[start : start + 16]) >= 8:
-        size = int.from_bytes(size_and_type[:4])
-        if size == 1:
-            size = int.from_bytes(size_and_type[8:])
-        elif size == 0 and size_and_type[4:8] == b"mdat":  # Up to the end of the file.
-            size = len(data) - start
-        if size < 8:
-            break
-        start += size
-        if size_and_type[4:8] in _PICTURE_BOXES:
-            end = start
-    return end
