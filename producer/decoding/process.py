@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from producer.decoding.convert import MAX_CAMERA_LENGTH, Photo, compute_photo_id, convert
 from producer.decoding.formats import SIGNATURE_BYTES, NotAPicture, Unreadable, choose_decoder
 from producer.decoding.limits import Limits
-from producer.decoding.video import decode_video, is_video
+from producer.decoding.video import LIVE_PHOTO_SUFFIX, decode_video, is_video
 from shared.jobs.refusal import RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 
@@ -33,9 +33,6 @@ READY_LINE = b"ready\n"
 
 #: Fields of a photo that follow the header of a response, as bytes.
 PHOTO_FILES = ("jpeg", "working_jpeg", "motion")
-
-#: Suffixes of the video of a Live Photo, which has the name of its picture.
-COMPANION_SUFFIXES = (".MOV", ".mov")
 
 #: First bytes of a JPEG.
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -94,7 +91,7 @@ def decode(path: Path, limits: Limits, *, allow_truncated: bool = False) -> tupl
 
 def _read_companion(path: Path, limits: Limits) -> bytes:
     """Return the moving pictures of the video beside a picture, as a Live Photo has it; b"" without one."""
-    for suffix in COMPANION_SUFFIXES:
+    for suffix in (LIVE_PHOTO_SUFFIX.upper(), LIVE_PHOTO_SUFFIX):
         with contextlib.suppress(OSError, Unreadable, MemoryError):  # The picture is a photo all the same.
             data = _read_file(path.with_suffix(suffix), limits)
             return decode_video(data, limits).motion if is_video(data) else b""

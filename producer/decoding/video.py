@@ -38,6 +38,9 @@ _VIDEO_BRANDS = {
 }
 _FIRST_BOXES = {b"moov", b"wide", b"mdat"}
 
+#: Suffix of the video of a Live Photo, which has the name of its picture.
+LIVE_PHOTO_SUFFIX = ".mov"
+
 #: Codecs that phones and cameras use; others are refused, so that a file cannot choose among all of FFmpeg's decoders.
 CODECS = {"h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores"}
 

@@ -3,11 +3,10 @@
 from collections.abc import Collection
 from pathlib import PurePath
 
+from producer.decoding.video import LIVE_PHOTO_SUFFIX
+
 #: Endings of files that only describe how a picture was edited.
 _EDITS = {".aae", ".xmp"}
-
-#: Endings of films: beside a picture of the same name, that of a Live Photo.
-_FILMS = {".mov"}
 
 #: Endings of pictures.
 _PICTURES = (".heic", ".heif", ".hif", ".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".dng")
@@ -19,6 +18,6 @@ def is_companion(name: str, siblings: Collection[str]) -> bool:
     siblings: names of the files in its folder, in lower case.
     """
     path = PurePath(name.lower())
-    if path.suffix in _FILMS:
+    if path.suffix == LIVE_PHOTO_SUFFIX:
         return any(path.stem + suffix in siblings for suffix in _PICTURES)
     return path.suffix in _EDITS
