@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: [".venv*/", ".tools/", "artefacts/"] },
+  { ignores: [".venv*/", ".tools/", "artefacts/", "site/"] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   { files: ["display/components/**/*.js"], languageOptions: { globals: globals.browser } },
