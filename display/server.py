@@ -165,7 +165,8 @@ def serve(settings: Settings) -> None:
             ws="websockets-sansio",  # Streamlit's own choice
             ws_max_size=_MAX_WEBSOCKET_MESSAGE_BYTES,
         )
-        logging.getLogger("uvicorn.error").addFilter(_ConnectionErrorFilter())
+        for name in ("uvicorn.error", "streamlit.runtime.scriptrunner.script_runner"):
+            logging.getLogger(name).addFilter(_BrowserFaultFilter())
         _Server(config, app).run(sockets=[listener])
 
 
@@ -181,14 +182,17 @@ def _propagate_streamlit_logs() -> None:
     streamlit.logger.update_formatter()
 
 
-class _ConnectionErrorFilter(logging.Filter):
-    """Drops records of connection errors that browsers cause: the operator can do nothing about them."""
+class _BrowserFaultFilter(logging.Filter):
+    """Drops records of faults that browsers cause: the operator can do nothing about them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for a browser that disconnected during a send, or sent text where Streamlit expects bytes."""
+        """Return False for a browser that disconnected during a send, sent text where Streamlit expects bytes, or asked
+        for a tab of a console that has been locked meanwhile.
+        """
         error = record.exc_info[1] if record.exc_info else None
         is_text_frame = isinstance(error, KeyError) and error.args == ("bytes",)
-        return not (is_text_frame or isinstance(error, WebSocketDisconnected))
+        is_late_request = str(record.msg).startswith("Couldn't find fragment")
+        return not (is_text_frame or is_late_request or isinstance(error, WebSocketDisconnected))
 
 
 class _Server(uvicorn.Server):

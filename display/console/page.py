@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from display.console.context import end_session, get_context
+from display.console.context import ConsoleContext, end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
 from display.console.settings_tab import render_settings
@@ -18,33 +18,43 @@ button[data-testid^="stBaseButton-primary"], [data-testid="stMultiSelect"] [data
 texts = get_console_texts(st.query_params.get("lang", Settings.read().language))
 language_query = f"?lang={texts['language']}"
 st.set_page_config(page_title=f"ArtDream – {texts['title']}", layout="wide")
-context = get_context()
-if context is None:
+
+
+def _render_locked() -> None:
     st.markdown("# ArtDream")
     st.markdown(
         f'{texts["locked"]} <a href="/console{language_query}" target="_self">{texts["let_in"]}</a>.',
         unsafe_allow_html=True,
     )
-    st.stop()
 
-st.html(_ACCENT_TEXT_STYLE)
-links = [
-    f'<a href="{path}{language_query}" target="_blank">{texts[name]}</a>'
-    for name, path in {"wall": "/", "gallery": "/gallery", "map": "/map", "send": "/send"}.items()
-]
-with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
-    st.markdown(f"## {texts['title']}", width="content")
-    st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
-    if st.button(texts["lock"], type="tertiary"):
-        end_session(context)
-status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(
-    [texts[name] for name in ("now", "dreams", "faults", "steering")]
-)
-with status_tab:
-    render_status(context, texts)
-with dreams_tab:
-    render_dreams(context, texts)
-with errors_tab:
-    render_errors(context, texts)
-with settings_tab:
-    render_settings(context, texts)
+
+def _render_console(context: ConsoleContext) -> None:
+    st.html(_ACCENT_TEXT_STYLE)
+    links = [
+        f'<a href="{path}{language_query}" target="_blank">{texts[name]}</a>'
+        for name, path in {"wall": "/", "gallery": "/gallery", "map": "/map", "send": "/send"}.items()
+    ]
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.markdown(f"## {texts['title']}", width="content")
+        st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
+        if st.button(texts["lock"], type="tertiary"):
+            end_session(context)
+    status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(
+        [texts[name] for name in ("now", "dreams", "faults", "steering")]
+    )
+    with status_tab:
+        render_status(context, texts)
+    with dreams_tab:
+        render_dreams(context, texts)
+    with errors_tab:
+        render_errors(context, texts)
+    with settings_tab:
+        render_settings(context, texts)
+
+
+# Not st.stop(): after it Streamlit keeps the fragments of the page as it was before. It draws one that a browser still
+# asks for into elements that are gone, and the browser's page stays empty.
+if context := get_context():
+    _render_console(context)
+else:
+    _render_locked()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from display.console.sessions import MAX_FAILURES_PER_ADDRESS
 from shared.jobs.job import State
@@ -157,6 +157,61 @@ def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
     repeat_until_visible(submit, console.get_by_text("The console is locked"))
     expect(console.get_by_role("tab")).to_have_count(0)
     assert not read_runtime_settings(pipeline.client, display_settings).paused
+
+
+#: Part of what Streamlit's client sends when "Refresh" of the errors is clicked: the button's key and a true value.
+CLICK = b"refresh-faults\x10\x01"
+
+
+class Relay:
+    """What a page and Streamlit's server say to each other, on its way through the test."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[bytes] = []
+        self.finished_drawings = 0
+        self._server: WebSocketRoute | None = None
+        page.route_web_socket("**/_stcore/stream", self._connect)
+
+    def _connect(self, client: WebSocketRoute) -> None:
+        self._server = server = client.connect_to_server()
+
+        def forward_answer(message: str | bytes) -> None:
+            self.finished_drawings += message == b"J\0"  # the server's state: no script runs
+            client.send(message)
+
+        client.on_message(lambda message: self.send(bytes(message)))
+        server.on_message(forward_answer)
+
+    def send(self, request: bytes) -> None:
+        """Send a request as the page would."""
+        self.requests.append(request)
+        self._server.send(request)
+
+
+def test_a_click_that_comes_too_late_does_not_empty_the_page_of_a_locked_console(
+    new_page: Callable[..., Page], open_page: Callable[..., Page]
+) -> None:
+    """Seen failing: Streamlit drew the tab that was clicked into a page without tabs, and its client gave up."""
+    page = new_page()
+    relay = Relay(page)
+    page.goto("/console")
+    log_in(page)
+    open_tab(page, "Errors")
+    page.get_by_role("button", name="Refresh").filter(visible=True).click()
+    # To ask the page for something lets what it has sent arrive here.
+    wait_until(lambda: page.title() and any(CLICK in request for request in relay.requests), "the click is sent")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_text("The console is locked")).to_be_visible()
+    wall = open_page("/")
+    for _ in range(5):  # one answer in two did harm
+        relay.send(next(request for request in relay.requests if CLICK in request))
+        # Streamlit answers nothing; by the time that it has drawn another page it would have.
+        wall.reload()
+        wall.wait_for_selector(".wall:not([data-scene=dark])")
+    drawings = relay.finished_drawings
+    page.keyboard.press("r")
+    wait_until(lambda: page.title() and relay.finished_drawings > drawings, "the page is drawn anew")
+    expect(page.get_by_text("The console is locked")).to_be_visible()
 
 
 def test_the_operator_sees_which_workers_consume_and_which_are_only_alive(
