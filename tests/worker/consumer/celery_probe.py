@@ -22,6 +22,9 @@ from celery.worker.consumer.tasks import Tasks
 
 FACTS: dict[str, Any] = {}
 
+#: Set once the pool is forked. Before, its process would inherit the locks of a broker connection that is being opened.
+POOL_STARTED = threading.Event()
+
 
 class ProbeStep(bootsteps.StartStopStep):
     requires = (Tasks,)
@@ -38,6 +41,7 @@ class ProbeStep(bootsteps.StartStopStep):
             return original()
 
         qos.can_consume = MethodType(can_consume, qos)
+        POOL_STARTED.set()
 
 
 def run(url: str, report_path: Path) -> None:
@@ -82,6 +86,7 @@ def run(url: str, report_path: Path) -> None:
     worker = app.Worker(concurrency=1, pool="prefork", quiet=True, without_gossip=True, without_mingle=True)
 
     def conduct() -> None:
+        POOL_STARTED.wait()
         report_index.delay()
         sleep_until_interrupted.delay()
         os.kill(wait_for_report("sleeping"), signal.SIGUSR1)
