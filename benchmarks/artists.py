@@ -4,7 +4,7 @@ Photos are dreamt as painters, and each dream is compared with its photo and wit
 
     make bench-artists ARGS="--photos FOLDER --paintings FOLDER [--critic artist/NAME] [--painters 10]"
 
-The critic is a network that no recipe dreams through. A second judge is fitted on the spot, on the statistics of the
+The critic is a network that no recipe dreams through. A second judge is fitted in each run, on the statistics of the
 paintings in `lite`; what it says of paintings that were held back stands beside what it says of dreams, and of blurred
 copies of both. What was measured of the paintings is kept, and so are the dreams, as long as the code that makes them
 is the same: a run that was killed is continued.

@@ -33,7 +33,7 @@ class KeptDreams:
     """Dreams in a folder, by photo, recipe, network and code."""
 
     def __init__(self, folder: Path, dreamer: Dreamer, code_digest: str) -> None:
-        """code_digest: of the code that dreams; dreams of other code are made anew."""
+        """code_digest: of the code that dreams; dreams of other code are made again."""
         self._folder, self._dreamer, self._code_digest = folder, dreamer, code_digest
 
     def dream(self, photo: Pixels, recipe: Recipe, network_digest: str) -> KeptDream:

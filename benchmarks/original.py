@@ -2,7 +2,7 @@
 
 Everything polls, once a second: the Mac its folder, the server its folder, the Mac the server's folder over SSH, the
 page the folder of dreams. A HEIC becomes a PNG of its full size, which `scp` takes up; the dream comes down in the same
-way. Each call of `ssh` and `scp` is a connection of its own, as with a script that calls them or opens paramiko anew.
+way. Each call of `ssh` and `scp` is a connection of its own, as in a script that calls them.
 
 Where the description says nothing it is kind to the original: the server takes a file at the first look at which it is
 whole, the page's look is the display's look into its folder, and the next photo comes when this one has been shown.

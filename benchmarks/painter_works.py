@@ -51,7 +51,7 @@ MAX_WORKS, BATCH_SIZE = 120, 16
 SPLIT_SEED = 1
 
 #: The judge learns from noisy and blurred copies as well, lest it takes noise for a hand: standard deviation of the
-#: noise in levels of 255, and radius of the blur in pixels, each drawn anew for each work, small ones more often.
+#: noise in levels of 255, and radius of the blur in pixels, each drawn for each work, small ones more often.
 NOISE_RANGE, BLUR_RANGE = (3.0, 25.0), (0.5, 4.0)
 
 #: Radius in pixels of the blur of the copies that the judge is asked about besides each picture: it takes away the

@@ -193,7 +193,7 @@ class _OutboxWriter:
             logger.info("%s %s, and is left alone.", make_printable(file.path), photo)
         else:
             reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo), photo.cause)
-            logger.warning("%s %s. It was set aside: %s", make_printable(file.path), photo, reason_path)
+            logger.warning("%s %s. The reason is in %s", make_printable(file.path), photo, reason_path)
         self._relay.notify()
 
     def _is_for_photos(self, path: Path) -> bool:

@@ -92,7 +92,7 @@ class StepDreamer(Dreamer):
 
 
 def hold_dreams(data: Path) -> None:
-    """Let dreams of the recipe HELD go on until `release_dreams`, in every worker on this data folder."""
+    """Let dreams of the recipe HELD last until `release_dreams`, in every worker on this data folder."""
     _released_path(data).unlink(missing_ok=True)
 
 

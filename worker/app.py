@@ -170,7 +170,7 @@ class PoolProcess:
         """
         try:
             self._warm_up()
-        except Exception as error:  # Celery would go on with a process that takes no jobs
+        except Exception as error:  # Celery would keep a process that takes no jobs
             if not self._flow_control.is_stopping:
                 self._report_failure(error)
 

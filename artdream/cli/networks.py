@@ -36,7 +36,7 @@ class ListedNetwork(BaseModel):
     license: str = Field(validation_alias="licence", description="License of the weights.")
     size: int | None = Field(description="Bytes of the weights; null if unknown.")
     layers: int | None = Field(description="Number of layers that a recipe may name; null if unknown.")
-    classes: int = Field(description="Number of classes that it tells apart.")
+    classes: int = Field(description="Number of classes that it distinguishes.")
     is_available: bool = Field(description="Whether its weights are on this machine or in the store.")
     remedy: str = Field(description="What to do if they are not.")
 

@@ -37,7 +37,7 @@ def get_context() -> ConsoleContext | None:
 
 
 def end_session(context: ConsoleContext) -> None:
-    """End the console session of this page's browser, and draw the page anew."""
+    """End the console session of this page's browser, and redraw the page."""
     context.sessions.log_out(_read_session())
     st.rerun()
 
@@ -47,7 +47,7 @@ def _read_session() -> str:
 
 
 def require_session() -> None:
-    """Draw the page anew, which then shows the link to the login only, if the console session has ended."""
+    """Redraw the page, which then shows the link to the login only, if the console session has ended."""
     if get_context() is None:
         st.rerun(scope="app")
 
@@ -58,7 +58,7 @@ Render = Callable[[ConsoleContext, Mapping[str, str]], None]
 def console_fragment(*, run_every: float | None = None) -> Callable[[Render], Render]:
     """Return the decorator of a tab: a fragment of the page, drawn only while the console session is valid.
 
-    Streamlit draws a fragment anew without the page around it: a page that is open outlives its session. run_every:
+    Streamlit redraws a fragment without the page around it: a page that is open outlives its session. run_every:
     seconds between two drawings besides those that its widgets cause.
     """
 

@@ -54,7 +54,7 @@ class EventHub:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Run reader and housekeeping for the duration of the context; then end the streams of all viewers."""
+        """Run reader and housekeeping while the context is open; then end the streams of all viewers."""
         housekeeping = self._housekeeping
         async with run_supervised(
             self._reader.run, housekeeping.load_from_store, housekeeping.send_heartbeats, housekeeping.clean_up

@@ -70,7 +70,7 @@ class Housekeeping:
                 delay = MIN_RETRY_SECONDS
                 continue
             except ArtDreamError as error:
-                logger.debug("the store is away: %s", error)
+                logger.debug("the store is unavailable: %s", error)
                 self.store_scan_needed.set()
             finally:
                 self.store_tried.set()

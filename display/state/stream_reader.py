@@ -1,4 +1,4 @@
-"""Reads the event stream for ever: the only reader in this process, shared by all viewers."""
+"""Reads the event stream until it is cancelled: the only reader in this process, shared by all viewers."""
 
 import asyncio
 import logging
@@ -87,7 +87,7 @@ class StreamReader:
         delay = MIN_RETRY_SECONDS
         while True:
             try:
-                # The URL is read anew: a stack that was restarted may listen on another port.
+                # The URL is read again: a stack that was restarted may listen on another port.
                 async with connect_async(self._settings.broker) as client:
                     await self._catch_up(client)
                     self._set_connected(True)
@@ -95,7 +95,7 @@ class StreamReader:
                     while True:
                         await self._read(client)
             except BROKER_ERRORS as error:
-                logger.debug("the broker is away: %s", error)
+                logger.debug("the broker is unavailable: %s", error)
                 if self.is_connected is not False:
                     metrics.count_fault("away")
                 self._tried_at = time.monotonic()

@@ -21,7 +21,7 @@ class Viewers:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Viewer]:
-        """Add a viewer for the duration of the context. Its first message is a snapshot."""
+        """Add a viewer until the context ends. Its first message is a snapshot."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_INITIAL_SNAPSHOT_TIMEOUT_SECONDS):
                 for tried in self._sources_tried:

@@ -93,7 +93,7 @@ class WatchedFolder(FileSystemEventHandler):
             files = self.scan()
         except OSError as error:
             if not self._unavailable:
-                logger.warning("The folder %s is away (%s); waiting for it.", self.path, error.strerror)
+                logger.warning("The folder %s is unavailable (%s); waiting for it.", self.path, error.strerror)
             self._unavailable = True
             return {}
         if self._unavailable:

@@ -161,7 +161,7 @@ def explain_permanent_error(error: Exception) -> str | None:
             )
         return (
             f"The broker's certificate, or its authority's, is incomplete ({reason}): "
-            "have it issued anew with what RFC 5280 demands, as Python does from 3.13 on."
+            "have it reissued with what RFC 5280 demands, as Python does from 3.13 on."
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
         return "The broker does not speak TLS on that port: is ARTDREAM_BROKER_URL correct?"

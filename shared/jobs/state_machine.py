@@ -33,7 +33,7 @@ ALLOWED_PREDECESSORS: dict[State, tuple[str, ...]] = {
     State.DELETED: ("", *(state for state in State if state != State.DELETED)),
 }
 
-#: How often a job may be started: a job that kills its worker each time must not be retried for ever.
+#: How often a job may be started: a job that kills its worker each time must not be retried forever.
 MAX_ATTEMPTS = 3
 
 #: How often a job may be handed back because of an error before it fails.

@@ -23,7 +23,7 @@ def observe_stage(stage: str, seconds: float) -> None:
 
 
 def count_job(outcome: str) -> None:
-    """Count a job. outcome: submitted, already known; completed, failed, called off."""
+    """Count a job. outcome: `submitted`, `already known`; `completed`, `failed`, `cancelled`."""
     _JOBS.labels(outcome).inc()
 
 

@@ -7,7 +7,7 @@ a handful of shapes, which a worker can warm up before the first guest arrives.
 from math import ceil
 from typing import NamedTuple
 
-#: Long sides in pixels: tests, phone, laptop, large wall, very large wall, and two for prints.
+#: Long sides in pixels: tests, phone, laptop, large wall, huge wall, and two for prints.
 LONG_SIDES = (256, 512, 640, 1024, 1536, 2048, 4096)
 
 #: Largest long side in pixels of a stored photo that is no panorama; more than a wall needs. A larger canvas scales the

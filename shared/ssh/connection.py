@@ -122,7 +122,7 @@ def _raise_host_key_changed(account: Account, error: BadHostKeyException) -> NoR
     raise ArtDreamError(
         f"THE KEY OF THE SSH HOST {account.host} HAS CHANGED: it shows {error.key.fingerprint}, and "
         f"{account.known_hosts} knows {error.expected_key.fingerprint}. Somebody may be listening in, so nothing was "
-        f"sent; if the host was set up anew, forget the old key with "
+        f"sent; if the host was reinstalled, forget the old key with "
         f"`ssh-keygen -f {account.known_hosts} -R '{name}'` and accept the new one."
     ) from error
 

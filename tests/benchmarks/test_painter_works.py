@@ -1,4 +1,4 @@
-"""Works of painters are told apart by texture and by palette, measured once, and a killed run is continued."""
+"""Works of painters are distinguished by texture and by palette, measured once, and a killed run resumes."""
 
 import shutil
 from collections.abc import Callable

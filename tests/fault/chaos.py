@@ -101,7 +101,7 @@ class ChaosRun(BusyInstallation):
             "cancel jobs": self._cancel_jobs,
             "cancel a running job and kill its worker": self._cancel_and_kill,
             "delete a dream": self._delete_dream,
-            "delete a dream while the store is away": self._delete_without_store,
+            "delete a dream while the store is unavailable": self._delete_without_store,
         }
 
     def run(self, jobs: int, faults: int, minutes: float) -> Outcomes:

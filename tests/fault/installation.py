@@ -70,7 +70,7 @@ class FaultInstallation:
         self.short_recipe = load_recipe(str(write_recipe(folder, "short")))
         #: Long enough that a fault probably hits it.
         self.long_recipe = load_recipe(str(write_recipe(folder, "long", steps=100, size=512)))
-        #: Its dreams go on until `release_dreams`, so that a fault hits them for certain.
+        #: Its dreams last until `release_dreams`, so that a fault hits them for certain.
         self.held_recipe = load_recipe(str(write_recipe(folder, HELD)))
         self.broker = Valkey(data_dir=folder / "broker")
         self.broker.start()
@@ -164,7 +164,7 @@ class FaultInstallation:
         return job
 
     def start_held_job(self, seed: int) -> Job:
-        """Submit a job whose dream goes on until `release_dreams`, and return it once it is being dreamt."""
+        """Submit a job whose dream lasts until `release_dreams`, and return it once it is being dreamt."""
         hold_dreams(self.settings.data)
         job = self.submit(seed, self.held_recipe)
         self.wait_until(lambda: bool(self.events_of(job, Progress)))

@@ -39,7 +39,7 @@ class Outcomes:
         )
         return (
             f"{self.jobs} jobs: {dreamt} dreamt, {failed} failed with a reason, {cancelled} cancelled, "
-            f"{deleted} deleted; lost {len(self.lost)}, twice {len(self.ended_twice)}, running for ever "
+            f"{deleted} deleted; lost {len(self.lost)}, twice {len(self.ended_twice)}, running forever "
             f"{len(self.running)}, objects left half {len(self.leftovers)}, ended by themselves "
             f"{len(self.unexpected_exits)}"
         )

@@ -161,7 +161,7 @@ INVALID_RECORDS: dict[str, tuple[Callable[[str], str], RejectionReason]] = {
 
 @pytest.mark.parametrize("name", INVALID_RECORDS)
 def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, installation: FaultInstallation) -> None:
-    """Seen failing without the job validation: a traceback, and the guest waited for ever."""
+    """Seen failing without the job validation: a traceback, and the guest waited forever."""
     change, reason = INVALID_RECORDS[name]
     count_before = read_rejection_counts(installation.client).get(reason, 0)
     seed = 100 + list(INVALID_RECORDS).index(name)

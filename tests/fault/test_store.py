@@ -15,7 +15,7 @@ from tests.fault.installation import FaultInstallation
 from tests.pictures import encode_jpeg, make_picture
 from tests.servers import S3Server
 
-#: Seconds that a dream may take where a store is away for longer: more than the client's own retries, which are 10 s.
+#: Seconds that a dream may take while a store is unavailable: more than the client's own retries, which are 10 s.
 SHORT_TIME_LIMIT_SECONDS = 12
 
 

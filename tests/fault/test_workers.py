@@ -65,7 +65,7 @@ def test_a_frozen_worker_loses_its_job_and_publishes_nothing_when_it_thaws(two_w
     finally:
         for process in frozen.process_tree:
             process.resume()
-    log = f"job {job.id} was called off or taken over by another worker"
+    log = f"job {job.id} was cancelled or taken over by another worker"
     two_workers.wait_until(lambda: log in two_workers.log.read_text())
     two_workers.verify_outcomes()
 
@@ -125,7 +125,7 @@ def test_a_job_whose_message_was_lost_is_queued_again(two_workers: FaultInstalla
 
 
 def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(no_workers: FaultInstallation) -> None:
-    """Seen failing without the watchdog: the photo waited for ever."""
+    """Seen failing without the watchdog: the photo waited forever."""
     temporary_folder = no_workers.folder / "tmp"
     temporary_folder.mkdir()
     stalled_worker = no_workers.start_worker(
@@ -137,7 +137,7 @@ def test_a_worker_that_is_connected_but_consumes_nothing_restarts_itself(no_work
     no_workers.wait_until(lambda: STALLED_MESSAGE in no_workers.log.read_text())
     job = no_workers.submit(14)
     seconds = no_workers.wait_until(lambda: no_workers.is_ended(job))
-    assert "it starts anew" in no_workers.log.read_text()
+    assert "it restarts" in no_workers.log.read_text()
     assert stalled_worker.process.poll() is None
     assert len(list(temporary_folder.glob("artdream-metrics-*"))) == 1  # that of the new process
     no_workers.verify_outcomes()
@@ -148,7 +148,7 @@ def test_a_dream_that_never_ends_fails_at_its_time_limit_and_the_next_is_dreamt(
     """With a broker that is far away, and for longer than a lease.
 
     Seen failing with a processor that took the time since it began for the reason of the interruption: it was less than
-    the limit, so the job was released and dreamt again, for ever. Fails without the soft time limit, too, and without
+    the limit, so the job was released and dreamt again, forever. Fails without the soft time limit, too, and without
     renewal of leases while there are no frames.
     """
     time_limit_seconds = 2 * int(SHORT_TIMING.lease_seconds) + 1

@@ -396,11 +396,11 @@ def test_a_lost_folder_is_waited_for(producer_thread: ProducerThread, caplog: py
     producer_thread.start()
     wait_until(lambda: HeartbeatRegistry(producer_thread.client).list_heartbeats())
     producer_thread.inbox.rename(producer_thread.inbox.with_name("unplugged"))
-    wait_until(lambda: "is away" in caplog.text)
+    wait_until(lambda: "is unavailable" in caplog.text)
     producer_thread.inbox.mkdir()
     (producer_thread.inbox / "a.heic").write_bytes(HEIC_PHOTO)
     wait_until(lambda: producer_thread.count_waiting() == 1)
-    assert caplog.text.count("is away") == caplog.text.count("is back") == 1
+    assert caplog.text.count("is unavailable") == caplog.text.count("is back") == 1
 
 
 def test_the_operator_sees_that_it_watches_and_that_it_has_left(producer_thread: ProducerThread) -> None:
@@ -460,7 +460,7 @@ def test_what_lies_beside_a_picture_of_its_name_is_left_alone_without_a_word(
     (producer_thread.inbox / name).write_bytes(HEIC_PHOTO)
     for companion in ("IMG_0042.MOV", "IMG_0042.AAE", "IMG_0042.xmp"):
         (producer_thread.inbox / companion).write_bytes(LIVE_FILM)
-    (producer_thread.inbox / "letter.jpg").write_bytes(b"Dear guest,\n")  # set aside after the companions' time
+    (producer_thread.inbox / "letter.jpg").write_bytes(b"Dear guest,\n")  # rejected after the companions' time
     wait_until(lambda: producer_thread.has_handled(2))
     producer_thread.stop()
     assert list(producer_thread.count_queued_jobs().values()) == [1]

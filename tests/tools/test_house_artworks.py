@@ -35,7 +35,7 @@ def compute_bands(image: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def compute_palette(image: np.ndarray) -> np.ndarray:
-    """Return the share of pixels in each of 6 x 6 x 6 colours: (216,), its sum is 1."""
+    """Return the share of pixels in each of 216 colours, six values of each channel: (216,), its sum is 1."""
     cells = (image / 256 * 6).astype(int) @ [36, 6, 1]
     return np.bincount(cells.ravel(), minlength=216) / cells.size
 
@@ -81,7 +81,7 @@ def test_a_work_can_be_painted_again(name: str) -> None:
     save_jpeg(PAINTERS[name](), buffer)
     repainted, shipped = decode_jpeg(buffer.getvalue()), decode_jpeg(read_artwork(f"{name}.jpg"))
     assert repainted.shape == shipped.shape
-    assert np.abs(repainted - shipped).mean() < 2, "paint them anew: python -m tools.house_artworks"
+    assert np.abs(repainted - shipped).mean() < 2, "paint them again: python -m tools.house_artworks"
 
 
 @pytest.mark.parametrize("name", ARTWORK_NAMES)

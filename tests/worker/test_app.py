@@ -147,7 +147,7 @@ def test_a_job_that_is_cancelled_while_it_runs_is_aborted(installation: FaultIns
     installation.wait_until(lambda: bool(installation.events_of(following, Completed)))
     assert installation.events_of(running, Completed) == []
     assert len(installation.events_of(running, Cancelled)) == 1
-    assert "its dream was broken off" in installation.log.read_text()
+    assert "its dream was stopped" in installation.log.read_text()
     assert installation.store.get(dream_name(running.id)) is None
 
 
@@ -355,7 +355,7 @@ def test_a_process_that_takes_too_much_memory_to_warm_up_says_so(tmp_path: Path)
 
 
 def test_a_worker_that_cannot_warm_up_says_why_and_ends(tmp_path: Path) -> None:
-    """Seen failing: Celery swallowed the error, and the worker was "warming up" for ever."""
+    """Seen failing: Celery swallowed the error, and the worker was "warming up" forever."""
     with run_installation(tmp_path) as installation:
         worker = installation.start_worker(wait=False, recipe=str(write_recipe(tmp_path, FAILING)))
         assert worker.process.wait(WAIT_TIMEOUT_SECONDS) == 1

@@ -23,13 +23,13 @@ MAX_LONG_SIDE = 640
 
 #: By optimizer of the recipe: the share of the change that a picture takes over from the one before, the share of the
 #: steps that renew it, and their length relative to the recipe's. Plain ascent never ends, and adds as much as is taken
-#: away; Adam, which begins anew with each picture, only follows what has changed.
+#: away; Adam, which starts over with each picture, only follows what has changed.
 CARRIED_SHARE = {"gradient": 0.9, "adam": 1.0}
 STEP_SHARE = {"gradient": 0.13, "adam": 0.08}
 STEP_LENGTH = {"gradient": 1.0, "adam": 0.2}
 
 #: Share of a picture that may be new since its last whole dream: what was hidden or outside, and where the flow is
-#: lost. Until then the dream goes on there as it was; then the picture is dreamt as a photo is, and the new parts show
+#: lost. Until then the dream stays there as it was; then the picture is dreamt as a photo is, and the new parts show
 #: that.
 MAX_UNDREAMT_SHARE = 0.1
 

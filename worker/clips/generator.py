@@ -37,10 +37,10 @@ from worker.dreamer import Dreamer
 
 logger = logging.getLogger(__name__)
 
-#: Jobs that may wait for their clips; if more complete, the one that has waited longest gets none.
+#: Jobs that may wait for their clips; beyond that, the one that has waited longest gets none.
 MAX_QUEUED_JOBS = 200
 
-#: Jobs that may wait for their videos to be dreamt; if more complete, the oldest gets the clips of a photo.
+#: Jobs that may wait for their videos to be dreamt; beyond that, the oldest gets the clips of a photo.
 MAX_QUEUED_VIDEOS = 20
 
 #: Seconds without a job after which videos are looked for that other workers left.

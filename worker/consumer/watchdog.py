@@ -64,7 +64,7 @@ class Watchdog(threading.Thread):
                     self._liveness.mark_alive(self._timing.liveness_timeout_seconds)
             elif time.monotonic() - last_healthy > self._timing.stuck_timeout_seconds:
                 logger.warning(
-                    "messages wait and this idle worker has taken none for %.0f s: it starts anew",
+                    "messages wait and this idle worker has taken none for %.0f s: it restarts",
                     self._timing.stuck_timeout_seconds,
                 )
                 restart_process()

@@ -83,7 +83,7 @@ class JobExecution:
                 raise
             self.fail(str(error), "expected")
         except LeaseLost:
-            logger.info("job %s was called off or taken over by another worker; its dream was broken off", self.job.id)
+            logger.info("job %s was cancelled or taken over by another worker; its dream was stopped", self.job.id)
             self._end_cancelled()
         except ArtDreamError as error:
             raise_if_interrupted(error)
@@ -202,9 +202,7 @@ class JobExecution:
         self.ended = True
         visibility = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
         if visibility is None:
-            logger.info(
-                "job %s was called off or taken over by another worker; its dream is not announced", self.job.id
-            )
+            logger.info("job %s was cancelled or taken over by another worker; its dream is not announced", self.job.id)
             self._end_cancelled()
             return
         self.completed = True
@@ -217,7 +215,7 @@ class JobExecution:
     def _end_cancelled(self) -> None:
         """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
         self.ended = True
-        metrics.count_job("called off")
+        metrics.count_job("cancelled")
         self._delete_leftovers()
 
     def _delete_leftovers(self) -> None:

@@ -160,7 +160,7 @@ class JobProcessor:
             try:
                 claim = self._batcher.claim_live_job()
             except BROKER_OUTAGE as error:  # then guests wait
-                logger.info("job %s did not step aside: %s", job.id, error)
+                logger.info("job %s did not yield to guests: %s", job.id, error)
                 return
             if claim is None:
                 return
@@ -168,7 +168,7 @@ class JobProcessor:
             executions.append(execution)
             began_at = time.monotonic()
             with bind_job_id(claim.job.id), execution.lease_keeper:
-                logger.info("job %s steps aside for this guest's", job.id)
+                logger.info("job %s yields to this guest's", job.id)
                 try:
                     self._run([execution], lambda: None)
                 except StoreError as error:

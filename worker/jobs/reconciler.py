@@ -49,7 +49,7 @@ class Reconciler(threading.Thread):
             except (RedisError, ArtDreamError) as error:  # the next pass finds the same jobs
                 logger.debug("jobs could not be reconciled: %s", error)
             except Exception:
-                logger.exception("the reconciler met a fault, and goes on")
+                logger.exception("the reconciler met an unexpected error; it continues with the next pass")
 
     def stop(self) -> None:
         """Stop after the current pass."""

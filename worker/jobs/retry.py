@@ -24,7 +24,7 @@ class RetryPolicy:
     def __init__(self, timeout_seconds: float) -> None:
         #: Seconds after which an action that fails is not retried any more.
         self.timeout_seconds = timeout_seconds
-        #: Whether the last action was being repeated, because store or broker is unavailable, and has not succeeded.
+        #: Whether the last action was being repeated, because store or broker is unavailable, without success so far.
         self.is_waiting = False
         #: Seconds that actions took so far which were repeated or interrupted.
         self.waited_seconds = 0.0

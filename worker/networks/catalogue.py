@@ -26,7 +26,7 @@ def verify_bundled_file(path: Path, content: bytes) -> bytes:
     """Return the content of a bundled file. Raises ArtDreamError if its SHA-256 is not that in CHECKSUMS_FILE."""
     checksums = dict(line.split()[::-1] for line in CHECKSUMS_FILE.read_text().splitlines())
     if hashlib.sha256(content).hexdigest() != checksums.get(path.relative_to(BUNDLED_ARTISTS_FOLDER).as_posix()):
-        raise ArtDreamError(f"{path} is not the file that came with ArtDream: install the worker anew.")
+        raise ArtDreamError(f"{path} is not the file that came with ArtDream: reinstall the worker.")
     return content
 
 

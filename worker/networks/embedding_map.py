@@ -81,7 +81,7 @@ class EmbeddingMap:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 columns: dict[str, Any] = {field: arrays[field] for field in cls.__dataclass_fields__}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ArtDreamError(f"The atlas {name} cannot be read: draw it anew with `artdream embed`.") from error
+            raise ArtDreamError(f"The map {name} cannot be read: rebuild it with `artdream embed`.") from error
         columns["principal"] = np.asarray(columns["principal"], np.float32)
         return cls(**columns)
 

@@ -48,7 +48,7 @@ class RobustnessScore(_FrozenModel):
 class NetworkMetadata(_FrozenModel):
     """The content of `network.json`, which describes `network.keras`."""
 
-    classes: tuple[str, ...] = Field((), description="What it tells apart, in the order of its outputs.")
+    classes: tuple[str, ...] = Field((), description="What it distinguishes, in the order of its outputs.")
     side: int = Field(224, gt=0, description="Pixels: the side of the pictures it was trained on.")
     further_sides: tuple[int, ...] = Field((), description="Further sides at which it looks at a picture to name it.")
     range: Literal["unit", "bytes", "zero_one"] = Field(

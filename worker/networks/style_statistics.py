@@ -87,5 +87,5 @@ class StyleStatistics:
             return cls(columns["artist"], palettes, grains, factors)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtDreamError(
-                f"The style statistics {name} cannot be read: make them anew with `artdream styles`."
+                f"The style statistics {name} cannot be read: create them again with `artdream styles`."
             ) from error

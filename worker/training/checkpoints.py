@@ -76,14 +76,14 @@ class Checkpoints:
             raise ArtDreamError(f"The training cannot be kept in {folder}: {error.strerror}.") from error
         except ValidationError:
             raise ArtDreamError(
-                f"{self._history_file} is no diary of a training: delete {folder} to begin anew."
+                f"{self._history_file} is not a training history: delete {folder} to start over."
             ) from None
         resumed_config = self.history.plan.model_copy(update={"patience": config.patience})
         if (resumed_config, self.history.data) != (config, data):
             difference = "data" if self.history.data != data else "plan"
             raise ArtDreamError(
                 f"In {folder} a training with another {difference} was begun: give the same options as then, "
-                "name another --out, or delete the folder to begin anew."
+                "name another --out, or delete the folder to start over."
             )
         self.history = self.history.model_copy(update={"plan": config})  # the patience may have changed
 
@@ -145,5 +145,5 @@ class Checkpoints:
             model.load_weights(path)
         except Exception as error:  # a damaged HDF5 file can raise nearly anything
             raise ArtDreamError(
-                f"{path} cannot be read ({str(error).partition(chr(10))[0]}): delete {path.parent} to begin anew."
+                f"{path} cannot be read ({str(error).partition(chr(10))[0]}): delete {path.parent} to start over."
             ) from error

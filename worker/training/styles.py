@@ -42,7 +42,7 @@ NETWORK_WEIGHT, CHROMA_WEIGHT, CONTRAST_WEIGHT = 0.5, 1.5, 1.0
 #: Keeps the log-odds of a certain artist finite.
 LOG_PROBABILITY_EPSILON = 1e-6
 
-#: Least log-odds and log-probability that are told apart, and the least colourfulness and contrast, of Lab ÷ 100.
+#: Least log-odds and log-probability that are distinguished, and the least colourfulness and contrast, of Lab ÷ 100.
 MIN_LOG_PROBABILITY, MIN_CHROMA, MIN_CONTRAST = -6.0, 0.02, 0.01
 
 #: Mean lightness and contrast, of Lab ÷ 100, outside which a work is taken only if the artist has too few others: in

@@ -56,7 +56,7 @@ import { systemClock } from "./clock.js";
  */
 
 /**
- * The page that a feed is on: what it notes there outlives the feed, and ends when the page is loaded anew.
+ * The page that a feed is on: what it notes there outlives the feed, and ends when the page is loaded again.
  *
  * @typedef {{dataset: DOMStringMap, reload: () => void}} Page
  */
@@ -75,7 +75,7 @@ const REPORT_LOSS_AFTER = 1_500;
 /**
  * The events of the display, over one EventSource that is never given up. Every connection begins with a snapshot, so
  * nothing has to be requested again: it holds whatever was missed. If the display has become another version meanwhile, the
- * page is loaded anew.
+ * page is loaded again.
  */
 export class EventFeed {
   /** @type {EventSource | undefined} */
@@ -156,7 +156,7 @@ export class EventFeed {
     this.onEvent(/** @type {FeedEvent} */ ({ kind, body }), message.lastEventId);
   }
 
-  // The build of the page is that of its first snapshot, so a page that was loaded anew is never outdated at once.
+  // The build of the page is that of its first snapshot, so a page that was loaded again is never outdated at once.
   /** @param {string} build */
   #checkBuild(build) {
     const { dataset } = this.page;

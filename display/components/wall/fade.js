@@ -18,7 +18,7 @@ export function fadeIn(place, element, duration) {
 }
 
 /**
- * Empty a place at once, and let what it showed fade out where it was, even if the page is laid out anew meanwhile.
+ * Empty a place at once, and let what it showed fade out where it was, even if the page is laid out again meanwhile.
  *
  * @param {HTMLElement} place
  * @param {HTMLElement} root takes the picture while it fades

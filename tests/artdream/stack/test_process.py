@@ -19,7 +19,7 @@ for number in itertools.count():
 
 
 def test_a_log_is_cut_while_its_process_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen failing with logs that are only appended to: they grew for ever."""
+    """Seen failing with logs that are only appended to: they grew forever."""
     monkeypatch.setattr(process, "MAX_LOG_BYTES", 10_000)
     supervised = SupervisedProcess("part", [sys.executable, "-c", CHATTERER], {}, tmp_path, tmp_path, 5)
     supervised.start()

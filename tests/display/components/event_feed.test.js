@@ -59,7 +59,7 @@ test("events arrive with their kind, their body and their id", () => {
   assert.deepEqual(connections, [true, true]);
 });
 
-test("a page is loaded anew once the display is of another build than the one it came from", () => {
+test("a page is loaded again once the display is of another build than the one it came from", () => {
   source().send("snapshot", { build: "a" });
   source().send("snapshot", { build: "a" });
   source().send("snapshot"); // of a display that knows no builds
@@ -100,7 +100,7 @@ test("the browser's own reconnecting is left alone", async () => {
   assert.equal(FakeEventSource.opened.length, 1);
 });
 
-test("a source that the browser gave up is opened anew", async () => {
+test("a source that the browser gave up is opened again", async () => {
   source().fail(FakeEventSource.CLOSED);
   await clock.advance(1_900);
   assert.equal(FakeEventSource.opened.length, 1);

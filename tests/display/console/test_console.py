@@ -150,7 +150,7 @@ def test_a_console_that_was_locked_does_nothing_more_in_any_tab(
     expect(other_tab.get_by_text("The console is locked")).to_be_visible()
 
     def submit() -> None:
-        # It may be gone already: the table of components is drawn anew every two seconds.
+        # It may be gone already: the table of components is redrawn every two seconds.
         console.evaluate("document.querySelector('[data-testid=stBaseButton-primaryFormSubmit]')?.click()")
 
     # Streamlit may drop one of two drawings that are asked for at once.
@@ -210,7 +210,7 @@ def test_a_click_that_comes_too_late_does_not_empty_the_page_of_a_locked_console
         wall.wait_for_selector(".wall:not([data-scene=dark])")
     drawings = relay.finished_drawings
     page.keyboard.press("r")
-    wait_until(lambda: page.title() and relay.finished_drawings > drawings, "the page is drawn anew")
+    wait_until(lambda: page.title() and relay.finished_drawings > drawings, "the page is redrawn")
     expect(page.get_by_text("The console is locked")).to_be_visible()
 
 

@@ -70,7 +70,7 @@ def test_a_picture_that_somebody_removed_is_simply_not_there(tmp_path: Path) -> 
 
 
 def test_a_picture_whose_file_stays_is_not_shown_and_keeps_no_event_waiting(tmp_path: Path) -> None:
-    """Seen failing: the display took it for a broker that is unavailable, and read the same event again for ever."""
+    """Seen failing: the display took it for a broker that is unavailable, and read the same event again forever."""
     cache = DiskCache(tmp_path, 100)
     cache_object(cache, "a", b"1")
     (tmp_path / "a").unlink()

@@ -144,7 +144,7 @@ def test_a_guest_s_photo_and_dream_have_their_place_and_the_way_between(
 def test_a_map_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden(
     stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
 ) -> None:
-    """Seen failing: it went on with what it had."""
+    """Seen failing: it kept showing what it had."""
     map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
     kept, hidden = (pipeline.add_dream((shade, 2, 3), map_point=map_point) for shade in (10, 90))
     page = open_map()

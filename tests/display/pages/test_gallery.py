@@ -100,7 +100,7 @@ def test_a_gallery_takes_finished_dreams_from_their_events_and_asks_for_nothing(
 def test_a_gallery_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden(
     display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
 ) -> None:
-    """Seen failing: it went on with what it had."""
+    """Seen failing: it kept showing what it had."""
     kept, hidden = (pipeline.add_dream((shade, 1, 1)) for shade in (10, 90))
     page = open_gallery()
     expect(page.locator(".dreams li")).to_have_count(2)

@@ -257,7 +257,7 @@ def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser)
 
 
 def test_without_a_producer_nothing_is_offered_until_there_is_one(display_settings: Settings, browser: Browser) -> None:
-    """Seen failing with the setting alone: the phone read “Your photo has arrived” for ever."""
+    """Seen failing with the setting alone: the phone read “Your photo has arrived” forever."""
     (display_settings.data / GUEST_UPLOADS_FOLDER / ".producer").unlink()
     with running_display(display_settings) as display:
         page = send_request(display, "/send?lang=de")

@@ -118,7 +118,7 @@ def test_a_wall_says_that_it_is_reconnecting_and_then_shows_what_happened_meanwh
 def test_a_wall_that_streamlit_draws_twice_at_its_start_stays_alive(wall: Page, pipeline: FakePipeline) -> None:
     """Streamlit ends a drawing that was superseded while its script was loading, after it has begun the next one.
 
-    Seen failing: that end closed the wall that both share, and it stayed dark for ever.
+    Seen failing: that end closed the wall that both share, and it stayed dark forever.
     """
     wall.evaluate(
         """async ({ script, html, texts }) => {
@@ -300,7 +300,7 @@ def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(
     wall.reload()
     wall.wait_for_selector(main_picture_selector(jobs[-1]))
     for job in (jobs[-2], jobs[-3], jobs[-1]):
-        # Longer than a wall is idle: the page also connects anew, for it heard nothing of the display in this time.
+        # Longer than a wall is idle: the page also reconnects, for it heard nothing of the display in this time.
         wall.clock.fast_forward(31_000)
         wall.wait_for_selector(main_picture_selector(job))
     new = pipeline.add_dream((250, 250, 0))

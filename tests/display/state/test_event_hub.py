@@ -64,7 +64,7 @@ async def read_health(event_hub: EventHub) -> int:
 def test_a_display_is_well_while_it_reads_or_tries_to(
     settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broker that is unavailable is no reason to start a display anew: it shows what it has."""
+    """A broker that is unavailable is no reason to restart a display: it shows what it has."""
     monkeypatch.setattr("display.state.stream_reader.STUCK_AFTER_SECONDS", 10.0)
     monkeypatch.setattr("display.state.stream_reader._BLOCK_MILLISECONDS", 100)
 

@@ -57,7 +57,7 @@ def test_a_job_waits_runs_and_becomes_a_dream() -> None:
 
 
 def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
-    """Seen failing without `_ended`: a late frame was shown for a minute, a repeated event waited for ever."""
+    """Seen failing without `_ended`: a late frame was shown for a minute, a repeated event waited forever."""
     live_state = LiveState()
     frame = Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)
     events: list[Event] = [make_accepted("x"), make_started("x"), frame, make_completed("x")]

@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_a_reason_and_what_is_gone_is_gone(decoder_pool: 
 
 
 def test_what_a_file_became_before_its_turn_holds_nothing_up(decoder_pool: DecoderPool, tmp_path: Path) -> None:
-    """Seen failing with Path.open: a pipe blocked for ever, /dev/zero used up the memory."""
+    """Seen failing with Path.open: a pipe blocked forever, /dev/zero used up the memory."""
     for name in ("pipe", "zero"):
         path = write_file(tmp_path, name, b"")
         FILE_CHANGES["becomes a pipe" if name == "pipe" else "becomes endless"](path)

@@ -13,9 +13,9 @@ from tests.producer.detection.fsevents import Flag, FSEvents
 from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 
-@pytest.mark.parametrize("is_missed", [True, False], ids=["seen while it was away", "replaced at once"])
+@pytest.mark.parametrize("is_missed", [True, False], ids=["seen while it was missing", "replaced at once"])
 def test_a_folder_that_was_replaced_is_watched_again(tmp_path: Path, is_missed: bool) -> None:
-    """Seen failing with one watch for ever: after a card was put in again, files waited for the next scan."""
+    """Seen failing with one watch forever: after a card was put in again, files waited for the next scan."""
     path, changed = tmp_path / "card", threading.Event()
     path.mkdir()
     with WatchedFolder(path, changed) as folder:

@@ -297,7 +297,7 @@ def test_a_file_that_vanished_is_refused_all_the_same(ledger: Ledger, settings: 
 
 @pytest.mark.parametrize("fate", FILE_CHANGES)
 def test_what_a_refused_file_became_meanwhile_keeps_nobody_waiting(fate: str, ledger: Ledger, tmp_path: Path) -> None:
-    """Seen failing with shutil.copyfile: the data folder counted as full for ever, and all other files waited."""
+    """Seen failing with shutil.copyfile: the data folder counted as full forever, and all other files waited."""
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no")
     FILE_CHANGES[fate](path)

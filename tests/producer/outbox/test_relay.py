@@ -191,7 +191,11 @@ def test_an_outage_is_counted_and_told_once_and_the_photos_go_out_in_order(
 ) -> None:
     monkeypatch.setattr(relay, "INITIAL_RETRY_DELAY_SECONDS", 0.001)
     faults = count_faults("away")
-    errors = [Unavailable("The store is away."), LedgerError("The ledger is away."), Unavailable("Away again.")]
+    errors = [
+        Unavailable("The store is unavailable."),
+        LedgerError("The ledger is unavailable."),
+        Unavailable("The store is unavailable again."),
+    ]
     with FaultyClient(settings, *errors) as submission_client:
         outbox = Outbox(submission_client.ledger)
         jobs = add_photos(outbox, 2)
@@ -201,7 +205,7 @@ def test_an_outage_is_counted_and_told_once_and_the_photos_go_out_in_order(
     assert [event.job_id for event in accepted] == [job.id for job in jobs]
     assert count_faults("away") == faults + 1
     assert [record.message for record in caplog.records] == [
-        "The store is away. Photos wait in the spool and go out when it is back.",
+        "The store is unavailable. Photos wait in the spool and go out when it is back.",
         "Store and broker are back.",
     ]
 
@@ -253,11 +257,11 @@ def test_what_is_in_the_outbox_goes_out_before_the_relay_stops(settings: Setting
 def test_a_relay_that_is_stopped_in_an_outage_ends_and_keeps_the_photo(
     settings: Settings, client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with FaultyClient(settings, *[Unavailable("The store is away.")] * 100) as submission_client:
+    with FaultyClient(settings, *[Unavailable("The store is unavailable.")] * 100) as submission_client:
         outbox = Outbox(submission_client.ledger)
         add_photos(outbox, 1)
         with running_relay(settings, submission_client, outbox):
-            wait_until(lambda: "The store is away." in caplog.text, "the outage is noticed")
+            wait_until(lambda: "The store is unavailable." in caplog.text, "the outage is noticed")
         assert len(outbox) == 1
     assert HeartbeatRegistry(client).list_heartbeats() == []
 
@@ -270,7 +274,7 @@ def test_a_submission_that_hangs_does_not_keep_the_producer_from_stopping(
     def hang(*_: object, **__: object) -> None:
         submitting.set()
         released.wait()
-        raise Unavailable("The store is away.")
+        raise Unavailable("The store is unavailable.")
 
     with SubmissionClient(settings) as submission_client:
         monkeypatch.setattr(submission_client, "submit", hang)
@@ -363,7 +367,7 @@ def test_a_lost_job_of_another_version_stays_and_the_others_are_submitted_again(
 def test_a_relay_that_fails_starts_again(
     producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Seen failing without the last `except`: the thread ended, and the producer went on as if it submitted photos."""
+    """Seen failing without the last `except`: the thread ended, and the producer ran on as if it submitted."""
     monkeypatch.setattr(relay, "MAX_RETRY_DELAY_SECONDS", 0.1)
     failures = iter([ValueError("a bug")])
     resubmit_lost_jobs = OutboxRelay._resubmit_lost_jobs
@@ -429,7 +433,7 @@ def test_no_guest_waits_for_the_large_photo_of_another(settings: Settings, store
 def test_large_photos_follow_when_the_store_is_back_and_though_the_intake_is_paused(
     settings: Settings, client: redis.Redis, store: Store
 ) -> None:
-    with FaultyUploadClient(settings, *[Unavailable("The store is away.")] * 2) as submission_client:
+    with FaultyUploadClient(settings, *[Unavailable("The store is unavailable.")] * 2) as submission_client:
         outbox = Outbox(submission_client.ledger)
         photo_ids = add_photos_in_two_sizes(outbox, 2)
         for item in iter(outbox.next_item, None):

@@ -158,7 +158,7 @@ def listen_with_certificate(certificate_path: Path, key_path: Path) -> Iterator[
         ("expired", r"is not valid today \(certificate has expired\): renew it"),
         pytest.param(
             "no key identifier",
-            r"or its authority's, is incomplete \(Missing Subject Key Identifier\): have it issued anew",
+            r"or its authority's, is incomplete \(Missing Subject Key Identifier\): have it reissued",
             marks=pytest.mark.skipif(sys.version_info < (3, 13), reason="Python demands it from 3.13 on"),
         ),
     ],

@@ -46,7 +46,7 @@ seeds = st.integers(0, 1)
 workers = st.sampled_from(["w1", "w2"])
 submitters = st.sampled_from(["guest-1", "guest-2", ""])
 
-#: Longer than the test takes on the busiest machine, so that leases and reservations lapse by the rule alone.
+#: Longer than the test takes on the busiest machine, so that leases and reservations expire by the rule alone.
 LONG_SECONDS = 86_400.0
 TIMING = Timing(
     lease_seconds=LONG_SECONDS,
@@ -205,7 +205,7 @@ class JobTableMachine(RuleBasedStateMachine):
 
     @rule()
     def let_time_pass(self) -> None:
-        """Let every reservation and every lease lapse."""
+        """Let every reservation and every lease expire."""
         for expected in self.jobs:
             if expected.is_reserved:
                 expected.is_reserved = False

@@ -54,7 +54,7 @@ def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(installation: F
     stall(installation, live_worker)
     live, batch = installation.submit(1), installation.submit(2, lane=Lane.BATCH)
     # The stalled worker's watchdog acts, so that of the other has had the time to.
-    installation.wait_until(lambda: "it starts anew" in installation.log.read_text())
+    installation.wait_until(lambda: "it restarts" in installation.log.read_text())
     installation.wait_until(lambda: installation.is_ended(batch) and installation.is_ended(live))
     [started] = installation.events_of(live, Started)
     assert isinstance(started, Started)

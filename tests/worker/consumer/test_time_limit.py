@@ -41,7 +41,7 @@ def test_a_worker_that_has_to_stop_while_a_file_is_read_hands_the_job_back(
     tmp_path: Path,
     read: Callable[[pytest.MonkeyPatch, Path], None],
 ) -> None:
-    """Seen failing: the job failed, because its network "was refused", or was handed back as if the store were away."""
+    """Seen failing: the job failed, because its network "was refused", or was released as without a store."""
     harness.processor = JobProcessor(harness.settings, "w-1", harness.dreamer, is_stopping=lambda: True)
     harness.dreamer.during_first_ascent = lambda: read(monkeypatch, tmp_path)
     job = harness.submit(1)

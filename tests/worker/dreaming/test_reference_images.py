@@ -1,4 +1,4 @@
-"""Artworks are not fetched anew for every dream, and a new one is seen soon."""
+"""Artworks are not fetched again for every dream, and a new one is seen soon."""
 
 import io
 import time

@@ -158,11 +158,11 @@ def test_a_dream_that_was_deleted_for_good_is_not_dreamt_again_though_the_broker
     job = harness.submit(1, lane=Lane.LIVE)
     write_tombstone(harness.store, job.id)
     harness.store.put(dream_name(job.id), b"left by an earlier attempt")
-    called_off = count_jobs("called off")
+    cancelled = count_jobs("cancelled")
     assert process(harness, job) == (State.DELETED, "")
     assert harness.dreamer.batch_sizes == []
     assert list(harness.store.list_objects(dream_prefix(job.id))) == []
-    assert count_jobs("called off") == called_off + 1
+    assert count_jobs("cancelled") == cancelled + 1
 
 
 def test_a_worker_that_lost_its_lease_does_not_overwrite_its_successor_s_dream(harness: ProcessorHarness) -> None:

@@ -1,4 +1,4 @@
-"""Frames: stored and announced while the dream goes on, and never in its way."""
+"""Frames: stored and announced while the dream is computed, and never in its way."""
 
 import io
 import threading

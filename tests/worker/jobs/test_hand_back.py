@@ -109,7 +109,7 @@ def test_a_call_to_the_store_that_does_not_answer_in_time_is_not_the_job_s_fault
 def test_a_job_that_misses_something_in_the_store_each_time_fails_in_the_end_with_the_store_s_words(
     harness: ProcessorHarness,
 ) -> None:
-    """Seen failing: it was handed back for ever, hundreds of times each second."""
+    """Seen failing: it was handed back forever, hundreds of times each second."""
     make_storeless(harness, UNAVAILABLE)
     job = harness.submit(1)
     assert deliver_until_ended(harness, job) == MAX_HAND_BACKS

@@ -119,7 +119,7 @@ def test_a_store_or_broker_that_stays_away_sends_the_job_back_to_its_message(
 def test_a_broker_that_is_away_amid_a_dream_leaves_it_alone_and_does_not_end_it(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broker is away when the job's batch mates and live jobs are looked for, and back in time for the rest."""
+    """The broker is unavailable when batch mates and live jobs are looked for, and back in time for the rest."""
 
     def fail(*_: object) -> None:
         raise redis.ConnectionError("away")

@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 from tests.worker_process import SHORT_TIMING
 from worker.jobs.reconciler import FULL_SCAN_EVERY_PASSES, Reconciler
 
-#: With these times a job may lack a claim and a message for no moment, and a reservation lapses at once.
+#: With these times a job may lack a claim and a message for no moment, and a reservation expires at once.
 TIMING = replace(SHORT_TIMING, in_transit_seconds=0.0, reservation_seconds=0.0)
 
 JOBS = [Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=Lane.BATCH) for number in range(3)]

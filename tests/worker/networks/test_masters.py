@@ -130,7 +130,7 @@ def test_the_same_features_have_the_same_map_point_and_a_damaged_embedding_map_i
     assert np.array_equal(points, EmbeddingMap.from_npz(content, "atlas.npz").locate(features))
     assert np.abs(points).max() <= np.abs(embedding_map.places).max() * 1.2
     for damaged in (b"", b"no archive", content[: len(content) // 2]):
-        with pytest.raises(ArtDreamError, match=r"The atlas atlas.npz cannot be read"):
+        with pytest.raises(ArtDreamError, match=r"The map atlas.npz cannot be read"):
             EmbeddingMap.from_npz(damaged, "atlas.npz")
 
 

@@ -81,8 +81,8 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
     checkpoints, model = Checkpoints(tmp_path, CONFIG, "data"), make_model()
     checkpoints.save(model)
     (tmp_path / "after-000.weights.h5").write_bytes(b"no weights")
-    with pytest.raises(ArtDreamError, match="to begin anew"):
+    with pytest.raises(ArtDreamError, match="to start over"):
         checkpoints.restore(model)
     (tmp_path / "diary.json").write_text("{")
-    with pytest.raises(ArtDreamError, match="is no diary of a training"):
+    with pytest.raises(ArtDreamError, match="is not a training history"):
         Checkpoints(tmp_path, CONFIG, "data")

@@ -81,9 +81,9 @@ def _load_model(path: Path, variant: LiteVariant) -> keras.Model:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): install them anew.") from error
+        raise ArtDreamError(f"The weights {path} cannot be read ({error.strerror}): install them again.") from error
     if hashlib.sha256(content).hexdigest() != variant.sha256:
-        raise ArtDreamError(f"The weights {path} are not those of {variant.title}: install them anew.")
+        raise ArtDreamError(f"The weights {path} are not those of {variant.title}: install them again.")
     model = _build_model(variant)
     _set_weights(model, parse_tensors(content, source=path.name))
     return model

@@ -72,7 +72,7 @@ def validate_keras_file(name: str, content: bytes) -> int:
     except _InvalidFile as fault:
         raise ArtDreamError(f"The network {name} was refused: {fault}.") from None
     except Exception as error:  # a damaged zip, JSON or HDF5 can raise nearly anything
-        raise ArtDreamError(f"The network {name} is not a .keras file, or a damaged one: put it there anew.") from error
+        raise ArtDreamError(f"The network {name} is not a .keras file, or a damaged one: replace it.") from error
 
 
 @contextmanager

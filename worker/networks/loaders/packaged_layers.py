@@ -123,7 +123,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive can raise nearly anything
         raise ArtDreamError(
-            f"The weights {path} cannot be read ({error}): delete the file and fetch them anew."
+            f"The weights {path} cannot be read ({error}): delete the file and download them again."
         ) from error
 
 

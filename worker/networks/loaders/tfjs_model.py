@@ -60,7 +60,7 @@ def parse_tensors(package: bytes, folder: str, *, source: str) -> dict[str, NDAr
     except _InvalidPackage as fault:
         raise ArtDreamError(f"The package {source} was refused: {fault}.") from None
     except Exception as error:  # a damaged archive can raise nearly anything
-        raise ArtDreamError(f"The package {source} is not a .tgz archive, or a damaged one: fetch it anew.") from error
+        raise ArtDreamError(f"The package {source} is not a .tgz archive, or a damaged one: replace it.") from error
 
 
 def _read_modules(package: bytes, folder: str) -> dict[str, str]:

@@ -111,7 +111,7 @@ def parse_tensors(content: bytes, *, source: str) -> dict[str, NDArray[Any]]:
     """
 
     def refuse(reason: str) -> NoReturn:
-        raise ArtDreamError(f"The weights {source} were refused: {reason}. Install the worker anew, or another file.")
+        raise ArtDreamError(f"The weights {source} were refused: {reason}. Reinstall the worker, or use another file.")
 
     stream = io.BytesIO(content)
     try:

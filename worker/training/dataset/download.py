@@ -115,13 +115,13 @@ def _download_with_retries(
             retries_left = MAX_STALLED_RETRIES if current_size > previous_size else retries_left - 1
             if retries_left < 0 or not folder.is_dir():
                 raise ArtDreamError(
-                    f"Kaggle is away, or breaks off ({type(error).__name__}): the same command goes on where it was."
+                    f"Kaggle is unavailable or broke off ({type(error).__name__}). Run the same command again later."
                 ) from error
             previous_size = current_size
             on_retry(type(error).__name__)
             time.sleep(retry_delay)
         except ValueError as error:  # for an invalid credentials file, or an archive of unknown type
-            raise ArtDreamError(f"Kaggle's client cannot go on: {error}.") from error
+            raise ArtDreamError(f"Kaggle's client failed: {error}.") from error
 
 
 def _explain_refusal(remote: KaggleDataset, file: str | None, status: int) -> str:
@@ -135,7 +135,7 @@ def _explain_refusal(remote: KaggleDataset, file: str | None, status: int) -> st
         case 404:
             return f"Kaggle has no {f'file {file} in ' if file else ''}{remote.handle}: see {remote.url}."
         case _:
-            return f"Kaggle answers {status} for {remote.handle}: try again later, it goes on where it was."
+            return f"Kaggle answers {status} for {remote.handle}: try again later; the download resumes."
 
 
 def _count_bytes(folder: Path) -> int:

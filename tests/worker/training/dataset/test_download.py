@@ -57,7 +57,7 @@ def test_a_download_that_breaks_off_goes_on_and_arrives_whole(kaggle: FakeKaggle
 
 def test_one_that_broke_off_for_good_goes_on_with_the_next_command(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.break_offsets = [3_000_000, *[0] * 4]
-    with pytest.raises(ArtDreamError, match=r"Kaggle is away, or breaks off .*: the same command goes on where it was"):
+    with pytest.raises(ArtDreamError, match=r"Kaggle is unavailable or broke off \(.*\)\. Run the same command again"):
         download_dataset(ARTWORKS_SOURCE, tmp_path, retry_delay=0)
     kaggle.break_offsets, kaggle.download_offsets = [], []
     path = download_dataset(ARTWORKS_SOURCE, tmp_path)
@@ -115,5 +115,5 @@ def test_rules_that_were_not_accepted_are_named(
 def test_a_credentials_file_that_is_broken_is_named(kaggle: FakeKaggle, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "kaggle.json").write_text("{")
-    with pytest.raises(ArtDreamError, match=r"cannot go on: Invalid Kaggle credentials file at .*kaggle\.json"):
+    with pytest.raises(ArtDreamError, match=r"client failed: Invalid Kaggle credentials file at .*kaggle\.json"):
         download_dataset("painter-by-numbers", tmp_path)
