@@ -43,6 +43,7 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell *.md docs artdream producer worker display shared deploy tools benchmarks
+	$(VENV)/bin/python -m tools.wording
 	npm run --silent check
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
