@@ -43,7 +43,7 @@ class UploadForm {
     find(".prompt").textContent = file ? file.name : texts.send_pick;
     showFault("");
     if (!file) return;
-    if (isTooLarge(file)) return void showFault(fill(texts.send_too_large, { most: maxMegabytes }));
+    if (isTooLarge(file)) return showFault(fill(texts.send_too_large, { most: maxMegabytes }), this.photoInput);
     this.preview.src = URL.createObjectURL(file);
     try {
       await this.preview.decode();
@@ -115,13 +115,15 @@ function createChoice({ name, title }, checked) {
 const isTooLarge = (file) => file.size > maxMegabytes * 1e6;
 
 /**
- * Say what is wrong, and lead the guest to where it is.
+ * Say what is wrong: below the field that it is about, which is led to, or above the button.
  *
  * @param {string} reason
  * @param {HTMLElement} [field]
  */
 function showFault(reason, field) {
-  find(".fault").textContent = reason;
+  const fault = find(".fault");
+  (field?.closest("label") ?? find(".consent")).after(fault);
+  fault.textContent = reason;
   for (const input of document.querySelectorAll("[aria-invalid]")) {
     input.removeAttribute("aria-invalid");
     input.removeAttribute("aria-describedby");

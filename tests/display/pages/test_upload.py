@@ -149,6 +149,20 @@ def test_what_is_no_picture_or_too_large_is_refused_on_the_page(phone: Page, dis
     assert list((display_settings.data / GUEST_UPLOADS_FOLDER).glob(".*.part")) == []
 
 
+def test_what_is_wrong_with_a_field_stands_below_it(phone: Page) -> None:
+    """Seen failing: it stood above the button, half a screen below the photo that was missing."""
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.locator(".photo + [role=alert]")).to_have_text("Choose a photo first.")
+    fill_form(phone, JPEG_PHOTO)
+    phone.get_by_role("checkbox").uncheck()
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.locator(".consent + [role=alert]")).to_contain_text("Please agree first.")
+    phone.get_by_role("checkbox").check()
+    phone.route("**/send/photo?*", lambda route: route.abort())
+    phone.get_by_role("button", name="Send").click()
+    expect(phone.locator("[role=alert]:has(+ button)")).to_have_text("The photo did not arrive. Try again.")
+
+
 def test_a_photo_that_a_proxy_does_not_take_is_called_too_large(phone: Page) -> None:
     phone.route("**/send/photo?*", lambda route: route.fulfill(status=413, body="<html>Too large</html>"))
     fill_form(phone, JPEG_PHOTO)
