@@ -83,15 +83,23 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: Runn
         write_photo(stack.folder / f"{number}.jpg", 10_000 + number)
     send = ["send", "?.jpg", "--recipe", "./still.toml", "--wait"]
     with stack.suspend_component("worker"):  # otherwise all jobs might be completed by then
-        sending = start_artdream(*send, folder=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        sending = start_artdream(
+            *send,
+            folder=stack.folder,
+            environment={"PYTHONFAULTHANDLER": "1"},  # SIGABRT prints the stacks
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         assert sending.stdout is not None
         batch = next(line.split()[1].rstrip(":") for line in sending.stdout if line.startswith("Batch"))
-        for _ in range(6):  # a signal may come where Python cannot raise it; an operator presses Ctrl-C again
-            sending.send_signal(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGABRT):
+            # One signal may come where Python cannot raise it; an operator presses Ctrl-C again.
+            sending.send_signal(number)
             with suppress(subprocess.TimeoutExpired):
-                _, stderr = sending.communicate(timeout=20)
+                _, stderr = sending.communicate(timeout=60)
                 break
-    assert sending.returncode == 130
+    assert sending.returncode == 130, stderr
     assert f"artdream collect {batch} --out FOLDER" in stderr
     collected = run_artdream("collect", batch, "--wait", "--out", "three", folder=stack.folder)
     assert collected.returncode == 0, collected.stderr
