@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,7 @@ class Ledger:
         try:
             data_folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
+            self._close = weakref.finalize(self, self._connection.close)
             self._enable_write_ahead_log()
             # A power cut may lose the last rows, but never corrupts the file; lost rows are determined again.
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -143,8 +145,8 @@ class Ledger:
                 time.sleep(_LOCK_RETRY_SECONDS)
 
     def close(self) -> None:
-        """Close the ledger."""
-        self._connection.close()
+        """Close the ledger, unless it is closed. A ledger that nobody holds any more closes itself."""
+        self._close()
 
     def list_processed_files(self, folder: Path) -> dict[Path, FileVersion]:
         """Return the processed files of a folder, each with the version that was processed. Raises LedgerError."""

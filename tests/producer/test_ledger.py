@@ -1,8 +1,12 @@
 """Several processes share one ledger, from its first moment on."""
 
+import gc
 import multiprocessing
+import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from producer.ledger import Ledger
 
@@ -28,3 +32,13 @@ def test_processes_that_create_it_at_once_wait_for_each_other(tmp_path: Path) ->
     with ProcessPoolExecutor(PROCESS_COUNT, context, initializer=_share_barrier, initargs=(barrier,)) as executor:
         for number in range(20):
             list(executor.map(_open_ledger, [tmp_path / str(number)] * PROCESS_COUNT))
+
+
+def test_one_that_nobody_holds_any_more_closes_itself(tmp_path: Path) -> None:
+    """Seen failing: Python 3.13 warned of an unclosed database at some later time."""
+    ledger = Ledger(tmp_path)
+    connection = ledger._connection
+    del ledger
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

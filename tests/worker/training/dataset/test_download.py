@@ -1,5 +1,6 @@
 """Data sets are downloaded with Kaggle's real client, here from a stand-in server that cuts connections."""
 
+import gc
 import io
 import zipfile
 from collections.abc import Iterator
@@ -12,10 +13,21 @@ from shared.errors import ArtDreamError
 from tests.worker.training.dataset.fake_kaggle import FakeKaggle
 from worker.training.dataset.download import download_dataset
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+
 ARTWORKS_SOURCE = "best-artworks-of-all-time"
 
 #: Size of a picture that does not compress, in bytes: a few of the client's chunks of 1 MiB.
 PICTURE_BYTES = 5_000_000
+
+
+@pytest.fixture(autouse=True)
+def _closed_connections() -> Iterator[None]:
+    """Kaggle's client leaves connections of broken downloads to the garbage collector; Python 3.13 warns of them."""
+    yield
+    gc.collect()
 
 
 def make_zip(files: dict[str, bytes]) -> bytes:
