@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 BACKGROUND_COLOR, TEXT_COLOR = "#faf9f6", "#20201e"
 
-#: Environment variable that names a browser for kaleido, which renders PNG files; and the commands of known browsers.
+#: Environment variable that names a browser for kaleido, which renders PNG files; and the commands of known browsers,
+#: the lightest first.
 BROWSER_VARIABLE = "BROWSER_PATH"
-BROWSER_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSER_COMMANDS = (
+    *("chromium-headless-shell", "chromium", "chromium-browser"),
+    *("google-chrome", "google-chrome-stable", "chrome"),
+)
 
 #: Shows the painting under the pointer; `customdata` of each point is the URL of its file.
 _HOVER_SCRIPT = """
