@@ -300,16 +300,17 @@ class ClipGenerator:
 
     def _read_picture(self, *names: str) -> Image.Image:
         """Load the first of these pictures that is in the store, in RGB. Raises ArtDreamError if it is damaged."""
-        for name in names:
-            if (data := self._store.get(name)) is not None:
-                return _decode_picture(name, data)
-        raise ArtDreamError(f"{names[0]} is not in the store.")
+        return _decode_picture(*self._read_first_object(*names))
 
     def _read_object(self, name: str) -> bytes:
-        data = self._store.get(name)
-        if data is None:
-            raise ArtDreamError(f"{name} is not in the store.")
-        return data
+        return self._read_first_object(name)[1]
+
+    def _read_first_object(self, *names: str) -> tuple[str, bytes]:
+        """Return the name and the content of the first of these objects that is in the store."""
+        for name in names:
+            if (data := self._store.get(name)) is not None:
+                return name, data
+        raise ArtDreamError(f"{names[0]} is not in the store.")
 
     def _make_throttle(self, max_pause_seconds: float | None) -> Callable[[], None]:
         """Return a function for one clip to call before each picture.
