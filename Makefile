@@ -37,13 +37,16 @@ test-containers: $(VENV)/dev
 	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py tests/deploy/test_vm_under_systemd.py \
 	  tests/deploy/test_three_hosts.py $(ARGS)
 
+# What is checked for spelling and wording.
+PROSE := *.md docs artdream producer worker display shared deploy tools benchmarks
+
 check: $(VENV)/dev node_modules
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/codespell *.md docs artdream producer worker display shared deploy tools benchmarks
-	$(VENV)/bin/python -m tools.wording
+	$(VENV)/bin/codespell $(PROSE)
+	$(VENV)/bin/python -m tools.wording $(PROSE) display/i18n/en.toml tests
 	npm run --silent check
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example

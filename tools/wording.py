@@ -1,4 +1,4 @@
-"""Check the prose of this project with proselint, and against the words that it has better ones for.
+"""Check prose with proselint, and for words that this project has better ones for.
 
 Prose is Markdown without its code, the English texts of pages, and docstrings, comments and messages of Python; of
 tests docstrings and comments only.
@@ -18,12 +18,6 @@ from proselint.config import DEFAULT
 from proselint.registry import CheckRegistry
 from proselint.registry.checks import Check, types
 from proselint.tools import LintFile
-
-#: What is checked if no path is named.
-DEFAULT_PATHS = (
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "display/i18n/en.toml"),
-    *("artdream", "producer", "worker", "display", "shared", "deploy", "tools", "benchmarks", "tests"),
-)
 
 #: Regular expressions of words that a reader of the field would stumble over, and what to write instead.
 HOUSE_WORDS = {
@@ -47,7 +41,7 @@ HOUSE_CHECK = Check(
     message="Write '{}' instead of '{}'.",
 )
 
-#: The checks that are run, by path or its beginning; proselint wants the longest first.
+#: The checks that are run, by path or its beginning; proselint expects the longest first.
 CHECKS = {
     "misc.phrasal_adjectives": False,  # "exactly-once delivery"
     "spelling.consistency": False,  # identifiers are American, prose is British
@@ -122,8 +116,8 @@ def list_files(paths: Iterable[str]) -> list[Path]:
 
 
 def main() -> int:
-    """Print the faults of the files named on the command line; return 1 if there are any."""
-    faults = [fault for path in list_files(sys.argv[1:] or DEFAULT_PATHS) for fault in find_faults(path)]
+    """Print the faults of the files, and of those in the folders, on the command line; return 1 if there are any."""
+    faults = [fault for path in list_files(sys.argv[1:]) for fault in find_faults(path)]
     sys.stdout.writelines(f"{fault}\n" for fault in faults)
     return bool(faults)
 
