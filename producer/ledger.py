@@ -145,7 +145,7 @@ class Ledger:
                 time.sleep(_LOCK_RETRY_SECONDS)
 
     def close(self) -> None:
-        """Close the ledger, unless it is closed. A ledger that nobody holds any more closes itself."""
+        """Close the ledger; no effect if it is closed. Garbage collection closes it, too."""
         self._close()
 
     def list_processed_files(self, folder: Path) -> dict[Path, FileVersion]:

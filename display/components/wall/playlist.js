@@ -21,7 +21,7 @@ const MIN_DREAM_DURATION = 4_000;
 
 // Milliseconds without an event after which a job gives way to another one that had one since …
 const STALLED_AFTER = 10_000;
-// … and after which it is taken for lost, so that the wall never waits forever.
+// … and after which it counts as lost: the wall does not wait for it any longer.
 const LOST_AFTER = 60_000;
 
 /** Decides which job or dream the wall shows large. It knows neither page nor clock: every time is passed in. */
