@@ -1,6 +1,7 @@
 """Fixtures for all tests: a real Valkey, a store in a folder, settings for both, and S3, SSH and TLS Redis servers."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ LONG_FOLDERS = {"cli", "console", "dreaming", "e2e", "fault", "network", "pages"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest modules first, so that no process waits for one at the end; else the order stays random."""
     items.sort(key=lambda item: LONG_FOLDERS.isdisjoint(item.path.parts))
+
+
+@pytest.fixture(autouse=True)
+def _scheduling_is_kept() -> Iterator[None]:
+    """Fail a test that leaves its process with real-time priority: all that it starts would starve the machine."""
+    yield
+    if sys.platform == "linux" and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("this test left its process with real-time priority")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
 """Pictures of known colors in every kind of file and color space, and how far apart two colors are."""
 
 import io
+import os
 import struct
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -132,6 +135,19 @@ def encode_avif(signal: Array, primaries: int, transfer: int, *, range_: str = "
     return file[:start] + struct.pack(">HH", primaries, transfer) + file[start + 4 :]
 
 
+@contextmanager
+def _keep_scheduling() -> Iterator[None]:
+    """Undo what SVT-AV1 does for root: it makes the calling thread, and so all that it starts, a real-time one."""
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def encode_deep_avif(signal: Array, primaries: int, transfer: int) -> bytes:
     """Return an AVIF of 10 bits, 4:2:0, with the matrix of BT.2020 and video range, as cameras make it."""
     red, green, blue = np.moveaxis(signal, -1, 0)
@@ -143,7 +159,7 @@ def encode_deep_avif(signal: Array, primaries: int, transfer: int) -> bytes:
         rows[:, : plane.width] = values.round()
         plane.update(rows.tobytes())
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="avif") as container:
+    with _keep_scheduling(), av.open(buffer, "w", format="avif") as container:
         stream = container.add_stream("libsvtav1", rate=1, options={"crf": "4", "preset": "10"})
         stream.width, stream.height, stream.pix_fmt = signal.shape[1], signal.shape[0], "yuv420p10le"
         context = stream.codec_context
