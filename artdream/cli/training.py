@@ -22,6 +22,7 @@ from artdream.cli.options import (
     print_json,
 )
 from artdream.cli.progress import show_progress_bar, show_progress_bars
+from shared.errors import ArtDreamError
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -453,14 +454,14 @@ def _open_network_and_paintings(
 
 
 def _save_figure(figure: "Figure", stem: Path, *, pictures: bool = False) -> list[Path]:
-    """Save a figure as HTML and, if a browser is installed, as PNG. Returns the files. pictures: has previews."""
+    """Save a figure as HTML and, if a browser draws it, as PNG. Returns the files. pictures: has previews."""
     from worker.training.plots import save_html, save_png
 
     files = [save_html(figure, stem.with_suffix(".html"), has_previews=pictures)]
-    if picture := save_png(figure, stem.with_suffix(".png")):
-        files.append(picture)
-    else:
-        print_message("No PNG was drawn, which needs a browser: install Chrome or Chromium.")
+    try:
+        files.append(save_png(figure, stem.with_suffix(".png")))
+    except ArtDreamError as error:
+        print_message(str(error))
     return files
 
 

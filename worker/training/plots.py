@@ -3,12 +3,16 @@
 import colorsys
 import os
 import shutil
+import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.errors import ArtDreamError
 from worker.networks.embedding_map import EmbeddingMap
 from worker.training.dataset import Painting
 from worker.training.evaluation import Evaluation
@@ -18,8 +22,7 @@ if TYPE_CHECKING:
 
 BACKGROUND_COLOR, TEXT_COLOR = "#faf9f6", "#20201e"
 
-#: Environment variable that names a browser for kaleido, which renders PNG files; and the commands of known browsers,
-#: the lightest first.
+#: Environment variable that names the browser that draws PNG files, and the commands of known ones, lightest first.
 BROWSER_VARIABLE = "BROWSER_PATH"
 BROWSER_COMMANDS = (
     *("chromium-headless-shell", "chromium", "chromium-browser"),
@@ -124,14 +127,34 @@ def save_html(figure: "Figure", path: Path, *, has_previews: bool = False) -> Pa
     return path
 
 
-def save_png(figure: "Figure", path: Path) -> Path | None:
-    """Save a figure as a PNG and return its path; None if no browser is installed, which kaleido needs."""
+def save_png(figure: "Figure", path: Path, timeout_seconds: float = 60) -> Path:
+    """Draw a figure in a browser, save it as a PNG, and return its path.
+
+    Raises ArtDreamError if no browser is installed, or if it has not drawn the figure within `timeout_seconds`.
+    """
     browser = os.environ.get(BROWSER_VARIABLE) or next(filter(None, map(shutil.which, BROWSER_COMMANDS)), None)
     if browser is None:
-        return None
-    os.environ.setdefault(BROWSER_VARIABLE, browser)
+        raise ArtDreamError(f"{path} was not drawn, which needs a browser: install Chrome or Chromium.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_image(path, format="png")
+    # Beside the file: a browser from a snap package reads nothing of the system's temporary folder.
+    with TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as folder:
+        page, screenshot = Path(folder, "figure.html"), Path(folder, "figure.png")
+        plot = figure.to_html(full_html=False, include_plotlyjs=True, config={"staticPlot": True})
+        page.write_text(f'<!doctype html><meta charset="utf-8"><style>body {{ margin: 0 }}</style>{plot}', "utf-8")
+        command = [
+            *(browser, "--headless", "--no-first-run", "--hide-scrollbars", f"--user-data-dir={folder}/profile"),
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),  # as root, Chromium does not start with its sandbox
+            f"--window-size={figure.layout.width},{figure.layout.height}",
+            *("--virtual-time-budget=10000", f"--screenshot={screenshot}", page.as_uri()),
+        ]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(  # noqa: S603  the browser that the user has installed
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=timeout_seconds
+            )
+        if not screenshot.exists():
+            reason = f"{browser} did not do it within {timeout_seconds:g} s"
+            raise ArtDreamError(f"{path} was not drawn: {reason}. The HTML page shows the same.")
+        shutil.move(screenshot, path)
     return path
 
 
