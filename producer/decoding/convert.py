@@ -88,13 +88,14 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
     try:
         video = decode_video(data, limits) if is_video(data) else None
         decoded = video.key_frame if video else _decode_data(data, limits, allow_truncated=allow_truncated)
+        # Before the picture becomes the photo, which leaves its metadata behind.
+        camera = _read_video_camera(video) if video else _read_camera(decoded.picture)
         image = _normalize(decoded)
     except MemoryError as error:
         raise Unreadable("is too large for this machine's memory", RefusalCode.TOO_COMPLEX) from error
     working_jpeg = b""
     if (working_size := fit_photo(*image.size, limits.working_side)) != image.size:
         working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
-    camera = _read_video_camera(video) if video else _read_camera(decoded.picture)
     motion = video.motion if video else b""
     return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera, motion)
 

@@ -330,11 +330,14 @@ def test_a_jpeg_for_print_shows_the_same_picture() -> None:
     assert is_similar(convert(encode(make_picture(5).convert("CMYK"), "JPEG")), make_picture(5))
 
 
+@pytest.mark.parametrize("profile", [None, make_display_p3_profile()], ids=["sRGB", "Display P3"])
 @pytest.mark.parametrize("kind", ["JPEG", "HEIF"])
-def test_a_photo_tells_its_camera_whatever_file_it_comes_in(kind: str) -> None:
+def test_a_photo_tells_its_camera_whatever_file_it_comes_in(kind: str, profile: bytes | None) -> None:
     exif = Image.Exif()
     exif[Base.Make], exif[Base.Model], exif[Base.Software] = "Apple", "iPhone 12", "17.1.2"
-    assert convert(encode(make_picture(1), kind, exif=exif.tobytes())).camera == "Apple iPhone 12 17.1.2"
+    exif[Base.Orientation] = 6
+    file = encode(make_picture(1), kind, exif=exif.tobytes(), icc_profile=profile)
+    assert convert(file).camera == "Apple iPhone 12 17.1.2"
 
 
 def test_a_photo_tells_its_camera_and_nothing_else_of_its_metadata() -> None:
