@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
+from producer.decoding.apple_imageio import decode_with_imageio
 from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
@@ -129,6 +130,8 @@ def _decode(opener: Decoder, data: bytes, limits: Limits, *, allow_truncated: bo
     if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
         raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     if isinstance(picture, HeifFile):
+        if (image := decode_with_imageio(data, picture, size)) is not None:
+            return DecodedPicture(image, image.size)
         return _decode_heif_shrunk(picture, size)
     picture.load()
     return DecodedPicture(picture, size)

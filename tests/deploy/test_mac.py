@@ -40,11 +40,13 @@ if [ -e "$HOME/ending" ]; then rm "$HOME/ending"; echo "Bootstrap failed: 5: Inp
 FAKE_PROGRAMS = {"uname": "echo Darwin", "id": "echo 501", "launchctl": FAKE_LAUNCHCTL}
 
 
-def run_install(home: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+def run_install(home: Path, programs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": f"{programs}:{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
     cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
     environment = {**os.environ, **environment, "UV_CACHE_DIR": cache}
-    return subprocess.run([MAC_FOLDER / "install"], env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        [MAC_FOLDER / "install", *arguments], env=environment, capture_output=True, text=True, timeout=900
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
     assert settings_file.read_text() == (ROOT / ".env.example").read_text()
     settings_file.write_text("ARTDREAM_RECIPE=lines\n")
-    second = run_install(home, programs)
+    second = run_install(home, programs, "--imageio")
     assert second.returncode == 0, second.stderr
     assert load_agents(home) == agents_before
     assert settings_file.read_text() == "ARTDREAM_RECIPE=lines\n", "the user's settings are kept"
@@ -231,6 +233,13 @@ def read_log(home: Path, part: str) -> str:
 def test_settings_that_the_guide_names_exist() -> None:
     for name in re.findall(rf"{ENV_PREFIX}\w+", (MAC_FOLDER / "README.md").read_text()):
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
+
+
+def test_what_the_script_does_not_know_is_named(tmp_path: Path) -> None:
+    completed = run_install(tmp_path, tmp_path, "--imageio", "--fast")
+    assert completed.returncode == 1
+    assert completed.stderr == "install: It takes --imageio or nothing, and this is something else: --fast\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
