@@ -31,15 +31,21 @@ CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 expect.set_options(timeout=PAGE_TIMEOUT)
 
 
+def require_chromium() -> str:
+    """Return the path of the browser. If there is none, fail in CI, and skip elsewhere."""
+    path = os.environ.get("ARTDREAM_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if path is None:
+        skip_or_fail("no Chromium: install Debian's `chromium-headless-shell`, or name one with ARTDREAM_CHROMIUM")
+    return path
+
+
 @contextmanager
 def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
     """Start Chromium without a window, and close it at the end.
 
     command_prefix: words before the browser's own command, to run it in another network namespace.
     """
-    path = os.environ.get("ARTDREAM_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if path is None:
-        skip_or_fail("no Chromium: install Debian's `chromium-headless-shell`, or name one with ARTDREAM_CHROMIUM")
+    path = require_chromium()
     with sync_playwright() as playwright, TemporaryDirectory() as folder:
         if command_prefix:
             script = Path(folder, "chromium")

@@ -137,7 +137,7 @@ def save_png(figure: "Figure", path: Path, timeout_seconds: float = 60) -> Path:
         raise ArtDreamError(f"{path} was not drawn, which needs a browser: install Chrome or Chromium.")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the file: a browser from a snap package reads nothing of the system's temporary folder.
-    with TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(dir=path.parent.absolute(), ignore_cleanup_errors=True) as folder:
         page, screenshot = Path(folder, "figure.html"), Path(folder, "figure.png")
         plot = figure.to_html(full_html=False, include_plotlyjs=True, config={"staticPlot": True})
         page.write_text(f'<!doctype html><meta charset="utf-8"><style>body {{ margin: 0 }}</style>{plot}', "utf-8")

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from plotly.graph_objects import Figure
 
 from shared.errors import ArtDreamError
+from tests.browser import require_chromium
 from worker.training.plots import BROWSER_VARIABLE, save_png
 
 
@@ -22,6 +24,17 @@ def browser_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         return path
 
     return install
+
+
+def test_a_figure_is_drawn_at_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_chromium()
+    monkeypatch.chdir(tmp_path)
+    figure = Figure(layout={"width": 640, "height": 480, "paper_bgcolor": "#c04020"})
+    assert save_png(figure, Path("figures", "map.png")) == Path("figures", "map.png")
+    with Image.open(tmp_path / "figures" / "map.png") as picture:
+        assert picture.size == (640, 480)
+        assert picture.convert("RGB").getpixel((2, 2)) == (0xC0, 0x40, 0x20)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["map.png"]
 
 
 @pytest.mark.parametrize("command", ["exec sleep 1000", "exit 1"], ids=["hangs", "crashes"])
