@@ -12,6 +12,8 @@ ifdef PYTHON
 export UV_PYTHON := $(PYTHON)
 export PYENV_VERSION := $(PYTHON)
 endif
+# Without it, each of the hundreds of processes that the tests start would compile the project for itself.
+unexport PYTHONDONTWRITEBYTECODE
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
 .PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line pictures docs

@@ -26,14 +26,17 @@ hypothesis_settings.register_profile(
     "mutants", parent=hypothesis_settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate]
 )
 
-#: Folders whose test modules take longest.
-LONG_FOLDERS = {"cli", "console", "dreaming", "e2e", "fault", "network", "pages", "training"}
+#: Folders and modules whose tests take longest.
+LONG_PLACES = {
+    *("cli", "console", "consumer", "dreaming", "e2e", "fault", "network", "pages", "training"),
+    *("test_app.py", "test_mac.py", "test_pool.py", "test_watch.py"),
+}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest modules first, so that no process waits for one at the end; else the order stays random."""
-    items.sort(key=lambda item: LONG_FOLDERS.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: LONG_PLACES.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(autouse=True)

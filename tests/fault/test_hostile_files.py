@@ -16,6 +16,7 @@ REAL_PICTURES_FOLDER = os.environ.get("ARTDREAM_FUZZ_FOLDER")
 CORPUS_SIZE = 200
 
 
+@pytest.mark.slow
 def test_hostile_files_become_pictures_or_reasons_and_a_good_photo_still_gets_through(
     tmp_path: Path, broker_url: str
 ) -> None:

@@ -255,6 +255,7 @@ def test_doctor_says_the_same_as_json(tmp_path: Path) -> None:
     assert next(result for result in results if result.name == "inbox").finding in lines[1]
 
 
+@pytest.mark.slow
 def test_a_photo_dreams_as_a_painter_named_as_one_likes(tmp_path: Path) -> None:
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))
     completed = run_in_process(

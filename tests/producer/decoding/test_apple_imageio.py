@@ -19,8 +19,11 @@ from tools.check_picture import encode_like_iphone, make_check_picture
 
 LIMITS = Limits(max_side=640, working_side=320)
 
-#: 1,024 × 768 pixels as stored, on their side.
-IPHONE_PHOTO = encode_like_iphone(make_picture(3, (1024, 768)))
+
+@pytest.fixture(scope="module")
+def iphone_photo() -> bytes:
+    """Return a photo of 1,024 × 768 pixels as stored, on their side."""
+    return encode_like_iphone(make_picture(3, (1024, 768)))
 
 
 def read_pixels(photo: Photo) -> np.ndarray:
@@ -34,10 +37,10 @@ def encode_heif(picture: Image.Image, profile: bytes = b"") -> bytes:
     return buffer.getvalue()
 
 
-def test_an_iphone_s_photo_is_the_same_whoever_decodes_it() -> None:
-    expected = convert(IPHONE_PHOTO, LIMITS)
+def test_an_iphone_s_photo_is_the_same_whoever_decodes_it(iphone_photo: bytes) -> None:
+    expected = convert(iphone_photo, LIMITS)
     with installed(QuartzDouble()) as quartz:
-        photo = convert(IPHONE_PHOTO, LIMITS)
+        photo = convert(iphone_photo, LIMITS)
     assert quartz.decoded_sides[-1] == 640
     assert (photo.width, photo.height) == (480, 640)
     assert replace(photo, jpeg=b"", working_jpeg=b"") == replace(expected, jpeg=b"", working_jpeg=b"")
@@ -66,26 +69,23 @@ def test_an_iphone_s_photo_is_the_same_whoever_decodes_it() -> None:
     ids=["upside down", "mirrored", "on its side", "darker", "red for blue", "half a file"],
 )
 def test_an_imageio_that_shows_the_check_picture_otherwise_decodes_no_photo(
-    quartz: QuartzDouble, fault: str, caplog: pytest.LogCaptureFixture
+    iphone_photo: bytes, quartz: QuartzDouble, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = convert(IPHONE_PHOTO, LIMITS)
+    expected = convert(iphone_photo, LIMITS)
     with installed(quartz):
-        assert convert(IPHONE_PHOTO, LIMITS) == expected
-        convert(IPHONE_PHOTO, LIMITS)
+        assert convert(iphone_photo, LIMITS) == expected
+        convert(iphone_photo, LIMITS)
     assert set(quartz.decoded_sides) == {192}  # the check picture
     assert [record.message for record in caplog.records] == [f"ImageIO {fault}, so HEIC is decoded without it"]
 
 
 @pytest.mark.parametrize(
-    "file",
-    [
-        encode_heif(make_picture(1, (160, 120)).convert("RGBA"), make_display_p3_profile()),
-        encode_heif(make_picture(1, (160, 120))),
-        encode_heif(make_picture(1, (160, 120)), make_display_p3_profile()),
-    ],
+    ("mode", "profile"),
+    [("RGBA", make_display_p3_profile()), ("RGB", b""), ("RGB", make_display_p3_profile())],
     ids=["with alpha", "without a profile", "without irot"],
 )
-def test_what_no_iphone_writes_is_left_to_libheif(file: bytes) -> None:
+def test_what_no_iphone_writes_is_left_to_libheif(mode: str, profile: bytes) -> None:
+    file = encode_heif(make_picture(1, (160, 120)).convert(mode), profile)
     expected = convert(file, LIMITS)
     with installed(QuartzDouble()) as quartz:
         assert convert(file, LIMITS) == expected
@@ -96,20 +96,20 @@ def raise_error(image: Image.Image) -> Image.Image:
     raise RuntimeError(f"no memory for {image.size}")
 
 
-def test_bindings_that_fail_leave_all_photos_to_libheif() -> None:
-    expected = convert(IPHONE_PHOTO, LIMITS)
+def test_bindings_that_fail_leave_all_photos_to_libheif(iphone_photo: bytes) -> None:
+    expected = convert(iphone_photo, LIMITS)
     with installed(QuartzDouble(raise_error)):
-        assert convert(IPHONE_PHOTO, LIMITS) == expected
+        assert convert(iphone_photo, LIMITS) == expected
     with installed(QuartzDouble(lambda image: raise_error(image) if max(image.size) > 192 else image)) as quartz:
-        assert convert(IPHONE_PHOTO, LIMITS) == expected
+        assert convert(iphone_photo, LIMITS) == expected
     assert 640 in quartz.decoded_sides
 
 
-def test_a_photo_that_imageio_cannot_decode_is_left_to_libheif() -> None:
-    expected = convert(IPHONE_PHOTO, LIMITS)
+def test_a_photo_that_imageio_cannot_decode_is_left_to_libheif(iphone_photo: bytes) -> None:
+    expected = convert(iphone_photo, LIMITS)
     quartz = QuartzDouble(lambda image: image if max(image.size) <= 192 else image.crop((0, 0, 50, 50)))
     with installed(quartz):
-        assert convert(IPHONE_PHOTO, LIMITS) == expected
+        assert convert(iphone_photo, LIMITS) == expected
 
 
 def test_the_check_picture_is_the_one_that_its_script_makes() -> None:

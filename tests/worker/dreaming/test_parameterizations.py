@@ -26,6 +26,8 @@ from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
 
+pytestmark = pytest.mark.slow
+
 CHANGES = ("pyramid", "fourier")
 
 

@@ -299,6 +299,7 @@ def test_from_noise_the_photo_gives_only_its_shape() -> None:
     assert channel_means[0] > channel_means[1] + 1
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = make_recipe(
         BLOCK10_TERM, {"kind": "content", "layers": {"block4": 0.01}}, ascent={"octaves": 1, "steps": 10}
