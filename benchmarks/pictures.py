@@ -55,16 +55,29 @@ def capture_installation() -> None:
             page.wait_for_selector(".js-plotly-plot canvas", timeout=60_000)
             page.wait_for_timeout(4000)
             _save_screenshot(page.screenshot(), "map")
-            page.set_viewport_size({"width": 1200, "height": 800})
+            _fill_installation(stack)
             page.goto(f"{stack.url}/console")
             page.get_by_label("Passcode").fill(passcode)
             page.get_by_role("button").click()
-            for tab in ("Status", "Dreams", "Errors", "Settings"):
+            for tab, height in (("Status", 800), ("Dreams", 700), ("Errors", 460), ("Settings", 960)):
+                page.set_viewport_size({"width": 1200, "height": height})
                 page.get_by_role("tab", name=tab).click()
                 page.wait_for_timeout(4000)
                 _save_screenshot(page.screenshot(), f"console-{tab.lower()}")
     finally:
         shutil.rmtree(folder)
+
+
+def _fill_installation(stack: RunningStack) -> None:
+    """Let three parts of the sample dream, and have a file rejected, so that the console has something to show."""
+    photo = Image.fromarray(_load_sample())
+    width, height = photo.size
+    for number, left in enumerate((0, width // 4, width // 2)):
+        jpeg = io.BytesIO()
+        photo.crop((left, 0, left + width // 2, height)).save(jpeg, "JPEG", quality=95)
+        stack.drop_file(f"IMG_{1042 + number}.JPG", jpeg.getvalue())
+    stack.drop_file("IMG_1045.HEIC", read_sample()[:20_000])
+    stack.wait_until(lambda: len(stack.list_completed()) == 4 and "Rejected: IMG_1045.HEIC" in stack.read_output())
 
 
 def _save_screenshot(screenshot: bytes, name: str) -> None:
