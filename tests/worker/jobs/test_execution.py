@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
 from worker.dreamer import DreamResult, Pixels
-from worker.jobs import execution
+from worker.jobs import execution, frames
 from worker.jobs.processor import JobProcessor
 
 
@@ -195,6 +196,24 @@ def test_approval_that_is_asked_for_during_a_dream_holds_its_sidecar_too(harness
     assert sidecar.standing is Visibility.HELD
 
 
+def test_no_moment_shows_a_dream_that_needs_approval_to_who_reads_the_store(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Sidecar] = []
+    put = harness.processor._store.put
+
+    def record_sidecar(name: str, data: bytes) -> None:
+        if name == sidecar_name(job.id):
+            written.append(Sidecar.model_validate_json(data))
+        put(name, data)
+
+    monkeypatch.setattr(harness.processor._store, "put", record_sidecar)
+    update_runtime_settings(harness.client, approval=True)
+    job = harness.submit(1, lane=Lane.LIVE)
+    assert process(harness, job) == (State.COMPLETED, "")
+    assert [sidecar.standing for sidecar in written] == [Visibility.HELD]
+
+
 def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
     photos: list[np.ndarray] = []
     harness.submit(0)
@@ -236,6 +255,19 @@ def test_a_dream_begins_with_the_working_photo_and_is_rendered_from_the_one_that
     assert process(harness, job) == (State.COMPLETED, "")
     assert read_size(harness, dream_name(job.id)) == (512, 384)
     assert read_size(harness, frame_name(job.id, 0)) == (256, 192)
+
+
+def test_dreams_of_a_batch_are_rendered_from_their_own_full_photos(harness: ProcessorHarness) -> None:
+    jobs = [harness.submit(number, LARGE_RECIPE, size=(512, 384)) for number in range(2)]
+    photos = [Image.open(io.BytesIO(harness.store.get(photo_name(job.photo_id)) or b"")) for job in jobs]
+    for job, photo in zip(jobs, photos, strict=True):
+        harness.store.put(working_photo_name(job.photo_id), encode_jpeg(photo.resize((256, 192))))
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [2]
+    for job, photo in zip(jobs, photos, strict=True):
+        load_photo = partial(np.asarray, photo)
+        dream = harness.dreamer.dream(load_photo(), LARGE_RECIPE, seed=job.seed, load_full_photo=load_photo)
+        assert harness.store.get(dream_name(job.id)) == frames.encode_jpeg(dream.pixels)
 
 
 def test_a_dream_that_is_no_larger_than_its_working_photo_waits_for_nothing(harness: ProcessorHarness) -> None:

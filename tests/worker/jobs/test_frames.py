@@ -13,7 +13,14 @@ from shared.storage.object_names import frame_name
 from shared.storage.store import Store, StoreError
 from tests.waiting import wait_until
 from worker.dreamer import Frame
-from worker.jobs.frames import FRAME_QUALITY, THUMBNAIL_SIDE, FramePublisher, encode_jpeg, encode_thumbnail
+from worker.jobs.frames import (
+    DREAM_QUALITY,
+    FRAME_QUALITY,
+    THUMBNAIL_SIDE,
+    FramePublisher,
+    encode_jpeg,
+    encode_thumbnail,
+)
 
 JOB_ID = "ab" * 16
 
@@ -36,10 +43,22 @@ def count_chroma_samples(data: bytes) -> tuple[int, int]:
     return horizontal, vertical
 
 
+def read_quality(data: bytes) -> int:
+    """Return the quality with which Pillow wrote a JPEG: the one whose quantization tables are the same."""
+
+    def read_tables(data: bytes) -> object:
+        return open_jpeg(data).quantization  # type: ignore[attr-defined]
+
+    return next(
+        quality for quality in range(1, 96) if read_tables(encode_jpeg(make_pixels(8, 8), quality)) == read_tables(data)
+    )
+
+
 def test_a_dream_keeps_its_fine_colour_and_a_frame_is_smaller() -> None:
     dream, frame = encode_jpeg(make_pixels(64, 48)), encode_jpeg(make_pixels(64, 48), FRAME_QUALITY)
     assert (count_chroma_samples(dream), count_chroma_samples(frame)) == ((1, 1), (2, 2))
-    assert len(frame) < len(dream)
+    assert read_quality(dream) == DREAM_QUALITY
+    assert read_quality(frame) == read_quality(encode_thumbnail(make_pixels(64, 48))) == FRAME_QUALITY
     for data in (dream, frame):
         with open_jpeg(data) as image:
             assert (image.size, image.info["comment"]) == ((64, 48), JPEG_MARKER)

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from prometheus_client import REGISTRY
 
 from shared.jobs.events import EventReader, Failed
 from shared.jobs.job import Job, Lane, State
@@ -15,7 +17,7 @@ from shared.storage.store import StoreError
 from shared.timing import DEFAULT_TIMING
 from tests.worker.jobs.processor_harness import ProcessorHarness
 from worker.dreamer import DreamResult, Frame, Pixels
-from worker.jobs import retry
+from worker.jobs import processor, retry
 from worker.jobs.lease import Released
 from worker.jobs.processor import JobProcessor
 
@@ -54,6 +56,10 @@ def read_failures(harness: ProcessorHarness) -> list[tuple[str, str]]:
     """Return job id and reason of each failure."""
     events = [recorded.event for recorded in EventReader(harness.client).read(max_events=10_000)]
     return [(event.job_id, event.reason) for event in events if isinstance(event, Failed)]
+
+
+def count_faults(kind: str) -> float:
+    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
 
 
 def deliver_until_ended(harness: ProcessorHarness, job: Job) -> int:
@@ -110,10 +116,12 @@ def test_a_job_that_misses_something_in_the_store_each_time_fails_in_the_end_wit
     harness: ProcessorHarness,
 ) -> None:
     """Seen failing: it was handed back forever, hundreds of times each second."""
+    faults = count_faults("expected")
     make_storeless(harness, UNAVAILABLE)
     job = harness.submit(1)
     assert deliver_until_ended(harness, job) == MAX_HAND_BACKS
     assert read_failures(harness) == [(job.id, str(UNAVAILABLE))]
+    assert count_faults("expected") == faults + 1
 
 
 def test_each_time_that_a_job_is_handed_back_its_message_waits_longer(
@@ -124,6 +132,28 @@ def test_each_time_that_a_job_is_handed_back_its_message_waits_longer(
     monkeypatch.setattr(harness.processor, "_pause", pauses.append)
     deliver_until_ended(harness, harness.submit(1))
     assert pauses == list(range(MAX_HAND_BACKS))
+
+
+def test_a_message_waits_twice_as_long_each_time_but_not_so_long_that_it_seems_lost(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(processor, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    pauses = []
+    for hand_backs in range(6):
+        started_at = now
+        harness.processor._pause(hand_backs)
+        pauses.append(now - started_at)
+    assert pauses == pytest.approx([0.5, 1, 2, 4, 8, DEFAULT_TIMING.in_transit_seconds / 2], abs=0.15)
+    stopping = JobProcessor(harness.settings, "w-1", harness.dreamer, is_stopping=lambda: True)
+    started_at = now
+    stopping._pause(5)
+    assert now == started_at
 
 
 def test_batch_mates_that_are_handed_back_go_behind_what_waits(harness: ProcessorHarness) -> None:
@@ -164,6 +194,7 @@ def test_a_job_whose_time_went_to_waiting_gets_it_again_but_not_without_end(
         harness.processor._retry_policy.waited_seconds = harness.settings.time_limit_seconds / 2
         raise SoftTimeLimitExceeded
 
+    faults = count_faults("time limit")
     job = harness.submit(1)
     for _ in range(MAX_HAND_BACKS):
         harness.dreamer.batch_sizes.clear()
@@ -174,3 +205,4 @@ def test_a_job_whose_time_went_to_waiting_gets_it_again_but_not_without_end(
     harness.processor.process(job.id)
     [(_, reason)] = read_failures(harness)
     assert reason == f"The dream took longer than {harness.settings.time_limit_seconds} s."
+    assert count_faults("time limit") == faults + 1

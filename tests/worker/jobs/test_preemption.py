@@ -2,7 +2,9 @@
 
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +15,53 @@ from PIL import Image
 from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
+from shared.recipe.recipe import Recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.waiting import wait_until
-from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
+from tests.worker.jobs.processor_harness import HELD_RECIPE, SHORT_RECIPE, ProcessorHarness
 from worker.app import make_engine
+from worker.dreamer import DreamResult, Frame, Pixels
+from worker.jobs import processor
 from worker.jobs.frames import encode_jpeg
 from worker.jobs.lease import Released
-from worker.jobs.processor import JobProcessor
+from worker.jobs.processor import FOREIGN_TIME_SHARE, JobProcessor
+
+THREE_STEPS_RECIPE = SHORT_RECIPE.model_copy(
+    update={"ascent": SHORT_RECIPE.ascent.model_copy(update={"octaves": 1, "steps": 3})}
+)
+
+
+class Clock:
+    """The clock of the processor, ahead of the real one by `seconds`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        monkeypatch.setattr(processor, "time", self)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.seconds
+
+
+def call_at_frames(
+    harness: ProcessorHarness, of_batch: dict[int, Callable[[], None]], of_guest: dict[int, Callable[[], None]]
+) -> None:
+    """Call functions at frames of the dreams of the batch's job and of guests', by the frames' indices."""
+    dream = harness.dreamer.dream
+
+    def dream_and_call(
+        photo: Pixels, recipe: Recipe, *, on_frame: Callable[[Frame], None], **options: Any
+    ) -> DreamResult:
+        functions = of_batch if recipe == THREE_STEPS_RECIPE else of_guest
+
+        def call_and_relay(frame: Frame) -> None:
+            functions.get(frame.index, lambda: None)()
+            on_frame(frame)
+
+        return dream(photo, recipe, on_frame=call_and_relay, **options)
+
+    harness.dreamer.dream = dream_and_call  # type: ignore[assignment, method-assign]
 
 
 def run_with_guests(harness: ProcessorHarness, count: int) -> tuple[Job, list[Job]]:
@@ -154,6 +194,52 @@ def test_guests_do_not_take_the_time_that_a_batch_s_dream_needs(harness: Process
     )
     batch, guests = run_with_guests(harness, 1)
     assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
+
+
+def test_guests_are_served_in_the_first_half_of_the_time_of_a_batch_s_dream(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    limit, guests = harness.settings.time_limit_seconds, []
+
+    def submit_guest_at(share: float) -> None:
+        clock.seconds = share * limit
+        guests.append(harness.submit(len(guests) + 1, lane=Lane.LIVE))
+
+    call_at_frames(harness, {0: lambda: submit_guest_at(0.45), 1: lambda: submit_guest_at(0.55)}, {})
+    harness.deliver(batch := harness.submit(0, recipe=THREE_STEPS_RECIPE))
+    assert harness.list_ended_jobs() == [guests[0].id, batch.id]
+    assert harness.read_states(guests) == [State.COMPLETED, State.QUEUED]
+
+
+def test_a_batch_s_dream_that_is_finished_is_published_before_a_guest_is_served(harness: ProcessorHarness) -> None:
+    guests: list[Job] = []
+    call_at_frames(harness, {2: lambda: guests.append(harness.submit(1, lane=Lane.LIVE))}, {})
+    harness.deliver(batch := harness.submit(0, recipe=THREE_STEPS_RECIPE))
+    assert harness.read_states([batch, *guests]) == [State.COMPLETED, State.QUEUED]
+
+
+def test_the_time_of_all_guests_together_is_given_back_to_a_batch_s_dream_that_takes_too_long(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each guest takes less than the share that is forgiven; both together take more."""
+    clock, guests = Clock(monkeypatch), []
+    share = 0.6 * FOREIGN_TIME_SHARE * harness.settings.time_limit_seconds
+
+    def take_time() -> None:
+        clock.seconds += share
+
+    def submit_guests() -> None:
+        guests.extend(harness.submit(number, lane=Lane.LIVE) for number in (1, 2))
+
+    def take_too_long() -> None:
+        raise SoftTimeLimitExceeded
+
+    call_at_frames(harness, {0: submit_guests, 1: take_too_long}, {0: take_time})
+    batch = harness.submit(0, recipe=THREE_STEPS_RECIPE)
+    with pytest.raises(Released, match="its time went to guests"):
+        harness.deliver(batch)
+    assert harness.read_states([batch, *guests]) == [State.QUEUED, State.COMPLETED, State.COMPLETED]
 
 
 @pytest.mark.whole_component

@@ -67,6 +67,9 @@ def test_a_worker_that_has_to_stop_hands_its_job_back_to_its_message(lane: Lane,
     assert harness.read_states([job]) == [State.QUEUED]
     assert harness.table.count_attempts([job.id]) == [0]
     assert count_queued(harness.client, lane) == 1  # no second message beside the delivered one
+    claim = harness.table.claim(job, "w-2")
+    assert claim
+    assert claim.hand_backs == 0
 
 
 def test_a_dream_that_takes_too_long_fails_and_guests_among_it_are_dreamt_later(harness: ProcessorHarness) -> None:

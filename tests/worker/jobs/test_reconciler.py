@@ -112,6 +112,31 @@ def test_the_message_of_a_cancelled_job_hides_a_lost_one_for_a_limited_time(
     assert JOBS[1].id in list_queued(client)
 
 
+def test_a_job_that_was_handed_back_a_moment_ago_is_not_taken_for_one_without_a_message(
+    settings: Settings, client: redis.Redis, table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message is on its way back to the lane; with a second one, two workers would meet at the job."""
+    lose_message(client, JOBS[1])
+    reconciler = Reconciler(client, settings, replace(TIMING, in_transit_seconds=0.2))
+    list_unclaimed = reconciler._table.list_unclaimed
+
+    def list_and_hand_back(min_age_seconds: float) -> list[str]:
+        unclaimed = list_unclaimed(min_age_seconds)
+        if JOBS[1].id in reconciler._missing and (claim := table.claim(JOBS[1], "w-1")):
+            handed_back.append(table.release(claim, count=False))
+        return unclaimed
+
+    handed_back: list[bool] = []
+    monkeypatch.setattr(reconciler._table, "list_unclaimed", list_and_hand_back)
+
+    def is_handed_back() -> bool:
+        reconciler.reconcile()
+        return handed_back == [True]
+
+    wait_until(is_handed_back, "a pass meets the job again")
+    assert list_queued(client) == sorted([JOBS[0].id, JOBS[2].id])
+
+
 class CountingReconciler(Reconciler):
     """Counts its passes, of which the first ones raise errors."""
 
