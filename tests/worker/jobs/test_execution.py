@@ -196,22 +196,41 @@ def test_approval_that_is_asked_for_during_a_dream_holds_its_sidecar_too(harness
     assert sidecar.standing is Visibility.HELD
 
 
+def record_standings(harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch) -> list[Visibility]:
+    """Record the standing in each sidecar that the processor writes."""
+    standings: list[Visibility] = []
+    put = harness.processor._store.put
+
+    def put_and_record(name: str, data: bytes) -> None:
+        if name.endswith("/dream.json"):
+            standings.append(Sidecar.model_validate_json(data).standing)
+        put(name, data)
+
+    monkeypatch.setattr(harness.processor._store, "put", put_and_record)
+    return standings
+
+
 def test_no_moment_shows_a_dream_that_needs_approval_to_who_reads_the_store(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[Sidecar] = []
-    put = harness.processor._store.put
-
-    def record_sidecar(name: str, data: bytes) -> None:
-        if name == sidecar_name(job.id):
-            written.append(Sidecar.model_validate_json(data))
-        put(name, data)
-
-    monkeypatch.setattr(harness.processor._store, "put", record_sidecar)
+    standings = record_standings(harness, monkeypatch)
     update_runtime_settings(harness.client, approval=True)
     job = harness.submit(1, lane=Lane.LIVE)
     assert process(harness, job) == (State.COMPLETED, "")
-    assert [sidecar.standing for sidecar in written] == [Visibility.HELD]
+    assert standings == [Visibility.HELD]
+
+
+def test_the_operator_s_setting_holds_batch_mates_and_guests_among_them_too(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = harness.settings.model_copy(update={"approval": True})
+    harness.processor = JobProcessor(settings, "w-1", harness.dreamer)
+    standings = record_standings(harness, monkeypatch)
+    harness.dreamer.during_first_ascent = lambda: harness.submit(9, lane=Lane.LIVE)
+    jobs = [harness.submit(number) for number in range(2)]
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [2, 1]
+    assert standings == [Visibility.HELD] * 3
 
 
 def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
