@@ -26,7 +26,7 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import photo_name, working_photo_name
+from shared.storage.object_names import motion_name, photo_name, working_photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
@@ -428,6 +428,16 @@ def test_no_guest_waits_for_the_large_photo_of_another(settings: Settings, store
     for photo_id in photo_ids:
         assert store.get(working_photo_name(photo_id)) == SMALL_PHOTO
         assert store.get(photo_name(photo_id)) == JPEG_PHOTO
+
+
+def test_a_video_goes_out_with_its_photo(settings: Settings, store: Store) -> None:
+    [job] = make_jobs(1)
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        outbox.add(job, JPEG_PHOTO, File(Path("/inbox/1.mov"), FileVersion(1, 2)), motion=b"a video")
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: store.get(photo_name(job.photo_id)) and outbox.next_item() is None)
+    assert store.get(motion_name(job.photo_id)) == b"a video"
 
 
 def test_large_photos_follow_when_the_store_is_back_and_though_the_intake_is_paused(
