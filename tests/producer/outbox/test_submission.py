@@ -15,13 +15,13 @@ from producer.outbox.outbox import Outbox
 from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.broker.client import connect
-from shared.jobs.events import EventReader, FileRejected, Stage
+from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
-from shared.runtime_settings import persist_runtime_settings, update_runtime_settings
+from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
@@ -231,11 +231,18 @@ def test_no_job_is_accepted_before_a_wiped_broker_knows_whether_dreams_need_appr
     submission_client: SubmissionClient, client: redis.Redis, store: Store
 ) -> None:
     """Fails without `initialize`: the dream is shown without the approval that the operator asked for."""
+    initialize_runtime_settings(client, store)
     update_runtime_settings(client, approval=True)
     persist_runtime_settings(client, store)
     client.flushall()
     submission_client.submit(make_job(), PHOTO.jpeg)
-    assert JobTable(client).are_not_visible([make_job().id]) == [True]
+    assert client.hget(job_key(make_job().id), HELD_FIELD) == "1"
+
+
+def test_a_job_needs_approval_from_the_start_where_the_settings_say_so(settings: Settings, client: redis.Redis) -> None:
+    with SubmissionClient(settings.model_copy(update={"approval": True})) as submission:
+        submission.submit(make_job(), PHOTO.jpeg)
+    assert client.hget(job_key(make_job().id), HELD_FIELD) == "1"
 
 
 def test_a_broker_that_is_away_is_named_so(settings: Settings) -> None:
