@@ -22,7 +22,6 @@ from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import (
     dream_name,
     dream_prefix,
-    frame_name,
     photo_name,
     sidecar_name,
     thumb_name,
@@ -233,17 +232,23 @@ def test_the_operator_s_setting_holds_batch_mates_and_guests_among_them_too(
     assert standings == [Visibility.HELD] * 3
 
 
-def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
-    photos: list[np.ndarray] = []
-    harness.submit(0)
-    job = harness.submit(1, lane=Lane.LIVE, size=(300, 200))
+def record_photos(harness: ProcessorHarness) -> list[Pixels]:
+    """Record the photo with which each dream begins."""
+    photos: list[Pixels] = []
     dream = harness.dreamer.dream
 
-    def record_photo(photo: np.ndarray, *arguments: Any, **options: Any) -> DreamResult:
+    def record_photo(photo: Pixels, *arguments: Any, **options: Any) -> DreamResult:
         photos.append(photo)
         return dream(photo, *arguments, **options)
 
     harness.dreamer.dream = record_photo  # type: ignore[method-assign]
+    return photos
+
+
+def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
+    photos = record_photos(harness)
+    harness.submit(0)
+    job = harness.submit(1, lane=Lane.LIVE, size=(300, 200))
     assert process(harness, job) == (State.COMPLETED, "")
     with Image.open(io.BytesIO(harness.store.get(photo_name(job.photo_id)) or b"")) as stored:
         assert np.array_equal(photos[0], np.asarray(stored.convert("RGB")))
@@ -269,11 +274,12 @@ def read_size(harness: ProcessorHarness, name: str) -> tuple[int, int]:
 def test_a_dream_begins_with_the_working_photo_and_is_rendered_from_the_one_that_follows(
     harness: ProcessorHarness,
 ) -> None:
+    photos = record_photos(harness)
     job, jpeg = submit_in_two_sizes(harness)
     harness.dreamer.during_first_ascent = lambda: harness.store.put(photo_name(job.photo_id), jpeg)
     assert process(harness, job) == (State.COMPLETED, "")
+    assert [photo.shape for photo in photos] == [(192, 256, 3)]
     assert read_size(harness, dream_name(job.id)) == (512, 384)
-    assert read_size(harness, frame_name(job.id, 0)) == (256, 192)
 
 
 def test_dreams_of_a_batch_are_rendered_from_their_own_full_photos(harness: ProcessorHarness) -> None:
@@ -308,10 +314,11 @@ def test_a_photo_that_does_not_follow_costs_a_dream_its_detail_and_no_more(
 
 
 def test_a_working_photo_that_is_too_small_for_the_canvas_is_not_dreamt(harness: ProcessorHarness) -> None:
+    photos = record_photos(harness)
     job, jpeg = submit_in_two_sizes(harness, LARGE_RECIPE.model_copy(update={"canvas": 512}))
     harness.store.put(photo_name(job.photo_id), jpeg)
     assert process(harness, job) == (State.COMPLETED, "")
-    assert read_size(harness, frame_name(job.id, 0)) == (512, 384)
+    assert [photo.shape for photo in photos] == [(768, 1024, 3)]
 
 
 def test_a_panorama_whose_working_photo_is_too_small_for_its_larger_canvas_is_dreamt_from_its_photo(
