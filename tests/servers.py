@@ -256,8 +256,15 @@ class SshServer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
         wait_until(
-            lambda: (self._host.is_listening if self._host else is_listening)(self.port), "the SSH server answers"
+            lambda: self._host.is_listening(self.port) if self._host else self._sends_version(),
+            "the SSH server answers",
         )
+
+    def _sends_version(self) -> bool:
+        """Return whether the server answers. Its predecessor's last child may listen yet, and ends without a word."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+        return False
 
     def list_sessions(self) -> list[psutil.Process]:
         """Return the processes that serve a connection."""
