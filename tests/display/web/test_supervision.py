@@ -4,14 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from prometheus_client import REGISTRY
 
 from display.web import supervision
 from display.web.supervision import run_supervised
-
-
-def count_bugs() -> float:
-    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": "bug"}) or 0.0
+from tests.metrics import count_faults
 
 
 def test_a_task_that_ends_by_a_fault_is_reported_and_starts_again(
@@ -19,7 +15,7 @@ def test_a_task_that_ends_by_a_fault_is_reported_and_starts_again(
 ) -> None:
     """Seen failing with a bare task: it ended at the first fault, and nobody heard of it."""
     monkeypatch.setattr(supervision, "MIN_RESTART_SECONDS", 0.0)
-    starts, bugs_before = 0, count_bugs()
+    starts, bugs_before = 0, count_faults("bug")
 
     async def run() -> None:
         is_well = asyncio.Event()
@@ -37,7 +33,7 @@ def test_a_task_that_ends_by_a_fault_is_reported_and_starts_again(
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert (starts, count_bugs() - bugs_before) == (3, 2)
+    assert (starts, count_faults("bug") - bugs_before) == (3, 2)
     assert all("work ended by a fault" in record.message and record.exc_info for record in caplog.records)
     assert len(caplog.records) == 2
 

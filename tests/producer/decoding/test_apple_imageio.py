@@ -1,19 +1,18 @@
 """On a Mac, ImageIO decodes iPhones' photos if it does so as libheif does. A double stands in for the Mac."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
 from producer.decoding.apple_imageio import CHECK_PICTURE
-from producer.decoding.convert import Photo, convert
+from producer.decoding.convert import convert
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
 from tests.pictures import make_picture
 from tests.producer.decoding.quartz_double import QuartzDouble, installed
+from tests.producer.decoding.test_convert import encode, read_pixels
 from tests.producer.icc_profiles import make_display_p3_profile
 from tools.check_picture import encode_like_iphone, make_check_picture
 
@@ -24,17 +23,6 @@ LIMITS = Limits(max_side=640, working_side=320)
 def iphone_photo() -> bytes:
     """Return a photo of 1,024 × 768 pixels as stored, on their side."""
     return encode_like_iphone(make_picture(3, (1024, 768)))
-
-
-def read_pixels(photo: Photo) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(photo.jpeg)), dtype=np.int16)
-
-
-def encode_heif(picture: Image.Image, profile: bytes = b"") -> bytes:
-    buffer = io.BytesIO()
-    options = {"icc_profile": profile, "icc_profile_type": "prof"} if profile else {}
-    pillow_heif.from_pillow(picture).save(buffer, quality=90, **options)
-    return buffer.getvalue()
 
 
 def test_an_iphone_s_photo_is_the_same_whoever_decodes_it(iphone_photo: bytes) -> None:
@@ -81,11 +69,11 @@ def test_an_imageio_that_shows_the_check_picture_otherwise_decodes_no_photo(
 
 @pytest.mark.parametrize(
     ("mode", "profile"),
-    [("RGBA", make_display_p3_profile()), ("RGB", b""), ("RGB", make_display_p3_profile())],
+    [("RGBA", make_display_p3_profile()), ("RGB", None), ("RGB", make_display_p3_profile())],
     ids=["with alpha", "without a profile", "without irot"],
 )
-def test_what_no_iphone_writes_is_left_to_libheif(mode: str, profile: bytes) -> None:
-    file = encode_heif(make_picture(1, (160, 120)).convert(mode), profile)
+def test_what_no_iphone_writes_is_left_to_libheif(mode: str, profile: bytes | None) -> None:
+    file = encode(make_picture(1, (160, 120)).convert(mode), "HEIF", icc_profile=profile)
     expected = convert(file, LIMITS)
     with installed(QuartzDouble()) as quartz:
         assert convert(file, LIMITS) == expected

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import redis
-from prometheus_client import REGISTRY
 
 from producer.ledger import File, FileVersion, Ledger, LedgerError
 from producer.outbox import relay
@@ -28,6 +27,7 @@ from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
 from shared.storage.store import Store
+from tests.metrics import count_faults
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
@@ -137,10 +137,6 @@ def add_photos_in_two_sizes(outbox: Outbox, count: int) -> list[str]:
     for job in jobs:
         outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{job.photo_id}.jpg"), FileVersion(1, 2)), SMALL_PHOTO)
     return [job.photo_id for job in jobs]
-
-
-def count_faults(kind: str) -> float:
-    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
 
 
 def test_a_producer_tells_that_it_is_alive_until_it_stops(settings: Settings, client: redis.Redis) -> None:

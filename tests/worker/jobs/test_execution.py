@@ -29,6 +29,7 @@ from shared.storage.object_names import (
 )
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
+from tests.metrics import count_faults
 from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
@@ -127,13 +128,10 @@ def test_a_photo_that_is_missing_or_damaged_fails_with_its_name(harness: Process
     ],
 )
 def test_a_dream_that_fails_is_told_and_counted(recipe: str, reason: str, kind: str, harness: ProcessorHarness) -> None:
-    def count_faults() -> float:
-        return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
-
-    faults, failed = count_faults(), count_jobs("failed")
+    faults, failed = count_faults(kind), count_jobs("failed")
     job = harness.submit(1, SHORT_RECIPE.model_copy(update={"name": recipe}), lane=Lane.LIVE)
     assert process(harness, job) == (State.FAILED, reason)
-    assert (count_faults(), count_jobs("failed")) == (faults + 1, failed + 1)
+    assert (count_faults(kind), count_jobs("failed")) == (faults + 1, failed + 1)
 
 
 @pytest.mark.parametrize("visibility", Visibility)
@@ -201,7 +199,7 @@ def record_standings(harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch)
     put = harness.processor._store.put
 
     def put_and_record(name: str, data: bytes) -> None:
-        if name.endswith("/dream.json"):
+        if name == sidecar_name(name.split("/")[1]):
             standings.append(Sidecar.model_validate_json(data).standing)
         put(name, data)
 

@@ -57,6 +57,7 @@ def read_quality(data: bytes) -> int:
 def test_a_dream_keeps_its_fine_colour_and_a_frame_is_smaller() -> None:
     dream, frame = encode_jpeg(make_pixels(64, 48)), encode_jpeg(make_pixels(64, 48), FRAME_QUALITY)
     assert (count_chroma_samples(dream), count_chroma_samples(frame)) == ((1, 1), (2, 2))
+    assert len(frame) < len(dream)
     assert read_quality(dream) == DREAM_QUALITY
     assert read_quality(frame) == read_quality(encode_thumbnail(make_pixels(64, 48))) == FRAME_QUALITY
     for data in (dream, frame):

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from prometheus_client import REGISTRY
 
 from shared.jobs.events import EventReader, Failed
 from shared.jobs.job import Job, Lane, State
@@ -15,6 +14,7 @@ from shared.jobs.queue import count_queued
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.storage.store import StoreError
 from shared.timing import DEFAULT_TIMING
+from tests.metrics import count_faults
 from tests.worker.jobs.processor_harness import ProcessorHarness
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.jobs import processor, retry
@@ -56,10 +56,6 @@ def read_failures(harness: ProcessorHarness) -> list[tuple[str, str]]:
     """Return job id and reason of each failure."""
     events = [recorded.event for recorded in EventReader(harness.client).read(max_events=10_000)]
     return [(event.job_id, event.reason) for event in events if isinstance(event, Failed)]
-
-
-def count_faults(kind: str) -> float:
-    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
 
 
 def deliver_until_ended(harness: ProcessorHarness, job: Job) -> int:

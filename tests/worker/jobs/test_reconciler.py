@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import redis
-from prometheus_client import REGISTRY
 
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
@@ -13,6 +12,7 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import LAST_SWEEP, LEASES, RECONCILER_LOCK_KEY
 from shared.settings import Settings
+from tests.metrics import count_faults
 from tests.waiting import wait_until
 from tests.worker_process import SHORT_TIMING
 from worker.jobs.reconciler import FULL_SCAN_EVERY_PASSES, Reconciler
@@ -42,10 +42,6 @@ def lose_message(client: redis.Redis, job: Job) -> None:
 
 def list_queued(client: redis.Redis) -> list[str]:
     return sorted(iter_queued_job_ids(client))
-
-
-def count_faults(kind: str) -> float:
-    return REGISTRY.get_sample_value("artdream_faults_total", {"kind": kind}) or 0
 
 
 def reconcile_repeatedly(reconciler: Reconciler) -> None:

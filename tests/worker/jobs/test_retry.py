@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import redis
-from prometheus_client import REGISTRY
 
 from shared.storage.store import StoreError
+from tests.metrics import count_faults
 from worker.jobs import retry
 from worker.jobs.retry import BACKOFF_SECONDS, RetryPolicy
 
@@ -40,12 +40,9 @@ def test_an_action_is_repeated_after_growing_pauses_until_it_succeeds(
 
 
 def test_an_outage_is_counted_and_told_once(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
-    def count_faults() -> float:
-        return REGISTRY.get_sample_value("artdream_faults_total", {"kind": "away"}) or 0
-
-    faults = count_faults()
+    faults = count_faults("away")
     RetryPolicy(60).retry(fail_first(3, StoreError))
-    assert count_faults() == faults + 1
+    assert count_faults("away") == faults + 1
     assert [record.message for record in caplog.records] == ["waiting: away"]
 
 
