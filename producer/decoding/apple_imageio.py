@@ -34,7 +34,7 @@ def decode_with_imageio(data: bytes, heif: HeifFile, size: tuple[int, int]) -> I
         return None
     try:
         picture = _decode(quartz, data, max(size))
-    except Exception as error:  # Whatever a framework nobody has tried here may raise.
+    except Exception as error:  # Untested on a Mac: any error is possible.
         logger.warning("ImageIO could not decode a photo (%r), so libheif does", error)
         return None
     if picture is None or any(abs(got - wanted) > 1 for got, wanted in zip(picture.size, size, strict=True)):

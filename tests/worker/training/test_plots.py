@@ -1,4 +1,4 @@
-"""Figures are drawn as pictures, and a browser that does not draw them keeps nobody waiting."""
+"""Figures are saved as PNG files, and a browser that hangs is stopped."""
 
 from collections.abc import Callable
 from pathlib import Path
