@@ -25,8 +25,9 @@ HEARTBEAT_INTERVAL_SECONDS = 5.0
 #: Seconds between two checks whether the broker still knows the submitted jobs.
 LOST_JOB_CHECK_INTERVAL_SECONDS = 10.0
 
-#: Seconds between two polls of the outbox without a notification: another producer may have died and left items.
-OUTBOX_POLL_INTERVAL_SECONDS = 2.0
+#: Seconds between two polls of the outbox without a notification, as another producer may have died and left items, and
+#: of the runtime settings.
+OUTBOX_POLL_INTERVAL_SECONDS = 1.0
 
 
 class OutboxRelay(threading.Thread):
@@ -88,21 +89,27 @@ class OutboxRelay(threading.Thread):
             self._registry.remove(*self._heartbeat_key)
 
     def _relay_items(self) -> None:
-        self._send_heartbeat()
+        self._exchange_state()
         with contextlib.suppress(Unavailable):  # The first submission reports it.
             self._submission_client.open_connections()
         while (item := self._next_item()) or not self._stopping.is_set():
             if item is None:
+                is_notified = self._notified.wait(OUTBOX_POLL_INTERVAL_SECONDS)
+                if is_notified and not self._recipe_choice.paused:
+                    continue  # A photo has just arrived, and every other call to a distant broker would delay it.
                 self._resubmit_lost_jobs()
-                self._notified.wait(OUTBOX_POLL_INTERVAL_SECONDS)
             elif not self._submit_with_retries(item):
                 break
-            self._send_heartbeat()
+            self._exchange_state()
+
+    def _exchange_state(self) -> None:
+        """Send the heartbeat and read the runtime settings, if they are due."""
+        self._send_heartbeat()
+        self._recipe_choice.refresh()
 
     def _next_item(self) -> OutboxItem | PhotoUpload | None:
         """Return what is to be submitted next: guests' jobs before the photos that may follow theirs."""
         self._notified.clear()  # Before the query, so that an item added meanwhile triggers another one.
-        self._recipe_choice.refresh()
         while True:
             try:
                 item = None if self._recipe_choice.paused else self._outbox.next_item(after=self._last_skipped_number)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.client import Monitor
 
 from producer.ledger import File, FileVersion, Ledger, LedgerError
 from producer.outbox import relay
@@ -23,6 +24,7 @@ from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
@@ -124,6 +126,14 @@ def running_relay(settings: Settings, submission_client: SubmissionClient, outbo
         assert not outbox_relay.is_alive()
 
 
+def read_commands(monitor: Monitor, *, until: str) -> list[str]:
+    """Return the commands that the broker executes, up to the next one that begins with `until`."""
+    commands = list[str]()
+    while not (commands and commands[-1].startswith(until)):
+        commands.append(monitor.next_command()["command"])
+    return commands
+
+
 def add_photos(outbox: Outbox, count: int) -> list[Job]:
     jobs = make_jobs(count)
     for number, job in enumerate(jobs):
@@ -180,6 +190,24 @@ def test_a_photo_is_submitted_as_soon_as_the_relay_is_told_of_it(
             for job in add_photos(outbox, 2):
                 outbox_relay.notify()
                 wait_until(lambda job=job: JobTable(client).get_state(job.id) is State.QUEUED, "submitted")
+
+
+def test_a_photo_that_arrives_waits_for_no_other_call_to_the_broker(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with `_exchange_state` before each item: the settings were read first."""
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", WAIT_TIMEOUT_SECONDS)
+    monkeypatch.setattr("producer.recipe_choice.SETTINGS_POLL_INTERVAL_SECONDS", 0)
+    read_settings = f"HGETALL {RUNTIME_SETTINGS_KEY}"
+    with SubmissionClient(settings) as submission_client, client.monitor() as monitor:
+        outbox = Outbox(submission_client.ledger)
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+            for job in make_jobs(2):
+                outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{job.photo_id}.jpg"), FileVersion(1, 2)))
+                outbox_relay.notify()
+                commands_before_job = read_commands(monitor, until="EVALSHA")
+                read_commands(monitor, until=read_settings)
+        assert read_settings not in commands_before_job
 
 
 def test_an_outage_is_counted_and_told_once_and_the_photos_go_out_in_order(
