@@ -68,6 +68,8 @@ class Photo:
     camera: str = ""
     #: The video that the photo was taken from: H.264 in MP4 of the size at which videos are dreamt; b"" if none.
     motion: bytes = b""
+    #: Whether that is the video of a Live Photo, whose picture is, or will be, a file beside it.
+    is_live_photo_video: bool = False
 
 
 def compute_photo_id(data: bytes) -> str:
@@ -96,8 +98,16 @@ def convert(data: bytes, limits: Limits = DEFAULT_LIMITS, *, allow_truncated: bo
     working_jpeg = b""
     if (working_size := fit_photo(*image.size, limits.working_side)) != image.size:
         working_jpeg = _encode_jpeg(image.resize(working_size, Image.Resampling.HAMMING, reducing_gap=REDUCING_GAP))
-    motion = video.motion if video else b""
-    return Photo(compute_photo_id(data), _encode_jpeg(image), image.width, image.height, working_jpeg, camera, motion)
+    return Photo(
+        compute_photo_id(data),
+        _encode_jpeg(image),
+        image.width,
+        image.height,
+        working_jpeg,
+        camera,
+        motion=video.motion if video else b"",
+        is_live_photo_video=bool(video and video.is_live_photo),
+    )
 
 
 def _encode_jpeg(image: Image.Image) -> bytes:

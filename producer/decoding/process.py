@@ -133,6 +133,7 @@ def parse_photo(fields: dict[str, Any], files: Sequence[bytes]) -> Photo:
         and photo.width * photo.height <= MAX_PHOTO_SIDE**2
         and photo.camera.isprintable()
         and len(photo.camera) <= MAX_CAMERA_LENGTH
+        and isinstance(photo.is_live_photo_video, bool)
     ):
         raise ValueError("no photo that a decoder makes")
     return photo

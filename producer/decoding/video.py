@@ -41,6 +41,9 @@ _FIRST_BOXES = {b"moov", b"wide", b"mdat"}
 #: Suffix of the video of a Live Photo, which has the name of its picture.
 LIVE_PHOTO_SUFFIX = ".mov"
 
+#: Metadata of the video of a Live Photo: an identifier that its picture has, too.
+LIVE_PHOTO_KEY = "com.apple.quicktime.content.identifier"
+
 #: Codecs that phones and cameras use; others are refused, so that a file cannot choose among all of FFmpeg's decoders.
 CODECS = {"h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores"}
 
@@ -89,6 +92,8 @@ class DecodedVideo(NamedTuple):
     camera: list[str]
     #: The file's comment; that of a dream's clip is JPEG_MARKER.
     comment: str
+    #: Whether it is the video of a Live Photo.
+    is_live_photo: bool
 
 
 def is_video(data: bytes) -> bool:
@@ -152,7 +157,10 @@ def _decode(container: "av.container.InputContainer", limits: Limits) -> Decoded
             key_frame, best_sharpness = DecodedPicture(large, large.size, color=color), sharpness
     if encoder is None or key_frame is None or seconds < min(duration, MAX_SECONDS) - MAX_MISSING_SECONDS:
         raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
-    return DecodedVideo(key_frame, encoder.finish(), camera, container.metadata.get("comment", ""))
+    metadata = container.metadata
+    return DecodedVideo(
+        key_frame, encoder.finish(), camera, metadata.get("comment", ""), is_live_photo=LIVE_PHOTO_KEY in metadata
+    )
 
 
 def _check_duration(seconds: float) -> None:

@@ -69,7 +69,8 @@ class StabilityTracker:
         """Start with no files.
 
         stable_after_seconds: seconds without a change after which a file that decodes counts as complete.
-        give_up_after_seconds: seconds without a change after which a file that does not decode is given up.
+        give_up_after_seconds: seconds without a change after which a file that does not decode is given up, and the
+        video of a Live Photo is no longer expected to be followed by its picture.
         """
         self._decoder_pool = decoder_pool
         self._stable_after_seconds = stable_after_seconds
@@ -122,10 +123,10 @@ class StabilityTracker:
             candidate.decoding = None
             return None
         result, unchanged_seconds = candidate.decoding.result(), now - candidate.unchanged_since
+        # The picture of a Live Photo may arrive after its video, which is then no photo of its own.
+        is_complete = isinstance(result.photo_or_error, Photo) and not result.photo_or_error.is_live_photo_video
         if unchanged_seconds < (
-            self._stable_after_seconds
-            if isinstance(result.photo_or_error, Photo)
-            else max(self._stable_after_seconds, self._give_up_after_seconds)
+            self._stable_after_seconds if is_complete else max(self._stable_after_seconds, self._give_up_after_seconds)
         ):
             return None
         # After this long the writer has given up too, so a part of the picture is all there will be.

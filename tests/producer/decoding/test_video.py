@@ -14,7 +14,7 @@ from producer.decoding.formats import NotAPicture, Unreadable
 from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.pool import DecoderPool
 from producer.decoding.process import parse_photo
-from producer.decoding.video import RATE, is_video
+from producer.decoding.video import LIVE_PHOTO_KEY, RATE, is_video
 from tests.pictures import encode_heic
 from tests.producer.decoding.videos import decode_pictures, encode_video, make_moving_pictures, set_matrix
 from worker.clips.animations import Morph
@@ -121,6 +121,12 @@ def test_neither_sound_nor_position_are_kept() -> None:
     assert photo.camera == "Apple iPhone 15"
     assert b"48.1374" not in photo.motion + photo.jpeg
     assert b"iPhone" not in photo.motion + photo.jpeg
+
+
+def test_the_video_of_a_live_photo_is_known_by_its_identifier() -> None:
+    metadata = {LIVE_PHOTO_KEY: "5C1F4C6B-6A3E-4C57-9C07-3A1B0D3F2A11"}
+    assert convert(encode_video(PICTURES, container="mov", metadata=metadata)).is_live_photo_video
+    assert not convert(encode_video(PICTURES, container="mov")).is_live_photo_video
 
 
 def test_the_clip_of_a_dream_is_known_as_a_dream() -> None:

@@ -10,10 +10,12 @@ from PIL import Image
 from producer.decoding.convert import Photo
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecodeResult, DecoderPool
+from producer.decoding.video import LIVE_PHOTO_KEY
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.ledger import File
 from tests.pictures import encode_heic, encode_jpeg, make_picture
-from tests.waiting import wait_until
+from tests.producer.decoding.videos import encode_video, make_moving_pictures
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
 
 class RecordingDecoders(DecoderPool):
@@ -83,6 +85,24 @@ def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> No
         "good.jpg",
     }
     assert sorted(decoders.requests) == sorted([(name, False) for name in files] + [("most.jpg", True)])
+
+
+def test_the_video_of_a_live_photo_waits_for_its_picture_and_no_other_video_does(tmp_path: Path) -> None:
+    """Seen failing without the wait: one Live Photo became two jobs if its video arrived first."""
+    pictures = make_moving_pictures(3)
+    live_photo, video = tmp_path / "live.mov", tmp_path / "video.mov"
+    live_photo.write_bytes(encode_video(pictures, container="mov", metadata={LIVE_PHOTO_KEY: "5C1F4C6B"}))
+    video.write_bytes(encode_video(pictures, container="mov"))
+    with RecordingDecoders() as decoders:  # which decode one after the other
+        tracker = StabilityTracker(decoders, stable_after_seconds=0.1, give_up_after_seconds=WAIT_TIMEOUT_SECONDS)
+        for path in (live_photo, video):
+            version = read_file_version(path)
+            assert version is not None
+            tracker.track(File(path, version))
+        stable_files = list[StableFile]()
+        wait_until(lambda: stable_files.extend(tracker.poll(4)) or video not in tracker)
+        assert [stable_file.file.path for stable_file in stable_files] == [video]
+        assert live_photo in tracker
 
 
 def test_a_file_that_grows_slowly_is_decoded_less_and_less_often(tmp_path: Path) -> None:
