@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.appearance import Appearance
 from shared.jobs.events import STREAM_LENGTH, RuntimeSettingsChanged
 from shared.redis_keys import RUNTIME_SETTINGS_KEY, STREAM
 from shared.settings import Settings
@@ -36,6 +37,20 @@ class RuntimeSettings(BaseModel):
     retention_days: int = Field(0, ge=0)
     #: Epoch seconds at which the current event opened: wall and gallery show the dreams completed since.
     opened_at: float = 0.0
+    #: Appearance of the event file of the display that was started last.
+    appearance_default: Appearance = Appearance()
+    #: Fields of the appearance that the operator has changed, by name.
+    appearance_changes: dict[str, object] = {}
+
+    @field_validator("appearance_changes")
+    @classmethod
+    def _validate_changes(cls, changes: dict[str, object]) -> dict[str, object]:
+        return Appearance.model_validate(changes).model_dump(mode="json", include=set(changes))
+
+    @property
+    def appearance(self) -> Appearance:
+        """How the event looks: as in the event file, unless the operator has changed it."""
+        return self.appearance_default.with_changes(self.appearance_changes)
 
 
 def read_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSettings:

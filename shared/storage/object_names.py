@@ -109,6 +109,15 @@ def dream_prefix(job_id: str) -> str:
     return f"{DREAMS_PREFIX}{job_id}/"
 
 
+#: Object name of an event's logo.
+LOGO_NAME = re.compile("logos/[0-9a-f]{64}\\.png", re.ASCII)
+
+
+def logo_name(sha256: str) -> str:
+    """Return the object name of a logo. sha256: of its PNG file, in hex, so that content never changes under a name."""
+    return f"logos/{sha256}.png"
+
+
 #: Object name of the persisted runtime settings, from which a wiped broker is restored.
 RUNTIME_SETTINGS_NAME = "steering.json"
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from pydantic import ValidationError
 
+from shared.appearance import Appearance, Theme
 from shared.broker.client import connect
 from shared.jobs.events import EventReader, RuntimeSettingsChanged
 from shared.jobs.job import Job, State
@@ -51,6 +53,29 @@ def test_a_wiped_broker_is_told_everything_that_was_decided(
     assert read_runtime_settings(client, settings) == before
     assert [type(recorded.event) for recorded in EventReader(client).read()] == [RuntimeSettingsChanged]
     assert not initialize_runtime_settings(client, store)
+
+
+def test_an_appearance_survives_a_wiped_broker(client: redis.Redis, store: Store, settings: Settings) -> None:
+    from_file = Appearance(title="Of the file", accent="#112233")
+    changes = {"title": "Of the console", "theme": "light"}
+    apply_settings(client, store, appearance_default=from_file, appearance_changes=changes)
+    client.flushall()
+    assert read_runtime_settings(client, settings).appearance == Appearance()
+    initialize_runtime_settings(client, store)
+    appearance = read_runtime_settings(client, settings).appearance
+    assert appearance == Appearance(title="Of the console", accent="#112233", theme=Theme.LIGHT)
+    update_runtime_settings(client, appearance_changes={})
+    assert read_runtime_settings(client, settings).appearance == from_file
+
+
+@pytest.mark.parametrize("changes", [{"accent": "red"}, {"title": "x" * 61}, {"theme": "blue"}])
+def test_an_appearance_that_is_not_valid_changes_nothing(
+    client: redis.Redis, store: Store, settings: Settings, changes: dict[str, str]
+) -> None:
+    apply_settings(client, store, appearance_changes={"title": "A title"})
+    with pytest.raises(ValidationError):
+        update_runtime_settings(client, appearance_changes=changes)
+    assert read_runtime_settings(client, settings).appearance == Appearance(title="A title")
 
 
 def test_what_was_never_decided_stays_as_the_settings_say(
