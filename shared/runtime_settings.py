@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from shared.appearance import Appearance
 from shared.jobs.events import STREAM_LENGTH, RuntimeSettingsChanged
 from shared.redis_keys import RUNTIME_SETTINGS_KEY, STREAM
+from shared.screens import MAX_SCREENS, Screen, ScreenName
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME
 from shared.storage.store import Store
@@ -41,6 +42,8 @@ class RuntimeSettings(BaseModel):
     appearance_default: Appearance = Appearance()
     #: Fields of the appearance that the operator has changed, by name.
     appearance_changes: dict[str, object] = {}
+    #: What each screen shows, by its name.
+    screens: dict[ScreenName, Screen] = Field({}, max_length=MAX_SCREENS)
 
     @field_validator("appearance_changes")
     @classmethod

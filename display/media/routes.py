@@ -12,6 +12,7 @@ from starlette.routing import Route
 from display.media.pictures import Pictures
 from display.state.event_hub import EventHub
 from display.web.security_headers import DENY_ALL_CSP
+from shared.screens import parse_screen_name
 from shared.storage.object_names import working_photo_name
 from shared.storage.store import StoreError
 
@@ -40,15 +41,16 @@ _NO_STORE_HEADERS = DENY_ALL_CSP | {"Cache-Control": "no-store"}
 def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
     """Return the routes `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
 
-    async def stream_events() -> AsyncIterator[bytes]:
-        async with event_hub.connect_viewer() as viewer:
+    async def stream_events(screen_name: str) -> AsyncIterator[bytes]:
+        async with event_hub.connect_viewer(screen_name) as viewer:
             async for data in viewer.stream():
                 yield data
 
-    async def get_events(_: Request) -> Response:
+    async def get_events(request: Request) -> Response:
         # nginx and others buffer responses by default, which would delay every event.
         headers = _NO_STORE_HEADERS | {"X-Accel-Buffering": "no"}
-        return StreamingResponse(stream_events(), media_type="text/event-stream", headers=headers)
+        screen_name = parse_screen_name(request.query_params.get("screen", ""))
+        return StreamingResponse(stream_events(screen_name), media_type="text/event-stream", headers=headers)
 
     async def get_picture(request: Request) -> Response:
         name = request.path_params["name"]

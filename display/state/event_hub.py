@@ -9,6 +9,7 @@ from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
 from display.state.housekeeping import Housekeeping
 from display.state.live_state import Change, LiveState
+from display.state.screens import Screens
 from display.state.statistics import Statistics
 from display.state.stream_reader import StreamEntries, StreamReader
 from display.state.viewers import Viewers
@@ -26,13 +27,11 @@ from shared.jobs.events import (
 )
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
+from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
 
 logger = logging.getLogger(__name__)
-
-#: Dreams of a snapshot: more than fit the strip of the widest wall.
-SNAPSHOT_DREAMS = 24
 
 
 class EventHub:
@@ -45,12 +44,19 @@ class EventHub:
         self.dream_index = DreamIndex()
         self.statistics = Statistics()
         self.moderation = Moderation(settings, self.dream_index)
+        self.screens = Screens(self.dream_index)
         self._settings_changed = False
         self._reader = StreamReader(settings, self)
         self._housekeeping = Housekeeping(
-            settings, self.dream_index, self.moderation, lambda: self._viewers.broadcast_snapshot()
+            settings,
+            self.dream_index,
+            self.moderation,
+            lambda: self._viewers.broadcast_snapshots(),
+            self._apply_settings,
         )
-        self._viewers = Viewers(self._make_snapshot, (self._reader.tried, self._housekeeping.store_tried))
+        self._viewers = Viewers(
+            self._make_snapshot, self.screens.shows, (self._reader.tried, self._housekeeping.store_tried)
+        )
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -64,9 +70,17 @@ class EventHub:
             finally:
                 self.close()
 
-    def connect_viewer(self) -> AbstractAsyncContextManager[Viewer]:
-        """Return a context that adds a viewer. Its first message is a snapshot; whatever happens after that follows."""
-        return self._viewers.connect()
+    def connect_viewer(self, screen_name: str = "") -> AbstractAsyncContextManager[Viewer]:
+        """Return a context that adds a viewer. Its first message is a snapshot; whatever happens after that follows.
+
+        screen_name: "" for a wall without a name, and for every other page.
+        """
+        return self._viewers.connect(screen_name)
+
+    @property
+    def connected_screens(self) -> set[str]:
+        """The names of the screens that are connected."""
+        return self._viewers.screen_names - {""}
 
     @property
     def now(self) -> float:
@@ -112,7 +126,7 @@ class EventHub:
         self.statistics.apply(recorded)
         change = self._live_state.apply(recorded)
         if change := self._update_index(recorded) or change:
-            self._viewers.broadcast(SseMessage.from_change(change, recorded.id))
+            self._viewers.broadcast(change, recorded.id)
         self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
 
     def _count_unreadable(self) -> None:
@@ -125,13 +139,21 @@ class EventHub:
 
     def handle_connection(self, *, is_connected: bool) -> None:
         """Tell viewers whether the broker is connected."""
-        self._viewers.broadcast(SseMessage.from_change(Change("broker", {"connected": is_connected})))
+        self._viewers.broadcast(Change("broker", {"connected": is_connected}))
 
     async def finish_read(self, *, has_caught_up: bool) -> None:
         """Sync the runtime settings after a reconnect, and when they have changed."""
         if has_caught_up or self._settings_changed:
             self._settings_changed = False
             await self._housekeeping.sync_runtime_settings()
+
+    def _apply_settings(self, runtime_settings: RuntimeSettings) -> None:
+        """Apply what concerns the pages of this display, and send viewers what they show now."""
+        is_changed = self.screens.update(runtime_settings.screens)
+        if runtime_settings.opened_at != self.dream_index.opened_at:
+            self.dream_index.opened_at, is_changed = runtime_settings.opened_at, True
+        if is_changed:
+            self._viewers.broadcast_snapshots()
 
     def _update_index(self, recorded: RecordedEvent) -> Change | None:
         """Apply an event to the dream index; return the change for viewers, None if they see none."""
@@ -168,13 +190,14 @@ class EventHub:
         count = {"count": self.dream_index.visible_count}
         return Change(kind, body | count | self._live_state.describe_queue(at))
 
-    def _make_snapshot(self) -> SseMessage:
-        dreams = [dream.as_json() for dream in self.dream_index.list_newest(SNAPSHOT_DREAMS)]
+    def _make_snapshot(self, screen_name: str) -> SseMessage:
+        dreams = [dream.as_json() for dream in self.screens.list_dreams(screen_name)]
         is_connected = self._reader.is_connected is not False
-        body = self._live_state.snapshot(self.now) | {
+        body = self._live_state.snapshot(self.now, lambda job: self.screens.shows_running(screen_name, job.title)) | {
             "dreams": dreams,
             "count": self.dream_index.visible_count,
             "connected": is_connected,
             "build": get_build_id(),
+            "screen": self.screens.describe(screen_name),
         }
         return SseMessage.from_change(Change("snapshot", body), self._reader.last_id or "")

@@ -17,6 +17,7 @@ from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 
@@ -33,13 +34,19 @@ class Housekeeping:
     """Keeps the dream index complete, the display registered, and the runtime settings in broker and store equal."""
 
     def __init__(
-        self, settings: Settings, dream_index: DreamIndex, moderation: Moderation, on_index_change: Callable[[], None]
+        self,
+        settings: Settings,
+        dream_index: DreamIndex,
+        moderation: Moderation,
+        on_load: Callable[[], None],
+        on_settings: Callable[[RuntimeSettings], None],
     ) -> None:
-        """on_index_change: called in the event loop when dreams were loaded, or another event has begun."""
+        """on_load: called in the event loop when dreams were loaded. on_settings: with the settings that were read."""
         self._settings = settings
         self._dream_index = dream_index
         self._moderation = moderation
-        self._on_index_change = on_index_change
+        self._on_load = on_load
+        self._on_settings = on_settings
         #: Set as soon as the store has been tried once.
         self.store_tried = asyncio.Event()
         #: Set when the store has to be scanned: at the start, and when events may have been missed.
@@ -52,7 +59,7 @@ class Housekeeping:
 
         def report_update() -> None:
             self.store_tried.set()
-            self._on_index_change()
+            self._on_load()
 
         def schedule_report() -> None:
             loop.call_soon_threadsafe(report_update)
@@ -102,12 +109,9 @@ class Housekeeping:
                 logger.debug("nothing was tidied: %s", error)
 
     async def sync_runtime_settings(self) -> None:
-        """Read when the current event began, initialize a wiped broker, and persist the settings in the store."""
+        """Read and apply the runtime settings, initialize a wiped broker, and persist the settings in the store."""
         with suppress(StoreError):  # the previous values stay; the next call tries again
-            runtime_settings = await run_in_thread(self._moderation.read_settings)
-            if runtime_settings.opened_at != self._dream_index.opened_at:
-                self._dream_index.opened_at = runtime_settings.opened_at
-                self._on_index_change()
+            self._on_settings(await run_in_thread(self._moderation.read_settings))
             await run_in_thread(self._moderation.persist_settings)
 
     def _are_held(self, job_ids: Sequence[str]) -> list[bool]:

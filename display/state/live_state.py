@@ -1,6 +1,7 @@
 """Live state: running and waiting jobs, built from events. It holds no connection and reads no clock."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -137,16 +138,17 @@ class LiveState:
         """Return whether a photo, named as an object, belongs to a job that is running and shown to everybody."""
         return any(job.photo == photo for job in self._running.values())
 
-    def snapshot(self, now: float) -> dict[str, object]:
+    def snapshot(self, now: float, is_shown: Callable[[RunningJob], bool] = lambda _: True) -> dict[str, object]:
         """Return the running jobs, in the order of their starts, and the length of the queue.
 
         now: epoch seconds of the broker's clock. A job's `silent` is the number of seconds since its last event.
+        is_shown: returns whether a running job is wanted.
         """
         return {
             "running": [
                 {**asdict(job), "silent": max(0.0, now - job.heard)}
                 for job in self._running.values()
-                if now - job.heard < JOB_LOST_AFTER_SECONDS
+                if now - job.heard < JOB_LOST_AFTER_SECONDS and is_shown(job)
             ],
         } | self.describe_queue(now)
 
