@@ -6,6 +6,7 @@ from streamlit.components.v2 import component
 from display.i18n import get_guest_texts
 from display.web.html import read_component
 from display.web.script_bundle import bundle_scripts
+from shared.screens import parse_screen_name
 from shared.settings import Settings
 
 settings = Settings.read()
@@ -17,4 +18,12 @@ wall = component(
     css=read_component("common/tokens.css") + read_component("wall/wall.css"),
     js=bundle_scripts("wall/wall.js"),
 )
-wall(key="wall", data={"texts": texts, "idle_after": settings.idle_after, "rotate_every": settings.rotate_every})
+wall(
+    key="wall",
+    data={
+        "texts": texts,
+        "idle_after": settings.idle_after,
+        "rotate_every": settings.rotate_every,
+        "screen": parse_screen_name(st.query_params.get("screen", "")),
+    },
+)

@@ -305,17 +305,29 @@ async function loadMap() {
   }
   const legend = find(".legend", HTMLDetailsElement);
   legend.hidden = false;
-  legend.open = innerWidth >= WIDE;
+  legend.open = innerWidth >= WIDE && !screenName;
   artMap = new ArtMap(await response.json(), new URLSearchParams(location.search).get("job"));
   await artMap.draw();
   document.body.dataset.scene = "map";
 }
 
+/** Of the screen that shows the map for as long as the operator wants it to; null for guests. */
+const screenName = new URLSearchParams(location.search).get("screen");
+
+/** @param {import("../common/event_feed.js").FeedEvent} event */
+function handleEvent(event) {
+  if (screenName && event.kind === "snapshot" && event.body.screen.content !== "map") {
+    location.replace(`/${location.search}`);
+  }
+  artMap?.handleEvent(event);
+}
+
 showNavigation(texts);
+document.body.toggleAttribute("data-screen", Boolean(screenName));
 find("h1").textContent = texts.map;
 find(".guest").textContent = texts.map_empty;
 find(".operator").textContent = texts.map_operator;
 find("summary").textContent = texts.map_artists;
 for (const name of ["nearer", "farther", "whole"]) find(`.${name}`).ariaLabel = texts[`map_${name}`];
 loadMap();
-new EventFeed("/feed", (event) => artMap?.handleEvent(event));
+new EventFeed(`/feed${screenName ? location.search : ""}`, handleEvent);

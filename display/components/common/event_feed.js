@@ -36,12 +36,19 @@ import { systemClock } from "./clock.js";
  */
 
 /**
+ * What a screen shows, as `shared/screens.py` has it.
+ *
+ * @typedef {{content: "newest" | "recipe" | "chosen" | "map", layout: "single" | "grid"}} ScreenState
+ */
+
+/**
  * @typedef {object} Snapshot
  * @property {Dream[]} dreams the newest, newest first
  * @property {number} count of all dreams in the gallery
  * @property {(RunningJob & {silent: number})[]} running with the seconds since the last event of each
  * @property {boolean} [connected] whether the display reaches the broker
  * @property {string} [build] of the display, as in `display/web/build.py`
+ * @property {ScreenState} screen what the screen of this feed shows
  */
 
 /**

@@ -2,6 +2,7 @@ import { systemClock } from "../common/clock.js";
 import { find } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
 import { formatCount, formatQueuePosition } from "../common/formatting.js";
+import { Grid } from "./grid.js";
 import { Hero } from "./hero.js";
 import { PaintTimes } from "./paint_times.js";
 import { Playlist } from "./playlist.js";
@@ -17,7 +18,11 @@ const INVITATION_RETRY_MS = 30_000;
 /**
  * What `display/pages/wall.py` passes in; times are in seconds.
  *
- * @typedef {{texts: import("../common/formatting.js").Texts, idle_after: number, rotate_every: number}} WallData
+ * @typedef {object} WallData
+ * @property {import("../common/formatting.js").Texts} texts
+ * @property {number} idle_after
+ * @property {number} rotate_every
+ * @property {string} screen the screen's name, "" for a wall without one
  */
 
 /** Shows the playlist, and keeps it up to date with the events of the display. */
@@ -33,12 +38,13 @@ class Wall {
    * @param {HTMLElement} root
    * @param {WallData} data
    */
-  constructor(root, { texts, idle_after, rotate_every }) {
+  constructor(root, { texts, idle_after, rotate_every, screen }) {
     this.root = root;
     this.texts = texts;
     this.playlist = new Playlist({ idleAfter: 1000 * idle_after, rotateEvery: 1000 * rotate_every });
     const paintTimes = new PaintTimes();
     this.strip = new Strip(this.#find(".strip"), texts, paintTimes);
+    this.grid = new Grid(this.#find(".grid"), texts, paintTimes);
     this.hero = new Hero(root, texts, paintTimes, () => this.#markStrip());
     root.lang = texts.language;
     this.#find(".invitation h1").textContent = texts.name;
@@ -49,7 +55,7 @@ class Wall {
     // The top layer is above everything that Streamlit draws: its styles, its dialogs and its dimming.
     root.popover = "manual";
     root.showPopover?.();
-    this.feed = new EventFeed("/feed", (event, eventId) => this.#handleEvent(event, eventId), {
+    this.feed = new EventFeed(screen ? `/feed?screen=${screen}` : "/feed", (event, eventId) => this.#handleEvent(event, eventId), {
       onConnectionChange: (isConnected) => {
         this.#isServerConnected = isConnected;
         this.#showConnection();
@@ -72,6 +78,7 @@ class Wall {
     systemClock.clearTimeout(this.#invitationTimer);
     document.removeEventListener("visibilitychange", keepScreenOn);
     this.feed.close();
+    this.grid.close();
   }
 
   /** @param {string} selector */
@@ -89,8 +96,16 @@ class Wall {
       this.#isBrokerConnected = event.body.connected;
       this.#showConnection();
     }
+    if (event.kind === "snapshot") this.#setUp(event.body.screen);
     this.playlist.apply(event, systemClock.now());
     if (event.kind !== "heartbeat" && event.kind !== "broker") this.#update();
+  }
+
+  /** @param {import("../common/event_feed.js").ScreenState} screen */
+  #setUp({ content, layout }) {
+    if (content === "map") location.replace(`/map${location.search}`);
+    this.root.dataset.content = content;
+    this.root.dataset.layout = layout;
   }
 
   #showConnection() {
@@ -103,14 +118,23 @@ class Wall {
     if (chooseAt !== null) {
       this.#timer = systemClock.setTimeout(() => this.#update(), Math.max(MIN_DELAY, chooseAt - systemClock.now()));
     }
-    this.#showCurrent();
+    if (this.root.dataset.layout === "grid") this.#showGrid();
+    else this.#showCurrent();
     this.#showWaiting();
     this.strip.show(this.playlist.dreams);
     this.#markStrip();
   }
 
+  #showGrid() {
+    const { dreams, running } = this.playlist;
+    this.hero.clear();
+    this.grid.show(this.playlist);
+    if (dreams.length + running.size > 0) this.root.dataset.scene = "grid";
+  }
+
   #showCurrent() {
     const { current, running } = this.playlist;
+    this.grid.clear();
     if (current?.kind === "dream") return this.hero.showDream(current.dream);
     const job = current && running.get(current.jobId);
     if (job) return this.hero.showRunning(job);
@@ -121,7 +145,9 @@ class Wall {
     const { texts } = this;
     const { current, others, ahead, seconds } = this.playlist;
     let text = "";
-    if (ahead !== null && seconds !== null) text = formatQueuePosition(texts, ahead, seconds);
+    // A screen with dreams of its own does not show all that are on their way.
+    if (this.root.dataset.content !== "newest") text = "";
+    else if (ahead !== null && seconds !== null) text = formatQueuePosition(texts, ahead, seconds);
     else if (others > 0 && current?.kind === "emerging") text = formatCount(texts, others, "more");
     else if (others > 0) text = formatCount(texts, others, "waiting");
     this.#find(".waiting").textContent = text;

@@ -1,0 +1,81 @@
+"""Several screens of one exhibition in real browsers, each with what the operator has chosen for it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import redis
+from playwright.sync_api import Page, expect
+
+from shared.art_map import MapPoint
+from shared.jobs.job import Job
+from shared.runtime_settings import update_runtime_settings
+from shared.screens import Content, Layout, Screen
+from shared.storage.object_names import art_map_name
+from tests.display.fake_pipeline import FakePipeline
+from tests.display.pages.test_art_map import make_art_map
+
+OpenPage = Callable[..., Page]
+
+GRID = Screen(layout=Layout.GRID)
+
+
+def tile_selector(job: Job, kind: str = "dream") -> str:
+    return f'.wall[data-scene=grid] .grid img[data-{kind}][data-job-id="{job.id}"][data-shown-at]'
+
+
+@pytest.fixture
+def open_screen(open_page: OpenPage) -> Callable[..., Page]:
+    def open_screen(name: str, width: int = 1280, height: int = 720) -> Page:
+        page = open_page(f"/?screen={name}", width, height, reduced_motion="reduce")
+        page.wait_for_selector(".wall:not([data-scene=dark])")
+        return page
+
+    return open_screen
+
+
+def test_a_grid_shows_dreams_side_by_side_and_each_emerges_in_its_own_tile(
+    open_screen: OpenPage, client: redis.Redis, pipeline: FakePipeline
+) -> None:
+    update_runtime_settings(client, screens={"hall": GRID})
+    jobs = [pipeline.add_dream((60 * number, 90, 40)) for number in range(4)]
+    hall = open_screen("hall")
+    for job in jobs:
+        hall.wait_for_selector(tile_selector(job))
+    boxes = [hall.locator(".grid li").nth(number).bounding_box() for number in range(4)]
+    assert {(box["x"] // 600, box["y"] // 340) for box in boxes if box} == {(0, 0), (1, 0), (0, 1), (1, 1)}
+    claim = pipeline.claim_job(pipeline.submit_photo((250, 0, 90)))
+    pipeline.publish_frame(claim, 1)
+    hall.wait_for_selector(tile_selector(claim.job, "frame"))
+    tiles_before = [tile.get_attribute("data-job-id") for tile in hall.locator(".grid li").all()]
+    assert tiles_before.count(claim.job.id) == 1
+    pipeline.complete_job(claim)
+    hall.wait_for_selector(tile_selector(claim.job))
+    assert [tile.get_attribute("data-job-id") for tile in hall.locator(".grid li").all()] == tiles_before
+    expect(hall.locator(".strip img").first).to_be_hidden()
+
+
+def test_an_open_screen_changes_to_the_map_and_back_when_the_operator_says_so(
+    open_screen: OpenPage, client: redis.Redis, pipeline: FakePipeline
+) -> None:
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
+    job = pipeline.add_dream((10, 90, 40), map_point=map_point)
+    screen = open_screen("foyer")
+    update_runtime_settings(client, screens={"foyer": Screen(content=Content.MAP)})
+    screen.wait_for_selector("body[data-scene=map][data-screen]")
+    expect(screen).to_have_url(re.compile(r"/map\?screen=foyer$"))
+    expect(screen.get_by_role("navigation")).to_be_hidden()
+    update_runtime_settings(client, screens={"foyer": GRID, "other": Screen(content=Content.MAP)})
+    screen.wait_for_selector(tile_selector(job))
+
+
+def test_a_screen_without_a_dream_of_its_own_invites(
+    open_screen: OpenPage, client: redis.Redis, pipeline: FakePipeline
+) -> None:
+    pipeline.add_dream((10, 90, 40))
+    screens = {"foyer": Screen(content=Content.RECIPE, recipe="eyes", layout=Layout.GRID)}
+    update_runtime_settings(client, screens=screens)
+    foyer = open_screen("foyer")
+    foyer.wait_for_selector(".wall[data-scene=invitation]")
+    assert foyer.locator(".grid li").count() == 0
