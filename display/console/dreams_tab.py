@@ -9,6 +9,7 @@ from display.console.context import ConsoleContext, console_fragment
 from display.state.dream_index import Dream
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
+from shared.screens import Content, toggle_dream
 from shared.storage.sidecar import Visibility
 
 #: Dreams on one page of the tab.
@@ -84,3 +85,21 @@ def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str
             )
             if st.button(texts["dream_again"], key=f"again-{job_id}"):
                 run_action(lambda: moderation.resubmit_with_recipe(job_id, recipe), texts["waits_again"])
+        if chosen_screens := [
+            name for name, screen in context.event_hub.screens.by_name.items() if screen.content is Content.CHOSEN
+        ]:
+            with st.popover(texts["screens"]):
+                for name in chosen_screens:
+                    _render_screen_choice(context, dream, name, texts)
+
+
+def _render_screen_choice(context: ConsoleContext, dream: Dream, name: str, texts: Mapping[str, str]) -> None:
+    """Draw the button that adds a dream to a screen with chosen dreams, or removes it."""
+    screens = context.event_hub.screens.by_name
+    is_chosen = dream.job_id in screens[name].dreams
+    label, result = ("screen_remove", "screen_removed") if is_chosen else ("screen_add", "screen_added")
+    if st.button(texts[label].format(screen=name), key=f"screen-{name}-{dream.job_id}"):
+        run_action(
+            lambda: context.event_hub.moderation.change_settings(screens=toggle_dream(screens, name, dream.job_id)),
+            texts[result].format(screen=name),
+        )

@@ -5,6 +5,7 @@ import streamlit as st
 from display.console.context import ConsoleContext, end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
+from display.console.screens_tab import render_screens
 from display.console.settings_tab import render_settings
 from display.console.status_tab import render_status
 from display.i18n import get_console_texts
@@ -39,13 +40,15 @@ def _render_console(context: ConsoleContext) -> None:
         st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
         if st.button(texts["lock"], type="tertiary"):
             end_session(context)
-    status_tab, dreams_tab, errors_tab, settings_tab = st.tabs(
-        [texts[name] for name in ("now", "dreams", "faults", "steering")]
+    status_tab, dreams_tab, screens_tab, errors_tab, settings_tab = st.tabs(
+        [texts[name] for name in ("now", "dreams", "screens", "faults", "steering")]
     )
     with status_tab:
         render_status(context, texts)
     with dreams_tab:
         render_dreams(context, texts)
+    with screens_tab:
+        render_screens(context, texts)
     with errors_tab:
         render_errors(context, texts)
     with settings_tab:

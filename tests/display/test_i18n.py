@@ -12,6 +12,7 @@ from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_
 from shared.jobs.events import Stage
 from shared.jobs.refusal import RefusalCode
 from shared.monitoring.heartbeat import Component
+from shared.screens import Content, Layout
 from shared.storage.sidecar import Visibility
 
 #: Keys of texts that need no translation.
@@ -28,7 +29,7 @@ DISPLAY_FOLDER = Path(display.__file__).parent
 #: How keys begin that pages compute: guest texts, console texts.
 COMPUTED_KEYS = (
     ("refused_", "link_", "map_"),
-    ("state_", "stage_", "part_", "standing_", "kind_", "which_"),
+    ("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
 )
 
 
@@ -120,4 +121,5 @@ def test_guests_have_a_text_for_each_cause_of_a_refusal() -> None:
 def test_the_console_has_a_word_for_all_that_it_lists() -> None:
     keys = [f"part_{part}" for part in Component] + [f"stage_{stage}" for stage in Stage]
     keys += [f"standing_{visibility}" for visibility in Visibility]
+    keys += [f"content_{content}" for content in Content] + [f"layout_{layout}" for layout in Layout]
     assert set(keys) <= get_console_texts().keys()

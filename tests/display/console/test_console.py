@@ -1,6 +1,7 @@
 """The operator's console in a real browser."""
 
 import io
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -390,3 +391,28 @@ def test_without_a_passcode_there_is_no_console(display_settings: Settings) -> N
         response = send_request(display, "/console")
     assert response.status == 404
     assert b"Set ARTDREAM_PASSCODE" in response.body  # type: ignore[attr-defined]
+
+
+def test_the_operator_names_a_screen_and_an_open_wall_shows_what_was_chosen_for_it(
+    console: Page, open_page: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    chosen, other = (pipeline.add_dream((90 * number, 60, 30)) for number in range(2))
+    screen = open_page("/?screen=hall-2", reduced_motion="reduce")
+    screen.wait_for_selector(f'.dream img[data-dream][data-job-id="{other.id}"]')
+    open_tab(console, "Screens")
+    console.get_by_role("tabpanel", name="Screens").get_by_role("button", name="Refresh").click()
+    expect(console.get_by_text(re.compile(r"hall-2\s+connected"))).to_be_visible()
+    console.get_by_label("Name of a screen").fill("Not a name")
+    console.get_by_role("button", name="Add a screen").click()
+    expect(console.get_by_text("is no name of a screen")).to_be_visible()
+    console.get_by_role("combobox", name="Shows").click()
+    console.get_by_role("option", name="chosen dreams").click()
+    console.get_by_role("button", name="Save").first.click()
+    screen.wait_for_selector(".wall[data-scene=invitation]")
+    open_tab(console, "Dreams")
+    console.get_by_role("tabpanel", name="Dreams").get_by_role("button", name="Refresh").click()
+    console.get_by_test_id("stVerticalBlock").filter(has_text=chosen.id[:8]).last.get_by_role(
+        "button", name="Screens"
+    ).click()
+    console.get_by_role("button", name="Show on hall-2").click()
+    screen.wait_for_selector(f'.dream img[data-dream][data-job-id="{chosen.id}"]')
