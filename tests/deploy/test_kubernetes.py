@@ -28,7 +28,7 @@ from tests.deploy.keda import SCALED_OBJECT
 from tests.deploy.kustomize import Manifest, build, list_containers
 from tests.servers import is_listening
 from tests.stack import free_port
-from tests.waiting import wait_until
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 MANIFESTS_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -392,7 +392,8 @@ def test_the_display_is_asked_where_a_real_one_answers(manifests: list[Manifest]
     try:
         wait_until(lambda: is_listening(port), "the display listens")
         for probe in (probe for field, probe in container.items() if field.endswith("Probe")):
-            with urlopen(f"http://127.0.0.1:{port}{probe['httpGet']['path']}", timeout=5) as response:
+            url = f"http://127.0.0.1:{port}{probe['httpGet']['path']}"
+            with urlopen(url, timeout=WAIT_TIMEOUT_SECONDS) as response:
                 assert response.read() == b"ok", "Streamlit answers unknown paths with 200 and its page"
     finally:
         process.terminate()
