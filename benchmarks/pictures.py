@@ -17,10 +17,11 @@ from artdream.cli.dream import render_cells, render_comparison
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
 from shared.recipe.painters import CLASSIFIER_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
-from shared.recipe.recipe import list_recipe_names, load_recipe
+from shared.recipe.recipe import People, list_recipe_names, load_recipe
 from shared.settings import Settings
 from tests.browser import launch_chromium
 from tests.stack import RunningStack
+from tools.sample_photo.person import draw_person
 from worker.dreaming.engine import Engine
 
 PICTURES_FOLDER = Path("docs/pictures")
@@ -123,9 +124,22 @@ def _save_example(name: str, pixels: NDArray[np.uint8]) -> None:
     example.save(EXAMPLES_FOLDER / f"{name}.jpg", quality=78, optimize=True)
 
 
+def render_people() -> None:
+    """Render a person in front of the sample with the recipes that look for people, as examples and side by side."""
+    photo = np.asarray(draw_person(Image.fromarray(_load_sample())))
+    engine, cells = Engine.from_settings(Settings(_env_file=None), None), [Cell("The photo", "", photo)]
+    for name in list_recipe_names():
+        if isinstance((recipe := load_recipe(name)).mask, People):
+            dream = engine.dream(photo, recipe, seed=0).pixels
+            cells.append(Cell(recipe.title, name, dream))
+            _save_example(name, dream)
+    Image.fromarray(draw_contact_sheet(cells, columns=len(cells))).save(PICTURES_FOLDER / "people.jpg", quality=85)
+
+
 def render_recipes() -> None:
-    """Render the sample with every recipe whose network is available, as examples and as a contact sheet."""
-    cells = render_cells(_load_sample(), list_recipe_names(), 512, 0, Settings(_env_file=None), Console())
+    """Render the sample with every other recipe whose network is available, as examples and as a contact sheet."""
+    names = [name for name in list_recipe_names() if not isinstance(load_recipe(name).mask, People)]
+    cells = render_cells(_load_sample(), names, 512, 0, Settings(_env_file=None), Console())
     rendered = [cell for cell in cells if cell.pixels is not None]
     for cell in rendered[1:]:
         if cell.pixels is not None:
@@ -136,6 +150,7 @@ def render_recipes() -> None:
 
 RENDERERS = {
     "recipes": render_recipes,
+    "people": render_people,
     "painters": render_painters,
     "compared": render_network_comparison,
     "installation": capture_installation,

@@ -143,6 +143,7 @@ class Settings(BaseSettings):
         " ".join(
             (
                 *DEFAULT_PAINTER_RECIPES,
+                *["inside-van-gogh", "wonderland", "gold"],
                 *["animals", "apparition", "curls", "eyes", "mosaic", "night", "spirals", "woodcut"],
             )
         ),

@@ -46,6 +46,8 @@ class DreamResult:
     critic: str = ""
     #: Positions of photo and dream on the critic's embedding map; None if it has none.
     map_point: MapPoint | None = None
+    #: Whether people are seen in the photo; None if the recipe does not ask for them.
+    people_seen: bool | None = None
 
 
 class Dreamer(Protocol):

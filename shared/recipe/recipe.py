@@ -77,6 +77,19 @@ class Stencil(StrictModel):
     reference: Reference
 
 
+class People(StrictModel):
+    """Change only the people in the photo, or only their background; all of the photo if nobody is seen."""
+
+    #: What changes. `people`: the people, while the background stays. `background`: all but the people, who stay.
+    kind: Literal["people", "background"]
+    #: Fraction of the long side, from the edge of what stays on, over which the dream fades in.
+    feather: Fraction = 0.006
+
+
+def _expand_mask_kind(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
 def _wrap_single_table(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
@@ -105,8 +118,11 @@ class Recipe(StrictModel):
     #: Terms of the sum; in TOML `[[objective]]`, or `[objective]` if there is only one.
     objective: Annotated[tuple[Term, ...], BeforeValidator(_wrap_single_table)] = Field(min_length=1, max_length=50)
     ascent: AscentConfig = AscentConfig()
-    #: Region in which the photo may change; everywhere by default.
-    mask: Annotated[Ellipse | Stencil, Field(discriminator="kind")] | None = None
+    #: Region in which the photo may change; everywhere by default. `mask = "people"` is short for a `[mask]` with that
+    #: kind and defaults.
+    mask: Annotated[
+        Annotated[Ellipse | Stencil | People, Field(discriminator="kind")] | None, BeforeValidator(_expand_mask_kind)
+    ] = None
     #: Change lightness only.
     keep_colours: bool = False
     #: Diameter of the dabs into which a Kuwahara filter turns the detail of the finished dream, as a share of its long
@@ -203,7 +219,11 @@ def _parse_toml(text: str, source: str) -> dict[str, object]:
 
 
 #: Value of `kind` → model of that part of a recipe.
-_PARTS_BY_KIND = {get_args(part.model_fields["kind"].annotation)[0]: part for part in (*TERM_TYPES, Ellipse, Stencil)}
+_PARTS_BY_KIND = {
+    kind: part
+    for part in (*TERM_TYPES, Ellipse, Stencil, People)
+    for kind in get_args(part.model_fields["kind"].annotation)
+}
 
 
 def _locate_field(location: tuple[int | str, ...]) -> tuple[type[StrictModel], tuple[int | str, ...]]:

@@ -50,6 +50,9 @@ class Sidecar(BaseModel):
     critic: str = ""
     #: Positions of photo and dream on the critic's art map, if it has one.
     place: MapPoint | None = None
+    #: Whether people are seen in the photo, if the recipe changes only them or only their background: if not, all of
+    #: the photo has changed.
+    people_seen: bool | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages

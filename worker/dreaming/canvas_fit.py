@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.recipe.canvas import Canvas, choose_canvas, scale_to_canvas
-from shared.recipe.recipe import Ellipse, Recipe, Stencil
+from shared.recipe.recipe import People, Recipe
 from worker.backend import Tensor, resize
-from worker.dreamer import Pixels
+from worker.dreamer import Change, Pixels
 from worker.dreaming.color_transfer import Toning, tone_photo
 from worker.dreaming.kuwahara import apply_kuwahara_filter
+from worker.dreaming.masks import PeopleMask, render_mask
 from worker.dreaming.octaves import AscentState, Octave
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks.network import to_picture, to_pixels
@@ -34,12 +35,14 @@ class CanvasFit:
         reference_images: ReferenceImages,
         toning: Toning | None = None,
         full_photo_loaders: Sequence[Callable[[], Pixels]] = (),
+        change: Change | None = None,
     ) -> None:
         """Scale and pad photos, (height, width, 3) uint8 each.
 
         toning: how the photos are toned before the first step. full_photo_loaders: return the same photos in full, for
-        dreams that are larger; one for each photo, or none at all. Raises ValueError if the photos differ in size on
-        the canvas, and ArtDreamError if the mask cannot be loaded.
+        dreams that are larger; one for each photo, or none at all. change: of the only photo, with which its ascent
+        begins, (height, width, 3) float32. Raises ValueError if the photos differ in size on the canvas, and
+        ArtDreamError if the mask cannot be loaded.
         """
         height, width, _ = photos[0].shape
         if len({scale_to_canvas(photo.shape[1], photo.shape[0], recipe.canvas) for photo in photos}) > 1:
@@ -61,10 +64,22 @@ class CanvasFit:
         self._from_noise = recipe.start == "noise"
         self._keep_colors = recipe.keep_colours
         self._brush = recipe.brush
+        self._people_masks: list[PeopleMask] = []
+        #: On the padded canvas, (1 or photos, height, width, 1) float32 in [0, 1]; None if all pixels may change.
         self._mask: NDArray[np.float32] | None = None
-        if recipe.mask is not None:
-            mask = _render_mask(recipe.mask, size, reference_images)
-            self._mask = np.pad(mask, margins, mode="symmetric")
+        masks: list[NDArray[np.float32]] = []
+        if isinstance(recipe.mask, People):
+            self._people_masks = [PeopleMask(recipe.mask, photo, change) for photo in self.frame_photos]
+            masks = self._render_people_masks(self.frame_photos)
+        elif recipe.mask is not None:
+            masks = [render_mask(recipe.mask, size.height, size.width, reference_images)]
+        if masks:
+            self._mask = np.stack([np.pad(mask, margins, mode="symmetric") for mask in masks])[..., None]
+
+    @property
+    def people_seen(self) -> list[bool]:
+        """Whether people are seen in each photo; empty if the recipe does not ask for people."""
+        return [mask.people_seen for mask in self._people_masks]
 
     @cached_property
     def photos(self) -> list[Pixels]:
@@ -80,13 +95,13 @@ class CanvasFit:
         return np.concatenate([to_picture(_resize(photo, size)) for photo in self._padded_photos])
 
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
-        """Return where pixels may change: (1, 1, 1, 1), or (1, height, width, 1), float32, 0 or 1.
+        """Return where pixels may change: (1, 1, 1, 1), or (1 or batch, height, width, 1), float32, 0 or 1.
 
         How far they change is decided once, when the dream is composited.
         """
         if self._mask is None:
             return np.ones((1, 1, 1, 1), np.float32)
-        return (np.asarray(resize(self._mask[None, :, :, None], octave.height, octave.width)) > 0).astype(np.float32)
+        return (np.asarray(resize(self._mask, octave.height, octave.width)) > 0).astype(np.float32)
 
     def tone(self, photos: Tensor, mask: NDArray[np.float32]) -> Tensor:
         """Return the photos of an octave as the ascent starts with them, toned within their mask."""
@@ -114,9 +129,8 @@ class CanvasFit:
         height, width, _ = photos[0].shape
         octave_changes = state.pictures if self._from_noise else state.change  # from noise, the picture itself
         changes = self._enlarge(octave_changes, height, width)
-        mask = None if self._mask is None else self._enlarge(self._mask[None, :, :, None], height, width)[0]
         dreams = [np.empty_like(photo) for photo in photos]
-        for photo, change, dream in zip(photos, changes, dreams, strict=True):
+        for photo, change, mask, dream in zip(photos, changes, self._fit_masks(photos), dreams, strict=True):
             for start in range(0, height, BAND_ROWS):
                 rows = slice(start, start + BAND_ROWS)
                 if not np.isfinite(change[rows]).all():
@@ -128,13 +142,23 @@ class CanvasFit:
         """Return dreams at the size of the photos in dabs of the recipe's size, where the mask lets them change."""
         radius = self._brush / 2 * max(dreams[0].shape)
         brushed = [apply_kuwahara_filter(dream, radius) for dream in dreams]
-        if self._mask is None:
-            return brushed
-        mask = self._enlarge(self._mask[None, :, :, None], *dreams[0].shape[:2])[0]
+        photos = self.frame_photos if dreams[0].shape == self.frame_photos[0].shape else self.photos
         return [
-            (dream + mask * (change.astype(np.int16) - dream)).round().astype(np.uint8)
-            for dream, change in zip(dreams, brushed, strict=True)
+            change if mask is None else (dream + mask * (change.astype(np.int16) - dream)).round().astype(np.uint8)
+            for dream, change, mask in zip(dreams, brushed, self._fit_masks(photos), strict=True)
         ]
+
+    def _render_people_masks(self, photos: Sequence[Pixels]) -> list[NDArray[np.float32]]:
+        return [mask.render(photo) for mask, photo in zip(self._people_masks, photos, strict=True)]
+
+    def _fit_masks(self, photos: Sequence[Pixels]) -> Sequence[NDArray[np.float32] | None]:
+        """Return the masks of photos at their size, (height, width, 1) each; None if all pixels may change."""
+        if self._mask is None:
+            return [None] * len(photos)
+        if self._people_masks and photos[0].shape != self.frame_photos[0].shape:
+            return [mask[..., None] for mask in self._render_people_masks(photos)]
+        masks = self._enlarge(self._mask, *photos[0].shape[:2])
+        return [*masks] if len(masks) == len(photos) else [masks[0]] * len(photos)
 
     def _enlarge(self, pictures: Tensor, height: int, width: int) -> NDArray[np.float32]:
         """Resize pictures of the padded canvas, at the size of any octave, to the size of the photos."""
@@ -156,19 +180,3 @@ def _resize(pixels: Pixels, size: Canvas) -> Pixels:
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-
-
-def _render_mask(mask: Ellipse | Stencil, size: Canvas, reference_images: ReferenceImages) -> NDArray[np.float32]:
-    if isinstance(mask, Ellipse):
-        return _render_ellipse(mask, size)
-    stencil = Image.fromarray(reference_images.load_artwork(mask.reference, 0).pixels).convert("L").resize(size)
-    return np.asarray(stencil, np.float32) / np.float32(255)
-
-
-def _render_ellipse(spec: Ellipse, size: Canvas) -> NDArray[np.float32]:
-    """Render an ellipse: (height, width) float32, 1 where the dream shows, 0 from the rim on, smooth in between."""
-    y, x = np.mgrid[0 : size.height, 0 : size.width].astype(np.float32) + np.float32(0.5)
-    radius = np.hypot((x / size.width - spec.x) / (spec.width / 2), (y / size.height - spec.y) / (spec.height / 2))
-    from_rim = radius - 1 if spec.outside else 1 - radius
-    share = np.clip(from_rim / max(spec.feather, 1e-6), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -243,10 +244,12 @@ class Engine:
         emit_frame(1.0, pixels)
         critic = self._load_critic(ascent.network)
         embedding_map = self._networks.embedding_map(critic.name)
-        return [
+        results = [
             _build_result(ascent.network, critic, recipe, photo, dream, ascent.artworks, embedding_map)
             for photo, dream in zip(photos, pixels, strict=True)
         ]
+        people_seen: Sequence[bool | None] = canvas_fit.people_seen or [None] * len(results)
+        return [replace(result, people_seen=seen) for result, seen in zip(results, people_seen, strict=True)]
 
     def _ascend(
         self,
@@ -271,7 +274,7 @@ class Engine:
         )
         runtime_inputs = build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds)
         toning = find_toning(recipe.objective, runtime_inputs)
-        canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning, full_photo_loaders)
+        canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning, full_photo_loaders, change)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
         last_state: deque[AscentState] = deque(maxlen=1)
 

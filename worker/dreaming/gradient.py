@@ -31,7 +31,7 @@ ShiftedGradientFn = Callable[[Parameters, NDArray[np.int32]], tuple[Tensor, Para
 TargetValues = dict[str, Tensor]
 
 PICTURE_SPEC: tuple[Shape, str] = ((None, None, None, 3), "float32")
-MASK_SPEC: tuple[Shape, str] = ((1, None, None, 1), "float32")
+MASK_SPEC: tuple[Shape, str] = ((None, None, None, 1), "float32")
 SHIFTS_SPEC: tuple[Shape, str] = ((None, 2), "int32")
 
 
@@ -132,10 +132,10 @@ class ObjectiveGradient:
     ) -> ShiftedGradientFn:
         """Return the gradient function of one octave, or of one view of the canvas.
 
-        photo: (batch, height, width, 3) float32 in [-1, 1]. mask: how far each pixel may change, (1, 1, 1, 1) or (1,
-        height, width, 1) in [0, 1]; pixels are not masked here, but by their optimizer. artworks: reference → pixels
-        (height, width, 3), for each reference of the objective. runtime_inputs: target key → values, for each target
-        with RUNTIME_SOURCE.
+        photo: (batch, height, width, 3) float32 in [-1, 1]. mask: how far each pixel may change, (1, 1, 1, 1) or (1 or
+        batch, height, width, 1) in [0, 1]; pixels are not masked here, but by their optimizer. artworks: reference →
+        pixels (height, width, 3), for each reference of the objective. runtime_inputs: target key → values, for each
+        target with RUNTIME_SOURCE.
         """
         height, width = (int(side) for side in ops.shape(photo)[1:3])
         fixed_values: TargetValues = dict(runtime_inputs)

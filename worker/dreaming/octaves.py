@@ -79,7 +79,7 @@ class PhotoPyramid(Protocol):
         """Return the photos at the size of an octave: (batch, height, width, 3) float32 in [-1, 1]."""
 
     def resize_mask(self, octave: Octave) -> NDArray[np.float32]:
-        """Return how far each pixel may change: (1, 1, 1, 1), or (1, height, width, 1), float32 in [0, 1]."""
+        """Return how far each pixel may change: (1, 1, 1, 1), or (1 or batch, height, width, 1), float32 in [0, 1]."""
 
     def tone(self, photos: Tensor, mask: NDArray[np.float32]) -> Tensor:
         """Return the photos of an octave as the ascent starts with them, in the same shape and range."""

@@ -51,7 +51,7 @@ class Parameterization:
     #: the initial parameters.
     initialize: Callable[[Tensor, Tensor, Sequence[int]], Parameters]
     #: From parameters, photos (batch, height, width, 3) in [-1, 1] of any size, and their mask, (1, 1, 1, 1) or
-    #: (1, height, width, 1) in [0, 1], to pictures of the photos' size in [-1, 1].
+    #: (1 or batch, height, width, 1) in [0, 1], to pictures of the photos' size in [-1, 1].
     render: Callable[[Parameters, Tensor, Tensor], Tensor]
     #: Number of channels of each of the parameters.
     channels: tuple[int, ...]

@@ -171,6 +171,7 @@ class JobExecution:
             verdicts=dream.class_probabilities,
             critic=dream.critic,
             place=dream.map_point,
+            people_seen=dream.people_seen,
             size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),

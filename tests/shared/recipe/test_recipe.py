@@ -8,7 +8,7 @@ import pytest
 from shared.errors import ArtDreamError
 from shared.recipe.objective import TERM_TYPES
 from shared.recipe.painters import PAINTING_NETWORK
-from shared.recipe.recipe import DEFAULT_RECIPE, list_recipe_names, load_recipe, parse_recipe
+from shared.recipe.recipe import DEFAULT_RECIPE, Recipe, list_recipe_names, load_recipe, parse_recipe
 
 VALID_RECIPE = """
 name = "mine"
@@ -95,6 +95,8 @@ PINNED_DIGESTS = {
     '[objective]\nkind = "variation"': "7ad329ba8986c86e",
     '[mask]\nkind = "ellipse"': "f37723b02b0df614",
     '[mask]\nkind = "stencil"\nreference = "masks/x.png"': "b2f73d023a5b397c",
+    '[mask]\nkind = "people"': "5211f1da45cfe20b",
+    '[mask]\nkind = "background"': "88f258e9b77ab446",
     "[ascent]\nsteps = 3": "771c1d133216348c",
 }
 
@@ -109,9 +111,21 @@ def test_jobs_of_earlier_versions_keep_their_ids(part: str) -> None:
 
 def test_every_kind_of_term_and_mask_has_a_pinned_digest() -> None:
     kinds = {match[1] for part in PINNED_DIGESTS if (match := re.search('kind = "(.*?)"', part))}
-    masks = {"ellipse", "stencil"}
+    masks = {"ellipse", "stencil", "people", "background"}
     assert kinds - masks == {kind for term in TERM_TYPES for kind in get_args(term.model_fields["kind"].annotation)}
     assert masks <= kinds
+
+
+@pytest.mark.parametrize("kind", ["people", "background"])
+def test_a_mask_of_people_may_be_one_word(kind: str) -> None:
+    word, table = (
+        parse_recipe(VALID_RECIPE.replace("[objective]", f"{mask}\n[objective]"), source="")
+        for mask in (f"[mask]\nkind = '{kind}'", f"[mask]\nkind = '{kind}'\nfeather = 0.006")
+    )
+    one_word = parse_recipe(f"mask = '{kind}'\n{VALID_RECIPE}", source="")
+    assert one_word == word == table
+    assert one_word.digest == table.digest
+    assert Recipe.model_validate_json(one_word.model_dump_json()) == one_word
 
 
 BUNDLED_NETWORKS = ("lite", PAINTING_NETWORK)
@@ -134,6 +148,8 @@ def test_a_recipe_that_needs_other_weights_names_one_that_does_not() -> None:
         (("[objective]", "[ascent]\noctave_scale = nan\n[objective]"), "“ascent.octave_scale”"),
         (("[objective]", "[ascent]\ndecay = nan\n[objective]"), "“ascent.decay”"),
         (("[objective]", "[mask]\nkind = 'ellipse'\nwidth = nan\n[objective]"), "“mask.width”"),
+        (("[objective]", "[mask]\nkind = 'people'\nfether = 1\n[objective]"), "“mask.fether”.*Did you mean feather"),
+        (("version", "mask = 'peple'\nversion"), "“mask”.*'people', 'background'"),
         (("version = 1", "version = 1\ncanvas = 1000000"), "“canvas”"),
         (("version = 1", "version = 1" + "0" * 30), "“version”"),
         (("version = 1", "version = " + "9" * 10_000), "is not valid TOML"),

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.worker.dreaming.render_dreams import RECIPE_TERMS
+from tools.sample_photo.person import outline_person
 
 ROOT = Path(__file__).parents[3]
 
@@ -106,11 +108,19 @@ def test_both_dream_the_same(name: str, backend_results: BackendResults) -> None
 
     Longer dreams differ more, as they do between two processors: each step builds on the last.
     """
-    photo = backend_results[0][0]["photo"].astype(float)
+    photo = backend_results[0][0]["portrait" if name == "background" else "photo"].astype(float)
     jax, tensorflow = (pictures[name].astype(float) for pictures, _ in backend_results)
     assert np.abs(tensorflow - photo).mean() > 2
     assert np.abs(jax - tensorflow).mean() < (1.5 if name == "noise" else 1.2)
     assert np.corrcoef((jax - photo).ravel(), (tensorflow - photo).ravel())[0, 1] > 0.85
+
+
+def test_both_leave_the_same_people_exactly_as_they_are(backend_results: BackendResults) -> None:
+    unchanged = [(pictures["background"] == pictures["portrait"]).all(axis=-1) for pictures, _ in backend_results]
+    people = cv2.erode(outline_person(unchanged[0].shape[::-1]).astype(np.uint8), np.ones((41, 41), np.uint8)) == 1
+    for is_unchanged in unchanged:
+        assert is_unchanged[people].all()
+        assert is_unchanged.mean() < 0.7
 
 
 def test_the_engine_keeps_its_promises_with_jax() -> None:

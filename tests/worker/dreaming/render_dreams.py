@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.recipe.recipe import Recipe
+from tests.pictures import make_portrait
 from worker.backend import compile_function, value_and_gradient
 from worker.dreaming.engine import Engine
 from worker.dreaming.reference_images import Artwork, ReferenceImages
@@ -35,6 +36,7 @@ RECIPE_TERMS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [{"kind": "classes", "classes": ["207"], "measure": "log-probability"}],
         {"ascent": ADAM_ASCENT | {"parameterisation": "pyramid", "view_scale": 0.5}},
     ),
+    "background": ([{"kind": "layers", "layers": {"block10": 1}}], {"mask": "background", "size": 512}),
     "noise": ([{"kind": "channels", "layer": "block8", "channels": [3]}], {"start": "noise", "ascent": ADAM_ASCENT}),
 }
 
@@ -96,8 +98,12 @@ def main() -> None:
     networks = Networks(Path("/nowhere"), precision="float32")
     photo = make_texture(2)
     engine = Engine(networks, FixedReferences())
-    dreams = {name: engine.dream(photo, make_recipe(name), seed=3).pixels for name in RECIPE_TERMS}
-    np.savez(sys.argv[1], photo=photo, slope=compute_gradient(networks, photo), **dreams)
+    portrait = make_portrait(512, 384)
+    dreams = {
+        name: engine.dream(portrait if name == "background" else photo, make_recipe(name), seed=3).pixels
+        for name in RECIPE_TERMS
+    }
+    np.savez(sys.argv[1], photo=photo, portrait=portrait, slope=compute_gradient(networks, photo), **dreams)
     load_saved_network(networks)
     jax = keras.backend.backend() == "jax"
     report = {

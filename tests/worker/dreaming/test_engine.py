@@ -106,7 +106,8 @@ def render_frames(name: str) -> list[Frame]:
 
 @pytest.mark.slow
 def test_no_two_recipes_dream_alike() -> None:
-    dreams = [render_frames(name)[-1].pixels for name in list_recipe_names() if name not in FETCHED_RECIPES]
+    names = [name for name in list_recipe_names() if name not in FETCHED_RECIPES and not load_recipe(name).mask]
+    dreams = [render_frames(name)[-1].pixels for name in names]
     differences = [mean_difference(dream, earlier) for index, dream in enumerate(dreams) for earlier in dreams[:index]]
     assert len(dreams) >= 12
     assert min(differences) > 2

@@ -64,6 +64,7 @@ class InformedDreamer:
             class_probabilities=(ClassProbability(name="dog", photo=0.1, dream=0.9),),
             critic="lite2",
             map_point=MapPoint(network="lite2", photo=(0.0, 0.0), dream=(1.0, 1.0)),
+            people_seen=False,
         )
 
 
@@ -90,6 +91,7 @@ def test_a_sidecar_has_everything_that_made_the_dream(harness: ProcessorHarness)
         verdicts=(ClassProbability(name="dog", photo=0.1, dream=0.9),),
         critic="lite2",
         place=MapPoint(network="lite2", photo=(0.0, 0.0), dream=(1.0, 1.0)),
+        people_seen=False,
         size=(256, 192),
         stages=sidecar.stages,
         completed_at=sidecar.completed_at,
