@@ -13,7 +13,7 @@ from display.state.dream_index import Dream, DreamIndex
 from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
-from shared.jobs.job import Job, Lane
+from shared.jobs.job import Job, Lane, Origin
 from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
@@ -84,7 +84,13 @@ class Moderation:
         dream = self._get_dream(job_id)
         if self._store.get(dream.photo) is None:
             raise ArtDreamError(f"The photo of dream {job_id[:8]} is no longer in the store.")
-        job = Job(photo_id=_get_photo_id(dream), recipe=load_recipe(recipe), lane=Lane.LIVE, submitter="console")
+        job = Job(
+            photo_id=_get_photo_id(dream),
+            recipe=load_recipe(recipe),
+            lane=Lane.LIVE,
+            submitter="console",
+            origin=Origin.CONSOLE,
+        )
         self._submit(job)
         return job.id
 

@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> st.App:
         *gallery_routes(event_hub.dream_index, pictures.store, settings),
         *art_map_routes(event_hub.dream_index, pictures.store, settings),
         *share_routes(event_hub, pictures, share_links, upload_receiver.is_received, settings),
-        *upload_routes(upload_receiver, share_links, settings),
+        *upload_routes(upload_receiver, share_links, event_hub.usage_recorder, settings),
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),
         *font_routes(),

@@ -23,7 +23,7 @@ from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import SubmissionClient
 from producer.recipe_choice import RecipeChoice
 from shared.errors import ArtDreamError
-from shared.jobs.job import Job
+from shared.jobs.job import Job, Origin
 from shared.jobs.refusal import RefusalCode
 from shared.settings import Settings
 from shared.storage.quarantine import make_printable
@@ -186,7 +186,10 @@ class _OutboxWriter:
         elif isinstance(photo, Photo):
             # AirDrop does not report the sender; the camera is the closest substitute.
             recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
-            job = Job(photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages)
+            origin = Origin.PHONE if guest_request else Origin.INBOX
+            job = Job(
+                photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages, origin=origin
+            )
             self._outbox.add(job, photo.jpeg, file, photo.working_jpeg, photo.motion)
         elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
             self._outbox.ignore(file, stable_file.photo_id)

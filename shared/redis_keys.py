@@ -25,6 +25,10 @@ RUNTIME_SETTINGS_KEY = f"{KEY_PREFIX}steering"
 #: Hash of rejection reason → number of messages. It has no other fields than the reasons, so its size is bounded.
 REJECTED_KEY = f"{KEY_PREFIX}rejected"
 
+#: Hash of the usage counts: hour, kind and labels → number. It has no other values than numbers; see
+#: `shared.monitoring.usage_counts`.
+USAGE_COUNTS_KEY = f"{KEY_PREFIX}counts"
+
 #: Set of deleted jobs whose objects may still be in the store, as `job_id photo_id`.
 PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
 
@@ -42,6 +46,11 @@ HEARTBEATS = f"{KEY_PREFIX}present"
 def job_key(job_id: str) -> str:
     """Return the key of a job's record, a hash; with "*", the pattern of all of them."""
     return f"{KEY_PREFIX}job:{job_id}"
+
+
+def counted_key(digest: str) -> str:
+    """Return the key that marks an event as counted, for an hour. digest: hash of what tells the event from others."""
+    return f"{KEY_PREFIX}counted:{digest}"
 
 
 def heartbeat_key(component: str, name: str) -> str:

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         0, ge=0, description="Days after which dreams and photos are deleted; 0: never. The console can change it."
     )
+    counts_days: int = Field(
+        400, ge=0, description="Days for which the usage counts are kept, which have no personal data; 0: forever."
+    )
     passcode: SecretStr | None = Field(
         None,
         min_length=8,
@@ -382,6 +385,7 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "passcode",
         "approval",
         "retention_days",
+        "counts_days",
     ),
     "Metrics": ("worker_metrics_port", "producer_metrics_port", "display_metrics_port", "metrics_host"),
 }

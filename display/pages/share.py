@@ -13,6 +13,10 @@ from display.media.routes import media_response
 from display.pages.share_links import ShareLink, ShareLinks
 from display.state.event_hub import EventHub
 from display.web.html import PAGE_HEADERS, asset_route, empty_response, page_response
+from display.web.rate_limit import RateLimiter
+from display.web.same_origin import is_same_origin
+from shared.monitoring.usage_counts import Counted
+from shared.public_url import resolve_public_url
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, thumb_name
 from shared.storage.sidecar import Visibility
@@ -26,6 +30,10 @@ _REVALIDATED_HEADERS = PAGE_HEADERS | {"Cache-Control": "private, no-cache"}
 _STATUS_CODES = {"expired": 410, "gone": 404, "nothing": 404, "wrong": 404, "away": 503}
 
 
+#: Events that are counted of one dream within an hour: more than guests cause, so that nobody distorts the numbers.
+MAX_COUNTED_EVENTS, COUNTED_EVENTS_WINDOW_SECONDS = 100, 3600
+
+
 def share_routes(
     event_hub: EventHub,
     pictures: Pictures,
@@ -33,10 +41,12 @@ def share_routes(
     is_received: Callable[[str], bool],
     settings: Settings,
 ) -> list[Route]:
-    """Return the routes `/t/<token>`, its state and its pictures, and the assets of the page.
+    """Return the routes `/t/<token>`, its state, its events and its pictures, and the assets of the page.
 
     is_received: returns whether the photo of a job id was uploaded here. Nothing else may be known of the job yet.
     """
+
+    event_limiter = RateLimiter(MAX_COUNTED_EVENTS, COUNTED_EVENTS_WINDOW_SECONDS)
 
     def describe_link(link: ShareLink | None) -> dict[str, object]:
         """Return everything that the holder of a link may know. No other code decides this."""
@@ -60,6 +70,21 @@ def share_routes(
             headers=PAGE_HEADERS,
         )
 
+    def event_route(name: str, kind: Counted) -> Route:
+        """Return the route at which a guest's page reports an event, which is counted; nothing about the guest is."""
+
+        async def count_event(request: Request) -> Response:
+            link = share_links.parse_token(request.path_params["token"])
+            is_own_page = is_same_origin(request, public_url=resolve_public_url(settings), requires_origin=True)
+            if link is None or link.is_expired or not is_own_page:
+                return empty_response(403)
+            if event_limiter.get_wait_seconds(link.job_id) <= 0:
+                event_limiter.record(link.job_id)
+                event_hub.usage_recorder.record(kind)
+            return empty_response(204)
+
+        return Route(f"/t/{{token}}/{name}", count_event, methods=["POST"])
+
     async def get_picture(request: Request) -> Response:
         link, name = share_links.parse_token(request.path_params["token"]), request.path_params["name"]
         state = describe_link(link)
@@ -80,6 +105,8 @@ def share_routes(
     return [
         Route("/t/{token}", get_page),
         Route("/t/{token}/state", get_state),
+        event_route("opened", Counted.OPENED),
+        event_route("saved", Counted.SAVED),
         Route("/t/{token}/{name}", get_picture),
         asset_route("/share", "share"),
     ]

@@ -15,11 +15,14 @@ from display.i18n import get_requested_texts
 from display.pages.navigation import GUEST_PAGES
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
+from display.state.usage_recorder import UsageRecorder
 from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
 from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
 from display.web.same_origin import is_same_origin
 from display.web.threads import run_in_thread
+from shared.jobs.job import Origin
+from shared.monitoring.usage_counts import Counted
 from shared.public_url import resolve_public_url
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
@@ -127,7 +130,9 @@ class UploadReceiver:
             self._active_drains -= 1
 
 
-def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: Settings) -> list[Route]:
+def upload_routes(
+    receiver: UploadReceiver, share_links: ShareLinks, usage_recorder: UsageRecorder, settings: Settings
+) -> list[Route]:
     """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404.
 
     While no producer takes the photos, the page says so, and there is no QR code.
@@ -158,6 +163,7 @@ def upload_routes(receiver: UploadReceiver, share_links: ShareLinks, settings: S
                 raise UploadRejected("send_too_large", 413)
             job_id = await receiver.receive(request, _get_guest_id(request), recipe)
         except UploadRejected as rejected:
+            usage_recorder.record(Counted.REFUSED, Origin.PHONE, rejected.text_key.removeprefix("send_"))
             reason = texts[rejected.text_key].replace("{most}", str(settings.max_file_mb))
             await receiver.drain(request)
             return JSONResponse({"reason": reason}, rejected.status, headers=PAGE_HEADERS | {"Connection": "close"})

@@ -12,6 +12,7 @@ from display.state.live_state import Change, LiveState
 from display.state.screens import Screens
 from display.state.statistics import Statistics
 from display.state.stream_reader import StreamEntries, StreamReader
+from display.state.usage_recorder import UsageRecorder
 from display.state.viewers import Viewers
 from display.web.build import get_build_id
 from display.web.sse import SseMessage, Viewer
@@ -45,6 +46,8 @@ class EventHub:
         self.statistics = Statistics()
         self.moderation = Moderation(settings, self.dream_index)
         self.screens = Screens(self.dream_index)
+        #: Counts what guests do.
+        self.usage_recorder = UsageRecorder(settings)
         self._settings_changed = False
         self._reader = StreamReader(settings, self)
         self._housekeeping = Housekeeping(
@@ -63,7 +66,12 @@ class EventHub:
         """Run reader and housekeeping while the context is open; then end the streams of all viewers."""
         housekeeping = self._housekeeping
         async with run_supervised(
-            self._reader.run, housekeeping.load_from_store, housekeeping.send_heartbeats, housekeeping.clean_up
+            self._reader.run,
+            self.usage_recorder.run,
+            housekeeping.load_from_store,
+            housekeeping.send_heartbeats,
+            housekeeping.persist_usage_counts,
+            housekeeping.clean_up,
         ):
             try:
                 yield

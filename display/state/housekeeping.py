@@ -1,6 +1,7 @@
-"""Background work of the display: load dreams from the store, send heartbeats, sync settings, delete old dreams."""
+"""Background work of the display: load dreams, send heartbeats, sync settings, persist counts, delete old dreams."""
 
 import asyncio
+import itertools
 import logging
 import socket
 import time
@@ -17,14 +18,18 @@ from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.monitoring.usage_counts import delete_old_usage_counts, persist_usage_counts
 from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two searches for dreams that have to be deleted.
+#: Seconds between two searches for dreams that have to be deleted, and between two writes of the usage counts.
 CLEANUP_INTERVAL_SECONDS = 60.0
+
+#: Passes after which old usage counts are deleted.
+MINUTES_PER_DAY = 24 * 60
 
 #: Seconds between two heartbeats of this display.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
@@ -98,6 +103,23 @@ class Housekeeping:
                 await run_in_thread(send_heartbeat)
                 await self.sync_runtime_settings()
             await asyncio.sleep(HEARTBEAT_INTERVAL_SECONDS)
+
+    async def persist_usage_counts(self) -> None:
+        """Write the usage counts to the store once a minute, and delete old ones: a wiped broker loses no more."""
+
+        def persist(*, delete_old: bool) -> None:
+            store = Store(self._settings.store)
+            with connect(self._settings.broker) as client:
+                persist_usage_counts(client, store)
+                if delete_old:
+                    delete_old_usage_counts(client, store, self._settings.counts_days)
+
+        for number in itertools.count():
+            try:
+                await run_in_thread(lambda: persist(delete_old=number % MINUTES_PER_DAY == 0))  # noqa: B023  awaited
+            except BROKER_ERRORS as error:
+                logger.debug("the usage counts were not persisted: %s", error)
+            await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
 
     async def clean_up(self) -> None:
         """Delete what has to be deleted, once a minute."""

@@ -150,6 +150,16 @@ class Outbox:
         """Return the photo of an item or upload as JPEG. Raises OSError."""
         return self._paths(item.photo_id).photo.read_bytes()
 
+    def read_added_at(self, item: OutboxItem) -> float | None:
+        """Return when an item came, in epoch seconds of this machine's clock; None if its photo is gone.
+
+        It is the age of the photo's file, which is written with the item unless another item has the same photo.
+        """
+        try:
+            return self._paths(item.photo_id).photo.stat().st_mtime
+        except OSError:
+            return None
+
     def read_working_photo(self, item: OutboxItem) -> bytes:
         """Return the working photo of an item as JPEG, b"" if its photo has none. Raises OSError."""
         return _read_if_exists(self._paths(item.photo_id).working_photo)

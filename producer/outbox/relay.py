@@ -155,14 +155,19 @@ class OutboxRelay(threading.Thread):
 
     def _submit(self, item: OutboxItem) -> None:
         if item.job is None:
-            self._submission_client.publish_refusal(item.file_name, item.reason, item.cause)
+            event_id = f"{item.photo_id} {item.number}"
+            self._submission_client.publish_refusal(item.file_name, item.reason, item.cause, event_id=event_id)
         else:
             working_jpeg = self._outbox.read_working_photo(item)
             jpeg = working_jpeg or self._read_photo(item)
             if jpeg is None:
                 return
             result = self._submission_client.submit(
-                item.job, jpeg, is_working_photo=bool(working_jpeg), motion=self._outbox.read_motion(item)
+                item.job,
+                jpeg,
+                is_working_photo=bool(working_jpeg),
+                motion=self._outbox.read_motion(item),
+                added_at=self._outbox.read_added_at(item),
             )
             logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)

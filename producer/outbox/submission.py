@@ -13,13 +13,15 @@ import redis
 from producer.ledger import IncompatibleJob, Ledger
 from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
+from shared.guest_upload_names import parse_file_name
 from shared.jobs.events import EventLog, FileRejected, Stage
-from shared.jobs.job import Job, State
+from shared.jobs.job import Job, Origin, State
 from shared.jobs.queue import connect_to_queues, create_celery_app, submit
-from shared.jobs.refusal import RefusalCause
+from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
+from shared.monitoring.usage_counts import OTHER_CAUSE, Counted, count
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import has_tombstone
@@ -91,13 +93,22 @@ class SubmissionClient:
             connect_to_queues(self._celery)
             self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
-    def submit(self, job: Job, jpeg: bytes, *, is_working_photo: bool = False, motion: bytes = b"") -> SubmissionResult:
+    def submit(
+        self,
+        job: Job,
+        jpeg: bytes,
+        *,
+        is_working_photo: bool = False,
+        motion: bytes = b"",
+        added_at: float | None = None,
+    ) -> SubmissionResult:
         """Put a photo in the store, then submit its job. Raises Unavailable and LedgerError.
 
         is_working_photo: `jpeg` is the working photo, and `upload_photo` follows. motion: the video that the photo was
-        taken from, as MP4. A queued, running, completed or deleted job is not submitted again; a failed or cancelled
-        one is.
+        taken from, as MP4. added_at: when the photo was decoded, in epoch seconds; None: now. A queued, running,
+        completed or deleted job is not submitted again; a failed or cancelled one is.
         """
+        decoded_at, seconds_until_decoded = added_at or time.time(), sum(job.stages.values())
         with _raise_unavailable():
             state = self._table.get_state(job.id)
             if state not in _SUBMITTABLE_STATES:
@@ -109,7 +120,11 @@ class SubmissionClient:
                 self._store.put(motion_name(job.photo_id), motion)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.record_unfinished_job(job)
-            is_new = submit(self._celery, self._table, job) or state is State.ACCEPTED
+            arrived_seconds_ago = seconds_until_decoded + max(0.0, time.time() - decoded_at)
+            is_new = (
+                submit(self._celery, self._table, job, arrived_seconds_ago=arrived_seconds_ago)
+                or state is State.ACCEPTED
+            )
             for stage, seconds in job.stages.items() if is_new else ():
                 record_stage(job.id, stage, seconds)
             outcome = Outcome.SUBMITTED if is_new else Outcome.KNOWN
@@ -151,7 +166,7 @@ class SubmissionClient:
                 job for job_id in job_ids if states[job_id] is None and (job := self._load_unfinished_job(job_id))
             ]
             for job in lost_jobs:
-                submit(self._celery, self._table, job)
+                submit(self._celery, self._table, job, is_counted=True)
             kept_ids = self._incompatible_job_ids | {job.id for job in lost_jobs}
             self.ledger.forget_jobs(
                 [job_id for job_id, state in states.items() if _has_ended(state) and job_id not in kept_ids]
@@ -181,9 +196,13 @@ class SubmissionClient:
         with _raise_unavailable():
             return self._table.get_state(job.id) not in _SUBMITTABLE_STATES
 
-    def publish_refusal(self, file_name: str, reason: str, cause: RefusalCause | None = None) -> None:
-        """Append a FileRejected event for a refused file. Raises Unavailable."""
+    def publish_refusal(self, file_name: str, reason: str, cause: RefusalCause | None = None, *, event_id: str) -> None:
+        """Count a refused file, and append a FileRejected event. event_id: tells it from others. Raises Unavailable."""
+        origin = Origin.PHONE if parse_file_name(file_name) else Origin.INBOX
+        # A file that has taken over its decoder may have chosen another word.
+        counted_cause = cause.code if cause and cause.code in set(RefusalCode) else OTHER_CAUSE
         with _raise_unavailable():
+            count(self.client, Counted.REFUSED, origin, counted_cause, event_id=event_id)
             self._events.append(FileRejected(file=file_name, reason=reason, cause=cause))
         metrics.count_rejected_file()
 

@@ -4,9 +4,10 @@ import hashlib
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shared.jobs.events import Stages
+from shared.recipe.objective import StrictModel
 from shared.recipe.recipe import Recipe
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -19,10 +20,19 @@ class Lane(StrEnum):
     BATCH = "batch"
 
 
-class Job(BaseModel):
+class Origin(StrEnum):
+    """How a photo came, for the usage counts."""
+
+    INBOX = "inbox"  # a watched folder: AirDrop
+    PHONE = "phone"  # the upload page
+    CONSOLE = "console"  # the operator submitted it again
+    BATCH = "batch"  # the batch lane
+
+
+class Job(StrictModel):
     """One photo × one recipe × one seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    later_fields = frozenset({"origin"})
 
     version: Literal[1] = 1
     photo_id: Sha256
@@ -32,7 +42,14 @@ class Job(BaseModel):
     #: Anonymous id of the sender, "" if unknown: submitters take turns in the live lane. Never a person's name.
     submitter: str = Field("", max_length=80)
     #: Seconds spent by the producer, by stage.
-    stages: Stages = {}
+    stages: Stages = Field(default_factory=dict)
+    #: How its photo came, unless its lane says so.
+    origin: Origin = Origin.INBOX
+
+    @property
+    def counted_as(self) -> str:
+        """Origin and recipe, by which the usage counts tell jobs apart."""
+        return f"{Origin.BATCH if self.lane is Lane.BATCH else self.origin}|{self.recipe.name}"
 
     @property
     def id(self) -> str:

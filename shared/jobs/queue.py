@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import redis
 from celery import Celery
@@ -79,14 +79,21 @@ def create_celery_app(settings: Settings) -> Celery:
     return app
 
 
-def submit(app: Celery, table: JobTable, job: Job) -> bool:
+def submit(
+    app: Celery, table: JobTable, job: Job, *, arrived_seconds_ago: float | None = None, is_counted: bool = False
+) -> bool:
     """Accept a job and queue it in its lane; True if it is new, or if it had failed or been cancelled.
 
     Idempotent: a job that was accepted but never queued is queued now, and a job that is queued, running or completed
-    is not changed. Raises ArtDreamError if the message cannot be sent or another producer is queueing the same job,
-    and RedisError if the broker is unavailable.
+    is not changed. arrived_seconds_ago, is_counted: as for `JobTable.accept`.
+
+    Raises ArtDreamError if the message cannot be sent or another producer is queueing the same job, and RedisError if
+    the broker is unavailable.
     """
-    return _accept_and_queue(app, table, job, revive=True).is_new
+    accepted = _accept_and_queue(
+        app, table, job, revive=True, arrived_seconds_ago=arrived_seconds_ago, is_counted=is_counted
+    )
+    return accepted.is_new
 
 
 def requeue(app: Celery, table: JobTable, job: Job) -> bool:
@@ -94,12 +101,13 @@ def requeue(app: Celery, table: JobTable, job: Job) -> bool:
 
     Raises what `submit` raises.
     """
-    return _accept_and_queue(app, table, job, revive=False).needs_queueing
+    return _accept_and_queue(app, table, job, revive=False, is_counted=True).needs_queueing
 
 
-def _accept_and_queue(app: Celery, table: JobTable, job: Job, *, revive: bool) -> Acceptance:
+def _accept_and_queue(app: Celery, table: JobTable, job: Job, **options: Any) -> Acceptance:
+    """options: of `JobTable.accept`."""
     try:
-        accepted = table.accept(job, revive=revive)
+        accepted = table.accept(job, **options)
     except AlreadyReserved:
         raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.") from None
     if accepted.needs_queueing:

@@ -9,6 +9,7 @@ import redis
 
 from shared.jobs.events import STREAM_LENGTH, Event
 from shared.jobs.job import State
+from shared.monitoring.usage_counts import COUNTING_FUNCTIONS
 from shared.redis_keys import (
     LAST_SWEEP,
     LEASES,
@@ -17,6 +18,7 @@ from shared.redis_keys import (
     STREAM,
     UNCLAIMED,
     UNFINISHED_BY_SUBMITTER,
+    USAGE_COUNTS_KEY,
     job_key,
 )
 from shared.storage.sidecar import Visibility
@@ -82,7 +84,7 @@ class JobScripts:
         self._approval = "true" if approval else "false"
         scripts = ("transition", "set_visibility", "expired_leases", "restore")
         self._transition, self._set_visibility, self._expired_leases, self._restore = (
-            client.register_script(_read_script(name)) for name in scripts
+            client.register_script(read_script(name)) for name in scripts
         )
 
     def transition(
@@ -109,7 +111,10 @@ class JobScripts:
             "ended_ttl_seconds": ENDED_JOB_TTL_SECONDS,
             **options,
         }
-        keys = [job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY, UNCLAIMED, LEASES, LEFTOVERS]
+        keys = [
+            *(job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY),
+            *(UNCLAIMED, LEASES, LEFTOVERS, USAGE_COUNTS_KEY),
+        ]
         request_json = json.dumps({name: value for name, value in request.items() if value is not None})
         result = self._transition(keys=keys, args=[request_json, event.model_dump_json() if event else ""])
         outcome, token, seconds, held, holder, unfinished, hand_backs = cast(
@@ -126,7 +131,8 @@ class JobScripts:
         event_json = event.model_dump_json()
         return bool(
             self._set_visibility(
-                keys=[job_key(job_id), STREAM], args=[event_json, int(held), STREAM_LENGTH, ENDED_JOB_TTL_SECONDS]
+                keys=[job_key(job_id), STREAM, USAGE_COUNTS_KEY],
+                args=[event_json, int(held), STREAM_LENGTH, ENDED_JOB_TTL_SECONDS],
             )
         )
 
@@ -143,5 +149,6 @@ class JobScripts:
         return cast("list[str]", self._expired_leases(keys=[LEASES, LAST_SWEEP], args=arguments))
 
 
-def _read_script(name: str) -> str:
-    return files("shared.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def read_script(name: str) -> str:
+    """Return the text of a script, as the broker gets it."""
+    return COUNTING_FUNCTIONS + files("shared.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

@@ -110,10 +110,19 @@ class JobTable:
         self._initialize = initialize
         self._scripts = JobScripts(client, timing, approval=approval)
 
-    def accept(self, job: Job, *, revive: bool = True) -> Acceptance:
+    def accept(
+        self,
+        job: Job,
+        *,
+        revive: bool = True,
+        arrived_seconds_ago: float | None = None,
+        is_counted: bool = False,
+    ) -> Acceptance:
         """Accept a job that is new, failed or cancelled; an unfinished, completed or deleted job is not changed.
 
-        revive: whether a failed or cancelled job is accepted again.
+        revive: whether a failed or cancelled job is accepted again. arrived_seconds_ago: since its photo arrived, for
+        the waiting times; None: nobody waits for it, or it is not known. is_counted: whether it is in the usage counts
+        already, as a job is that a wiped broker has lost.
         The broker has initialised runtime settings from then on; it can only lose them together with the job. Raises
         AlreadyReserved if the job was accepted before and another producer is queueing it.
         """
@@ -123,6 +132,9 @@ class JobTable:
             "submitter": job.submitter,
             "reservation_seconds": self.timing.reservation_seconds,
             "require_initialized": bool(self._initialize) or None,
+            "counted_as": job.counted_as,
+            "counted_before": is_counted or None,
+            "arrived_seconds_ago": arrived_seconds_ago,
             "allowed_from": () if revive else ("",),
         }
         while (

@@ -24,7 +24,7 @@ LayerWeights = Annotated[dict[Layer, FiniteFloat], Field(min_length=1, max_lengt
 
 
 class StrictModel(BaseModel):
-    """A part of a recipe: immutable, and unknown fields are errors."""
+    """A job, or a part of its recipe: immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

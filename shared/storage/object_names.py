@@ -121,6 +121,15 @@ def logo_name(sha256: str) -> str:
 #: Object name of the persisted runtime settings, from which a wiped broker is restored.
 RUNTIME_SETTINGS_NAME = "steering.json"
 
+#: Folder of the usage counts.
+USAGE_COUNTS_PREFIX = "counts/"
+
+
+def usage_counts_name(day: str) -> str:
+    """Return the object name of the usage counts of a day. day: in UTC, as `2026-11-29`."""
+    return f"{USAGE_COUNTS_PREFIX}{day}.json"
+
+
 #: Folder of the networks trained by the installation.
 NETWORKS_PREFIX = "networks/"
 

@@ -28,6 +28,7 @@ from shared.jobs.job import Job, Lane
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import USAGE_COUNTS_KEY, counted_key
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
 from tests.pictures import make_picture
@@ -66,6 +67,9 @@ class InstallationRun:
     called_commands: set[str] = field(default_factory=set)
     denied_commands: list[str] = field(default_factory=list)
     deleted_job_id: str = ""
+    #: Fields of the usage counts, and keys that mark events as counted.
+    usage_counts: dict[str, str] = field(default_factory=dict)
+    counted_keys: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = Settings(
@@ -281,6 +285,9 @@ def run_scenario(installation: InstallationRun) -> None:
     for part in COMPONENTS:
         installation.metrics[part] = installation.scrape_metrics(part)
     installation.record_commands()
+    with redis.connect_admin() as admin:
+        installation.usage_counts = admin.hgetall(USAGE_COUNTS_KEY)
+        installation.counted_keys = list(admin.scan_iter(counted_key("*")))
 
 
 @contextmanager

@@ -4,12 +4,15 @@ One run with typical faults is recorded; each test checks one aspect of the reco
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from shared.broker.acl import COMMAND_RULES
-from shared.jobs.events import Completed, Stage
+from shared.jobs.events import Completed, Failed, Stage
 from shared.storage.object_names import sidecar_name
 from shared.storage.store import Store
 from tests.e2e.installation_run import COMPONENTS, SECRET_MARKERS, InstallationRun, recorded_run
@@ -58,6 +61,21 @@ def test_no_secret_is_in_a_log_an_event_a_sidecar_a_command_line_or_on_the_termi
     assert "Cannot connect to rediss://artdream:**@" in texts["log of worker"]
     leaks = {source: marker for source, text in texts.items() for marker in SECRET_MARKERS if marker in text}
     assert leaks == {}
+
+
+def test_each_event_is_counted_once_and_nothing_of_anybody_is_in_any_count(installation_run: InstallationRun) -> None:
+    fields = {name: number for name, number in installation_run.usage_counts.items() if name != "restored"}
+    recipe = Path(installation_run.environment["ARTDREAM_RECIPE"]).stem
+    totals: Counter[str] = Counter()
+    for name, number in fields.items():
+        _, kind, *labels = name.split("|")
+        assert set(labels) <= {"inbox", "batch", recipe, "no_picture"} | set(map(str, range(137))), name
+        totals[kind] += int(number)
+    dreams, failures = (installation_run.events_of(kind) for kind in (Completed, Failed))
+    assert (totals["completed"], totals["failed"]) == (len(dreams), len(failures))
+    assert totals["accepted"] == 7  # three photos, three jobs of a batch, and the one without a photo
+    assert (totals["refused"], totals["waited"]) == (1, 3)
+    assert all(re.fullmatch("artdream:counted:[0-9a-f]{24}", key) for key in installation_run.counted_keys)
 
 
 def read_log_lines(installation_run: InstallationRun, part: str) -> list[dict[str, object]]:

@@ -18,6 +18,8 @@ from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.monitoring.usage_counts import Counted, read_usage_counts
+from shared.monitoring.usage_report import merge_counts
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, photo_name, sidecar_name
@@ -211,6 +213,14 @@ class FaultInstallation:
             else:
                 assert state is State.FAILED
         assert not [e for e in self.events if isinstance(e, Failed) and e.reason.startswith("The worker met a fault")]
+        self.verify_counts()
+
+    def verify_counts(self) -> None:
+        """Assert that the usage counts have each end of a job once, whatever was killed meanwhile."""
+        counts = merge_counts(read_usage_counts(self.client, self.store, 0, 2**31).values())
+        for kind, event_type in ((Counted.COMPLETED, Completed), (Counted.FAILED, Failed)):
+            counted = sum(number for name, number in counts.items() if name.startswith(f"{kind}|"))
+            assert counted == sum(isinstance(event, event_type) for event in self.events)
 
     def close(self) -> None:
         """Kill all workers and stop the broker."""

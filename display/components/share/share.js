@@ -52,6 +52,9 @@ const FADE_DURATION = 700;
 // Milliseconds between the attempts to load the clip, which is made some time after its dream, that of a video minutes.
 const CLIP_RETRIES = [4_000, 10_000, 30_000, 60_000, 120_000, 300_000, 300_000];
 
+// How the upload page's address of this page ends.
+const SENT_HASH = "#sent";
+
 /** One dream on a phone: how its photo is getting on, then the dream, to look at, to save and to share. */
 class SharePage {
   /** @type {string | undefined} */
@@ -65,7 +68,9 @@ class SharePage {
     this.slider.input.setAttribute("aria-label", texts.compare);
     find(".share").textContent = texts.share;
     find(".download").textContent = texts.download;
+    find(".download").addEventListener("click", () => report("saved"));
     this.#showState(readPageData("state"));
+    if (isOpenedByLink()) report("opened");
   }
 
   // Poll as long as something may change. A phone that was locked continues when it is unlocked.
@@ -160,6 +165,24 @@ class SharePage {
       if (attempt < CLIP_RETRIES.length) setTimeout(() => this.#loadClip(attempt + 1), CLIP_RETRIES[attempt]);
     });
   }
+}
+
+/** Return whether a link was followed: not by the phone that has just sent the photo, nor by one that loads again. */
+function isOpenedByLink() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  const isLoadedAgain = navigation instanceof PerformanceNavigationTiming && navigation.type !== "navigate";
+  const hasSentPhoto = location.hash === SENT_HASH;
+  if (hasSentPhoto) history.replaceState(null, "", location.pathname + location.search); // what may be passed on
+  return !hasSentPhoto && !isLoadedAgain;
+}
+
+/**
+ * Report what happened, for the display to count. Nothing about the guest is sent, and nothing is kept on the phone.
+ *
+ * @param {"opened" | "saved"} event
+ */
+function report(event) {
+  fetch(`${page}/${event}`, { method: "POST", keepalive: true }).catch(() => {});
 }
 
 /** @param {number} seconds since the epoch */

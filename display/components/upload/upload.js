@@ -77,7 +77,7 @@ class UploadForm {
     const reason = response?.reason ?? (status === 413 ? texts.send_too_large_here : texts.send_broken);
     if (status !== 201) return this.#fail(reason);
     const language = new URLSearchParams(location.search).get("lang");
-    location.assign(response.page + (language ? `?lang=${encodeURIComponent(language)}` : ""));
+    location.assign(`${response.page}${language ? `?lang=${encodeURIComponent(language)}` : ""}#sent`);
   }
 
   /** @param {string} reason */

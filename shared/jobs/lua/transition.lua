@@ -1,7 +1,7 @@
 -- Apply one transition of a job atomically: check its state, write the new one, append one event, update the indexes.
 -- All times are the broker's own, so the clocks of workers and producers do not matter.
 --
--- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases, leftovers
+-- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases, leftovers, usage counts
 -- ARGV: 1 the request, as JSON; 2 the event, as JSON, "" for none
 -- The request always has:
 --   id, allowed_from (states that the job may be in, "" for an unknown job), stream_length, lease_seconds,
@@ -16,6 +16,9 @@
 --   do_not_count         do not count the attempt: its worker released the job in good order
 --   count_hand_back      count that the job was handed back because of an error
 --   require_initialized  refuse while the runtime settings are not initialised
+--   counted_as           origin and recipe, by which what becomes of an accepted job is counted
+--   counted_before       the acceptance was counted by a broker that has lost it
+--   arrived_seconds_ago  since the photo of an accepted job arrived
 --   holder, job, submitter, reason
 --
 -- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, the
@@ -24,9 +27,10 @@
 -- settings not initialised), "unqueued" (accepted before, the caller must queue it), "reserved" (accepted before, another
 -- caller is queueing it).
 local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
-local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key, leftovers_key = unpack(KEYS)
-local state, token, state_since, held, attempts, holder, hand_backs =
-  unpack(redis.call('HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs'))
+local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key, leftovers_key, counts_key =
+  unpack(KEYS)
+local state, token, state_since, held, attempts, holder, hand_backs, counted_as, arrived_at = unpack(redis.call(
+  'HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs', 'counted_as', 'arrived'))
 state, token, attempts, holder = state or '', token or '0', tonumber(attempts or '0'), holder or ''
 local broker_time = redis.call('TIME')
 local now = broker_time[1] + broker_time[2] / 1000000
@@ -125,6 +129,21 @@ end
 if is_final and request.new_state and (held ~= '1' or new_state == 'deleted') then
   redis.call('EXPIRE', job_key, request.ended_ttl_seconds)
 end
+
+if request.counted_as then
+  local arrived = request.arrived_seconds_ago and string.format('%.6f', now - request.arrived_seconds_ago) or ''
+  redis.call('HSET', job_key, 'counted_as', request.counted_as, 'arrived', arrived)
+  if state == '' and not request.counted_before then count_event(counts_key, now, 'accepted|' .. request.counted_as) end
+elseif is_final and request.new_state and counted_as then
+  local is_shown = new_state == 'completed' and held ~= '1'
+  if new_state ~= 'deleted' then count_event(counts_key, now, new_state .. '|' .. counted_as) end
+  if is_shown and arrived_at ~= '' then
+    count_wait(counts_key, now, string.match(counted_as, '^[^|]*'), now - arrived_at)
+  end
+  -- The guest of a dream that is held waits until it is shown.
+  if is_shown or new_state ~= 'completed' then redis.call('HDEL', job_key, 'counted_as', 'arrived') end
+end
+
 if event_json ~= '' then
   local fields = {'event', event_json}
   if held == '1' then fields = {'event', event_json, 'held', '1'} end

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from display.moderation import Moderation
+from display.pages.share import MAX_COUNTED_EVENTS
 from display.pages.share_links import ShareLinks
 from display.state.dream_index import DreamIndex
+from shared.monitoring.usage_counts import read_usage_counts
+from shared.monitoring.usage_report import merge_counts
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name
@@ -125,6 +129,42 @@ def test_a_dream_is_looked_at_kept_and_shared(
     assert download.value.suggested_filename == f"animals-{job.id[:8]}.jpg"
     assert Path(download.value.path()).read_bytes() == pipeline.store.get(dream_name(job.id))
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def read_counts(pipeline: FakePipeline) -> Counter[str]:
+    return merge_counts(read_usage_counts(pipeline.client, pipeline.store, 0, 2**31).values())
+
+
+def test_a_link_that_is_opened_and_a_dream_that_is_saved_are_counted_and_loading_again_is_not(
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    path = f"/t/{share_links.make_token(pipeline.add_dream((10, 90, 40)).id)}"
+    phones = [open_phone(path, accept_downloads=True) for _ in range(2)]
+    for phone in phones:
+        phone.reload()
+        with phone.expect_download():
+            phone.get_by_role("link", name="Save the dream").click()
+    wait_until(lambda: read_counts(pipeline)["saved"] == 2, "the saved dreams are counted")
+    counts = read_counts(pipeline)
+    assert counts["opened"] == 2
+    assert not phones[0].context.cookies()
+    assert phones[0].evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+def test_nobody_but_the_page_itself_is_counted_and_no_link_without_end(
+    display: DisplayProcess, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
+    path, own = f"/t/{share_links.make_token(job.id)}/saved", display.url
+    assert send_request(display, path, method="POST").status == 403
+    assert send_request(display, path, method="POST", Origin="http://elsewhere.example").status == 403
+    assert send_request(display, f"/t/{'x' * 40}/saved", method="POST", Origin=own).status == 403
+    expired = share_links.make_token(job.id, expires_at=time.time() - 7200)
+    assert send_request(display, f"/t/{expired}/saved", method="POST", Origin=own).status == 403
+    for _ in range(MAX_COUNTED_EVENTS + 5):
+        assert send_request(display, path, method="POST", Origin=own).status == 204
+    wait_until(lambda: read_counts(pipeline)["saved"] >= MAX_COUNTED_EVENTS, "the saved dreams are counted")
+    assert read_counts(pipeline)["saved"] == MAX_COUNTED_EVENTS
 
 
 def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_link_elsewhere(

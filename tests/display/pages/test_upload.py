@@ -21,13 +21,17 @@ from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
 from display.pages.upload import MAX_CONCURRENT_UPLOADS
 from display.pages.upload_folder import UploadFolder, detect_extension
+from shared.broker.client import connect
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER
 from shared.jobs.events import Accepted, Event, EventReader, Queued
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
+from shared.monitoring.usage_counts import read_usage_counts
+from shared.monitoring.usage_report import merge_counts
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
+from shared.storage.store import Store
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
@@ -118,6 +122,10 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     assert pipeline.store.get(dream_name(job.id))
     wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is in the outbox")
+    counts = merge_counts(read_usage_counts(pipeline.client, pipeline.store, 0, 2**31).values())
+    assert [counts[f"{kind}|phone|{recipe}"] for kind in ("accepted", "completed")] == [1, 1]
+    assert sum(number for name, number in counts.items() if name.startswith("waited|phone|")) == 1
+    assert counts["opened"] == 0  # its guest did not scan a code
 
 
 def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_settings: Settings, producer: None) -> None:
@@ -125,6 +133,9 @@ def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_setting
     with phone.expect_navigation():
         phone.get_by_role("button", name="Send").click()
     expect(phone.get_by_text("Your photo was not accepted: a part of the file is missing")).to_be_visible()
+    with connect(display_settings.broker) as client:
+        counts = merge_counts(read_usage_counts(client, Store(display_settings.store), 0, 2**31).values())
+    assert counts["refused|phone|incomplete"] == 1
     wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is rejected")
 
 

@@ -1,5 +1,6 @@
 """Submission: no photo is lost or submitted twice, whatever is unavailable or killed."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from producer.outbox.outbox import Outbox
 from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.broker.client import connect
+from shared.guest_upload_names import GuestUpload, make_file_name
 from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
-from shared.jobs.job import Job, Lane, State
+from shared.jobs.job import Job, Lane, Origin, State
 from shared.jobs.queue import count_queued
+from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
+from shared.monitoring.usage_counts import read_usage_counts
+from shared.monitoring.usage_report import estimate_percentile, merge_counts, merge_wait_buckets
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
 from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
@@ -29,6 +34,7 @@ from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.servers import SshServer, Valkey
+from tests.sidecars import make_sidecar
 from tests.waiting import wait_until
 
 PHOTO = convert(encode_heic(make_picture(1)))
@@ -221,10 +227,35 @@ def test_a_refusal_is_told_and_counted(submission_client: SubmissionClient, clie
         return REGISTRY.get_sample_value("artdream_refused_files_total") or 0
 
     before = count_refusals()
-    submission_client.publish_refusal("a.jpg", "is empty")
+    submission_client.publish_refusal("a.jpg", "is empty", event_id="1")
     [recorded] = EventReader(client).read()
     assert recorded.event == FileRejected(file="a.jpg", reason="is empty")
     assert count_refusals() == before + 1
+
+
+def test_a_refusal_that_is_told_twice_is_counted_once_and_by_known_causes_only(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    uploaded = make_file_name(GuestUpload("ab" * 8, "cd" * 16), "heic")
+    for _ in range(2):  # the producer was killed before it had noted that it was told
+        submission_client.publish_refusal(uploaded, "is damaged", RefusalCause("damaged"), event_id="1")
+    submission_client.publish_refusal("a.jpg", "is odd", RefusalCause("ada_lovelace"), event_id="2")
+    counts = merge_counts(read_usage_counts(client, store, 0, 2**31).values())
+    assert counts == {"refused|phone|damaged": 1, "refused|inbox|other": 1}
+
+
+def test_the_time_in_the_outbox_is_part_of_the_wait(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    stages = {Stage.SETTLE: 20.0, Stage.CONVERT: 40.0}
+    decoded = Job(photo_id=PHOTO.photo_id, recipe=load_recipe("animals"), stages=stages)
+    submission_client.submit(decoded, PHOTO.jpeg, added_at=time.time() - 600)
+    table = JobTable(client)
+    claim = table.claim(decoded, "worker-1")
+    assert claim
+    assert table.complete(claim, make_sidecar(decoded).to_completed_event())
+    waits = merge_wait_buckets(merge_counts(read_usage_counts(client, store, 0, 2**31).values()), list(Origin))
+    assert estimate_percentile(waits, 0.5) == pytest.approx(660, rel=0.1)
 
 
 def test_no_job_is_accepted_before_a_wiped_broker_knows_whether_dreams_need_approval(

@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from shared.jobs.queue import (
     queue_keys,
     submit,
 )
+from shared.jobs.state_machine import read_script
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import UNFINISHED_BY_SUBMITTER, job_key
@@ -163,7 +163,7 @@ def test_a_broker_far_away_is_asked_three_times_for_a_job(tmp_path: Path, monkey
     with Valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = create_celery_app(settings), JobTable(client)
-        client.script_load(files("shared.jobs").joinpath("lua", "transition.lua").read_text(encoding="utf-8"))
+        client.script_load(read_script("transition"))
         connect_to_queues(app)
         sent_commands, send = [], redis.connection.AbstractConnection.send_packed_command
 
