@@ -16,11 +16,13 @@ from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from artdream.cli.dream import render_cells, render_comparison
 from artdream.sample import read_sample
 from producer.decoding.convert import convert
+from shared.broker.client import connect
 from shared.recipe.painters import CLASSIFIER_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
 from shared.recipe.recipe import People, list_recipe_names, load_recipe
-from shared.settings import Settings
+from shared.settings import BROKER_FILE, Settings
 from tests.browser import launch_chromium
 from tests.stack import RunningStack
+from tests.usage_evening import count_evening
 from tools.sample_photo.person import draw_person
 from worker.dreaming.engine import Engine
 
@@ -65,6 +67,13 @@ def capture_installation() -> None:
                 page.get_by_role("tab", name=tab).click()
                 page.wait_for_timeout(4000)
                 _save_screenshot(page.screenshot(), f"console-{tab.lower()}")
+            with connect((stack.data / BROKER_FILE).read_text(encoding="utf-8").strip()) as client:
+                count_evening(client, 300)  # last: its dreams have no pictures
+            page.set_viewport_size({"width": 1200, "height": 1520})
+            page.reload()
+            page.get_by_role("tab", name="Numbers").click()
+            page.wait_for_timeout(6000)
+            _save_screenshot(page.screenshot(), "console-numbers")
     finally:
         shutil.rmtree(folder)
 

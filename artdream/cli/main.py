@@ -55,7 +55,7 @@ from shared.settings import ENV_PREFIX, Settings
 PANELS = {
     "Run": ("up", "watch", "worker", "display"),
     "Submit": ("dream", "send", "collect"),
-    "Inspect": ("status", "jobs", "doctor", "recipes", "networks", "look", "compare"),
+    "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
     "Maintain": ("rebuild", "deploy"),
 }
@@ -396,6 +396,25 @@ def status(as_json: JsonOption = False, data: DataOption = None) -> None:
             print_json(read_status(settings))
         else:
             print_status(settings, console)
+
+
+@command(app, examples=["artdream numbers", "artdream numbers --days 7 --csv"])
+def numbers(
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=4000, help="The last N days; a day begins at 6:00.")
+    ] = 1,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table: one row for each hour.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show photos, dreams, waiting times, opened links, saved dreams and prints by hour."""
+    from artdream.cli.numbers import print_csv, print_numbers, read_numbers
+
+    with load_settings_with_broker(data=data) as settings:
+        read = read_numbers(settings, days)
+    if as_csv:
+        print_csv(read)
+    else:
+        print_numbers(read, console)
 
 
 @command(app, examples=["artdream doctor", "artdream doctor --json"])

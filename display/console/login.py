@@ -9,12 +9,14 @@ from starlette.routing import Route
 
 from display.console.context import ConsoleContext
 from display.console.export import stream_zip
+from display.console.numbers_csv import CSV_PATH, format_hours, parse_zone
 from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
 from display.i18n import get_console_texts
 from display.web.html import asset_response, fill_template
 from display.web.same_origin import is_same_origin
 from display.web.security_headers import build_csp
 from display.web.threads import run_in_thread
+from shared.broker.client import BROKER_OUTAGE
 from shared.public_url import resolve_public_url
 from shared.storage.object_names import dream_name, thumb_name
 from shared.storage.store import Store, StoreError
@@ -95,6 +97,23 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
         return StreamingResponse(_iterate_in_thread(chunks), media_type="application/zip", headers=headers)
 
+    async def export_numbers(request: Request) -> Response:
+        """Serve the hours of the tab Numbers as CSV."""
+        if not is_logged_in(request):
+            return redirect_to_console(request)
+        query = request.query_params
+        hours = [query.get(name, "") for name in ("first", "last")]
+        if not all(hour.isdecimal() and len(hour) < 8 for hour in hours):
+            return Response(status_code=400, headers=_HEADERS)
+        try:
+            text = await run_in_thread(
+                lambda: format_hours(context.settings, int(hours[0]), int(hours[1]), parse_zone(query.get("zone")))
+            )
+        except (*BROKER_OUTAGE, StoreError):
+            return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
+        headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream-numbers.csv"'}
+        return Response(text, media_type="text/csv", headers=headers)
+
     async def get_stylesheet(request: Request) -> Response:
         return await asset_response(request, "login", "login.css")
 
@@ -103,6 +122,7 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         Route("/console/enter", log_in, methods=["POST"]),
         Route("/console/login.css", get_stylesheet),
         Route("/console/export.zip", export_dreams),
+        Route(CSV_PATH, export_numbers),
         Route("/console/pictures/{job_id}/{name}", get_picture),
     ]
 

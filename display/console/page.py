@@ -5,6 +5,7 @@ import streamlit as st
 from display.console.context import ConsoleContext, end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
+from display.console.numbers_tab import render_numbers
 from display.console.screens_tab import render_screens
 from display.console.settings_tab import render_settings
 from display.console.status_tab import render_status
@@ -40,8 +41,8 @@ def _render_console(context: ConsoleContext) -> None:
         st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
         if st.button(texts["lock"], type="tertiary"):
             end_session(context)
-    status_tab, dreams_tab, screens_tab, errors_tab, settings_tab = st.tabs(
-        [texts[name] for name in ("now", "dreams", "screens", "faults", "steering")]
+    status_tab, dreams_tab, screens_tab, errors_tab, numbers_tab, settings_tab = st.tabs(
+        [texts[name] for name in ("now", "dreams", "screens", "faults", "numbers", "steering")]
     )
     with status_tab:
         render_status(context, texts)
@@ -51,6 +52,8 @@ def _render_console(context: ConsoleContext) -> None:
         render_screens(context, texts)
     with errors_tab:
         render_errors(context, texts)
+    with numbers_tab:
+        render_numbers(context, texts)
     with settings_tab:
         render_settings(context, texts)
 

@@ -14,6 +14,7 @@ from tests.display.conftest import PASSCODE, PUBLIC_URL
 from tests.display.console.test_console import log_in, open_tab
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_art_map import make_art_map
+from tests.usage_evening import count_evening
 
 pytestmark = pytest.mark.slow
 
@@ -99,8 +100,9 @@ def test_a_dream_on_a_phone_is_accessible(
     assert_is_accessible(page)
 
 
-@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Settings"])
+@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Settings"])
 def test_the_console_is_accessible(open_page: Callable[..., Page], pipeline: FakePipeline, tab: str) -> None:
+    count_evening(pipeline.client, 20)
     pipeline.add_dream((20, 40, 80))
     page = log_in(open_page("/console"))
     open_tab(page, tab)

@@ -10,8 +10,10 @@ from starlette.requests import Request
 import display
 from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_guest_texts, get_requested_texts
 from shared.jobs.events import Stage
+from shared.jobs.job import Origin
 from shared.jobs.refusal import RefusalCode
 from shared.monitoring.heartbeat import Component
+from shared.monitoring.usage_counts import OTHER_CAUSE
 from shared.screens import Content, Layout
 from shared.storage.sidecar import Visibility
 
@@ -29,7 +31,10 @@ DISPLAY_FOLDER = Path(display.__file__).parent
 #: How keys begin that pages compute: guest texts, console texts.
 COMPUTED_KEYS = (
     ("refused_", "link_", "map_"),
-    ("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
+    (
+        *("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
+        *("range_", "origin_", "guest_", "cause_"),
+    ),
 )
 
 
@@ -122,4 +127,5 @@ def test_the_console_has_a_word_for_all_that_it_lists() -> None:
     keys = [f"part_{part}" for part in Component] + [f"stage_{stage}" for stage in Stage]
     keys += [f"standing_{visibility}" for visibility in Visibility]
     keys += [f"content_{content}" for content in Content] + [f"layout_{layout}" for layout in Layout]
+    keys += [f"origin_{origin}" for origin in Origin] + [f"cause_{cause}" for cause in (*RefusalCode, OTHER_CAUSE)]
     assert set(keys) <= get_console_texts().keys()

@@ -1,0 +1,32 @@
+"""The CSV of the tab Numbers: a row for each hour that the tab shows."""
+
+from datetime import tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from shared.broker.client import connect
+from shared.monitoring.usage_counts import HOURS_PER_DAY, read_usage_counts
+from shared.monitoring.usage_report import format_csv, make_rows
+from shared.settings import Settings
+from shared.storage.store import Store
+
+#: Route of the CSV.
+CSV_PATH = "/console/numbers.csv"
+
+#: Hours of one CSV: ten years.
+MAX_CSV_HOURS = 10 * 366 * HOURS_PER_DAY
+
+
+def parse_zone(name: str | None) -> tzinfo | None:
+    """Return the time zone of that IANA name; None, this machine's, if there is none."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def format_hours(settings: Settings, first_hour: int, last_hour: int, zone: tzinfo | None) -> str:
+    """Return the hours from the first to the last as CSV, at most MAX_CSV_HOURS. Raises RedisError and StoreError."""
+    last_hour = min(last_hour, first_hour + MAX_CSV_HOURS - 1)
+    with connect(settings.broker) as client:
+        counts = read_usage_counts(client, Store(settings.store), first_hour, last_hour)
+    return format_csv(make_rows(counts, first_hour, last_hour, zone))
