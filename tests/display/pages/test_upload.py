@@ -226,7 +226,7 @@ def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(
         page.on("request", lambda request, requested_urls=requested_urls: requested_urls.append(request.url))
         page.goto("/send?lang=de")
         expect(page.get_by_role("heading", name="Lass ein Foto träumen")).to_be_visible()
-        expect(page.get_by_role("radio")).to_have_count(13)  # five painters, eight other recipes
+        expect(page.get_by_role("radio")).to_have_count(16)  # five painters, three of people, eight others
         page.locator(".recipe img").last.scroll_into_view_if_needed()
         loaded_script = "[...document.querySelectorAll('.recipe img')].every(image => image.naturalWidth > 200)"
         wait_until(lambda page=page, script=loaded_script: page.evaluate(script), "the examples are there")
