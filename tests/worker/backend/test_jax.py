@@ -110,7 +110,8 @@ def test_both_dream_the_same(name: str, backend_results: BackendResults) -> None
     """
     photo = backend_results[0][0]["portrait" if name == "background" else "photo"].astype(float)
     jax, tensorflow = (pictures[name].astype(float) for pictures, _ in backend_results)
-    assert np.abs(tensorflow - photo).mean() > 2
+    is_changed = (tensorflow != photo).any(axis=-1)
+    assert np.abs(tensorflow - photo)[is_changed].mean() > 2
     assert np.abs(jax - tensorflow).mean() < (1.5 if name == "noise" else 1.2)
     assert np.corrcoef((jax - photo).ravel(), (tensorflow - photo).ravel())[0, 1] > 0.85
 
