@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import re
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
@@ -16,6 +14,7 @@ from display.pages.navigation import GUEST_PAGES
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
 from display.state.usage_recorder import UsageRecorder
+from display.web.guest import get_guest_id, set_guest_cookie
 from display.web.html import PAGE_HEADERS, asset_response, asset_route, empty_response, page_response
 from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
@@ -28,14 +27,6 @@ from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-#: The cookie with a random guest id, used for rate limiting and for fair ordering.
-GUEST_COOKIE = "artdream_guest"
-
-_GUEST_ID = re.compile("[0-9a-f]{16}", re.ASCII)
-
-#: Lifetime of the cookie: a guest stays the same guest for one day.
-_COOKIE_LIFETIME_SECONDS = 24 * 3600
 
 #: Seconds in which a guest may send `sends_per_guest` photos.
 RATE_LIMIT_WINDOW_SECONDS = 600
@@ -146,7 +137,7 @@ def upload_routes(
         response = page_response(
             "upload", texts, pages=GUEST_PAGES, recipes=choices, max_megabytes=settings.max_file_mb
         )
-        _set_guest_cookie(response, request)
+        set_guest_cookie(response, request)
         return response
 
     async def receive_photo(request: Request) -> Response:
@@ -161,14 +152,14 @@ def upload_routes(
             length = request.headers.get("content-length", "0")
             if length.isdecimal() and int(length) > 1_000_000 * settings.max_file_mb:
                 raise UploadRejected("send_too_large", 413)
-            job_id = await receiver.receive(request, _get_guest_id(request), recipe)
+            job_id = await receiver.receive(request, get_guest_id(request), recipe)
         except UploadRejected as rejected:
             usage_recorder.record(Counted.REFUSED, Origin.PHONE, rejected.text_key.removeprefix("send_"))
             reason = texts[rejected.text_key].replace("{most}", str(settings.max_file_mb))
             await receiver.drain(request)
             return JSONResponse({"reason": reason}, rejected.status, headers=PAGE_HEADERS | {"Connection": "close"})
         response = JSONResponse({"page": f"/t/{share_links.make_token(job_id)}"}, 201, headers=PAGE_HEADERS)
-        _set_guest_cookie(response, request)
+        set_guest_cookie(response, request)
         return response
 
     async def get_example(request: Request) -> Response:
@@ -196,23 +187,6 @@ def upload_routes(
         asset_route("/send", "upload"),
         Route("/qr/send.svg", get_qr_code),
     ]
-
-
-def _get_guest_id(request: Request) -> str:
-    """Return the guest id in a request's cookie; without a valid one, a new id that stays the same for the request."""
-    guest_id = request.cookies.get(GUEST_COOKIE, "")
-    if not _GUEST_ID.fullmatch(guest_id):
-        guest_id = getattr(request.state, "guest", "") or secrets.token_hex(8)
-        request.state.guest = guest_id
-    return guest_id
-
-
-def _set_guest_cookie(response: Response, request: Request) -> None:
-    secure = request.url.scheme == "https"
-    guest = _get_guest_id(request)
-    response.set_cookie(
-        GUEST_COOKIE, guest, max_age=_COOKIE_LIFETIME_SECONDS, httponly=True, samesite="strict", secure=secure
-    )
 
 
 async def _iterate_with_timeout(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
