@@ -42,6 +42,14 @@ RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
 #: Set of the keys of heartbeats, some of which may have expired.
 HEARTBEATS = f"{KEY_PREFIX}present"
 
+#: Sorted sets of print ids: unfinished prints by the time of their request, finished ones by the time of their end.
+PRINT_QUEUE, PRINT_HISTORY = f"{KEY_PREFIX}print_queue", f"{KEY_PREFIX}print_history"
+
+#: The printer's last state, JSON; held by the agent that prints; set once a wiped broker's prints are restored.
+PRINTER_KEY, PRINT_LEASE_KEY, PRINTS_RESTORED_KEY = (
+    f"{KEY_PREFIX}{name}" for name in ("printer", "printing", "prints_restored")
+)
+
 
 def job_key(job_id: str) -> str:
     """Return the key of a job's record, a hash; with "*", the pattern of all of them."""
@@ -56,3 +64,13 @@ def counted_key(digest: str) -> str:
 def heartbeat_key(component: str, name: str) -> str:
     """Return the key of a process's heartbeat, a JSON string."""
     return f"{HEARTBEATS}:{component}:{name}"
+
+
+def prints_key(job_id: str) -> str:
+    """Return the key of a dream's prints, a hash of requester and number → JSON."""
+    return f"{KEY_PREFIX}prints:{job_id}"
+
+
+def print_counts_key(event: float) -> str:
+    """Return the key of the number of prints of an event, a hash. event: epoch seconds at which it opened."""
+    return f"{KEY_PREFIX}print_counts:{event:.0f}"

@@ -38,6 +38,12 @@ class RuntimeSettings(BaseModel):
     retention_days: int = Field(0, ge=0)
     #: Epoch seconds at which the current event opened: wall and gallery show the dreams completed since.
     opened_at: float = 0.0
+    #: Epoch seconds since which every dream is printed by itself; 0: none is.
+    print_since: float = Field(0.0, ge=0)
+    #: Prints that a guest may ask for in an event; 0: none.
+    prints_per_guest: int = Field(0, ge=0)
+    #: Prints in an event, those of the console not limited; 0: no limit.
+    prints_per_event: int = Field(0, ge=0)
     #: Appearance of the event file of the display that was started last.
     appearance_default: Appearance = Appearance()
     #: Fields of the appearance that the operator has changed, by name.
@@ -68,7 +74,12 @@ def find_runtime_settings(client: redis.Redis, settings: Settings) -> RuntimeSet
 
 
 def _default_runtime_settings(settings: Settings) -> RuntimeSettings:
-    return RuntimeSettings(approval=settings.approval, retention_days=settings.retention_days)
+    return RuntimeSettings(
+        approval=settings.approval,
+        retention_days=settings.retention_days,
+        prints_per_guest=settings.prints_per_guest,
+        prints_per_event=settings.prints_per_event,
+    )
 
 
 def update_runtime_settings(client: redis.Redis, **changes: object) -> None:

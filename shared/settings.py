@@ -153,6 +153,35 @@ class Settings(BaseSettings):
         description="Recipes that guests can choose from at /send, separated by spaces.",
     )
     sends_per_guest: int = Field(6, ge=1, description="Photos that a guest can send in ten minutes.")
+    printer: str = Field(
+        "",
+        description=(
+            "Printer for guests' sheets: the name of a CUPS queue on this machine, or an address as "
+            "ipp://host:631/ipp/print. Default: nothing is printed."
+        ),
+    )
+    print_sheet: Literal["postcard", "photo-and-dream", "dream"] = Field(
+        "postcard",
+        description="What a sheet shows: postcard (dream, photo, title and QR code), photo-and-dream, or dream alone.",
+    )
+    print_paper: Literal["10x15", "a6", "a4", "square"] = Field(
+        "10x15", description="Paper in the printer: 10x15 (4 × 6 inches), a6, a4, or square (5 × 5 inches)."
+    )
+    print_automatic: bool = Field(
+        False, description="Print every dream as soon as it is visible. The console can change it."
+    )
+    prints_per_guest: int = Field(
+        2,
+        ge=0,
+        description=(
+            "Prints that a guest can order from the share page in an event; 0: none. The console can change it."
+        ),
+    )
+    prints_per_event: int = Field(
+        0,
+        ge=0,
+        description="Automatic and guests' prints in an event; 0: no limit. The console can change it.",
+    )
     clips: bool = Field(True, description="Make clips of finished dreams while no dream is being rendered.")
     cache_mb: int = Field(
         2000, ge=0, description="Size of the display's picture cache in MB. Not used if the store is a folder."
@@ -386,6 +415,14 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "approval",
         "retention_days",
         "counts_days",
+    ),
+    "Printing": (
+        "printer",
+        "print_sheet",
+        "print_paper",
+        "print_automatic",
+        "prints_per_guest",
+        "prints_per_event",
     ),
     "Metrics": ("worker_metrics_port", "producer_metrics_port", "display_metrics_port", "metrics_host"),
 }

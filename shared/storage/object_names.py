@@ -81,6 +81,11 @@ def zoom_name(job_id: str) -> str:
     return f"dreams/{job_id}/zoom.mp4"
 
 
+def print_name(job_id: str, requester: str, number: int) -> str:
+    """Return the object name of the record of one print of a dream."""
+    return f"{DREAMS_PREFIX}{job_id}/prints/{requester}-{number}.json"
+
+
 #: Folder of the marks of jobs whose videos are still to be dreamt.
 VIDEO_MARKS_PREFIX = "videos/"
 
@@ -117,6 +122,9 @@ def logo_name(sha256: str) -> str:
     """Return the object name of a logo. sha256: of its PNG file, in hex, so that content never changes under a name."""
     return f"logos/{sha256}.png"
 
+
+#: Object name of the random id of the installation, which tells its sheets from those of others on a print server.
+INSTALLATION_ID_NAME = "installation.json"
 
 #: Object name of the persisted runtime settings, from which a wiped broker is restored.
 RUNTIME_SETTINGS_NAME = "steering.json"
