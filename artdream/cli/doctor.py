@@ -25,6 +25,7 @@ from shared.broker.preflight import require_broker_access
 from shared.errors import ArtDreamError
 from shared.jobs.rejected_messages import format_rejection_counts, read_rejection_counts
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.printing.prints import PrinterStatus
 from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, Style
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.redis_keys import REJECTED_KEY
@@ -48,7 +49,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     skipped: set[str] = set()
     with contextlib.ExitStack() as stack:
         for name, check in _CHECKS.items():
-            if name in skipped or (name == "ssh" and not settings.ssh):
+            if name in skipped or (name in ("ssh", "printer") and not getattr(settings, name)):
                 continue
             try:
                 if name == "broker":
@@ -216,6 +217,37 @@ def _list_layers(recipe: Recipe) -> set[str]:
     return names
 
 
+def _check_printer(settings: Settings) -> str:
+    status = _read_printer(settings)
+    if status.state == "missing":
+        raise ArtDreamError(
+            f"There is no queue {status.name}: `lpstat -e` lists those of this machine. Is {ENV_PREFIX}PRINTER correct?"
+        )
+    if not status.is_working:
+        raise ArtDreamError(f"{status.name} is {status.state}. {status.message}".rstrip())
+    sheet = f"{settings.print_sheet} on {settings.print_paper}"
+    return f"{status.name} is {status.state}, {sheet}; {_describe_links(settings)}"
+
+
+def _read_printer(settings: Settings) -> PrinterStatus:
+    if any(find_spec(name) is None for name in ("PIL", "segno", "fontTools")):
+        raise ArtDreamError("Sheets cannot be drawn: install `artdream[print]`.")
+    from display.printing.queue import PrintQueue
+
+    return PrintQueue(settings.printer).read_status()
+
+
+def _describe_links(settings: Settings) -> str:
+    from display.printing.content import make_link
+
+    if make_link(settings, "0" * 32):
+        return "QR codes lead to share pages"
+    return (
+        f"no QR codes: set {ENV_PREFIX}PUBLIC_URL and {ENV_PREFIX}LINKS_SECRET as on the display, "
+        "or use its data folder"
+    )
+
+
 def _check_disk(settings: Settings) -> str:
     folder = settings.data if settings.data.exists() else settings.data.absolute().parent
     free_bytes = shutil.disk_usage(folder).free
@@ -238,6 +270,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "worker": _check_worker,
     "network": _check_network,
     "phones": describe_phone_access,
+    "printer": _check_printer,
     "disk": _check_disk,
 }
 

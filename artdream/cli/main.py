@@ -26,6 +26,7 @@ from artdream.cli.options import (
     OutOption,
     PhotoArgument,
     PortOption,
+    PrinterOption,
     RecipesOption,
     SeedOption,
     TargetArgument,
@@ -53,7 +54,7 @@ from shared.settings import ENV_PREFIX, Settings
 
 #: Panels of `artdream --help` → their commands, in order.
 PANELS = {
-    "Run": ("up", "watch", "worker", "display"),
+    "Run": ("up", "watch", "worker", "display", "print"),
     "Submit": ("dream", "send", "collect"),
     "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
@@ -104,7 +105,13 @@ def artdream(
     """A live dreaming installation: guests' photos become dreams on a wall."""
 
 
-@command(app, examples=["artdream up --demo", "artdream up --recipe lines --recipe night --host 0.0.0.0"])
+@command(
+    app,
+    examples=[
+        "artdream up --demo",
+        "artdream up --recipe lines --recipe night --host 0.0.0.0 --printer Canon_SELPHY_CP1500",
+    ],
+)
 def up(
     inbox: InboxOption = None,
     data: DataOption = None,
@@ -112,13 +119,14 @@ def up(
     port: PortOption = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Pool processes of the worker.")] = 1,
     recipe: RecipesOption = None,
+    printer: PrinterOption = None,
     demo: Annotated[bool, typer.Option("--demo", help="Drop a sample photo into the inbox when all is warm.")] = False,
 ) -> None:
     """Run everything on this machine: broker, worker, producer and display. Ctrl-C stops it after the current dream."""
     from artdream.stack.report import ConsoleReport
     from artdream.stack.supervisor import Supervisor
 
-    settings = load_settings(inbox=inbox, data=data, host=host, port=port, recipes=recipe)
+    settings = load_settings(inbox=inbox, data=data, host=host, port=port, recipes=recipe, printer=printer)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
         settings.inbox.mkdir()
     _require_inbox(settings)
@@ -237,6 +245,24 @@ def display(data: DataOption = None, host: HostOption = None, port: PortOption =
     configure_logging(settings, "display")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.display_metrics_port):
         serve(settings)
+
+
+@command(
+    app,
+    name="print",
+    examples=["artdream print --printer Canon_SELPHY_CP1500", "artdream print --printer ipp://10.0.0.7/ipp/print"],
+)
+def print_dreams(printer: PrinterOption = None, data: DataOption = None) -> None:
+    """Print dreams on this machine's printer: those that guests and the operator ask for, or all."""
+    from display.printing.agent import run
+
+    settings = load_settings(data=data, printer=printer)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    configure_logging(settings, "printer")
+    with open_checked_broker_tunnel(settings) as settings:
+        run(settings, stop)
 
 
 @command(

@@ -60,6 +60,15 @@ HostOption = Annotated[
 PortOption = Annotated[
     int | None, typer.Option("--port", metavar="PORT", help="Port of the display.", show_default=_default("port"))
 ]
+PrinterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--printer",
+        metavar="NAME",
+        help="CUPS queue to print on, or an address as ipp://host/ipp/print.",
+        show_default="no printing",
+    ),
+]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to save the dreams in.")]
 SeedOption = Annotated[
     int,

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 
+import redis
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
@@ -13,6 +14,8 @@ from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.jobs.rejected_messages import RejectionReason, format_rejection_counts, read_rejection_counts
 from shared.monitoring.heartbeat import Heartbeat, HeartbeatRegistry
+from shared.printing.table import PrintTable
+from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
 
 #: Recent errors that are reported.
@@ -40,6 +43,13 @@ class RecentError(_Report):
     reason: str = Field(description="Why.")
 
 
+class PrintSummary(_Report):
+    """The prints of an installation."""
+
+    waiting: int = Field(description="Prints that wait or are being printed.")
+    printed: int = Field(description="Prints that came out in the current event.")
+
+
 class Status(_Report):
     """The state of an installation."""
 
@@ -51,6 +61,7 @@ class Status(_Report):
     queued: dict[Lane, int] = Field(description="Queued jobs in each lane.")
     rejected_messages: dict[RejectionReason, int] = Field(description="Messages that were no valid jobs, by reason.")
     finished: FinishedCounts = Field(description="Counts of `dreams`, `failed_jobs` and `rejected_files`.")
+    prints: PrintSummary = Field(description="Counts of prints: `waiting`, and `printed` in the current event.")
     recent_errors: tuple[RecentError, ...] = Field(
         description=f"The last {MAX_REPORTED_ERRORS} errors, oldest first: `time` in seconds since 1970 (UTC), "
         "`job_id` or `file`, and `reason`."
@@ -80,6 +91,7 @@ def read_status(settings: Settings) -> Status:
         queued={lane: count_queued(client, lane) for lane in Lane},
         rejected_messages=read_rejection_counts(client),
         finished=FinishedCounts(dreams=count[Completed], failed_jobs=count[Failed], rejected_files=count[FileRejected]),
+        prints=_summarize_prints(client, settings),
         recent_errors=tuple(errors[-MAX_REPORTED_ERRORS:]),
     )
 
@@ -101,10 +113,17 @@ def print_status(settings: Settings, console: Console) -> None:
     console.print(
         f"finished  {count.dreams} dreams, {count.failed_jobs} failed jobs, {count.rejected_files} rejected files"
     )
+    if status.prints.waiting or status.prints.printed:
+        console.print(f"prints    {status.prints.waiting} waiting, {status.prints.printed} printed in this event")
     for error in status.recent_errors:
         clock = time.strftime("%a %H:%M:%S", time.localtime(error.time))
         subject = f"Job {error.job_id[:8]} failed:" if error.job_id else f"Rejected: {error.file}"
         console.print(f"{clock}  {subject} {error.reason.rstrip('.')}.", markup=False, soft_wrap=True)
+
+
+def _summarize_prints(client: redis.Redis, settings: Settings) -> PrintSummary:
+    prints, event = PrintTable(client), read_runtime_settings(client, settings).opened_at
+    return PrintSummary(waiting=len(prints.list_queue()), printed=prints.count(event).printed)
 
 
 def _find_error(recorded: RecordedEvent) -> RecentError | None:

@@ -26,6 +26,7 @@ class ConsoleReport:
             ("wall", f"http://{settings.host}:{settings.port}"),
             ("phones", describe_phone_access(settings)),
             ("worker", f"{processes}, recipe “{', '.join(settings.recipes)}”, warming up"),
+            *([("printer", settings.printer)] if settings.printer else []),
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker address, logs"),
         ):

@@ -1,4 +1,4 @@
-"""Supervisor of the one-machine stack: start, restart, report and stop broker, worker, producer and display."""
+"""Supervisor of the one-machine stack: start, restart, report and stop broker, worker, producer, display, printing."""
 
 import contextlib
 import fcntl
@@ -57,6 +57,10 @@ class Supervisor:
             self._create_process("display", [*artdream, "display"], environment, DEFAULT_GRACE_SECONDS),
             self._create_process("producer", [*artdream, "watch"], environment, DEFAULT_GRACE_SECONDS),
         ]
+        if settings.printer:
+            self._components.append(
+                self._create_process("printer", [*artdream, "print"], environment, DEFAULT_GRACE_SECONDS)
+            )
 
     def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP, then drain and stop everything. Raises ArtDreamError if it cannot start.

@@ -6,6 +6,7 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
+from display.console.prints_tab import has_printer, order_print
 from display.state.dream_index import Dream
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
@@ -46,11 +47,12 @@ def render_dreams(context: ConsoleContext, texts: Mapping[str, str]) -> None:
         run_action(lambda: _approve(context, dreams), texts["are_shown"].format(count=len(dreams)))
     if not dreams:
         st.caption(texts["none"])
+    can_print = has_printer(context)
     for start in range(0, min(CONSOLE_PAGE_SIZE, len(dreams)), _GRID_COLUMNS):
         first = (page - 1) * CONSOLE_PAGE_SIZE + start
         for column, dream in zip(st.columns(_GRID_COLUMNS), dreams[first : first + _GRID_COLUMNS], strict=False):
             with column.container(border=True):
-                _render_dream(context, dream, texts)
+                _render_dream(context, dream, texts, can_print=can_print)
 
 
 def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
@@ -58,7 +60,7 @@ def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
         context.event_hub.moderation.show(dream.job_id)
 
 
-def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str]) -> None:
+def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str], *, can_print: bool) -> None:
     moderation, job_id = context.event_hub.moderation, dream.job_id
     st.markdown(
         f'<a href="/console/pictures/{job_id}/dream.jpg" target="_blank">'
@@ -71,6 +73,8 @@ def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str
         if dream.visibility is Visibility.SHOWN:
             if st.button(texts["hide"], key=f"hide-{job_id}"):
                 run_action(lambda: moderation.hide(job_id), texts["is_hidden"])
+            if can_print and st.button(texts["print"], key=f"print-{job_id}"):
+                run_action(lambda: order_print(context, job_id, texts), texts["print_ordered"])
         else:
             label = texts["approve" if dream.visibility is Visibility.HELD else "show"]
             if st.button(label, key=f"show-{job_id}", type="primary"):

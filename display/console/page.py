@@ -6,6 +6,7 @@ from display.console.context import ConsoleContext, end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
 from display.console.numbers_tab import render_numbers
+from display.console.prints_tab import has_printer, render_prints
 from display.console.screens_tab import render_screens
 from display.console.settings_tab import render_settings
 from display.console.status_tab import render_status
@@ -41,21 +42,13 @@ def _render_console(context: ConsoleContext) -> None:
         st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)
         if st.button(texts["lock"], type="tertiary"):
             end_session(context)
-    status_tab, dreams_tab, screens_tab, errors_tab, numbers_tab, settings_tab = st.tabs(
-        [texts[name] for name in ("now", "dreams", "screens", "faults", "numbers", "steering")]
-    )
-    with status_tab:
-        render_status(context, texts)
-    with dreams_tab:
-        render_dreams(context, texts)
-    with screens_tab:
-        render_screens(context, texts)
-    with errors_tab:
-        render_errors(context, texts)
-    with numbers_tab:
-        render_numbers(context, texts)
-    with settings_tab:
-        render_settings(context, texts)
+    tabs = {"now": render_status, "dreams": render_dreams, "screens": render_screens}
+    if has_printer(context):
+        tabs["prints"] = render_prints
+    tabs |= {"faults": render_errors, "numbers": render_numbers, "steering": render_settings}
+    for tab, render in zip(st.tabs([texts[name] for name in tabs]), tabs.values(), strict=True):
+        with tab:
+            render(context, texts)
 
 
 # Not st.stop(): after it Streamlit keeps the fragments of the page as it was before. It draws one that a browser still

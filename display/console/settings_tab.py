@@ -8,10 +8,11 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
+from display.console.prints_tab import has_printer
 from shared.broker.client import BROKER_OUTAGE, connect
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
-from shared.runtime_settings import read_runtime_settings
+from shared.runtime_settings import RuntimeSettings, read_runtime_settings
 
 
 @console_fragment()
@@ -34,8 +35,10 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
             placeholder=texts["recipes_none"],
         )
         days = st.number_input(texts["retention"], 0, 3650, runtime_settings.retention_days)
+        print_changes = _render_print_settings(context, runtime_settings, texts) if has_printer(context) else {}
         if st.form_submit_button(texts["apply"], type="primary"):
             changes = {"approval": approval, "paused": paused, "recipes": tuple(recipes), "retention_days": days}
+            changes |= print_changes
             run_action(lambda: context.event_hub.moderation.change_settings(**changes), texts["applied"])
     st.divider()
     event_column, disk_column = st.columns(2)
@@ -53,6 +56,18 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
         _render_storage_usage(context, texts)
         usage = shutil.disk_usage(context.settings.data if context.settings.data.exists() else ".")
         st.progress(usage.used / usage.total, texts["disk_free"].format(free=f"{usage.free / 1e9:.1f}"))
+
+
+def _render_print_settings(
+    context: ConsoleContext, runtime_settings: RuntimeSettings, texts: Mapping[str, str]
+) -> dict[str, object]:
+    """Draw the settings of prints in the form; return them as they are in the form."""
+    is_automatic = st.toggle(texts["print_automatic"], runtime_settings.print_since > 0)
+    return {
+        "print_since": (runtime_settings.print_since or context.event_hub.now) if is_automatic else 0.0,
+        "prints_per_guest": st.number_input(texts["prints_per_guest"], 0, 1000, runtime_settings.prints_per_guest),
+        "prints_per_event": st.number_input(texts["prints_per_event"], 0, 100_000, runtime_settings.prints_per_event),
+    }
 
 
 def _render_storage_usage(context: ConsoleContext, texts: Mapping[str, str]) -> None:

@@ -94,7 +94,8 @@ def _translate_state(heartbeat: Heartbeat, texts: Mapping[str, str]) -> str:
 
 
 def _select_mark(heartbeat: Heartbeat, *, is_healthy: bool) -> str:
-    if not is_healthy or heartbeat.state == "failed":
+    is_out_of_order = heartbeat.part is Component.PRINTER and heartbeat.state not in ("ready", "printing", "standby")
+    if not is_healthy or is_out_of_order or heartbeat.state == "failed":
         return "✗"
     return "…" if heartbeat.state == "warming up" else "✓"
 

@@ -11,6 +11,7 @@ from display.i18n import get_requested_texts
 from display.media.pictures import Pictures
 from display.media.routes import media_response
 from display.pages.share_links import ShareLink, ShareLinks
+from display.pages.share_prints import print_routes
 from display.state.event_hub import EventHub
 from display.web.html import PAGE_HEADERS, asset_route, empty_response, page_response
 from display.web.rate_limit import RateLimiter
@@ -102,11 +103,16 @@ def share_routes(
             else empty_response()
         )
 
+    def find_visible_dream(token: str) -> str | None:
+        link = share_links.parse_token(token)
+        return link.job_id if link and describe_link(link)["state"] == "done" else None
+
     return [
         Route("/t/{token}", get_page),
         Route("/t/{token}/state", get_state),
         event_route("opened", Counted.OPENED),
         event_route("saved", Counted.SAVED),
+        *print_routes(find_visible_dream, settings, pictures.store),
         Route("/t/{token}/{name}", get_picture),
         asset_route("/share", "share"),
     ]

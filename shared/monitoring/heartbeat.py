@@ -21,6 +21,7 @@ class Component(StrEnum):
     PRODUCER = "producer"
     WORKER = "worker"
     DISPLAY = "display"
+    PRINTER = "printer"
 
 
 class Heartbeat(BaseModel):

@@ -7,6 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from display.pages.share_links import ShareLinks
+from shared.printing.prints import PrinterStatus
+from shared.printing.table import PrintTable
 from shared.settings import Settings
 from shared.storage.object_names import art_map_name
 from shared.storage.store import Store
@@ -91,18 +93,20 @@ def test_the_upload_page_is_accessible_on_a_phone_with_and_without_a_message(ope
     assert_is_accessible(page)
 
 
-def test_a_dream_on_a_phone_is_accessible(
+def test_a_dream_on_a_phone_is_accessible_also_with_a_printer(
     open_page: Callable[..., Page], pipeline: FakePipeline, display_settings: Settings
 ) -> None:
+    PrintTable(pipeline.client).set_printer(PrinterStatus(name="Booth", state="ready"))
     token = ShareLinks(display_settings).make_url(pipeline.add_dream((20, 40, 80)).id)
     page = open_page((token or "").removeprefix(PUBLIC_URL), 390, 844)
-    page.get_by_role("link", name="Save the dream").wait_for()
+    page.get_by_role("button", name="Print").wait_for()
     assert_is_accessible(page)
 
 
-@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Settings"])
+@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Settings", "Prints"])
 def test_the_console_is_accessible(open_page: Callable[..., Page], pipeline: FakePipeline, tab: str) -> None:
     count_evening(pipeline.client, 20)
+    PrintTable(pipeline.client).set_printer(PrinterStatus(name="Booth", state="ready"))
     pipeline.add_dream((20, 40, 80))
     page = log_in(open_page("/console"))
     open_tab(page, tab)

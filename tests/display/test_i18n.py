@@ -30,10 +30,10 @@ DISPLAY_FOLDER = Path(display.__file__).parent
 
 #: How keys begin that pages compute: guest texts, console texts.
 COMPUTED_KEYS = (
-    ("refused_", "link_", "map_"),
+    ("refused_", "link_", "map_", "print_"),
     (
         *("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
-        *("range_", "origin_", "guest_", "cause_"),
+        *("range_", "origin_", "guest_", "cause_", "print_asked_", "print_standing_"),
     ),
 )
 

@@ -7,6 +7,7 @@ import { aspectRatio, loadImage } from "../common/image.js";
 import { prefersReducedMotion } from "../common/motion.js";
 import { showProgress } from "../common/progress_bar.js";
 import { copyText } from "./clipboard.js";
+import { PrintForm } from "./print_form.js";
 
 /**
  * What `/t/<token>/state` answers; times are in seconds since the epoch. See `describe_link` in `display/pages/share.py`.
@@ -69,6 +70,7 @@ class SharePage {
     find(".share").textContent = texts.share;
     find(".download").textContent = texts.download;
     find(".download").addEventListener("click", () => report("saved"));
+    this.printForm = new PrintForm(find("form.print", HTMLFormElement), `${page}/print`, texts);
     this.#showState(readPageData("state"));
     if (isOpenedByLink()) report("opened");
   }
@@ -93,6 +95,7 @@ class SharePage {
     showHeader(state);
     find(".comparison").hidden = !["received", "waiting", "emerging", "done"].includes(state.state);
     find(".progress").hidden = state.state !== "emerging";
+    if (!isDone) this.printForm.close();
     find(".actions").hidden = this.slider.input.hidden = !isDone;
     find(".until").textContent = isDone ? fill(texts.until, { date: formatDay(state.ends) }) : "";
     if (state.state === "emerging") this.#showEmerging(state);
@@ -145,6 +148,7 @@ class SharePage {
     while (!(await this.#showPicture("dream.jpg", fill(texts.alt_dream, { title })))) await sleep(RETRY_AFTER);
     this.#showPhoto();
     this.#loadClip();
+    this.printForm.open();
     this.#file = await loadShareableFile(fileName);
   }
 

@@ -15,6 +15,7 @@ from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.redis_keys import REJECTED_KEY
 from shared.settings import Settings
+from tests.print_server import PrintServer, require_cups
 from tests.servers import S3Server, SshServer
 from tests.stack import free_port
 from worker.networks import catalogue
@@ -45,6 +46,30 @@ def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> Non
     assert "this kind of store has no links" in lines["store"]
     assert "artist/masters-robust, of the recipe “more-vincent-van-gogh, " in lines["network"]
     assert "agrees with the broker's" in lines["clock"]
+
+
+def test_a_printer_is_looked_for_where_one_is_named(healthy_settings: Settings) -> None:
+    assert "printer" not in _run_checks(healthy_settings)
+    away = healthy_settings.model_copy(update={"printer": f"ipp://127.0.0.1:{free_port()}/printers/Booth"})
+    line = _run_checks(away)["printer"]
+    assert line.startswith(f"✗ {away.printer} is offline. The print server at 127.0.0.1:")
+    require_cups()
+    server = PrintServer()
+    server.start()
+    try:
+        present = healthy_settings.model_copy(update={"printer": server.url})
+        line = _run_checks(present)["printer"]
+        assert line.startswith(f"✓ {server.url} is ready, postcard on 10x15; no QR codes: set ARTDREAM_PUBLIC_URL and")
+        secret = Settings(links_secret="a secret of sixteen", _env_file=None).links_secret
+        linked = present.model_copy(update={"public_url": "https://dream.example.org", "links_secret": secret})
+        assert _run_checks(linked)["printer"].endswith("QR codes lead to share pages")
+        missing = present.model_copy(update={"printer": server.url.replace("Booth", "Other")})
+        assert "✗ There is no queue ipp://" in _run_checks(missing)["printer"]
+        server.take_paper()
+        server.pause()
+        assert _run_checks(present)["printer"] == f"✗ {server.url} is stopped. Paused"
+    finally:
+        server.stop()
 
 
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
