@@ -15,6 +15,9 @@ from rich.console import Console
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from artdream.cli.dream import render_cells, render_comparison
 from artdream.sample import read_sample
+from display.printing.content import DEFAULT_ACCENT
+from display.printing.paper import PAPERS
+from display.printing.sheet import SheetContent, draw_sheet
 from producer.decoding.convert import convert
 from shared.broker.client import connect
 from shared.recipe.painters import CLASSIFIER_NETWORK, DEFAULT_PAINTER_RECIPES, slugify_painter
@@ -31,6 +34,9 @@ PICTURES_FOLDER = Path("docs/pictures")
 #: The examples of the recipe choice; their width and height in pixels are three times those on a phone's page.
 EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload/examples"), (312, 234)
 
+
+#: Pixels of one printed sheet's place among all.
+SHEET_CELL = 560
 
 #: Painters on the contact sheet.
 SHOWCASE_PAINTERS = (
@@ -124,6 +130,35 @@ def render_network_comparison() -> None:
         )
 
 
+def render_sheets() -> None:
+    """Draw the sheets of the sample photo and its dream, upright, on their side and as a panorama, side by side."""
+    photo, engine = _load_sample(), Engine.from_settings(Settings(_env_file=None), None)
+    height, width = photo.shape[:2]
+    shapes = (
+        photo,
+        np.ascontiguousarray(photo[:, width // 2 - height * 3 // 8 : width // 2 + height * 3 // 8]),
+        np.ascontiguousarray(photo[height // 2 - width // 6 : height // 2 + width // 6]),
+    )
+    paper, sheets = PAPERS["10x15"], []
+    for shape in shapes:
+        dream = Image.fromarray(engine.dream(shape, load_recipe("more-vincent-van-gogh"), seed=0).pixels)
+        content = SheetContent(
+            dream,
+            Image.fromarray(shape),
+            "A Night of Dreams",
+            "Kunsthalle, 29 November 2026",
+            accent=DEFAULT_ACCENT,
+            link="https://dream.example.org/t/" + "0123456789" * 4,
+        )
+        sheets += [draw_sheet(name, paper, content) for name in ("postcard", "photo-and-dream", "dream")]
+    page = Image.new("RGB", (3 * SHEET_CELL, 3 * SHEET_CELL), "#8a8580")
+    for index, sheet in enumerate(sheets):
+        sheet.thumbnail((SHEET_CELL - 40, SHEET_CELL - 40), Image.Resampling.LANCZOS)
+        left, top = (index // 3) * SHEET_CELL, (index % 3) * SHEET_CELL
+        page.paste(sheet, (left + (SHEET_CELL - sheet.width) // 2, top + (SHEET_CELL - sheet.height) // 2))
+    page.save(PICTURES_FOLDER / "sheets.jpg", quality=85)
+
+
 def _load_sample() -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(convert(read_sample()).jpeg)))
 
@@ -162,6 +197,7 @@ RENDERERS = {
     "people": render_people,
     "painters": render_painters,
     "compared": render_network_comparison,
+    "sheets": render_sheets,
     "installation": capture_installation,
 }
 
