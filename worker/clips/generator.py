@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
@@ -30,6 +31,7 @@ from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
 from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
+from worker.clips.end_card import EndCard, WithEndCard
 from worker.clips.guest_video import load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 from worker.clips.video_marks import VideoMarks
@@ -73,6 +75,7 @@ class ClipGenerator:
     """Makes the clips of completed jobs, one after the other, in a thread of its own.
 
     dreamer: dreams the videos of guests, whose clips they then are; without it, they get the clips of photos.
+    get_appearance: returns how the event looks; if it has a title of its own, clips end with its card.
     max_pause_seconds: seconds that one clip pauses for dreams, in total. A video pauses for all of them, and for the
     clips of other jobs.
 
@@ -82,10 +85,16 @@ class ClipGenerator:
     """
 
     def __init__(
-        self, store: Store, dreamer: Dreamer | None = None, *, max_pause_seconds: float = MAX_PAUSE_SECONDS
+        self,
+        store: Store,
+        dreamer: Dreamer | None = None,
+        *,
+        get_appearance: Callable[[], Appearance] = Appearance,
+        max_pause_seconds: float = MAX_PAUSE_SECONDS,
     ) -> None:
         self._store = store
         self._dreamer = dreamer
+        self._get_appearance = get_appearance
         self._max_pause_seconds = max_pause_seconds
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
@@ -265,7 +274,11 @@ class ClipGenerator:
     def _store_clips(self, job_id: str, clips: Sequence[Clip]) -> bool:
         """Encode and store clips, and return whether their dream was not deleted meanwhile."""
         started_at = time.perf_counter()
-        for name, encode, animation in clips:
+        card = self._make_end_card()
+        for name, encode, plain_animation in clips:
+            animation = plain_animation
+            if card is not None and name != zoom_name(job_id):  # the zoom has no end
+                animation = WithEndCard(animation, card)
             data = encode(_ThrottledAnimation(animation, self._make_throttle(self._max_pause_seconds)))
             if has_tombstone(self._store, job_id):
                 break
@@ -275,6 +288,14 @@ class ClipGenerator:
             return False
         logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
         return True
+
+    def _make_end_card(self) -> EndCard | None:
+        """Return the event's end card; None if the event has no title of its own, or the card nothing to show."""
+        appearance = self._get_appearance()
+        if not appearance.title:
+            return None
+        card = EndCard(appearance, self._store.get(appearance.logo) if appearance.logo else None)
+        return None if card.is_empty else card
 
     def _load_sidecar(self, job_id: str) -> Sidecar:
         try:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from shared.appearance import Appearance
 from shared.broker.client import BROKER_OUTAGE, connect
 from shared.jobs.job import Job, Lane
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.monitoring.logs import bind_job_id
+from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 from shared.timing import DEFAULT_TIMING, Timing
@@ -61,7 +63,12 @@ class JobProcessor:
         self._store = Store(settings.store)
         self._validation = JobValidation(settings)
         self._batcher = Batcher(settings, worker, timing)
-        self._clip_generator = ClipGenerator(self._store, dreamer) if settings.clips else None
+        self._appearance = Appearance()
+        self._clip_generator = None
+        if settings.clips:
+            self._clip_generator = ClipGenerator(
+                self._store, dreamer, get_appearance=lambda: self._read_appearance(settings)
+            )
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
         self._guest_seconds = 0.0
 
@@ -221,6 +228,12 @@ class JobProcessor:
         )
         while time.monotonic() < ends_at and not self._is_stopping():
             time.sleep(0.1)
+
+    def _read_appearance(self, settings: Settings) -> Appearance:
+        """Return how the event looks; while the broker is unavailable, how it looked last."""
+        with contextlib.suppress(*BROKER_OUTAGE), connect(settings.broker) as client:
+            self._appearance = read_runtime_settings(client, settings).appearance
+        return self._appearance
 
     def _pause_clips(self) -> AbstractContextManager[object]:
         """Pause the clip generator: dreams come first."""

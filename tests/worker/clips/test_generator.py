@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.appearance import Appearance, Theme
+from shared.recipe.canvas import Canvas
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
+    logo_name,
     motion_name,
     photo_name,
     preview_name,
@@ -31,6 +34,7 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from tests import pictures
+from tests.worker.clips.test_end_card import make_logo
 from tests.worker.clips.videos import (
     Picture,
     SpeckledDreamer,
@@ -43,6 +47,7 @@ from tests.worker.clips.videos import (
 from worker.clips import dreamt_video, video_marks
 from worker.clips import generator as generator_module
 from worker.clips.animations import Morph
+from worker.clips.end_card import EndCard
 from worker.clips.generator import ClipGenerator
 from worker.clips.video_encoder import encode_mp4
 
@@ -117,6 +122,34 @@ def test_a_completed_job_gets_three_clips(store: Store, generator: ClipGenerator
     assert len(decode_video(store.get(zoom_name("a")) or b"")) > 100
     with Image.open(io.BytesIO(store.get(preview_name("a")) or b"")) as image:
         assert image.n_frames > 10
+
+
+def test_clips_end_with_the_card_of_an_event_that_has_a_title(store: Store) -> None:
+    event = Appearance(title="Long night", theme=Theme.LIGHT)
+    generator = ClipGenerator(store, get_appearance=lambda: event)
+    generator.enqueue(store_dream(store, "a"))
+    wait_until(lambda: has_clips(store, "a"))
+    assert generator.close(timeout=0)
+    card = EndCard(event, None).render(Canvas(96, 64))
+    clip = decode_video(store.get(clip_name("a")) or b"")
+    assert mean_difference(clip[0], DREAM_PICTURES[0]) < 6
+    assert mean_difference(clip[-1], card) < 6
+    zoom = decode_video(store.get(zoom_name("a")) or b"")
+    assert min(mean_difference(frame, card) for frame in zoom) > 20  # it has no end
+    with Image.open(io.BytesIO(store.get(preview_name("a")) or b"")) as image:
+        image.seek(image.n_frames - 1)
+        assert mean_difference(np.asarray(image.convert("RGB")), card) < 12
+
+
+def test_clips_have_no_card_if_the_event_has_no_title_of_its_own(store: Store) -> None:
+    name = logo_name("0" * 64)
+    store.put(name, make_logo())
+    appearance = Appearance(subtitle="In the museum", theme=Theme.LIGHT, logo=name)
+    generator = ClipGenerator(store, get_appearance=lambda: appearance)
+    generator.enqueue(store_dream(store, "a"))
+    wait_until(lambda: has_clips(store, "a"))
+    assert generator.close(timeout=0)
+    assert mean_difference(decode_video(store.get(clip_name("a")) or b"")[-1], DREAM_PICTURES[0]) < 6
 
 
 @pytest.mark.parametrize("frames", [(), (2,), (0, 7, 103)])

@@ -7,15 +7,20 @@ import pytest
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
+from shared.appearance import Appearance, Theme
 from shared.jobs.events import EventReader, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
+from shared.recipe.canvas import Canvas
 from shared.redis_keys import LEASES
+from shared.runtime_settings import update_runtime_settings
 from shared.storage.object_names import clip_name, photo_name
 from shared.storage.store import StoreError
 from shared.timing import Timing
 from tests.waiting import wait_until
+from tests.worker.clips.videos import decode_video, mean_difference
 from tests.worker.jobs.processor_harness import ProcessorHarness
+from worker.clips.end_card import EndCard
 from worker.jobs.lease import Released
 from worker.jobs.process_id import make_process_id
 from worker.jobs.processor import JobProcessor
@@ -159,3 +164,15 @@ def test_a_completed_dream_gets_its_clips(harness: ProcessorHarness) -> None:
     harness.deliver(failed)
     wait_until(lambda: harness.store.get(clip_name(completed.id)), "made")
     harness.processor.close()
+
+
+def test_clips_end_with_what_the_console_says_of_the_event(harness: ProcessorHarness) -> None:
+    harness.processor = JobProcessor(harness.settings.model_copy(update={"clips": True}), "w-1", harness.dreamer)
+    update_runtime_settings(harness.client, appearance_changes={"title": "Long night", "theme": "light"})
+    job = harness.submit(1)
+    harness.deliver(job)
+    wait_until(lambda: harness.store.get(clip_name(job.id)), "made")
+    harness.processor.close()
+    last = decode_video(harness.store.get(clip_name(job.id)) or b"")[-1]
+    card = EndCard(Appearance(title="Long night", theme=Theme.LIGHT), None).render(Canvas(*last.shape[1::-1]))
+    assert mean_difference(last, card) < 6
