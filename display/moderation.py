@@ -9,7 +9,10 @@ from typing import cast
 
 import redis
 
+from display.media.logos import prepare_logo
 from display.state.dream_index import Dream, DreamIndex
+from display.state.event_appearance import EventAppearance
+from shared.appearance import Appearance
 from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
@@ -18,7 +21,7 @@ from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
-from shared.redis_keys import PENDING_DELETIONS_KEY
+from shared.redis_keys import PENDING_DELETIONS_KEY, RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import (
     RuntimeSettings,
     initialize_runtime_settings,
@@ -45,9 +48,16 @@ class Moderation:
     possible.
     """
 
-    def __init__(self, settings: Settings, dream_index: DreamIndex) -> None:
-        """Open the store. Raises StoreError if it cannot be opened."""
+    def __init__(
+        self, settings: Settings, dream_index: DreamIndex, event_appearance: EventAppearance | None = None
+    ) -> None:
+        """Open the store. Raises StoreError if it cannot be opened.
+
+        event_appearance: what this display's event file says; None: publish none.
+        """
         self._settings = settings
+        self._event_appearance = event_appearance
+        self._is_appearance_published = False
         self._dream_index = dream_index
         self._store = Store(settings.store)
         self._persisted = ""
@@ -132,6 +142,32 @@ class Moderation:
             if initialize_runtime_settings(client, self._store):
                 self._restore_visibility(client)
             return read_runtime_settings(client, self._settings)
+
+    def publish_appearance(self) -> None:
+        """Let every component know the event file: once, and again if the broker has lost it. Raises ArtDreamError."""
+        if self._event_appearance is None:
+            return
+        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+            if self._is_appearance_published and client.hexists(RUNTIME_SETTINGS_KEY, "appearance_default"):
+                return
+            if logo := self._event_appearance.logo:
+                self._store.put(logo.object_name, logo.png)
+            appearance = self._event_appearance.appearance
+            if read_runtime_settings(client, self._settings).appearance_default != appearance:
+                update_runtime_settings(client, appearance_default=appearance.model_dump())
+            self._is_appearance_published = True
+
+    def change_appearance(self, appearance: Appearance) -> None:
+        """Make an event look different from its event file, in the fields that differ. Raises ArtDreamError."""
+        default = self.read_settings().appearance_default
+        changes = {name: value for name, value in appearance if value != getattr(default, name)}
+        self.change_settings(appearance_changes=changes)
+
+    def store_logo(self, data: bytes) -> str:
+        """Store a picture as a logo, and return its object name. Raises ArtDreamError if it cannot be used."""
+        logo = prepare_logo(data)
+        self._store.put(logo.object_name, logo.png)
+        return logo.object_name
 
     def restore_visibility(self) -> None:
         """Mark all held and hidden dreams in the broker, which a wiped broker needs. Raises ArtDreamError."""

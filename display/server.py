@@ -33,11 +33,14 @@ from display.pages.share_links import ShareLinks
 from display.pages.upload import UploadReceiver, upload_routes
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
+from display.web.appearance_routes import appearance_routes
 from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
 from display.web.html import asset_route, read_component
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from display.web.streamlit_routes import StreamlitRoutesMiddleware
+from display.web.theme import build_theme_css
+from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH
 from shared.settings import Settings
@@ -61,13 +64,6 @@ STREAMLIT_OPTIONS = {
     "theme.textColor": "#efe9df",
     "ui.hideTopBar": True,
 }
-
-#: A dark background from the first paint: Streamlit's page is white until its scripts run, a flash in a dark room at
-#: every reload. And a script that loads the page again if they did not all arrive.
-_HEAD = (
-    f"<head><style>html {{ background: {STREAMLIT_OPTIONS['theme.backgroundColor']} }}</style>"
-    f"<script>{read_component('common/load_guard.js')}</script>"
-)
 
 #: Streamlit's page preloads a font that is not used here; the link is redirected to the font that is.
 _FONT_PRELOAD_LINK = re.compile(r'(<link\s+rel="preload"\s+href=")[^"]*\.woff2("\s+as="font")')
@@ -102,20 +98,30 @@ def create_app(settings: Settings) -> st.App:
             yield {"feed": event_hub}
 
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
-    index = Route("/", _serve_index)
+
+    def get_appearance() -> Appearance:
+        return event_hub.appearance
+
+    async def serve_index(request: Request) -> Response:
+        """Serve Streamlit's page with a head and a font of this display; the console is always dark."""
+        appearance = event_hub.appearance if request.url.path == "/" else Appearance()
+        return HTMLResponse(_read_index_page(appearance), headers={"Cache-Control": "no-cache"})
+
+    index = Route("/", serve_index)
     routes = [
         *media_routes(event_hub, pictures),
-        *gallery_routes(event_hub.dream_index, pictures.store, settings),
-        *art_map_routes(event_hub.dream_index, pictures.store, settings),
+        *gallery_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
+        *art_map_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *share_routes(event_hub, pictures, share_links, upload_receiver.is_received, settings),
-        *upload_routes(upload_receiver, share_links, event_hub.usage_recorder, settings),
+        *upload_routes(upload_receiver, share_links, event_hub.usage_recorder, settings, get_appearance),
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),
+        *appearance_routes(get_appearance, pictures),
         *font_routes(),
         asset_route("/common", "common"),
         health_route(event_hub),
     ]
-    security_headers = DEFAULT_HEADERS | build_streamlit_csp(_read_index_page())
+    security_headers = DEFAULT_HEADERS | build_streamlit_csp(_read_index_page(Appearance()))
     middleware = [
         Middleware(SecurityHeadersMiddleware, headers=security_headers),
         Middleware(StreamlitRoutesMiddleware),
@@ -133,14 +139,18 @@ def health_route(event_hub: EventHub) -> Route:
     return Route(DISPLAY_HEALTH_PATH, get_health)
 
 
-async def _serve_index(_: Request) -> Response:
-    """Serve Streamlit's page with a head and a font of this display."""
-    return HTMLResponse(_read_index_page(), headers={"Cache-Control": "no-cache"})
+def _read_index_page(appearance: Appearance) -> str:
+    """Return Streamlit's page in the colors of an event, from the first paint on.
 
-
-def _read_index_page() -> str:
+    It would be white until its scripts run: a flash in a dark room at every reload. A script loads the page again if
+    they did not all arrive.
+    """
     text = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return _FONT_PRELOAD_LINK.sub(rf"\1{PRELOADED_FONT_URL}\2", text).replace("<head>", _HEAD, 1)
+    head = (
+        f"<head><style>{build_theme_css(appearance)} html {{ background: {appearance.colors.ground} }}</style>"
+        f"<script>{read_component('common/load_guard.js')}</script>"
+    )
+    return _FONT_PRELOAD_LINK.sub(rf"\1{PRELOADED_FONT_URL}\2", text).replace("<head>", head, 1)
 
 
 def serve(settings: Settings) -> None:

@@ -103,6 +103,13 @@ class Settings(BaseSettings):
             "gets one of them, chosen by its content."
         ),
     )
+    event: Path | None = Field(
+        None,
+        description=(
+            "TOML file whose table [event] says how the event looks: title, logo, colors, texts. The displays of an "
+            "installation name the same file. Default: the usual look. The console can change it."
+        ),
+    )
     approval: bool = Field(
         False, description="Require the operator's approval before a dream is shown. The console can change it."
     )
@@ -412,6 +419,7 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "links_days",
         "links_secret",
         "passcode",
+        "event",
         "approval",
         "retention_days",
         "counts_days",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from display.console.context import ConsoleContext
@@ -12,11 +12,15 @@ from display.console.export import stream_zip
 from display.console.numbers_csv import CSV_PATH, format_hours, parse_zone
 from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
 from display.i18n import get_console_texts
-from display.web.html import asset_response, fill_template
+from display.media.logos import MAX_LOGO_BYTES
+from display.web.html import asset_response, describe_head, fill_template
 from display.web.same_origin import is_same_origin
 from display.web.security_headers import build_csp
+from display.web.theme import make_logo_url
 from display.web.threads import run_in_thread
+from shared.appearance import Appearance
 from shared.broker.client import BROKER_OUTAGE
+from shared.errors import ArtDreamError
 from shared.public_url import resolve_public_url
 from shared.storage.object_names import dream_name, thumb_name
 from shared.storage.store import Store, StoreError
@@ -40,19 +44,22 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         url = f"/console?lang={get_texts(request)['language']}"
         return RedirectResponse(url, status_code=303, headers=_HEADERS)
 
+    def form_response(request: Request, message_key: str = "", status: int = 200, **values: str) -> Response:
+        return _form_response(get_texts(request), context.event_hub.appearance, message_key, status, **values)
+
     async def get_console(request: Request) -> Response:
         if is_logged_in(request):
             return await streamlit_route.endpoint(request)  # type: ignore[no-any-return]
         if not context.sessions.is_enabled:
-            return _form_response(get_texts(request), "no_console", 404, is_disabled=True)
-        return _form_response(get_texts(request))
+            return form_response(request, "no_console", 404, shut="hidden")
+        return form_response(request)
 
     async def log_in(request: Request) -> Response:
         if not is_same_origin(request, public_url=resolve_public_url(context.settings)):
-            return _form_response(get_texts(request), "wrong_origin", 403)
+            return form_response(request, "wrong_origin", 403)
         address = request.client.host if request.client else ""
         if wait := context.sessions.get_lockout_seconds(address):
-            return _form_response(get_texts(request), "guesses", 429, seconds=f"{wait:.0f}")
+            return form_response(request, "guesses", 429, seconds=f"{wait:.0f}")
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -61,7 +68,7 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         passcode = parse_qs(body.decode("utf-8", "replace")).get("passcode", [""])[0]
         session = context.sessions.log_in(passcode, address)
         if session is None:
-            return _form_response(get_texts(request), "wrong", 403)
+            return form_response(request, "wrong", 403)
         response = redirect_to_console(request)
         secure = request.url.scheme == "https"
         response.set_cookie(
@@ -114,6 +121,23 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream-numbers.csv"'}
         return Response(text, media_type="text/csv", headers=headers)
 
+    async def receive_logo(request: Request) -> Response:
+        """Store the picture in the body as a logo; answer with its object name, or the reason why it is refused."""
+        is_own = is_same_origin(request, public_url=resolve_public_url(context.settings), requires_origin=True)
+        if not is_logged_in(request) or not is_own:
+            return JSONResponse({"reason": get_texts(request)["locked"]}, 403, headers=_HEADERS)
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_LOGO_BYTES:
+                break  # that it is too large is said below
+        try:
+            name = await run_in_thread(lambda: context.event_hub.moderation.store_logo(bytes(data)))
+        except ArtDreamError as error:
+            status = 503 if isinstance(error, StoreError) else 415
+            return JSONResponse({"reason": str(error)}, status, headers=_HEADERS | {"Connection": "close"})
+        return JSONResponse({"logo": name}, 201, headers=_HEADERS)
+
     async def get_stylesheet(request: Request) -> Response:
         return await asset_response(request, "login", "login.css")
 
@@ -121,6 +145,7 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         Route("/console", get_console),
         Route("/console/enter", log_in, methods=["POST"]),
         Route("/console/login.css", get_stylesheet),
+        Route("/console/logo", receive_logo, methods=["POST"]),
         Route("/console/export.zip", export_dreams),
         Route(CSV_PATH, export_numbers),
         Route("/console/pictures/{job_id}/{name}", get_picture),
@@ -128,17 +153,26 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
 
 
 def _form_response(
-    texts: Mapping[str, str], message_key: str = "", status: int = 200, *, is_disabled: bool = False, **values: str
+    texts: Mapping[str, str],
+    appearance: Appearance,
+    message_key: str,
+    status: int,
+    *,
+    shut: str = "",
+    **values: str,
 ) -> Response:
     """Return the passcode form.
 
-    message_key: key of the console text below the form, "" for none. is_disabled: hide the form. values: replacements
-    for the placeholders of the message.
+    message_key: key of the console text below the form, "" for none. shut: "hidden" hides the form. values:
+    replacements for the placeholders of the message.
     """
     placeholders = {name: texts[name] for name in ("language", "title", "passcode", "enter")}
+    placeholders |= describe_head({"name": "ArtDream"}, appearance)
     placeholders |= {
         "message": texts[message_key].format(**values) if message_key else "",
-        "shut": "hidden" if is_disabled else "",
+        "shut": shut,
+        "logo": make_logo_url(appearance),
+        "logo_hidden": "" if appearance.logo else "hidden",
     }
     html_text = fill_template("login", placeholders)
     return Response(html_text, status_code=status, media_type="text/html", headers=_HEADERS)

@@ -5,6 +5,7 @@ import streamlit as st
 from display.console.context import ConsoleContext, end_session, get_context
 from display.console.dreams_tab import render_dreams
 from display.console.errors_tab import render_errors
+from display.console.event_tab import render_event
 from display.console.numbers_tab import render_numbers
 from display.console.prints_tab import has_printer, render_prints
 from display.console.screens_tab import render_screens
@@ -45,7 +46,7 @@ def _render_console(context: ConsoleContext) -> None:
     tabs = {"now": render_status, "dreams": render_dreams, "screens": render_screens}
     if has_printer(context):
         tabs["prints"] = render_prints
-    tabs |= {"faults": render_errors, "numbers": render_numbers, "steering": render_settings}
+    tabs |= {"faults": render_errors, "numbers": render_numbers, "event": render_event, "steering": render_settings}
     for tab, render in zip(st.tabs([texts[name] for name in tabs]), tabs.values(), strict=True):
         with tab:
             render(context, texts)

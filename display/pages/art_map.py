@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -18,6 +19,7 @@ from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
 from display.web.threads import run_in_thread
+from shared.appearance import Appearance
 from shared.art_map import ArtMap
 from shared.settings import Settings
 from shared.storage.object_names import NETWORKS_PREFIX
@@ -85,14 +87,18 @@ class LatestArtMap:
             self.picture_names = frozenset(filter(None, self.map.picture))
 
 
-def art_map_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
+def art_map_routes(
+    dream_index: DreamIndex, store: Store, settings: Settings, get_appearance: Callable[[], Appearance]
+) -> list[Route]:
     """Return the routes `/map`, its assets, and its data: the map with the newest dreams, and reference images."""
     latest_map, refreshing = LatestArtMap(store), asyncio.Lock()
 
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
         pages = await list_guest_pages(settings)
-        return page_response("art_map", texts, headers=_HEADERS, plotly=version("plotly"), pages=pages)
+        return page_response(
+            "art_map", texts, get_appearance(), headers=_HEADERS, plotly=version("plotly"), pages=pages
+        )
 
     async def get_plotly(_: Request) -> Response:
         path = str(files("plotly").joinpath("package_data", "plotly.min.js"))

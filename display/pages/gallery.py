@@ -1,6 +1,7 @@
 """Gallery: a page without Streamlit, so that phones can scroll through thousands of pictures."""
 
 import re
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +12,7 @@ from display.pages.navigation import list_guest_pages
 from display.state.dream_index import DreamIndex
 from display.web.html import asset_route, page_response
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
+from shared.appearance import Appearance
 from shared.settings import Settings
 from shared.storage.sidecar import Sidecar, read_sidecar_async
 from shared.storage.store import Store, StoreError
@@ -21,12 +23,16 @@ _HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {"Cache-Control": "no-cache"}
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})", re.ASCII)
 
 
-def gallery_routes(dream_index: DreamIndex, store: Store, settings: Settings) -> list[Route]:
+def gallery_routes(
+    dream_index: DreamIndex, store: Store, settings: Settings, get_appearance: Callable[[], Appearance]
+) -> list[Route]:
     """Return the routes `/gallery`, its assets, and its data: pages of dreams, and the details of a dream."""
 
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
-        return page_response("gallery", texts, headers=_HEADERS, pages=await list_guest_pages(settings))
+        return page_response(
+            "gallery", texts, get_appearance(), headers=_HEADERS, pages=await list_guest_pages(settings)
+        )
 
     async def list_dreams(request: Request) -> Response:
         query = request.query_params

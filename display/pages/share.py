@@ -63,7 +63,8 @@ def share_routes(
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
         state = remove_private_fields(describe_link(share_links.parse_token(request.path_params["token"])))
-        return page_response("share", texts, status=_STATUS_CODES.get(str(state["state"]), 200), state=state)
+        status = _STATUS_CODES.get(str(state["state"]), 200)
+        return page_response("share", texts, event_hub.appearance, status=status, state=state)
 
     async def get_state(request: Request) -> Response:
         return JSONResponse(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -20,6 +20,7 @@ from display.web.qr import qr_response
 from display.web.rate_limit import RateLimiter
 from display.web.same_origin import is_same_origin
 from display.web.threads import run_in_thread
+from shared.appearance import Appearance
 from shared.jobs.job import Origin
 from shared.monitoring.usage_counts import Counted
 from shared.public_url import resolve_public_url
@@ -122,7 +123,11 @@ class UploadReceiver:
 
 
 def upload_routes(
-    receiver: UploadReceiver, share_links: ShareLinks, usage_recorder: UsageRecorder, settings: Settings
+    receiver: UploadReceiver,
+    share_links: ShareLinks,
+    usage_recorder: UsageRecorder,
+    settings: Settings,
+    get_appearance: Callable[[], Appearance],
 ) -> list[Route]:
     """Return the routes `/send`, its assets and its QR code. If uploads are turned off, they all answer 404.
 
@@ -135,7 +140,7 @@ def upload_routes(
             return PlainTextResponse(texts["send_closed"], 503, headers=PAGE_HEADERS)
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
         response = page_response(
-            "upload", texts, pages=GUEST_PAGES, recipes=choices, max_megabytes=settings.max_file_mb
+            "upload", texts, get_appearance(), pages=GUEST_PAGES, recipes=choices, max_megabytes=settings.max_file_mb
         )
         set_guest_cookie(response, request)
         return response

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from display.media.pictures import Pictures
 from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
+from display.state.event_appearance import load_event_appearance
 from display.state.housekeeping import Housekeeping
 from display.state.live_state import Change, LiveState
 from display.state.screens import Screens
@@ -17,6 +18,7 @@ from display.state.viewers import Viewers
 from display.web.build import get_build_id
 from display.web.sse import SseMessage, Viewer
 from display.web.supervision import run_supervised
+from display.web.theme import describe_appearance
 from shared.jobs.events import (
     Completed,
     Deleted,
@@ -39,12 +41,16 @@ class EventHub:
     """Applies the events of the stream to the state, and broadcasts the changes. Runs in one event loop."""
 
     def __init__(self, settings: Settings, pictures: Pictures) -> None:
+        """Read the event file. Raises ArtDreamError if it is not valid."""
         self._pictures = pictures
+        event_appearance = load_event_appearance(settings)
+        #: How the event looks: as in the event file, until the runtime settings have been read.
+        self.appearance = event_appearance.appearance
         self._live_state = LiveState()
         #: All dreams of the installation.
         self.dream_index = DreamIndex()
         self.statistics = Statistics()
-        self.moderation = Moderation(settings, self.dream_index)
+        self.moderation = Moderation(settings, self.dream_index, event_appearance)
         self.screens = Screens(self.dream_index)
         #: Counts what guests do.
         self.usage_recorder = UsageRecorder(settings)
@@ -157,6 +163,9 @@ class EventHub:
 
     def _apply_settings(self, runtime_settings: RuntimeSettings) -> None:
         """Apply what concerns the pages of this display, and send viewers what they show now."""
+        if runtime_settings.appearance != self.appearance:
+            self.appearance = runtime_settings.appearance
+            self._viewers.broadcast(Change("appearance", describe_appearance(self.appearance)))
         is_changed = self.screens.update(runtime_settings.screens)
         if runtime_settings.opened_at != self.dream_index.opened_at:
             self.dream_index.opened_at, is_changed = runtime_settings.opened_at, True
@@ -207,5 +216,6 @@ class EventHub:
             "connected": is_connected,
             "build": get_build_id(),
             "screen": self.screens.describe(screen_name),
+            "appearance": describe_appearance(self.appearance),
         }
         return SseMessage.from_change(Change("snapshot", body), self._reader.last_id or "")

@@ -132,6 +132,8 @@ class Housekeeping:
 
     async def sync_runtime_settings(self) -> None:
         """Read and apply the runtime settings, initialize a wiped broker, and persist the settings in the store."""
+        with suppress(StoreError):  # the next call tries again
+            await run_in_thread(self._moderation.publish_appearance)
         with suppress(StoreError):  # the previous values stay; the next call tries again
             self._on_settings(await run_in_thread(self._moderation.read_settings))
             await run_in_thread(self._moderation.persist_settings)

@@ -13,6 +13,8 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from display.web.security_headers import SAME_ORIGIN_SOURCES, build_csp
+from display.web.theme import describe_appearance
+from shared.appearance import Appearance
 
 #: Headers of every page and its assets. A page's URL may contain a token: no referrer is sent, and nothing is indexed.
 PAGE_HEADERS = build_csp(**SAME_ORIGIN_SOURCES) | {
@@ -49,6 +51,7 @@ def fill_template(name: str, values: Mapping[str, str]) -> str:
 def page_response(
     name: str,
     texts: Mapping[str, str],
+    appearance: Appearance,
     *,
     status: int = 200,
     headers: Mapping[str, str] = PAGE_HEADERS,
@@ -59,10 +62,17 @@ def page_response(
     data: what its template names beside `texts`. A str is filled in as it is, all else as JSON, which scripts find in
     `document.body.dataset`.
     """
-    values = {"language": texts["language"], "name": texts["name"], "texts": json.dumps(texts)}
+    values = {"language": texts["language"], "texts": json.dumps(texts)} | describe_head(texts, appearance)
+    values["appearance"] = json.dumps(describe_appearance(appearance))
     values |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
     headers = {**headers, "Vary": "Accept-Language"}
     return Response(fill_template(name, values), status, media_type="text/html", headers=headers)
+
+
+def describe_head(texts: Mapping[str, str], appearance: Appearance) -> dict[str, str]:
+    """Return what the head of each template names: the event's name, and the colors of its first paint."""
+    name = appearance.title or texts["name"]
+    return {"name": name, "theme": appearance.theme.value, "ground": appearance.colors.ground}
 
 
 def asset_route(path: str, folder: str) -> Route:

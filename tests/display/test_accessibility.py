@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from display.pages.share_links import ShareLinks
+from shared.appearance import Theme
 from shared.printing.prints import PrinterStatus
 from shared.printing.table import PrintTable
 from shared.settings import Settings
@@ -24,10 +26,21 @@ pytestmark = pytest.mark.slow
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-@pytest.fixture
-def display_settings(display_settings: Settings) -> Settings:
-    passcode = Settings(passcode=PASSCODE).passcode
-    return display_settings.model_copy(update={"passcode": passcode, "public_url": PUBLIC_URL})
+@pytest.fixture(params=Theme)
+def display_settings(request: pytest.FixtureRequest, display_settings: Settings) -> Settings:
+    """An event of each theme, with a logo, and an accent that is hard to read on either."""
+    event_file = display_settings.data.with_name("event.toml")
+    event_file.write_text(
+        f'[event]\ntitle = "Long Night"\nsubtitle = "In the museum"\nidle_text = "Send us a photo"\n'
+        f'logo = "logo.png"\naccent = "#808080"\ntheme = "{request.param}"\n'
+    )
+    Image.new("RGB", (300, 100), (128, 128, 128)).save(event_file.with_name("logo.png"))
+    overrides = {
+        "passcode": Settings(passcode=PASSCODE).passcode,
+        "public_url": PUBLIC_URL,
+        "event": event_file,
+    }
+    return display_settings.model_copy(update=overrides)
 
 
 def assert_is_accessible(page: Page) -> None:
@@ -103,7 +116,8 @@ def test_a_dream_on_a_phone_is_accessible_also_with_a_printer(
     assert_is_accessible(page)
 
 
-@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Settings", "Prints"])
+@pytest.mark.parametrize("display_settings", [Theme.DARK], indirect=True)  # the console is always dark
+@pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Event", "Settings", "Prints"])
 def test_the_console_is_accessible(open_page: Callable[..., Page], pipeline: FakePipeline, tab: str) -> None:
     count_evening(pipeline.client, 20)
     PrintTable(pipeline.client).set_printer(PrinterStatus(name="Booth", state="ready"))

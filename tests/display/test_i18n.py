@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 import display
 from display.i18n import DEFAULT_LANGUAGE, TRANSLATIONS, get_console_texts, get_guest_texts, get_requested_texts
+from shared.appearance import Appearance, Theme
 from shared.jobs.events import Stage
 from shared.jobs.job import Origin
 from shared.jobs.refusal import RefusalCode
@@ -33,7 +34,7 @@ COMPUTED_KEYS = (
     ("refused_", "link_", "map_", "print_"),
     (
         *("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
-        *("range_", "origin_", "guest_", "cause_", "print_asked_", "print_standing_"),
+        *("range_", "origin_", "guest_", "cause_", "print_asked_", "print_standing_", "event_", "theme_", "logo_"),
     ),
 )
 
@@ -128,4 +129,5 @@ def test_the_console_has_a_word_for_all_that_it_lists() -> None:
     keys += [f"standing_{visibility}" for visibility in Visibility]
     keys += [f"content_{content}" for content in Content] + [f"layout_{layout}" for layout in Layout]
     keys += [f"origin_{origin}" for origin in Origin] + [f"cause_{cause}" for cause in (*RefusalCode, OTHER_CAUSE)]
+    keys += [f"event_{field}" for field in Appearance.model_fields] + [f"theme_{theme}" for theme in Theme]
     assert set(keys) <= get_console_texts().keys()

@@ -1,3 +1,4 @@
+import { applyTheme, followAppearance, showBrand } from "../common/appearance.js";
 import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
@@ -55,8 +56,10 @@ const plotly = () => /** @type {{Plotly: PlotlyLibrary}} */ (/** @type {unknown}
  *
  * @param {number} index
  */
-const artistColour = (index) =>
-  `hsl(${Math.round((index * 137.508) % 360)}, ${[62, 48, 78][index % 3]}%, ${[64, 76, 56][index % 3]}%)`;
+const artistColour = (index) => {
+  const lightness = document.documentElement.dataset.theme === "light" ? [42, 34, 50] : [64, 76, 56];
+  return `hsl(${Math.round((index * 137.508) % 360)}, ${[62, 48, 78][index % 3]}%, ${lightness[index % 3]}%)`;
+};
 
 /** Thousands of paintings, drawn on the graphics card, with a few dreams above them. */
 class ArtMap {
@@ -96,6 +99,14 @@ class ArtMap {
     find(".nearer").addEventListener("click", () => this.#zoom(1 / ZOOM_STEP));
     find(".farther").addEventListener("click", () => this.#zoom(ZOOM_STEP));
     find(".whole").addEventListener("click", () => this.#setRanges(this.bounds.x, this.bounds.y));
+  }
+
+  /** Draw the artists' colours again, after the page has become light or dark. */
+  recolour() {
+    const dots = /** @type {NodeListOf<HTMLElement>} */ (find(".legend ul").querySelectorAll("i"));
+    dots.forEach((dot, index) => (dot.style.background = artistColour(index)));
+    const colours = this.map.artists.map((_, index) => artistColour(index));
+    if (this.chart) plotly().restyle(this.chart, { "marker.color": colours });
   }
 
   /** @param {import("../common/event_feed.js").FeedEvent} event */
@@ -319,11 +330,17 @@ function handleEvent(event) {
   if (screenName && event.kind === "snapshot" && event.body.screen.content !== "map") {
     location.replace(`/${location.search}`);
   }
+  const { dataset } = document.documentElement;
+  const themeBefore = dataset.theme;
+  followAppearance(event);
+  if (dataset.theme !== themeBefore) artMap?.recolour();
   artMap?.handleEvent(event);
 }
 
 showNavigation(texts);
 document.body.toggleAttribute("data-screen", Boolean(screenName));
+applyTheme(readPageData("appearance"));
+showBrand(find(".brand"), readPageData("appearance"));
 find("h1").textContent = texts.map;
 find(".guest").textContent = texts.map_empty;
 find(".operator").textContent = texts.map_operator;

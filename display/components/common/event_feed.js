@@ -49,6 +49,7 @@ import { systemClock } from "./clock.js";
  * @property {boolean} [connected] whether the display reaches the broker
  * @property {string} [build] of the display, as in `display/web/build.py`
  * @property {ScreenState} screen what the screen of this feed shows
+ * @property {import("./appearance.js").Appearance} [appearance]
  */
 
 /**
@@ -59,6 +60,7 @@ import { systemClock } from "./clock.js";
  *   | {kind: "ended", body: {job_id: string} & QueueState}
  *   | {kind: "waiting", body: QueueState}
  *   | {kind: "broker", body: {connected: boolean}}
+ *   | {kind: "appearance", body: import("./appearance.js").Appearance}
  *   | {kind: "heartbeat", body: Record<string, never>}} FeedEvent
  */
 
@@ -69,7 +71,7 @@ import { systemClock } from "./clock.js";
  */
 
 /** @type {FeedEvent["kind"][]} */
-const EVENT_KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "heartbeat"];
+const EVENT_KINDS = ["snapshot", "started", "frame", "dream", "ended", "gone", "waiting", "broker", "appearance", "heartbeat"];
 
 // Milliseconds. The server sends a heartbeat every 10 s; a connection that is silent for three of them is dead.
 const DEAD_AFTER = 32_000;

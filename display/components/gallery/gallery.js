@@ -1,3 +1,4 @@
+import { followAppearance, showBrand } from "../common/appearance.js";
 import { DreamDialog } from "../common/dream_dialog.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
@@ -52,6 +53,7 @@ class Gallery {
     this.day = find("select[name=day]", HTMLSelectElement);
     this.dialog = new DreamDialog(texts);
     showNavigation(texts);
+    showBrand(find(".brand"), readPageData("appearance"));
     find("h1").textContent = texts.gallery;
     find(".by-recipe").textContent = texts.by_recipe;
     find(".by-day").textContent = texts.by_day;
@@ -60,7 +62,10 @@ class Gallery {
     for (const select of [this.recipe, this.day]) select.addEventListener("change", () => this.#restart());
     const options = { rootMargin: `${LOAD_AHEAD}px` };
     new IntersectionObserver(([end]) => end.isIntersecting && this.#loadMore(), options).observe(this.end);
-    new EventFeed("/feed", (event) => this.#handleEvent(event));
+    new EventFeed("/feed", (event) => {
+      followAppearance(event);
+      this.#handleEvent(event);
+    });
     this.#restart();
   }
 

@@ -1,3 +1,4 @@
+import { showBrand } from "../common/appearance.js";
 import { showClip } from "../common/clip.js";
 import { sleep } from "../common/clock.js";
 import { ComparisonSlider } from "../common/comparison_slider.js";
@@ -26,6 +27,14 @@ import { PrintForm } from "./print_form.js";
 
 /** @type {import("../common/formatting.js").Texts} */
 const texts = readPageData("texts");
+
+/** @type {import("../common/appearance.js").Appearance} */
+const appearance = readPageData("appearance");
+
+const eventName = appearance.title || texts.name;
+
+/** What stands above a message: the event's name, unless the top of the page has it already. */
+const sender = appearance.title || appearance.logo ? "" : eventName;
 
 /** The address of this page, without a slash at its end. */
 const page = location.pathname.replace(/\/$/, "");
@@ -64,6 +73,7 @@ class SharePage {
   #file;
 
   constructor() {
+    showBrand(find(".brand"), appearance);
     this.picture = find(".picture");
     this.slider = new ComparisonSlider(find(".comparison input", HTMLInputElement), this.picture);
     this.slider.input.setAttribute("aria-label", texts.compare);
@@ -199,7 +209,7 @@ function showHeader(state) {
     const element = find(selector);
     if (element.textContent !== text) element.textContent = text; // or screen readers would read it again
   }
-  document.title = `${title} · ${texts.name}`;
+  document.title = `${title} · ${eventName}`;
 }
 
 /**
@@ -211,21 +221,21 @@ function showHeader(state) {
 function describeState(state) {
   switch (state.state) {
     case "received":
-      return [texts.name, texts.own_received, ""];
+      return [sender, texts.own_received, ""];
     case "waiting":
-      return [texts.name, texts.own_waiting, describeWait(state)];
+      return [sender, texts.own_waiting, describeWait(state)];
     case "emerging":
       return [texts.dreaming, state.title, ""];
     case "done":
       return [texts.dreamt, state.title, ""];
     case "refused":
-      return [texts.name, describeRefusal(state), ""];
+      return [sender, describeRefusal(state), ""];
     case "failed":
-      return [texts.name, texts.own_failed, ""];
+      return [sender, texts.own_failed, ""];
     case "expired":
-      return [texts.name, texts.link_expired, fill(texts.link_expired_more, { date: formatDay(state.ends) })];
+      return [sender, texts.link_expired, fill(texts.link_expired_more, { date: formatDay(state.ends) })];
     default:
-      return [texts.name, texts[`link_${state.state}`], texts[`link_${state.state}_more`]];
+      return [sender, texts[`link_${state.state}`], texts[`link_${state.state}_more`]];
   }
 }
 
@@ -268,7 +278,7 @@ async function loadShareableFile(name) {
  * @param {File | undefined} file
  */
 async function share(title, file) {
-  const link = { title: `${title} · ${texts.name}`, url: location.origin + page };
+  const link = { title: `${title} · ${eventName}`, url: location.origin + page };
   try {
     if (navigator.share) return await navigator.share(file ? { ...link, files: [file] } : link);
   } catch (error) {

@@ -1,3 +1,4 @@
+import { showBrand } from "../common/appearance.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { fill } from "../common/formatting.js";
 import { showNavigation } from "../common/navigation.js";
@@ -5,6 +6,9 @@ import { showProgress } from "../common/progress_bar.js";
 
 /** @type {import("../common/formatting.js").Texts} */
 const texts = readPageData("texts");
+
+/** @type {import("../common/appearance.js").Appearance} */
+const appearance = readPageData("appearance");
 
 /** @type {{name: string, title: string}[]} */
 const recipes = readPageData("recipes");
@@ -21,12 +25,13 @@ class UploadForm {
     this.consent = find(".consent input", HTMLInputElement);
     this.button = find("button", HTMLButtonElement);
     showNavigation(texts);
+    showBrand(find(".brand"), appearance);
     find("h1").textContent = texts.send_title;
     find(".prompt").textContent = texts.send_pick;
     find("legend").textContent = texts.send_choose;
-    find(".consent span").textContent = texts.send_consent;
+    find(".consent span").textContent = appearance.consent || texts.send_consent;
     this.button.textContent = texts.send;
-    document.title = `${texts.send_title} · ${texts.name}`;
+    document.title = `${texts.send_title} · ${appearance.title || texts.name}`;
     find(".recipes").append(...recipes.map((recipe, index) => createChoice(recipe, index === 0)));
     this.photoInput.addEventListener("change", () => this.#showPreview());
     this.form.addEventListener("submit", (event) => {

@@ -57,7 +57,7 @@ export class Playlist {
    * @param {number} now
    */
   apply({ kind, body }, now) {
-    if (kind === "heartbeat" || kind === "broker") return;
+    if (kind === "heartbeat" || kind === "broker" || kind === "appearance") return;
     this.#lastEventAt = now;
     if (body.waiting !== undefined) {
       this.waiting = body.waiting;

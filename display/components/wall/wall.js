@@ -1,3 +1,4 @@
+import { applyTheme, readAppearance, showBrand } from "../common/appearance.js";
 import { systemClock } from "../common/clock.js";
 import { find } from "../common/elements.js";
 import { EventFeed } from "../common/event_feed.js";
@@ -25,8 +26,13 @@ const INVITATION_RETRY_MS = 30_000;
  * @property {string} screen the screen's name, "" for a wall without one
  */
 
+/** @typedef {import("../common/appearance.js").Appearance} Appearance */
+
 /** Shows the playlist, and keeps it up to date with the events of the display. */
 class Wall {
+  /** @type {Appearance | undefined} */
+  #appearance;
+  #invitationSize = new ResizeObserver(() => this.#fitInvitation());
   #isServerConnected = true;
   #isBrokerConnected = true;
   /** @type {unknown} */
@@ -47,10 +53,10 @@ class Wall {
     this.grid = new Grid(this.#find(".grid"), texts, paintTimes);
     this.hero = new Hero(root, texts, paintTimes, () => this.#markStrip());
     root.lang = texts.language;
-    this.#find(".invitation h1").textContent = texts.name;
-    this.#find(".invitation p").textContent = texts.invitation;
     this.#find(".send figcaption").textContent = texts.send_yours;
     this.#find(".reconnecting").textContent = texts.reconnecting;
+    this.#showInvitation();
+    this.#invitationSize.observe(this.#find(".invitation"));
     this.#inviteToSend();
     // The top layer is above everything that Streamlit draws: its styles, its dialogs and its dimming.
     root.popover = "manual";
@@ -77,6 +83,7 @@ class Wall {
     systemClock.clearTimeout(this.#timer);
     systemClock.clearTimeout(this.#invitationTimer);
     document.removeEventListener("visibilitychange", keepScreenOn);
+    this.#invitationSize.disconnect();
     this.feed.close();
     this.grid.close();
   }
@@ -97,6 +104,7 @@ class Wall {
       this.#showConnection();
     }
     if (event.kind === "snapshot") this.#setUp(event.body.screen);
+    this.#followAppearance(readAppearance(event));
     this.playlist.apply(event, systemClock.now());
     if (event.kind !== "heartbeat" && event.kind !== "broker") this.#update();
   }
@@ -106,6 +114,40 @@ class Wall {
     if (content === "map") location.replace(`/map${location.search}`);
     this.root.dataset.content = content;
     this.root.dataset.layout = layout;
+  }
+
+  /** @param {Appearance | undefined} appearance */
+  #followAppearance(appearance) {
+    if (!appearance) return;
+    this.#appearance = appearance;
+    applyTheme(appearance);
+    showBrand(this.#find(".brand"), appearance);
+    this.#showInvitation();
+  }
+
+  // What the wall says while there is no dream, and the name of its page.
+  #showInvitation() {
+    const { title = "", subtitle = "", idle_text = "", logo = "" } = this.#appearance ?? {};
+    const name = title || this.texts.name;
+    document.title = name;
+    this.#find(".invitation h1").textContent = name;
+    this.#find(".invitation").style.setProperty("--letters", String([...name].length));
+    this.#find(".subtitle").textContent = subtitle;
+    this.#find(".idle").textContent = idle_text || this.texts.invitation;
+    const image = find(".logo", HTMLImageElement, this.root);
+    image.hidden = !logo;
+    if (logo && image.getAttribute("src") !== logo) image.src = logo;
+    this.#fitInvitation();
+  }
+
+  // Make everything as much smaller as it needs to stand above the code of the upload page.
+  #fitInvitation() {
+    const [invitation, last] = [this.#find(".invitation"), this.#find(".idle")];
+    for (let percent = 100; percent >= 40; percent -= 5) {
+      invitation.style.setProperty("--fit", String(percent / 100));
+      const end = invitation.getBoundingClientRect().bottom - parseFloat(getComputedStyle(invitation).paddingBottom);
+      if (last.getBoundingClientRect().bottom <= end) return;
+    }
   }
 
   #showConnection() {
@@ -150,6 +192,7 @@ class Wall {
     else if (ahead !== null && seconds !== null) text = formatQueuePosition(texts, ahead, seconds);
     else if (others > 0 && current?.kind === "emerging") text = formatCount(texts, others, "more");
     else if (others > 0) text = formatCount(texts, others, "waiting");
+    else if (current?.kind === "dream") text = this.#appearance?.idle_text ?? "";
     this.#find(".waiting").textContent = text;
   }
 

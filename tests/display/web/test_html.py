@@ -63,8 +63,9 @@ def test_nothing_else_is_served(shared_display: DisplayProcess, path: str) -> No
 
 def test_what_is_filled_into_a_page_is_escaped() -> None:
     values = {"language": "de", "title": "<i>", "passcode": '"', "enter": "&", "message": "{title}", "shut": ""}
+    values |= {"name": "<b>", "theme": "dark", "ground": "#000000", "logo": "", "logo_hidden": "hidden"}
     text = fill_template("login", values)
-    assert "<title>ArtDream – &lt;i&gt;</title>" in text
+    assert "<title>&lt;b&gt; – &lt;i&gt;</title>" in text
     assert "&quot;</label>" in text
     assert "<button>&amp;</button>" in text
     assert '<p role="status">{title}</p>' in text
