@@ -53,6 +53,7 @@ check: $(VENV)/dev node_modules
 	$(UV) lock --check --quiet
 	$(VENV)/bin/python -m shared.settings | diff - .env.example
 	$(VENV)/bin/python -m tools.settings_reference | diff - docs/settings.md
+	$(VENV)/bin/python -m tools.event_reference | diff - docs/event.md
 	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir "$$(mktemp -d)"
 	$(VENV)/bin/hadolint deploy/Dockerfile
@@ -89,6 +90,7 @@ mutants: $(VENV)/dev
 settings: $(VENV)/dev
 	$(VENV)/bin/python -m shared.settings > .env.example
 	$(VENV)/bin/python -m tools.settings_reference > docs/settings.md
+	$(VENV)/bin/python -m tools.event_reference > docs/event.md
 
 command-line: $(VENV)/dev
 	$(VENV)/bin/python -m tools.command_line > docs/command-line.md

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Page
 from rich.console import Console
 
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
@@ -68,9 +69,11 @@ def capture_installation() -> None:
             page.goto(f"{stack.url}/console")
             page.get_by_label("Passcode").fill(passcode)
             page.get_by_role("button").click()
-            for tab, height in (("Status", 800), ("Dreams", 700), ("Errors", 460), ("Settings", 960)):
+            for tab, height in (("Status", 800), ("Dreams", 700), ("Errors", 460), ("Event", 1000), ("Settings", 960)):
                 page.set_viewport_size({"width": 1200, "height": height})
                 page.get_by_role("tab", name=tab).click()
+                if tab == "Event":
+                    _fill_event(page)
                 page.wait_for_timeout(4000)
                 _save_screenshot(page.screenshot(), f"console-{tab.lower()}")
             with connect((stack.data / BROKER_FILE).read_text(encoding="utf-8").strip()) as client:
@@ -82,6 +85,14 @@ def capture_installation() -> None:
             _save_screenshot(page.screenshot(), "console-numbers")
     finally:
         shutil.rmtree(folder)
+
+
+def _fill_event(page: Page) -> None:
+    """Fill in the form of an event, without saving it."""
+    page.get_by_text("light", exact=True).click()
+    for label, text in {"Title": "Long Night of the Museums", "Subtitle": "Municipal Gallery, June 14"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+        page.get_by_label(label, exact=True).press("Tab")
 
 
 def _fill_installation(stack: RunningStack) -> None:
