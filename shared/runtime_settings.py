@@ -82,6 +82,12 @@ def _default_runtime_settings(settings: Settings) -> RuntimeSettings:
     )
 
 
+def read_stored_runtime_settings(store: Store, settings: Settings) -> RuntimeSettings:
+    """Return the runtime settings that are persisted in the store, as `read_runtime_settings`. Raises StoreError."""
+    fields = _parse_fields(_parse_persisted(store.get(RUNTIME_SETTINGS_NAME)))
+    return _default_runtime_settings(settings).model_copy(update=fields)
+
+
 def update_runtime_settings(client: redis.Redis, **changes: object) -> None:
     """Change fields of the runtime settings and notify every component. Raises ValidationError and RedisError."""
     validated = RuntimeSettings.model_validate(changes).model_dump(mode="json", include=set(changes))

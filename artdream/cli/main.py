@@ -1,6 +1,7 @@
 """`artdream`: the command line of all components. Each command imports only the component that it runs."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from artdream.cli.networks import networks
 from artdream.cli.options import (
     CanvasOption,
     DataOption,
+    FontOption,
     HostOption,
     InboxOption,
     InterruptedCommand,
@@ -29,7 +31,11 @@ from artdream.cli.options import (
     PrinterOption,
     RecipesOption,
     SeedOption,
+    SinceOption,
+    SubtitleOption,
     TargetArgument,
+    TitleOption,
+    UntilOption,
     UsageError,
     console,
     declare_recipe_option,
@@ -51,11 +57,13 @@ from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.painters import CLASSIFIER_NETWORK, PAINTING_NETWORK
 from shared.recipe.recipe import load_recipe
 from shared.settings import ENV_PREFIX, Settings
+from shared.ssh.broker_tunnel import open_broker_tunnel
 
 #: Panels of `artdream --help` → their commands, in order.
 PANELS = {
     "Run": ("up", "watch", "worker", "display", "print"),
     "Submit": ("dream", "send", "collect"),
+    "Keep": ("film", "contact-sheet"),
     "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
     "Maintain": ("rebuild", "deploy"),
@@ -63,6 +71,9 @@ PANELS = {
 
 #: Exit codes, besides 0 for success.
 ERROR_EXIT_CODE, USAGE_EXIT_CODE, INTERRUPT_EXIT_CODE = 1, 2, 130
+
+#: Niceness of `artdream film`, as that of the clips that workers make.
+FILM_NICENESS = 10
 
 #: Default layers of `artdream compare`.
 COMPARED_LAYERS = ("block5", "block8", "block10", "block12", "head")
@@ -313,6 +324,86 @@ def dream(
     if canvas is not None:
         loaded_recipe = loaded_recipe.model_copy(update={"canvas": validate_canvas_side(canvas), "size": None})
     render_dream(source, target, loaded_recipe, seed, settings, console)
+
+
+@command(
+    app,
+    examples=[
+        'artdream film evening.mp4 --title "Long night of the museums"',
+        "artdream film evening.mp4 --since 2026-11-29T18:00 --size 1080x1920",
+    ],
+)
+def film(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The MP4 file to write.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    title: TitleOption = None,
+    subtitle: SubtitleOption = None,
+    closing: Annotated[
+        str | None, typer.Option("--closing", metavar="TEXT", help="Text of the end card.", show_default="the title")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds",
+            metavar="N",
+            min=1,
+            max=60,
+            help="Seconds of each dream.",
+            show_default="3 to 8, so that a film takes a quarter of an hour",
+        ),
+    ] = None,
+    size: Annotated[
+        str,
+        typer.Option("--size", metavar="WxH", help="Pixels of the film; 1080x1080 is square, 1080x1920 for phones."),
+    ] = "1920x1080",
+    font: FontOption = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not give way to other programs, nor pause while guests' photos wait.")
+    ] = False,
+    data: DataOption = None,
+) -> None:
+    """Make an MP4 of all visible dreams of an evening. Stopped and run again, it resumes.
+
+    It reads the store alone. A dream that is hidden or deleted before the film is finished is not in it.
+    """
+    from artdream.cli.evening import Evening, choose_font
+    from artdream.cli.film import GuestPause, make_film, parse_size
+
+    film_size, settings = parse_size(size), load_settings(data=data)
+    with open_broker_tunnel(settings) as settings:
+        if not now:
+            os.nice(max(0, FILM_NICENESS - os.nice(0)))
+        make_film(
+            Evening(settings, since, until),
+            target,
+            film_size,
+            console,
+            title=title,
+            subtitle=subtitle,
+            closing=closing,
+            seconds=seconds,
+            font=choose_font(font),
+            guest_pause=None if now else GuestPause(settings),
+        )
+
+
+@command(app, name="contact-sheet", examples=["artdream contact-sheet evening.pdf --since 2026-11-29T18:00"])
+def contact_sheet(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The PDF file to write.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    title: TitleOption = None,
+    subtitle: SubtitleOption = None,
+    font: FontOption = None,
+    data: DataOption = None,
+) -> None:
+    """Make a PDF of all visible dreams of an evening, each beside its photo, on pages of A4 to be printed."""
+    from artdream.cli.evening import Evening, choose_font
+    from artdream.cli.evening_pdf import make_contact_sheet
+
+    evening = Evening(load_settings(data=data), since, until)
+    make_contact_sheet(evening, target, console, title=title, subtitle=subtitle, font=choose_font(font))
 
 
 @command(

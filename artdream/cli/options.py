@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +86,42 @@ CanvasOption = Annotated[
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG, PNG, WebP, TIFF or AVIF.")]
 TargetArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The JPEG file to write.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+#: Formats of --since and --until.
+_TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        formats=_TIME_FORMATS,
+        help="First dream, as 2026-11-29 or 2026-11-29T18:00, in the time of this machine.",
+        show_default="start of the current event",
+    ),
+]
+UntilOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until", metavar="TIME", formats=_TIME_FORMATS, help="Time before which dreams are shown.", show_default="now"
+    ),
+]
+TitleOption = Annotated[
+    str | None, typer.Option("--title", metavar="TEXT", help="Title of the evening.", show_default="the event's")
+]
+SubtitleOption = Annotated[
+    str | None,
+    typer.Option("--subtitle", metavar="TEXT", help="Line below the title.", show_default="the event's, or the date"),
+]
+FontOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--font",
+        metavar="FILE",
+        help="TrueType font with the letters of the titles, for languages that Newsreader does not have.",
+        show_default="Newsreader",
+    ),
+]
 
 NETWORK_HELP = "A name that `artdream networks` lists, or a .keras file."
 NetworkArgument = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete_network)]

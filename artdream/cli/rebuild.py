@@ -1,8 +1,6 @@
 """`artdream rebuild`: restore a wiped broker from the store and the local ledger."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from artdream.cli.options import DataOption, console, load_settings_with_broker
 from shared.broker.client import connect
@@ -10,12 +8,9 @@ from shared.jobs.job import Job
 from shared.jobs.table import JobTable
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, sidecar_name
-from shared.storage.sidecar import Visibility, read_sidecar
+from shared.storage.object_names import TOMBSTONES_PREFIX
+from shared.storage.sidecar import Visibility, iter_sidecars
 from shared.storage.store import Store
-
-#: Objects that are read at a time: a remote store takes tens of milliseconds for each.
-READER_THREADS = 16
 
 
 def rebuild(data: DataOption = None) -> None:
@@ -43,19 +38,12 @@ def restore_from_store(settings: Settings) -> Counter[str]:
     # Deletions first, so that remaining objects of a deleted dream do not restore it.
     for tombstone in store.list_objects(TOMBSTONES_PREFIX):
         counts["deletions"] += table.restore_deleted(tombstone.name.removeprefix(TOMBSTONES_PREFIX))
-    object_names = (stored.name for stored in store.list_objects(DREAMS_PREFIX))
-    job_ids = (job_id for name in object_names if name == sidecar_name(job_id := _parse_job_id(name)))
-    with ThreadPoolExecutor(READER_THREADS) as executor:
-        for sidecar in filter(None, executor.map(partial(read_sidecar, store), job_ids)):
-            job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
-            is_hidden = sidecar.standing is not Visibility.SHOWN
-            if job.id == sidecar.job_id and table.restore_completed(job, held=is_hidden):
-                counts["hidden dreams" if is_hidden else "dreams"] += 1
+    for sidecar in iter_sidecars(store):
+        job = Job(photo_id=sidecar.photo_id, recipe=sidecar.recipe, seed=sidecar.seed)
+        is_hidden = sidecar.standing is not Visibility.SHOWN
+        if job.id == sidecar.job_id and table.restore_completed(job, held=is_hidden):
+            counts["hidden dreams" if is_hidden else "dreams"] += 1
     return counts
-
-
-def _parse_job_id(object_name: str) -> str:
-    return object_name.removeprefix(DREAMS_PREFIX).partition("/")[0]
 
 
 def _resubmit_lost_jobs(settings: Settings) -> int:

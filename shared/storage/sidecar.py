@@ -1,7 +1,10 @@
 """Sidecars: the metadata of a dream, stored next to it."""
 
 import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,10 +13,13 @@ from shared.art_map import MapPoint
 from shared.jobs.events import ClassProbability, Completed, Stages
 from shared.recipe.objective import Classes
 from shared.recipe.recipe import Recipe
-from shared.storage.object_names import sidecar_name
+from shared.storage.object_names import DREAMS_PREFIX, sidecar_name
 from shared.storage.store import Store
 
 logger = logging.getLogger(__name__)
+
+#: Sidecars that are read at a time: a remote store takes tens of milliseconds for each.
+_READER_THREADS = 16
 
 
 class Visibility(StrEnum):
@@ -89,6 +95,18 @@ class Sidecar(BaseModel):
 def read_sidecar(store: Store, job_id: str) -> Sidecar | None:
     """Return the sidecar of a dream; None if there is none or it cannot be read. Raises StoreError."""
     return _parse_sidecar(store.get(sidecar_name(job_id)), job_id)
+
+
+def iter_sidecars(store: Store) -> Iterator[Sidecar]:
+    """Yield the sidecars of all dreams in the store, in no particular order. Raises StoreError."""
+    names = (entry.name for entry in store.list_objects(DREAMS_PREFIX))
+    job_ids = (job_id for name in names if name == sidecar_name(job_id := _parse_job_id(name)))
+    with ThreadPoolExecutor(_READER_THREADS) as executor:
+        yield from filter(None, executor.map(partial(read_sidecar, store), job_ids))
+
+
+def _parse_job_id(object_name: str) -> str:
+    return object_name.removeprefix(DREAMS_PREFIX).partition("/")[0]
 
 
 async def read_sidecar_async(store: Store, job_id: str) -> Sidecar | None:

@@ -38,7 +38,7 @@ class Morph:
         height, width, _ = pictures[0].shape
         self.rate = rate
         self.size = fit_video_size(height, width, long_side)
-        self._transition = _Transition(pictures, self.size)
+        self._transition = Transition([_resize(picture, self.size) for picture in pictures])
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -83,9 +83,8 @@ class Zoom:
         self.rate = rate
         self.size = fit_video_size(height, width, long_side)
         max_long_side = round(self.SUPERSAMPLING * max(self.size))
-        self._transition = _Transition(
-            pictures, scale_to_long_side(width, height, min(max_long_side, max(width, height)))
-        )
+        self._stored_size = scale_to_long_side(width, height, min(max_long_side, max(width, height)))
+        self._transition = Transition([_resize(picture, self._stored_size) for picture in pictures])
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -120,7 +119,7 @@ class Zoom:
 
         The box is (left, upper, right, lower) in pixels of the picture.
         """
-        width, height = self._transition.size
+        width, height = self._stored_size
         margin = (1 - 1 / scale) / 2
         return margin * width, margin * height, (1 - margin) * width, (1 - margin) * height
 
@@ -133,11 +132,11 @@ class Zoom:
         edge outside it, so that nothing changes when the picture becomes the screen. opacity: from 0 to 1.
         """
         # The soft edge outside the picture shows its reflection.
-        rim = math.ceil(self.FEATHER_SHARES[1] * min(self._transition.size) / 2) if nearness else 0
+        rim = math.ceil(self.FEATHER_SHARES[1] * min(self._stored_size) / 2) if nearness else 0
         if rim:
             picture = np.pad(picture, ((rim, rim), (rim, rim), (0, 0)), mode="symmetric")
-        horizontal = _Span(self._transition.size.width, rim, self.size.width, scale)
-        vertical = _Span(self._transition.size.height, rim, self.size.height, scale)
+        horizontal = _Span(self._stored_size.width, rim, self.size.width, scale)
+        vertical = _Span(self._stored_size.height, rim, self.size.height, scale)
         size = (horizontal.last - horizontal.first, vertical.last - vertical.first)
         if min(size) < 1:
             return
@@ -192,14 +191,16 @@ class _Span:
         return np.arange(self.first, self.last, dtype=np.float32) + np.float32(0.5 - self._center)
 
 
-class _Transition:
-    """The photo, the frames and the dream as one continuous transition."""
+class Transition:
+    """The photo, the frames and the dream as one continuous transition.
 
-    def __init__(self, pictures: Sequence[NDArray[np.uint8]], size: Canvas) -> None:
+    pictures: at least two, uint8 and of one shape: (height, width, 3), or any planes of them.
+    """
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
         if len(pictures) < 2:
             raise ValueError(f"A clip goes from a photo to its dream; {len(pictures)} picture cannot be gone through.")
-        self.size = size
-        self._pictures = [_resize(picture, size) for picture in pictures]
+        self._pictures = pictures
         # Early octaves change much, late ones little: equal times show equal changes, not equal numbers of frames.
         coarse = [picture[::3, ::3].astype(np.int16) for picture in self._pictures]
         changes = np.array([np.abs(after - before).mean() for before, after in pairwise(coarse)])
@@ -208,21 +209,26 @@ class _Transition:
         self._positions = np.concatenate([[0.0], np.cumsum(changes) / changes.sum()])
 
     def interpolate(self, progress: float) -> NDArray[np.uint8]:
-        """Return the picture, (height, width, 3) uint8, at a progress from the photo, 0, to the dream, 1."""
+        """Return the picture, of their shape, at a progress from the photo, 0, to the dream, 1."""
         position = float(np.interp(progress, self._positions, np.arange(len(self._positions))))
         index = int(position)
-        weight = np.uint16(round((position - index) * 256))
-        if not weight:
+        if position == index:
             return self._pictures[index]
-        # Rounded: Image.blend truncates, which darkens the picture as soon as it begins to change.
-        blend = self._pictures[index] * (np.uint16(256) - weight) + self._pictures[index + 1] * weight
-        return ((blend + np.uint16(128)) >> np.uint16(8)).astype(np.uint8)
+        return blend(self._pictures[index], self._pictures[index + 1], position - index)
 
 
 def _resize(picture: NDArray[np.uint8], size: Canvas) -> NDArray[np.uint8]:
     if picture.shape[1::-1] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def blend(one: NDArray[np.uint8], other: NDArray[np.uint8], weight: float) -> NDArray[np.uint8]:
+    """Return the picture between one, at a weight of 0, and another of its shape, at 1."""
+    share = np.uint16(round(weight * 256))
+    # Rounded: Image.blend truncates, which darkens the picture as soon as it begins to change.
+    mixed = one * (np.uint16(256) - share) + other * share
+    return ((mixed + np.uint16(128)) >> np.uint16(8)).astype(np.uint8)
 
 
 def smootherstep(fraction: float) -> float:

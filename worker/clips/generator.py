@@ -1,7 +1,6 @@
 """The clip generator: makes the clips of finished dreams in the background, without delaying the next dream."""
 
 import contextlib
-import io
 import logging
 import os
 import sys
@@ -20,16 +19,15 @@ from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import (
     clip_name,
-    frames_prefix,
     motion_name,
     preview_name,
     sidecar_name,
-    working_photo_name,
     zoom_name,
 )
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
+from worker.clips.dream_pictures import iter_dream_pictures, load_photo, read_first_object
 from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.end_card import EndCard, WithEndCard
 from worker.clips.guest_video import load_video
@@ -262,7 +260,8 @@ class ClipGenerator:
             self._video_marks.renew(sidecar.job_id)
             resumed_at = time.perf_counter()
 
-        data, photo = self._read_object(motion_name(sidecar.photo_id)), self._read_photo(sidecar)
+        data = self._read_object(motion_name(sidecar.photo_id))
+        photo = load_photo(self._store, sidecar)
         video = load_video(data, photo, recipe.canvas)
         dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
         logger.info("job %s has its video dreamt, in %.1f s", sidecar.job_id, dreaming_seconds)
@@ -306,32 +305,11 @@ class ClipGenerator:
     def _load_pictures(self, sidecar: Sidecar, throttle: Callable[[], None]) -> list[NDArray[np.uint8]]:
         """Load the photo, the available frames and the dream, all of one size; at most MAX_PICTURES of them."""
         size = scale_to_long_side(*sidecar.size, min(PICTURE_LONG_SIDE, max(sidecar.size)))
-        frames = [entry.name for entry in self._store.list_objects(frames_prefix(sidecar.job_id))]
-        names = [sidecar.photo, *sorted(frames, key=lambda name: (len(name), name)), sidecar.dream]
-        pictures = []
-        for index in np.linspace(0, len(names) - 1, min(MAX_PICTURES, len(names))).round().astype(int):
-            throttle()
-            picture = self._read_picture(names[index]) if index else self._read_photo(sidecar)
-            pictures.append(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)))
-        return pictures
-
-    def _read_photo(self, sidecar: Sidecar) -> Image.Image:
-        """Load the photo, or the working photo if the full one has not arrived yet."""
-        return self._read_picture(sidecar.photo, working_photo_name(sidecar.photo_id))
-
-    def _read_picture(self, *names: str) -> Image.Image:
-        """Load the first of these pictures that is in the store, in RGB. Raises ArtDreamError if it is damaged."""
-        return _decode_picture(*self._read_first_object(*names))
+        pictures = iter_dream_pictures(self._store, sidecar, MAX_PICTURES, throttle)
+        return [np.asarray(picture.resize(size, Image.Resampling.LANCZOS)) for picture in pictures]
 
     def _read_object(self, name: str) -> bytes:
-        return self._read_first_object(name)[1]
-
-    def _read_first_object(self, *names: str) -> tuple[str, bytes]:
-        """Return the name and the content of the first of these objects that is in the store."""
-        for name in names:
-            if (data := self._store.get(name)) is not None:
-                return name, data
-        raise ArtDreamError(f"{names[0]} is not in the store.")
+        return read_first_object(self._store, name)[1]
 
     def _make_throttle(self, max_pause_seconds: float | None) -> Callable[[], None]:
         """Return a function for one clip to call before each picture.
@@ -360,14 +338,6 @@ def _make_morph_clips(job_id: str, pictures: Sequence[NDArray[np.uint8]]) -> lis
         (clip_name(job_id), encode_mp4, Morph(pictures)),
         (preview_name(job_id), encode_webp, Morph(pictures, rate=12, long_side=480)),
     ]
-
-
-def _decode_picture(name: str, data: bytes) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise ArtDreamError(f"The picture {name} in the store is damaged.") from error
 
 
 class _AbortedError(Exception):

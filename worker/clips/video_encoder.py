@@ -23,10 +23,10 @@ _MP4_QUALITIES = ((20, 0.92), (26, 0.7), (34, 0.4), (45, 0.2))
 _WEBP_QUALITIES = (72, 50, 25, 5)
 
 #: ITU-T H.273's number of BT.709, for matrix, primaries and transfer: what players assume for a video without them.
-_BT709 = 1
+BT709 = 1
 
 #: Chroma from all pixels, rounded instead of truncated: a flat photo keeps its colour.
-_ACCURATE_CHROMA = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+ACCURATE_CHROMA = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class Animation(Protocol):
@@ -85,13 +85,13 @@ def _encode(
         context.thread_count = 1  # leaves the other cores to the next dream
         context.color_range = ColorRange.MPEG
         if container == "mp4":
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.colorspace = context.color_primaries = context.color_trc = BT709
         for picture in animation:
             frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
                 format="yuv420p",
                 dst_colorspace=matrix,
                 dst_color_range=ColorRange.MPEG,
-                interpolation=_ACCURATE_CHROMA,
+                interpolation=ACCURATE_CHROMA,
                 threads=1,
             )
             output.mux(stream.encode(frame))
