@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from display.console.sessions import ConsoleSessions
 from display.media.pictures import Pictures
 from display.media.routes import media_routes
 from display.pages.art_map import art_map_routes
+from display.pages.collection import collection_routes
 from display.pages.gallery import gallery_routes
 from display.pages.share import share_routes
 from display.pages.share_links import ShareLinks
+from display.pages.share_state import describe_link
 from display.pages.upload import UploadReceiver, upload_routes
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
@@ -97,6 +100,7 @@ def create_app(settings: Settings) -> st.App:
         async with pictures.run(), event_hub.run(), count_storage():
             yield {"feed": event_hub}
 
+    describe = partial(describe_link, event_hub, upload_receiver.is_received)
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
 
     def get_appearance() -> Appearance:
@@ -112,7 +116,8 @@ def create_app(settings: Settings) -> st.App:
         *media_routes(event_hub, pictures),
         *gallery_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *art_map_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
-        *share_routes(event_hub, pictures, share_links, upload_receiver.is_received, settings),
+        *share_routes(describe, pictures, share_links, event_hub.usage_recorder, settings, get_appearance),
+        *collection_routes(share_links, describe, settings, get_appearance),
         *upload_routes(upload_receiver, share_links, event_hub.usage_recorder, settings, get_appearance),
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),

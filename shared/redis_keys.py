@@ -36,6 +36,9 @@ PENDING_DELETIONS_KEY = f"{KEY_PREFIX}erasing"
 #: not announced, may still be in the store.
 LEFTOVERS = f"{KEY_PREFIX}leftovers"
 
+#: Sorted set of what guests asked for, as `job_id format`, by the time of the request.
+CLIP_REQUESTS = f"{KEY_PREFIX}clip-requests"
+
 #: Held by the worker whose reconciler makes a pass.
 RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
 

@@ -14,9 +14,11 @@ from shared.settings import Settings
 from shared.storage.object_names import (
     clip_name,
     dream_name,
+    gif_name,
     is_frame,
     photo_name,
     preview_name,
+    square_name,
     thumb_name,
     working_photo_name,
     zoom_name,
@@ -120,7 +122,7 @@ class Pictures:
     def remove_dream(self, job_id: str, photo_id: str) -> None:
         """Remove a deleted dream and its photo from the cache. Another dream of that photo fetches it again."""
         if self._cache is not None:
-            name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name)
+            name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name, gif_name, square_name)
             photo_names = (photo_name(photo_id), working_photo_name(photo_id))
             for name in (*photo_names, *(name_of(job_id) for name_of in name_functions)):
                 self._cache.remove(name)

@@ -23,7 +23,7 @@ _PUBLIC_NAME = re.compile(
     re.ASCII,
 )
 
-_MEDIA_TYPES = {"jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
+_MEDIA_TYPES = {"gif": "image/gif", "jpg": "image/jpeg", "mp4": "video/mp4", "webp": "image/webp"}
 
 #: A single byte range: first–last, first–, or the last n bytes (RFC 9110, 14.1.2). Multiple ranges are not supported.
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)

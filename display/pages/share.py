@@ -10,17 +10,23 @@ from starlette.routing import Route
 from display.i18n import get_requested_texts
 from display.media.pictures import Pictures
 from display.media.routes import media_response
-from display.pages.share_links import ShareLink, ShareLinks
+from display.pages.collection import remember_picture
+from display.pages.share_links import ShareLinks
 from display.pages.share_prints import print_routes
-from display.state.event_hub import EventHub
+from display.pages.share_state import DescribeLink, remove_private_fields
+from display.state.usage_recorder import UsageRecorder
 from display.web.html import PAGE_HEADERS, asset_route, empty_response, page_response
 from display.web.rate_limit import RateLimiter
 from display.web.same_origin import is_same_origin
+from display.web.threads import run_in_thread
+from shared.appearance import Appearance
+from shared.broker.client import BROKER_OUTAGE, connect
+from shared.jobs.clip_requests import ClipFormat, add_clip_request
 from shared.monitoring.usage_counts import Counted
 from shared.public_url import resolve_public_url
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, frame_name, thumb_name
-from shared.storage.sidecar import Visibility
+from shared.storage.store import StoreError
 
 _FRAME_NAME = re.compile("frame-([0-9]{1,4}).jpg", re.ASCII)
 
@@ -36,35 +42,26 @@ MAX_COUNTED_EVENTS, COUNTED_EVENTS_WINDOW_SECONDS = 100, 3600
 
 
 def share_routes(
-    event_hub: EventHub,
+    describe_link: DescribeLink,
     pictures: Pictures,
     share_links: ShareLinks,
-    is_received: Callable[[str], bool],
+    usage_recorder: UsageRecorder,
     settings: Settings,
+    get_appearance: Callable[[], Appearance],
 ) -> list[Route]:
-    """Return the routes `/t/<token>`, its state, its events and its pictures, and the assets of the page.
-
-    is_received: returns whether the photo of a job id was uploaded here. Nothing else may be known of the job yet.
-    """
-
+    """Return the routes `/t/<token>`, its state, its events, its pictures and clips, and the assets of the page."""
     event_limiter = RateLimiter(MAX_COUNTED_EVENTS, COUNTED_EVENTS_WINDOW_SECONDS)
-
-    def describe_link(link: ShareLink | None) -> dict[str, object]:
-        """Return everything that the holder of a link may know. No other code decides this."""
-        if link is None:
-            return {"state": "wrong"}
-        if link.is_expired:
-            return {"state": "expired", "ends": link.expires_at}
-        return _describe_job(event_hub, link.job_id, is_received) | {"ends": link.expires_at}
-
-    def remove_private_fields(state: dict[str, object]) -> dict[str, object]:
-        return {name: value for name, value in state.items() if name != "photo"}
 
     async def get_page(request: Request) -> Response:
         texts = get_requested_texts(request, settings.language)
-        state = remove_private_fields(describe_link(share_links.parse_token(request.path_params["token"])))
+        token = request.path_params["token"]
+        link = share_links.parse_token(token)
+        state = remove_private_fields(describe_link(link))
         status = _STATUS_CODES.get(str(state["state"]), 200)
-        return page_response("share", texts, event_hub.appearance, status=status, state=state)
+        response = page_response("share", texts, get_appearance(), status=status, state=state)
+        if link is not None and not link.is_expired:
+            remember_picture(response, request, token, link)
+        return response
 
     async def get_state(request: Request) -> Response:
         return JSONResponse(
@@ -82,7 +79,7 @@ def share_routes(
                 return empty_response(403)
             if event_limiter.get_wait_seconds(link.job_id) <= 0:
                 event_limiter.record(link.job_id)
-                event_hub.usage_recorder.record(kind)
+                usage_recorder.record(kind)
             return empty_response(204)
 
         return Route(f"/t/{{token}}/{name}", count_event, methods=["POST"])
@@ -96,6 +93,7 @@ def share_routes(
         if state["state"] == "done":
             name_functions = {"dream.jpg": dream_name, "thumb.jpg": thumb_name, "clip.mp4": clip_name}
             object_names |= {file_name: name_of(link.job_id) for file_name, name_of in name_functions.items()}
+            object_names |= {clip_format: clip_format.object_name(link.job_id) for clip_format in ClipFormat}
         elif frame := _FRAME_NAME.fullmatch(name):
             object_names[name] = frame_name(link.job_id, int(frame[1]))
         return (
@@ -108,6 +106,27 @@ def share_routes(
         link = share_links.parse_token(token)
         return link.job_id if link and describe_link(link)["state"] == "done" else None
 
+    async def request_clip(request: Request) -> Response:
+        """Let a format of the clip be made: 200 if it is there, 202 if it will be, 503 if that is impossible now."""
+        if not is_same_origin(request, public_url=resolve_public_url(settings), requires_origin=True):
+            return empty_response(403)
+        link = share_links.parse_token(request.path_params["token"])
+        if link is None or describe_link(link)["state"] != "done":
+            return empty_response(404)
+        try:
+            clip_format = ClipFormat(request.path_params["name"])
+        except ValueError:
+            return empty_response(404)
+        try:
+            if await pictures.get_size(clip_format.object_name(link.job_id)) is not None:
+                return empty_response(200)
+            if await pictures.get_size(clip_name(link.job_id)) is None:
+                return empty_response(404)  # there is nothing yet to make it of
+            is_added = await run_in_thread(lambda: _add_clip_request(settings, link.job_id, clip_format))
+        except (StoreError, *BROKER_OUTAGE):
+            is_added = False
+        return empty_response(202 if is_added else 503)
+
     return [
         Route("/t/{token}", get_page),
         Route("/t/{token}/state", get_state),
@@ -115,22 +134,11 @@ def share_routes(
         event_route("saved", Counted.SAVED),
         *print_routes(find_visible_dream, settings, pictures.store),
         Route("/t/{token}/{name}", get_picture),
+        Route("/t/{token}/{name}", request_clip, methods=["POST"]),
         asset_route("/share", "share"),
     ]
 
 
-def _describe_job(event_hub: EventHub, job_id: str, is_received: Callable[[str], bool]) -> dict[str, object]:
-    """Return the state of a job for the holder of its link. A dream is shown only if the dream index says so."""
-    dream = event_hub.dream_index.find(job_id)
-    if dream is not None and event_hub.dream_index.is_visible(job_id):
-        details = {"recipe": dream.recipe, "title": dream.title, "photo": dream.photo}
-        return {"state": "done", "job": job_id[:8], **details}
-    if dream is not None:
-        return {"state": "held" if dream.visibility is Visibility.HELD else "gone"}
-    if event_hub.dream_index.is_deleted(job_id):
-        return {"state": "gone"}
-    if state := event_hub.describe_job(job_id):
-        return state
-    if is_received(job_id):
-        return {"state": "received"}
-    return {"state": "nothing" if event_hub.dream_index.is_complete else "away"}
+def _add_clip_request(settings: Settings, job_id: str, clip_format: ClipFormat) -> bool:
+    with connect(settings.broker) as client:
+        return add_clip_request(client, job_id, clip_format)

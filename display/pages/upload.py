@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_requested_texts
+from display.pages.collection import COLLECTION_PATH, remember_picture
 from display.pages.navigation import GUEST_PAGES
 from display.pages.share_links import ShareLinks
 from display.pages.upload_folder import UploadFolder, UploadRejected
@@ -140,7 +141,12 @@ def upload_routes(
             return PlainTextResponse(texts["send_closed"], 503, headers=PAGE_HEADERS)
         choices = [{"name": name, "title": recipe.title} for name, recipe in receiver.recipes.items()]
         response = page_response(
-            "upload", texts, get_appearance(), pages=GUEST_PAGES, recipes=choices, max_megabytes=settings.max_file_mb
+            "upload",
+            texts,
+            get_appearance(),
+            pages=[*GUEST_PAGES, COLLECTION_PATH],
+            recipes=choices,
+            max_megabytes=settings.max_file_mb,
         )
         set_guest_cookie(response, request)
         return response
@@ -163,8 +169,11 @@ def upload_routes(
             reason = texts[rejected.text_key].replace("{most}", str(settings.max_file_mb))
             await receiver.drain(request)
             return JSONResponse({"reason": reason}, rejected.status, headers=PAGE_HEADERS | {"Connection": "close"})
-        response = JSONResponse({"page": f"/t/{share_links.make_token(job_id)}"}, 201, headers=PAGE_HEADERS)
+        token = share_links.make_token(job_id)
+        response = JSONResponse({"page": f"/t/{token}"}, 201, headers=PAGE_HEADERS)
         set_guest_cookie(response, request)
+        if link := share_links.parse_token(token):
+            remember_picture(response, request, token, link)
         return response
 
     async def get_example(request: Request) -> Response:

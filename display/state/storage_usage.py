@@ -27,7 +27,7 @@ STORE_RETRY_SECONDS = 30.0
 _KIND_PATTERNS = {
     "photos": re.compile("photos/"),
     "frames": re.compile("dreams/[^/]+/frames/"),
-    "clips": re.compile(r"dreams/[^/]+/[^/]+\.(mp4|webp)$"),
+    "clips": re.compile(r"dreams/[^/]+/[^/]+\.(gif|mp4|webp)$"),
     "dreams": re.compile("dreams/"),
     "references": re.compile("references/"),
     "networks": re.compile("networks/"),

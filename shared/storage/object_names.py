@@ -86,6 +86,16 @@ def print_name(job_id: str, requester: str, number: int) -> str:
     return f"{DREAMS_PREFIX}{job_id}/prints/{requester}-{number}.json"
 
 
+def gif_name(job_id: str) -> str:
+    """Return the object name of the clip as a GIF, which is made if a guest asks for it."""
+    return f"dreams/{job_id}/clip.gif"
+
+
+def square_name(job_id: str) -> str:
+    """Return the object name of the clip in a square, which is made if a guest asks for it."""
+    return f"dreams/{job_id}/square.mp4"
+
+
 #: Folder of the marks of jobs whose videos are still to be dreamt.
 VIDEO_MARKS_PREFIX = "videos/"
 

@@ -18,6 +18,7 @@ from shared.storage.object_names import is_object_name
 T = TypeVar("T")
 
 _CONTENT_TYPES = {
+    ".gif": "image/gif",
     ".jpg": "image/jpeg",
     ".json": "application/json",
     ".mp4": "video/mp4",

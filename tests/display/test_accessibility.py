@@ -65,7 +65,7 @@ def test_the_wall_is_accessible_without_dreams_with_them_and_while_one_emerges(
     assert_is_accessible(page)
 
 
-@pytest.mark.parametrize("path", ["/gallery", "/map", "/send", "/t/unknown", "/console"])
+@pytest.mark.parametrize("path", ["/gallery", "/map", "/send", "/t/unknown", "/mine", "/console"])
 def test_a_page_with_nothing_on_it_is_accessible(open_page: Callable[..., Page], path: str) -> None:
     page = open_page(path)
     page.wait_for_selector("body:not([data-scene=dark])")

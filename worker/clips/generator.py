@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from PIL import Image
 
 from shared.appearance import Appearance
 from shared.errors import ArtDreamError
+from shared.jobs.clip_requests import ClipFormat
 from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import (
@@ -27,6 +29,7 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
+from worker.clips.clip_formats import encode_clip_format
 from worker.clips.dream_pictures import iter_dream_pictures, load_photo, read_first_object
 from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.end_card import EndCard, WithEndCard
@@ -45,6 +48,9 @@ MAX_QUEUED_VIDEOS = 20
 
 #: Seconds without a job after which videos are looked for that other workers left.
 IDLE_SECONDS = 60.0
+
+#: Seconds between two looks for what guests ask for; they wait for it with the phone in their hand.
+REQUEST_POLL_SECONDS = 1.0
 
 #: Seconds that a video may be dreamt, without pauses; after that it gets the clips of a photo.
 MAX_VIDEO_SECONDS = 1800.0
@@ -74,8 +80,9 @@ class ClipGenerator:
 
     dreamer: dreams the videos of guests, whose clips they then are; without it, they get the clips of photos.
     get_appearance: returns how the event looks; if it has a title of its own, clips end with its card.
-    max_pause_seconds: seconds that one clip pauses for dreams, in total. A video pauses for all of them, and for the
-    clips of other jobs.
+    take_request: takes what a guest asks for, a job and a format of its clip; None if nobody asks. It comes before all
+    other clips. max_pause_seconds: seconds that one clip pauses for dreams, in total. A video pauses for all of them,
+    and for the clips of other jobs.
 
     The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
     or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
@@ -88,11 +95,13 @@ class ClipGenerator:
         dreamer: Dreamer | None = None,
         *,
         get_appearance: Callable[[], Appearance] = Appearance,
+        take_request: Callable[[], tuple[str, ClipFormat] | None] = lambda: None,
         max_pause_seconds: float = MAX_PAUSE_SECONDS,
     ) -> None:
         self._store = store
         self._dreamer = dreamer
         self._get_appearance = get_appearance
+        self._take_request = take_request
         self._max_pause_seconds = max_pause_seconds
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
@@ -147,14 +156,19 @@ class ClipGenerator:
 
     def _wait_for_job(self) -> bool:
         """Wait for a job, or a video that another worker left; False when the process ends."""
+        idle_since = time.monotonic()
         while True:
             with self._condition:
                 has_job = self._condition.wait_for(
-                    lambda: self._queue or self._queued_videos or self._closing, timeout=IDLE_SECONDS
+                    lambda: self._queue or self._queued_videos or self._closing,
+                    timeout=min(REQUEST_POLL_SECONDS, IDLE_SECONDS),
                 )
                 if has_job:
                     return not self._closing
-            self._adopt_videos()
+            self._serve_requests()
+            if time.monotonic() - idle_since >= IDLE_SECONDS:
+                self._adopt_videos()
+                idle_since = time.monotonic()
 
     def _adopt_videos(self) -> None:
         """Queue the videos that other workers began or queued before they ended."""
@@ -166,9 +180,24 @@ class ClipGenerator:
             logger.debug("videos that were left were not looked for: %s", error)
 
     def _generate_queued_clips(self) -> None:
-        """Make the clips of all queued jobs, except those of videos."""
+        """Make the clips of all queued jobs, except those of videos, and before each what guests ask for."""
+        self._serve_requests()
         while self._queue and not self._closing:
             self._make(self._generate_clips, self._queue.popleft())
+            self._serve_requests()
+
+    def _serve_requests(self) -> None:
+        """Make what guests ask for, unless a dream is computed: another process may have nothing to do."""
+        while not (self._closing or self._active_dreams) and (request := self._take_request()):
+            job_id, clip_format = request
+            self._make(partial(self._generate_format, clip_format), job_id)
+
+    def _generate_format(self, clip_format: ClipFormat, job_id: str) -> None:
+        """Make and store a format of a job's clip. Raises ArtDreamError if the store or the clip prevents it."""
+        clip = self._read_object(clip_name(job_id))
+        throttle = self._make_throttle(self._max_pause_seconds)
+        data = encode_clip_format(clip_format, clip, lambda animation: _ThrottledAnimation(animation, throttle))
+        self._store_unless_deleted(job_id, [(clip_format.object_name(job_id), data)])
 
     def _make(self, make: Callable[[str], None], job_id: str) -> None:
         try:
@@ -273,20 +302,35 @@ class ClipGenerator:
     def _store_clips(self, job_id: str, clips: Sequence[Clip]) -> bool:
         """Encode and store clips, and return whether their dream was not deleted meanwhile."""
         started_at = time.perf_counter()
-        card = self._make_end_card()
-        for name, encode, plain_animation in clips:
-            animation = plain_animation
-            if card is not None and name != zoom_name(job_id):  # the zoom has no end
-                animation = WithEndCard(animation, card)
-            data = encode(_ThrottledAnimation(animation, self._make_throttle(self._max_pause_seconds)))
+        encoded = (
+            (name, encode(_ThrottledAnimation(animation, self._make_throttle(self._max_pause_seconds))))
+            for name, encode, animation in self._add_end_card(job_id, clips)
+        )
+        if not self._store_unless_deleted(job_id, encoded):
+            return False
+        logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
+        return True
+
+    def _store_unless_deleted(self, job_id: str, objects: Iterable[tuple[str, bytes]]) -> bool:
+        """Store objects of a dream as they come, and return whether it was not deleted meanwhile."""
+        for name, data in objects:
             if has_tombstone(self._store, job_id):
                 break
             self._store.put(name, data)
         if has_tombstone(self._store, job_id):  # perhaps since the last check
             delete_dream_objects(self._store, job_id)
             return False
-        logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
         return True
+
+    def _add_end_card(self, job_id: str, clips: Sequence[Clip]) -> Sequence[Clip]:
+        """Return clips that end with the event's card, if it has one; the zoom has no end."""
+        card = self._make_end_card()
+        if card is None:
+            return clips
+        return [
+            (name, encode, animation if name == zoom_name(job_id) else WithEndCard(animation, card))
+            for name, encode, animation in clips
+        ]
 
     def _make_end_card(self) -> EndCard | None:
         """Return the event's end card; None if the event has no title of its own, or the card nothing to show."""

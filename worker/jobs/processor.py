@@ -5,9 +5,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
+
+import redis
 
 from shared.appearance import Appearance
 from shared.broker.client import BROKER_OUTAGE, connect
+from shared.jobs.clip_requests import ClipFormat, take_clip_request
 from shared.jobs.job import Job, Lane
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
@@ -67,7 +71,10 @@ class JobProcessor:
         self._clip_generator = None
         if settings.clips:
             self._clip_generator = ClipGenerator(
-                self._store, dreamer, get_appearance=lambda: self._read_appearance(settings)
+                self._store,
+                dreamer,
+                get_appearance=lambda: self._read_appearance(settings),
+                take_request=partial(_take_clip_request, connect(settings.broker)),
             )
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
         self._guest_seconds = 0.0
@@ -244,3 +251,10 @@ class JobProcessor:
             for execution in executions:
                 if execution.completed:
                     self._clip_generator.enqueue(execution.job.id)
+
+
+def _take_clip_request(client: redis.Redis) -> tuple[str, ClipFormat] | None:
+    """Return what a guest asks for; None if nobody does, or the broker is unavailable."""
+    with contextlib.suppress(*BROKER_OUTAGE):
+        return take_clip_request(client)
+    return None

@@ -8,7 +8,7 @@ import { create, find, readPageData } from "./elements.js";
 export function showNavigation(texts) {
   /** @type {string[]} */
   const pages = readPageData("pages");
-  const names = { "/gallery": texts.gallery, "/map": texts.map, "/send": texts.send_title };
+  const names = { "/gallery": texts.gallery, "/map": texts.map, "/send": texts.send_title, "/mine": texts.mine };
   const language = new URLSearchParams(location.search).get("lang");
   const query = language ? `?lang=${encodeURIComponent(language)}` : "";
   const others = Object.entries(names).filter(([path]) => pages.includes(path) && path !== location.pathname);

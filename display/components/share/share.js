@@ -7,6 +7,7 @@ import { fill, formatQueuePosition, formatTime } from "../common/formatting.js";
 import { aspectRatio, loadImage } from "../common/image.js";
 import { prefersReducedMotion } from "../common/motion.js";
 import { showProgress } from "../common/progress_bar.js";
+import { showClipFormats } from "./clip_formats.js";
 import { copyText } from "./clipboard.js";
 import { PrintForm } from "./print_form.js";
 
@@ -81,6 +82,7 @@ class SharePage {
     find(".download").textContent = texts.download;
     find(".download").addEventListener("click", () => report("saved"));
     this.printForm = new PrintForm(find("form.print", HTMLFormElement), `${page}/print`, texts);
+    find(".mine").textContent = texts.mine;
     this.#showState(readPageData("state"));
     if (isOpenedByLink()) report("opened");
   }
@@ -157,6 +159,7 @@ class SharePage {
     find(".share").addEventListener("click", () => share(title, this.#file));
     while (!(await this.#showPicture("dream.jpg", fill(texts.alt_dream, { title })))) await sleep(RETRY_AFTER);
     this.#showPhoto();
+    find("video").addEventListener("loadeddata", () => showClipFormats(page, `${recipe}-${job}`, texts));
     this.#loadClip();
     this.printForm.open();
     this.#file = await loadShareableFile(fileName);

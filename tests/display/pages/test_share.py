@@ -16,18 +16,23 @@ from display.moderation import Moderation
 from display.pages.share import MAX_COUNTED_EVENTS
 from display.pages.share_links import ShareLinks
 from display.state.dream_index import DreamIndex
+from shared.jobs.clip_requests import ClipFormat, take_clip_request
+from shared.jobs.events import Hidden
+from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import merge_counts
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import clip_name, dream_name
+from shared.storage.object_names import clip_name, dream_name, gif_name, square_name
 from shared.storage.store import Store
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
-from tests.display.media.test_routes import send_request
+from tests.display.media.test_routes import add_shown_dream, send_request
 from tests.servers import S3Server
 from tests.stack import run_in_process
 from tests.waiting import wait_until
+from tests.worker.clips.videos import Pictures, make_pictures
+from worker.clips.video_encoder import encode_mp4
 
 OpenPhone = Callable[..., Page]
 
@@ -147,7 +152,7 @@ def test_a_link_that_is_opened_and_a_dream_that_is_saved_are_counted_and_loading
     wait_until(lambda: read_counts(pipeline)["saved"] == 2, "the saved dreams are counted")
     counts = read_counts(pipeline)
     assert counts["opened"] == 2
-    assert not phones[0].context.cookies()
+    assert not phones[0].context.cookies(phones[0].url)  # none is sent with what is counted
     assert phones[0].evaluate("localStorage.length + sessionStorage.length") == 0
 
 
@@ -363,3 +368,55 @@ def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
         wall.goto("/")
         wall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{job.id}"]')
         wall.wait_for_selector(f'.photo img[data-job-id="{job.id}"]')
+
+
+def test_a_clip_is_made_into_a_gif_when_its_guest_asks_for_it(
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
+    pipeline.store.put(clip_name(job.id), encode_mp4(Pictures(make_pictures(4, (64, 48)))))
+    phone = open_phone(f"/t/{share_links.make_token(job.id)}", accept_downloads=True)
+    with phone.expect_download() as download:
+        phone.get_by_role("link", name="Save the video").click()
+    assert download.value.suggested_filename == f"animals-{job.id[:8]}.mp4"
+    assert take_clip_request(pipeline.client) is None  # nothing is made that nobody wants
+    phone.get_by_role("button", name="GIF for messengers").click()
+    expect(phone.get_by_role("button", name="Being made …")).to_be_disabled()
+    requests = list[object]()
+
+    def is_requested() -> bool:
+        requests.append(take_clip_request(pipeline.client))
+        return requests[-1] is not None
+
+    wait_until(is_requested, "the GIF is asked for")
+    assert requests[-1] == (job.id, ClipFormat.GIF)
+    with phone.expect_download() as download:
+        pipeline.store.put(gif_name(job.id), b"GIF89a")
+    assert download.value.suggested_filename == f"animals-{job.id[:8]}.gif"
+    assert Path(download.value.path()).read_bytes() == b"GIF89a"
+    expect(phone.get_by_role("link", name="Save the GIF")).to_be_visible()
+    expect(phone.get_by_role("button", name="Square video")).to_be_enabled()
+
+
+def test_a_format_is_made_once_and_only_for_a_dream_that_is_shown(
+    pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
+) -> None:
+    job = add_shown_dream(display, pipeline, (10, 90, 40))
+    path = f"/t/{share_links.make_token(job.id)}"
+
+    def post(name: str, origin: str = display.url) -> int:
+        return send_request(display, f"{path}/{name}", method="POST", Origin=origin, Content_Length="0").status
+
+    assert post("clip.gif") == 404  # its clip is not there yet
+    pipeline.store.put(clip_name(job.id), b"a clip")
+    assert post("clip.gif", "https://elsewhere.example") == 403
+    assert [post(name) for name in ("clip.gif", "clip.gif", "square.mp4", "dream.gif")] == [202, 202, 202, 404]
+    taken = [take_clip_request(pipeline.client) for _ in range(3)]
+    assert taken == [(job.id, ClipFormat.GIF), (job.id, ClipFormat.SQUARE), None]
+    pipeline.store.put(square_name(job.id), b"a square")
+    assert post("square.mp4") == 200
+    assert take_clip_request(pipeline.client) is None
+    assert send_request(display, f"{path}/square.mp4").body == b"a square"  # type: ignore[attr-defined]
+    JobTable(pipeline.client).hide(Hidden(job_id=job.id, photo_id=job.photo_id))
+    wait_until(lambda: post("clip.gif") == 404, "the dream is hidden")
+    assert send_request(display, f"{path}/square.mp4").status == 404

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from shared.appearance import Appearance, Theme
+from shared.jobs.clip_requests import ClipFormat
 from shared.recipe.canvas import Canvas
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.deletion import write_tombstone
@@ -23,6 +24,7 @@ from shared.storage.object_names import (
     clip_name,
     dream_name,
     frame_name,
+    gif_name,
     logo_name,
     motion_name,
     photo_name,
@@ -37,6 +39,7 @@ from tests import pictures
 from tests.worker.clips.test_end_card import make_logo
 from tests.worker.clips.videos import (
     Picture,
+    Pictures,
     SpeckledDreamer,
     decode_video,
     encode_video,
@@ -111,6 +114,32 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_what_a_guest_asks_for_is_made_of_the_clip_as_soon_as_no_dream_is_computed(store: Store) -> None:
+    for job_id in ("a", "b"):
+        store_dream(store, job_id)
+    store.put(clip_name("a"), encode_mp4(Pictures(make_pictures(8, (96, 64)))))
+    requests = [("a", ClipFormat.GIF), ("missing", ClipFormat.GIF)]
+    clip_generator = ClipGenerator(store, take_request=lambda: requests.pop(0) if requests else None)
+    with clip_generator.pause():
+        clip_generator.enqueue("b")
+        wait_until(lambda: not clip_generator._queue)
+        assert len(requests) == 2  # another process may have nothing to do
+    wait_until(lambda: not requests)
+    with Image.open(io.BytesIO(store.get(gif_name("a")) or b"")) as image:
+        assert image.n_frames > 5
+    assert clip_generator.close()
+
+
+def test_a_request_for_a_dream_that_was_deleted_leaves_nothing(store: Store) -> None:
+    store.put(clip_name(store_dream(store, "a")), encode_mp4(Pictures(make_pictures(4, (96, 64)))))
+    write_tombstone(store, "a")
+    requests = [("a", ClipFormat.GIF)]
+    clip_generator = ClipGenerator(store, take_request=lambda: requests.pop() if requests else None)
+    wait_until(lambda: not list(store.list_objects("dreams/a/")))
+    assert clip_generator.close()
+    assert store.get(gif_name("a")) is None
 
 
 def test_a_completed_job_gets_three_clips(store: Store, generator: ClipGenerator) -> None:

@@ -8,11 +8,12 @@ import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
 from shared.appearance import Appearance, Theme
+from shared.jobs.clip_requests import ClipFormat, add_clip_request
 from shared.jobs.events import EventReader, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
 from shared.recipe.canvas import Canvas
-from shared.redis_keys import LEASES
+from shared.redis_keys import CLIP_REQUESTS, LEASES
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.object_names import clip_name, photo_name
 from shared.storage.store import StoreError
@@ -155,6 +156,14 @@ def test_the_leases_of_a_batch_are_kept_as_long_as_it_is_dreamt(harness: Process
     harness.deliver(jobs[0])
     assert harness.read_states(jobs) == [State.COMPLETED] * 2
     assert harness.dreamer.batch_sizes == [2]
+
+
+def test_what_a_guest_asks_for_is_taken_from_the_broker(harness: ProcessorHarness) -> None:
+    harness.store.put(clip_name("a"), b"no clip")  # so that nothing comes of it
+    harness.processor = JobProcessor(harness.settings.model_copy(update={"clips": True}), "w-1", harness.dreamer)
+    add_clip_request(harness.client, "a", ClipFormat.GIF)
+    wait_until(lambda: harness.client.exists(CLIP_REQUESTS) == 0, "taken")
+    harness.processor.close()
 
 
 def test_a_completed_dream_gets_its_clips(harness: ProcessorHarness) -> None:
