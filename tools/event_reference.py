@@ -48,8 +48,9 @@ _NOTES = """
   console says which colour is used instead.
 - The logo is stored as a PNG of at most 1600 pixels, without metadata and without a transparent margin. SVG files are
   refused, because they can contain scripts, and prints and clips need pixels.
-- Clips of an event with a title end with it and the logo. The typeface has Latin letters: a title in others is left out
-  there, and the log says so. Clips that are already made stay as they are.
+- Clips of an event with a title end with it and the logo. Japanese titles are written with a font of macOS or of
+  Debian's `fonts-noto-cjk`; a title with letters that no font has is left out there, and the log says so. Clips that
+  are already made stay as they are.
 - The wall fills 16:9 in any resolution, 4:3, and upright screens. Long titles and texts are made smaller to fit.
 """
 

@@ -230,7 +230,7 @@ def _check_printer(settings: Settings) -> str:
 
 
 def _read_printer(settings: Settings) -> PrinterStatus:
-    if any(find_spec(name) is None for name in ("PIL", "segno", "fontTools")):
+    if any(find_spec(name) is None for name in ("PIL", "segno")):
         raise ArtDreamError("Sheets cannot be drawn: install `artdream[print]`.")
     from display.printing.queue import PrintQueue
 

@@ -18,7 +18,6 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import scale_to_long_side
 from worker.clips.dream_pictures import EveningDream, UnusablePicture, load_photo, load_picture
 from worker.clips.framing import Box, fit_into
-from worker.clips.lettering import Lettering
 
 #: Dreams on a page.
 COLUMNS, ROWS = 2, 4
@@ -47,9 +46,6 @@ def make_contact_sheet(
         raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
     dreams = evening.list_dreams()
     title, subtitle = choose_titles(evening, title, subtitle, dreams)
-    lettering = Lettering(font)
-    for text in (title, subtitle):
-        lettering.require_letters(text)
     accent = parse_color(ensure_contrast(evening.appearance.colors.accent, _PAPER))
     shown: list[EveningDream] = []
     try:
@@ -57,6 +53,7 @@ def make_contact_sheet(
             closing(PdfWriter(font)) as pdf,
             show_progress_bars(console, MofNCompleteColumn(), TimeRemainingColumn()) as progress,
         ):
+            pdf.require_letters(title + subtitle)
             task = progress.add_task("contact sheet", total=len(dreams))
             for dream in dreams:
                 progress.advance(task)

@@ -52,7 +52,6 @@ def make_film(
     subtitle: str | None,
     closing: str | None,
     seconds: float | None,
-    font: Path,
     guest_pause: "GuestPause | None",
 ) -> None:
     """Make the film of an evening at `target`, an MP4; continue what an earlier call with the same target began.
@@ -77,7 +76,6 @@ def make_film(
             title,
             subtitle,
             title if closing is None else closing,
-            font,
             evening.appearance.colors,
             evening.appearance.logo,
         )

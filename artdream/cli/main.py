@@ -357,7 +357,6 @@ def film(
         str,
         typer.Option("--size", metavar="WxH", help="Pixels of the film; 1080x1080 is square, 1080x1920 for phones."),
     ] = "1920x1080",
-    font: FontOption = None,
     now: Annotated[
         bool, typer.Option("--now", help="Do not give way to other programs, nor pause while guests' photos wait.")
     ] = False,
@@ -367,7 +366,7 @@ def film(
 
     It reads the store alone. A dream that is hidden or deleted before the film is finished is not in it.
     """
-    from artdream.cli.evening import Evening, choose_font
+    from artdream.cli.evening import Evening
     from artdream.cli.film import GuestPause, make_film, parse_size
 
     film_size, settings = parse_size(size), load_settings(data=data)
@@ -383,7 +382,6 @@ def film(
             subtitle=subtitle,
             closing=closing,
             seconds=seconds,
-            font=choose_font(font),
             guest_pause=None if now else GuestPause(settings),
         )
 

@@ -19,6 +19,9 @@ A4 = (595.28, 841.89)
 #: JPEG quality of the pictures.
 _JPEG_QUALITY = 80
 
+#: A letter that no font has: what is drawn instead of it stands for all that are missing.
+_UNKNOWN_LETTER = "\uffff"
+
 Rgb = tuple[int, int, int]
 
 
@@ -30,10 +33,10 @@ class PdfWriter:
 
     def __init__(self, font_file: Path) -> None:
         """Raise ArtDreamError if the file is no TrueType font."""
-        self._document = pypdfium2.PdfDocument.new()
+        self._document, self._font_name = pypdfium2.PdfDocument.new(), font_file.name
         try:
             font_data = font_file.read_bytes()
-            ImageFont.truetype(io.BytesIO(font_data))  # PDFium takes anything
+            self._probe = ImageFont.truetype(io.BytesIO(font_data))  # PDFium takes anything
         except OSError as error:
             raise ArtDreamError(f"{font_file} is no font that can be used: name a TrueType file.") from error
         buffer = (ctypes.c_uint8 * len(font_data)).from_buffer_copy(font_data)
@@ -41,6 +44,14 @@ class PdfWriter:
         self._pictures = TemporaryFile()  # noqa: SIM115  open as long as the document
         self._sections: list[_Section] = []
         self._page: pypdfium2.PdfPage | None = None
+
+    def require_letters(self, text: str) -> None:
+        """Raise ArtDreamError if the font does not have all letters of a text."""
+        unknown = bytes(self._probe.getmask(_UNKNOWN_LETTER))
+        if missing := [letter for letter in dict.fromkeys(text) if bytes(self._probe.getmask(letter)) == unknown]:
+            raise ArtDreamError(
+                f"The font {self._font_name} has no {' '.join(missing)} for “{text}”: name one that has, with --font."
+            )
 
     def begin_page(self, size: tuple[float, float] = A4) -> None:
         """End the last page, and begin one."""

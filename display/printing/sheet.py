@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from display.printing.layout import Box, Layout, Shapes, SheetName, make_layout
 from display.printing.paper import Paper
-from display.printing.typeface import Style, draw_text, measure_text
+from shared.typeface import Style, draw_text, measure_text
 
 #: Pixels per inch.
 DPI = 300

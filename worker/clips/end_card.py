@@ -5,26 +5,20 @@ import logging
 import textwrap
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from shared.appearance import Appearance
 from shared.recipe.canvas import Canvas
+from shared.typeface import Style, draw_text, find_missing_letters, measure_text
 from worker.clips.video_encoder import Animation
 
 logger = logging.getLogger(__name__)
 
 #: Seconds in which the card fades in, and in which it stays.
 FADE_SECONDS, HOLD_SECONDS = 0.5, 1.7
-
-#: The typeface of the pages, in two files with different letters.
-_FONT_FILES = ("newsreader-latin-wght-normal.woff2", "newsreader-latin-ext-wght-normal.woff2")
-
-#: A letter that no font has: what is drawn instead of it stands for all that are missing.
-_UNKNOWN_LETTER = "\uffff"
 
 #: Largest number of lines of the title.
 _MAX_TITLE_LINES = 3
@@ -114,32 +108,11 @@ def _decode_logo(png: bytes) -> Image.Image | None:
 
 @cache  # it is logged once
 def _keep_drawable(text: str) -> str:
-    """Return a text, "" if the typeface does not have all of its letters."""
-    missing = [letter for letter in dict.fromkeys(text) if not letter.isspace() and _find_font_file(letter) is None]
-    if missing:
-        logger.warning("The end cards of clips leave out “%s”: their typeface has no %s", text, " ".join(missing))
+    """Return a text, "" if no font has all of its letters."""
+    if missing := find_missing_letters(text):
+        logger.warning("The end cards of clips leave out “%s”: no font here has %s", text, " ".join(missing))
         return ""
     return text
-
-
-@cache
-def _find_font_file(letter: str) -> str | None:
-    """Return the file of the typeface that has a letter, None if none has."""
-    for file in _FONT_FILES:
-        font = _load_font(file, 16)
-        if bytes(font.getmask(letter)) != bytes(font.getmask(_UNKNOWN_LETTER)):
-            return file
-    return None
-
-
-@cache
-def _read_font(file: str) -> bytes:
-    # A file of the same distribution: the display's code is not used.
-    return files("display").joinpath("components", "fonts", file).read_bytes()
-
-
-def _load_font(file: str, height: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(io.BytesIO(_read_font(file)), height)
 
 
 def _fit_logo(logo: Image.Image, width: int, height: int) -> Image.Image:
@@ -167,25 +140,11 @@ def _draw_lines(lines: Sequence[str], max_width: int, height: float, color: str)
     image = Image.new("RGBA", (max_width, line_height * len(lines)), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
-        x, baseline = (max_width - _measure(line, size)) / 2, line_height * number + size
-        for run, font in _split_runs(line, size):
-            draw.text((x, baseline), run, color, font, anchor="ls")
-            x += font.getlength(run)
+        position = (max_width - _measure(line, size)) / 2, line_height * number + size
+        draw_text(draw, position, line, Style.REGULAR, size, color)
     return image
 
 
-def _measure(line: str, height: int) -> float:
+def _measure(line: str, size: int) -> float:
     """Return the width of a line in pixels."""
-    return sum(font.getlength(run) for run, font in _split_runs(line, height))
-
-
-def _split_runs(line: str, height: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
-    """Return the parts of a line that are in one file of the typeface, each with the font."""
-    runs: list[tuple[str, str]] = []
-    for letter in line:
-        file = _find_font_file(letter) or (runs[-1][1] if runs else _FONT_FILES[0])
-        if runs and runs[-1][1] == file:
-            runs[-1] = (runs[-1][0] + letter, file)
-        else:
-            runs.append((letter, file))
-    return [(run, _load_font(file, height)) for run, file in runs]
+    return measure_text(line, Style.REGULAR, size)

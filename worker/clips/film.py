@@ -10,20 +10,22 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from shared.appearance import ThemeColors
 from shared.colors import parse_color
+from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
 from shared.storage.object_names import thumb_name
 from shared.storage.store import Store
+from shared.typeface import Style, draw_text, find_missing_letters, measure_text
 from worker.clips.animations import Transition, smootherstep
 from worker.clips.dream_pictures import EveningDream, UnusablePicture, iter_dream_pictures, load_picture
 from worker.clips.film_segments import Planes, cross_fade, encode_segment, to_planes
 from worker.clips.framing import Box, fit_into, frame_picture
-from worker.clips.lettering import Lettering
 
 #: Part of every segment's key: another number makes all segments again, after this module has changed what they show.
 _SEGMENT_VERSION = 1
@@ -66,8 +68,6 @@ class FilmStyle:
     subtitle: str
     #: Text of the end card.
     closing: str
-    #: File of the font.
-    font: Path
     colors: ThemeColors
     #: Object name of a picture above the title; "" for none.
     logo: str = ""
@@ -77,11 +77,13 @@ class Film:
     """Makes the segments of a film in a folder. before_each: called before each picture of the film; may wait."""
 
     def __init__(self, store: Store, style: FilmStyle, folder: Path, before_each: Callable[[], None]) -> None:
-        """Raise ArtDreamError if the font lacks a letter of the cards."""
+        """Raise ArtDreamError if no font has a letter of the cards."""
         self._store, self._style, self._folder, self._before_each = store, style, folder, before_each
-        self._lettering = Lettering(style.font)
         for text in (style.title, style.subtitle, style.closing):
-            self._lettering.require_letters(text)
+            if missing := find_missing_letters(text):
+                raise ArtDreamError(
+                    f"No font here has {' '.join(missing)} for “{text}”: choose another with --title or --subtitle."
+                )
         self._unit = min(style.size)
         colors = style.colors
         self._ground, self._ink, self._muted, self._accent = (
@@ -108,7 +110,7 @@ class Film:
     def _make(self, kind: str, dreams: Sequence[EveningDream | None], make: Callable[[], Iterable[Planes]]) -> Path:
         """Return the file of a segment; make it first if it is not there."""
         style = self._style
-        parts = [_SEGMENT_VERSION, kind, style.size, style.seconds, style.font.name, asdict(style.colors), dreams]
+        parts = [_SEGMENT_VERSION, kind, style.size, style.seconds, asdict(style.colors), dreams]
         if kind != "dream" or None in dreams:
             parts += [style.title, style.subtitle, style.closing, style.logo]
         path = self._folder / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.mp4"
@@ -196,7 +198,7 @@ class Film:
             baseline = place.lower + 0.62 * _CAPTION_HEIGHT * self._unit
             height, width = _CAPTION_LETTERS * self._unit, max(place.right - place.left, self._unit / 2)
             position = place.left, baseline
-            self._lettering.draw(lettered, caption, position, height, self._ink, align="left", max_width=width)
+            _draw_line(lettered, caption, position, height, self._ink, width, align="left")
             frame = Image.blend(frame, lettered, opacity)
         return frame
 
@@ -215,13 +217,13 @@ class Film:
             baseline += logo.height / 2
             upper = round(baseline - _TITLE_LETTERS * unit - 0.06 * unit) - logo.height
             card.paste(logo, (round(middle - logo.width / 2), upper), logo)
-        self._lettering.draw(card, title, (middle, baseline), _TITLE_LETTERS * unit, self._ink, max_width=max_width)
+        _draw_line(card, title, (middle, baseline), _TITLE_LETTERS * unit, self._ink, max_width)
         if subtitle:
             line, half = baseline + 0.055 * unit, 0.05 * unit
             box = middle - half, line, middle + half, line + max(1, round(unit / 540)) - 1
             ImageDraw.Draw(card).rectangle(box, self._accent)
             position, letters = (middle, line + 0.075 * unit), _SUBTITLE_LETTERS * unit
-            self._lettering.draw(card, subtitle, position, letters, self._muted, max_width=max_width)
+            _draw_line(card, subtitle, position, letters, self._muted, max_width)
 
     def _load_logo(self) -> Image.Image | None:
         """Return the logo, RGBA, at its size on a card; None if there is none that can be read."""
@@ -272,3 +274,26 @@ def choose_grid(count: int, size: Canvas) -> tuple[int, int]:
 def choose_seconds(dream_count: int) -> float:
     """Return the seconds of each dream: eight, or fewer if the film would be longer than a quarter of an hour."""
     return float(min(8, max(3, 900 // max(1, dream_count))))
+
+
+def _draw_line(
+    picture: Image.Image,
+    text: str,
+    position: tuple[float, float],
+    height: float,
+    color: tuple[int, int, int],
+    max_width: float,
+    *,
+    align: Literal["left", "center"] = "center",
+) -> None:
+    """Draw a line of text on an RGB picture, smaller than `height` if it would be wider than `max_width`.
+
+    position: of the baseline, at the left end of the line or at its middle. height: of the type, in pixels.
+    """
+    size = round(height)
+    if (width := measure_text(text, Style.REGULAR, size)) > max_width:
+        size = max(1, int(height * max_width / width))
+    x, baseline = position
+    if align == "center":
+        x -= measure_text(text, Style.REGULAR, size) / 2
+    draw_text(ImageDraw.Draw(picture), (x, baseline), text, Style.REGULAR, size, color)

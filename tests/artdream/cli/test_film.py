@@ -15,7 +15,7 @@ import redis
 from rich.console import Console
 
 from artdream.cli import film as film_module
-from artdream.cli.evening import Evening, choose_font
+from artdream.cli.evening import Evening
 from artdream.cli.film import GuestPause, make_film
 from producer.outbox.submission import SubmissionClient
 from shared.jobs.job import Job, Lane
@@ -63,7 +63,6 @@ def make(settings: Settings, tmp_path: Path) -> Callable[..., str]:
             subtitle="of dreams",
             closing="Good night",
             seconds=seconds,
-            font=choose_font(None),
             guest_pause=guest_pause,
         )
         return output.getvalue()
@@ -257,15 +256,13 @@ def test_the_evening_begins_with_the_current_event(
         (["film.mp4", "--size", "321x180"], "A film cannot have 321x180 pixels"),
         (["film.mp4", "--size", "big"], "A film cannot have big pixels"),
         (["film.mp4", "--until", "2020-01-01"], "There is no dream to show"),
-        (["film.mp4", "--title", "夜"], "has no 夜"),
-        (["film.mp4", "--font", "store.txt"], "is no font that can be used"),
+        (["film.mp4", "--title", "\U000f0000"], "No font here has \U000f0000"),
     ],
 )
 def test_what_a_film_cannot_be_made_of_is_said_in_a_sentence(
     settings: Settings, store: Store, tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
     store_dream(store, 0, RED)
-    tmp_path.joinpath("store.txt").write_text("no font")
     completed = run_in_process("film", *arguments, "--now", folder=tmp_path, environment=settings.to_environment())
     assert completed.returncode
     assert sentence in completed.stderr.replace("\n", " ")

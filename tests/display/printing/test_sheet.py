@@ -12,7 +12,6 @@ from PIL import Image, ImageChops
 from display.printing.layout import Box, Shapes, make_layout
 from display.printing.paper import PAPERS, Paper
 from display.printing.sheet import DPI, SheetContent, draw_sheet, encode_sheet
-from display.printing.typeface import Style, measure_text
 
 LINK = "https://dream.example.org/t/" + "Ab3-_xYz90" * 4
 
@@ -146,13 +145,6 @@ def test_no_title_runs_into_anything_else(paper: str, shape: str, title: str, su
     assert changed[1] >= to_pixels(text.y) - slack
     assert changed[2] <= to_pixels(text.x + text.width) + slack
     assert changed[3] <= to_pixels(text.y + text.height) + 3 * slack
-
-
-def test_what_the_typeface_cannot_write_is_left_out_and_not_a_box() -> None:
-    assert measure_text("a\U000f0000b", Style.TITLE, 40) == pytest.approx(
-        measure_text("a", Style.TITLE, 40) + measure_text("b", Style.TITLE, 40)
-    )
-    assert measure_text("Łódź", Style.ITALIC, 40) > 40
 
 
 def test_a_logo_keeps_its_transparency() -> None:
