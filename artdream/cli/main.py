@@ -355,7 +355,7 @@ def film(
     ] = None,
     size: Annotated[
         str,
-        typer.Option("--size", metavar="WxH", help="Pixels of the film; 1080x1080 is square, 1080x1920 for phones."),
+        typer.Option("--size", metavar="SIZE", help="Pixels of the film; 1080x1080 is square, 1080x1920 for phones."),
     ] = "1920x1080",
     now: Annotated[
         bool, typer.Option("--now", help="Do not give way to other programs, nor pause while guests' photos wait.")

@@ -181,9 +181,9 @@ class PrintAgent:
         if time.monotonic() < self._heartbeat_due_at and state == self._announced_state:
             return
         detail = f"{self._queue.name}: {self._status.message}" if self._status.message else self._queue.name
-        registry.announce(Component.PRINTER, self._name, state, detail, since=self._started_at)
         if state != STANDBY:
             prints.set_printer(self._status)
+        registry.announce(Component.PRINTER, self._name, state, detail, since=self._started_at)
         self._announced_state, self._heartbeat_due_at = state, time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
 
     def _keep_lease(self, prints: PrintTable) -> bool:

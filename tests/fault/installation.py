@@ -101,6 +101,7 @@ class FaultInstallation:
     def wipe_broker(self) -> None:
         """Replace the broker with one that knows nothing; what became of earlier jobs cannot be verified any more."""
         self.jobs.clear()
+        self.events.clear()
         self.broker.stop()
         shutil.rmtree(self.folder / "broker")
         (self.folder / "broker").mkdir()
@@ -220,7 +221,8 @@ class FaultInstallation:
         counts = merge_counts(read_usage_counts(self.client, self.store, 0, 2**31).values())
         for kind, event_type in ((Counted.COMPLETED, Completed), (Counted.FAILED, Failed)):
             counted = sum(number for name, number in counts.items() if name.startswith(f"{kind}|"))
-            assert counted == sum(isinstance(event, event_type) for event in self.events)
+            ended = [event.job_id for event in self.events if isinstance(event, event_type)]
+            assert counted == len(ended), f"{kind}: {counts}, events of {ended}"
 
     def close(self) -> None:
         """Kill all workers and stop the broker."""
