@@ -43,9 +43,10 @@ def read_component(name: str) -> str:
 
 
 def fill_template(name: str, values: Mapping[str, str]) -> str:
-    """Return the HTML of a component with its {placeholders} filled in and escaped."""
+    """Return the HTML of a component with its {placeholders} filled in and escaped; {head} is what all pages load."""
+    template = read_component(f"{name}/{name}.html").replace("{head}", read_component("common/head.html"))
     placeholder = re.compile(rf"\{{({'|'.join(values)})\}}")
-    return placeholder.sub(lambda found: html.escape(values[found[1]]), read_component(f"{name}/{name}.html"))
+    return placeholder.sub(lambda found: html.escape(values[found[1]]), template)
 
 
 def page_response(
