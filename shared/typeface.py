@@ -57,6 +57,11 @@ def find_missing_letters(text: str, style: Style = Style.REGULAR) -> list[str]:
     return [letter for letter in dict.fromkeys(text) if _find_font(style, letter) is None]
 
 
+def has_letter(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Return whether a font draws a letter, and not the box that stands for all that it lacks."""
+    return bytes(font.getmask(letter)) != bytes(font.getmask(_UNKNOWN_LETTER))
+
+
 def _split(text: str, style: Style, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
     """Yield the runs of a text that are in one font, each with that font."""
     for index, letters in groupby(text, lambda letter: _find_font(style, letter)):
@@ -70,8 +75,7 @@ def _find_font(style: Style, letter: str) -> int | None:
     if letter.isspace():
         return 0
     for index in range(len(style.value[0]) + len(_list_system_fonts())):
-        font = _open_font(style, index, _PROBE_SIZE)
-        if bytes(font.getmask(letter)) != bytes(font.getmask(_UNKNOWN_LETTER)):
+        if has_letter(_open_font(style, index, _PROBE_SIZE), letter):
             return index
     return None
 

@@ -12,15 +12,13 @@ from PIL import Image, ImageFont
 from pypdfium2 import raw
 
 from shared.errors import ArtDreamError
+from shared.typeface import has_letter
 
 #: Width and height of a page of A4 in points, 1/72 inch.
 A4 = (595.28, 841.89)
 
 #: JPEG quality of the pictures.
 _JPEG_QUALITY = 80
-
-#: A letter that no font has: what is drawn instead of it stands for all that are missing.
-_UNKNOWN_LETTER = "\uffff"
 
 Rgb = tuple[int, int, int]
 
@@ -47,8 +45,7 @@ class PdfWriter:
 
     def require_letters(self, text: str) -> None:
         """Raise ArtDreamError if the font does not have all letters of a text."""
-        unknown = bytes(self._probe.getmask(_UNKNOWN_LETTER))
-        if missing := [letter for letter in dict.fromkeys(text) if bytes(self._probe.getmask(letter)) == unknown]:
+        if missing := [letter for letter in dict.fromkeys(text) if not has_letter(self._probe, letter)]:
             raise ArtDreamError(
                 f"The font {self._font_name} has no {' '.join(missing)} for “{text}”: name one that has, with --font."
             )
