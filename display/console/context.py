@@ -9,6 +9,8 @@ import streamlit as st
 from display.console.sessions import SESSION_COOKIE, ConsoleSessions
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
+from shared.broker.client import BROKER_OUTAGE, connect
+from shared.runtime_settings import RuntimeSettings, read_runtime_settings
 from shared.settings import Settings
 
 
@@ -50,6 +52,16 @@ def require_session() -> None:
     """Redraw the page, which then shows the link to the login only, if the console session has ended."""
     if get_context() is None:
         st.rerun(scope="app")
+
+
+def read_settings(context: ConsoleContext, texts: Mapping[str, str]) -> RuntimeSettings | None:
+    """Return the runtime settings; None if the broker is unavailable, which the tab then says."""
+    try:
+        with connect(context.settings.broker) as client:
+            return read_runtime_settings(client, context.settings)
+    except BROKER_OUTAGE:
+        st.caption(texts["helm_away"])
+        return None
 
 
 Render = Callable[[ConsoleContext, Mapping[str, str]], None]

@@ -11,13 +11,11 @@ from pydantic.fields import FieldInfo
 from streamlit.components.v2 import component
 
 from display.console.actions import run_action
-from display.console.context import ConsoleContext, console_fragment
+from display.console.context import ConsoleContext, console_fragment, read_settings
 from display.i18n import get_guest_texts
 from display.web.html import read_component
 from display.web.theme import make_logo_url
 from shared.appearance import MAX_TEXT_SCALE, MIN_TEXT_SCALE, Appearance, Theme, describe_validation_error
-from shared.broker.client import BROKER_OUTAGE, connect
-from shared.runtime_settings import read_runtime_settings
 
 #: Characters above which a text gets a field of several lines.
 _LONG_TEXT = 200
@@ -38,11 +36,8 @@ _logo_upload = component(
 @console_fragment()
 def render_event(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw a field for each of the appearance's, the preview of what they say, and the buttons to save and reset."""
-    try:
-        with connect(context.settings.broker) as client:
-            runtime_settings = read_runtime_settings(client, context.settings)
-    except BROKER_OUTAGE:
-        st.caption(texts["helm_away"])
+    runtime_settings = read_settings(context, texts)
+    if runtime_settings is None:
         return
     current, moderation = runtime_settings.appearance, context.event_hub.moderation
     form_column, preview_column = st.columns([3, 2], gap="large")

@@ -1,7 +1,8 @@
 """Prints tab: the printer's state, the sheets that wait and those that came out, with buttons to cancel and repeat."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -31,6 +32,16 @@ def has_printer(context: ConsoleContext) -> bool:
             return PrintTable(client).get_printer() is not None
     except BROKER_OUTAGE:
         return False
+
+
+@contextmanager
+def _open_prints(context: ConsoleContext, texts: Mapping[str, str]) -> Iterator[PrintTable]:
+    """Connect to the table of prints. Raises ArtDreamError if the broker is unavailable."""
+    try:
+        with connect(context.settings.broker) as client:
+            yield PrintTable(client)
+    except BROKER_OUTAGE as error:
+        raise ArtDreamError(texts["helm_away"]) from error
 
 
 def order_print(context: ConsoleContext, job_id: str, texts: Mapping[str, str]) -> None:
@@ -104,22 +115,15 @@ def _render_print(context: ConsoleContext, record: Print, texts: Mapping[str, st
 
 
 def _cancel(context: ConsoleContext, record: Print, texts: Mapping[str, str]) -> None:
-    try:
-        with connect(context.settings.broker) as client:
-            store = Store(context.settings.store)
-            if not cancel_print(PrintTable(client), store, record, texts["print_cancelled_reason"]):
-                raise ArtDreamError(texts["print_has_ended"])
-    except BROKER_OUTAGE as error:
-        raise ArtDreamError(texts["helm_away"]) from error
+    with _open_prints(context, texts) as prints:
+        if not cancel_print(prints, Store(context.settings.store), record, texts["print_cancelled_reason"]):
+            raise ArtDreamError(texts["print_has_ended"])
 
 
 def _repeat(context: ConsoleContext, record: Print, texts: Mapping[str, str]) -> None:
     if not context.event_hub.dream_index.is_visible(record.job_id):
         raise ArtDreamError(texts["print_hidden"])
-    try:
-        with connect(context.settings.broker) as client:
-            repeated = PrintTable(client).retry(record)
-            if repeated and repeated.state is PrintState.REQUESTED:
-                persist_print(Store(context.settings.store), repeated)
-    except BROKER_OUTAGE as error:
-        raise ArtDreamError(texts["helm_away"]) from error
+    with _open_prints(context, texts) as prints:
+        repeated = prints.retry(record)
+        if repeated and repeated.state is PrintState.REQUESTED:
+            persist_print(Store(context.settings.store), repeated)

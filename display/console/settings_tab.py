@@ -7,22 +7,18 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.actions import run_action
-from display.console.context import ConsoleContext, console_fragment
+from display.console.context import ConsoleContext, console_fragment, read_settings
 from display.console.prints_tab import has_printer
-from shared.broker.client import BROKER_OUTAGE, connect
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
-from shared.runtime_settings import RuntimeSettings, read_runtime_settings
+from shared.runtime_settings import RuntimeSettings
 
 
 @console_fragment()
 def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the form with the current runtime settings, and the columns below it."""
-    try:
-        with connect(context.settings.broker) as client:
-            runtime_settings = read_runtime_settings(client, context.settings)
-    except BROKER_OUTAGE:
-        st.caption(texts["helm_away"])
+    runtime_settings = read_settings(context, texts)
+    if runtime_settings is None:
         return
     with st.form("steering", border=False):
         approval = st.toggle(texts["approval"], runtime_settings.approval)
