@@ -17,6 +17,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page
 
+from display.pages.share_links import ShareLinks
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, touch_producer_mark
 from shared.settings import Settings
 from shared.storage.store import Store
@@ -116,6 +117,12 @@ def display(display_settings: Settings) -> Iterator[DisplayProcess]:
     """A running display, which must stop with status 0 and without output."""
     with running_display(display_settings) as display:
         yield display
+
+
+@pytest.fixture
+def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLinks:
+    """The share links of a running display."""
+    return ShareLinks(display_settings)
 
 
 @pytest.fixture(scope="module")

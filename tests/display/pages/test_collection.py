@@ -24,11 +24,6 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLinks:
-    return ShareLinks(display_settings)
-
-
-@pytest.fixture
 def open_phone(browser: Browser, display: DisplayProcess) -> Callable[[], Page]:
     """Return the page of a phone of its own."""
     return lambda: make_page(browser, display, 390, 844, has_touch=True)

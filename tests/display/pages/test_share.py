@@ -43,11 +43,6 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def share_links(display_settings: Settings, display: DisplayProcess) -> ShareLinks:
-    return ShareLinks(display_settings)
-
-
-@pytest.fixture
 def open_phone(open_page: Callable[..., Page]) -> OpenPhone:
     """Open a path in a browser of a phone's size."""
 
