@@ -56,7 +56,7 @@ def find_in_folder(folder: Path, sheet: Path | None) -> None:
             upright = ImageOps.exif_transpose(image).convert("RGB")
         photo = np.asarray(upright.resize(scale_to_long_side(upright.width, upright.height, CANVAS_SIDE)))
         probability = find_people(photo)
-        print(f"{path.name}: {'nobody' if probability is None else f'{(probability > 0.5).mean():.1%}'}")
+        print(f"{path.name}: {'no people' if probability is None else f'{(probability > 0.5).mean():.1%}'}")
         if probability is not None:
             share = Matte(probability, photo).render(photo)[..., None]
             cells.append((photo * share + np.array([255, 0, 255]) * (1 - share)).astype(np.uint8))

@@ -1,7 +1,7 @@
 """Collection page: a guest sees the pictures that were sent from this phone, or whose share links it opened.
 
 The phone keeps the list: each picture is a cookie with its share link, which only this page gets, and which ends with
-the link. Nothing is stored here, and nobody who lacks the links can list anything.
+the link. The display stores no list, and without the links nothing can be listed.
 """
 
 import time

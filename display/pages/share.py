@@ -37,7 +37,7 @@ _REVALIDATED_HEADERS = PAGE_HEADERS | {"Cache-Control": "private, no-cache"}
 _STATUS_CODES = {"expired": 410, "gone": 404, "nothing": 404, "wrong": 404, "away": 503}
 
 
-#: Events that are counted of one dream within an hour: more than guests cause, so that nobody distorts the numbers.
+#: Events of one dream that are counted within an hour: more than guests cause, so that the numbers stay sound.
 MAX_COUNTED_EVENTS, COUNTED_EVENTS_WINDOW_SECONDS = 100, 3600
 
 

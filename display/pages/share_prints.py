@@ -65,7 +65,7 @@ class PrintOffer(BaseModel):
     ordered: int = 0
     #: State of the newest of them, “none” if there are none.
     state: OrderState = "none"
-    #: Whether nobody can order more in this event.
+    #: Whether the limit of the event is reached.
     is_event_full: bool = False
 
 

@@ -8,7 +8,7 @@ store, beside the dream, outlives the broker. A sheet is known as long as store,
 What remains:
 
 - A print server that forgets finished jobs (in CUPS, `PreserveJobHistory No`, or more than `MaxJobs` of them) while the
-  agent or the broker is down: a sheet that nobody else knows of is printed again.
+  agent or the broker is down: a sheet without any other record is printed again.
 - A print server that loses a job which it has accepted: CUPS writes new jobs to disk after up to 30 seconds
   (`DirtyCleanInterval`), so a power cut may cost a sheet. Such a print fails, and the console offers to repeat it.
 - An agent that is suspended for longer than its lease between asking and sending, while one on another machine takes

@@ -62,14 +62,14 @@ class DreamFollower:
             records = [record for record in map(parse_print, readers.map(self._store.get, names)) if record]
         for record in records:
             if record.is_finished and record.event != self.runtime_settings.opened_at:
-                continue  # of an earlier event: nobody counts it any more
+                continue  # of an earlier event, whose limits no longer matter
             state = record.state if record.is_finished or record.server_job else PrintState.SUBMITTING
             self._prints.restore(record.model_copy(update={"state": state}))
         if records:
             logger.info("%d prints were read from the store.", len(records))
 
     def catch_up(self) -> None:
-        """Deal with what happened while nobody followed: dreams that were completed, shown, hidden or deleted."""
+        """Process what was missed while no agent ran: dreams that were completed, shown, hidden or deleted."""
         for record in self._prints.list_queue():
             if not self.is_visible(record.job_id):
                 cancel_print(self._prints, self._store, record, HIDDEN_REASON)

@@ -161,7 +161,7 @@ def _set_text(text: str, style: Style, size: float, width: float) -> list[_Line]
 
 
 def _wrap(text: str, style: Style, size: float, width: float) -> list[str]:
-    """Return the lines of a text that is broken between words where it is too wide. size, width: in millimetres."""
+    """Wrap a text between words, and return its lines. size, width: in millimetres."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
