@@ -4,7 +4,9 @@ import gc
 import io
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +25,17 @@ ARTWORKS_SOURCE = "best-artworks-of-all-time"
 PICTURE_BYTES = 5_000_000
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _closed_connections() -> Iterator[None]:
     """Kaggle's client leaves connections of broken downloads to the garbage collector; Python 3.13 warns of them."""
     yield
     gc.collect()
+
+
+def download(*arguments: Any, **options: Any) -> Path:
+    """Call `download_dataset` in a thread: Kaggle's client searches the call stack, and that of a test is deep."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(download_dataset, *arguments, **options).result()
 
 
 def make_zip(files: dict[str, bytes]) -> bytes:
@@ -57,22 +65,22 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKagg
 def test_a_download_that_breaks_off_goes_on_and_arrives_whole(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.break_offsets = [2_000_000, 1_500_000]
     retry_messages: list[str] = []
-    path = download_dataset(ARTWORKS_SOURCE, tmp_path / "sets", on_retry=retry_messages.append, retry_delay=0)
+    path = download(ARTWORKS_SOURCE, tmp_path / "sets", on_retry=retry_messages.append, retry_delay=0)
     assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE_CONTENT
     assert len(retry_messages) == 2
     assert path.is_relative_to(tmp_path / "sets")
     assert max(kaggle.download_offsets) == 2 * 1024**2
     download_count = len(kaggle.download_offsets)
-    assert download_dataset(ARTWORKS_SOURCE, tmp_path / "sets") == path
+    assert download(ARTWORKS_SOURCE, tmp_path / "sets") == path
     assert len(kaggle.download_offsets) == download_count
 
 
 def test_one_that_broke_off_for_good_goes_on_with_the_next_command(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.break_offsets = [3_000_000, *[0] * 4]
     with pytest.raises(ArtDreamError, match=r"Kaggle is unavailable or broke off \(.*\)\. Run the same command again"):
-        download_dataset(ARTWORKS_SOURCE, tmp_path, retry_delay=0)
+        download(ARTWORKS_SOURCE, tmp_path, retry_delay=0)
     kaggle.break_offsets, kaggle.download_offsets = [], []
-    path = download_dataset(ARTWORKS_SOURCE, tmp_path)
+    path = download(ARTWORKS_SOURCE, tmp_path)
     assert (path / "images" / "Ada_Blau" / "1.jpg").read_bytes() == PICTURE_CONTENT
     assert max(kaggle.download_offsets) == 2 * 1024**2
 
@@ -87,7 +95,7 @@ def test_archives_of_a_competition_are_unpacked(
             "all_data_info.csv.zip": make_zip({"all_data_info.csv": b"artist,new_filename\n"}),
         }
     )
-    path = download_dataset("painter-by-numbers", tmp_path)
+    path = download("painter-by-numbers", tmp_path)
     assert (path / "train_1" / "2.jpg").read_bytes() == b"two"
     assert (path / "all_data_info.csv").read_bytes() == b"artist,new_filename\n"
     assert kaggle.authorization_headers[0] == "Bearer a-token"
@@ -111,7 +119,7 @@ def test_archives_of_a_competition_are_unpacked(
 def test_a_refusal_says_what_to_do(kaggle: FakeKaggle, tmp_path: Path, name: str, status: int, sentence: str) -> None:
     kaggle.refusal_status = status
     with pytest.raises(ArtDreamError, match=sentence):
-        download_dataset(name, tmp_path)
+        download(name, tmp_path)
 
 
 def test_rules_that_were_not_accepted_are_named(
@@ -121,11 +129,11 @@ def test_rules_that_were_not_accepted_are_named(
     monkeypatch.setenv("KAGGLE_KEY", "key")
     kaggle.refusal_status = 403
     with pytest.raises(ArtDreamError, match=r"accept its rules once, at kaggle\.com/.*painter-by-numbers/rules\.$"):
-        download_dataset("painter-by-numbers", tmp_path)
+        download("painter-by-numbers", tmp_path)
 
 
 def test_a_credentials_file_that_is_broken_is_named(kaggle: FakeKaggle, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "kaggle.json").write_text("{")
     with pytest.raises(ArtDreamError, match=r"client failed: Invalid Kaggle credentials file at .*kaggle\.json"):
-        download_dataset("painter-by-numbers", tmp_path)
+        download("painter-by-numbers", tmp_path)
