@@ -21,7 +21,6 @@ from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import Stages
 from shared.jobs.job import Lane, State
-from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobRecord, JobTable
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import ENV_PREFIX
@@ -145,6 +144,8 @@ def cancel_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
 def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
     """Queue failed or cancelled jobs again."""
     with load_settings_with_broker(data=data) as settings:
+        from shared.jobs.queue import create_celery_app, submit  # imports Celery, which takes as long as the rest
+
         client, store, app = connect(settings.broker), Store(settings.store), create_celery_app(settings)
         table = JobTable(
             client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
