@@ -1,6 +1,5 @@
 """A file that crashes or hangs its decoder process affects no other file and not the producer."""
 
-import io
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from producer.decoding.formats import Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecoderPool
 from shared.jobs.refusal import RefusalCause, RefusalCode
+from tests.fault.bombs import make_png
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.decoding import late_decoder
@@ -31,13 +31,11 @@ def decoder_pool() -> Iterator[DecoderPool]:
         yield decoders
 
 
-@pytest.fixture
-def slow_picture(tmp_path: Path) -> Path:
-    """A picture that takes seconds to decode and is within all other limits."""
-    data = io.BytesIO()
-    Image.new("L", (10_900, 10_900), 128).save(data, "AVIF", quality=30, speed=10)
-    path = tmp_path / "slow.avif"
-    path.write_bytes(data.getvalue())
+@pytest.fixture(scope="module")
+def slow_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that takes seconds to decode and is within all other limits; it takes as long to make."""
+    path = tmp_path_factory.mktemp("slow") / "slow.avif"
+    Image.new("L", (10_900, 10_900), 128).save(path, quality=30, speed=10)
     return path
 
 
@@ -275,9 +273,8 @@ def test_limits_are_those_of_the_installation(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_at_once(decoder_pool: DecoderPool, tmp_path: Path) -> None:
-    bomb = io.BytesIO()
-    Image.new("1", (60_000, 60_000)).save(bomb, "PNG")
-    result = decoder_pool.submit(write_file(tmp_path, "bomb.png", bomb.getvalue())).result()
+    bomb = make_png(60_000, 60_000, 1, 0, b"")
+    result = decoder_pool.submit(write_file(tmp_path, "bomb.png", bomb)).result()
     assert "3,600 megapixels" in str(result.photo_or_error)
 
 
