@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from urllib.request import Request, urlopen
 
 import pytest
@@ -29,7 +30,7 @@ from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
 from tests.servers import Valkey
 from tests.stack import free_port
-from tests.usage_evening import count_evening, read_hour
+from tests.usage_evening import Evening, count_evening, read_hour
 from tests.waiting import wait_until
 
 
@@ -56,6 +57,12 @@ def read_figures(page: Page) -> dict[str, str]:
     metrics = page.locator(".st-key-numbers-figures [data-testid=stMetric]").all()
     parts = [metric.inner_text().split("\n") for metric in metrics]
     return {part[0]: part[-1] for part in parts}
+
+
+def tells(page: Page, evening: Evening) -> bool:
+    """Return whether the key figures are those of an evening."""
+    figures = read_figures(page)
+    return (figures.get("photos"), figures.get("dreams")) == (str(evening.photos), str(evening.dreams))
 
 
 def download_csv(page: Page, display: DisplayProcess) -> list[dict[str, str]]:
@@ -172,6 +179,8 @@ def test_two_displays_tell_the_same_evening_also_after_the_broker_was_wiped(
             page.goto("/console")
             open_tab(log_in(page), "Numbers")
             page.get_by_text("7 days", exact=True).filter(visible=True).click()
-            page.get_by_text("Photos by day and hour").or_(page.locator(".vega-embed").first).first.wait_for()
-            figures = read_figures(page)
-            assert (figures["photos"], figures["dreams"]) == (str(evening.photos), str(evening.dreams))
+            wait_until(
+                partial(tells, page, evening),
+                "the tab tells of the whole evening",
+                explain=partial(page.inner_text, "body"),
+            )
