@@ -57,7 +57,8 @@ def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
         public_name = _PUBLIC_NAME.fullmatch(name)
         if not public_name:
             return Response(status_code=404, headers=_NO_STORE_HEADERS)
-        if not (event_hub.is_visible(public_name["job"]) if public_name["job"] else event_hub.is_photo_visible(name)):
+        job_id = public_name["job"]
+        if not (event_hub.is_picture_visible(job_id, name) if job_id else event_hub.is_photo_visible(name)):
             if event_hub.dream_index.is_complete:
                 return Response(status_code=404, headers=_NO_STORE_HEADERS)
             return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})

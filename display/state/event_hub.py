@@ -106,9 +106,9 @@ class EventHub:
         """Whether events are read as they come, or the broker, which is unavailable, is tried again and again."""
         return self._reader.is_reading
 
-    def is_visible(self, job_id: str) -> bool:
-        """Return whether everybody may see the pictures of a job."""
-        return self.dream_index.is_visible(job_id) or self._live_state.is_visible(job_id)
+    def is_picture_visible(self, job_id: str, name: str) -> bool:
+        """Return whether everybody may see a picture of a job, given by its object name."""
+        return self.dream_index.is_visible(job_id) or self._live_state.is_frame_visible(job_id, name)
 
     def is_photo_visible(self, photo: str) -> bool:
         """Return whether everybody may see a photo, given by its object name."""

@@ -1,8 +1,10 @@
 """Live state: running and waiting jobs, built from events. It holds no connection and reads no clock."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from display.state.eta import Eta
@@ -88,6 +90,7 @@ class LiveState:
                 if running is None and event.job_id in self._outcomes:  # late or duplicate: the job has ended
                     return None
                 if recorded.held:
+                    self._record_job_state(event.job_id, "held")
                     return self._remove_job(event.job_id, recorded.recorded_at) if running else None
                 job = running or RunningJob(
                     event.job_id, "", photo_name(event.photo_id), None, 0.0, recorded.recorded_at
@@ -130,9 +133,13 @@ class LiveState:
             return {"state": "waiting", "ahead": position + len(self._running), "seconds": seconds}
         return self._job_states.get(job_id)
 
-    def is_visible(self, job_id: str) -> bool:
-        """Return whether a job is running and shown to everybody."""
-        return job_id in self._running
+    def is_frame_visible(self, job_id: str, frame: str) -> bool:
+        """Return whether a frame, named as an object, is one that a running job has announced to everybody.
+
+        Other objects of the job, and later frames, may be in the store before it is decided whether guests see them.
+        """
+        job = self._running.get(job_id)
+        return job is not None and job.frame is not None and _parse_frame(frame) <= _parse_frame(job.frame)
 
     def is_photo_visible(self, photo: str) -> bool:
         """Return whether a photo, named as an object, belongs to a job that is running and shown to everybody."""
@@ -187,6 +194,12 @@ class LiveState:
         self._waiting.pop(job_id, None)
         self._running.pop(job_id, None)
         return Change("ended", {"job_id": job_id} | self.describe_queue(now))
+
+
+def _parse_frame(name: str) -> float:
+    """Return the number of a frame by its object name; infinity for any other object."""
+    number = PurePosixPath(name).stem
+    return int(number) if "/frames/" in name and number.isdecimal() else math.inf
 
 
 def _keep_newest(jobs: OrderedDict[str, Any], limit: int) -> None:

@@ -191,6 +191,12 @@ def test_nothing_that_is_not_shown_is_given_away(display: DisplayProcess, pipeli
     for name in (dream_name(job.id), thumb_name(job.id), frame_name(job.id, 4), photo_name(job.photo_id)):
         assert pipeline.store.get(name) or name == thumb_name(job.id)
         assert send_request(display, f"/pictures/{name}").status == 404, name
+    running = pipeline.submit_photo((4, 5, 6))
+    announced = pipeline.publish_frame(pipeline.claim_job(running), 1)
+    wait_until(lambda: send_request(display, f"/pictures/{announced}").status == 200, "the frame is shown")
+    for name in (frame_name(running.id, 2), dream_name(running.id)):
+        pipeline.store.put(name, b"not announced yet")
+        assert send_request(display, f"/pictures/{name}").status == 404, name
     assert send_request(display, f"/gallery/dreams/{job.id}").status == 404
     page = json.loads(send_request(display, "/gallery/dreams").body)  # type: ignore[attr-defined]
     assert [dream["job_id"] for dream in page["dreams"]] == [shown_job.id]

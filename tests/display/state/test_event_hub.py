@@ -47,10 +47,10 @@ def test_an_event_that_causes_a_fault_keeps_no_later_one_from_the_wall(
 
     async def add_dreams(event_hub: EventHub) -> None:
         first = pipeline.add_dream((4, 5, 6))
-        await asyncio.to_thread(wait_until, lambda: event_hub.is_visible(first.id), "the past is read")
+        await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_visible(first.id), "the past is read")
         pipeline.complete_job(pipeline.claim_job(poisonous))
         second = pipeline.add_dream((7, 8, 9))
-        await asyncio.to_thread(wait_until, lambda: event_hub.is_visible(second.id), "what comes is read")
+        await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_visible(second.id), "what comes is read")
         assert event_hub.statistics.unreadable_events == 4  # accepted, queued, started, completed
 
     run_event_hub(settings, add_dreams)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from display.state.live_state import JOB_LOST_AFTER_SECONDS, LiveState
 from display.web.sse import MAX_QUEUED_MESSAGES, SseMessage, Viewer
 from shared.jobs.events import Accepted, Completed, Event, Failed, FileRejected, Progress, RecordedEvent, Started
-from shared.storage.object_names import dream_name, photo_name
+from shared.storage.object_names import dream_name, frame_name, photo_name
 
 PHOTO_ID = "a" * 64
 
@@ -49,11 +49,11 @@ def test_a_job_waits_runs_and_becomes_a_dream() -> None:
         record_event(3, Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2))
     )
     assert read_snapshot(live_state) == (["x"], 0)
-    assert live_state.is_visible("x")
+    assert live_state.is_frame_visible("x", "dreams/x/frames/00.jpg")
     assert live_state.is_photo_visible(photo_name(PHOTO_ID))
     live_state.apply(record_event(4, make_completed("x")))
     assert read_snapshot(live_state) == ([], 0)
-    assert not live_state.is_visible("x")
+    assert not live_state.is_frame_visible("x", "dreams/x/frames/00.jpg")
 
 
 def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_seen_of_a_job_that_waits_for_approval() -> None:
     assert read_snapshot(live_state) == ([], 0)
     frame = Progress(job_id="x", photo_id=PHOTO_ID, frame="dreams/x/frames/00.jpg", fraction=0.2)
     assert live_state.apply(replace(record_event(3, frame), held=True)) is None
-    assert not live_state.is_visible("x")
+    assert not live_state.is_frame_visible("x", "dreams/x/frames/00.jpg")
     assert not live_state.is_photo_visible(photo_name(PHOTO_ID))
 
 
@@ -110,6 +110,24 @@ def test_a_dream_that_emerges_is_taken_down_when_approval_is_asked_for() -> None
     assert change
     assert (change.kind, change.body["job_id"]) == ("ended", "x")
     assert read_snapshot(live_state) == ([], 0)
+
+
+def test_of_a_running_job_only_the_frames_that_were_announced_are_seen() -> None:
+    """Its dream, and frames that are not announced yet, are in the store before it is decided whether they may be."""
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
+    names = [frame_name("x", 9), frame_name("x", 99), frame_name("x", 100), frame_name("x", 101), dream_name("x")]
+    assert [live_state.is_frame_visible("x", name) for name in names] == [False] * 5
+    live_state.apply(record_event(2, Progress(job_id="x", photo_id=PHOTO_ID, frame=names[2], fraction=0.2)))
+    assert [live_state.is_frame_visible("x", name) for name in names] == [True, True, True, False, False]
+
+
+def test_a_guest_whose_dream_is_held_midway_is_told_that_it_waits_for_approval() -> None:
+    live_state = LiveState()
+    live_state.apply(record_event(1, make_started("x")))
+    frame = Progress(job_id="x", photo_id=PHOTO_ID, frame=frame_name("x", 0), fraction=0.2)
+    live_state.apply(replace(record_event(2, frame), held=True))
+    assert live_state.describe_job("x", 3) == {"state": "held"}
 
 
 def test_a_refused_file_is_not_the_guests_business() -> None:
