@@ -38,6 +38,7 @@ class Claim:
     """A worker's exclusive right to process a job. A later claim of the same job voids it (a fencing token)."""
 
     job: Job
+    worker: str
     token: int
     #: Seconds between queueing and this claim, by the broker's clock.
     queued_seconds: float
@@ -151,15 +152,21 @@ class JobTable:
         """Record that the job's message is in its lane; False if the job is not in the state accepted any more."""
         return self._try_transition(job.id, State.QUEUED, Queued(job_id=job.id, photo_id=job.photo_id))
 
-    def claim(self, job: Job, worker: str) -> Claim | None:
+    def claim(self, job: Job, worker: str, *, announce: bool = True) -> Claim | None:
         """Claim a job for a worker, for as long as it renews the lease; None if the job has ended or is unknown.
 
+        announce: whether to append the event; without it, nobody sees the job or its photo before `announce_start`.
         A job that was already started MAX_ATTEMPTS times fails instead. An earlier claim whose lease has expired
         becomes void. Raises AlreadyClaimed if another worker's lease is still valid.
         """
         event = Started(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, worker=worker)
         result = self._run_transition(
-            job.id, State.STARTED, event, holder=worker, previous_holder="", max_attempts=MAX_ATTEMPTS
+            job.id,
+            State.STARTED,
+            event if announce else None,
+            holder=worker,
+            previous_holder="",
+            max_attempts=MAX_ATTEMPTS,
         )
         if result.outcome is Outcome.CLAIMED:
             raise AlreadyClaimed(result.previous_holder)
@@ -167,19 +174,30 @@ class JobTable:
             self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
         if result.outcome is not Outcome.APPLIED:
             return None
-        return Claim(job, result.token, result.seconds_since_transition, result.visibility, result.hand_backs)
+        return Claim(job, worker, result.token, result.seconds_since_transition, result.visibility, result.hand_backs)
+
+    def announce_start(self, claim: Claim, *, hold: bool) -> Visibility | None:
+        """Append the event that a claimed job was started, and renew the lease; None if the claim is void.
+
+        hold: whether the dream needs approval, which the event says. Returns the visibility of the dream.
+        """
+        event = Started(
+            job_id=claim.job.id, photo_id=claim.job.photo_id, title=claim.job.recipe.title, worker=claim.worker
+        )
+        result = self._run_transition(claim.job.id, None, event, token=claim.token, hold=hold or None)
+        return result.visibility if result.outcome is Outcome.APPLIED else None
 
     def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease for `lease_seconds`; False if the claim is void, as it also is once the job has ended."""
         return self._try_transition(claim.job.id, None, None, token=claim.token)
 
-    def record_progress(self, claim: Claim, frame: str, fraction: float) -> bool:
+    def record_progress(self, claim: Claim, frame: str, fraction: float, *, hold: bool = False) -> bool:
         """Append the event of a new frame and renew the lease; False if the claim is void.
 
-        frame: object name. fraction: share of the work done, in (0, 1].
+        frame: object name. fraction: share of the work done, in (0, 1]. hold: whether the dream needs approval.
         """
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
-        return self._try_transition(claim.job.id, None, event, token=claim.token)
+        return self._try_transition(claim.job.id, None, event, token=claim.token, hold=hold or None)
 
     def release(self, claim: Claim, *, count: bool = False) -> bool:
         """Release a claimed job for another worker, without counting the attempt; False if the claim is void.
@@ -197,9 +215,12 @@ class JobTable:
             count_hand_back=count or None,
         )
 
-    def complete(self, claim: Claim, event: Completed) -> Visibility | None:
-        """Complete a job and append the event. Returns the visibility of its dream; None if the claim is void."""
-        result = self._run_transition(claim.job.id, State.COMPLETED, event, token=claim.token)
+    def complete(self, claim: Claim, event: Completed, *, hold: bool = False) -> Visibility | None:
+        """Complete a job and append the event. Returns the visibility of its dream; None if the claim is void.
+
+        hold: whether the dream needs approval.
+        """
+        result = self._run_transition(claim.job.id, State.COMPLETED, event, token=claim.token, hold=hold or None)
         return result.visibility if result.outcome is Outcome.APPLIED else None
 
     def fail(self, claim: Claim, reason: str) -> bool:

@@ -15,6 +15,7 @@
 --   reservation_seconds  an accepted job is to be queued by the caller, unless another caller reserved it this recently
 --   do_not_count         do not count the attempt: its worker released the job in good order
 --   count_hand_back      count that the job was handed back because of an error
+--   hold                 the dream needs approval, whatever the runtime settings say
 --   require_initialized  refuse while the runtime settings are not initialised
 --   counted_as           origin and recipe, by which what becomes of an accepted job is counted
 --   counted_before       the acceptance was counted by a broker that has lost it
@@ -121,7 +122,7 @@ if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held') end
 -- While each dream needs approval, the job and its event are marked in the same step, so that no picture of it is seen
 -- once approval has been switched on.
 local approval_required = redis.call('HGET', runtime_settings_key, 'approval') or request.default_approval
-if approval_required == 'true' and not held and new_state ~= 'deleted' then
+if (approval_required == 'true' or request.hold) and not held and new_state ~= 'deleted' then
   redis.call('HSET', job_key, 'held', '1')
   held = '1'
 end

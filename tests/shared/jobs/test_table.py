@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.jobs.events import Completed, EventReader, Failed, Hidden, RuntimeSettingsChanged, Shown, Stage
+from shared.jobs.events import Completed, EventReader, Failed, Hidden, RuntimeSettingsChanged, Shown, Stage, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS, MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, AlreadyClaimed, JobTable
@@ -431,6 +431,41 @@ def test_approval_that_is_asked_for_during_a_dream_holds_it(table: JobTable, cli
     assert table.complete(claim, make_completed(job)) is Visibility.HELD
     update_runtime_settings(client, approval=False)
     assert table.are_not_visible([job.id]) == [True]  # a held dream stays held until it is approved itself
+
+
+def test_nobody_hears_of_a_claim_that_is_not_announced_before_it_is_decided_whether_its_dream_waits(
+    table: JobTable, client: redis.Redis, job: Job
+) -> None:
+    table.accept(job)
+    claim = table.claim(job, "w", announce=False)
+    assert claim
+    assert [entry.event.type for entry in EventReader(client).read()] == ["accepted"]
+    with pytest.raises(AlreadyClaimed):
+        table.claim(job, "other", announce=False)
+    assert table.announce_start(claim, hold=True) is Visibility.HELD
+    [started] = EventReader(client).read()[1:]
+    assert (started.event, started.held) == (
+        Started(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, worker="w"),
+        True,
+    )
+    assert table.complete(claim, make_completed(job)) is Visibility.HELD
+    assert table.announce_start(claim, hold=False) is None
+
+
+@pytest.mark.parametrize("step", ["start", "frame", "completion"])
+def test_a_dream_that_is_held_at_any_step_is_held_from_that_step_on(
+    table: JobTable, client: redis.Redis, job: Job, step: str
+) -> None:
+    table.accept(job)
+    claim = table.claim(job, "w", announce=False)
+    assert claim
+    table.announce_start(claim, hold=step == "start")
+    table.record_progress(claim, "dreams/x/frames/00.jpg", 0.5, hold=step == "frame")
+    table.record_progress(claim, "dreams/x/frames/01.jpg", 0.6)
+    assert table.complete(claim, make_completed(job), hold=step == "completion") is Visibility.HELD
+    first_held = {"start": 1, "frame": 2, "completion": 4}[step]
+    assert [entry.held for entry in EventReader(client).read()] == [index >= first_held for index in range(5)]
+    assert client.ttl(job_key(job.id)) == -1  # its record stays until somebody decides
 
 
 def test_approval_is_as_the_settings_say_until_it_is_changed_at_runtime(client: redis.Redis, job: Job) -> None:
