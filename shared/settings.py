@@ -113,6 +113,22 @@ class Settings(BaseSettings):
     approval: bool = Field(
         False, description="Require the operator's approval before a dream is shown. The console can change it."
     )
+    moderation: Literal["off", "hold"] = Field(
+        "off",
+        description=(
+            "hold: a small network scores each photo, frame and dream, and what may not be fit for everybody "
+            "waits for the operator's approval. Set it for every worker; it needs `artdream[moderation]`."
+        ),
+    )
+    moderation_threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description=(
+            "Score, from 0 to 1, from which on the network's moderation holds a dream. Lower holds more: a place with "
+            "children may take 0.2, a museum with nudes on its walls 0.8."
+        ),
+    )
     retention_days: int = Field(
         0, ge=0, description="Days after which dreams and photos are deleted; 0: never. The console can change it."
     )
@@ -421,6 +437,8 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "passcode",
         "event",
         "approval",
+        "moderation",
+        "moderation_threshold",
         "retention_days",
         "counts_days",
     ),

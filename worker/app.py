@@ -75,10 +75,15 @@ def run(
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
     liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
     same for all workers of an installation. Raises ArtDreamError if no broker is configured, if the broker may evict
-    keys, if a recipe of the settings is invalid, or if the worker ended because of a fault.
+    keys, if a recipe of the settings is invalid, if the network that moderates is missing or damaged, or if the worker
+    ended because of a fault.
     """
     for name in settings.recipes:
         load_recipe(name)
+    if settings.moderation == "hold":
+        from worker.networks.open_nsfw import read_weights  # else nothing of it is loaded
+
+        read_weights()  # each pool process would meet the same, and be started again
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_OUTAGE):  # Celery waits for the broker
         require_noeviction(client)

@@ -38,6 +38,7 @@ class Claim:
     """A worker's exclusive right to process a job. A later claim of the same job voids it (a fencing token)."""
 
     job: Job
+    #: Name of the worker.
     worker: str
     token: int
     #: Seconds between queueing and this claim, by the broker's clock.

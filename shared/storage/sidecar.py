@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,45 @@ class Visibility(StrEnum):
     SHOWN = "shown"
     HELD = "held"  # waits for the operator's approval
     HIDDEN = "hidden"  # the operator has hidden it
+
+
+#: What is scored: the photo, the frames that guests may see meanwhile, and the dream.
+ScoredPicture = Literal["photo", "frames", "dream"]
+
+
+class ModerationScores(BaseModel):
+    """How explicit a network found the pictures of a job. Scores are in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: SHA-256 of the network's weights.
+    network: str
+    #: Score from which on the dream was held.
+    threshold: float
+    #: None: not scored.
+    photo: float | None = None
+    #: The highest of the frames.
+    frames: float | None = None
+    dream: float | None = None
+    #: Pictures that could not be scored, which holds the dream, too.
+    failed: tuple[ScoredPicture, ...] = ()
+
+    @property
+    def highest(self) -> float:
+        """The highest score; 0 if there is none."""
+        return max(self.photo or 0.0, self.frames or 0.0, self.dream or 0.0)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether the dream has to wait for the operator because of these scores."""
+        scores = [score for score in (self.photo, self.frames, self.dream) if score is not None]
+        return bool(self.failed) or any(score >= self.threshold for score in scores)
+
+    def with_score(self, picture: ScoredPicture, score: float | None) -> Self:
+        """Return the scores with another one, of frames the highest. None: the picture could not be scored."""
+        if score is None:
+            return self.model_copy(update={"failed": tuple(sorted({*self.failed, picture}))})
+        return self.model_copy(update={picture: max(score, getattr(self, picture) or 0.0)})
 
 
 class Sidecar(BaseModel):
@@ -59,6 +98,8 @@ class Sidecar(BaseModel):
     #: Whether people are seen in the photo, if the recipe changes only them or only their background: if not, all of
     #: the photo has changed.
     people_seen: bool | None = None
+    #: Scores of the pictures; None if no network moderated.
+    moderation: ModerationScores | None = None
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages

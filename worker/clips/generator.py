@@ -33,10 +33,10 @@ from worker.clips.clip_formats import encode_clip_format
 from worker.clips.dream_pictures import iter_dream_pictures, load_photo, read_first_object
 from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.end_card import EndCard, WithEndCard
-from worker.clips.guest_video import load_video
+from worker.clips.guest_video import KeptPictures, load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
 from worker.clips.video_marks import VideoMarks
-from worker.dreamer import Dreamer
+from worker.dreamer import Dreamer, Pixels
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,9 @@ class ClipGenerator:
     dreamer: dreams the videos of guests, whose clips they then are; without it, they get the clips of photos.
     get_appearance: returns how the event looks; if it has a title of its own, clips end with its card.
     take_request: takes what a guest asks for, a job and a format of its clip; None if nobody asks. It comes before all
-    other clips. max_pause_seconds: seconds that one clip pauses for dreams, in total. A video pauses for all of them,
-    and for the clips of other jobs.
+    other clips. may_be_seen: returns whether moderation lets a picture be seen; a video with one that it does not gets
+    the clips of a photo; None: nothing is moderated. max_pause_seconds: seconds that one clip pauses for dreams, in
+    total. A video pauses for all of them, and for the clips of other jobs.
 
     The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
     or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
@@ -96,12 +97,14 @@ class ClipGenerator:
         *,
         get_appearance: Callable[[], Appearance] = Appearance,
         take_request: Callable[[], tuple[str, ClipFormat] | None] = lambda: None,
+        may_be_seen: Callable[[Pixels], bool] | None = None,
         max_pause_seconds: float = MAX_PAUSE_SECONDS,
     ) -> None:
         self._store = store
         self._dreamer = dreamer
         self._get_appearance = get_appearance
         self._take_request = take_request
+        self._may_be_seen = may_be_seen
         self._max_pause_seconds = max_pause_seconds
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
@@ -292,12 +295,21 @@ class ClipGenerator:
         data = self._read_object(motion_name(sidecar.photo_id))
         photo = load_photo(self._store, sidecar)
         video = load_video(data, photo, recipe.canvas)
+        self._require_moderation(video.pictures, throttle)
         dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
+        self._require_moderation(dreams, throttle)
         logger.info("job %s has its video dreamt, in %.1f s", sidecar.job_id, dreaming_seconds)
         return [
             (clip_name(sidecar.job_id), encode_mp4, DreamtVideo(video.pictures, dreams)),
             (preview_name(sidecar.job_id), encode_webp, DreamtVideo(video.pictures, dreams, stride=2, long_side=480)),
         ]
+
+    def _require_moderation(self, pictures: KeptPictures, throttle: Callable[[], None]) -> None:
+        """Raise ArtDreamError if one of the pictures of a video may not be seen before the operator approves."""
+        for number in range(len(pictures) if self._may_be_seen else 0):
+            throttle()
+            if self._may_be_seen and not self._may_be_seen(pictures[number]):
+                raise ArtDreamError("Moderation holds one of its pictures.")
 
     def _store_clips(self, job_id: str, clips: Sequence[Clip]) -> bool:
         """Encode and store clips, and return whether their dream was not deleted meanwhile."""

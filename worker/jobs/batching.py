@@ -34,6 +34,7 @@ class Batcher:
         self._table = JobTable(self._client, approval=settings.approval, timing=timing)
         self._validation = JobValidation(settings)
         self._worker = worker
+        self._announces_claims = settings.moderation == "off"
         self._max_batch_mates = settings.together - 1
         self._claimed_messages: dict[str, tuple[str, str]] = {}
 
@@ -98,6 +99,6 @@ class Batcher:
         if job is None or not is_match(job):
             return None
         try:
-            return self._table.claim(job, self._worker)
+            return self._table.claim(job, self._worker, announce=self._announces_claims)
         except AlreadyClaimed:
             return None

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,9 @@ from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
 from worker.jobs.lease import LeaseKeeper, LeaseLost
 from worker.jobs.retry import RetryPolicy
 
+if TYPE_CHECKING:
+    from worker.jobs.moderation import JobModeration
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +42,15 @@ FULL_PHOTO_TIMEOUT_SECONDS, FULL_PHOTO_POLL_INTERVAL_SECONDS = 10.0, 0.1
 class JobExecution:
     """Runs one claimed job until it is completed, failed, cancelled or released. Store and broker calls are retried."""
 
-    def __init__(self, claim: Claim, table: JobTable, store: Store, retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        table: JobTable,
+        store: Store,
+        retry_policy: RetryPolicy,
+        moderation: "JobModeration | None" = None,
+    ) -> None:
+        """moderation: scores the pictures of this job, whose claim was not announced; None: nothing is scored."""
         self.job = claim.job
         #: Context manager that renews the lease.
         self.lease_keeper = LeaseKeeper(table, claim)
@@ -55,6 +67,8 @@ class JobExecution:
         self._store = store
         self._retry = retry_policy.retry
         self._stages: dict[Stage, float] = dict(claim.job.stages)
+        self._moderation = moderation
+        self._visibility = claim.visibility
         self._is_published = False
         self._working_photo: Pixels | None = None
         self._full_photo: Pixels | None = None
@@ -97,8 +111,8 @@ class JobExecution:
         """Return the photo, (height, width, 3) uint8; None if an earlier attempt had published the dream.
 
         It is the working photo if that is large enough for the recipe's canvas. If the dream was published, the job is
-        completed with it. Raises LeaseLost if the dream was deleted, and ArtDreamError if the photo is missing or
-        damaged.
+        completed with it. A photo that is scored is announced only then. Raises LeaseLost if the dream was deleted, and
+        ArtDreamError if the photo is missing or damaged.
         """
         if self._retry(lambda: has_tombstone(self._store, self.job.id)):  # and a wiped broker does not know
             self._retry(lambda: self._table.delete(self.job.id, self.job.photo_id))
@@ -112,7 +126,12 @@ class JobExecution:
             self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
             if self._working_photo is None or not self._fills_canvas(self._working_photo):
                 self._full_photo = self._wait_for_full_photo()
-            return self._working_photo if self._full_photo is None else self._full_photo
+            photo = self._working_photo if self._full_photo is None else self._full_photo
+            if self._moderation and photo is not None:
+                self._moderation.look_at("photo", photo)
+                if not self._retry(self._announce_start):
+                    raise LeaseLost
+            return photo
 
     def load_full_photo(self) -> Pixels:
         """Return the photo in full, (height, width, 3) uint8, while it is dreamt; not counted as dreaming.
@@ -130,7 +149,7 @@ class JobExecution:
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
         """Publish the frames that are offered during the block, and time the block as the dream stage."""
-        publisher = FramePublisher(self._store, self._announce_frame, self.job.id)
+        publisher = FramePublisher(self._store, self._announce_frame, self.job.id, self._may_frame_be_seen)
         with (
             time_stage(self.job.id, self._stages, Stage.DREAM) as self._dream_timer,
             publisher as self._frame_publisher,
@@ -152,6 +171,8 @@ class JobExecution:
     def publish(self, dream: DreamResult) -> Sidecar:
         """Write the dream, its thumbnail and its sidecar to the store, and return the sidecar. Raises LeaseLost."""
         with time_stage(self.job.id, self._stages, Stage.PUBLISH):
+            if self._moderation:
+                self._moderation.look_at("dream", dream.pixels)
             data, thumb = encode_jpeg(dream.pixels), encode_thumbnail(dream.pixels)
             # A worker that was suspended must not overwrite what its successor published.
             self._retry(self.lease_keeper.require_lease)
@@ -172,10 +193,11 @@ class JobExecution:
             critic=dream.critic,
             place=dream.map_point,
             people_seen=dream.people_seen,
+            moderation=self._moderation.scores if self._moderation else None,
             size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),
-            standing=self._claim.visibility,
+            standing=Visibility.HELD if self._needs_approval else self._visibility,
         )
         self._write_sidecar(sidecar)
         return sidecar
@@ -201,7 +223,9 @@ class JobExecution:
     def complete(self, sidecar: Sidecar) -> None:
         """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""
         self.ended = True
-        visibility = self._retry(lambda: self._table.complete(self._claim, sidecar.to_completed_event()))
+        visibility = self._retry(
+            lambda: self._table.complete(self._claim, sidecar.to_completed_event(), hold=self._needs_approval)
+        )
         if visibility is None:
             logger.info("job %s was cancelled or taken over by another worker; its dream is not announced", self.job.id)
             self._end_cancelled()
@@ -209,8 +233,10 @@ class JobExecution:
         self.completed = True
         metrics.count_job("completed")
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
-        if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:  # approval was switched on meanwhile
-            self._write_sidecar(sidecar.model_copy(update={"standing": visibility}))
+        if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:
+            # Approval was switched on meanwhile, or the last frames were held.
+            scores = self._moderation.scores if self._moderation and self._needs_approval else sidecar.moderation
+            self._write_sidecar(sidecar.model_copy(update={"standing": visibility, "moderation": scores}))
             self._delete_leftovers()
 
     def _end_cancelled(self) -> None:
@@ -239,8 +265,34 @@ class JobExecution:
 
     def _announce_frame(self, frame: str, fraction: float) -> None:
         """Announce a stored frame, from the publisher's thread. It may have arrived after the job was cancelled."""
-        if not self.lease_keeper.announce_frame(frame, fraction):
+        if not self.lease_keeper.announce_frame(frame, fraction, hold=self._needs_approval):
             self._delete_leftovers()
+
+    @property
+    def _needs_approval(self) -> bool:
+        """Whether the dream has to wait for the operator because of the scores of its pictures."""
+        return self._moderation is not None and self._moderation.holds
+
+    def _announce_start(self) -> bool:
+        """Announce that the job was started, held if a picture of it asks for that; False if the claim is not valid.
+
+        Raises RedisError.
+        """
+        visibility = self._table.announce_start(self._claim, hold=self._needs_approval)
+        self._visibility = visibility or self._visibility
+        return visibility is not None
+
+    def _may_frame_be_seen(self, pixels: Pixels) -> bool:
+        """Return whether a frame may be published, from the publisher's thread; hold the dream if it may not.
+
+        Frames of a dream that is held already are not scored: guests see none of them. Raises RedisError.
+        """
+        if self._moderation is None or self._needs_approval or self._visibility is Visibility.HELD:
+            return True
+        if self._moderation.look_at("frames", pixels):
+            return True
+        self._announce_start()
+        return False
 
     def _find_published_sidecar(self) -> Sidecar | None:
         """Return the sidecar of a dream that an earlier attempt published without completing the job."""

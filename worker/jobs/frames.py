@@ -53,14 +53,22 @@ class FramePublisher:
     """Publishes frames from a thread of its own while the dream is computed.
 
     announce: called with the object name and the fraction of each stored frame; it deletes a frame that nobody may see.
+    may_be_seen: called with the pixels of each frame before that; one for which it returns False is skipped.
 
     Keeps at most one pending frame. If the store is slower than the dream, older frames are skipped. A frame that is
     still pending when the dream ends is dropped, so that nothing delays the finished dream.
     """
 
-    def __init__(self, store: Store, announce: Callable[[str, float], object], job_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        announce: Callable[[str, float], object],
+        job_id: str,
+        may_be_seen: Callable[[NDArray[np.uint8]], bool] = lambda _: True,
+    ) -> None:
         self._store = store
         self._announce = announce
+        self._may_be_seen = may_be_seen
         self._job_id = job_id
         self._pending: queue.Queue[Frame | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
@@ -88,6 +96,8 @@ class FramePublisher:
     def _run(self) -> None:
         while (frame := self._pending.get()) is not None:
             try:
+                if not self._may_be_seen(frame.pixels):
+                    continue
                 name = frame_name(self._job_id, frame.index)
                 self._store.put(name, encode_jpeg(frame.pixels, FRAME_QUALITY))
                 self._announce(name, frame.fraction)

@@ -44,12 +44,13 @@ class LeaseKeeper:
     ) -> None:
         self._stop_requested.set()
 
-    def announce_frame(self, frame: str, fraction: float) -> bool:
+    def announce_frame(self, frame: str, fraction: float, *, hold: bool) -> bool:
         """Announce a stored frame; False if the claim is no longer valid. Raises RedisError.
 
-        frame: name of its object. fraction: share of the work that is done, in (0, 1].
+        frame: name of its object. fraction: share of the work that is done, in (0, 1]. hold: whether the dream needs
+        approval.
         """
-        if not self._table.record_progress(self._claim, frame, fraction):
+        if not self._table.record_progress(self._claim, frame, fraction, hold=hold):
             self._lost.set()
         return not self.is_lost
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -30,6 +31,9 @@ from worker.jobs.lease import Released
 from worker.jobs.process_id import is_dead_local_process
 from worker.jobs.retry import RetryPolicy
 from worker.jobs.validation import JobValidation
+
+if TYPE_CHECKING:
+    from worker.jobs.moderation import Moderator
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class JobProcessor:
         """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job.
 
         is_stopping: whether an interruption means that the worker has to stop, not that the time limit is exceeded.
+        Raises ArtDreamError if the network that moderates is missing or damaged.
         """
         self._worker = worker
         self._timing = timing
@@ -68,6 +73,7 @@ class JobProcessor:
         self._validation = JobValidation(settings)
         self._batcher = Batcher(settings, worker, timing)
         self._appearance = Appearance()
+        self._moderator = _load_moderator(settings)
         self._clip_generator = None
         if settings.clips:
             self._clip_generator = ClipGenerator(
@@ -75,6 +81,7 @@ class JobProcessor:
                 dreamer,
                 get_appearance=lambda: self._read_appearance(settings),
                 take_request=partial(_take_clip_request, connect(settings.broker)),
+                may_be_seen=self._moderator.may_be_seen if self._moderator else None,
             )
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
         self._guest_seconds = 0.0
@@ -141,12 +148,12 @@ class JobProcessor:
 
     def _claim_or_take_over(self, job: Job) -> Claim | None:
         try:
-            return self._table.claim(job, self._worker)
+            return self._table.claim(job, self._worker, announce=self._moderator is None)
         except AlreadyClaimed as error:
             if not is_dead_local_process(error.holder):
                 raise
             self._table.requeue(job.id, dead_worker=error.holder)
-            return self._table.claim(job, self._worker)
+            return self._table.claim(job, self._worker, announce=self._moderator is None)
 
     def _claim_batch_mates(self, claim: Claim) -> Iterator[Claim]:
         """Yield the claim itself, then those of queued jobs that can be dreamt together with it."""
@@ -157,7 +164,8 @@ class JobProcessor:
             logger.info("job %s has no company: %s", claim.job.id, error)
 
     def _create_execution(self, claim: Claim) -> JobExecution:
-        return JobExecution(claim, self._table, self._store, self._retry_policy)
+        moderation = self._moderator.begin_job() if self._moderator else None
+        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation)
 
     def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
         """Run all queued live jobs before a batch job continues, and append them to its executions.
@@ -251,6 +259,15 @@ class JobProcessor:
             for execution in executions:
                 if execution.completed:
                     self._clip_generator.enqueue(execution.job.id)
+
+
+def _load_moderator(settings: Settings) -> "Moderator | None":
+    """Return the moderator of an installation; None, without loading anything, if no network moderates."""
+    if settings.moderation == "off":
+        return None
+    from worker.jobs.moderation import Moderator
+
+    return Moderator(settings.moderation_threshold)
 
 
 def _take_clip_request(client: redis.Redis) -> tuple[str, ClipFormat] | None:

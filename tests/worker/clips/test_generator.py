@@ -53,6 +53,7 @@ from worker.clips.animations import Morph
 from worker.clips.end_card import EndCard
 from worker.clips.generator import ClipGenerator
 from worker.clips.video_encoder import encode_mp4
+from worker.dreamer import Pixels
 
 CLIP_NAMES = (clip_name, preview_name, zoom_name)
 DREAM_PICTURES = make_pictures(5, (96, 64))
@@ -390,10 +391,16 @@ class BrokenDreamer(SpeckledDreamer):
         raise MemoryError
 
 
-@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer", "a fault"])
+@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer", "a fault", "its moderation", "its dream's"])
 def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, reason: str) -> None:
     dreamer = {"no dreamer": None, "a fault": BrokenDreamer()}.get(reason, SpeckledDreamer())
-    generator = ClipGenerator(store, dreamer)
+    seen: list[Pixels] = []
+
+    def may_be_seen(picture: Pixels) -> bool:
+        seen.append(picture)
+        return len(seen) != {"its moderation": 3, "its dream's": len(VIDEO) + 3}.get(reason)
+
+    generator = ClipGenerator(store, dreamer, may_be_seen=may_be_seen)
     store_video(store, "a")
     if reason == "damaged":
         store.put(motion_name("a"), b"no video")

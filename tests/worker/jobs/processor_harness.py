@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 import redis
 
 from producer.decoding.convert import convert
@@ -17,7 +18,8 @@ from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
-from shared.storage.object_names import photo_name
+from shared.storage.object_names import photo_name, sidecar_name
+from shared.storage.sidecar import Sidecar, Visibility
 from shared.storage.store import Store
 from tests.dreamer import HELD, hold_dreams, release_dreams
 from tests.fault.installation import WorkerProcess
@@ -149,3 +151,17 @@ class ProcessorHarness:
 
     def read_states(self, jobs: list[Job]) -> list[State | None]:
         return self.table.get_states([job.id for job in jobs])
+
+
+def record_standings(harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch) -> list[Visibility]:
+    """Record the standing in each sidecar that the processor writes."""
+    standings: list[Visibility] = []
+    put = harness.processor._store.put
+
+    def put_and_record(name: str, data: bytes) -> None:
+        if name == sidecar_name(name.split("/")[1]):
+            standings.append(Sidecar.model_validate_json(data).standing)
+        put(name, data)
+
+    monkeypatch.setattr(harness.processor._store, "put", put_and_record)
+    return standings

@@ -32,7 +32,7 @@ from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
 from tests.metrics import count_faults
 from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
-from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
+from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness, record_standings
 from worker.dreamer import DreamResult, Pixels
 from worker.jobs import execution, frames
 from worker.jobs.processor import JobProcessor
@@ -193,20 +193,6 @@ def test_approval_that_is_asked_for_during_a_dream_holds_its_sidecar_too(harness
     sidecar = read_sidecar(harness.store, job.id)
     assert sidecar
     assert sidecar.standing is Visibility.HELD
-
-
-def record_standings(harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch) -> list[Visibility]:
-    """Record the standing in each sidecar that the processor writes."""
-    standings: list[Visibility] = []
-    put = harness.processor._store.put
-
-    def put_and_record(name: str, data: bytes) -> None:
-        if name == sidecar_name(name.split("/")[1]):
-            standings.append(Sidecar.model_validate_json(data).standing)
-        put(name, data)
-
-    monkeypatch.setattr(harness.processor._store, "put", put_and_record)
-    return standings
 
 
 def test_no_moment_shows_a_dream_that_needs_approval_to_who_reads_the_store(

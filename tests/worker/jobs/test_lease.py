@@ -86,12 +86,12 @@ def test_a_broker_that_is_away_takes_no_job_from_its_worker(tmp_path: Path) -> N
 
 def test_a_frame_is_announced_unless_the_job_is_lost(client: redis.Redis, table: JobTable) -> None:
     lease_keeper = LeaseKeeper(table, claim_job(table))
-    lease_keeper.announce_frame("dreams/x/frames/00.jpg", 0.5)
+    lease_keeper.announce_frame("dreams/x/frames/00.jpg", 0.5, hold=False)
     assert not lease_keeper.is_lost
     [frame] = [recorded.event for recorded in EventReader(client).read() if isinstance(recorded.event, Progress)]
     assert (frame.job_id, frame.frame, frame.fraction) == (JOB.id, "dreams/x/frames/00.jpg", 0.5)
     table.cancel(JOB.id)
-    lease_keeper.announce_frame("dreams/x/frames/01.jpg", 0.6)
+    lease_keeper.announce_frame("dreams/x/frames/01.jpg", 0.6, hold=False)
     assert lease_keeper.is_lost
 
 
