@@ -2,15 +2,17 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePosixPath
 from typing import cast
 
 import redis
 
 from display.media.logos import prepare_logo
-from display.state.dream_index import Dream, DreamIndex
+from display.state.dream_index import MAX_PARALLEL_READS, Dream, DreamIndex
 from display.state.event_appearance import EventAppearance
 from shared.appearance import Appearance
 from shared.broker.client import connect, describe_error
@@ -32,7 +34,7 @@ from shared.runtime_settings import (
 from shared.settings import Settings
 from shared.storage.deletion import delete_dream_objects, delete_photo_objects, write_tombstone
 from shared.storage.object_names import DREAMS_PREFIX, photo_name, sidecar_name
-from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
+from shared.storage.sidecar import ModerationScores, Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Moderation:
         self._dream_index = dream_index
         self._store = Store(settings.store)
         self._persisted = ""
+        self._scores: dict[str, ModerationScores | None] = {}
 
     def show(self, job_id: str) -> None:
         """Make a held or hidden dream visible to everybody. Raises ArtDreamError."""
@@ -88,6 +91,18 @@ class Moderation:
         if dream is None and self._dream_index.is_deleted(job_id):
             return
         self._delete(job_id, _get_photo_id(self._get_dream(job_id)))
+
+    def read_scores(self, job_ids: Sequence[str]) -> dict[str, ModerationScores | None]:
+        """Return the scores of the network that moderates, by job id; None if no network has scored the dream.
+
+        They do not change, so each sidecar is read once. Raises StoreError.
+        """
+        unread = [job_id for job_id in job_ids if job_id not in self._scores]
+        with ThreadPoolExecutor(MAX_PARALLEL_READS, "score-reader") as readers:
+            for sidecar in readers.map(partial(read_sidecar, self._store), unread):
+                if sidecar:
+                    self._scores[sidecar.job_id] = sidecar.moderation
+        return {job_id: self._scores.get(job_id) for job_id in job_ids}
 
     def resubmit_with_recipe(self, job_id: str, recipe: str) -> str:
         """Submit the photo of a dream with another recipe, and return the new job's id. Raises ArtDreamError."""

@@ -25,7 +25,7 @@ def report_results(results: Iterable[CheckResult], *, as_json: bool) -> None:
         reported.append(result)
         if not as_json:
             mark = "✓" if result.passed else "✗"
-            console.print(f"{mark} {result.name:9} {result.finding}", soft_wrap=True, markup=False)
+            console.print(f"{mark} {result.name:10} {result.finding}", soft_wrap=True, markup=False)
     if as_json:
         print_json(reported)
     if not all(result.passed for result in reported):

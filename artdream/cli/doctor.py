@@ -49,7 +49,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     skipped: set[str] = set()
     with contextlib.ExitStack() as stack:
         for name, check in _CHECKS.items():
-            if name in skipped or (name in ("ssh", "printer") and not getattr(settings, name)):
+            if name in skipped or (name in _OPTIONAL_CHECKS and getattr(settings, name) in (None, "", "off")):
                 continue
             try:
                 if name == "broker":
@@ -217,6 +217,15 @@ def _list_layers(recipe: Recipe) -> set[str]:
     return names
 
 
+def _check_moderation(settings: Settings) -> str:
+    if find_spec("tensorflow") is None:
+        return "TensorFlow is not installed: workers on other machines score photos and dreams"
+    from worker.networks.open_nsfw import read_weights
+
+    read_weights()
+    return f"weights are available; what scores {settings.moderation_threshold:g} or more waits for approval"
+
+
 def _check_printer(settings: Settings) -> str:
     status = _read_printer(settings)
     if status.state == "missing":
@@ -269,10 +278,14 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "store": _check_store,
     "worker": _check_worker,
     "network": _check_network,
+    "moderation": _check_moderation,
     "phones": describe_phone_access,
     "printer": _check_printer,
     "disk": _check_disk,
 }
+
+#: Checks of what the setting of the same name asks for.
+_OPTIONAL_CHECKS = {"ssh", "printer", "moderation"}
 
 #: Checks to skip after another one failed, because they would only report the same problem.
 _DEPENDENT_CHECKS = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}

@@ -11,7 +11,8 @@ from display.state.dream_index import Dream
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names
 from shared.screens import Content, toggle_dream
-from shared.storage.sidecar import Visibility
+from shared.storage.sidecar import ModerationScores, Visibility
+from shared.storage.store import StoreError
 
 #: Dreams on one page of the tab.
 CONSOLE_PAGE_SIZE = 24
@@ -48,11 +49,37 @@ def render_dreams(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     if not dreams:
         st.caption(texts["none"])
     can_print = has_printer(context)
+    first_of_page = (page - 1) * CONSOLE_PAGE_SIZE
+    reasons = _explain_holds(context, dreams[first_of_page : first_of_page + CONSOLE_PAGE_SIZE], texts)
     for start in range(0, min(CONSOLE_PAGE_SIZE, len(dreams)), _GRID_COLUMNS):
-        first = (page - 1) * CONSOLE_PAGE_SIZE + start
+        first = first_of_page + start
         for column, dream in zip(st.columns(_GRID_COLUMNS), dreams[first : first + _GRID_COLUMNS], strict=False):
             with column.container(border=True):
-                _render_dream(context, dream, texts, can_print=can_print)
+                _render_dream(context, dream, reasons.get(dream.job_id, ""), texts, can_print=can_print)
+
+
+def _explain_holds(context: ConsoleContext, dreams: list[Dream], texts: Mapping[str, str]) -> dict[str, str]:
+    """Return why each held dream waits for the operator, by job id; nothing while the store is unavailable."""
+    held = [dream.job_id for dream in dreams if dream.visibility is Visibility.HELD]
+    try:
+        scores_by_job = context.event_hub.moderation.read_scores(held)
+    except StoreError:
+        return {}
+    return {job_id: _explain_hold(scores, texts) for job_id, scores in scores_by_job.items()}
+
+
+def _explain_hold(scores: ModerationScores | None, texts: Mapping[str, str]) -> str:
+    if scores is None or not scores.needs_approval:
+        return texts["held_by_approval"]
+    if scores.failed:
+        return texts["held_unscored"]
+    by_picture = {"photo": scores.photo, "frames": scores.frames, "dream": scores.dream}
+    listed = [
+        texts[f"scored_{picture}"].format(score=f"{score:.2f}")
+        for picture, score in by_picture.items()
+        if score is not None
+    ]
+    return texts["held_by_score"].format(score=f"{scores.highest:.2f}", scores=", ".join(listed))
 
 
 def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
@@ -60,7 +87,10 @@ def _approve(context: ConsoleContext, dreams: list[Dream]) -> None:
         context.event_hub.moderation.show(dream.job_id)
 
 
-def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str], *, can_print: bool) -> None:
+def _render_dream(
+    context: ConsoleContext, dream: Dream, reason: str, texts: Mapping[str, str], *, can_print: bool
+) -> None:
+    """Draw a dream with its buttons. reason: why it waits for the operator, "" if it does not."""
     moderation, job_id = context.event_hub.moderation, dream.job_id
     st.markdown(
         f'<a href="/console/pictures/{job_id}/dream.jpg" target="_blank">'
@@ -69,6 +99,8 @@ def _render_dream(context: ConsoleContext, dream: Dream, texts: Mapping[str, str
         unsafe_allow_html=True,
     )
     st.caption(f"{dream.title} · {dream.day} · {texts[f'standing_{dream.visibility}']} · {job_id[:8]}")
+    if reason:
+        st.markdown(f":small[{reason}]  \n:small[[{texts['see_photo']}](/console/pictures/{job_id}/photo.jpg)]")
     with st.container(horizontal=True, gap="small"):
         if dream.visibility is Visibility.SHOWN:
             if st.button(texts["hide"], key=f"hide-{job_id}"):

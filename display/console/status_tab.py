@@ -33,9 +33,9 @@ def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
         st.error(texts["store_away"].format(error=error))
     if runtime_settings.paused:
         st.warning(texts["is_paused"])
-    if runtime_settings.approval:
-        held = sum(dream.visibility == "held" for dream in context.event_hub.dream_index.list_all())
-        st.info(texts["is_approval"].format(count=held))
+    held = sum(dream.visibility == "held" for dream in context.event_hub.dream_index.list_all())
+    if runtime_settings.approval or held:  # moderation holds some also without approval of all
+        st.info(texts["is_approval" if runtime_settings.approval else "is_held"].format(count=held))
     if statistics.unreadable_events:
         st.warning(texts["unread"].format(count=statistics.unreadable_events))
     if rejected:

@@ -14,6 +14,7 @@ from shared.jobs.table import Claim, JobTable
 from shared.recipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from shared.runtime_settings import initialize_runtime_settings
 from shared.storage.object_names import dream_name, frame_name, photo_name, sidecar_name, thumb_name
+from shared.storage.sidecar import ModerationScores, Visibility
 from shared.storage.store import Store
 from tests.sidecars import make_sidecar
 
@@ -74,8 +75,9 @@ class FakePipeline:
         class_probabilities: Sequence[tuple[str, float, float]] = (),
         thumb: bool = False,
         map_point: MapPoint | None = None,
+        moderation: ModerationScores | None = None,
     ) -> None:
-        """Store the dream and its sidecar and complete the job.
+        """Store the dream and its sidecar and complete the job, held if its scores ask for that.
 
         class_probabilities: (class name, probability in the photo, probability in the dream)
         """
@@ -86,9 +88,17 @@ class FakePipeline:
         probabilities = tuple(
             ClassProbability(name=name, photo=photo, dream=dream) for name, photo, dream in class_probabilities
         )
-        sidecar = make_sidecar(job, verdicts=probabilities, critic="artist/critic", place=map_point)
+        hold = moderation is not None and moderation.needs_approval
+        sidecar = make_sidecar(
+            job,
+            verdicts=probabilities,
+            critic="artist/critic",
+            place=map_point,
+            moderation=moderation,
+            standing=Visibility.HELD if hold else Visibility.SHOWN,
+        )
         self.store.put(sidecar_name(job.id), sidecar.model_dump_json().encode())
-        assert self._table.complete(claim, sidecar.to_completed_event())
+        assert self._table.complete(claim, sidecar.to_completed_event(), hold=hold)
 
     def fail_job(self, claim: Claim) -> None:
         """End the job without a dream."""

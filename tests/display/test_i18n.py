@@ -33,7 +33,7 @@ DISPLAY_FOLDER = Path(display.__file__).parent
 COMPUTED_KEYS = (
     ("refused_", "link_", "map_", "print_"),
     (
-        *("state_", "stage_", "part_", "standing_", "kind_", "which_", "content_", "layout_"),
+        *("state_", "stage_", "part_", "scored_", "standing_", "kind_", "which_", "content_", "layout_"),
         *("range_", "origin_", "guest_", "cause_", "print_asked_", "print_standing_", "event_", "theme_", "logo_"),
     ),
 )

@@ -18,7 +18,7 @@ from shared.settings import Settings
 from tests.print_server import PrintServer, require_cups
 from tests.servers import S3Server, SshServer
 from tests.stack import free_port
-from worker.networks import catalogue
+from worker.networks import catalogue, open_nsfw
 from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
 from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
@@ -70,6 +70,18 @@ def test_a_printer_is_looked_for_where_one_is_named(healthy_settings: Settings) 
         assert _run_checks(present)["printer"] == f"✗ {server.url} is stopped. Paused"
     finally:
         server.stop()
+
+
+def test_the_weights_that_moderation_needs_are_looked_for_where_it_is_on(
+    healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "moderation" not in _run_checks(healthy_settings)
+    moderated = healthy_settings.model_copy(update={"moderation": "hold", "moderation_threshold": 0.3})
+    line = _run_checks(moderated)["moderation"]
+    assert line == "✓ weights are available; what scores 0.3 or more waits for approval"
+    monkeypatch.setattr(open_nsfw, "PACKAGE", "no_such_package")
+    line = _run_checks(moderated)["moderation"]
+    assert line == "✗ The network that scores pictures is missing: install `artdream[moderation]`."
 
 
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from shared.redis_keys import STREAM
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name, sidecar_name
+from shared.storage.sidecar import ModerationScores
 from tests.display.conftest import PASSCODE, PUBLIC_URL, DisplayProcess, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
@@ -249,6 +250,28 @@ def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
     assert wall.locator(f"[data-job-id='{job.id}']").count() == 0
     button.click()
     wall.wait_for_selector(f".wall[data-scene=dream] img[data-dream='{dream_name(job.id)}']")
+
+
+def test_the_operator_sees_why_a_dream_waits(console: Page, pipeline: FakePipeline) -> None:
+    """Moderation holds it with a score, or because it could not score; or every dream needs approval."""
+    scores = ModerationScores(network="0" * 64, threshold=0.5, photo=0.02, frames=0.874, dream=0.31)
+    for color, moderation in (((1, 2, 3), scores), ((4, 5, 6), scores.with_score("dream", None))):
+        job = pipeline.submit_photo(color)
+        pipeline.complete_job(pipeline.claim_job(job), moderation=moderation)
+    expect(console.get_by_text("Dreams that wait for approval: 2.")).to_be_visible()
+    update_runtime_settings(pipeline.client, approval=True)
+    pipeline.add_dream((7, 8, 9))
+    open_tab(console, "Dreams")
+    refresh = console.get_by_role("button", name="Refresh").first
+    for reason in (
+        "Held by moderation, 0.87: photo 0.02, frames 0.87, dream 0.31.",
+        "Held by moderation: a picture could not be scored.",
+        "Approval is required.",
+    ):
+        repeat_until_visible(refresh.click, console.get_by_text(reason))
+    with console.expect_popup() as popup:
+        console.get_by_role("link", name="See the photo").first.click()
+    assert popup.value.locator("img").evaluate("image => image.naturalWidth") == 320
 
 
 def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
