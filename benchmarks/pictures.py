@@ -36,6 +36,9 @@ PICTURES_FOLDER = Path("docs/pictures")
 EXAMPLES_FOLDER, EXAMPLE_SIZE = Path("display/components/upload/examples"), (312, 234)
 
 
+#: Threshold of moderation that holds some dreams of the sample, a lake; no venue takes one as low.
+SHOWCASE_THRESHOLD = 0.02
+
 #: Pixels of one printed sheet's place among all.
 SHEET_CELL = 560
 
@@ -66,9 +69,7 @@ def capture_installation() -> None:
             page.wait_for_timeout(4000)
             _save_screenshot(page.screenshot(), "map")
             _fill_installation(stack)
-            page.goto(f"{stack.url}/console")
-            page.get_by_label("Passcode").fill(passcode)
-            page.get_by_role("button").click()
+            _open_console(page, stack, passcode)
             for tab, height in (("Status", 800), ("Dreams", 700), ("Errors", 460), ("Event", 1000), ("Settings", 960)):
                 page.set_viewport_size({"width": 1200, "height": height})
                 page.get_by_role("tab", name=tab).click()
@@ -85,6 +86,32 @@ def capture_installation() -> None:
             _save_screenshot(page.screenshot(), "console-numbers")
     finally:
         shutil.rmtree(folder)
+
+
+def capture_moderation() -> None:
+    """Let moderation hold dreams of the sample, with a low threshold, and save a screenshot of the console."""
+    folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
+    passcode = secrets.token_hex()
+    settings = {"PASSCODE": passcode, "MODERATION": "hold", "MODERATION_THRESHOLD": SHOWCASE_THRESHOLD}
+    (folder / ".env").write_text("".join(f"ARTDREAM_{name}={value}\n" for name, value in settings.items()))
+    try:
+        with RunningStack(folder, "--demo") as stack, launch_chromium() as browser:
+            stack.start()
+            _fill_installation(stack)
+            page = browser.new_page(viewport={"width": 1200, "height": 700})
+            _open_console(page, stack, passcode)
+            page.get_by_role("tab", name="Dreams").click()
+            page.get_by_text("waiting for approval (").wait_for()
+            page.wait_for_timeout(4000)
+            _save_screenshot(page.screenshot(), "console-moderation")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _open_console(page: Page, stack: RunningStack, passcode: str) -> None:
+    page.goto(f"{stack.url}/console")
+    page.get_by_label("Passcode").fill(passcode)
+    page.get_by_role("button").click()
 
 
 def _fill_event(page: Page) -> None:
@@ -210,6 +237,7 @@ RENDERERS = {
     "compared": render_network_comparison,
     "sheets": render_sheets,
     "installation": capture_installation,
+    "moderation": capture_moderation,
 }
 
 if __name__ == "__main__":
