@@ -206,6 +206,16 @@ class Settings(BaseSettings):
         description="Automatic and guests' prints in an event; 0: no limit. The console can change it.",
     )
     clips: bool = Field(True, description="Make clips of finished dreams while no dream is being rendered.")
+    c2pa_key: Path | None = Field(
+        None,
+        description=(
+            "Private key, PEM, with which dreams and their videos are signed (C2PA); `artdream c2pa-key` makes one. "
+            "Default: they are not signed."
+        ),
+    )
+    c2pa_certificate: Path | None = Field(
+        None, description="PEM file of the certificate of that key, followed by those of its authorities."
+    )
     cache_mb: int = Field(
         2000, ge=0, description="Size of the display's picture cache in MB. Not used if the store is a folder."
     )
@@ -417,6 +427,8 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "time_limit_seconds",
         "grace_seconds",
         "worker_process_mb",
+        "c2pa_key",
+        "c2pa_certificate",
     ),
     "Display": (
         "host",

@@ -100,6 +100,8 @@ class Sidecar(BaseModel):
     people_seen: bool | None = None
     #: Scores of the pictures; None if no network moderated.
     moderation: ModerationScores | None = None
+    #: Program that made the dream, with its version; "" in those of older versions.
+    program: str = ""
     #: Width and height of the dream in pixels.
     size: tuple[int, int]
     stages: Stages
