@@ -23,6 +23,7 @@ from shared.jobs.job import Lane
 from shared.jobs.queue import DREAM_TASK, create_celery_app
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.monitoring.logs import bind_job_id
+from shared.provenance.signing import load_signer
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
@@ -75,11 +76,12 @@ def run(
     concurrency: number of pool processes; each creates its own dreamer. lanes: lanes to serve; live always comes first.
     liveness: marked alive while this worker consumes. make_dreamer: creates the dreamer of a pool process. timing: the
     same for all workers of an installation. Raises ArtDreamError if no broker is configured, if the broker may evict
-    keys, if a recipe of the settings is invalid, if the network that moderates is missing or damaged, or if the worker
-    ended because of a fault.
+    keys, if a recipe of the settings or the key for C2PA is invalid, if the network that moderates is missing or
+    damaged, or if the worker ended because of a fault.
     """
     for name in settings.recipes:
         load_recipe(name)
+    load_signer(settings)
     if settings.moderation == "hold":
         from worker.networks.open_nsfw import read_weights  # else nothing of it is loaded
 

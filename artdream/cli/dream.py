@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,23 @@ from artdream.cli.networks import open_networks
 from artdream.cli.progress import show_progress_bars
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
+from shared.provenance.embedding import embed
+from shared.provenance.signing import ManifestSigner, load_signer
+from shared.provenance.statement import SourceType, Statement
 from shared.recipe.recipe import Recipe, build_painter_recipe, load_recipe
 from shared.settings import Settings
 from shared.storage.store import Store
 from worker.quiet_import import quiet_import
 
 if TYPE_CHECKING:
+    from worker.dreamer import DreamResult
     from worker.dreaming.engine import Engine
+
+#: How the names of pictures end that can be written, and the formats of those that are no JPEG.
+_JPEG_SUFFIXES, _OTHER_FORMATS = (".jpg", ".jpeg"), {".png": "PNG", ".webp": "WEBP"}
+
+#: Quality of a WebP, from 1 to 100; dreams are full of fine color.
+_WEBP_QUALITY = 92
 
 #: Painters in a comparison of two networks; they lie far apart in the embedding map.
 COMPARED_PAINTERS = (
@@ -46,14 +57,15 @@ def choose_painter_recipe(painter: str, network: str, settings: Settings) -> Rec
 
 
 def render_dream(source: Path, target: Path, recipe: Recipe, seed: int, settings: Settings, console: Console) -> None:
-    """Render the photo at `source` to a JPEG at `target`. Raises ArtDreamError if either file cannot be used."""
-    _validate_target(target, source)
+    """Render the photo at `source` to a picture at `target`. Raises ArtDreamError if either file cannot be used."""
+    validate_target(target, source)
+    signer = load_signer(settings)
     photo = _load_photo(source)
-    engine = _create_engine(settings)
+    engine = create_engine(settings)
     with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task(recipe.title, total=1.0)
         dream = engine.dream(photo, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
-    _write_jpeg(target, dream.pixels)
+    write_picture(target, dream.pixels, _describe(dream, recipe, seed), signer)
     _print_result(target, dream.pixels, f"recipe “{recipe.name}”, seed {seed}", console)
     for probability in dream.class_probabilities[:1]:
         critic = "the recipe's own network" if dream.critic == recipe.network else dream.critic
@@ -72,13 +84,13 @@ def render_contact_sheet(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Render the photo at `source` with several recipes to a contact sheet at `target`, a JPEG.
+    """Render the photo at `source` with several recipes to a contact sheet at `target`.
 
     canvas: long side in pixels. Raises ArtDreamError if a file cannot be used.
     """
-    _validate_target(target, source)
+    validate_target(target, source)
     pixels = draw_contact_sheet(render_cells(_load_photo(source), recipe_names, canvas, seed, settings, console))
-    _write_jpeg(target, pixels)
+    write_picture(target, pixels, Statement.brief())
     _print_result(target, pixels, f"{len(recipe_names)} recipes, seed {seed}", console)
 
 
@@ -90,7 +102,7 @@ def render_cells(
     Returns the photo, its dreams, and last the empty cells of recipes whose weights are missing. Raises ArtDreamError
     for a recipe that cannot be rendered and has no stand-in.
     """
-    engine = _create_engine(settings)
+    engine = create_engine(settings)
     cells = [Cell("The photo", "", photo)]
     with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=len(recipe_names))
@@ -120,8 +132,8 @@ def render_comparison(
 
     canvas: long side in pixels. Raises ArtDreamError if a file cannot be used, or a layer is missing in a network.
     """
-    _validate_target(target, source)
-    photo, engine = _load_photo(source), _create_engine(settings)
+    validate_target(target, source)
+    photo, engine = _load_photo(source), create_engine(settings)
     renderings = [
         (Cell(network, layer, None), _build_layer_recipe(network, layer)) for layer in layers for network in networks
     ]
@@ -138,7 +150,7 @@ def render_comparison(
             cells.append(cell._replace(pixels=engine.dream(photo, recipe, seed=0).pixels))
             progress.advance(task)
     pixels = draw_contact_sheet(cells, columns=4)
-    _write_jpeg(target, pixels)
+    write_picture(target, pixels, Statement.brief())
     _print_result(target, pixels, f"{networks[0]} and {networks[1]}", console)
 
 
@@ -152,23 +164,23 @@ def render_feature_visualization(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Render from noise a picture that maximizes an objective of a network, to a JPEG at `target`.
+    """Render from noise a picture that maximizes an objective of a network, to `target`.
 
     objective: a recipe's objective, as a dict. canvas: side in pixels. Raises ArtDreamError if the network has no such
     layer, channel or class, or the file cannot be written.
     """
-    _validate_target(target)
+    validate_target(target)
     ascent = {"optimiser": "adam", "step": 0.05, "jitter": 24, "steps": steps}
     recipe = Recipe.model_validate(
         {"name": "look", "version": 1, "title": "Look", "description": "A look into a network.", "start": "noise"}
         | {"network": network, "canvas": canvas, "objective": [objective], "ascent": ascent}
     )
-    engine = _create_engine(settings)
+    engine = create_engine(settings)
     with show_progress_bars(console, TimeElapsedColumn()) as progress:
         task = progress.add_task(network, total=1.0)
         blank = np.zeros((canvas, canvas, 3), np.uint8)
         dream = engine.dream(blank, recipe, seed=seed, on_frame=_make_frame_callback(progress, task))
-    _write_jpeg(target, dream.pixels)
+    write_picture(target, dream.pixels, _describe(dream, recipe, seed, SourceType.TRAINED))
     _print_result(target, dream.pixels, f"network {network}, seed {seed}", console)
 
 
@@ -179,7 +191,8 @@ def _build_layer_recipe(network: str, layer: str) -> Recipe:
     )
 
 
-def _create_engine(settings: Settings) -> Engine:
+def create_engine(settings: Settings) -> Engine:
+    """Create an engine with the networks and reference images of an installation, if there is one."""
     with quiet_import():
         from worker.dreaming.engine import Engine
 
@@ -197,21 +210,37 @@ def _load_photo(source: Path) -> NDArray[np.uint8]:
         raise ArtDreamError(f"{source} {error}.") from error
 
 
-def _validate_target(target: Path, source: Path | None = None) -> None:
-    """Raise ArtDreamError if a JPEG cannot be written to `target`, or would replace the photo at `source`."""
-    if target.suffix.lower() not in (".jpg", ".jpeg"):
-        raise ArtDreamError(f"The dream is a JPEG: end {target} with .jpg.")
+def validate_target(target: Path, source: Path | None = None) -> None:
+    """Raise ArtDreamError if a picture cannot be written to `target`, or would replace the photo at `source`."""
+    if target.suffix.lower() not in (*_JPEG_SUFFIXES, *_OTHER_FORMATS):
+        raise ArtDreamError(f"The dream is a JPEG, PNG or WebP: end {target} with .jpg, .png or .webp.")
     if not target.absolute().parent.is_dir():
         raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
     if source is not None and source.exists() and target.exists() and target.samefile(source):
-        raise ArtDreamError(f"{target} is the photo itself, which would be lost: name another file for the result.")
+        raise ArtDreamError(f"{target} is the picture that is read: name another file for the result.")
 
 
-def _write_jpeg(target: Path, pixels: NDArray[np.uint8]) -> None:
+def _describe(
+    dream: DreamResult, recipe: Recipe, seed: int, source_type: SourceType = SourceType.COMPOSITE
+) -> Statement:
+    return Statement.of_recipe(
+        recipe, seed=seed, weights=dream.weights_sha256, created_at=time.time(), source_type=source_type
+    )
+
+
+def write_picture(
+    target: Path, pixels: NDArray[np.uint8], statement: Statement, signer: ManifestSigner | None = None
+) -> None:
+    """Write a picture in the format that the file's name ends with, and what it says about itself."""
     from worker.jobs.frames import encode_jpeg
 
     try:
-        target.write_bytes(encode_jpeg(pixels))
+        if target.suffix.lower() in _JPEG_SUFFIXES:
+            target.write_bytes(encode_jpeg(pixels, statement=statement, signer=signer))
+            return
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, _OTHER_FORMATS[target.suffix.lower()], quality=_WEBP_QUALITY)
+        target.write_bytes(embed(buffer.getvalue(), statement))
     except OSError as error:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
 

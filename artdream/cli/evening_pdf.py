@@ -15,6 +15,7 @@ from artdream.cli.pdf_writer import A4, PdfWriter
 from artdream.cli.progress import show_progress_bars
 from shared.colors import ensure_contrast, parse_color
 from shared.errors import ArtDreamError
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import scale_to_long_side
 from worker.clips.dream_pictures import EveningDream, UnusablePicture, load_photo, load_picture
 from worker.clips.framing import Box, fit_into
@@ -71,7 +72,7 @@ def make_contact_sheet(
                 shown.append(dream)
             if not shown:
                 raise ArtDreamError("No picture of the evening can be used.")
-            pdf.save(target)
+            pdf.save(target, Statement.of_collection(title))
     except OSError as error:
         raise ArtDreamError(f"{target} cannot be written: {error.strerror or error}.") from error
     megabytes = target.stat().st_size / 1e6

@@ -19,6 +19,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import Canvas
 from shared.settings import Settings
 from worker.clips.dream_pictures import EveningDream, UnusablePicture
@@ -84,7 +85,7 @@ def make_film(
             before_each = partial(guest_pause.wait, progress, task) if guest_pause else lambda: None
             film = Film(evening.store, style, parts, before_each)
             segments = _make_segments(film, evening, dreams, progress, task)
-            join_segments(segments, target)
+            join_segments(segments, target, Statement.of_collection(title))
     except KeyboardInterrupt:
         raise InterruptedCommand(f"Interrupted: the same command continues {target} where it stopped.") from None
     except OSError as error:

@@ -84,7 +84,7 @@ CanvasOption = Annotated[
     ),
 ]
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG, PNG, WebP, TIFF or AVIF.")]
-TargetArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The JPEG file to write.")]
+TargetArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: .jpg, .png or .webp.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 #: Formats of --since and --until.

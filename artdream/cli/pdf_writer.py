@@ -12,6 +12,8 @@ from PIL import Image, ImageFont
 from pypdfium2 import raw
 
 from shared.errors import ArtDreamError
+from shared.provenance.containers import append_packet
+from shared.provenance.statement import Statement
 from shared.typeface import has_letter
 
 #: Width and height of a page of A4 in points, 1/72 inch.
@@ -104,12 +106,16 @@ class PdfWriter:
         raw.FPDFPageObj_Transform(line, scale, 0, 0, scale, position[0] - offset, position[1])
         raw.FPDFPage_InsertObject(self._require_page(), line)
 
-    def save(self, path: Path) -> None:
-        """End the last page, and write the document; the file is there completely or not at all. Raises OSError."""
+    def save(self, path: Path, statement: Statement) -> None:
+        """End the last page, and write the document; the file is there completely or not at all. Raises OSError.
+
+        statement: what the file says about itself.
+        """
         self._end_page()
         draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
         try:
             self._document.save(draft)
+            append_packet(draft, statement.to_packet())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

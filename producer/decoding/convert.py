@@ -16,7 +16,7 @@ from producer.decoding.limits import DEFAULT_LIMITS, Limits
 from producer.decoding.tone_mapping import convert_color_space
 from producer.decoding.video import DecodedVideo, decode_video, is_video
 from shared.jobs.refusal import RefusalCode
-from shared.jpeg_marker import JPEG_MARKER
+from shared.jpeg_marker import JPEG_MARKER, is_dream_packet
 from shared.recipe.canvas import fit_photo
 
 #: JPEG quality and chroma subsampling of a photo, the same as phone cameras use: see docs/decisions/018.
@@ -149,9 +149,9 @@ def _normalize(decoded_picture: DecodedPicture) -> Image.Image:
 
 
 def _read_camera(image: Image.Image) -> str:
-    if image.info.get("comment") == JPEG_MARKER:
-        return DREAM_CAMERA
     try:
+        if image.info.get("comment") == JPEG_MARKER or is_dream_packet(image.info.get("xmp")):
+            return DREAM_CAMERA
         exif = image.getexif()
         return _format_camera([str(exif.get(tag, "")) for tag in (Base.Make, Base.Model, Base.Software)])
     except Exception:  # Broken metadata of an intact picture.

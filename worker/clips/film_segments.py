@@ -13,6 +13,8 @@ from PIL import Image
 
 from shared.errors import ArtDreamError
 from shared.jpeg_marker import JPEG_MARKER
+from shared.provenance.containers import append_packet
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import Canvas
 from worker.clips.animations import blend, smootherstep
 from worker.clips.video_encoder import ACCURATE_CHROMA, BT709
@@ -61,11 +63,11 @@ def encode_segment(pictures: Iterable[Planes], path: Path, size: Canvas, rate: i
         draft.unlink(missing_ok=True)
 
 
-def join_segments(segments: Sequence[Path], path: Path) -> None:
+def join_segments(segments: Sequence[Path], path: Path, statement: Statement) -> None:
     """Join segments, in this order, to one MP4 file that starts to play before it is completely loaded.
 
-    Nothing is encoded again. The file is replaced when it is complete. Raises ArtDreamError if it cannot be written, or
-    a segment is damaged, which is removed.
+    Nothing is encoded again. The file is replaced when it is complete. statement: what it says about itself. Raises
+    ArtDreamError if it cannot be written, or a segment is damaged, which is removed.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
@@ -79,6 +81,7 @@ def join_segments(segments: Sequence[Path], path: Path) -> None:
                     if stream is None:
                         stream = output.add_stream_from_template(template)
                     begin = _append(source, output, stream, begin)
+        append_packet(draft, statement.to_packet())
         draft.replace(path)
     except OSError as error:
         raise ArtDreamError(f"{path} cannot be written: {error.strerror or error}.") from error

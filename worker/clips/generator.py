@@ -17,6 +17,9 @@ from PIL import Image
 from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.jobs.clip_requests import ClipFormat
+from shared.provenance.embedding import embed
+from shared.provenance.signing import ManifestSigner
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
 from shared.storage.object_names import (
@@ -83,7 +86,7 @@ class ClipGenerator:
     take_request: takes what a guest asks for, a job and a format of its clip; None if nobody asks. It comes before all
     other clips. may_be_seen: returns whether moderation lets a picture be seen; a video with one that it does not gets
     the clips of a photo; None: nothing is moderated. max_pause_seconds: seconds that one clip pauses for dreams, in
-    total. A video pauses for all of them, and for the clips of other jobs.
+    total. A video pauses for all of them, and for the clips of other jobs. signer: signs the videos, if there is one.
 
     The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
     or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
@@ -99,6 +102,7 @@ class ClipGenerator:
         take_request: Callable[[], tuple[str, ClipFormat] | None] = lambda: None,
         may_be_seen: Callable[[Pixels], bool] | None = None,
         max_pause_seconds: float = MAX_PAUSE_SECONDS,
+        signer: ManifestSigner | None = None,
     ) -> None:
         self._store = store
         self._dreamer = dreamer
@@ -106,6 +110,7 @@ class ClipGenerator:
         self._take_request = take_request
         self._may_be_seen = may_be_seen
         self._max_pause_seconds = max_pause_seconds
+        self._signer = signer
         self._condition = threading.Condition()
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
         self._queued_videos: deque[str] = deque()  # used by the thread alone
@@ -197,10 +202,10 @@ class ClipGenerator:
 
     def _generate_format(self, clip_format: ClipFormat, job_id: str) -> None:
         """Make and store a format of a job's clip. Raises ArtDreamError if the store or the clip prevents it."""
-        clip = self._read_object(clip_name(job_id))
+        sidecar, clip = self._load_sidecar(job_id), self._read_object(clip_name(job_id))
         throttle = self._make_throttle(self._max_pause_seconds)
         data = encode_clip_format(clip_format, clip, lambda animation: _ThrottledAnimation(animation, throttle))
-        self._store_unless_deleted(job_id, [(clip_format.object_name(job_id), data)])
+        self._store_unless_deleted(sidecar, [(clip_format.object_name(job_id), data)])
 
     def _make(self, make: Callable[[str], None], job_id: str) -> None:
         try:
@@ -223,14 +228,14 @@ class ClipGenerator:
         pictures = self._load_pictures(sidecar, throttle)
         zoom: Clip = (zoom_name(job_id), encode_mp4, Zoom(pictures))
         if not self._has_video(sidecar):
-            self._store_clips(job_id, [*_make_morph_clips(job_id, pictures), zoom])
-        elif self._store_clips(job_id, [zoom]):
+            self._store_clips(sidecar, [*_make_morph_clips(job_id, pictures), zoom])
+        elif self._store_clips(sidecar, [zoom]):
             self._video_marks.add(job_id)
             self._queued_videos.append(job_id)
             if len(self._queued_videos) > MAX_QUEUED_VIDEOS:
-                oldest = self._queued_videos.popleft()
-                self._store_clips(oldest, self._make_morph_clips(self._load_sidecar(oldest)))
-                self._video_marks.remove(oldest)
+                oldest = self._load_sidecar(self._queued_videos.popleft())
+                self._store_clips(oldest, self._make_morph_clips(oldest))
+                self._video_marks.remove(oldest.job_id)
 
     def _make_morph_clips(self, sidecar: Sidecar) -> list[Clip]:
         """Return the clips of a photo."""
@@ -247,7 +252,8 @@ class ClipGenerator:
         if not self._video_marks.begin(job_id):
             return
         try:
-            self._store_clips(job_id, self._make_video_clips(self._load_sidecar(job_id)))
+            sidecar = self._load_sidecar(job_id)
+            self._store_clips(sidecar, self._make_video_clips(sidecar))
         except (StoreError, _AbortedError):  # it is begun again
             raise
         except Exception:
@@ -311,24 +317,25 @@ class ClipGenerator:
             if self._may_be_seen and not self._may_be_seen(pictures[number]):
                 raise ArtDreamError("Moderation holds one of its pictures.")
 
-    def _store_clips(self, job_id: str, clips: Sequence[Clip]) -> bool:
+    def _store_clips(self, sidecar: Sidecar, clips: Sequence[Clip]) -> bool:
         """Encode and store clips, and return whether their dream was not deleted meanwhile."""
-        started_at = time.perf_counter()
+        job_id, started_at = sidecar.job_id, time.perf_counter()
         encoded = (
             (name, encode(_ThrottledAnimation(animation, self._make_throttle(self._max_pause_seconds))))
             for name, encode, animation in self._add_end_card(job_id, clips)
         )
-        if not self._store_unless_deleted(job_id, encoded):
+        if not self._store_unless_deleted(sidecar, encoded):
             return False
         logger.info("job %s has its clips, after %.1f s", job_id, time.perf_counter() - started_at)
         return True
 
-    def _store_unless_deleted(self, job_id: str, objects: Iterable[tuple[str, bytes]]) -> bool:
-        """Store objects of a dream as they come, and return whether it was not deleted meanwhile."""
+    def _store_unless_deleted(self, sidecar: Sidecar, objects: Iterable[tuple[str, bytes]]) -> bool:
+        """Store clips of a dream as they come, with its statement; return whether it was not deleted meanwhile."""
+        job_id, statement = sidecar.job_id, Statement.of_sidecar(sidecar)
         for name, data in objects:
             if has_tombstone(self._store, job_id):
                 break
-            self._store.put(name, data)
+            self._store.put(name, embed(data, statement, self._signer))
         if has_tombstone(self._store, job_id):  # perhaps since the last check
             delete_dream_objects(self._store, job_id)
             return False

@@ -17,7 +17,10 @@ from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
+from shared.provenance.signing import ManifestSigner
+from shared.provenance.statement import Statement, get_program
 from shared.recipe.canvas import scale_to_canvas
+from shared.recipe.recipe import Recipe
 from shared.storage.deletion import has_tombstone
 from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name, working_photo_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
@@ -49,8 +52,11 @@ class JobExecution:
         store: Store,
         retry_policy: RetryPolicy,
         moderation: "JobModeration | None" = None,
+        signer: ManifestSigner | None = None,
     ) -> None:
-        """moderation: scores the pictures of this job, whose claim was not announced; None: nothing is scored."""
+        """moderation: scores the pictures of this job, whose claim was not announced; None: nothing is scored. signer:
+        signs the dream, if there is one.
+        """
         self.job = claim.job
         #: Context manager that renews the lease.
         self.lease_keeper = LeaseKeeper(table, claim)
@@ -66,6 +72,7 @@ class JobExecution:
         self._table = table
         self._store = store
         self._retry = retry_policy.retry
+        self._signer = signer
         self._stages: dict[Stage, float] = dict(claim.job.stages)
         self._moderation = moderation
         self._visibility = claim.visibility
@@ -124,7 +131,7 @@ class JobExecution:
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
         with time_stage(self.job.id, self._stages, Stage.FETCH):
             self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
-            if self._working_photo is None or not self._fills_canvas(self._working_photo):
+            if self._working_photo is None or not fills_canvas(self._working_photo, self.job.recipe):
                 self._full_photo = self._wait_for_full_photo()
             photo = self._working_photo if self._full_photo is None else self._full_photo
             if self._moderation and photo is not None:
@@ -173,12 +180,20 @@ class JobExecution:
         with time_stage(self.job.id, self._stages, Stage.PUBLISH):
             if self._moderation:
                 self._moderation.look_at("dream", dream.pixels)
-            data, thumb = encode_jpeg(dream.pixels), encode_thumbnail(dream.pixels)
+            statement = Statement.of_sidecar(self._describe(dream))
+            data = encode_jpeg(dream.pixels, statement=statement, signer=self._signer)
+            thumb = encode_thumbnail(dream.pixels)
             # A worker that was suspended must not overwrite what its successor published.
             self._retry(self.lease_keeper.require_lease)
             self._retry(lambda: self._store.put(dream_name(self.job.id), data))
             self._retry(lambda: self._store.put(thumb_name(self.job.id), thumb))
-        sidecar = Sidecar(
+        sidecar = self._describe(dream)
+        self._write_sidecar(sidecar)
+        return sidecar
+
+    def _describe(self, dream: DreamResult) -> Sidecar:
+        """Return the sidecar of a dream as it is now."""
+        return Sidecar(
             job_id=self.job.id,
             photo_id=self.job.photo_id,
             photo=photo_name(self.job.photo_id),
@@ -194,13 +209,12 @@ class JobExecution:
             place=dream.map_point,
             people_seen=dream.people_seen,
             moderation=self._moderation.scores if self._moderation else None,
+            program=get_program(),
             size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,
             completed_at=time.time(),
             standing=Visibility.HELD if self._needs_approval else self._visibility,
         )
-        self._write_sidecar(sidecar)
-        return sidecar
 
     def fail(self, reason: str, kind: str) -> None:
         """End the job with a reason. kind: label of the fault in the metrics."""
@@ -301,11 +315,6 @@ class JobExecution:
             self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 
-    def _fills_canvas(self, photo: Pixels) -> bool:
-        """Return whether a photo is large enough for the recipe's canvas."""
-        height, width, _ = photo.shape
-        return bool(scale_to_canvas(width, height, self.job.recipe.canvas).width <= width)
-
     def _wait_for_full_photo(self) -> Pixels:
         """Return the photo in full. It is uploaded after the working photo, which has to do if that takes too long."""
         name = photo_name(self.job.photo_id)
@@ -327,18 +336,27 @@ class JobExecution:
 
     def _read_picture(self, name: str) -> Pixels | None:
         data = self._retry(lambda: self._store.get(name))
-        if data is None:
-            return None
-        try:
-            with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, Image.DecompressionBombError) as error:
-            raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
+        return None if data is None else decode_photo(data, name)
 
     def _write_sidecar(self, sidecar: Sidecar) -> None:
         data = sidecar.model_dump_json(indent=1).encode()
         self._is_published = True
         self._retry(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
+
+
+def fills_canvas(photo: Pixels, recipe: Recipe) -> bool:
+    """Return whether a photo is large enough for a recipe's canvas."""
+    height, width, _ = photo.shape
+    return bool(scale_to_canvas(width, height, recipe.canvas).width <= width)
+
+
+def decode_photo(data: bytes, name: str) -> Pixels:
+    """Decode a photo in the store, (height, width, 3) uint8. Raises ArtDreamError, with its name, if it is damaged."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
 
 
 def _format_stages(stages: Stages) -> str:

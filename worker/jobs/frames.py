@@ -17,6 +17,9 @@ from PIL import Image
 from shared.broker.client import describe_error
 from shared.errors import ArtDreamError
 from shared.jpeg_marker import JPEG_MARKER
+from shared.provenance.embedding import embed
+from shared.provenance.signing import ManifestSigner
+from shared.provenance.statement import Statement
 from shared.storage.object_names import frame_name
 from shared.storage.store import Store
 from worker.dreamer import Frame
@@ -31,15 +34,22 @@ FRAME_QUALITY = 80
 THUMBNAIL_SIDE = 480
 
 
-def encode_jpeg(pixels: NDArray[np.uint8], quality: int = DREAM_QUALITY) -> bytes:
-    """Encode (height, width, 3) uint8 sRGB pixels as JPEG, with the project's marker.
+def encode_jpeg(
+    pixels: NDArray[np.uint8],
+    quality: int = DREAM_QUALITY,
+    *,
+    statement: Statement | None = None,
+    signer: ManifestSigner | None = None,
+) -> bytes:
+    """Encode (height, width, 3) uint8 sRGB pixels as JPEG that says that it is a dream.
 
-    quality: from 1 to 95; 4:4:4 from DREAM_QUALITY on, 4:2:0 below.
+    quality: from 1 to 95; 4:4:4 from DREAM_QUALITY on, 4:2:0 below. statement: by default a brief one. signer: signs
+    the file, if there is one.
     """
     buffer = io.BytesIO()
     subsampling = 0 if quality >= DREAM_QUALITY else 2
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, comment=JPEG_MARKER)
-    return buffer.getvalue()
+    return embed(buffer.getvalue(), statement or Statement.brief(), signer)
 
 
 def encode_thumbnail(pixels: NDArray[np.uint8]) -> bytes:

@@ -17,6 +17,7 @@ from shared.jobs.job import Job, Lane
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.monitoring.logs import bind_job_id
+from shared.provenance.signing import load_signer
 from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
@@ -74,6 +75,9 @@ class JobProcessor:
         self._batcher = Batcher(settings, worker, timing)
         self._appearance = Appearance()
         self._moderator = _load_moderator(settings)
+        self._signer = load_signer(settings)
+        if self._signer:
+            self._signer.check()
         self._clip_generator = None
         if settings.clips:
             self._clip_generator = ClipGenerator(
@@ -82,6 +86,7 @@ class JobProcessor:
                 get_appearance=lambda: self._read_appearance(settings),
                 take_request=partial(_take_clip_request, connect(settings.broker)),
                 may_be_seen=self._moderator.may_be_seen if self._moderator else None,
+                signer=self._signer,
             )
         self._retry_policy = RetryPolicy(settings.time_limit_seconds)
         self._guest_seconds = 0.0
@@ -165,7 +170,7 @@ class JobProcessor:
 
     def _create_execution(self, claim: Claim) -> JobExecution:
         moderation = self._moderator.begin_job() if self._moderator else None
-        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation)
+        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation, self._signer)
 
     def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
         """Run all queued live jobs before a batch job continues, and append them to its executions.

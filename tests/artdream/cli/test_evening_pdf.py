@@ -8,6 +8,8 @@ import numpy as np
 import pypdfium2
 import pytest
 
+from shared.provenance.embedding import read_statement
+from shared.provenance.statement import Statement
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, dream_name
 from shared.storage.sidecar import Visibility
@@ -42,6 +44,7 @@ def test_photos_and_dreams_of_the_evening_are_on_numbered_pages_with_text(
         store_dream(store, number, RED if number < 8 else GREEN, size=(96, 72) if number % 2 else (60, 90))
     store_dream(store, 9, YELLOW, visibility=Visibility.HIDDEN)
     assert "9 dreams on 2 pages" in make("--title", "Lange Nacht für Łódź", "--subtitle", "„Träume“")
+    assert read_statement((tmp_path / "sheet.pdf").read_bytes()) == Statement.of_collection("Lange Nacht für Łódź")
     with pypdfium2.PdfDocument(tmp_path / "sheet.pdf") as document:
         first, second = document
         texts = [page.get_textpage().get_text_bounded() for page in (first, second)]

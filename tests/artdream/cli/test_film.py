@@ -21,6 +21,8 @@ from producer.outbox.submission import SubmissionClient
 from shared.jobs.job import Job, Lane
 from shared.jobs.queue import queue_keys
 from shared.jobs.table import JobTable
+from shared.provenance.embedding import read_statement
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import Canvas
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -107,6 +109,7 @@ def test_a_film_begins_with_its_title_and_plays_everywhere(
     make()
     data = tmp_path.joinpath("film.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")  # it plays before it is completely loaded
+    assert read_statement(data) == Statement.of_collection("Night")
     with av.open(io.BytesIO(data)) as container:
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt, context.width, context.height) == ("h264", "yuv420p", *SIZE)

@@ -176,7 +176,7 @@ def test_ctrl_c_stops_a_component_in_good_order(command: str, settings: Settings
     [
         (["dream", "missing.heic", "out.jpg"], "missing.heic cannot be read: No such file or directory."),
         (["dream", "text.heic", "out.jpg"], "text.heic is not a picture (HEIC, JPEG, PNG, WebP, TIFF or AVIF)."),
-        (["dream", "in.jpg", "out.png"], "The dream is a JPEG: end out.png with .jpg."),
+        (["dream", "in.jpg", "out.gif"], "The dream is a JPEG, PNG or WebP: end out.gif with .jpg, .png or .webp."),
         (["dream", "in.jpg", "nowhere/out.jpg"], "The folder of nowhere/out.jpg does not exist: create it first."),
         (["dream", "in.jpg", "out.jpg", "--recipe", "anmals"], "There is no recipe “anmals”. Did you mean animals,"),
         (["status"], "No ArtDream runs on the folder artdream-data: start one with `artdream up`,"),
@@ -231,7 +231,7 @@ def test_a_photo_is_never_written_over(tmp_path: Path, command: tuple[str, ...])
     for target in ("in.jpg", "also.jpg", "link.jpg"):
         completed = run_in_process(*command, "in.jpg", target, folder=tmp_path)
         assert completed.returncode == 1
-        assert f"{target} is the photo itself" in completed.stderr
+        assert f"{target} is the picture that is read" in completed.stderr
     assert (tmp_path / "in.jpg").read_bytes() == photo
 
 

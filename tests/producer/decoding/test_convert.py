@@ -14,10 +14,12 @@ from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
 from producer.decoding.color_space import HLG, PQ
-from producer.decoding.convert import TRANSPARENCY_BACKGROUND, Photo, convert
+from producer.decoding.convert import DREAM_CAMERA, TRANSPARENCY_BACKGROUND, Photo, convert
 from producer.decoding.formats import Truncated, Unreadable
 from producer.decoding.limits import DEFAULT_LIMITS
 from producer.decoding.pool import limits_from_settings
+from shared.provenance.embedding import embed, read_statement
+from shared.provenance.statement import Statement
 from shared.recipe.canvas import MAX_PHOTO_SIDE, fit_photo
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
@@ -338,6 +340,19 @@ def test_a_photo_tells_its_camera_whatever_file_it_comes_in(kind: str, profile: 
     exif[Base.Orientation] = 6
     file = encode(make_picture(1), kind, exif=exif.tobytes(), icc_profile=profile)
     assert convert(file).camera == "Apple iPhone 12 17.1.2"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_dream_is_known_by_what_its_file_says_whatever_its_kind(kind: str) -> None:
+    file = io.BytesIO()
+    make_picture(1, (64, 48)).save(file, kind)
+    photo, own, other = (
+        convert(embed(file.getvalue(), statement) if statement else file.getvalue())
+        for statement in (None, Statement.brief(), Statement(program="ArtDreamer 9"))
+    )
+    assert [picture.camera == DREAM_CAMERA for picture in (photo, own, other)] == [False, True, False]
+    for picture in (photo, own, other):
+        assert read_statement(picture.jpeg) is None  # a photo says nothing
 
 
 def test_a_photo_tells_its_camera_and_nothing_else_of_its_metadata() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from shared.appearance import Appearance, Theme
 from shared.jobs.clip_requests import ClipFormat
+from shared.provenance.embedding import read_statement
 from shared.recipe.canvas import Canvas
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.storage.deletion import write_tombstone
@@ -130,6 +131,9 @@ def test_what_a_guest_asks_for_is_made_of_the_clip_as_soon_as_no_dream_is_comput
     wait_until(lambda: not requests)
     with Image.open(io.BytesIO(store.get(gif_name("a")) or b"")) as image:
         assert image.n_frames > 5
+    statement = read_statement(store.get(gif_name("a")) or b"")
+    assert statement
+    assert statement.recipe == "animals"
     assert clip_generator.close()
 
 
@@ -152,6 +156,10 @@ def test_a_completed_job_gets_three_clips(store: Store, generator: ClipGenerator
     assert len(decode_video(store.get(zoom_name("a")) or b"")) > 100
     with Image.open(io.BytesIO(store.get(preview_name("a")) or b"")) as image:
         assert image.n_frames > 10
+    for name in CLIP_NAMES:
+        statement = read_statement(store.get(name("a")) or b"")
+        assert statement
+        assert (statement.is_own, statement.recipe, statement.title) == (True, "animals", "Animals")
 
 
 def test_clips_end_with_the_card_of_an_event_that_has_a_title(store: Store) -> None:

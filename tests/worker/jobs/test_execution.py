@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,17 @@ from shared.art_map import MapPoint
 from shared.jobs.events import ClassProbability, Completed, EventReader, Stage
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import submit
+from shared.provenance.embedding import read_statement
+from shared.provenance.key import make_key
+from shared.provenance.signing import SignatureState, read_signature
+from shared.provenance.statement import Statement, get_program
 from shared.recipe.recipe import Recipe
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.deletion import write_tombstone
 from shared.storage.object_names import (
     dream_name,
     dream_prefix,
+    frame_name,
     photo_name,
     sidecar_name,
     thumb_name,
@@ -35,6 +41,7 @@ from tests.sidecars import make_sidecar
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness, record_standings
 from worker.dreamer import DreamResult, Pixels
 from worker.jobs import execution, frames
+from worker.jobs.execution import decode_photo
 from worker.jobs.processor import JobProcessor
 
 
@@ -92,6 +99,7 @@ def test_a_sidecar_has_everything_that_made_the_dream(harness: ProcessorHarness)
         critic="lite2",
         place=MapPoint(network="lite2", photo=(0.0, 0.0), dream=(1.0, 1.0)),
         people_seen=False,
+        program=get_program(),
         size=(256, 192),
         stages=sidecar.stages,
         completed_at=sidecar.completed_at,
@@ -106,6 +114,22 @@ def test_a_sidecar_has_everything_that_made_the_dream(harness: ProcessorHarness)
     for name in (dream_name(job.id), thumb_name(job.id)):
         with Image.open(io.BytesIO(harness.store.get(name) or b"")) as picture:
             assert picture.size == (256, 192)
+    assert read_statement(harness.store.get(dream_name(job.id)) or b"") == Statement.of_sidecar(sidecar)
+    assert read_statement(harness.store.get(thumb_name(job.id)) or b"") == Statement.brief()
+    assert read_statement(harness.store.get(frame_name(job.id, 0)) or b"") == Statement.brief()
+    assert read_statement(harness.store.get(photo_name(photo_id)) or b"") is None
+
+
+def test_a_dream_is_signed_if_the_installation_has_a_key(harness: ProcessorHarness, tmp_path: Path) -> None:
+    key, certificate = make_key(tmp_path, "Museum of Example")
+    settings = harness.settings.model_copy(update={"c2pa_key": key, "c2pa_certificate": certificate, "clips": False})
+    job = harness.submit(1)
+    harness.processor = JobProcessor(settings, "w-1", harness.dreamer)
+    assert process(harness, job) == (State.COMPLETED, "")
+    signature = read_signature(harness.store.get(dream_name(job.id)) or b"", certificate.read_bytes())
+    assert signature
+    assert signature.state is SignatureState.OWN
+    assert read_signature(harness.store.get(thumb_name(job.id)) or b"") is None
 
 
 def test_a_photo_that_is_missing_or_damaged_fails_with_its_name(harness: ProcessorHarness) -> None:
@@ -278,7 +302,8 @@ def test_dreams_of_a_batch_are_rendered_from_their_own_full_photos(harness: Proc
     for job, photo in zip(jobs, photos, strict=True):
         load_photo = partial(np.asarray, photo)
         dream = harness.dreamer.dream(load_photo(), LARGE_RECIPE, seed=job.seed, load_full_photo=load_photo)
-        assert harness.store.get(dream_name(job.id)) == frames.encode_jpeg(dream.pixels)
+        stored = harness.store.get(dream_name(job.id)) or b""
+        assert decode_photo(stored, "").tobytes() == decode_photo(frames.encode_jpeg(dream.pixels), "").tobytes()
 
 
 def test_a_dream_that_is_no_larger_than_its_working_photo_waits_for_nothing(harness: ProcessorHarness) -> None:
