@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from artdream.cli.checks import CheckResult
 from artdream.cli.command import read_examples
+from artdream.cli.explain import ExitCode, Explanation
 from artdream.cli.jobs import JobSummary
 from artdream.cli.main import ERROR_EXIT_CODE, INTERRUPT_EXIT_CODE, PANELS, USAGE_EXIT_CODE, app
 from artdream.cli.networks import ListedNetwork
@@ -22,6 +23,7 @@ JSON_MODELS: dict[str, type[BaseModel] | list[type[BaseModel]] | None] = {
     "jobs list": [JobSummary],
     "jobs show": JobSummary,
     "doctor": [CheckResult],
+    "explain": [Explanation],
     "recipes list": [ListedRecipe],
     "networks list": [ListedNetwork],
     "evaluate": None,
@@ -43,6 +45,8 @@ INTRODUCTION = f"""\
 | 0 | Success. `up`, `watch`, `worker` and `display` also end with 0 if Ctrl-C or SIGTERM stops them. |
 | {ERROR_EXIT_CODE} | An error, in one sentence on stderr; or a failed check, or a photo without a dream. |
 | {USAGE_EXIT_CODE} | Wrong usage: an unknown command or option, an invalid value, or options that exclude each other. |
+| {ExitCode.NOT_A_DREAM} | `explain`: a file is no dream of ArtDream. |
+| {ExitCode.CONTRADICTED} | `explain`: a dream was changed, its signature is not valid, or rendering differs. |
 | {INTERRUPT_EXIT_CODE} | Interrupted with Ctrl-C before the command was done. |
 
 ## JSON

@@ -64,9 +64,9 @@ PANELS = {
     "Run": ("up", "watch", "worker", "display", "print"),
     "Submit": ("dream", "send", "collect"),
     "Keep": ("film", "contact-sheet"),
-    "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare"),
+    "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare", "explain"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
-    "Maintain": ("rebuild", "deploy"),
+    "Maintain": ("rebuild", "deploy", "c2pa-key"),
 }
 
 #: Exit codes, besides 0 for success.
@@ -530,6 +530,47 @@ def numbers(
         print_csv(read)
     else:
         print_numbers(read, console)
+
+
+@command(app, examples=["artdream explain dream.jpg", "artdream explain dream.jpg --render again.jpg"])
+def explain(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Pictures, clips or sheets: JPEG, PNG, WebP, GIF, MP4 or PDF.")
+    ],
+    render: Annotated[
+        Path | None,
+        typer.Option(
+            "--render",
+            metavar="OUT",
+            help="Render the dream again, from the photo in the store, to this file, and compare them.",
+            show_default="not rendered",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Say how a picture was made, as its file says, and whether that is so: compared with the store, by its signature.
+
+    Exits with 0 if every file is a dream and nothing contradicts that, 1 if one cannot be read, 3 if one is no dream of
+    ArtDream, 4 if one was changed, its signature is not valid, or the dream rendered again differs.
+    """
+    from artdream.cli.explain import explain_files
+
+    if code := explain_files(files, load_settings(data=data), console, render_to=render, as_json=as_json):
+        raise typer.Exit(code)
+
+
+@command(app, name="c2pa-key", examples=['artdream c2pa-key keys --organization "Museum of Example"'])
+def c2pa_key(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write key and certificate to.")],
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="NAME", help="Name in the certificate, which everybody can read.")
+    ],
+) -> None:
+    """Make a key and a certificate to sign dreams with (C2PA). No authority confirms the name in it."""
+    from artdream.cli.c2pa_key import write_key
+
+    write_key(folder, organization, console)
 
 
 @command(app, examples=["artdream doctor", "artdream doctor --json"])
