@@ -230,7 +230,7 @@ function describeState(state) {
     case "emerging":
       return [texts.dreaming, state.title, ""];
     case "done":
-      return [texts.dreamt, state.title, ""];
+      return [texts.dreamt, state.title, texts.made_with_ai];
     case "refused":
       return [sender, describeRefusal(state), ""];
     case "failed":

@@ -21,9 +21,12 @@ from shared.jobs.events import Hidden
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import merge_counts
+from shared.provenance.embedding import embed, read_statement
+from shared.provenance.statement import Statement
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, gif_name, square_name
+from shared.storage.sidecar import read_sidecar
 from shared.storage.store import Store
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
@@ -120,6 +123,7 @@ def test_a_dream_is_looked_at_kept_and_shared(
     phone = open_phone(f"/t/{share_links.make_token(job.id)}", accept_downloads=True)
     expect(phone.get_by_role("heading", name="Animals")).to_be_visible()
     expect(phone.get_by_alt_text("The photo’s dream of Animals")).to_be_visible()
+    expect(phone.get_by_text("Made from a photo by AI.")).to_be_visible()
     expect(phone.get_by_text("This link works until")).to_be_visible()
     slider = phone.get_by_label("Photo or dream")
     slider.press("End")
@@ -129,6 +133,33 @@ def test_a_dream_is_looked_at_kept_and_shared(
     assert download.value.suggested_filename == f"animals-{job.id[:8]}.jpg"
     assert Path(download.value.path()).read_bytes() == pipeline.store.get(dream_name(job.id))
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.slow
+def test_what_a_phone_saves_says_that_it_is_a_dream(
+    open_phone: OpenPhone, pipeline: FakePipeline, share_links: ShareLinks, tmp_path: Path
+) -> None:
+    job = pipeline.add_dream((10, 90, 40))
+    sidecar = read_sidecar(pipeline.store, job.id)
+    assert sidecar
+    statement = Statement.of_sidecar(sidecar)
+    pipeline.store.put(dream_name(job.id), embed(make_circle_jpeg((10, 90, 40)), statement))
+    pipeline.store.put(clip_name(job.id), embed(encode_mp4(Pictures(make_pictures(20, (96, 64)))), statement))
+    phone = open_phone(f"/t/{share_links.make_token(job.id)}", accept_downloads=True)
+    phone.wait_for_selector(".picture img[data-name='dream.jpg']")
+    with phone.expect_download() as dream:
+        phone.get_by_role("link", name="Save the dream").click()
+    with phone.expect_download() as video:
+        phone.get_by_role("link", name="Save the video").click()
+    with phone.expect_download() as picture:  # as the browser's own “Save image”, which keeps what it has loaded
+        phone.evaluate(
+            "() => Object.assign(document.createElement('a'),"
+            " {href: document.querySelector('.picture img').src, download: 'image.jpg'}).click()"
+        )
+    for number, download in enumerate((dream, video, picture)):
+        path = tmp_path / f"{number}-{download.value.suggested_filename}"
+        download.value.save_as(path)
+        assert read_statement(path.read_bytes()) == statement
 
 
 def read_counts(pipeline: FakePipeline) -> Counter[str]:
