@@ -140,6 +140,7 @@ def test_another_network_measures_the_works_anew(paintings: Path, statistics: La
         PainterWorks.measure(paintings, DyingStatistics(statistics, calls=0), "other", cache)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("works")
 def test_another_painting_is_measured_too(
     paintings: Path, statistics: LayerStatistics, cache: Path, tmp_path: Path

@@ -78,6 +78,7 @@ def count_accepted(stack: RunningStack) -> int:
     return sum(isinstance(event, Accepted) for event in stack.events)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: RunningStack) -> None:
     for number in range(3):
         write_photo(stack.folder / f"{number}.jpg", 10_000 + number)
@@ -106,6 +107,7 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_collect_them(stack: Runn
     assert {path.name for path in (stack.folder / "three").iterdir()} == {f"{n}-still.jpg" for n in range(3)}
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_not_dreamt_and_the_batch_says_so(stack: RunningStack) -> None:
     for number in range(2):
         write_photo(stack.folder / f"c{number}.jpg", 20_000 + number)

@@ -52,6 +52,7 @@ def test_recipes_are_listed_as_json(tmp_path: Path) -> None:
         assert recipe == load_recipe(recipe["name"]).model_dump(include=set(ListedRecipe.model_fields))
 
 
+@pytest.mark.slow
 def test_recipes_are_shown_side_by_side(tmp_path: Path) -> None:
     """tests/worker/dreaming/test_engine.py tests that the recipes give different dreams."""
     (tmp_path / "in.jpg").write_bytes(encode_jpeg(make_picture(1)))
@@ -66,6 +67,7 @@ def test_recipes_are_shown_side_by_side(tmp_path: Path) -> None:
         assert sheet.height > 270
 
 
+@pytest.mark.slow
 def test_a_maker_looks_at_a_channel_or_a_class(tmp_path: Path) -> None:
     for objective_options in (("--layer", "block10", "--channel", "102"), ("--class", "peacock")):
         completed = run_in_process(

@@ -133,6 +133,7 @@ def test_a_session_outlives_a_reload_and_ends_when_it_is_locked(console: Page) -
     expect(console.get_by_label("passcode")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_no_link_of_another_page_locks_the_console(console: Page) -> None:
     """Seen failing: a GET of /console/leave ended the session."""
     console.goto("/console/leave")
@@ -331,6 +332,7 @@ def test_changed_runtime_settings_reach_every_component(
     expect(console.get_by_text("The intake is paused")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_chosen_recipe_that_this_version_lacks_does_not_close_the_form(
     console: Page, pipeline: FakePipeline, display_settings: Settings
 ) -> None:
@@ -358,6 +360,7 @@ CONTRAST_SCRIPT = """(element) => {
 }"""
 
 
+@pytest.mark.slow
 def test_what_stands_on_the_accent_can_be_read(console: Page, pipeline: FakePipeline) -> None:
     update_runtime_settings(pipeline.client, recipes=("lines",))
     open_tab(console, "Settings")
@@ -398,7 +401,7 @@ def test_the_console_speaks_german_from_the_login_on(open_page: Callable[..., Pa
     expect(page.get_by_text("Die Konsole ist")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1920, 1440, 390])
+@pytest.mark.parametrize("width", [390, *(pytest.param(width, marks=pytest.mark.slow) for width in (1440, 1920))])
 def test_the_console_needs_no_sideways_scroll(
     open_page: Callable[..., Page], pipeline: FakePipeline, width: int
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_operator_changes_the_event_and_goes_back_to_the_file(
     assert read_appearance() == Appearance(title="Of the file")
 
 
+@pytest.mark.slow
 def test_the_operator_reads_that_an_accent_is_hard_to_read(
     event_tab: Page, client: redis.Redis, display_settings: Settings
 ) -> None:
@@ -108,6 +109,7 @@ def test_the_operator_reads_that_an_accent_is_hard_to_read(
     assert appearance.is_accent_adjusted
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_logo_is_refused_with_the_reason(event_tab: Page) -> None:
     event_tab.locator("input[type=file]").set_input_files(
         {"name": "logo.png", "mimeType": "image/png", "buffer": b"<svg></svg>"}

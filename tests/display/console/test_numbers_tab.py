@@ -101,6 +101,7 @@ def test_figures_charts_and_csv_say_the_same(
     expect(page.get_by_test_id("stDataFrame").filter(visible=True).first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_several_days_have_a_bar_each_and_a_field_for_each_hour(
     open_numbers: Callable[[], Page], pipeline: FakePipeline
 ) -> None:
@@ -121,6 +122,7 @@ def test_an_evening_without_photos_says_so(open_numbers: Callable[[], Page]) -> 
     expect(page.get_by_text("Nothing happened in this range.")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_without_a_broker_the_tab_says_so_and_comes_back(
     open_numbers: Callable[[], Page], pipeline: FakePipeline, valkey: Valkey
 ) -> None:
@@ -166,6 +168,7 @@ def test_charts_without_values_are_charts() -> None:
         assert spec["data"] == {"values": []}
 
 
+@pytest.mark.slow
 def test_two_displays_tell_the_same_evening_also_after_the_broker_was_wiped(
     browser: Browser, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:

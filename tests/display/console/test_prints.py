@@ -44,6 +44,7 @@ def test_the_operator_prints_a_dream_cancels_it_and_prints_it_again(
     wait_until(lambda: [(p.id, p.attempt) for p in prints.list_queue()] == [(record.id, 2)], "it is queued again")
 
 
+@pytest.mark.slow
 def test_the_operator_turns_automatic_prints_on_and_off_and_sets_the_limits(
     open_page: Callable[..., Page], settings: Settings, client: redis.Redis
 ) -> None:

@@ -73,6 +73,7 @@ def locate_on_page(page: Page, x: float, y: float) -> tuple[float, float]:
     )
 
 
+@pytest.mark.slow
 def test_every_painting_is_drawn_by_webgl_in_the_colour_of_its_artist(
     stored_map: ArtMap, open_map: Callable[..., Page]
 ) -> None:
@@ -103,6 +104,7 @@ def test_hovering_tells_the_artist_and_shows_the_picture_where_there_is_one(
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
 
 
+@pytest.mark.slow
 def test_the_map_is_zoomed_by_wheel_and_by_keyboard(stored_map: ArtMap, open_map: Callable[..., Page]) -> None:
     page = open_map()
     width_script = "(([low, high]) => high - low)(document.querySelector('.chart')._fullLayout.xaxis.range)"
@@ -195,6 +197,7 @@ def test_the_dreams_on_the_map_are_reached_and_opened_by_keyboard(
     expect(page.get_by_role("dialog", name="Animals")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_dream_beyond_the_edge_of_the_map_is_brought_into_view_by_the_keyboard(
     stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline
 ) -> None:
@@ -251,7 +254,10 @@ def test_only_pictures_of_the_map_are_given_away(
         assert send_request(display, f"/map/references/{path}").status in (400, 404)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1440, 900), (390, 844)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(390, 844), *(pytest.param(*size, marks=pytest.mark.slow) for size in ((1440, 900), (1920, 1080)))],
+)
 def test_the_map_fits_every_screen(stored_map: ArtMap, open_map: Callable[..., Page], width: int, height: int) -> None:
     page = open_map(width, height)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -139,6 +139,7 @@ def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_setting
     wait_until(lambda: list_uploads(display_settings) == [], "the upload is removed once it is rejected")
 
 
+@pytest.mark.slow
 def test_a_german_guest_reads_in_german_why_a_photo_was_refused(open_page: Callable[..., Page], producer: None) -> None:
     """Seen failing: the sentence ended in the producer's English."""
     phone = open_page("/send", 390, 844, has_touch=True, locale="de-AT")
@@ -275,6 +276,7 @@ def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser)
     assert list_uploads(display_settings) == []
 
 
+@pytest.mark.slow
 def test_without_a_producer_nothing_is_offered_until_there_is_one(display_settings: Settings, browser: Browser) -> None:
     """Seen failing with the setting alone: the phone read “Your photo has arrived” forever."""
     (display_settings.data / GUEST_UPLOADS_FOLDER / ".producer").unlink()

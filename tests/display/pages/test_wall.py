@@ -253,7 +253,7 @@ def test_a_wall_needs_no_internet_and_shows_no_streamlit(
     assert page.evaluate("document.elementFromPoint(1200, 10).tagName") != "BUTTON"
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_display_ends_quickly_and_quietly_in_front_of_open_walls(
     display: DisplayProcess, open_wall: OpenWall, pipeline: FakePipeline, signal_number: int
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_grid_shows_dreams_side_by_side_and_each_emerges_in_its_own_tile(
     expect(hall.locator(".strip img").first).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_an_open_screen_changes_to_the_map_and_back_when_the_operator_says_so(
     open_screen: OpenPage, client: redis.Redis, pipeline: FakePipeline
 ) -> None:

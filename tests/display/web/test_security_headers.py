@@ -28,6 +28,7 @@ def display_settings(display_settings: Settings) -> Settings:
     return display_settings.model_copy(update=overrides)
 
 
+@pytest.mark.slow
 def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
     new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
@@ -61,7 +62,7 @@ def test_no_page_breaks_its_own_rules_or_says_a_word_of_trouble(
         if name == "gallery":
             page.locator(".dreams button").first.click()
             page.wait_for_selector("dialog .download")
-    for tab in ("Dreams", "Errors", "Settings", "Status"):  # together they contain every kind of widget of the console
+    for tab in ("Dreams", "Screens", "Errors", "Numbers", "Event", "Settings", "Status"):
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tabpanel", name=tab).locator(":visible").first.wait_for()
     update_runtime_settings(pipeline.client, paused=True)

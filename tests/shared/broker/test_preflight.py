@@ -27,6 +27,7 @@ from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.redis_server import DEFAULT_USER_RULE, CertificateAuthority, RedisServer, require_redis
+from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -190,7 +191,7 @@ def test_a_part_that_is_not_let_in_ends_with_that_sentence_alone(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_TIMEOUT_SECONDS,
     )
     assert process.returncode == 1
     assert process.stdout == ""

@@ -163,7 +163,13 @@ def test_the_first_step_is_seen_at_once() -> None:
     assert frames[0].fraction == pytest.approx(1 / 30)
 
 
-@pytest.mark.parametrize("name", sorted(set(list_recipe_names()) - FETCHED_RECIPES))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in {"lines", "peacock"} else pytest.mark.slow)
+        for name in sorted(set(list_recipe_names()) - FETCHED_RECIPES)
+    ],
+)
 def test_a_guest_sees_a_frame_for_every_octave_the_first_of_them_early(name: str) -> None:
     frames = render_frames(name)
     assert len(frames) >= min(load_recipe(name).ascent.octaves, 3)
@@ -283,6 +289,7 @@ def test_a_picture_of_a_video_that_begins_with_no_dream_is_dreamt_as_a_photo_is(
     assert change.shape == dream.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["animals", "deep", "mosaic"])
 @pytest.mark.parametrize("size", [(320, 240), (320, 200)])  # the second one is padded on its canvas
 def test_a_picture_of_a_video_goes_on_with_the_dream_before_it(name: str, size: tuple[int, int]) -> None:

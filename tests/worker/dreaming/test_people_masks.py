@@ -55,6 +55,7 @@ def test_what_the_mask_names_changes_and_the_rest_stays_exactly_as_it_is(
         assert mean_difference(dream[changing], photo[changing]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameterisation", ["pyramid", "fourier"])
 def test_people_stay_exactly_as_they_are_with_every_parameterization(parameterisation: str) -> None:
     ascent = {"optimiser": "adam", "parameterisation": parameterisation, "steps": 4}
@@ -64,6 +65,7 @@ def test_people_stay_exactly_as_they_are_with_every_parameterization(parameteris
     assert mean_difference(dream[background], make_portrait(WIDTH, HEIGHT)[background]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["people", "background"])
 def test_where_nobody_is_seen_the_whole_picture_dreams(kind: str) -> None:
     photo = make_landscape(WIDTH, HEIGHT)
@@ -74,6 +76,7 @@ def test_where_nobody_is_seen_the_whole_picture_dreams(kind: str) -> None:
     assert whole.people_seen is None
 
 
+@pytest.mark.slow
 def test_each_photo_of_a_batch_has_its_own_people() -> None:
     places = [{"x": 0.25}, {"x": 0.75}]
     photos = [make_portrait(WIDTH, HEIGHT, **place) for place in places] + [make_landscape(WIDTH, HEIGHT)]

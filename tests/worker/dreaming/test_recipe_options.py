@@ -90,6 +90,7 @@ def test_a_style_moves_the_picture_towards_its_artwork_and_not_towards_another()
     assert measure_style_distance(painted, "house/night.jpg") < measure_style_distance(painted, "house/mosaic.jpg")
 
 
+@pytest.mark.slow
 def test_content_keeps_a_styled_picture_closer_to_the_photo() -> None:
     def distance_from_photo(pixels: Pixels) -> float:
         return float(
@@ -119,6 +120,7 @@ def test_content_compares_a_shifted_picture_with_the_shifted_photo() -> None:
     assert float(gradient_fn((photo[:, ::-1],), np.zeros((1, 2), np.int32))[0][0]) < -0.1
 
 
+@pytest.mark.slow
 def test_variation_calms_a_picture_down() -> None:
     def roughness(pixels: Pixels) -> float:
         return float(np.abs(np.diff(pixels.astype(float), axis=1)).mean())
@@ -134,6 +136,7 @@ def _flatten_positions(activation_map: np.ndarray) -> np.ndarray:
     return activation_map.reshape(-1, activation_map.shape[-1])
 
 
+@pytest.mark.slow
 def test_a_guide_leads_to_what_is_in_it() -> None:
     def resemblance(pixels: Pixels, name: str) -> float:
         artwork = Image.fromarray(load_artwork(name))
@@ -282,6 +285,7 @@ def test_steps_that_decay_go_less_far() -> None:
     assert faded < 0.8 * full
 
 
+@pytest.mark.slow
 def test_from_noise_the_photo_gives_only_its_shape() -> None:
     recipe = make_recipe(
         {"kind": "channels", "layer": "block10", "channels": [102]},
@@ -316,6 +320,7 @@ def test_a_large_picture_is_dreamt_in_tiles_and_shows_no_seams(monkeypatch: pyte
     assert max(seams) < np.median(steps) * 1.6
 
 
+@pytest.mark.slow
 def test_photos_dreamt_together_are_the_dreams_of_each() -> None:
     photos = [make_landscape(), np.ascontiguousarray(make_landscape()[::-1]), 255 - make_landscape()]
     engine = Engine(Networks(Path("/nowhere"), precision="float32"), ReferenceImages())
