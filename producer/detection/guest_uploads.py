@@ -15,6 +15,7 @@ from shared.guest_upload_names import (
     parse_file_name,
     touch_producer_mark,
 )
+from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
@@ -52,7 +53,8 @@ class GuestUploadFolder(WatchedFolder):
 
     def list_folders(self) -> list[Path]:
         """Return the existing folders of known recipes."""
-        return [folder for name in list_recipe_names() if (folder := self.path / name).is_dir()]
+        names = (*list_recipe_names(), *painters_by_recipe())
+        return [folder for name in names if (folder := self.path / name).is_dir()]
 
     def parse_request(self, path: Path) -> GuestRequest | None:
         """Return the request that a file of this folder encodes; None for any other file.

@@ -3,11 +3,13 @@
 import hashlib
 import io
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from producer.detection.guest_uploads import GuestUploadFolder
 from producer.detection.stability import read_file_version
 from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
@@ -52,6 +54,16 @@ def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(pr
     with sqlite3.connect(producer_thread.settings.data / LEDGER_FILE_NAME) as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (0,)
     db.close()
+
+
+def test_a_photo_is_taken_with_whatever_recipe_its_guest_was_offered(settings: Settings) -> None:
+    """Seen failing: photos for the painters, the first recipes on the page, stayed where they were."""
+    names = settings.send_recipes.split()
+    placed = {place_upload(settings, HEIC_PHOTO, name) for name in names}
+    folder = GuestUploadFolder(settings.data, threading.Event())
+    assert set(folder.list_files()) == {path.absolute() for path in placed}
+    requests = filter(None, map(folder.parse_request, placed))
+    assert sorted(request.recipe.name for request in requests) == sorted(names)
 
 
 def test_a_guest_who_sends_the_same_again_makes_no_second_job(producer_thread: ProducerThread) -> None:
