@@ -36,6 +36,7 @@ from display.pages.share_state import describe_link
 from display.pages.upload import UploadReceiver, upload_routes
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
+from display.uploads.intake import UploadIntake
 from display.web.appearance_routes import appearance_routes
 from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
 from display.web.html import asset_route, read_component
@@ -87,7 +88,8 @@ def create_app(settings: Settings) -> st.App:
         | {"server.address": settings.host, "server.port": settings.port}
     )
     pictures, share_links = Pictures(settings), ShareLinks(settings)
-    event_hub, upload_receiver = EventHub(settings, pictures), UploadReceiver(settings)
+    event_hub, intake = EventHub(settings, pictures), UploadIntake(settings)
+    upload_receiver = UploadReceiver(settings, intake)
 
     sessions = ConsoleSessions(settings.passcode.get_secret_value() if settings.passcode else "")
     context = ConsoleContext(settings, event_hub, sessions, StorageUsage(pictures.store))
@@ -101,7 +103,7 @@ def create_app(settings: Settings) -> st.App:
         async with pictures.run(), event_hub.run(), count_storage():
             yield {"feed": event_hub}
 
-    describe = partial(describe_link, event_hub, upload_receiver.is_received)
+    describe = partial(describe_link, event_hub, intake.is_received)
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
 
     def get_appearance() -> Appearance:
@@ -119,7 +121,7 @@ def create_app(settings: Settings) -> st.App:
         *art_map_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *share_routes(describe, pictures, share_links, event_hub.usage_recorder, settings, get_appearance),
         *collection_routes(share_links, describe, settings, get_appearance),
-        *upload_routes(upload_receiver, share_links, event_hub.usage_recorder, settings, get_appearance),
+        *upload_routes(upload_receiver, intake, share_links, event_hub.usage_recorder, settings, get_appearance),
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),
         *appearance_routes(get_appearance, pictures),

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import io
 import json
 import os
 import re
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
-from display.pages.upload import MAX_CONCURRENT_UPLOADS
-from display.pages.upload_folder import UploadFolder, detect_extension
+from display.uploads.intake import MAX_CONCURRENT_UPLOADS
 from shared.broker.client import connect
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER
 from shared.jobs.events import Accepted, Event, EventReader, Queued
@@ -440,33 +437,3 @@ def test_a_producer_that_is_killed_between_upload_and_outbox_loses_nothing_and_r
     producer.wait()
     read_events()
     assert job_ids_of(Accepted) == job_ids_of(Queued) == sorted(jobs)
-
-
-def test_a_full_folder_takes_no_more(tmp_path: Path) -> None:
-    upload_folder = UploadFolder(tmp_path, max_file_bytes=10, max_waiting=1)
-    folder = tmp_path / GUEST_UPLOADS_FOLDER / "curls"
-    folder.mkdir(parents=True)
-    assert not upload_folder.is_full
-    (folder / f"{'0' * 16}-{'1' * 32}-{'2' * 8}.jpg").write_bytes(b"")
-    assert upload_folder.is_full
-
-
-def test_a_picture_is_told_by_its_beginning() -> None:
-    def encode(image_format: str) -> bytes:
-        data = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(data, image_format)
-        return data.getvalue()
-
-    extensions = {
-        detect_extension(encode(image_format)[:12]) for image_format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
-    } | {detect_extension(HEIC_PHOTO[:12])}
-    assert extensions == {"jpg", "png", "webp", "tiff", "avif", "heic"}
-    for header in (
-        b"\0\0\0\x20ftypisom",
-        b"\0\0\0\x14ftypqt  ",
-        b"GIF89a......",
-        b'<svg xmlns="',
-        b"%PDF-1.7....",
-        b"",
-    ):
-        assert detect_extension(header) is None

@@ -1,11 +1,13 @@
-"""Uploads: save a guest's file, chunk by chunk, in the folder that the producer watches."""
+"""Upload folder: files are written chunk by chunk, and published to the producer, which watches the folder."""
 
 import contextlib
 import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from display.web.threads import run_in_thread
 from shared.durability import flush_file, flush_path
@@ -16,7 +18,6 @@ from shared.guest_upload_names import (
     make_file_name,
     parse_file_name,
 )
-from shared.jobs.job import Job
 from shared.recipe.recipe import Recipe
 
 #: First bytes of a picture → extension of its file. The file name that a browser sends is never used.
@@ -35,6 +36,15 @@ _FTYP_BRANDS = {b"he": "heic", b"mi": "heic", b"ms": "heic", b"av": "avif"}
 
 #: Seconds without a write after which a partial upload counts as abandoned, by a display that was killed.
 _ABANDONED_AFTER_SECONDS = 3600
+
+
+class UploadDraft(NamedTuple):
+    """A file that was received in full, and that the producer does not see yet."""
+
+    path: Path
+    #: SHA-256 of the file.
+    photo_id: str
+    extension: str
 
 
 class UploadRejected(Exception):
@@ -86,15 +96,16 @@ class UploadFolder:
         """Whether `max_waiting` files wait: a running producer would have taken them."""
         return len(self.list_waiting()) >= self._max_waiting
 
-    async def save(self, chunks: AsyncIterator[bytes], guest: str, recipe: Recipe) -> str:
-        """Save an upload atomically in the folder of its recipe, and return the id of its job.
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[UploadDraft]:
+        """Write an upload to a draft, which is removed at the end of the context unless it was published.
 
         Raises UploadRejected if it is too large or not an accepted picture, OSError if it cannot be written.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._folder / f".{secrets.token_hex(8)}.part"
+        path = self._folder / f".{secrets.token_hex(8)}.part"
         try:
-            with draft.open("xb") as file:
+            with path.open("xb") as file:
                 digest, head, size = hashlib.sha256(), b"", 0
                 async for chunk in chunks:
                     digest.update(chunk)
@@ -109,12 +120,14 @@ class UploadFolder:
                 extension = detect_extension(head)
                 if extension is None:
                     raise UploadRejected("send_no_picture", 415)
-                job_id = Job(photo_id=digest.hexdigest(), recipe=recipe).id
                 await run_in_thread(lambda: flush_file(file.fileno()))
-            target = self._folder / recipe.name / make_file_name(GuestUpload(guest, job_id), extension)
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            draft.replace(target)  # from here on the producer may take it
-            await run_in_thread(lambda: flush_path(target.parent))
-            return job_id
+            yield UploadDraft(path, digest.hexdigest(), extension)
         finally:
-            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    async def publish(self, draft: UploadDraft, recipe: Recipe, upload: GuestUpload) -> None:
+        """Move a draft into the folder of its recipe, where the producer takes it. Raises OSError."""
+        target = self._folder / recipe.name / make_file_name(upload, draft.extension)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        draft.path.replace(target)  # from here on the producer may take it
+        await run_in_thread(lambda: flush_path(target.parent))
