@@ -14,7 +14,7 @@ from producer.decoding.convert import DREAM_CAMERA, Photo
 from producer.decoding.formats import NotAPicture, Unreadable
 from producer.decoding.pool import DecoderPool, limits_from_settings
 from producer.detection.companions import is_companion
-from producer.detection.guest_uploads import GuestUploadFolder
+from producer.detection.guest_uploads import GuestRequest, GuestUploadFolder
 from producer.detection.stability import StabilityTracker, StableFile
 from producer.detection.watched_folder import InboxFolder, WatchedFolder
 from producer.ledger import File, FileVersion, Ledger
@@ -184,12 +184,7 @@ class _OutboxWriter:
         elif _may_be_film(photo) and is_companion(file.path.name, _list_names(file.path.parent)):
             self._outbox.ignore(file, stable_file.photo_id)  # The film of a Live Photo that came before its picture.
         elif isinstance(photo, Photo):
-            # AirDrop does not report the sender; the camera is the closest substitute.
-            recipe, submitter = guest_request or (self._recipe_choice.choose_recipe(photo.photo_id), photo.camera)
-            origin = Origin.PHONE if guest_request else Origin.INBOX
-            job = Job(
-                photo_id=photo.photo_id, recipe=recipe, submitter=submitter, stages=stable_file.stages, origin=origin
-            )
+            job = self._make_job(photo, guest_request).model_copy(update={"stages": stable_file.stages})
             self._outbox.add(job, photo.jpeg, file, photo.working_jpeg, photo.motion)
         elif isinstance(photo, NotAPicture) and not self._is_for_photos(file.path):
             self._outbox.ignore(file, stable_file.photo_id)
@@ -198,6 +193,22 @@ class _OutboxWriter:
             reason_path = self._outbox.add_refusal(file, stable_file.photo_id, str(photo), photo.cause)
             logger.warning("%s %s. The reason is in %s", make_printable(file.path), photo, reason_path)
         self._relay.notify()
+
+    def _make_job(self, photo: Photo, guest_request: GuestRequest | None) -> Job:
+        """Return the job of a photo: as its guest asked for, or as the installation chooses for its inbox."""
+        if guest_request is None:
+            # AirDrop does not report the sender; the camera is the closest substitute.
+            recipe = self._recipe_choice.choose_recipe(photo.photo_id)
+            return Job(photo_id=photo.photo_id, recipe=recipe, submitter=photo.camera, origin=Origin.INBOX)
+        recipe, upload = guest_request
+        return Job(
+            photo_id=photo.photo_id,
+            recipe=recipe,
+            seed=upload.seed,
+            lane=upload.lane,
+            submitter=upload.guest_id,
+            origin=upload.origin,
+        )
 
     def _is_for_photos(self, path: Path) -> bool:
         """Return whether a file is in a folder that is for photos only: others hold somebody's documents."""

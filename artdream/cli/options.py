@@ -12,6 +12,7 @@ from rich.console import Console
 
 from artdream.cli.completion import complete_network, complete_recipe
 from shared.errors import ArtDreamError
+from shared.jobs.job import MAX_SEED
 from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.recipe import load_recipe
 from shared.settings import ENV_PREFIX, Settings
@@ -73,7 +74,7 @@ PrinterOption = Annotated[
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to save the dreams in.")]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="Random seed: the same seed gives the same dream."),
+    typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed: the same seed gives the same dream."),
 ]
 CanvasOption = Annotated[
     int,

@@ -10,7 +10,7 @@ ACCENT_COLOR = "#e8b45a"
 
 #: Colours that remain distinct for people who are colour-blind, next to each other and against the background
 #: (Okabe and Ito, 2008; the first is the console's accent).
-SERIES_COLORS = (ACCENT_COLOR, "#56b4e9", "#cc79a7", "#9a9388")
+SERIES_COLORS = (ACCENT_COLOR, "#56b4e9", "#cc79a7", "#9a9388", "#009e73")
 
 #: Behind the line of a chart, in its second colour.
 _BACK_COLOR = "#35698c"

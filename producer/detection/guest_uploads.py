@@ -12,6 +12,7 @@ from shared.errors import ArtDreamError
 from shared.guest_upload_names import (
     GUEST_UPLOADS_FOLDER,
     TOUCH_INTERVAL_SECONDS,
+    GuestUpload,
     parse_file_name,
     touch_producer_mark,
 )
@@ -20,10 +21,10 @@ from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 
 
 class GuestRequest(NamedTuple):
-    """Recipe and sender of an upload. `guest_id` is a random id of the guest's browser, not a name."""
+    """What an upload is to become."""
 
     recipe: Recipe
-    guest_id: str
+    upload: GuestUpload
 
 
 class GuestUploadFolder(WatchedFolder):
@@ -64,7 +65,7 @@ class GuestUploadFolder(WatchedFolder):
         upload = parse_file_name(path.name)
         if path.parent.parent != self.path or upload is None:
             return None
-        return GuestRequest(load_recipe(path.parent.name), upload.guest_id)
+        return GuestRequest(load_recipe(path.parent.name), upload)
 
     def remove_processed(self, ledger: Ledger, processed: dict[Path, FileVersion]) -> None:
         """Delete the files in `processed`, from the folder, the ledger and `processed` itself.

@@ -198,7 +198,8 @@ class SubmissionClient:
 
     def publish_refusal(self, file_name: str, reason: str, cause: RefusalCause | None = None, *, event_id: str) -> None:
         """Count a refused file, and append a FileRejected event. event_id: tells it from others. Raises Unavailable."""
-        origin = Origin.PHONE if parse_file_name(file_name) else Origin.INBOX
+        upload = parse_file_name(file_name)
+        origin = upload.origin if upload else Origin.INBOX
         # A file that has taken over its decoder may have chosen another word.
         counted_cause = cause.code if cause and cause.code in set(RefusalCode) else OTHER_CAUSE
         with _raise_unavailable():

@@ -13,6 +13,10 @@ from shared.recipe.recipe import Recipe
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+#: The largest seed.
+MAX_SEED = 2**31 - 1
+
+
 class Lane(StrEnum):
     """The queue of a job; every worker takes `live` jobs before `batch` jobs."""
 
@@ -26,6 +30,7 @@ class Origin(StrEnum):
     INBOX = "inbox"  # a watched folder: AirDrop
     PHONE = "phone"  # the upload page
     CONSOLE = "console"  # the operator submitted it again
+    API = "api"  # the HTTP API
     BATCH = "batch"  # the batch lane
 
 
@@ -37,7 +42,7 @@ class Job(StrictModel):
     version: Literal[1] = 1
     photo_id: Sha256
     recipe: Recipe
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     lane: Lane = Lane.LIVE
     #: Anonymous id of the sender, "" if unknown: submitters take turns in the live lane. Never a person's name.
     submitter: str = Field("", max_length=80)

@@ -32,6 +32,7 @@ class UsageRow(NamedTuple):
     photos_phone: int
     photos_console: int
     photos_batch: int
+    photos_api: int
     dreams: int
     failed: int
     cancelled: int
@@ -50,7 +51,7 @@ class UsageRow(NamedTuple):
     @property
     def photos(self) -> int:
         """Photos of all origins."""
-        return self.photos_inbox + self.photos_phone + self.photos_console + self.photos_batch
+        return sum(getattr(self, f"photos_{origin}") for origin in Origin)
 
 
 def make_rows(counts: UsageCounts, first_hour: int, last_hour: int, zone: tzinfo | None = None) -> list[UsageRow]:
@@ -92,6 +93,7 @@ def _make_row(counts: Mapping[str, int], hour: int, zone: tzinfo | None) -> Usag
         photos_phone=photos[Origin.PHONE],
         photos_console=photos[Origin.CONSOLE],
         photos_batch=photos[Origin.BATCH],
+        photos_api=photos[Origin.API],
         dreams=_sum_by_label(counts, Counted.COMPLETED, 1).total(),
         failed=failed.total(),
         cancelled=_sum_by_label(counts, Counted.CANCELLED, 1).total(),

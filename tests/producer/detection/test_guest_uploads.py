@@ -14,7 +14,7 @@ from producer.detection.stability import read_file_version
 from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
-from shared.jobs.job import Job
+from shared.jobs.job import MAX_SEED, Job, Lane, Origin
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.recipe.recipe import load_recipe
@@ -31,13 +31,13 @@ def make_job(data: bytes, recipe: str = "curls") -> Job:
     return Job(photo_id=hashlib.sha256(data).hexdigest(), recipe=load_recipe(recipe), submitter=GUEST_ID)
 
 
-def place_upload(settings: Settings, data: bytes, recipe: str = "curls") -> Path:
-    """Store an upload as the display does; return its path."""
+def place_upload(settings: Settings, data: bytes, recipe: str = "curls", upload: GuestUpload | None = None) -> Path:
+    """Store an upload as the display does; return its path. upload: by default a phone's."""
     folder = settings.data / GUEST_UPLOADS_FOLDER / recipe
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / ".draft.part"
     draft.write_bytes(data)
-    return draft.rename(folder / make_file_name(GuestUpload(GUEST_ID, make_job(data).id), "heic"))
+    return draft.rename(folder / make_file_name(upload or GuestUpload(GUEST_ID, make_job(data).id), "heic"))
 
 
 def test_a_guest_s_photo_is_dreamt_as_the_guest_chose_and_its_file_is_removed(producer_thread: ProducerThread) -> None:
@@ -64,6 +64,18 @@ def test_a_photo_is_taken_with_whatever_recipe_its_guest_was_offered(settings: S
     assert set(folder.list_files()) == {path.absolute() for path in placed}
     requests = filter(None, map(folder.parse_request, placed))
     assert sorted(request.recipe.name for request in requests) == sorted(names)
+
+
+def test_a_program_s_photo_becomes_the_job_that_its_name_says(producer_thread: ProducerThread) -> None:
+    wanted = make_job(HEIC_PHOTO).model_copy(update={"seed": MAX_SEED, "lane": Lane.BATCH, "origin": Origin.API})
+    upload = GuestUpload(GUEST_ID, wanted.id, Origin.API, wanted.lane, wanted.seed)
+    path = place_upload(producer_thread.settings, HEIC_PHOTO, upload=upload)
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting(Lane.BATCH) == 1 and not path.exists())
+    producer_thread.stop()
+    job = JobTable(producer_thread.client).get_job(wanted.id)
+    assert job
+    assert job.model_copy(update={"stages": {}}) == wanted
 
 
 def test_a_guest_who_sends_the_same_again_makes_no_second_job(producer_thread: ProducerThread) -> None:
