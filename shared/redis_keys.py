@@ -53,6 +53,9 @@ PRINTER_KEY, PRINT_LEASE_KEY, PRINTS_RESTORED_KEY = (
     f"{KEY_PREFIX}{name}" for name in ("printer", "printing", "prints_restored")
 )
 
+#: Hash of the keys of the HTTP API, id → JSON; it has hashes of them only.
+API_KEYS_KEY = f"{KEY_PREFIX}api_keys"
+
 
 def job_key(job_id: str) -> str:
     """Return the key of a job's record, a hash; with "*", the pattern of all of them."""
@@ -77,3 +80,28 @@ def prints_key(job_id: str) -> str:
 def print_counts_key(event: float) -> str:
     """Return the key of the number of prints of an event, a hash. event: epoch seconds at which it opened."""
     return f"{KEY_PREFIX}print_counts:{event:.0f}"
+
+
+def api_quota_key(key_id: str) -> str:
+    """Return the key of what is used of an API key's quota, a hash."""
+    return f"{KEY_PREFIX}api_quota:{key_id}"
+
+
+def api_jobs_key(key_id: str) -> str:
+    """Return the key of the ids of an API key's jobs, a sorted set by the time of their submission."""
+    return f"{KEY_PREFIX}api_jobs:{key_id}"
+
+
+def api_client_id_key(key_id: str, client_id: str) -> str:
+    """Return the key of the job that a client of the HTTP API calls so, as JSON."""
+    return f"{KEY_PREFIX}api_client_id:{key_id}:{client_id}"
+
+
+def api_job_key(job_id: str) -> str:
+    """Return the key of what was asked for over the HTTP API, as JSON."""
+    return f"{KEY_PREFIX}api_job:{job_id}"
+
+
+def api_refusal_key(job_id: str) -> str:
+    """Return the key of the reason why a file that came over the HTTP API did not become a photo, as JSON."""
+    return f"{KEY_PREFIX}api_refusal:{job_id}"

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
+from artdream.cli.api_keys import ListedKey
 from artdream.cli.checks import CheckResult
 from artdream.cli.command import read_examples
 from artdream.cli.explain import ExitCode, Explanation
@@ -24,6 +25,7 @@ JSON_MODELS: dict[str, type[BaseModel] | list[type[BaseModel]] | None] = {
     "jobs show": JobSummary,
     "doctor": [CheckResult],
     "explain": [Explanation],
+    "api-key list": [ListedKey],
     "recipes list": [ListedRecipe],
     "networks list": [ListedNetwork],
     "evaluate": None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from artdream.cli.api_keys import api_keys
 from artdream.cli.command import CommandGroup, command, print_message
 from artdream.cli.completion import complete_network
 from artdream.cli.dataset import dataset
@@ -66,7 +67,7 @@ PANELS = {
     "Keep": ("film", "contact-sheet"),
     "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare", "explain"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
-    "Maintain": ("rebuild", "deploy", "c2pa-key"),
+    "Maintain": ("api-key", "rebuild", "deploy", "c2pa-key"),
 }
 
 #: Exit codes, besides 0 for success.
@@ -97,6 +98,7 @@ app.add_typer(recipes, name="recipes")
 app.add_typer(networks, name="networks")
 app.add_typer(dataset, name="dataset")
 app.add_typer(jobs, name="jobs")
+app.add_typer(api_keys, name="api-key")
 app.add_typer(deploy, name="deploy")
 command(app, examples=["artdream rebuild"])(rebuild)
 

@@ -11,6 +11,7 @@ from typing import Self
 import redis
 
 from producer.ledger import IncompatibleJob, Ledger
+from shared.api.jobs import record_refusal
 from shared.broker.client import connect, describe_error
 from shared.errors import ArtDreamError
 from shared.guest_upload_names import parse_file_name
@@ -203,6 +204,8 @@ class SubmissionClient:
         # A file that has taken over its decoder may have chosen another word.
         counted_cause = cause.code if cause and cause.code in set(RefusalCode) else OTHER_CAUSE
         with _raise_unavailable():
+            if upload and origin is Origin.API:
+                record_refusal(self.client, upload.job_id, reason, cause)
             count(self.client, Counted.REFUSED, origin, counted_cause, event_id=event_id)
             self._events.append(FileRejected(file=file_name, reason=reason, cause=cause))
         metrics.count_rejected_file()

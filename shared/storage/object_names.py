@@ -148,6 +148,15 @@ def usage_counts_name(day: str) -> str:
     return f"{USAGE_COUNTS_PREFIX}{day}.json"
 
 
+#: Folder of the keys of the HTTP API.
+API_KEYS_PREFIX = "api-keys/"
+
+
+def api_key_name(key_id: str) -> str:
+    """Return the object name of a key of the HTTP API, from which a wiped broker is restored."""
+    return f"{API_KEYS_PREFIX}{key_id}.json"
+
+
 #: Folder of the networks trained by the installation.
 NETWORKS_PREFIX = "networks/"
 

@@ -13,12 +13,17 @@ from producer.detection.guest_uploads import GuestUploadFolder
 from producer.detection.stability import read_file_version
 from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
+from shared.api.jobs import ApiJobs
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
 from shared.jobs.job import MAX_SEED, Job, Lane, Origin
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
+from shared.monitoring.usage_counts import read_usage_counts
+from shared.monitoring.usage_report import merge_counts
 from shared.recipe.recipe import load_recipe
+from shared.redis_keys import api_refusal_key
 from shared.settings import Settings
+from shared.storage.store import Store
 from tests.pictures import encode_heic, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.waiting import wait_until
@@ -139,6 +144,23 @@ def test_a_guest_is_told_of_a_photo_that_is_damaged_or_a_dream_already(producer_
     assert refusals[dream_upload.name] == "is a dream already"
     assert refusals[damaged.name].startswith("is damaged")
     wait_until(lambda: not damaged.exists() and not dream_upload.exists())
+
+
+def test_a_program_is_told_for_a_week_of_a_photo_that_is_damaged(producer_thread: ProducerThread) -> None:
+    data = HEIC_PHOTO[:900]
+    upload = GuestUpload(GUEST_ID, make_job(data).id, Origin.API)
+    place_upload(producer_thread.settings, data, upload=upload)
+    producer_thread.start(patience_seconds=0.3)
+    wait_until(lambda: producer_thread.read_refusals())
+    [job] = ApiJobs(producer_thread.client).read([upload.job_id])
+    assert job.refusal
+    assert job.refusal.reason.startswith("is damaged")
+    assert job.refusal.code == "incomplete"
+    assert producer_thread.client.ttl(api_refusal_key(upload.job_id)) > 6 * 86_400
+    counts = merge_counts(
+        read_usage_counts(producer_thread.client, Store(producer_thread.settings.store), 0, 2**31).values()
+    )
+    assert counts["refused|api|incomplete"] == 1
 
 
 def test_what_else_lies_in_the_folder_is_left_alone(producer_thread: ProducerThread) -> None:
