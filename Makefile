@@ -16,7 +16,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line pictures docs
+.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line openapi pictures docs
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -55,6 +55,7 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/python -m tools.settings_reference | diff - docs/settings.md
 	$(VENV)/bin/python -m tools.event_reference | diff - docs/event.md
 	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
+	$(VENV)/bin/python -m tools.openapi | diff - docs/openapi.json
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir "$$(mktemp -d)"
 	$(VENV)/bin/hadolint deploy/Dockerfile
 	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
@@ -86,7 +87,8 @@ mutants: $(VENV)/dev
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mutmut run --max-children 2 $(ARGS)
 	$(VENV)/bin/mutmut results | sed '/: caught by type check$$/d'
 
-# What is generated from the code: the example settings, the reference of the command line, and the README's pictures.
+# What is generated from the code: the example settings, the references of the command line and of the HTTP API, and the README's
+# pictures.
 settings: $(VENV)/dev
 	$(VENV)/bin/python -m shared.settings > .env.example
 	$(VENV)/bin/python -m tools.settings_reference > docs/settings.md
@@ -94,6 +96,9 @@ settings: $(VENV)/dev
 
 command-line: $(VENV)/dev
 	$(VENV)/bin/python -m tools.command_line > docs/command-line.md
+
+openapi: $(VENV)/dev
+	$(VENV)/bin/python -m tools.openapi > docs/openapi.json
 
 pictures: $(VENV)/dev
 	$(VENV)/bin/python -m benchmarks.pictures $(ARGS)

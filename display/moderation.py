@@ -116,7 +116,7 @@ class Moderation:
             submitter="console",
             origin=Origin.CONSOLE,
         )
-        self._submit(job)
+        self._submit_anew(job)
         return job.id
 
     def retry(self, job_id: str) -> None:
@@ -125,7 +125,15 @@ class Moderation:
             job = table.get_job(job_id)
         if job is None:
             raise ArtDreamError(f"Job {job_id[:8]} is not known to the broker any longer: send its photo again.")
-        self._submit(job)
+        self._submit_anew(job)
+
+    def submit(self, job: Job) -> bool:
+        """Submit a job whose photo is in the store; False if it is queued, running, completed or deleted already.
+
+        Raises ArtDreamError.
+        """
+        with self._open_table() as table, create_celery_app(self._settings) as app:
+            return submit(app, table, job)
 
     def open_event(self) -> None:
         """Start a new event of the exhibition: wall and gallery start empty. Raises ArtDreamError.
@@ -257,9 +265,9 @@ class Moderation:
         dreams = self._dream_index.list_all()
         JobTable(client).restore_holds([dream.job_id for dream in dreams if dream.visibility is not Visibility.SHOWN])
 
-    def _submit(self, job: Job) -> None:
-        with self._open_table() as table, create_celery_app(self._settings) as app:
-            if not submit(app, table, job):
+    def _submit_anew(self, job: Job) -> None:
+        if not self.submit(job):
+            with self._open_table() as table:
                 raise ArtDreamError(f"There is nothing to dream again: the job is {table.get_state(job.id)}.")
 
     def _set_visibility(self, job_id: str, visibility: Visibility) -> Sidecar:

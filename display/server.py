@@ -17,7 +17,7 @@ import uvicorn
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.websockets import WebSocketDisconnected
 from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
@@ -39,15 +39,16 @@ from display.state.storage_usage import StorageUsage
 from display.uploads.intake import UploadIntake
 from display.web.appearance_routes import appearance_routes
 from display.web.fonts import PRELOADED_FONT_URL, build_streamlit_font_options, font_routes
-from display.web.html import asset_route, read_component
+from display.web.html import asset_route, empty_response, read_component
 from display.web.qr import qr_routes
 from display.web.security_headers import DEFAULT_HEADERS, SecurityHeadersMiddleware, build_streamlit_csp
 from display.web.streamlit_routes import StreamlitRoutesMiddleware
 from display.web.theme import build_theme_css
+from shared.api.resources import API_PATH
 from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import DISPLAY_HEALTH_PATH
-from shared.settings import Settings
+from shared.settings import ENV_PREFIX, Settings
 
 #: Options that override every Streamlit configuration file.
 STREAMLIT_OPTIONS = {
@@ -128,6 +129,7 @@ def create_app(settings: Settings) -> st.App:
         *font_routes(),
         asset_route("/common", "common"),
         health_route(event_hub),
+        *api_routes(settings, event_hub, intake, pictures, share_links, upload_receiver),
     ]
     security_headers = DEFAULT_HEADERS | build_streamlit_csp(_read_index_page(Appearance()))
     middleware = [
@@ -135,6 +137,38 @@ def create_app(settings: Settings) -> st.App:
         Middleware(StreamlitRoutesMiddleware),
     ]
     return st.App(page, lifespan=lifespan, routes=[index, *routes], middleware=middleware)
+
+
+def api_routes(
+    settings: Settings,
+    event_hub: EventHub,
+    intake: UploadIntake,
+    pictures: Pictures,
+    share_links: ShareLinks,
+    upload_receiver: UploadReceiver,
+) -> list[BaseRoute]:
+    """Return the routes of the HTTP API. If it is turned off, they all answer 404, and nothing of it is loaded.
+
+    Raises ArtDreamError if what it needs is not installed.
+    """
+    if not settings.api:
+
+        async def answer_not_found(_: Request) -> Response:
+            return empty_response()
+
+        methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+        return [Route(path, answer_not_found, methods=methods) for path in (API_PATH, f"{API_PATH}/{{rest:path}}")]
+    try:
+        from display.api.app import create_api
+        from display.api.services import ApiServices
+    except ModuleNotFoundError as error:
+        raise ArtDreamError(
+            f"The HTTP API needs {error.name}: install artdream with the extra “api”, or set {ENV_PREFIX}API=false."
+        ) from error
+    services = ApiServices(settings, event_hub, intake, pictures, share_links, upload_receiver.recipes)
+    mount = Mount(API_PATH, create_api(services))
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # else a line feed in a path leads elsewhere
+    return [mount]
 
 
 def health_route(event_hub: EventHub) -> Route:

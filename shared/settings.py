@@ -176,6 +176,13 @@ class Settings(BaseSettings):
         description="Recipes that guests can choose from at /send, separated by spaces.",
     )
     sends_per_guest: int = Field(6, ge=1, description="Photos that a guest can send in ten minutes.")
+    api: bool = Field(
+        False,
+        description=(
+            "Serve the HTTP API at /api/v1, for programs with a key of `artdream api-key create`. Needs the extra "
+            "`api`."
+        ),
+    )
     printer: str = Field(
         "",
         description=(
@@ -439,6 +446,7 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "idle_after",
         "rotate_every",
         "cache_mb",
+        "api",
     ),
     "Guests and operator": (
         "send",

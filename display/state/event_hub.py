@@ -1,8 +1,8 @@
 """The event hub: supervises stream reader, viewers and housekeeping, and turns events into what viewers see."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from display.media.pictures import Pictures
 from display.moderation import Moderation
@@ -12,14 +12,15 @@ from display.state.housekeeping import Housekeeping
 from display.state.live_state import Change, LiveState
 from display.state.screens import Screens
 from display.state.statistics import Statistics
-from display.state.stream_reader import StreamEntries, StreamReader
+from display.state.stream_reader import MAX_EVENTS_PER_READ, StreamEntries, StreamReader
 from display.state.usage_recorder import UsageRecorder
 from display.state.viewers import Viewers
 from display.web.build import get_build_id
-from display.web.sse import SseMessage, Viewer
+from display.web.sse import ClientQueue, SseMessage, Viewer
 from display.web.supervision import run_supervised
 from display.web.theme import describe_appearance
 from shared.jobs.events import (
+    STREAM_START_ID,
     Completed,
     Deleted,
     Hidden,
@@ -35,6 +36,10 @@ from shared.settings import Settings
 from shared.storage.sidecar import Visibility
 
 logger = logging.getLogger(__name__)
+
+
+#: Events that are queued for a subscriber: those of a few reads, which are applied without a pause in between.
+MAX_QUEUED_EVENTS = 4 * MAX_EVENTS_PER_READ
 
 
 class EventHub:
@@ -63,6 +68,7 @@ class EventHub:
             lambda: self._viewers.broadcast_snapshots(),
             self._apply_settings,
         )
+        self._subscribers: set[ClientQueue[RecordedEvent]] = set()
         self._viewers = Viewers(
             self._make_snapshot, self.screens.shows, (self._reader.tried, self._housekeeping.store_tried)
         )
@@ -90,6 +96,28 @@ class EventHub:
         screen_name: "" for a wall without a name, and for every other page.
         """
         return self._viewers.connect(screen_name)
+
+    @contextmanager
+    def subscribe(self) -> Iterator[ClientQueue[RecordedEvent]]:
+        """Return a context with a queue of all events from then on, each after it was applied here.
+
+        A queue that is full is disconnected.
+        """
+        queue = ClientQueue[RecordedEvent](MAX_QUEUED_EVENTS)
+        self._subscribers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._subscribers.discard(queue)
+
+    @property
+    def last_event_id(self) -> str:
+        """Id of the last event that was applied."""
+        return self._reader.last_id or STREAM_START_ID
+
+    def describe_queue(self) -> dict[str, object]:
+        """Return the number of waiting photos, and the seconds until the last one has its dream, None if unknown."""
+        return self._live_state.describe_queue(self.now)
 
     @property
     def connected_screens(self) -> set[str]:
@@ -119,8 +147,10 @@ class EventHub:
         return self._live_state.describe_job(job_id, self.now)
 
     def close(self) -> None:
-        """End the streams of all viewers."""
+        """End the streams of all viewers and subscribers."""
         self._viewers.disconnect()
+        for queue in self._subscribers:
+            queue.disconnect()
 
     def handle_entries(self, entries: StreamEntries) -> None:
         """Apply entries of the stream, and broadcast what changes for viewers. One that causes a fault is skipped."""
@@ -142,6 +172,9 @@ class EventHub:
         if change := self._update_index(recorded) or change:
             self._viewers.broadcast(change, recorded.id)
         self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
+        for queue in list(self._subscribers):
+            if not queue.offer(recorded):
+                self._subscribers.discard(queue)
 
     def _count_unreadable(self) -> None:
         self.statistics.unreadable_events += 1

@@ -1,4 +1,4 @@
-"""Upload intake: receives the photos of all doors within the same limits, into the folder that the producer empties."""
+"""Upload intake: receives photos of phones and programs within the same limits, for the producer."""
 
 import asyncio
 import logging
@@ -57,10 +57,9 @@ class UploadIntake:
             raise UploadRejected("send_busy", 503)
         self._active_uploads += 1
         try:
-            if not await self.is_open():
-                raise UploadRejected("send_closed", 503)
-            if await run_in_thread(lambda: self._folder.is_full):
-                raise UploadRejected("send_busy", 503)
+            is_open, is_full = await run_in_thread(lambda: (self._folder.is_taken, self._folder.is_full))
+            if not is_open or is_full:
+                raise UploadRejected("send_busy" if is_open else "send_closed", 503)
             yield
         except OSError as error:
             logger.warning("An uploaded photo could not be written: %s", error.strerror or error)

@@ -1,13 +1,16 @@
-"""Server-Sent Events: messages, and the queue of one connected browser (HTML standard, section 9.2)."""
+"""Server-Sent Events: messages, and the queue of one connected client (HTML standard, section 9.2)."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from display.state.live_state import Change
 
-#: Queued messages per browser. A browser that falls further behind is disconnected; it reconnects and gets a snapshot.
+Message = TypeVar("Message")
+
+#: Queued messages per client. One that falls further behind is disconnected; it reconnects and catches up.
 MAX_QUEUED_MESSAGES = 256
 
 #: Seconds of silence after which a keepalive is sent; the browser reconnects after three intervals without a message.
@@ -33,15 +36,15 @@ class SseMessage:
 _KEEPALIVE = SseMessage.from_change(Change("heartbeat", {}))
 
 
-class Viewer:
-    """The bounded message queue of one browser. Offering never blocks, so a slow viewer does not delay others."""
+class ClientQueue(Generic[Message]):
+    """The bounded queue of one client. Offering never blocks, so a slow client does not delay others."""
 
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[SseMessage | None] = asyncio.Queue(MAX_QUEUED_MESSAGES)
+    def __init__(self, max_messages: int = MAX_QUEUED_MESSAGES) -> None:
+        self._queue: asyncio.Queue[Message | None] = asyncio.Queue(max_messages)
         self._is_disconnected = False
 
-    def offer(self, message: SseMessage) -> bool:
-        """Queue a message. Return False if the viewer is disconnected, which a full queue causes."""
+    def offer(self, message: Message) -> bool:
+        """Queue a message. Return False if the client is disconnected, which a full queue causes."""
         if not self._is_disconnected and self._queue.full():
             self.disconnect()
         if not self._is_disconnected:
@@ -49,11 +52,27 @@ class Viewer:
         return not self._is_disconnected
 
     def disconnect(self) -> None:
-        """End the viewer's stream after the message that is being sent, and drop the queued ones."""
+        """End the client's stream after the message that is being sent, and drop the queued ones."""
         self._is_disconnected = True
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(None)
+
+    async def take(self) -> Message | None:
+        """Return the next message as soon as there is one; None once the client is disconnected."""
+        return await self._queue.get()
+
+    def take_waiting(self) -> list[Message]:
+        """Return the messages that are queued now. What `disconnect` queued stays."""
+        messages: list[Message] = []
+        while not self._queue.empty() and not self._is_disconnected:
+            if (message := self._queue.get_nowait()) is not None:
+                messages.append(message)
+        return messages
+
+
+class Viewer(ClientQueue[SseMessage]):
+    """The queue of one browser."""
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield encoded messages as they arrive, and heartbeats in between, until the viewer is disconnected."""
@@ -61,7 +80,7 @@ class Viewer:
         while True:
             try:
                 async with asyncio.timeout(KEEPALIVE_SECONDS):
-                    message = await self._queue.get()
+                    message = await self.take()
             except TimeoutError:
                 message = _KEEPALIVE
             if message is None:

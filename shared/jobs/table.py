@@ -339,7 +339,11 @@ class JobTable:
 
     def get_record(self, job_id: str) -> JobRecord | None:
         """Return a job with its state; None if it is unknown or its record is unreadable."""
-        return self._read_records([job_key(job_id)])[0]
+        return self.get_records([job_id])[0]
+
+    def get_records(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Return jobs with their states, as `get_record`, in one round trip."""
+        return self._read_records([job_key(job_id) for job_id in job_ids])
 
     def iter_records(self, id_prefix: str = "") -> Iterator[JobRecord]:
         """Yield all jobs whose ids begin with some hex digits, in no particular order.

@@ -9,6 +9,7 @@ import uvicorn.protocols.http.h11_impl
 import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401
 from streamlit.components.v2 import manifest_scanner
 
+import display.api.app
 import display.server  # noqa: F401
 
 # Streamlit looks for components in the metadata of every installed package.
