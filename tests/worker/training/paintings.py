@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from tests.stack import run_in_process
+from worker.training.dataset import Dataset
+
 #: Artist → (mean colour, width of the strokes in pixels).
 ARTIST_STYLES: Mapping[str, tuple[tuple[int, int, int], int]] = {
     "Anna Rot": ((190, 70, 60), 3),
@@ -32,3 +35,11 @@ def paint_folders(folder: Path, count: int, side: int = 96) -> Path:
         for number in range(count):
             paint(artist, number, side).save(artist_folder / f"{number}.png")
     return folder
+
+
+def build_dataset(folder: Path, count: int) -> Dataset:
+    """Build the data set `folder`/data from `count` generated paintings of each artist."""
+    paint_folders(folder / "paintings", count)
+    build = run_in_process("dataset", "organize", "paintings", "data", "--side", "96", folder=folder)
+    assert build.returncode == 0, build.stderr
+    return Dataset.open(folder / "data")

@@ -1,28 +1,16 @@
-"""A network is trained to withstand an attack, from a trained one, and resumes after it was interrupted."""
+"""A network is trained to withstand an attack, from a trained one."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.stack import run_in_process
-from tests.worker.training.paintings import paint_folders
-from worker.training.config import TrainingConfig
-from worker.training.dataset import Dataset
-from worker.training.trainer import TrainingStep, train
+from tests.worker.training.paintings import build_dataset, paint_folders
 
 pytestmark = pytest.mark.slow
 
 TRAIN_COMMAND = ("train", "--dataset", "data", "--side", "64", "--batch", "8")
-
-
-def build_dataset(folder: Path, count: int) -> Dataset:
-    """Build the data set `folder`/data from `count` generated paintings of each artist."""
-    paint_folders(folder / "paintings", count)
-    build = run_in_process("dataset", "organize", "paintings", "data", "--side", "96", folder=folder)
-    assert build.returncode == 0, build.stderr
-    return Dataset.open(folder / "data")
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +64,3 @@ def test_a_robust_training_that_cannot_start_says_why(
     assert refused.returncode == 1
     assert message in refused.stderr
     assert refused.stderr.count("\n") == 1
-
-
-def test_an_interrupted_robust_training_goes_on_to_the_same_result(tmp_path: Path) -> None:
-    dataset = build_dataset(tmp_path, 6)
-    config = TrainingConfig.for_backbone("lite", is_robust=True, epochs=2, side=64, batch=8, head_rounds=1)
-
-    def keep_state(step: TrainingStep) -> None:
-        if step.phase == "epoch 2 of 2" and not (tmp_path / "two").exists():
-            shutil.copytree(tmp_path / "one", tmp_path / "two")  # what an interruption at this moment would leave
-
-    uninterrupted = train(dataset, config, tmp_path / "one", tmp_path, keep_state).history
-    resumed_steps: list[str] = []
-    resumed = train(dataset, config, tmp_path / "two", tmp_path, lambda step: resumed_steps.append(step.phase)).history
-    assert set(resumed_steps) == {"epoch 2 of 2"}
-    for one, two in zip(uninterrupted.epochs, resumed.epochs, strict=True):
-        assert two.loss == pytest.approx(one.loss, rel=0.02)
-        assert (two.accuracy, two.robust_accuracy) == (one.accuracy, one.robust_accuracy)
