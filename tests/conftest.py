@@ -1,5 +1,6 @@
 """Fixtures for all tests: a real Valkey, a store in a folder, settings for both, and S3, SSH and TLS Redis servers."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,14 @@ def _scheduling_is_kept() -> Iterator[None]:
     if sys.platform == "linux" and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         pytest.fail("this test left its process with real-time priority")
+
+
+@pytest.fixture(autouse=True)
+def _log_level_is_kept() -> Iterator[None]:
+    """Restore the level of the log, which commands set that a test runs in this process."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
