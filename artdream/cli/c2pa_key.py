@@ -1,11 +1,24 @@
 """`artdream c2pa-key`: make the key with which an installation signs its dreams."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from artdream.cli.options import console
 from shared.errors import ArtDreamError
 from shared.settings import ENV_PREFIX
+
+
+def c2pa_key(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write key and certificate to.")],
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="NAME", help="Name in the certificate, which everybody can read.")
+    ],
+) -> None:
+    """Make a key and a certificate to sign dreams with (C2PA). No authority confirms the name in it."""
+    write_key(folder, organization, console)
 
 
 def write_key(folder: Path, organization: str, console: Console) -> None:
