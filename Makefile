@@ -16,7 +16,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line openapi pictures docs
+.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line openapi licenses sbom pictures docs
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -99,6 +99,13 @@ command-line: $(VENV)/dev
 
 openapi: $(VENV)/dev
 	$(VENV)/bin/python -m tools.openapi > docs/openapi.json
+
+licenses: $(VENV)/dev
+	$(VENV)/bin/python -m tools.licenses > docs/licenses.md
+
+# A bill of materials of each extra, in the format CycloneDX.
+sbom: $(VENV)/dev
+	$(VENV)/bin/python -m tools.sbom $(UV) dist/sbom
 
 pictures: $(VENV)/dev
 	$(VENV)/bin/python -m benchmarks.pictures $(ARGS)

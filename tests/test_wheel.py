@@ -1,5 +1,6 @@
 """The wheel: it contains all files of the packages, each component runs from it alone, and the producer is small."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_uv("build", "--quiet", "--wheel", "--out-dir", folder)
     [wheel] = folder.glob("*.whl")
     return wheel
+
+
+def test_the_wheel_is_the_same_bytes_wherever_and_whenever_it_is_built(wheel: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns(
+        ".git", ".*_cache", ".venv*", ".tools", "__pycache__", "mutants", "node_modules", "site"
+    )
+    copy = shutil.copytree(
+        ROOT, tmp_path / "elsewhere", ignore=ignored, copy_function=shutil.copyfile
+    )  # with new times
+    run_uv("build", "--quiet", "--wheel", "--out-dir", tmp_path, copy)
+    [other] = tmp_path.glob("*.whl")
+    assert other.read_bytes() == wheel.read_bytes()
 
 
 @pytest.fixture(scope="module")

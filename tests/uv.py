@@ -8,9 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def find_uv() -> str | Path:
+    """Return the program."""
+    return shutil.which("uv") or ROOT / ".tools/bin/uv"
+
+
 def run_uv(*arguments: str | Path) -> str:
     """Run uv in the checkout and return its standard output."""
-    command = [shutil.which("uv") or ROOT / ".tools/bin/uv", *arguments]
+    command = [find_uv(), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     assert process.returncode == 0, process.stderr
