@@ -44,6 +44,9 @@ from tests.worker_process import SHORT_TIMING, worker_command
 #: Unfinished jobs at any time, so that every component is busy when a fault hits it.
 JOBS_IN_FLIGHT = 6
 
+#: Seconds after which a pool process has certainly started: one that dies before ends its worker, as Celery has it.
+POOL_START_SECONDS = 3.0
+
 #: Steps and canvas of a dream that no worker finishes within its time limit; the dreamer of the tests does not try.
 ENDLESS_STEPS, ENDLESS_CANVAS = 2000, 1024
 
@@ -161,7 +164,9 @@ class ChaosRun(BusyInstallation):
         return self.rng.choice(list_busy_workers())
 
     def _kill_child(self) -> None:
-        self._pick_worker().pool_process.kill()
+        process = self._pick_worker().pool_process
+        self.installation.wait_until(lambda: time.time() - process.create_time() > POOL_START_SECONDS)
+        process.kill()
 
     def _kill_tree(self) -> None:
         self._kill_worker(self._pick_worker())
