@@ -47,16 +47,9 @@ def _render_console(context: ConsoleContext) -> None:
     if has_printer(context):
         tabs["prints"] = render_prints
     tabs |= {"faults": render_errors, "numbers": render_numbers, "event": render_event, "steering": render_settings}
-    # A tab is drawn when it is first opened, as charts and tables cost a browser seconds; and from then on, as what was
-    # typed in it would be lost otherwise.
-    drawn_tabs: set[str] = st.session_state.setdefault("drawn_tabs", set())
-    containers = st.tabs([texts[name] for name in tabs], key="tab", on_change="rerun")
-    for (name, render), container in zip(tabs.items(), containers, strict=True):
-        if container.open:
-            drawn_tabs.add(name)
-        if name in drawn_tabs:
-            with container:
-                render(context, texts)
+    for tab, render in zip(st.tabs([texts[name] for name in tabs]), tabs.values(), strict=True):
+        with tab:
+            render(context, texts)
 
 
 # Not st.stop(): after it Streamlit keeps the fragments of the page as it was before. It draws one that a browser still
