@@ -102,8 +102,7 @@ class Client:
         read.
         """
         form = _PhotoForm(Path(photo), {"recipe": recipe, "seed": str(seed), "lane": lane.value})
-        method, path = ("PUT", f"/jobs/{quote(client_id, safe='')}") if client_id else ("POST", "/jobs")
-        return self._call(JobResource, method, path, form)
+        return self._submit(form, client_id)
 
     def submit_folder(
         self, folder: Path | str, recipe: str, *, seed: int = 0, lane: Lane = Lane.LIVE
@@ -118,12 +117,11 @@ class Client:
     ) -> JobResource:
         """Submit a photo that is in the store already. photo: its object name, as the `photo` of a job."""
         request = {"photo": photo, "recipe": recipe, "seed": seed, "lane": lane.value}
-        method, path = ("PUT", f"/jobs/{quote(client_id, safe='')}") if client_id else ("POST", "/jobs")
-        return self._call(JobResource, method, path, _JsonBody(request))
+        return self._submit(_JsonBody(request), client_id)
 
     def get_job(self, job: str) -> JobResource:
         """Return a job. job: its id, or your id for it."""
-        return self._call(JobResource, "GET", f"/jobs/{quote(job, safe='')}")
+        return self._call(JobResource, "GET", _make_job_path(job))
 
     def list_jobs(self) -> Iterator[JobResource]:
         """Yield the key's jobs, newest first."""
@@ -137,11 +135,11 @@ class Client:
 
     def cancel(self, job: str) -> JobResource:
         """Cancel a job that is queued or started."""
-        return self._call(JobResource, "POST", f"/jobs/{quote(job, safe='')}/cancel")
+        return self._call(JobResource, "POST", f"{_make_job_path(job)}/cancel")
 
     def retry(self, job: str) -> JobResource:
         """Queue a job again that failed or was cancelled."""
-        return self._call(JobResource, "POST", f"/jobs/{quote(job, safe='')}/retry")
+        return self._call(JobResource, "POST", f"{_make_job_path(job)}/retry")
 
     def wait(self, job: JobResource | str, *, seconds: float | None = None) -> JobResource:
         """Wait until a job has ended, and return it, whatever became of it.
@@ -207,6 +205,11 @@ class Client:
         """Return whether photos are taken now, and how long they wait."""
         return self._call(Health, "GET", "/health")
 
+    def _submit(self, body: "_Body", client_id: str | None) -> JobResource:
+        if not client_id:
+            return self._call(JobResource, "POST", "/jobs", body)
+        return self._call(JobResource, "PUT", _make_job_path(client_id), body)
+
     def _call(self, model: type[Model], method: str, path: str, body: "_Body | None" = None) -> Model:
         with self._open(method, f"{self._url}{API_PATH}{path}", body) as response:
             text = response.read()
@@ -252,6 +255,10 @@ class Client:
             delay = min(2 * delay, _MAX_DELAY_SECONDS)
 
 
+def _make_job_path(job: str) -> str:
+    return f"/jobs/{quote(job, safe='')}"
+
+
 class _Body(Protocol):
     """The body of a request, which can be read again for each attempt."""
 
@@ -284,7 +291,7 @@ class _PhotoForm:
         self.content_type = f"multipart/form-data; boundary={boundary}"
         head = f"--{boundary}\r\nContent-Disposition: form-data; name="
         parts = [f'{head}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-        # The name of the file is nobody's business.
+        # The file's own name is not sent: it may say whose photo it is.
         self._before = "".join([*parts, f'{head}"photo"; filename="photo"\r\n\r\n']).encode()
         self._after = f"\r\n--{boundary}--\r\n".encode()
         self._path, self._file_size = path, path.stat().st_size

@@ -1,13 +1,16 @@
 """Access: which key a request shows, what it may do, and how much of its quota is left."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from display.api.problems import ApiProblem, ProblemType
 from display.api.services import ApiServices, Services
+from shared.api.jobs import ALL_KEYS
 from shared.api.keys import ApiKey, ApiKeys, Scope
 from shared.api.quotas import QUOTA_WINDOW_SECONDS, Quotas, QuotaState
 
@@ -54,25 +57,43 @@ ReadKey = Annotated[ApiKey, Depends(_require(Scope.READ))]
 SubmitKey = Annotated[ApiKey, Depends(_require(Scope.SUBMIT))]
 
 
-async def take_quota(services: ApiServices, key: ApiKey) -> QuotaState:
-    """Count a submission of a key. Raises ApiProblem if its quota is used up."""
+def choose_owner(key: ApiKey) -> str:
+    """Return whose jobs a key may see: its own, or those of ALL_KEYS."""
+    return ALL_KEYS if Scope.ALL in key.scopes else key.id
+
+
+@dataclass
+class QuotaUse:
+    """A submission that counts for a key's quota."""
+
+    #: Whether it brought something new; what does not is no use of the quota.
+    is_new: bool = False
+
+
+@asynccontextmanager
+async def use_quota(services: ApiServices, key: ApiKey, response: Response) -> AsyncIterator[QuotaUse]:
+    """Count a submission of a key, and take that back at the end unless it brought something new.
+
+    Afterwards the response tells the client its quota. Raises ApiProblem if the quota is used up.
+    """
     state = await services.ask_broker(lambda client: Quotas(client).take(key))
     if not state.is_granted:
         raise ApiProblem(
             ProblemType.QUOTA_EXCEEDED,
             f"The key “{key.name}” may submit {key.quota_per_hour} photos in an hour: try again in "
             f"{state.reset_seconds} s.",
-            headers={"Retry-After": str(state.reset_seconds)} | make_quota_headers(key, state),
+            headers={"Retry-After": str(state.reset_seconds)} | _make_quota_headers(key, state),
         )
-    return state
+    use = QuotaUse()
+    try:
+        yield use
+    finally:
+        if not use.is_new:
+            state = await services.ask_broker(lambda client: Quotas(client).give_back(key))
+    response.headers.update(_make_quota_headers(key, state))
 
 
-async def give_quota_back(services: ApiServices, key: ApiKey) -> QuotaState:
-    """Take back the count of a submission that brought nothing new."""
-    return await services.ask_broker(lambda client: Quotas(client).give_back(key))
-
-
-def make_quota_headers(key: ApiKey, state: QuotaState) -> dict[str, str]:
+def _make_quota_headers(key: ApiKey, state: QuotaState) -> dict[str, str]:
     """Return the headers that tell a client its quota (draft-ietf-httpapi-ratelimit-headers)."""
     return {
         "RateLimit-Policy": f'"submit";q={key.quota_per_hour};w={QUOTA_WINDOW_SECONDS}',

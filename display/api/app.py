@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from display.api import events, installation, jobs, submissions
-from display.api.problems import ApiProblem, ProblemType
+from display.api.problems import ApiProblem, ProblemType, list_field_errors
 from display.api.services import ApiServices
 from display.web.security_headers import DENY_ALL_CSP, SecurityHeadersMiddleware
-from shared.api.resources import API_PATH, FieldError, JobEvent, Problem, StoredPhotoRequest
+from shared.api.resources import API_PATH, JobEvent, Problem, StoredPhotoRequest
 
 #: Version of the API. What a version has stays; new fields, states, problems and paths may come.
 API_VERSION = "1"
@@ -80,9 +80,8 @@ async def _answer_problem(_: Request, error: Exception) -> Response:
 
 async def _answer_invalid_request(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    errors = [FieldError(field=".".join(map(str, one["loc"])), detail=one["msg"]) for one in error.errors()]
     detail = "A part of the request is invalid: see errors for what and where."
-    return ApiProblem(ProblemType.INVALID_REQUEST, detail, errors=errors).to_response()
+    return ApiProblem(ProblemType.INVALID_REQUEST, detail, errors=list_field_errors(error.errors())).to_response()
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

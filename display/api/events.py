@@ -13,13 +13,13 @@ import redis
 from fastapi import APIRouter, Header
 from starlette.responses import StreamingResponse
 
-from display.api.access import ReadKey
+from display.api.access import ReadKey, choose_owner
 from display.api.problems import ApiProblem, ProblemType, document_problems
 from display.api.services import ApiServices, Services
 from display.state.live_state import Change
 from display.web.sse import KEEPALIVE_SECONDS, RECONNECT_MILLISECONDS, ClientQueue, SseMessage
-from shared.api.jobs import ALL_KEYS, ApiJobs
-from shared.api.keys import ApiKey, ApiKeys, Scope
+from shared.api.jobs import ApiJobs
+from shared.api.keys import ApiKey, ApiKeys
 from shared.api.resources import JobEvent, JobState
 from shared.guest_upload_names import parse_file_name
 from shared.jobs.events import (
@@ -105,7 +105,7 @@ class _Stream:
 
     def __init__(self, services: ApiServices, key: ApiKey) -> None:
         self._services, self._key = services, key
-        self._owner = ALL_KEYS if Scope.ALL in key.scopes else key.id
+        self._owner = choose_owner(key)
         self._own_jobs, self._foreign_jobs = set[str](), set[str]()
         self._last_id = STREAM_START_ID
 
@@ -216,6 +216,7 @@ class _Stream:
 def _to_job_event(recorded: RecordedEvent) -> JobEvent | None:
     """Return what an event means for a program; None if it is not about a job."""
     event, fraction, reason = recorded.event, None, None
+    at = datetime.fromtimestamp(recorded.recorded_at, UTC)
     match event:
         case Queued():
             state = JobState.QUEUED
@@ -237,11 +238,9 @@ def _to_job_event(recorded: RecordedEvent) -> JobEvent | None:
             upload = parse_file_name(event.file)
             if upload is None or upload.origin is not Origin.API:
                 return None
-            at = datetime.fromtimestamp(recorded.recorded_at, UTC)
             return JobEvent(id=upload.job_id, state=JobState.REFUSED, at=at, reason=event.reason)
         case _:
             return None
-    at = datetime.fromtimestamp(recorded.recorded_at, UTC)
     return JobEvent(id=event.job_id, state=state, at=at, fraction=fraction, reason=reason)
 
 

@@ -1,6 +1,5 @@
 """Jobs: a program lists its jobs, asks for one, cancels it and tries it again."""
 
-import re
 from functools import partial
 from typing import Annotated
 
@@ -8,24 +7,19 @@ import redis
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from display.api.access import ReadKey, SubmitKey, give_quota_back, make_quota_headers, take_quota
+from display.api.access import ReadKey, SubmitKey, choose_owner, use_quota
 from display.api.problems import ApiProblem, ProblemType, document_problems
 from display.api.services import Services
 from display.api.states import KnownJob, make_resource, read_jobs
-from shared.api.jobs import ALL_KEYS, ApiJobs
+from shared.api.jobs import ApiJobs
 from shared.api.keys import ApiKey, Scope
-from shared.api.resources import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, JobPage, JobResource
+from shared.api.resources import DEFAULT_PAGE_SIZE, JOB_NAME_PATTERN, MAX_PAGE_SIZE, JobPage, JobResource
 from shared.jobs.job import State
 from shared.jobs.table import JobTable
 
 router = APIRouter()
 
-_JOB_ID = re.compile("[0-9a-f]{32}", re.ASCII)
-
-JobName = Annotated[
-    str,
-    Path(description="The job's id, or your id for it.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
-]
+JobName = Annotated[str, Path(description="The job's id, or your id for it.", pattern=JOB_NAME_PATTERN)]
 
 _READ_PROBLEMS = (ProblemType.UNAUTHORIZED, ProblemType.SCOPE_MISSING, ProblemType.INVALID_REQUEST)
 _JOB_PROBLEMS = (*_READ_PROBLEMS, ProblemType.JOB_NOT_FOUND, ProblemType.UNAVAILABLE)
@@ -43,7 +37,7 @@ class PageQuery(BaseModel):
 @router.get("/jobs", responses=document_problems(*_READ_PROBLEMS, ProblemType.UNAVAILABLE))
 async def list_jobs(request: Request, services: Services, key: ReadKey, page: Annotated[PageQuery, Query()]) -> JobPage:
     """List the key's jobs of the last 30 days, newest first; with the scope `all`, those of all keys."""
-    owner = ALL_KEYS if Scope.ALL in key.scopes else key.id
+    owner = choose_owner(key)
     before = float(page.cursor) if page.cursor else None
 
     def read_page(client: redis.Redis) -> tuple[list[tuple[str, float]], list[KnownJob]]:
@@ -89,18 +83,12 @@ async def retry_job(
     job: JobName, request: Request, response: Response, services: Services, key: SubmitKey
 ) -> JobResource:
     """Queue a job again that failed or was cancelled. It counts as a submission."""
-    quota = await take_quota(services, key)
-    is_new = False
-    try:
+    async with use_quota(services, key, response) as use:
         found = await services.ask_broker(partial(_find_job, key=key, name=job))
         record = found.record
         if record is None or record.state not in (State.FAILED, State.CANCELLED):
             raise ApiProblem(ProblemType.JOB_NOT_FAILED, f"Job {found.job_id} has neither failed nor been cancelled.")
-        is_new = await services.ask_broker(lambda _: services.event_hub.moderation.submit(record.job))
-    finally:
-        if not is_new:
-            quota = await give_quota_back(services, key)
-    response.headers.update(make_quota_headers(key, quota))
+        use.is_new = await services.ask_broker(lambda _: services.event_hub.moderation.submit(record.job))
     [known] = await services.ask_broker(partial(read_jobs, job_ids=[found.job_id]))
     return make_resource(services, request, known)
 

@@ -69,6 +69,11 @@ class ApiProblem(Exception):
         return JSONResponse(problem.model_dump(), self.type.status, self.headers, PROBLEM_MEDIA_TYPE)
 
 
+def list_field_errors(errors: Sequence[Mapping[str, Any]], *place: str) -> list[FieldError]:
+    """Return what Pydantic found wrong with which field. place: where the fields are, if Pydantic does not say it."""
+    return [FieldError(field=".".join(map(str, (*place, *one["loc"]))), detail=one["msg"]) for one in errors]
+
+
 def document_problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of a path's problems, by status."""
     by_status: dict[int | str, dict[str, Any]] = {}

@@ -89,10 +89,9 @@ def make_resource(services: ApiServices, request: Request, job: KnownJob) -> Job
 
 def _find_state(services: ApiServices, job: KnownJob, link_state: str) -> JobState:
     record, index = job.record, services.event_hub.dream_index
-    is_indexed = index.find(job.job_id) is not None or index.is_deleted(job.job_id)
     if record and record.state is not State.COMPLETED:
         return _TABLE_STATES[record.state]
-    if is_indexed:
+    if index.is_known(job.job_id):
         return _LINK_STATES[link_state]
     if record:
         if not index.is_complete:

@@ -1,6 +1,6 @@
 """Submissions: a photo, uploaded or already in the store, becomes a job, through the same intake as guests' photos."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -8,15 +8,22 @@ import redis
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from display.api.access import SubmitKey, give_quota_back, make_quota_headers, require_scope, take_quota
+from display.api.access import SubmitKey, require_scope, use_quota
 from display.api.form import PHOTO_FIELD, FormError, PhotoFormReader
-from display.api.problems import ApiProblem, ProblemType, document_problems
+from display.api.problems import ApiProblem, ProblemType, document_problems, list_field_errors
 from display.api.services import ApiServices, Services, make_unavailable_problem
 from display.api.states import KnownJob, make_resource, read_jobs
 from display.uploads.folder import UploadRejected
 from shared.api.jobs import ApiJobs, Registration, RegistrationOutcome
 from shared.api.keys import ApiKey, Scope
-from shared.api.resources import API_PATH, FieldError, JobResource, PhotoForm, StoredPhotoRequest
+from shared.api.resources import (
+    API_PATH,
+    JOB_NAME_PATTERN,
+    FieldError,
+    JobResource,
+    PhotoForm,
+    StoredPhotoRequest,
+)
 from shared.errors import ArtDreamError
 from shared.guest_upload_names import GuestUpload
 from shared.jobs.job import Job, Lane, Origin, State
@@ -91,7 +98,7 @@ async def submit(request: Request, response: Response, services: Services, key: 
 
 @router.put("/jobs/{job}", status_code=202, responses=_RESPONSES, openapi_extra=_document_body())
 async def submit_as(
-    job: Annotated[str, Path(description="Your id for the job.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
+    job: Annotated[str, Path(description="Your id for the job.", pattern=JOB_NAME_PATTERN)],
     request: Request,
     response: Response,
     services: Services,
@@ -117,25 +124,19 @@ class _Submission:
     async def run(self) -> JobResource:
         """Submit the photo, and return its job. Raises ApiProblem."""
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        quota = await take_quota(self.services, self.key)
-        is_new = False
-        try:
+        async with use_quota(self.services, self.key, self.response) as use:
             match media_type:
                 case "multipart/form-data":
-                    known, is_new = await self._submit_upload()
+                    known, use.is_new = await self._submit_upload()
                 case "application/json":
-                    known, is_new = await self._submit_stored_photo()
+                    known, use.is_new = await self._submit_stored_photo()
                 case _:
                     raise ApiProblem(
                         ProblemType.UNSUPPORTED_MEDIA_TYPE,
                         "Send a form (multipart/form-data) with the photo, or JSON (application/json) that names one.",
                     )
-        finally:
-            if not is_new:
-                quota = await give_quota_back(self.services, self.key)
-        self.response.status_code = 202 if is_new else 200
+        self.response.status_code = 202 if use.is_new else 200
         self.response.headers["Location"] = f"{API_PATH}/jobs/{known.job_id}"
-        self.response.headers.update(make_quota_headers(self.key, quota))
         return make_resource(self.services, self.request, known)
 
     async def _submit_upload(self) -> tuple[KnownJob, bool]:
@@ -213,8 +214,7 @@ class _Submission:
         A job that its client has named is submitted once, and again only if a display was killed before it had done so.
         """
         if known.record is None:
-            index = self.services.event_hub.dream_index
-            is_indexed = index.find(known.job_id) is not None or index.is_deleted(known.job_id)
+            is_indexed = self.services.event_hub.dream_index.is_known(known.job_id)
             return not is_indexed and known.registered.refusal is None
         return registration.outcome is RegistrationOutcome.REGISTERED and known.record.state in _RESUBMITTED_STATES
 
@@ -271,14 +271,12 @@ def _validate(model: type[FormModel], content: bytes | Mapping[str, str]) -> For
     try:
         return model.model_validate_json(content) if isinstance(content, bytes) else model.model_validate(content)
     except ValidationError as error:
-        errors = [
-            FieldError(field=".".join(map(str, ("body", *one["loc"]))), detail=one["msg"]) for one in error.errors()
-        ]
-        raise ApiProblem(
-            ProblemType.INVALID_REQUEST, "The body is invalid: see errors for what and where.", errors=errors
-        ) from None
+        raise _make_body_problem(list_field_errors(error.errors(), "body")) from None
 
 
 def _make_field_problem(detail: str, field: str) -> ApiProblem:
-    errors = [FieldError(field=f"body.{field}" if field else "body", detail=detail)]
+    return _make_body_problem([FieldError(field=f"body.{field}" if field else "body", detail=detail)])
+
+
+def _make_body_problem(errors: Sequence[FieldError]) -> ApiProblem:
     return ApiProblem(ProblemType.INVALID_REQUEST, "The body is invalid: see errors for what and where.", errors=errors)

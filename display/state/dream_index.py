@@ -158,6 +158,10 @@ class DreamIndex:
         """Return a dream of any visibility, None if it is unknown or deleted."""
         return self._by_id.get(job_id)
 
+    def is_known(self, job_id: str) -> bool:
+        """Return whether there is a dream, of any visibility, or was one that is deleted."""
+        return job_id in self._by_id or job_id in self._deleted
+
     def is_visible(self, job_id: str) -> bool:
         """Return whether a dream may be shown to guests."""
         dream = self._by_id.get(job_id)

@@ -26,6 +26,8 @@ MAX_LISTED_JOBS = 50_000
 #: Stands for all keys together.
 ALL_KEYS = "all"
 
+_REGISTER_SCRIPT = files("shared.api").joinpath("lua", "register.lua").read_text(encoding="utf-8")
+
 
 class RegistrationOutcome(StrEnum):
     """Whether a job was registered, or what its client has called so before."""
@@ -84,8 +86,7 @@ class ApiJobs:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        text = files("shared.api").joinpath("lua", "register.lua").read_text(encoding="utf-8")
-        self._register = client.register_script(text)
+        self._register = client.register_script(_REGISTER_SCRIPT)
 
     def register(self, key_id: str, job: Job, client_id: str | None = None) -> Registration:
         """Register a job that is about to be submitted with a key. client_id: what its client calls it, if anything."""

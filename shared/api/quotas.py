@@ -11,6 +11,8 @@ from shared.redis_keys import api_quota_key
 #: Seconds of a quota's window, which begins with the first submission in it.
 QUOTA_WINDOW_SECONDS = 3600
 
+_TAKE_QUOTA_SCRIPT = files("shared.api").joinpath("lua", "take_quota.lua").read_text(encoding="utf-8")
+
 
 class QuotaState(NamedTuple):
     """A key's quota after a request."""
@@ -27,8 +29,7 @@ class Quotas:
     """The quotas of all keys. Each step is atomic. Methods raise RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
-        text = files("shared.api").joinpath("lua", "take_quota.lua").read_text(encoding="utf-8")
-        self._script = client.register_script(text)
+        self._script = client.register_script(_TAKE_QUOTA_SCRIPT)
 
     def take(self, key: ApiKey) -> QuotaState:
         """Count a submission of a key, if that is within its quota."""

@@ -14,6 +14,9 @@ API_PATH = "/api/v1"
 #: Jobs on a page, by default and at most.
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 
+#: A job's id, or what its client calls it.
+JOB_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 RecipeField = Annotated[
     str, Field(description="Name of a recipe that `GET /recipes` lists.", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
 ]
