@@ -312,9 +312,11 @@ class ClipGenerator:
 
     def _require_moderation(self, pictures: KeptPictures, throttle: Callable[[], None]) -> None:
         """Raise ArtDreamError if one of the pictures of a video may not be seen before the operator approves."""
-        for number in range(len(pictures) if self._may_be_seen else 0):
+        if self._may_be_seen is None:
+            return
+        for number in range(len(pictures)):
             throttle()
-            if self._may_be_seen and not self._may_be_seen(pictures[number]):
+            if not self._may_be_seen(pictures[number]):
                 raise ArtDreamError("Moderation holds one of its pictures.")
 
     def _store_clips(self, sidecar: Sidecar, clips: Sequence[Clip]) -> bool:

@@ -180,20 +180,20 @@ class JobExecution:
         with time_stage(self.job.id, self._stages, Stage.PUBLISH):
             if self._moderation:
                 self._moderation.look_at("dream", dream.pixels)
-            statement = Statement.of_sidecar(self._describe(dream))
+            statement = Statement.of_recipe(
+                self.job.recipe,
+                seed=self.job.seed,
+                weights=dream.weights_sha256,
+                created_at=time.time(),
+                job_id=self.job.id,
+            )
             data = encode_jpeg(dream.pixels, statement=statement, signer=self._signer)
             thumb = encode_thumbnail(dream.pixels)
             # A worker that was suspended must not overwrite what its successor published.
             self._retry(self.lease_keeper.require_lease)
             self._retry(lambda: self._store.put(dream_name(self.job.id), data))
             self._retry(lambda: self._store.put(thumb_name(self.job.id), thumb))
-        sidecar = self._describe(dream)
-        self._write_sidecar(sidecar)
-        return sidecar
-
-    def _describe(self, dream: DreamResult) -> Sidecar:
-        """Return the sidecar of a dream as it is now."""
-        return Sidecar(
+        sidecar = Sidecar(
             job_id=self.job.id,
             photo_id=self.job.photo_id,
             photo=photo_name(self.job.photo_id),
@@ -215,6 +215,8 @@ class JobExecution:
             completed_at=time.time(),
             standing=Visibility.HELD if self._needs_approval else self._visibility,
         )
+        self._write_sidecar(sidecar)
+        return sidecar
 
     def fail(self, reason: str, kind: str) -> None:
         """End the job with a reason. kind: label of the fault in the metrics."""
