@@ -37,7 +37,7 @@ class ListedKey(BaseModel):
 
     @classmethod
     def from_key(cls, key: ApiKey) -> Self:
-        """Return a key without what belongs to nobody else."""
+        """Return a key without the digest of its secret."""
         return cls.model_validate(key.model_dump(include=set(cls.model_fields)))
 
 

@@ -18,7 +18,7 @@ from artdream.cli.options import UsageError
 from shared.errors import ArtDreamError
 from shared.provenance.containers import Container, Content, detect_container
 from shared.provenance.embedding import read_statement
-from shared.provenance.signing import Signature, SignatureState, read_signature
+from shared.provenance.signing import Signature, SignatureState, read_pem, read_signature
 from shared.provenance.statement import SourceType, Statement
 from shared.settings import Settings
 from shared.storage.object_names import (
@@ -127,19 +127,14 @@ class _Comparison(NamedTuple):
 
 
 class Explainer:
-    """Explains files, with what this installation knows of them. It reads the store alone, and asks nobody else."""
+    """Explains files, with what the store of this installation has of them. It connects to nothing else."""
 
     def __init__(self, settings: Settings) -> None:
         """Raise ArtDreamError if the store's address is invalid, or the certificate for C2PA cannot be read."""
         self._settings = settings
         has_store = settings.store_url or settings.data.exists()
         self._store = Store(settings.store) if has_store else None
-        self._certificates: bytes | None = None
-        if settings.c2pa_certificate:
-            try:
-                self._certificates = settings.c2pa_certificate.expanduser().read_bytes()
-            except OSError as error:
-                raise ArtDreamError(f"{settings.c2pa_certificate} cannot be read: {error.strerror}.") from error
+        self._certificates = read_pem(settings.c2pa_certificate) if settings.c2pa_certificate else None
 
     def explain(self, path: Path) -> Explanation:
         """Return what is known of a file. A file that cannot be read is explained as such."""
@@ -183,11 +178,13 @@ class Explainer:
             for name in (name_of(statement.job_id) for name_of in _OBJECT_NAMES.get(container, ())):
                 if self._store.get(name) == data[:]:
                     return _Comparison(StoreState.IDENTICAL, name)
+            if container not in _STILL_CONTAINERS:
+                return _Comparison(StoreState.CHANGED)
             name = dream_name(statement.job_id)
             stored = self._store.get(name)
         except StoreError:
             return _Comparison(StoreState.UNAVAILABLE)
-        if container not in _STILL_CONTAINERS or stored is None:
+        if stored is None:
             return _Comparison(StoreState.CHANGED)
         difference = measure_difference(_decode(data), _decode(stored))
         if difference is not None and difference.largest == 0:

@@ -156,7 +156,7 @@ class JobTable:
     def claim(self, job: Job, worker: str, *, announce: bool = True) -> Claim | None:
         """Claim a job for a worker, for as long as it renews the lease; None if the job has ended or is unknown.
 
-        announce: whether to append the event; without it, nobody sees the job or its photo before `announce_start`.
+        announce: whether to append the event; without it, the job and its photo stay unseen until `announce_start`.
         A job that was already started MAX_ATTEMPTS times fails instead. An earlier claim whose lease has expired
         becomes void. Raises AlreadyClaimed if another worker's lease is still valid.
         """

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from shared.errors import ArtDreamError
@@ -47,6 +47,15 @@ class Container(StrEnum):
     PDF = "application/pdf"
 
 
+#: First bytes of the files that a few bytes tell.
+_BEGINNINGS = {
+    b"\xff\xd8\xff": Container.JPEG,
+    _PNG_SIGNATURE: Container.PNG,
+    b"GIF8": Container.GIF,
+    b"%PDF-": Container.PDF,
+}
+
+
 class DamagedFile(ArtDreamError):
     """A file is cut short, or not what it says it is."""
 
@@ -58,9 +67,7 @@ def detect_container(data: Content) -> Container | None:
         return None if head[8:12].startswith(_PICTURE_BRANDS) else Container.MP4
     if head[:4] == b"RIFF":
         return Container.WEBP if head[8:12] == b"WEBP" else None
-    beginnings = {b"\xff\xd8\xff": Container.JPEG, _PNG_SIGNATURE: Container.PNG, b"GIF8": Container.GIF}
-    beginnings[b"%PDF-"] = Container.PDF
-    return next((container for beginning, container in beginnings.items() if head.startswith(beginning)), None)
+    return next((container for beginning, container in _BEGINNINGS.items() if head.startswith(beginning)), None)
 
 
 def write_packet(data: bytes, packet: bytes) -> bytes:
@@ -91,7 +98,7 @@ def write_packet(data: bytes, packet: bytes) -> bytes:
 
 def append_packet(path: Path, packet: bytes) -> None:
     """Write an XMP packet to the end of an MP4 or a PDF on disk, whatever its size. Raises OSError and DamagedFile."""
-    with path.open("r+b") as file, mmap(file.fileno(), 0) as data:
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         is_pdf = detect_container(data) is Container.PDF
         update = make_pdf_update(data, packet) if is_pdf else make_mp4_box(packet)
     with path.open("ab") as end:

@@ -1,4 +1,4 @@
-"""Signed manifests (C2PA): who made a dream, and that nobody has changed it since. Needs the extra `c2pa`."""
+"""Signed manifests (C2PA): who made a dream, and that it is unchanged since. Needs the extra `c2pa`."""
 
 import io
 import json
@@ -77,7 +77,7 @@ def load_signer(settings: Settings) -> ManifestSigner | None:
         return None
     if settings.c2pa_key is None or settings.c2pa_certificate is None:
         raise ArtDreamError(f"C2PA needs both {ENV_PREFIX}C2PA_KEY and {ENV_PREFIX}C2PA_CERTIFICATE: set both or none.")
-    return ManifestSigner(_read(settings.c2pa_key), _read(settings.c2pa_certificate))
+    return ManifestSigner(read_pem(settings.c2pa_key), read_pem(settings.c2pa_certificate))
 
 
 class SignatureState(StrEnum):
@@ -202,7 +202,8 @@ def _import_library() -> Any:
     return c2pa
 
 
-def _read(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """Return the key or certificates in a file. Raises ArtDreamError if it cannot be read."""
     try:
         return path.expanduser().read_bytes()
     except OSError as error:
