@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from display.api.access import ReadKey, SubmitKey, choose_owner, use_quota
 from display.api.problems import ApiProblem, ProblemType, document_problems
 from display.api.services import Services
-from display.api.states import KnownJob, make_resource, read_jobs
+from display.api.states import make_resource
+from display.job_resources import KnownJob, read_jobs
 from shared.api.jobs import ApiJobs
 from shared.api.keys import ApiKey, Scope
 from shared.api.resources import DEFAULT_PAGE_SIZE, JOB_NAME_PATTERN, MAX_PAGE_SIZE, JobPage, JobResource

@@ -12,7 +12,8 @@ from display.api.access import SubmitKey, require_scope, use_quota
 from display.api.form import PHOTO_FIELD, FormError, PhotoFormReader
 from display.api.problems import ApiProblem, ProblemType, document_problems, list_field_errors
 from display.api.services import ApiServices, Services, make_unavailable_problem
-from display.api.states import KnownJob, make_resource, read_jobs
+from display.api.states import make_resource
+from display.job_resources import KnownJob, read_jobs
 from display.uploads.folder import UploadRejected
 from shared.api.jobs import ApiJobs, Registration, RegistrationOutcome
 from shared.api.keys import ApiKey, Scope
