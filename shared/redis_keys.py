@@ -56,6 +56,12 @@ PRINTER_KEY, PRINT_LEASE_KEY, PRINTS_RESTORED_KEY = (
 #: Hash of the keys of the HTTP API, id → JSON; it has hashes of them only.
 API_KEYS_KEY = f"{KEY_PREFIX}api_keys"
 
+#: Hash of the webhook endpoints, id → JSON, without their secrets; id of the last event that was queued for them; set
+#: once what a wiped broker had lost is queued again.
+WEBHOOKS_KEY, WEBHOOK_POSITION_KEY, WEBHOOKS_RESTORED_KEY = (
+    f"{KEY_PREFIX}{name}" for name in ("webhooks", "webhook_position", "webhooks_restored")
+)
+
 
 def job_key(job_id: str) -> str:
     """Return the key of a job's record, a hash; with "*", the pattern of all of them."""
@@ -105,3 +111,12 @@ def api_job_key(job_id: str) -> str:
 def api_refusal_key(job_id: str) -> str:
     """Return the key of the reason why a file that came over the HTTP API did not become a photo, as JSON."""
     return f"{KEY_PREFIX}api_refusal:{job_id}"
+
+
+def webhook_keys(endpoint_id: str) -> list[str]:
+    """Return the keys of a webhook endpoint.
+
+    In order: sorted set of the waiting messages by the time of their next attempt; hash of them, id → JSON; sorted set
+    of the finished ones by the time of their end; hash of what became of all.
+    """
+    return [f"{KEY_PREFIX}webhook_{name}:{endpoint_id}" for name in ("queue", "messages", "done", "counts")]

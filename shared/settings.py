@@ -183,6 +183,13 @@ class Settings(BaseSettings):
             "`api`."
         ),
     )
+    webhooks: bool = Field(
+        False,
+        description=(
+            "Let `artdream up` deliver webhooks to the endpoints of `artdream webhook add`, as `artdream webhooks` "
+            "does."
+        ),
+    )
     printer: str = Field(
         "",
         description=(
@@ -287,6 +294,9 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="Port of a producer's Prometheus metrics; 0: none."
     )
     display_metrics_port: int = Field(0, ge=0, le=65535, description="Port of a display's Prometheus metrics; 0: none.")
+    webhooks_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of the Prometheus metrics of `artdream webhooks`; 0: none."
+    )
     metrics_host: str = Field(
         "127.0.0.1", description="Address that metrics are served on. They have no access control."
     )
@@ -447,6 +457,7 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "rotate_every",
         "cache_mb",
         "api",
+        "webhooks",
     ),
     "Guests and operator": (
         "send",
@@ -470,7 +481,13 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "prints_per_guest",
         "prints_per_event",
     ),
-    "Metrics": ("worker_metrics_port", "producer_metrics_port", "display_metrics_port", "metrics_host"),
+    "Metrics": (
+        "worker_metrics_port",
+        "producer_metrics_port",
+        "display_metrics_port",
+        "webhooks_metrics_port",
+        "metrics_host",
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from artdream.cli.main import ERROR_EXIT_CODE, INTERRUPT_EXIT_CODE, PANELS, USAG
 from artdream.cli.networks import ListedNetwork
 from artdream.cli.recipes import ListedRecipe
 from artdream.cli.status import Status
+from artdream.cli.webhooks import ListedEndpoint
 
 #: Command → model of the JSON that it prints; in a list: an array of such objects. Importing the model of `evaluate`
 #: would load TensorFlow.
@@ -26,6 +27,7 @@ JSON_MODELS: dict[str, type[BaseModel] | list[type[BaseModel]] | None] = {
     "doctor": [CheckResult],
     "explain": [Explanation],
     "api-key list": [ListedKey],
+    "webhook list": [ListedEndpoint],
     "recipes list": [ListedRecipe],
     "networks list": [ListedNetwork],
     "evaluate": None,

@@ -139,6 +139,20 @@ def print_dreams(printer: PrinterOption = None, data: DataOption = None) -> None
         run(settings, stop)
 
 
+@command(component_commands, examples=["artdream webhooks"])
+def webhooks(data: DataOption = None) -> None:
+    """Deliver webhooks to the endpoints that `artdream webhook add` has added."""
+    from display.webhooks.deliverer import run
+
+    settings = load_settings(data=data)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    configure_logging(settings, "webhooks")
+    with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.webhooks_metrics_port):
+        run(settings, stop)
+
+
 def _require_inbox(settings: Settings) -> None:
     if not settings.inbox.is_dir():
         raise ArtDreamError(f"The inbox {settings.inbox} is not a folder: create it, or name another with --inbox.")

@@ -33,6 +33,7 @@ from shared.settings import ENV_PREFIX, Settings
 from shared.ssh.broker_tunnel import open_broker_tunnel
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
+from shared.webhooks.overview import read_webhook_overview
 
 if TYPE_CHECKING:
     from worker.networks.catalogue import CatalogueEntry
@@ -257,6 +258,18 @@ def _describe_links(settings: Settings) -> str:
     )
 
 
+def _check_webhooks(settings: Settings) -> str:
+    client = connect(settings.broker)
+    overview = read_webhook_overview(client, Store(settings.store))
+    if overview.problems:
+        raise ArtDreamError(" ".join(overview.problems))
+    if not overview.endpoints:
+        return "no endpoint was added"
+    if not any(heartbeat.part == Component.WEBHOOKS for heartbeat in HeartbeatRegistry(client).list_heartbeats()):
+        raise ArtDreamError(f"Nothing delivers webhooks: start `artdream webhooks`, or set {ENV_PREFIX}WEBHOOKS=true.")
+    return f"{overview.endpoints} endpoints, {overview.waiting} messages waiting"
+
+
 def _check_disk(settings: Settings) -> str:
     folder = settings.data if settings.data.exists() else settings.data.absolute().parent
     free_bytes = shutil.disk_usage(folder).free
@@ -281,6 +294,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "moderation": _check_moderation,
     "phones": describe_phone_access,
     "printer": _check_printer,
+    "webhooks": _check_webhooks,
     "disk": _check_disk,
 }
 
@@ -288,4 +302,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
 _OPTIONAL_CHECKS = {"ssh", "printer", "moderation"}
 
 #: Checks to skip after another one failed, because they would only report the same problem.
-_DEPENDENT_CHECKS = {"ssh": {"broker", "clock", "lanes", "worker"}, "broker": {"clock", "lanes"}}
+_DEPENDENT_CHECKS = {
+    "ssh": {"broker", "clock", "lanes", "webhooks", "worker"},
+    "broker": {"clock", "lanes", "webhooks"},
+}

@@ -23,18 +23,19 @@ from artdream.cli.photo_commands import photo_commands
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
 from artdream.cli.training import training
+from artdream.cli.webhooks import webhooks
 from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, describe_error
 from shared.errors import ArtDreamError
 from shared.monitoring.logs import is_json_logging
 
 #: Panels of `artdream --help` → their commands, in order.
 PANELS = {
-    "Run": ("up", "watch", "worker", "display", "print"),
+    "Run": ("up", "watch", "worker", "display", "print", "webhooks"),
     "Submit": ("dream", "send", "collect"),
     "Keep": ("film", "contact-sheet"),
     "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare", "explain"),
     "Train": ("dataset", "train", "evaluate", "embed", "styles"),
-    "Maintain": ("api-key", "rebuild", "deploy", "c2pa-key"),
+    "Maintain": ("api-key", "webhook", "rebuild", "deploy", "c2pa-key"),
 }
 
 #: Exit codes, besides 0 for success.
@@ -68,6 +69,7 @@ app.add_typer(networks, name="networks")
 app.add_typer(dataset, name="dataset")
 app.add_typer(jobs, name="jobs")
 app.add_typer(api_keys, name="api-key")
+app.add_typer(webhooks, name="webhook")
 app.add_typer(deploy, name="deploy")
 command(app, examples=["artdream rebuild"])(rebuild)
 command(app, name="c2pa-key", examples=['artdream c2pa-key keys --organization "Museum of Example"'])(c2pa_key)

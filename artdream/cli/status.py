@@ -17,6 +17,8 @@ from shared.monitoring.heartbeat import Heartbeat, HeartbeatRegistry
 from shared.printing.table import PrintTable
 from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
+from shared.storage.store import Store
+from shared.webhooks.overview import read_webhook_overview
 
 #: Recent errors that are reported.
 MAX_REPORTED_ERRORS = 5
@@ -50,6 +52,14 @@ class PrintSummary(_Report):
     printed: int = Field(description="Prints that came out in the current event.")
 
 
+class WebhookSummary(_Report):
+    """The webhook messages of an installation, all endpoints together."""
+
+    waiting: int = Field(description="Messages that wait for their next attempt.")
+    given_up: int = Field(description="Messages that were given up.")
+    problems: tuple[str, ...] = Field(description="For each endpoint that fails or is disabled, a sentence.")
+
+
 class Status(_Report):
     """The state of an installation."""
 
@@ -62,6 +72,7 @@ class Status(_Report):
     rejected_messages: dict[RejectionReason, int] = Field(description="Messages that were no valid jobs, by reason.")
     finished: FinishedCounts = Field(description="Counts of `dreams`, `failed_jobs` and `rejected_files`.")
     prints: PrintSummary = Field(description="Counts of prints: `waiting`, and `printed` in the current event.")
+    webhooks: WebhookSummary = Field(description="Webhooks: `waiting`, `given_up`, and `problems` in sentences.")
     recent_errors: tuple[RecentError, ...] = Field(
         description=f"The last {MAX_REPORTED_ERRORS} errors, oldest first: `time` in seconds since 1970 (UTC), "
         "`job_id` or `file`, and `reason`."
@@ -92,6 +103,7 @@ def read_status(settings: Settings) -> Status:
         rejected_messages=read_rejection_counts(client),
         finished=FinishedCounts(dreams=count[Completed], failed_jobs=count[Failed], rejected_files=count[FileRejected]),
         prints=_summarize_prints(client, settings),
+        webhooks=_summarize_webhooks(client, settings),
         recent_errors=tuple(errors[-MAX_REPORTED_ERRORS:]),
     )
 
@@ -115,6 +127,10 @@ def print_status(settings: Settings, console: Console) -> None:
     )
     if status.prints.waiting or status.prints.printed:
         console.print(f"prints    {status.prints.waiting} waiting, {status.prints.printed} printed in this event")
+    if status.webhooks.waiting or status.webhooks.given_up:
+        console.print(f"webhooks  {status.webhooks.waiting} messages waiting, {status.webhooks.given_up} given up")
+    for problem in status.webhooks.problems:
+        console.print(f"webhooks  {problem}", markup=False, soft_wrap=True)
     for error in status.recent_errors:
         clock = time.strftime("%a %H:%M:%S", time.localtime(error.time))
         subject = f"Job {error.job_id[:8]} failed:" if error.job_id else f"Rejected: {error.file}"
@@ -124,6 +140,11 @@ def print_status(settings: Settings, console: Console) -> None:
 def _summarize_prints(client: redis.Redis, settings: Settings) -> PrintSummary:
     prints, event = PrintTable(client), read_runtime_settings(client, settings).opened_at
     return PrintSummary(waiting=len(prints.list_queue()), printed=prints.count(event).printed)
+
+
+def _summarize_webhooks(client: redis.Redis, settings: Settings) -> WebhookSummary:
+    overview = read_webhook_overview(client, Store(settings.store))
+    return WebhookSummary(waiting=overview.waiting, given_up=overview.given_up, problems=overview.problems)
 
 
 def _find_error(recorded: RecordedEvent) -> RecentError | None:

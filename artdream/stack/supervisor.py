@@ -62,6 +62,11 @@ class Supervisor:
                 self._create_process("printer", [*artdream, "print"], environment, DEFAULT_GRACE_SECONDS)
             )
 
+        if settings.webhooks:
+            self._components.append(
+                self._create_process("webhooks", [*artdream, "webhooks"], environment, DEFAULT_GRACE_SECONDS)
+            )
+
     def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP, then drain and stop everything. Raises ArtDreamError if it cannot start.
 

@@ -1,4 +1,4 @@
-"""Errors tab: failed jobs and rejected files with their reasons, and buttons to retry them."""
+"""Errors tab: failed jobs and rejected files with their reasons, buttons to retry them, and webhooks that fail."""
 
 import time
 from collections.abc import Mapping
@@ -8,8 +8,11 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
+from shared.broker.client import BROKER_OUTAGE, connect
 from shared.errors import ArtDreamError
 from shared.storage.quarantine import list_quarantined, restore_to_inbox
+from shared.storage.store import Store
+from shared.webhooks.overview import read_webhook_overview
 
 
 @console_fragment()
@@ -43,6 +46,20 @@ def render_errors(context: ConsoleContext, texts: Mapping[str, str]) -> None:
         st.markdown(f"#### {texts['set_aside_elsewhere']}")
         for error in rejected_elsewhere:
             st.text(f"{_format_time(error.at)}  {error.file} {error.reason}.")
+    _render_webhooks(context, texts)
+
+
+def _render_webhooks(context: ConsoleContext, texts: Mapping[str, str]) -> None:
+    """Draw a sentence for each webhook that fails or is disabled, if there is one."""
+    try:
+        with connect(context.settings.broker) as client:
+            overview = read_webhook_overview(client, Store(context.settings.store))
+    except (*BROKER_OUTAGE, ArtDreamError):
+        return  # the other tabs say that the broker is unavailable
+    if overview.problems or overview.given_up:
+        st.markdown(f"#### {texts['webhooks'].format(waiting=overview.waiting, given_up=overview.given_up)}")
+    for problem in overview.problems:
+        st.text(problem)
 
 
 def _requeue_file(context: ConsoleContext, reason_file: Path, texts: Mapping[str, str]) -> None:

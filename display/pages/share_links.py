@@ -76,6 +76,10 @@ class ShareLinks:
         public_url = resolve_public_url(self._settings)
         return public_url and f"{public_url}/t/{self.make_token(job_id)}"
 
+    def derive_secret(self, purpose: str) -> bytes:
+        """Return a secret of 32 bytes for another purpose, from which nobody learns the key."""
+        return hmac.digest(self._key, b"artdream secret 1\0" + purpose.encode(), "sha256")
+
     def _compute_mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, b"artdream link 1\0" + payload, "sha256")[:_MAC_BYTES]
 

@@ -22,6 +22,7 @@ class Component(StrEnum):
     WORKER = "worker"
     DISPLAY = "display"
     PRINTER = "printer"
+    WEBHOOKS = "webhooks"
 
 
 class Heartbeat(BaseModel):

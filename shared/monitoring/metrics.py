@@ -14,6 +14,7 @@ _STAGE_SECONDS = Histogram(
 _JOBS = Counter("artdream_jobs", "Jobs by what became of them here.", ["outcome"])
 _FAULTS = Counter("artdream_faults", "What went wrong, by kind.", ["kind"])
 _REJECTED_FILES = Counter("artdream_refused_files", "Files that did not become photos.")
+_WEBHOOKS = Counter("artdream_webhooks", "Attempts to deliver a webhook, by outcome.", ["outcome"])
 _UNREADABLE = Counter("artdream_unreadable", "What came over the broker and could not be read.", ["what"])
 
 
@@ -35,6 +36,11 @@ def count_fault(kind: str) -> None:
 def count_rejected_file() -> None:
     """Count a rejected file."""
     _REJECTED_FILES.inc()
+
+
+def count_webhook(outcome: str) -> None:
+    """Count an attempt to deliver a webhook. outcome: delivered, retry, given_up, withdrawn."""
+    _WEBHOOKS.labels(outcome).inc()
 
 
 def count_unreadable(kind: str) -> None:

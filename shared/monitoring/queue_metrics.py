@@ -68,7 +68,7 @@ def _count_processes(client: redis.Redis) -> GaugeMetricFamily:
     present = GaugeMetricFamily("artdream_present", "Processes that are there.", labels=["part", "state"])
     counts = Counter((heartbeat.part, heartbeat.state) for heartbeat in HeartbeatRegistry(client).list_heartbeats())
     for component in Component:  # a missing component is reported with 0, so that alerts can fire on it
-        if component is Component.PRINTER:
+        if component in (Component.PRINTER, Component.WEBHOOKS):
             continue  # most installations have none
         if not any(present_component == component for present_component, _ in counts):
             counts[component, ""] = 0

@@ -157,6 +157,20 @@ def api_key_name(key_id: str) -> str:
     return f"{API_KEYS_PREFIX}{key_id}.json"
 
 
+#: Folder of the webhook endpoints.
+WEBHOOKS_PREFIX = "webhooks/"
+
+
+def webhook_name(endpoint_id: str) -> str:
+    """Return the object name of a webhook endpoint, from which a wiped broker is restored."""
+    return f"{WEBHOOKS_PREFIX}{endpoint_id}.json"
+
+
+def webhook_mark_name(job_id: str, endpoint_id: str) -> str:
+    """Return the object name of the mark that an endpoint needs no more messages of a dream."""
+    return f"{DREAMS_PREFIX}{job_id}/webhooks/{endpoint_id}.json"
+
+
 #: Folder of the networks trained by the installation.
 NETWORKS_PREFIX = "networks/"
 
