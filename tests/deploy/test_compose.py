@@ -26,7 +26,8 @@ from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
 OVERRIDE_SETS = [(), (GPU,), (TLS,), (GPU, TLS)]
 COMPONENTS = ("worker", "display", "producer")
-BUILT_SERVICES = (*COMPONENTS, "weights", "store")
+CLIENTS = (*COMPONENTS, "webhooks")  # of broker and store
+BUILT_SERVICES = (*CLIENTS, "weights", "store")
 
 
 def parse_seconds(duration: str) -> int:
@@ -41,7 +42,7 @@ for_each_override = pytest.mark.parametrize("overrides", OVERRIDE_SETS, ids=lamb
 @for_each_override
 def test_compose_takes_the_files_and_each_service_is_guarded(overrides: tuple[str, ...]) -> None:
     services = load_services(*overrides)
-    assert set(services) == {"valkey", "store", *COMPONENTS, "weights", "prometheus", "grafana"}
+    assert set(services) == {"valkey", "store", *CLIENTS, "weights", "prometheus", "grafana"}
     for name, service in services.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -68,7 +69,7 @@ def test_nobody_outside_reaches_broker_or_store(overrides: tuple[str, ...]) -> N
         assert published["valkey"] == set()
     for hosts in published.values():  # loopback only, unless the operator sets another address
         assert hosts <= {"127.0.0.1"}
-    for name in COMPONENTS:
+    for name in CLIENTS:
         assert "inside" in services[name]["networks"]
 
 
@@ -95,7 +96,7 @@ def test_no_secret_stands_in_a_command_line() -> None:
 
 @for_each_override
 def test_parts_start_once_broker_and_store_are_well(overrides: tuple[str, ...]) -> None:
-    for name in COMPONENTS:
+    for name in CLIENTS:
         dependencies = load_services(*overrides)[name]["depends_on"]
         assert {key: dependency["condition"] for key, dependency in dependencies.items()} == {
             "valkey": "service_healthy",
@@ -120,8 +121,9 @@ def test_a_worker_is_left_the_time_to_finish_or_hand_back(overrides: tuple[str, 
 @for_each_override
 def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in COMPONENTS:
-        environment = load_services(*overrides)[name]["environment"] | read_image_environment(name)
+    for name in CLIENTS:
+        service = load_services(*overrides)[name]
+        environment = service["environment"] | read_image_environment(service["build"]["target"])
         assert {variable for variable in environment if variable.startswith(ENV_PREFIX)} <= known
 
 
@@ -129,7 +131,7 @@ def test_every_setting_that_a_part_gets_is_one(overrides: tuple[str, ...]) -> No
 def test_settings_are_accepted_by_the_part_that_gets_them(
     overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in COMPONENTS:
+    for name in CLIENTS:
         with monkeypatch.context() as patch:
             for key, value in load_services(*overrides)[name]["environment"].items():
                 patch.setenv(key, value or "")
@@ -139,7 +141,7 @@ def test_settings_are_accepted_by_the_part_that_gets_them(
 
 def test_in_the_clear_is_spoken_on_the_inner_network_only() -> None:
     assert load_services()["worker"]["environment"]["ARTDREAM_INSECURE_BROKER"] == "true"
-    for name in COMPONENTS:
+    for name in CLIENTS:
         environment = load_services(TLS)[name]["environment"]
         assert environment["ARTDREAM_INSECURE_BROKER"] == "false"
         assert environment["ARTDREAM_BROKER_URL"].startswith("rediss://")
@@ -189,7 +191,8 @@ def test_every_image_is_built_from_a_stage_there_is_and_writes_only_where_it_may
             service = load_services(*overrides)[name]
             assert service["build"]["dockerfile"] == "deploy/Dockerfile"
             assert service["build"]["target"] in parse_dockerfile()
-    for name in ("display", "producer"):  # guests' uploads and rejected files pass between them
+    # Guests' uploads and rejected files pass between them, and the key of the links.
+    for name in ("display", "producer", "webhooks"):
         folders = {volume["target"]: volume["source"] for volume in load_services()[name]["volumes"]}
         assert folders["/data"] == "parts"
     [inbox] = [volume for volume in load_services()["producer"]["volumes"] if volume["target"] == "/inbox"]

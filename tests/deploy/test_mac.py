@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 MAC_FOLDER = ROOT / "deploy" / "mac"
-AGENT_NAMES = ["display", "kiosk", "logs", "printer", "producer"]
+AGENT_NAMES = ["display", "kiosk", "logs", "printer", "producer", "webhooks"]
 
 #: A launchctl that logs its arguments. As on a Mac, an agent cannot be loaded while the earlier one is still ending.
 FAKE_LAUNCHCTL = """
@@ -56,13 +56,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FAKE_PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    first = run_install(home, programs, "--print")
+    first = run_install(home, programs, "--print", "--webhooks")
     assert first.returncode == 0, first.stderr
     agents_before = load_agents(home)
     settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
     assert settings_file.read_text() == (ROOT / ".env.example").read_text()
     settings_file.write_text("ARTDREAM_RECIPE=lines\n")
-    second = run_install(home, programs, "--imageio", "--print")
+    second = run_install(home, programs, "--imageio", "--print", "--webhooks")
     assert second.returncode == 0, second.stderr
     assert load_agents(home) == agents_before
     assert settings_file.read_text() == "ARTDREAM_RECIPE=lines\n", "the user's settings are kept"
@@ -238,7 +238,8 @@ def test_settings_that_the_guide_names_exist() -> None:
 def test_what_the_script_does_not_know_is_named(tmp_path: Path) -> None:
     completed = run_install(tmp_path, tmp_path, "--imageio", "--fast")
     assert completed.returncode == 1
-    assert completed.stderr == "install: It takes --imageio, --print or nothing, and this is something else: --fast\n"
+    options = "--imageio, --print, --webhooks or nothing"
+    assert completed.stderr == f"install: It takes {options}, and this is something else: --fast\n"
     assert not list(tmp_path.iterdir())
 
 
