@@ -118,14 +118,14 @@ def list_webhooks(as_json: JsonOption = False, data: DataOption = None) -> None:
     if as_json:
         print_json(listed)
         return
-    id_column, url_column = Column("Id", no_wrap=True), Column("URL", overflow="fold")
     rows = Table(
-        id_column, url_column, "Events", "Waiting", "Delivered", "Given up", "State", box=None, header_style="dim"
+        Column("Id", no_wrap=True), Column("URL", overflow="fold"), "Events", "Messages", box=None, header_style="dim"
     )
     for one in listed:
-        events = " ".join(message_type.partition(".")[2] for message_type in one.types)
-        counts = (one.waiting, one.delivered, one.given_up)
-        rows.add_row(one.id, one.url, events, *map(str, counts), "disabled" if one.disabled else "")
+        events = "\n".join(message_type.partition(".")[2] for message_type in one.types)
+        counts = {"waiting": one.waiting, "delivered": one.delivered, "given up": one.given_up}
+        messages = [f"{count} {label}" for label, count in counts.items() if count]
+        rows.add_row(one.id, one.url, events, "\n".join([*(["disabled"] if one.disabled else []), *messages]))
     console.print(rows)
 
 
