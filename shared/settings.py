@@ -300,6 +300,13 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", description="Address that metrics are served on. They have no access control."
     )
+    tracing: bool = Field(
+        False,
+        description=(
+            "Send a trace of each photo to an OpenTelemetry collector; it needs `artdream[tracing]`. "
+            "OTEL_EXPORTER_OTLP_ENDPOINT is the collector's address, by default http://localhost:4318."
+        ),
+    )
     time_limit_seconds: int = Field(600, gt=0, description="Seconds after which a dream fails.")
     worker_process_mb: int = Field(
         0,
@@ -481,12 +488,13 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "prints_per_guest",
         "prints_per_event",
     ),
-    "Metrics": (
+    "Metrics and traces": (
         "worker_metrics_port",
         "producer_metrics_port",
         "display_metrics_port",
         "webhooks_metrics_port",
         "metrics_host",
+        "tracing",
     ),
 }
 

@@ -22,6 +22,7 @@ from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
+from shared.monitoring.tracing import SpanName, describe_job, open_tracer
 from shared.monitoring.usage_counts import OTHER_CAUSE, Counted, count
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
@@ -67,6 +68,7 @@ class SubmissionClient:
         # Disabled: a health check after ten idle seconds costs a round trip, and failed calls are retried anyway.
         self._celery.conf.broker_transport_options |= {"health_check_interval": 0}
         self._store = Store(settings.store)
+        self._tracer = open_tracer(settings, "producer")
         #: Jobs that this version cannot read, each of which was reported once.
         self._incompatible_job_ids: set[str] = set()
         #: Ledger of the data folder.
@@ -79,10 +81,11 @@ class SubmissionClient:
         self.close()
 
     def close(self) -> None:
-        """Close the ledger and the connections to the broker."""
+        """Close the ledger and the connections to the broker, and send the last spans."""
         self.ledger.close()
         self._celery.close()
         self.client.close()
+        self._tracer.close()
 
     def open_connections(self) -> None:
         """Connect to queue and store ahead of the first photo, as connecting takes many round trips.
@@ -115,7 +118,7 @@ class SubmissionClient:
             if state not in _SUBMITTABLE_STATES:
                 metrics.count_job(Outcome.KNOWN)
                 return SubmissionResult(Outcome.KNOWN, job)
-            started = time.perf_counter()
+            upload_started_at, started = time.time(), time.perf_counter()
             self._store.put((working_photo_name if is_working_photo else photo_name)(job.photo_id), jpeg)
             if motion:
                 self._store.put(motion_name(job.photo_id), motion)
@@ -128,9 +131,28 @@ class SubmissionClient:
             )
             for stage, seconds in job.stages.items() if is_new else ():
                 record_stage(job.id, stage, seconds)
+            if is_new:
+                self._trace_intake(job, decoded_at - seconds_until_decoded, decoded_at, upload_started_at)
             outcome = Outcome.SUBMITTED if is_new else Outcome.KNOWN
             metrics.count_job(outcome)
             return SubmissionResult(outcome, job)
+
+    def _trace_intake(self, job: Job, arrived_at: float, decoded_at: float, upload_started_at: float) -> None:
+        """Record the spans of a job that was just queued. All times are epoch seconds."""
+        if not self._tracer.is_on:
+            return
+        ended_at, attributes = time.time(), describe_job(job)
+        settled_at = arrived_at + job.stages.get(Stage.SETTLE, 0.0)
+        uploaded_at = upload_started_at + job.stages[Stage.UPLOAD]
+        for name, started_at, span_ended_at in (
+            (SpanName.SETTLE, arrived_at, settled_at),
+            (SpanName.CONVERT, settled_at, decoded_at),
+            (SpanName.OUTBOX, decoded_at, upload_started_at),
+            (SpanName.UPLOAD, upload_started_at, uploaded_at),
+            (SpanName.ENQUEUE, uploaded_at, ended_at),
+            (SpanName.INTAKE, arrived_at, ended_at),
+        ):
+            self._tracer.record(name, job.id, started_at, span_ended_at, attributes=attributes)
 
     def upload_photo(self, photo_id: str, jpeg: bytes) -> None:
         """Put a photo in the store whose jobs were submitted with its working photo.

@@ -381,6 +381,14 @@ class JobTable:
         except ValidationError:
             return None
 
+    def get_seconds_since_arrival(self, job_id: str) -> float | None:
+        """Return the seconds since the photo of an unfinished job arrived; None if unknown, or once it has ended."""
+        arrived_at = cast("str | None", self._client.hget(job_key(job_id), "arrived"))
+        if not arrived_at:
+            return None
+        now, microseconds = self._client.time()
+        return now + microseconds / 1e6 - float(arrived_at)
+
     def count_attempts(self, job_ids: Sequence[str]) -> list[int]:
         """Return how often each job was started, attempts that were released not counted, in one round trip."""
         pipeline = self._client.pipeline(transaction=False)

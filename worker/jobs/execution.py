@@ -4,7 +4,7 @@ import io
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
+from shared.monitoring.tracing import NO_TRACER, SpanName, Tracer, describe_job
 from shared.provenance.signing import ManifestSigner
 from shared.provenance.statement import Statement, get_program
 from shared.recipe.canvas import scale_to_canvas
@@ -53,9 +54,10 @@ class JobExecution:
         retry_policy: RetryPolicy,
         moderation: "JobModeration | None" = None,
         signer: ManifestSigner | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """moderation: scores the pictures of this job, whose claim was not announced; None: nothing is scored. signer:
-        signs the dream, if there is one.
+        signs the dream, if there is one. tracer: records the spans of this attempt.
         """
         self.job = claim.job
         #: Context manager that renews the lease.
@@ -73,6 +75,9 @@ class JobExecution:
         self._store = store
         self._retry = retry_policy.retry
         self._signer = signer
+        self._tracer = tracer
+        #: When the job was claimed, and when the last stage ended, in epoch seconds.
+        self._claimed_at = self._stage_ended_at = time.time()
         self._stages: dict[Stage, float] = dict(claim.job.stages)
         self._moderation = moderation
         self._visibility = claim.visibility
@@ -129,7 +134,8 @@ class JobExecution:
             return None
         self._stages[Stage.QUEUE] = self._claim.queued_seconds
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
-        with time_stage(self.job.id, self._stages, Stage.FETCH):
+        self._trace(SpanName.QUEUE, self._claimed_at - self._claim.queued_seconds, self._claimed_at)
+        with self._time_stage(Stage.FETCH):
             self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
             if self._working_photo is None or not fills_canvas(self._working_photo, self.job.recipe):
                 self._full_photo = self._wait_for_full_photo()
@@ -158,7 +164,7 @@ class JobExecution:
         """Publish the frames that are offered during the block, and time the block as the dream stage."""
         publisher = FramePublisher(self._store, self._announce_frame, self.job.id, self._may_frame_be_seen)
         with (
-            time_stage(self.job.id, self._stages, Stage.DREAM) as self._dream_timer,
+            self._time_stage(Stage.DREAM) as self._dream_timer,
             publisher as self._frame_publisher,
         ):
             yield
@@ -177,7 +183,7 @@ class JobExecution:
 
     def publish(self, dream: DreamResult) -> Sidecar:
         """Write the dream, its thumbnail and its sidecar to the store, and return the sidecar. Raises LeaseLost."""
-        with time_stage(self.job.id, self._stages, Stage.PUBLISH):
+        with self._time_stage(Stage.PUBLISH):
             if self._moderation:
                 self._moderation.look_at("dream", dream.pixels)
             statement = Statement.of_recipe(
@@ -222,9 +228,11 @@ class JobExecution:
         """End the job with a reason. kind: label of the fault in the metrics."""
         self.ended = True
         metrics.count_fault(kind)
+        arrived_at = self._find_arrival()
         if self._retry(lambda: self._table.fail(self._claim, reason)):
             metrics.count_job("failed")
             logger.warning("job %s failed: %s", self.job.id, reason)
+            self._trace_end("failed", arrived_at)
             self._delete_leftovers()
 
     def release(self, *, count: bool = False) -> bool:
@@ -234,11 +242,13 @@ class JobExecution:
         """
         self.released = self._table.release(self._claim, count=count)
         self.ended = True
+        self._trace_end("released" if self.released else "lost")
         return self.released
 
     def complete(self, sidecar: Sidecar) -> None:
         """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""
         self.ended = True
+        arrived_at = self._find_arrival()
         visibility = self._retry(
             lambda: self._table.complete(self._claim, sidecar.to_completed_event(), hold=self._needs_approval)
         )
@@ -247,6 +257,8 @@ class JobExecution:
             self._end_cancelled()
             return
         self.completed = True
+        self._trace(SpanName.ANNOUNCE, self._stage_ended_at, time.time())
+        self._trace_end("completed", arrived_at)
         metrics.count_job("completed")
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:
@@ -258,8 +270,55 @@ class JobExecution:
     def _end_cancelled(self) -> None:
         """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
         self.ended = True
+        self._trace_end("lost")
         metrics.count_job("cancelled")
         self._delete_leftovers()
+
+    @contextmanager
+    def _time_stage(self, stage: Stage) -> Iterator[StageTimer]:
+        """Measure the block as a stage, and trace it, unless it raises."""
+        started_at = time.time()
+        with time_stage(self.job.id, self._stages, stage) as timer:
+            yield timer
+        self._stage_ended_at = started_at + self._stages[stage] + timer.excluded_seconds
+        self._trace(SpanName(stage), started_at, self._stage_ended_at)
+
+    def _trace(self, name: SpanName, started_at: float, ended_at: float, outcome: str = "") -> None:
+        """Record a span of this attempt. All times are epoch seconds."""
+        if self._tracer.is_on:
+            self._tracer.record(
+                name,
+                self.job.id,
+                started_at,
+                ended_at,
+                attributes=describe_job(self.job),
+                attempt=self._claim.token,
+                outcome=outcome,
+            )
+
+    def _trace_end(self, outcome: str, arrived_at: float | None = None) -> None:
+        """Record the span of this attempt, and that of the photo if the job has ended, for which its arrival is given.
+
+        outcome: “completed”, “failed”, “released”, or “lost” if the job was cancelled or another worker has it.
+        """
+        ended_at = time.time()
+        self._trace(SpanName.ATTEMPT, self._claimed_at, ended_at, outcome)
+        if arrived_at is not None:
+            self._trace(SpanName.PHOTO, arrived_at, ended_at, outcome)
+
+    def _find_arrival(self) -> float | None:
+        """Return when the photo arrived, by this machine's clock, in epoch seconds; None without tracing.
+
+        The broker forgets it when the job ends.
+        """
+        if not self._tracer.is_on:
+            return None
+        seconds: float | None = None
+        with suppress(*BROKER_OUTAGE):
+            seconds = self._table.get_seconds_since_arrival(self.job.id)
+        if seconds is None:  # unknown to a broker that was wiped meanwhile
+            seconds = time.time() - self._claimed_at + self._claim.queued_seconds + sum(self.job.stages.values())
+        return time.time() - seconds
 
     def _delete_leftovers(self) -> None:
         """Delete what was published of a job that failed, was cancelled or deleted, and so is nobody else's.

@@ -17,6 +17,7 @@ from shared.jobs.job import Job, Lane
 from shared.jobs.state_machine import MAX_HAND_BACKS
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.monitoring.logs import bind_job_id
+from shared.monitoring.tracing import open_tracer
 from shared.provenance.signing import load_signer
 from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
@@ -62,7 +63,8 @@ class JobProcessor:
         """worker: the name under which jobs are claimed. may_preempt: whether live jobs may interrupt a batch job.
 
         is_stopping: whether an interruption means that the worker has to stop, not that the time limit is exceeded.
-        Raises ArtDreamError if the network that moderates is missing or damaged.
+        Raises ArtDreamError if the network that moderates is missing or damaged, or OpenTelemetry is not installed and
+        tracing is on.
         """
         self._worker = worker
         self._timing = timing
@@ -78,6 +80,7 @@ class JobProcessor:
         self._signer = load_signer(settings)
         if self._signer:
             self._signer.check()
+        self._tracer = open_tracer(settings, "worker")
         self._clip_generator = None
         if settings.clips:
             self._clip_generator = ClipGenerator(
@@ -136,9 +139,10 @@ class JobProcessor:
                     execution.complete(execution.publish(dream))
 
     def close(self) -> None:
-        """Stop the clip generator; takes a few seconds at most."""
+        """Stop the clip generator, and send the last spans; takes a few seconds at most."""
         if self._clip_generator:
             self._clip_generator.close()
+        self._tracer.close()
 
     def _claim(self, job: Job) -> Claim | None:
         """Claim a job; None if it has ended or a live worker holds it."""
@@ -170,7 +174,7 @@ class JobProcessor:
 
     def _create_execution(self, claim: Claim) -> JobExecution:
         moderation = self._moderator.begin_job() if self._moderator else None
-        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation, self._signer)
+        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation, self._signer, self._tracer)
 
     def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
         """Run all queued live jobs before a batch job continues, and append them to its executions.
