@@ -1,5 +1,9 @@
-"""A receiver of OTLP over HTTP, as a collector is one: it keeps the spans that it is sent."""
+"""A receiver of OTLP over HTTP, as a collector is one: it keeps the spans that it is sent.
 
+`python -m tests.otlp_receiver` prints its address and runs until its standard input ends.
+"""
+
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,3 +93,11 @@ class OtlpReceiver:
                             status_message=span.status.message,
                         )
                     )
+
+
+if __name__ == "__main__":
+    alone = OtlpReceiver()
+    sys.stdout.write(f"{alone.url}\n")
+    sys.stdout.flush()
+    with alone.run():
+        sys.stdin.read()

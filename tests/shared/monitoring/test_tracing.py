@@ -20,6 +20,7 @@ from shared.jobs.events import Completed, EventReader, Stage
 from shared.jobs.job import Job
 from shared.monitoring.otlp import FLUSH_TIMEOUT_SECONDS
 from shared.monitoring.tracing import PARENTS, SpanName, describe_job, open_tracer
+from shared.redis_keys import job_key
 from shared.settings import Settings
 from shared.storage.store import StoreError
 from tests.dreamer import FAILING, StepDreamer
@@ -32,8 +33,9 @@ from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
 #: What spans say of a job.
 JOB_ATTRIBUTES = {"artdream.job", "artdream.recipe", "artdream.network", "artdream.lane", "artdream.origin"}
 
-#: Seconds that the clocks of one machine, read one after the other, may differ; the broker rounds to microseconds.
-CLOCK_SECONDS = 0.05
+#: Seconds that two times of one component may differ by rounding, and of two components on a busy machine: a reply of
+#: the broker takes so long at most.
+CLOCK_SECONDS, TRANSIT_SECONDS = 0.05, 5.0
 
 
 @pytest.fixture
@@ -106,12 +108,16 @@ def test_a_photo_is_one_trace_from_its_file_over_a_worker_s_process_to_the_wall(
     assert {name: span.parent_id for name, span in spans.items()} == parents
     for name, parent in PARENTS.items():
         if parent and name is not SpanName.SHOW:
-            assert spans[name].started_at >= spans[parent].started_at - CLOCK_SECONDS, name
-            assert spans[name].ended_at <= spans[parent].ended_at + CLOCK_SECONDS, name
+            tolerance = CLOCK_SECONDS if spans[name].service == spans[parent].service else TRANSIT_SECONDS
+            assert spans[name].started_at >= spans[parent].started_at - tolerance, name
+            assert spans[name].ended_at <= spans[parent].ended_at + tolerance, name
     in_order = ["settle", "convert", "outbox", "upload", "enqueue", "queue", "fetch", "dream", "publish", "announce"]
     for before, after in itertools.pairwise(in_order):
-        assert spans[before].ended_at <= spans[after].started_at + CLOCK_SECONDS, (before, after)
-    assert abs(spans["show"].started_at - spans["photo"].ended_at) < 1
+        # A worker may claim the job before its producer knows that it is queued.
+        tolerance = CLOCK_SECONDS if spans[before].service == spans[after].service else TRANSIT_SECONDS
+        assert spans[before].ended_at <= spans[after].started_at + tolerance, (before, after)
+    assert spans["queue"].ended_at == pytest.approx(spans["attempt"].started_at, abs=1e-6)
+    assert abs(spans["show"].started_at - spans["photo"].ended_at) < TRANSIT_SECONDS
 
     for stage in Stage:
         assert spans[stage].seconds == pytest.approx(completed.stages[stage], abs=CLOCK_SECONDS), stage
@@ -132,7 +138,8 @@ def test_a_photo_is_one_trace_from_its_file_over_a_worker_s_process_to_the_wall(
 def test_a_second_attempt_is_a_further_span_of_the_same_trace(
     traced_harness: ProcessorHarness, receiver: OtlpReceiver
 ) -> None:
-    job = traced_harness.submit(1)
+    job, arrived_at = traced_harness.submit(1), time.time() - 100
+    traced_harness.client.hset(job_key(job.id), "arrived", f"{arrived_at:.6f}")
 
     def lose_store() -> None:
         raise StoreError("The store is unavailable.")
@@ -154,7 +161,7 @@ def test_a_second_attempt_is_a_further_span_of_the_same_trace(
     fetches = [span for span in spans if span.name == SpanName.FETCH]
     assert attempts[1].span_id != attempts[2].span_id
     assert [span.parent_id for span in fetches] == [attempts[1].span_id, attempts[2].span_id]
-    assert photo.started_at <= attempts[1].started_at + CLOCK_SECONDS
+    assert photo.started_at == pytest.approx(arrived_at, abs=TRANSIT_SECONDS)
     assert photo.ended_at >= attempts[2].ended_at - CLOCK_SECONDS
 
 
@@ -167,6 +174,23 @@ def test_a_failed_job_is_marked_as_an_error_without_its_reason(
     spans = by_name(receiver.spans)
     assert {name for name, span in spans.items() if span.is_error} == {SpanName.PHOTO, SpanName.ATTEMPT}
     assert not any(span.status_message for span in spans.values())
+
+
+def test_of_a_share_of_the_photos_each_component_sends_the_same(
+    traced_settings: Settings, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    job_ids = [Job(photo_id="5" * 64, recipe=SHORT_RECIPE, seed=seed).id for seed in range(40)]
+    for component, names in (("worker", (SpanName.PHOTO, SpanName.DREAM)), ("display", (SpanName.SHOW,))):
+        tracer = open_tracer(traced_settings, component)
+        for job_id in job_ids:
+            for name in names:
+                tracer.record(name, job_id, 0.0, 1.0)
+        tracer.close()
+    traced_ids = {name: {span.trace_id for span in receiver.spans if span.name == name} for name in SpanName}
+    assert 5 < len(traced_ids[SpanName.PHOTO]) < 35
+    assert traced_ids[SpanName.PHOTO] == traced_ids[SpanName.DREAM] == traced_ids[SpanName.SHOW]
 
 
 def test_the_file_of_an_own_network_is_not_named() -> None:
