@@ -5,7 +5,6 @@ sleeps, and spans go to a receiver in a process of its own. Processor time inclu
 """
 
 import argparse
-import asyncio
 import os
 import subprocess
 import sys
@@ -20,8 +19,6 @@ from statistics import median
 from artdream.sample import read_sample
 from benchmarks.report import publish
 from benchmarks.sleeping_dreamer import DREAM_SECONDS, SleepingDreamer
-from display.media.pictures import Pictures
-from display.state.event_hub import EventHub
 from producer import watch
 from producer.decoding.convert import convert
 from producer.outbox.submission import SubmissionClient
@@ -31,8 +28,11 @@ from shared.jobs.table import JobTable
 from shared.monitoring.tracing import SpanName, describe_job, open_tracer
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
+from tests.browser import launch_chromium
+from tests.display.conftest import running_display
 from tests.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.servers import Valkey
+from tests.stack import free_port
 from tests.waiting import wait_until
 from worker.jobs.processor import JobProcessor
 
@@ -52,7 +52,13 @@ SEND_AFTER_SECONDS = 0.8
 def make_settings(folder: Path, broker_url: str, *, tracing: bool) -> Settings:
     """Return the settings of an installation in a folder."""
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
-    fields = {"data": folder / "data", "inbox": folder / "inbox", "broker_url": broker_url, "recipe": RECIPE}
+    fields = {
+        "data": folder / "data",
+        "inbox": folder / "inbox",
+        "broker_url": broker_url,
+        "recipe": RECIPE,
+        "port": free_port(),
+    }
     return Settings.model_validate({**Settings().model_dump(), **fields, "tracing": tracing, "clips": False})
 
 
@@ -95,34 +101,26 @@ def measure_spans(settings: Settings) -> tuple[float, float]:
 
 
 def trace_one_photo(settings: Settings, receiver: OtlpReceiver) -> list[ReceivedSpan]:
-    """Drop a photo into the inbox of an installation in this process; return its spans, in the order of their start."""
-    stop, hub_is_open = threading.Event(), threading.Event()
+    """Drop a photo into the inbox of an installation with a wall; return its spans, in the order of their start.
 
-    async def run_display() -> None:
-        event_hub = EventHub(settings, Pictures(settings))
-        async with event_hub.run():
-            await asyncio.to_thread(wait_until, lambda: event_hub._reader.is_connected)
-            hub_is_open.set()
-            await asyncio.to_thread(stop.wait)
-
+    Producer and worker run in this process.
+    """
+    stop = threading.Event()
     processor = JobProcessor(settings, "worker", SleepingDreamer(DREAM_SECONDS))
-    threads = [
-        threading.Thread(target=watch.run, args=(settings, stop)),
-        threading.Thread(target=asyncio.run, args=(run_display(),)),
-    ]
-    for thread in threads:
-        thread.start()
-    hub_is_open.wait()
-    (settings.inbox / "photo.heic").write_bytes(read_sample())
-    with connect(settings.broker) as client:
+    producer = threading.Thread(target=watch.run, args=(settings, stop))
+    with running_display(settings) as display, launch_chromium() as browser, connect(settings.broker) as client:
+        wall = browser.new_page()
+        wall.goto(display.url)
+        wall.wait_for_selector(".wall:not([data-scene=dark])")
+        producer.start()
+        (settings.inbox / "photo.heic").write_bytes(read_sample())
         table = JobTable(client)
         wait_until(lambda: table.list_unclaimed(0))
         processor.process(table.list_unclaimed(0)[0])
-    wait_until(lambda: len(receiver.spans) >= len(SpanName))
-    stop.set()
-    processor.close()
-    for thread in threads:
-        thread.join()
+        wait_until(lambda: len(receiver.spans) >= len(SpanName))
+        stop.set()
+        processor.close()
+        producer.join()
     return receiver.spans
 
 

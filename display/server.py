@@ -117,7 +117,7 @@ def create_app(settings: Settings) -> st.App:
 
     index = Route("/", serve_index)
     routes = [
-        *media_routes(event_hub, pictures),
+        *media_routes(settings, event_hub, pictures),
         *gallery_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *art_map_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *share_routes(describe, pictures, share_links, event_hub.usage_recorder, settings, get_appearance),

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -17,6 +18,9 @@ from shared.settings import Settings
 from shared.storage.store import Store
 from tests.redis_server import RedisServer, require_redis
 from tests.servers import S3Server, SshServer, Valkey, require_sshd
+
+if TYPE_CHECKING:
+    from tests.otlp_receiver import OtlpReceiver
 
 # Four tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
 # cost a fifth more processor time.
@@ -55,6 +59,18 @@ def _log_level_is_kept() -> Iterator[None]:
     level = logging.root.level
     yield
     logging.root.setLevel(level)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator["OtlpReceiver"]:
+    """Yield a receiver that the tracers of this test, and of the processes it starts, send to."""
+    from tests.otlp_receiver import OtlpReceiver  # imports OpenTelemetry
+
+    receiver = OtlpReceiver()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    with receiver.run():
+        yield receiver
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Media routes: the event feed (Server-Sent Events) and the pictures in the store."""
+"""Media routes: the event feed (Server-Sent Events), the pictures in the store, and what walls report of them."""
 
 import hashlib
 import re
@@ -11,8 +11,11 @@ from starlette.routing import Route
 
 from display.media.pictures import Pictures
 from display.state.event_hub import EventHub
+from display.web.same_origin import is_same_origin
 from display.web.security_headers import DENY_ALL_CSP
+from shared.public_url import resolve_public_url
 from shared.screens import parse_screen_name
+from shared.settings import Settings
 from shared.storage.object_names import working_photo_name
 from shared.storage.store import StoreError
 
@@ -38,8 +41,8 @@ _REVALIDATED_HEADERS = DENY_ALL_CSP | {"Cache-Control": "private, no-cache"}
 _NO_STORE_HEADERS = DENY_ALL_CSP | {"Cache-Control": "no-store"}
 
 
-def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
-    """Return the routes `/feed` and `/pictures/<object name>`. (`/media` belongs to Streamlit.)"""
+def media_routes(settings: Settings, event_hub: EventHub, pictures: Pictures) -> list[Route]:
+    """Return the routes `/feed`, `/pictures/<object name>` and `/painted/<job>`. (`/media` belongs to Streamlit.)"""
 
     async def stream_events(screen_name: str) -> AsyncIterator[bytes]:
         async with event_hub.connect_viewer(screen_name) as viewer:
@@ -64,7 +67,17 @@ def media_routes(event_hub: EventHub, pictures: Pictures) -> list[Route]:
             return Response(status_code=503, headers=_NO_STORE_HEADERS | {"Retry-After": "2"})
         return await media_response(request, pictures, name, _REVALIDATED_HEADERS)
 
-    return [Route("/feed", get_events), Route("/pictures/{name:path}", get_picture)]
+    async def receive_paint(request: Request) -> Response:
+        """Trace that a wall has painted a dream."""
+        is_own_page = is_same_origin(request, public_url=resolve_public_url(settings), requires_origin=True)
+        is_recorded = is_own_page and event_hub.traces.record_paint(request.path_params["job_id"])
+        return Response(status_code=204 if is_recorded else 404, headers=_NO_STORE_HEADERS)
+
+    return [
+        Route("/feed", get_events),
+        Route("/pictures/{name:path}", get_picture),
+        Route("/painted/{job_id}", receive_paint, methods=["POST"]),
+    ]
 
 
 async def media_response(request: Request, pictures: Pictures, name: str, headers: dict[str, str]) -> Response:

@@ -24,6 +24,7 @@ wall(
         "texts": texts,
         "idle_after": settings.idle_after,
         "rotate_every": settings.rotate_every,
+        "reports_paint": settings.tracing,
         "screen": parse_screen_name(st.query_params.get("screen", "")),
     },
 )

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from display.media.pictures import Pictures
 from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
+from display.state.dream_traces import DreamTraces
 from display.state.event_appearance import load_event_appearance
 from display.state.housekeeping import Housekeeping
 from display.state.live_state import Change, LiveState
@@ -33,7 +33,6 @@ from shared.jobs.events import (
 )
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
-from shared.monitoring.tracing import SpanName, open_tracer
 from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
@@ -62,7 +61,8 @@ class EventHub:
         self.screens = Screens(self.dream_index)
         #: Counts what guests do.
         self.usage_recorder = UsageRecorder(settings)
-        self._tracer = open_tracer(settings, "display")
+        #: Traces what is sent to the viewers.
+        self.traces = DreamTraces(settings)
         self._settings_changed = False
         self._reader = StreamReader(settings, self)
         self._housekeeping = Housekeeping(
@@ -93,7 +93,7 @@ class EventHub:
                 yield
             finally:
                 self.close()
-        await asyncio.to_thread(self._tracer.close)
+        await asyncio.to_thread(self.traces.close)
 
     def connect_viewer(self, screen_name: str = "") -> AbstractAsyncContextManager[Viewer]:
         """Return a context that adds a viewer. Its first message is a snapshot; whatever happens after that follows.
@@ -177,22 +177,11 @@ class EventHub:
         if change := self._update_index(recorded) or change:
             self._viewers.broadcast(change, recorded.id)
             if change.kind == "dream" and self._reader.is_connected:
-                self._trace_show(recorded)
+                self.traces.record_show(recorded, self.now - recorded.recorded_at)
         self._settings_changed |= isinstance(recorded.event, RuntimeSettingsChanged)
         for queue in list(self._subscribers):
             if not queue.offer(recorded):
                 self._subscribers.discard(queue)
-
-    def _trace_show(self, recorded: RecordedEvent) -> None:
-        """Record the span from an event until its dream was sent to the viewers."""
-        if not self._tracer.is_on:
-            return
-        completed = recorded.event.completed if isinstance(recorded.event, Shown) else recorded.event
-        if isinstance(completed, Completed):
-            ended_at = time.time()
-            started_at = ended_at - max(0.0, self.now - recorded.recorded_at)
-            attributes = {"recipe": completed.recipe}
-            self._tracer.record(SpanName.SHOW, completed.job_id, started_at, ended_at, attributes=attributes)
 
     def _count_unreadable(self) -> None:
         self.statistics.unreadable_events += 1

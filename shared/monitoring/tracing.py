@@ -32,12 +32,13 @@ class SpanName(StrEnum):
     PUBLISH = "publish"
     ANNOUNCE = "announce"  # write the sidecar, complete the job, append its event
     SHOW = "show"  # from the event until a display has sent the dream to its viewers
+    PAINT = "paint"  # from the event until the display knows that a wall has painted it
 
 
-#: The span in which each span lies; None: it is the outermost. A display's span follows the end of the outermost.
+#: The span in which each span lies; None: it is the outermost. A display's spans follow the end of the outermost.
 PARENTS: Mapping[SpanName, SpanName | None] = {
     SpanName.PHOTO: None,
-    **dict.fromkeys((SpanName.INTAKE, SpanName.QUEUE, SpanName.ATTEMPT, SpanName.SHOW), SpanName.PHOTO),
+    **dict.fromkeys((SpanName.INTAKE, SpanName.QUEUE, SpanName.ATTEMPT, SpanName.SHOW, SpanName.PAINT), SpanName.PHOTO),
     **dict.fromkeys(
         (SpanName.SETTLE, SpanName.CONVERT, SpanName.OUTBOX, SpanName.UPLOAD, SpanName.ENQUEUE), SpanName.INTAKE
     ),

@@ -12,6 +12,22 @@ const waitForPaint = () =>
 export class PaintTimes {
   /** @type {Map<string, number>} epoch milliseconds by job id */
   #firstPaints = new Map();
+  /** @type {Set<string>} job ids of dreams that came just now, and whose first paint is reported */
+  #expected = new Set();
+
+  /** @param {(jobId: string) => void} report */
+  constructor(report) {
+    this.report = report;
+  }
+
+  /**
+   * Report the first paint of a dream.
+   *
+   * @param {string} jobId
+   */
+  expect(jobId) {
+    this.#expected.add(jobId);
+  }
 
   /**
    * Note on a picture, in `data-shown-at`, when it was on the screen.
@@ -25,6 +41,7 @@ export class PaintTimes {
     if (image.dataset.dream) {
       paintedAt = Math.min(paintedAt, this.#firstPaints.get(jobId) ?? Infinity);
       this.#firstPaints.set(jobId, paintedAt);
+      if (this.#expected.delete(jobId)) this.report(jobId);
     }
     image.dataset.shownAt = String(paintedAt);
   }
@@ -35,8 +52,10 @@ export class PaintTimes {
    * @param {string[]} jobIds
    */
   keepOnly(jobIds) {
-    for (const jobId of this.#firstPaints.keys()) {
-      if (!jobIds.includes(jobId)) this.#firstPaints.delete(jobId);
+    for (const kept of [this.#firstPaints, this.#expected]) {
+      for (const jobId of kept.keys()) {
+        if (!jobIds.includes(jobId)) kept.delete(jobId);
+      }
     }
   }
 }

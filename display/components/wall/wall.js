@@ -24,6 +24,7 @@ const INVITATION_RETRY_MS = 30_000;
  * @property {number} idle_after
  * @property {number} rotate_every
  * @property {string} screen the screen's name, "" for a wall without one
+ * @property {boolean} reports_paint whether the display traces when dreams are painted
  */
 
 /** @typedef {import("../common/appearance.js").Appearance} Appearance */
@@ -44,11 +45,14 @@ class Wall {
    * @param {HTMLElement} root
    * @param {WallData} data
    */
-  constructor(root, { texts, idle_after, rotate_every, screen }) {
+  constructor(root, { texts, idle_after, rotate_every, screen, reports_paint }) {
     this.root = root;
     this.texts = texts;
     this.playlist = new Playlist({ idleAfter: 1000 * idle_after, rotateEvery: 1000 * rotate_every });
-    const paintTimes = new PaintTimes();
+    const paintTimes = new PaintTimes((jobId) => {
+      if (reports_paint) navigator.sendBeacon(`/painted/${jobId}`);
+    });
+    this.paintTimes = paintTimes;
     this.strip = new Strip(this.#find(".strip"), texts, paintTimes);
     this.grid = new Grid(this.#find(".grid"), texts, paintTimes);
     this.hero = new Hero(root, texts, paintTimes, () => this.#markStrip());
@@ -104,6 +108,7 @@ class Wall {
       this.#showConnection();
     }
     if (event.kind === "snapshot") this.#setUp(event.body.screen);
+    if (event.kind === "dream") this.paintTimes.expect(event.body.job_id);
     this.#followAppearance(readAppearance(event));
     this.playlist.apply(event, systemClock.now());
     if (event.kind !== "heartbeat" && event.kind !== "broker") this.#update();

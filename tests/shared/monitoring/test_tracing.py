@@ -39,16 +39,6 @@ CLOCK_SECONDS, TRANSIT_SECONDS = 0.05, 5.0
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
-    """Yield a receiver that the tracers of this test, and of the processes it starts, send to."""
-    receiver = OtlpReceiver()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-    with receiver.run():
-        yield receiver
-
-
-@pytest.fixture
 def traced_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"tracing": True})
 
@@ -94,9 +84,10 @@ def test_a_photo_is_one_trace_from_its_file_over_a_worker_s_process_to_the_wall(
         show(traced_harness.settings, receiver)
         wait_until(lambda: SpanName.PHOTO in {span.name for span in receiver.spans})
         producer_thread.stop()
-    wait_until(lambda: len(receiver.spans) >= len(SpanName), "all spans are there")
+    expected = set(SpanName) - {SpanName.PAINT}  # which a browser reports: tests/display/state/test_dream_traces.py
+    wait_until(lambda: len(receiver.spans) >= len(expected), "all spans are there")
     spans = by_name(receiver.spans)
-    assert set(spans) == set(SpanName)
+    assert set(spans) == expected
     [completed] = [
         recorded.event
         for recorded in EventReader(traced_harness.client).read()
@@ -104,10 +95,10 @@ def test_a_photo_is_one_trace_from_its_file_over_a_worker_s_process_to_the_wall(
     ]
     assert {span.trace_id for span in spans.values()} == {completed.job_id}
 
-    parents = {name: spans[parent].span_id if parent else "" for name, parent in PARENTS.items()}
+    parents = {name: spans[parent].span_id if parent else "" for name, parent in PARENTS.items() if name in spans}
     assert {name: span.parent_id for name, span in spans.items()} == parents
     for name, parent in PARENTS.items():
-        if parent and name is not SpanName.SHOW:
+        if parent and name not in (SpanName.SHOW, SpanName.PAINT):
             tolerance = CLOCK_SECONDS if spans[name].service == spans[parent].service else TRANSIT_SECONDS
             assert spans[name].started_at >= spans[parent].started_at - tolerance, name
             assert spans[name].ended_at <= spans[parent].ended_at + tolerance, name
