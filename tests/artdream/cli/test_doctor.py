@@ -2,7 +2,6 @@
 
 import io
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,13 +29,11 @@ def _run_checks(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture
-def healthy_settings(settings: Settings, client: redis.Redis) -> Iterator[Settings]:
+def healthy_settings(settings: Settings, client: redis.Redis) -> Settings:
     """Settings of an installation without problems."""
-    client.config_set("appendonly", "yes")
     HeartbeatRegistry(client).announce(Component.WORKER, "w1", "ready")
     settings.data.mkdir()
-    yield settings
-    client.config_set("appendonly", "no")
+    return settings
 
 
 def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> None:
