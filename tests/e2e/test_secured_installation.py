@@ -119,7 +119,8 @@ def test_the_worker_counts_over_all_its_pool_processes(installation_run: Install
     assert metric_value("worker", "artdream_jobs_total", outcome="failed") == 1
     assert metric_value("worker", "artdream_faults_total", kind="expected") == 1
     assert metric_value("worker", "artdream_faults_total", kind="message lost") == 1
-    assert metric_value("worker", "artdream_stage_seconds_count", stage="dream") == 6
+    # On a busy machine the process may be killed only after its dream, amid its publishing.
+    assert metric_value("worker", "artdream_stage_seconds_count", stage="dream") in (6, 7)
     # One job was started twice, one had no photo.
     assert metric_value("worker", "artdream_stage_seconds_count", stage="queue") == 8
     assert metric_value("worker", "artdream_stage_seconds_sum", stage="dream") > 0.3
