@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> st.App:
     )
     pictures, share_links = Pictures(settings), ShareLinks(settings)
     event_hub, intake = EventHub(settings, pictures), UploadIntake(settings)
-    upload_receiver = UploadReceiver(settings, intake)
+    upload_receiver = UploadReceiver(settings, intake, lambda: event_hub.canary)
 
     sessions = ConsoleSessions(settings.passcode.get_secret_value() if settings.passcode else "")
     context = ConsoleContext(settings, event_hub, sessions, StorageUsage(pictures.store))

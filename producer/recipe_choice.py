@@ -6,6 +6,7 @@ import time
 import redis
 
 from shared.errors import ArtDreamError
+from shared.recipe.canary import Assignment, Canary, assign_recipe
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.runtime_settings import find_runtime_settings
 from shared.settings import Settings
@@ -27,6 +28,7 @@ class RecipeChoice:
         self.default_recipes = [load_recipe(name) for name in settings.recipes]
         self._chosen_names: tuple[str, ...] = ()
         self._recipes = self.default_recipes
+        self._canary: Canary | None = None
         self._last_refresh = float("-inf")
         #: Whether the operator paused submission; photos then stay in the outbox.
         self.paused = False
@@ -45,18 +47,21 @@ class RecipeChoice:
         if runtime_settings.paused != self.paused:
             logger.warning("The operator %s the intake.", "paused" if runtime_settings.paused else "opened")
             self.paused = runtime_settings.paused
+        self._canary = runtime_settings.canary
         if runtime_settings.recipes != self._chosen_names:
             self._chosen_names = runtime_settings.recipes
             self._recipes = [*filter(None, map(_load_chosen_recipe, self._chosen_names))] or self.default_recipes
 
-    def choose_recipe(self, photo_id: str) -> Recipe:
-        """Return one of the chosen recipes for a photo, determined by the photo's id.
+    def choose_recipe(self, photo_id: str) -> Assignment:
+        """Return one of the chosen recipes for a photo, in its current version or that of the canary.
+
+        Both are determined by the photo's id.
 
         The id is a hash, so the choice is uniform. Taking turns would need state that survives a killed producer: the
         same photo, dropped twice or accepted again after a crash, must become the same job.
         """
         recipes = self._recipes
-        return recipes[int(photo_id, 16) % len(recipes)]
+        return assign_recipe(self._canary, recipes[int(photo_id, 16) % len(recipes)], photo_id)
 
 
 def _load_chosen_recipe(name: str) -> Recipe | None:

@@ -198,9 +198,15 @@ class _OutboxWriter:
         """Return the job of a photo: as its guest asked for, or as the installation chooses for its inbox."""
         if guest_request is None:
             # AirDrop does not report the sender; the camera is the closest substitute.
-            recipe = self._recipe_choice.choose_recipe(photo.photo_id)
-            return Job(photo_id=photo.photo_id, recipe=recipe, submitter=photo.camera, origin=Origin.INBOX)
-        recipe, upload = guest_request
+            recipe, comparison = self._recipe_choice.choose_recipe(photo.photo_id)
+            return Job(
+                photo_id=photo.photo_id,
+                recipe=recipe,
+                submitter=photo.camera,
+                origin=Origin.INBOX,
+                comparison=comparison,
+            )
+        (recipe, comparison), upload = guest_request
         return Job(
             photo_id=photo.photo_id,
             recipe=recipe,
@@ -208,6 +214,7 @@ class _OutboxWriter:
             lane=upload.lane,
             submitter=upload.guest_id,
             origin=upload.origin,
+            comparison=comparison,
         )
 
     def _is_for_photos(self, path: Path) -> bool:

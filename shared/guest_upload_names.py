@@ -1,8 +1,9 @@
 """Guest uploads: the folder through which the display passes uploaded photos to the producer.
 
 `<data>/guests/<recipe>/<guest>-<job>-<number>.<extension>`: no part of a name comes from the guest. An upload over the
-HTTP API has the id of its key for a guest, and `-<lane>-<seed>` before its extension. The producer touches
-`<data>/guests/.producer` while it takes uploads, so that the display offers sending photos only then.
+HTTP API has the id of its key for a guest, and `-<lane>-<seed>` before its extension. While its recipe has a canary,
+`.<file name>.json` beside an upload has the version that it was assigned, on which the id of its job depends. The
+producer touches `<data>/guests/.producer` while it takes uploads, so that the display offers sending photos only then.
 """
 
 import re
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.jobs.job import MAX_SEED, Lane, Origin
+from shared.recipe.canary import Comparison
+from shared.recipe.objective import StrictModel
+from shared.recipe.recipe import Recipe
 
 #: Name of the uploads folder inside the data folder.
 GUEST_UPLOADS_FOLDER = "guests"
@@ -34,6 +38,18 @@ class GuestUpload(NamedTuple):
     origin: Origin = Origin.PHONE
     lane: Lane = Lane.LIVE
     seed: int = 0
+
+
+class AssignedRecipe(StrictModel):
+    """The version of a recipe that an upload was assigned."""
+
+    recipe: Recipe
+    comparison: Comparison
+
+
+def assigned_recipe_path(upload: Path) -> Path:
+    """Return the file with the version that an upload was assigned; only uploads in a comparison have one."""
+    return upload.with_name(f".{upload.name}.json")
 
 
 def make_file_name(upload: GuestUpload, extension: str) -> str:

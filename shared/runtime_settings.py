@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from shared.appearance import Appearance
 from shared.jobs.events import STREAM_LENGTH, RuntimeSettingsChanged
+from shared.recipe.canary import Canary
 from shared.redis_keys import RUNTIME_SETTINGS_KEY, STREAM
 from shared.screens import MAX_SCREENS, Screen, ScreenName
 from shared.settings import Settings
@@ -34,6 +35,8 @@ class RuntimeSettings(BaseModel):
     paused: bool = False
     #: Recipes of which each photo from the inbox gets one; empty: those of `Settings`.
     recipes: tuple[str, ...] = ()
+    #: Candidate for the next version of a recipe, which a share of the guests' photos get; None: there never was one.
+    canary: Canary | None = None
     #: Days after which a dream is deleted; 0: never.
     retention_days: int = Field(0, ge=0)
     #: Epoch seconds at which the current event opened: wall and gallery show the dreams completed since.

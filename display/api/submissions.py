@@ -29,6 +29,7 @@ from shared.errors import ArtDreamError
 from shared.guest_upload_names import GuestUpload
 from shared.jobs.job import Job, Lane, Origin, State
 from shared.monitoring.usage_counts import Counted
+from shared.recipe.canary import Assignment
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
 from shared.storage.object_names import photo_name, working_photo_name
@@ -157,7 +158,7 @@ class _Submission:
                 if known.record and await self._has_photo(job.photo_id):  # it failed, or was cancelled
                     return await self._queue(job)
                 upload = GuestUpload(self.key.id, job.id, Origin.API, job.lane, job.seed)
-                await intake.publish(draft, job.recipe, upload)
+                await intake.publish(draft, Assignment(job.recipe), upload)
                 return known, True
         except FormError as error:
             problem = _make_field_problem(error.detail, error.field)

@@ -79,7 +79,7 @@ def share_routes(
                 return empty_response(403)
             if event_limiter.get_wait_seconds(link.job_id) <= 0:
                 event_limiter.record(link.job_id)
-                usage_recorder.record(kind)
+                usage_recorder.record(kind, job_id=link.job_id)
             return empty_response(204)
 
         return Route(f"/t/{{token}}/{name}", count_event, methods=["POST"])

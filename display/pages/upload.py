@@ -23,6 +23,7 @@ from shared.guest_upload_names import GuestUpload
 from shared.jobs.job import Job, Origin
 from shared.monitoring.usage_counts import Counted
 from shared.public_url import resolve_public_url
+from shared.recipe.canary import Canary, assign_recipe
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.settings import Settings
 
@@ -37,10 +38,13 @@ GUESTS_PER_ADDRESS = 8
 class UploadReceiver:
     """Receives the photos of guests, each within a guest's limits. For one event loop."""
 
-    def __init__(self, settings: Settings, intake: UploadIntake) -> None:
-        """Load the recipes that guests may choose. Raises ArtDreamError for an unknown or invalid recipe."""
+    def __init__(self, settings: Settings, intake: UploadIntake, get_canary: Callable[[], Canary | None]) -> None:
+        """Load the recipes that guests may choose. Raises ArtDreamError for an unknown or invalid recipe.
+
+        get_canary: returns the canary of the runtime settings.
+        """
         self.recipes = {name: load_recipe(name) for name in settings.send_recipes.replace(",", " ").split()}
-        self._intake = intake
+        self._intake, self._get_canary = intake, get_canary
         self._guest_limiter = RateLimiter(settings.sends_per_guest, RATE_LIMIT_WINDOW_SECONDS)
         self._address_limiter = RateLimiter(settings.sends_per_guest * GUESTS_PER_ADDRESS, RATE_LIMIT_WINDOW_SECONDS)
 
@@ -53,8 +57,9 @@ class UploadReceiver:
             self._guest_limiter.record(guest)
             self._address_limiter.record(address)
             async with self._intake.receive(request.stream()) as draft:
-                job_id = Job(photo_id=draft.photo_id, recipe=recipe).id
-                await self._intake.publish(draft, recipe, GuestUpload(guest, job_id))
+                assignment = assign_recipe(self._get_canary(), recipe, draft.photo_id)
+                job_id = Job(photo_id=draft.photo_id, recipe=assignment.recipe).id
+                await self._intake.publish(draft, assignment, GuestUpload(guest, job_id))
                 return job_id
 
 

@@ -33,6 +33,7 @@ from shared.jobs.events import (
 )
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
+from shared.recipe.canary import Canary
 from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
 from shared.storage.sidecar import Visibility
@@ -53,6 +54,8 @@ class EventHub:
         event_appearance = load_event_appearance(settings)
         #: How the event looks: as in the event file, until the runtime settings have been read.
         self.appearance = event_appearance.appearance
+        #: Of the runtime settings; None until they have been read.
+        self.canary: Canary | None = None
         self._live_state = LiveState()
         #: All dreams of the installation.
         self.dream_index = DreamIndex()
@@ -203,6 +206,7 @@ class EventHub:
 
     def _apply_settings(self, runtime_settings: RuntimeSettings) -> None:
         """Apply what concerns the pages of this display, and send viewers what they show now."""
+        self.canary = runtime_settings.canary
         if runtime_settings.appearance != self.appearance:
             self.appearance = runtime_settings.appearance
             self._viewers.broadcast(Change("appearance", describe_appearance(self.appearance)))

@@ -27,6 +27,7 @@ class _Event:
     id: str
     #: By the monotonic clock.
     at: float
+    job_id: str
 
 
 class UsageRecorder:
@@ -37,10 +38,13 @@ class UsageRecorder:
         self._waiting: deque[_Event] = deque(maxlen=MAX_WAITING_EVENTS)
         self._has_waiting = asyncio.Event()
 
-    def record(self, kind: Counted, *labels: str) -> None:
-        """Count an event soon. Call it from the event loop. Raises ValueError for an invalid label."""
+    def record(self, kind: Counted, *labels: str, job_id: str = "") -> None:
+        """Count an event soon. Call it from the event loop. Raises ValueError for an invalid label.
+
+        job_id: of the dream that it happened to, if it did.
+        """
         make_name(kind, *labels)
-        self._waiting.append(_Event(kind, labels, secrets.token_hex(16), time.monotonic()))
+        self._waiting.append(_Event(kind, labels, secrets.token_hex(16), time.monotonic(), job_id))
         self._has_waiting.set()
 
     async def run(self) -> None:
@@ -65,7 +69,14 @@ class UsageRecorder:
                 event = self._waiting.popleft()
                 age = time.monotonic() - event.at
                 try:
-                    count(client, event.kind, *event.labels, event_id=event.id, seconds_ago=age)
+                    count(
+                        client,
+                        event.kind,
+                        *event.labels,
+                        event_id=event.id,
+                        seconds_ago=age,
+                        job_id=event.job_id,
+                    )
                 except BROKER_ERRORS:
                     self._waiting.appendleft(event)
                     raise

@@ -13,12 +13,14 @@ from display.web.threads import run_in_thread
 from shared.durability import flush_file, flush_path
 from shared.guest_upload_names import (
     GUEST_UPLOADS_FOLDER,
+    AssignedRecipe,
     GuestUpload,
     are_uploads_taken,
+    assigned_recipe_path,
     make_file_name,
     parse_file_name,
 )
-from shared.recipe.recipe import Recipe
+from shared.recipe.canary import Assignment
 
 #: First bytes of a picture → extension of its file. The file name that a browser sends is never used.
 _MAGIC_NUMBERS = {
@@ -76,10 +78,11 @@ class UploadFolder:
         )
 
     def remove_abandoned(self) -> None:
-        """Remove partial uploads of a display that was killed."""
-        for path in self._folder.glob(".*.part"):
+        """Remove what a display left that was killed: partial uploads, and assigned recipes without one."""
+        for path in (*self._folder.glob(".*.part"), *self._folder.glob("*/.*.json")):
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                is_needed = path.suffix == ".json" and path.with_name(path.stem.removeprefix(".")).exists()
+                if not is_needed and time.time() - path.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
                     path.unlink()
 
     def list_waiting(self) -> list[str]:
@@ -125,9 +128,15 @@ class UploadFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    async def publish(self, draft: UploadDraft, recipe: Recipe, upload: GuestUpload) -> None:
+    async def publish(self, draft: UploadDraft, assignment: Assignment, upload: GuestUpload) -> None:
         """Move a draft into the folder of its recipe, where the producer takes it. Raises OSError."""
+        recipe, comparison = assignment
         target = self._folder / recipe.name / make_file_name(upload, draft.extension)
         target.parent.mkdir(mode=0o700, exist_ok=True)
+        if comparison:
+            assigned = AssignedRecipe(recipe=recipe, comparison=comparison)
+            with assigned_recipe_path(target).open("xb") as file:
+                file.write(assigned.model_dump_json().encode())
+                await run_in_thread(lambda: flush_file(file.fileno()))
         draft.path.replace(target)  # from here on the producer may take it
         await run_in_thread(lambda: flush_path(target.parent))

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from display.uploads.folder import UploadDraft, UploadFolder, UploadRejected
 from display.web.threads import run_in_thread
 from shared.guest_upload_names import GuestUpload
-from shared.recipe.recipe import Recipe
+from shared.recipe.canary import Assignment
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -79,9 +79,9 @@ class UploadIntake:
         async with self._folder.receive(iterate_with_timeout(chunks)) as draft:
             yield draft
 
-    async def publish(self, draft: UploadDraft, recipe: Recipe, upload: GuestUpload) -> None:
+    async def publish(self, draft: UploadDraft, assignment: Assignment, upload: GuestUpload) -> None:
         """Let the producer take a draft. Raises OSError."""
-        await self._folder.publish(draft, recipe, upload)
+        await self._folder.publish(draft, assignment, upload)
         self._received_jobs[upload.job_id] = None
         while len(self._received_jobs) > _MAX_RECEIVED_JOBS:
             self._received_jobs.popitem(last=False)

@@ -12,18 +12,21 @@ from shared.errors import ArtDreamError
 from shared.guest_upload_names import (
     GUEST_UPLOADS_FOLDER,
     TOUCH_INTERVAL_SECONDS,
+    AssignedRecipe,
     GuestUpload,
+    assigned_recipe_path,
     parse_file_name,
     touch_producer_mark,
 )
+from shared.recipe.canary import Assignment
 from shared.recipe.painters import painters_by_recipe
-from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
+from shared.recipe.recipe import list_recipe_names, load_recipe
 
 
 class GuestRequest(NamedTuple):
     """What an upload is to become."""
 
-    recipe: Recipe
+    assignment: Assignment
     upload: GuestUpload
 
 
@@ -60,12 +63,12 @@ class GuestUploadFolder(WatchedFolder):
     def parse_request(self, path: Path) -> GuestRequest | None:
         """Return the request that a file of this folder encodes; None for any other file.
 
-        Raises ArtDreamError for an unknown recipe.
+        The version of the recipe is the one that the display has assigned. Raises ArtDreamError for an unknown recipe.
         """
         upload = parse_file_name(path.name)
         if path.parent.parent != self.path or upload is None:
             return None
-        return GuestRequest(load_recipe(path.parent.name), upload)
+        return GuestRequest(_read_assignment(path) or Assignment(load_recipe(path.parent.name)), upload)
 
     def remove_processed(self, ledger: Ledger, processed: dict[Path, FileVersion]) -> None:
         """Delete the files in `processed`, from the folder, the ledger and `processed` itself.
@@ -77,6 +80,16 @@ class GuestUploadFolder(WatchedFolder):
             if removable and ledger.flush_to_disk():
                 for path in removable:
                     path.unlink(missing_ok=True)
+                    assigned_recipe_path(path).unlink(missing_ok=True)
                 ledger.forget_files(removable)
                 for path in removable:
                     del processed[path]
+
+
+def _read_assignment(upload: Path) -> Assignment | None:
+    """Return what an upload was assigned; None if it counts in no comparison, or its file is damaged."""
+    try:
+        assigned = AssignedRecipe.model_validate_json(assigned_recipe_path(upload).read_bytes())
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
+        return None
+    return Assignment(assigned.recipe, assigned.comparison)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.jobs.events import Stages
+from shared.recipe.canary import Comparison
 from shared.recipe.objective import StrictModel
 from shared.recipe.recipe import Recipe
 
@@ -37,7 +38,7 @@ class Origin(StrEnum):
 class Job(StrictModel):
     """One photo × one recipe × one seed."""
 
-    later_fields = frozenset({"origin"})
+    later_fields = frozenset({"origin", "comparison"})
 
     version: Literal[1] = 1
     photo_id: Sha256
@@ -50,6 +51,8 @@ class Job(StrictModel):
     stages: Stages = Field(default_factory=dict)
     #: How its photo came, unless its lane says so.
     origin: Origin = Origin.INBOX
+    #: Of the recipe with another version of it; it does not change the id.
+    comparison: Comparison | None = None
 
     @property
     def counted_as(self) -> str:

@@ -18,6 +18,7 @@ from shared.jobs.events import (
     Progress,
     Queued,
     Shown,
+    Stage,
     Started,
 )
 from shared.jobs.job import Job, State
@@ -135,6 +136,7 @@ class JobTable:
             "reservation_seconds": self.timing.reservation_seconds,
             "require_initialized": bool(self._initialize) or None,
             "counted_as": job.counted_as,
+            "compared_as": job.comparison and job.comparison.counted_as,
             "counted_before": is_counted or None,
             "arrived_seconds_ago": arrived_seconds_ago,
             "allowed_from": () if revive else ("",),
@@ -216,12 +218,24 @@ class JobTable:
             count_hand_back=count or None,
         )
 
-    def complete(self, claim: Claim, event: Completed, *, hold: bool = False) -> Visibility | None:
+    def complete(
+        self, claim: Claim, event: Completed, *, hold: bool = False, is_replaced: bool = False
+    ) -> Visibility | None:
         """Complete a job and append the event. Returns the visibility of its dream; None if the claim is void.
 
-        hold: whether the dream needs approval.
+        hold: whether the dream needs approval. is_replaced: whether its recipe could not be dreamt, and the current
+        version was instead.
         """
-        result = self._run_transition(claim.job.id, State.COMPLETED, event, token=claim.token, hold=hold or None)
+        dream_seconds = event.stages.get(Stage.DREAM)
+        result = self._run_transition(
+            claim.job.id,
+            State.COMPLETED,
+            event,
+            token=claim.token,
+            hold=hold or None,
+            replaced=is_replaced or None,
+            dream_milliseconds=None if dream_seconds is None else 1000 * dream_seconds,
+        )
         return result.visibility if result.outcome is Outcome.APPLIED else None
 
     def fail(self, claim: Claim, reason: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Annotated, Literal, cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.redis_keys import USAGE_COUNTS_KEY, counted_key
+from shared.redis_keys import USAGE_COUNTS_KEY, counted_key, job_key
 from shared.storage.object_names import USAGE_COUNTS_PREFIX, usage_counts_name
 from shared.storage.store import Store
 
@@ -38,6 +38,8 @@ class Counted(StrEnum):
     OPENED = "opened"  # a phone opened the link of a QR code
     SAVED = "saved"  # a guest saved a dream on the phone
     PRINTED = "printed"  # a dream was printed
+    COMPARED = "compared"  # |comparison|arm-what: of a recipe that has a canary
+    DREAMT = "dreamt"  # |comparison|arm-bucket: the time that a compared dream took
 
 
 #: Cause of a refusal for which guests have no text.
@@ -78,17 +80,21 @@ class CountsOfDay(BaseModel):
     hours: dict[Annotated[int, Field(ge=0, lt=HOURS_PER_DAY)], dict[CountName, Annotated[int, Field(gt=0)]]]
 
 
-def count(client: redis.Redis, kind: Counted, *labels: str, event_id: str, seconds_ago: float = 0.0) -> bool:
+def count(
+    client: redis.Redis, kind: Counted, *labels: str, event_id: str, seconds_ago: float = 0.0, job_id: str = ""
+) -> bool:
     """Count one event; False if it was counted within the last hour. Repeating a call that failed is safe.
 
     labels: as `Counted` lists them. event_id: what tells the event from all others of its kind; only a hash of it is
-    kept, for an hour. seconds_ago: since it happened. Raises ValueError for an invalid label, and RedisError.
+    kept, for an hour. seconds_ago: since it happened. job_id: of the dream that it happened to; in the
+    comparison of its recipe, if any, each kind of event counts once. Raises ValueError for an invalid label, and
+    RedisError.
     """
     name = make_name(kind, *labels)
     digest = hashlib.sha256(f"{name} {event_id}".encode()).hexdigest()[:24]
     script = client.register_script(_COUNT_SCRIPT)
-    keys = [USAGE_COUNTS_KEY, counted_key(digest)]
-    return bool(script(keys=keys, args=[name, f"{seconds_ago:.3f}", COUNTED_TTL_SECONDS]))
+    keys = [USAGE_COUNTS_KEY, counted_key(digest), *([job_key(job_id)] if job_id else [])]
+    return bool(script(keys=keys, args=[name, f"{seconds_ago:.3f}", COUNTED_TTL_SECONDS, kind]))
 
 
 def make_name(kind: Counted, *labels: str) -> str:

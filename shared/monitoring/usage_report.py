@@ -47,6 +47,8 @@ class UsageRow(NamedTuple):
     photos_by_recipe: dict[str, int]
     failed_by_recipe: dict[str, int]
     refused_by_cause: dict[str, int]
+    #: What happened in comparisons of recipes: `night_1_2|candidate-saved`.
+    compared: dict[str, int]
 
     @property
     def photos(self) -> int:
@@ -106,6 +108,7 @@ def _make_row(counts: Mapping[str, int], hour: int, zone: tzinfo | None) -> Usag
         photos_by_recipe=dict(_sum_by_label(counts, Counted.ACCEPTED, 2).most_common()),
         failed_by_recipe=dict(failed.most_common()),
         refused_by_cause=dict(refused.most_common()),
+        compared={"|".join(labels): number for labels, number in sorted(iter_kind(counts, Counted.COMPARED))},
     )
 
 
@@ -113,7 +116,7 @@ def merge_wait_buckets(counts: Mapping[str, int], origins: Iterable[Origin]) -> 
     """Return the number of waiting times in each bucket, over some origins."""
     buckets: Counter[int] = Counter()
     for origin in origins:
-        for labels, number in _iter_kind(counts, Counted.WAITED):
+        for labels, number in iter_kind(counts, Counted.WAITED):
             if labels[0] == origin and labels[-1].isdecimal():
                 buckets[int(labels[-1])] += number
     return buckets
@@ -165,13 +168,13 @@ def _format_fields(row: UsageRow) -> Iterator[object]:
 def _sum_by_label(counts: Mapping[str, int], kind: Counted, index: int) -> Counter[str]:
     """Return the counts of a kind by one of its labels. index: from 1."""
     sums: Counter[str] = Counter()
-    for labels, number in _iter_kind(counts, kind):
+    for labels, number in iter_kind(counts, kind):
         if len(labels) >= index:
             sums[labels[index - 1]] += number
     return sums
 
 
-def _iter_kind(counts: Mapping[str, int], kind: Counted) -> Iterator[tuple[list[str], int]]:
+def iter_kind(counts: Mapping[str, int], kind: Counted) -> Iterator[tuple[list[str], int]]:
     """Yield labels and number of each count of a kind that has labels."""
     for name, number in counts.items():
         name_kind, _, labels = name.partition("|")

@@ -163,7 +163,7 @@ class PrintTable:
 
     def count_printed(self, record: Print) -> None:
         """Count a sheet that came out, for the numbers of the evening."""
-        count(self._client, Counted.PRINTED, event_id=f"{record.id} {record.attempt}")
+        count(self._client, Counted.PRINTED, event_id=f"{record.id} {record.attempt}", job_id=record.job_id)
 
     def set_printer(self, status: PrinterStatus) -> None:
         """Record what the printer reports; guests can order prints for an hour from then on."""

@@ -127,7 +127,7 @@ class BusyInstallation:
         data = encode_jpeg(make_picture(number))
         photo = convert(data)
         lane = Lane.BATCH if number % 2 or recipe else Lane.LIVE
-        chosen = recipe or self.recipe_choice.choose_recipe(photo.photo_id)
+        chosen = recipe or self.recipe_choice.choose_recipe(photo.photo_id).recipe
         job = Job(photo_id=photo.photo_id, recipe=chosen, lane=lane)
         self.submitted_jobs[job.id] = job
         if lane is Lane.LIVE:

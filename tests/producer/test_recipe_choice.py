@@ -1,18 +1,25 @@
 """Runtime settings of the producer: pausing, and the recipes of new photos."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import redis
 
 from producer.ledger import Ledger
 from producer.outbox.outbox import Outbox
 from producer.recipe_choice import SETTINGS_POLL_INTERVAL_SECONDS, RecipeChoice
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import HeartbeatRegistry
+from shared.recipe.canary import Canary
 from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
+from shared.recipe.recipe import load_recipe
 from shared.runtime_settings import update_runtime_settings
+from shared.settings import Settings
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.waiting import wait_until
@@ -63,7 +70,7 @@ def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_phot
 ) -> None:
     recipe_choice = RecipeChoice(producer_thread.settings, producer_thread.client)
     photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
-    counts = Counter(recipe_choice.choose_recipe(photo).name for photo in photos)
+    counts = Counter(recipe_choice.choose_recipe(photo).recipe.name for photo in photos)
     assert set(counts) == set(DEFAULT_PAINTER_RECIPES)
     assert min(counts.values()) > 20  # 40 each on average
 
@@ -93,3 +100,61 @@ def test_a_recipe_that_this_producer_does_not_know_is_left_out(
     producer_thread.stop()
     assert set(read_recipes(producer_thread).values()) < set(producer_thread.settings.recipes)
     assert "of a later version" in caplog.text
+
+
+def test_a_photo_keeps_its_version_of_a_recipe_when_it_comes_again_and_to_another_producer(
+    producer_thread: ProducerThread, tmp_path: Path
+) -> None:
+    current = load_recipe("lines")
+    candidate = current.model_copy(update={"version": current.version + 1})
+    canary = Canary(candidate=candidate, percent=50)
+    update_runtime_settings(producer_thread.client, recipes=("lines",), canary=canary)
+    photos = [encode_jpeg(make_picture(number)) for number in range(8)]
+    for number, photo in enumerate(photos):
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(photo)
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 8)
+    producer_thread.stop()
+    other = ProducerThread(producer_thread.settings, producer_thread.client)
+    other.settings = producer_thread.settings.model_copy(update={"data": tmp_path / "other-data"})
+    for number, photo in enumerate(reversed(photos)):
+        (producer_thread.inbox / f"{number} again.jpg").write_bytes(photo)
+    (producer_thread.inbox / "new.jpg").write_bytes(encode_jpeg(make_picture(8)))
+    other.start()
+    wait_until(lambda: producer_thread.count_waiting() == 9)
+    other.stop()
+    table = JobTable(producer_thread.client)
+    jobs = list(filter(None, map(table.get_job, producer_thread.count_queued_jobs())))
+    assert len(jobs) == 9
+    assert {job.recipe.version for job in jobs} == {1, 2}
+    for job in jobs:
+        assert (job.recipe, job.comparison) == canary.assign(current, job.photo_id)
+
+
+@pytest.mark.slow
+def test_a_killed_producer_gives_no_photo_the_other_version(
+    settings: Settings, client: redis.Redis, producer_thread: ProducerThread
+) -> None:
+    """Killed again and again while photos come in; the outbox, the broker and the assignment say the same."""
+    current = load_recipe("lines")
+    canary = Canary(candidate=current.model_copy(update={"version": current.version + 1}), percent=50)
+    update_runtime_settings(client, recipes=("lines",), canary=canary)
+    for number in range(12):
+        (settings.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+    command = [sys.executable, "-m", "artdream", "watch"]
+    queued = 0
+    for _ in range(3):
+        producer = subprocess.Popen(command, env={**os.environ, **settings.to_environment()})
+        wait_until(lambda count=queued: producer_thread.count_waiting() > count)  # type: ignore[misc]
+        producer.kill()
+        producer.wait()
+        queued = producer_thread.count_waiting()
+        if queued == 12:
+            break
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 12)
+    producer_thread.stop()
+    table = JobTable(client)
+    jobs = list(filter(None, map(table.get_job, producer_thread.count_queued_jobs())))
+    assert len(jobs) == len({job.photo_id for job in jobs}) == 12
+    assert all((job.recipe, job.comparison) == canary.assign(current, job.photo_id) for job in jobs)

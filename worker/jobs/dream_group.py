@@ -10,7 +10,7 @@ from shared.recipe.canvas import Canvas, scale_to_canvas
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
-from worker.jobs.execution import JobExecution
+from worker.jobs.execution import JobExecution, fills_canvas
 from worker.jobs.lease import LeaseLost
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def group_by_canvas(fetched_jobs: list[FetchedJob]) -> Iterator[list[FetchedJob]
     """
     by_canvas: dict[Canvas, list[FetchedJob]] = {}
     for execution, photo in fetched_jobs:
-        canvas = scale_to_canvas(photo.shape[1], photo.shape[0], execution.job.recipe.canvas)
+        canvas = scale_to_canvas(photo.shape[1], photo.shape[0], execution.recipe.canvas)
         by_canvas.setdefault(canvas, []).append((execution, photo))
     for remaining in by_canvas.values():
         while remaining:
@@ -83,17 +83,31 @@ def _dream_single(
         execution.offer_frame(frame)
         _run_between_frames(between_frames, [execution], frame)
 
-    dream = None
-    with execution.end_on_error(), execution.publish_frames():
-        dream = dreamer.dream(
-            photo,
-            execution.job.recipe,
+    def dream() -> DreamResult:
+        is_large_enough = fills_canvas(photo, execution.recipe)
+        return dreamer.dream(
+            photo if is_large_enough else execution.load_full_photo(),
+            execution.recipe,
             seed=execution.job.seed,
             on_frame=on_frame,
             load_full_photo=execution.load_full_photo,
         )
-    if dream is not None:
-        yield execution, dream
+
+    result = None
+    with execution.end_on_error():
+        try:
+            with execution.publish_frames():
+                result = dream()
+        except (TaskInterrupted, LeaseLost, StoreError, *BROKER_OUTAGE):
+            raise
+        except Exception as error:
+            raise_if_interrupted(error)
+            if not execution.fall_back(error):
+                raise
+            with execution.publish_frames():
+                result = dream()
+    if result is not None:
+        yield execution, result
 
 
 def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: Callable[[], None]) -> list[DreamResult]:
@@ -111,7 +125,7 @@ def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: C
             stack.enter_context(execution.publish_frames())
         return dreamer.dream_batch(
             [photo for _, photo in group],
-            executions[0].job.recipe,
+            executions[0].recipe,
             seeds=[execution.job.seed for execution in executions],
             on_frame=on_frame,
             load_full_photo=lambda index: executions[index].load_full_photo(),

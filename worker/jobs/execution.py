@@ -60,6 +60,8 @@ class JobExecution:
         signs the dream, if there is one. tracer: records the spans of this attempt.
         """
         self.job = claim.job
+        #: The recipe that is dreamt: the job's, unless that is a candidate that cannot be dreamt.
+        self.recipe = claim.job.recipe
         #: Context manager that renews the lease.
         self.lease_keeper = LeaseKeeper(table, claim)
         #: Whether the job has ended, in whatever way.
@@ -137,7 +139,7 @@ class JobExecution:
         self._trace(SpanName.QUEUE, self._claimed_at - self._claim.queued_seconds, self._claimed_at)
         with self._time_stage(Stage.FETCH):
             self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
-            if self._working_photo is None or not fills_canvas(self._working_photo, self.job.recipe):
+            if self._working_photo is None or not fills_canvas(self._working_photo, self.recipe):
                 self._full_photo = self._wait_for_full_photo()
             photo = self._working_photo if self._full_photo is None else self._full_photo
             if self._moderation and photo is not None:
@@ -145,6 +147,21 @@ class JobExecution:
                 if not self._retry(self._announce_start):
                     raise LeaseLost
             return photo
+
+    def fall_back(self, reason: object) -> bool:
+        """Dream the current version of the recipe instead of the candidate; False if the job has no candidate.
+
+        reason: why the candidate cannot be dreamt, for the log. A candidate must not cost a guest the dream.
+        """
+        current = self.job.comparison.current if self.job.comparison else None
+        if current is None or self.recipe == current:
+            return False
+        logger.warning(
+            "job %s: version %d of “%s” cannot be dreamt, so its guest gets version %d: %s",
+            *(self.job.id, self.recipe.version, self.recipe.name, current.version, reason),
+        )
+        self.recipe = current
+        return True
 
     def load_full_photo(self) -> Pixels:
         """Return the photo in full, (height, width, 3) uint8, while it is dreamt; not counted as dreaming.
@@ -187,7 +204,7 @@ class JobExecution:
             if self._moderation:
                 self._moderation.look_at("dream", dream.pixels)
             statement = Statement.of_recipe(
-                self.job.recipe,
+                self.recipe,
                 seed=self.job.seed,
                 weights=dream.weights_sha256,
                 created_at=time.time(),
@@ -204,9 +221,9 @@ class JobExecution:
             photo_id=self.job.photo_id,
             photo=photo_name(self.job.photo_id),
             dream=dream_name(self.job.id),
-            recipe=self.job.recipe,
+            recipe=self.recipe,
             seed=self.job.seed,
-            network=self.job.recipe.network,
+            network=self.recipe.network,
             weights=dream.weights_sha256,
             precision=dream.precision,
             artworks=dream.artworks,
@@ -250,7 +267,12 @@ class JobExecution:
         self.ended = True
         arrived_at = self._find_arrival()
         visibility = self._retry(
-            lambda: self._table.complete(self._claim, sidecar.to_completed_event(), hold=self._needs_approval)
+            lambda: self._table.complete(
+                self._claim,
+                sidecar.to_completed_event(),
+                hold=self._needs_approval,
+                is_replaced=sidecar.recipe.digest != self.job.recipe.digest,
+            )
         )
         if visibility is None:
             logger.info("job %s was cancelled or taken over by another worker; its dream is not announced", self.job.id)

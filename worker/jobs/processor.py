@@ -174,7 +174,12 @@ class JobProcessor:
 
     def _create_execution(self, claim: Claim) -> JobExecution:
         moderation = self._moderator.begin_job() if self._moderator else None
-        return JobExecution(claim, self._table, self._store, self._retry_policy, moderation, self._signer, self._tracer)
+        execution = JobExecution(
+            claim, self._table, self._store, self._retry_policy, moderation, self._signer, self._tracer
+        )
+        if not self._validation.allows(execution.recipe.network):
+            execution.fall_back(f"no job may name the network {execution.recipe.network}")
+        return execution
 
     def _run_live_jobs(self, job: Job, executions: list[JobExecution], started_at: float) -> None:
         """Run all queued live jobs before a batch job continues, and append them to its executions.

@@ -67,13 +67,17 @@ class JobValidation:
             return RejectionReason.UNREADABLE_JOB
         if job.id != job_id:
             return RejectionReason.ID_MISMATCH
-        network = job.recipe.network
-        is_allowed = (
+        # The current version is dreamt if the network of a candidate is not allowed, or the candidate fails.
+        last_resort = (job.comparison and job.comparison.current) or job.recipe
+        return job if self.allows(last_resort.network) else RejectionReason.NETWORK_NOT_ALLOWED
+
+    def allows(self, network: str) -> bool:
+        """Return whether jobs may name a network."""
+        return bool(
             _KNOWN_NETWORK.fullmatch(network)
             or network in self._operator_networks
             or is_inside_store(network, self._store_url)
         )
-        return job if is_allowed else RejectionReason.NETWORK_NOT_ALLOWED
 
 
 def is_inside_store(url: str, store_url: str) -> bool:

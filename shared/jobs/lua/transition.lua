@@ -18,6 +18,9 @@
 --   hold                 the dream needs approval, whatever the runtime settings say
 --   require_initialized  refuse while the runtime settings are not initialised
 --   counted_as           origin and recipe, by which what becomes of an accepted job is counted
+--   compared_as          name and arm of the comparison that an accepted job counts in
+--   replaced             a job was completed with the current version of its recipe instead of the candidate
+--   dream_milliseconds   that a completed dream took, queue and uploads not counted
 --   counted_before       the acceptance was counted by a broker that has lost it
 --   arrived_seconds_ago  since the photo of an accepted job arrived
 --   holder, job, submitter, reason
@@ -30,8 +33,9 @@
 local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
 local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key, leftovers_key, counts_key =
   unpack(KEYS)
-local state, token, state_since, held, attempts, holder, hand_backs, counted_as, arrived_at = unpack(redis.call(
-  'HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs', 'counted_as', 'arrived'))
+local state, token, state_since, held, attempts, holder, hand_backs, counted_as, arrived_at, compared_as = unpack(redis.call(
+  'HMGET', job_key, 'state', 'token', 'at', 'held', 'tries', 'holder', 'hand_backs', 'counted_as', 'arrived',
+  'compared_as'))
 state, token, attempts, holder = state or '', token or '0', tonumber(attempts or '0'), holder or ''
 local broker_time = redis.call('TIME')
 local now = broker_time[1] + broker_time[2] / 1000000
@@ -117,7 +121,7 @@ elseif is_final then
   end
   redis.call('HDEL', job_key, 'submitter')
 end
-if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held') end
+if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held', 'compared_as') end
 
 -- While each dream needs approval, the job and its event are marked in the same step, so that no picture of it is seen
 -- once approval has been switched on.
@@ -134,10 +138,17 @@ end
 if request.counted_as then
   local arrived = request.arrived_seconds_ago and string.format('%.6f', now - request.arrived_seconds_ago) or ''
   redis.call('HSET', job_key, 'counted_as', request.counted_as, 'arrived', arrived)
-  if state == '' and not request.counted_before then count_event(counts_key, now, 'accepted|' .. request.counted_as) end
+  if request.compared_as then redis.call('HSET', job_key, 'compared_as', request.compared_as) end
+  if state == '' and not request.counted_before then
+    count_event(counts_key, now, 'accepted|' .. request.counted_as)
+    count_compared(counts_key, now, request.compared_as, 'photos')
+  end
 elseif is_final and request.new_state and counted_as then
   local is_shown = new_state == 'completed' and held ~= '1'
   if new_state ~= 'deleted' then count_event(counts_key, now, new_state .. '|' .. counted_as) end
+  count_end_compared(counts_key, now, compared_as, request.replaced and 'replaced' or new_state, request.dream_milliseconds)
+  -- What its guest takes home is not the candidate's.
+  if request.replaced then redis.call('HDEL', job_key, 'compared_as') end
   if is_shown and arrived_at ~= '' then
     count_wait(counts_key, now, string.match(counted_as, '^[^|]*'), now - arrived_at)
   end

@@ -25,7 +25,9 @@ from shared.jobs.job import Job
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import merge_counts
+from shared.recipe.canary import Canary
 from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
@@ -437,3 +439,37 @@ def test_a_producer_that_is_killed_between_upload_and_outbox_loses_nothing_and_r
     producer.wait()
     read_events()
     assert job_ids_of(Accepted) == job_ids_of(Queued) == sorted(jobs)
+
+
+@pytest.mark.slow
+def test_a_guest_s_link_leads_to_the_version_that_the_photo_got(
+    display: DisplayProcess, display_settings: Settings, pipeline: FakePipeline, producer: None
+) -> None:
+    """The operator replaces the canary as soon as a photo is in: its guest's link stays right."""
+    current = load_recipe("curls")
+    candidate = current.model_copy(update={"version": current.version + 1})
+    for percent, version in ((100, candidate.version), (0, current.version)):
+        update_runtime_settings(pipeline.client, canary=Canary(candidate=candidate, percent=percent))
+        sent: list[str] = []
+
+        def send(sent: list[str] = sent, percent: int = percent, version: int = version) -> bool:
+            """Send another photo; return whether the display has read the settings by then."""
+            data = encode_jpeg(make_picture(1000 + 100 * percent + len(sent)))
+            page = post_photo(display, data)[1]["page"]
+            link = ShareLinks(display_settings).parse_token(page.rpartition("/")[2])
+            assert link
+            sent.append(link.job_id)
+            job = wait_for_job(pipeline, link.job_id)
+            return job.recipe.version == version
+
+        wait_until(send, "photos get the version")
+    wait_until(lambda: list_uploads(display_settings) == [], "nothing is left, no assigned recipe either")
+
+
+def wait_for_job(pipeline: FakePipeline, job_id: str) -> Job:
+    """Return the job that a guest's link names, once the producer has submitted it."""
+    table = JobTable(pipeline.client)
+    wait_until(lambda: table.get_job(job_id) is not None, "the producer makes the job of the link")
+    job = table.get_job(job_id)
+    assert job
+    return job

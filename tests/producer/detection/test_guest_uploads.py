@@ -14,12 +14,19 @@ from producer.detection.stability import read_file_version
 from producer.ledger import LEDGER_FILE_NAME, File, Ledger
 from producer.outbox.outbox import Outbox
 from shared.api.jobs import ApiJobs
-from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, GuestUpload, make_file_name
+from shared.guest_upload_names import (
+    GUEST_UPLOADS_FOLDER,
+    AssignedRecipe,
+    GuestUpload,
+    assigned_recipe_path,
+    make_file_name,
+)
 from shared.jobs.job import MAX_SEED, Job, Lane, Origin
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import merge_counts
+from shared.recipe.canary import Canary
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import api_refusal_key
 from shared.settings import Settings
@@ -68,7 +75,7 @@ def test_a_photo_is_taken_with_whatever_recipe_its_guest_was_offered(settings: S
     folder = GuestUploadFolder(settings.data, threading.Event())
     assert set(folder.list_files()) == {path.absolute() for path in placed}
     requests = filter(None, map(folder.parse_request, placed))
-    assert sorted(request.recipe.name for request in requests) == sorted(names)
+    assert sorted(request.assignment.recipe.name for request in requests) == sorted(names)
 
 
 def test_a_program_s_photo_becomes_the_job_that_its_name_says(producer_thread: ProducerThread) -> None:
@@ -176,3 +183,34 @@ def test_what_else_lies_in_the_folder_is_left_alone(producer_thread: ProducerThr
     wait_until(lambda: producer_thread.count_waiting() == 1)
     producer_thread.stop()
     assert all(path.exists() for path in (*other_files, inbox_file))
+
+
+def test_a_guest_s_photo_becomes_the_version_that_the_display_has_promised(producer_thread: ProducerThread) -> None:
+    """The producer knows nothing of the canary: the operator may have ended it meanwhile."""
+    current = load_recipe("curls")
+    canary = Canary(candidate=current.model_copy(update={"version": current.version + 1}), percent=100)
+    assignment = canary.assign(current, make_job(HEIC_PHOTO).photo_id)
+    assert assignment.comparison
+    promised = Job(photo_id=make_job(HEIC_PHOTO).photo_id, recipe=assignment.recipe)
+    folder = producer_thread.settings.data / GUEST_UPLOADS_FOLDER / "curls"
+    folder.mkdir(parents=True)
+    path = folder / make_file_name(GuestUpload(GUEST_ID, promised.id), "heic")
+    assigned = AssignedRecipe(recipe=assignment.recipe, comparison=assignment.comparison)
+    assigned_recipe_path(path).write_text(assigned.model_dump_json())
+    path.write_bytes(HEIC_PHOTO)
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 1 and not path.exists())
+    producer_thread.stop()
+    job = JobTable(producer_thread.client).get_job(promised.id)
+    assert job
+    assert (job.recipe, job.comparison) == assignment
+    assert list(folder.iterdir()) == []
+
+
+def test_a_damaged_assignment_costs_no_photo(producer_thread: ProducerThread) -> None:
+    path = place_upload(producer_thread.settings, HEIC_PHOTO)
+    assigned_recipe_path(path).write_text("{")
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 1 and not path.exists())
+    producer_thread.stop()
+    assert list(producer_thread.count_queued_jobs()) == [make_job(HEIC_PHOTO).id]
