@@ -26,7 +26,7 @@ from shared.recipe.recipe import People, list_recipe_names, load_recipe
 from shared.settings import BROKER_FILE, Settings
 from tests.browser import launch_chromium
 from tests.stack import RunningStack
-from tests.usage_evening import count_evening
+from tests.usage_evening import count_comparison, count_evening
 from tools.sample_photo.person import draw_person
 from worker.dreaming.engine import Engine
 
@@ -84,6 +84,14 @@ def capture_installation() -> None:
             page.get_by_role("tab", name="Numbers").click()
             page.wait_for_timeout(6000)
             _save_screenshot(page.screenshot(), "console-numbers")
+            with connect((stack.data / BROKER_FILE).read_text(encoding="utf-8").strip()) as client:
+                count_comparison(client, 420, percent=10)
+            page.reload()
+            page.get_by_role("tab", name="Numbers").click()
+            comparison = page.locator(".version-comparison")
+            comparison.wait_for()
+            page.wait_for_timeout(6000)
+            _save_screenshot(comparison.screenshot(), "console-versions")
     finally:
         shutil.rmtree(folder)
 

@@ -11,6 +11,7 @@ from typing import cast
 
 import redis
 
+from display.candidate import load_guest_recipes, parse_candidate
 from display.media.logos import prepare_logo
 from display.state.dream_index import MAX_PARALLEL_READS, Dream, DreamIndex
 from display.state.event_appearance import EventAppearance
@@ -22,7 +23,8 @@ from shared.jobs.job import Job, Lane, Origin
 from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
-from shared.recipe.recipe import load_recipe
+from shared.recipe.canary import Canary
+from shared.recipe.recipe import Recipe, load_recipe
 from shared.redis_keys import PENDING_DELETIONS_KEY, RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import (
     RuntimeSettings,
@@ -158,6 +160,24 @@ class Moderation:
             raise ArtDreamError(
                 f"It is decided, and noted in the store as soon as that can be reached: {error}"
             ) from error
+
+    def start_canary(self, text: str, percent: int) -> Recipe:
+        """Let a percentage of the guests' photos get a new version of a recipe, and return it. Raises ArtDreamError.
+
+        text: of the recipe's file. A version that cannot be compared with the current one is refused.
+        """
+        runtime_settings = self.read_settings()
+        guest_recipes = load_guest_recipes(self._settings, runtime_settings)
+        candidate = parse_candidate(text, guest_recipes, runtime_settings.canary, self._store)
+        self.change_settings(canary=Canary(candidate=candidate, percent=percent))
+        return candidate
+
+    def change_canary_share(self, percent: int) -> None:
+        """Change the percentage of photos that get the candidate; 0 ends the canary. Raises ArtDreamError."""
+        canary = self.read_settings().canary
+        if canary is None:
+            raise ArtDreamError("There is no candidate: choose a recipe file first.")
+        self.change_settings(canary=Canary(candidate=canary.candidate, percent=percent))
 
     def read_settings(self) -> RuntimeSettings:
         """Return the runtime settings; restore them first if the broker was wiped. Raises ArtDreamError."""

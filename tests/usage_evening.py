@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import redis
 
+from shared.jobs.events import Stage
 from shared.jobs.job import Job, Lane, Origin
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import HOUR_SECONDS, Counted, count
+from shared.recipe.canary import Arm, Canary
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import USAGE_COUNTS_KEY
 from tests.sidecars import make_sidecar
@@ -110,3 +112,32 @@ def _count_photo(
         cause = chance.choice(["too_large", "no_picture", "damaged", "too_many"])
         count(client, Counted.REFUSED, Origin.PHONE, cause, event_id=photo_id)
         evening.refused += 1
+
+
+def count_comparison(client: redis.Redis, photos: int, percent: int, seed: int = 900) -> Canary:
+    """Let photos come while a new version of “night” is tried out that is slower, and that guests save more often."""
+    chance, table, night = random.Random(seed), JobTable(client), load_recipe("night")
+    canary = Canary(candidate=night.model_copy(update={"version": night.version + 1}), percent=percent)
+    for number in range(photos):
+        photo_id = f"{seed * 1_000_000 + number:064x}"
+        recipe, comparison = canary.assign(night, photo_id)
+        assert comparison
+        is_new = comparison.arm is Arm.CANDIDATE
+        job = Job(photo_id=photo_id, recipe=recipe, comparison=comparison)
+        table.accept(job, arrived_seconds_ago=5.0)
+        table.mark_queued(job)
+        claim = table.claim(job, "worker-1")
+        assert claim
+        if chance.random() < 0.01:
+            assert table.fail(claim, "It cannot be dreamt.")
+            continue
+        stages = {Stage.DREAM: (4.6 if is_new else 3.4) * chance.lognormvariate(0, 0.15)}
+        assert table.complete(claim, make_sidecar(job).to_completed_event().model_copy(update={"stages": stages}))
+        for kind, probability in (
+            (Counted.OPENED, 0.6),
+            (Counted.SAVED, 0.7 if is_new else 0.4),
+            (Counted.PRINTED, 0.15),
+        ):
+            if chance.random() < probability:
+                count(client, kind, event_id=photo_id, job_id=job.id)
+    return canary

@@ -14,6 +14,7 @@ from artdream.cli.explain import ExitCode, Explanation
 from artdream.cli.jobs import JobSummary
 from artdream.cli.main import ERROR_EXIT_CODE, INTERRUPT_EXIT_CODE, PANELS, USAGE_EXIT_CODE, app
 from artdream.cli.networks import ListedNetwork
+from artdream.cli.numbers import NumbersDocument
 from artdream.cli.recipes import ListedRecipe
 from artdream.cli.status import Status
 from artdream.cli.webhooks import ListedEndpoint
@@ -22,6 +23,7 @@ from artdream.cli.webhooks import ListedEndpoint
 #: would load TensorFlow.
 JSON_MODELS: dict[str, type[BaseModel] | list[type[BaseModel]] | None] = {
     "status": Status,
+    "numbers": NumbersDocument,
     "jobs list": [JobSummary],
     "jobs show": JobSummary,
     "doctor": [CheckResult],

@@ -32,20 +32,25 @@ def status(as_json: JsonOption = False, data: DataOption = None) -> None:
             print_status(settings, console)
 
 
-@command(inspection_commands, examples=["artdream numbers", "artdream numbers --days 7 --csv"])
+@command(
+    inspection_commands, examples=["artdream numbers", "artdream numbers --days 7 --csv", "artdream numbers --json"]
+)
 def numbers(
     days: Annotated[
         int, typer.Option("--days", metavar="N", min=1, max=4000, help="The last N days; a day begins at 6:00.")
     ] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table: one row for each hour.")] = False,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Show photos, dreams, waiting times, opened links, saved dreams and prints by hour."""
-    from artdream.cli.numbers import print_csv, print_numbers, read_numbers
+    """Show photos, dreams, waiting times, opened links, saved dreams and prints by hour, and compared recipes."""
+    from artdream.cli.numbers import make_document, print_csv, print_numbers, read_numbers
 
     with load_settings_with_broker(data=data) as settings:
         read = read_numbers(settings, days)
-    if as_csv:
+    if as_json:
+        print_json(make_document(read))
+    elif as_csv:
         print_csv(read)
     else:
         print_numbers(read, console)

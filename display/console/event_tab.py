@@ -28,7 +28,7 @@ _CHANGES_KEY = "event-changes"
 _logo_upload = component(
     "artdream_logo_upload",
     html=read_component("console/logo_upload.html"),
-    css=read_component("console/logo_upload.css"),
+    css=read_component("console/file_choice.css"),
     js=read_component("console/logo_upload.js"),
 )
 

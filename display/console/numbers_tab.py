@@ -18,11 +18,13 @@ from display.console.charts import (
     make_ranking,
     make_stacked_bars,
 )
+from display.console.comparison_table import render_comparisons
 from display.console.context import ConsoleContext, console_fragment
 from display.console.numbers_csv import CSV_PATH, parse_zone
 from shared.broker.client import BROKER_OUTAGE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.job import Origin
+from shared.monitoring.comparison_report import list_comparisons
 from shared.monitoring.usage_counts import HOUR_SECONDS, HOURS_PER_DAY, UsageCounts, read_usage_counts
 from shared.monitoring.usage_report import (
     DAY_BEGINS_AT_HOUR,
@@ -30,6 +32,7 @@ from shared.monitoring.usage_report import (
     begin_day,
     find_day,
     make_rows,
+    merge_counts,
     sum_rows,
     trim_hours,
 )
@@ -86,6 +89,7 @@ def render_numbers(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     rows = make_rows(counts, first_hour, last_hour, zone)
     total = sum_rows(counts, first_hour, zone)
     _render_figures(total, texts)
+    render_comparisons(list_comparisons(merge_counts(counts.values())), _get_title, texts)
     days = _group_by_day(counts, rows, first_hour, zone, texts)
     _render_charts(_label_hours(rows, texts) if len(days) == 1 else days, total, texts)
     if len(days) > 1:

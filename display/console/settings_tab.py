@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.actions import run_action
+from display.console.canary_settings import render_canary
 from display.console.context import ConsoleContext, console_fragment, read_settings
 from display.console.prints_tab import has_printer
 from shared.recipe.painters import painters_by_recipe
@@ -36,6 +37,8 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
             changes = {"approval": approval, "paused": paused, "recipes": tuple(recipes), "retention_days": days}
             changes |= print_changes
             run_action(lambda: context.event_hub.moderation.change_settings(**changes), texts["applied"])
+    st.divider()
+    render_canary(context, runtime_settings, texts)
     st.divider()
     event_column, disk_column = st.columns(2)
     with event_column:

@@ -19,7 +19,7 @@ from tests.display.conftest import PASSCODE, PUBLIC_URL
 from tests.display.console.test_console import log_in, open_tab
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_art_map import make_art_map
-from tests.usage_evening import count_evening
+from tests.usage_evening import count_comparison, count_evening
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +126,7 @@ def test_a_dream_on_a_phone_is_accessible_also_with_a_printer(
 @pytest.mark.parametrize("tab", ["Status", "Dreams", "Errors", "Numbers", "Event", "Settings", "Prints"])
 def test_the_console_is_accessible(open_page: Callable[..., Page], pipeline: FakePipeline, tab: str) -> None:
     count_evening(pipeline.client, 20)
+    count_comparison(pipeline.client, 20, percent=50)
     PrintTable(pipeline.client).set_printer(PrinterStatus(name="Booth", state="ready"))
     pipeline.add_dream((20, 40, 80))
     page = log_in(open_page("/console"))
@@ -136,7 +137,7 @@ def test_the_console_is_accessible(open_page: Callable[..., Page], pipeline: Fak
 
 def test_the_logo_of_the_event_tab_is_accessible_before_its_script_has_run(open_page: Callable[..., Page]) -> None:
     """Seen failing: its buttons had no names until then."""
-    html, css = (read_component(f"console/logo_upload.{kind}") for kind in ("html", "css"))
+    html, css = read_component("console/logo_upload.html"), read_component("console/file_choice.css")
     page = open_page("/send")
     page.set_content(f"<html lang='en'><title>Event</title><style>{css}</style>{html}</html>")
     assert_is_accessible(page)

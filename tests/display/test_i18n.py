@@ -35,6 +35,7 @@ COMPUTED_KEYS = (
     (
         *("state_", "stage_", "part_", "scored_", "standing_", "kind_", "which_", "content_", "layout_"),
         *("range_", "origin_", "guest_", "cause_", "print_asked_", "print_standing_", "event_", "theme_", "logo_"),
+        *("canary_", "compared_"),
     ),
 )
 

@@ -20,7 +20,7 @@ export default function showLogoUpload({ parentElement, data, setStateValue }) {
   const status = /** @type {HTMLElement} */ (parentElement.querySelector("p"));
   /** @type {HTMLElement} */ (parentElement.querySelector("span")).textContent = data.choose;
   button.textContent = data.remove;
-  /** @type {HTMLElement} */ (parentElement.querySelector(".logo-upload")).hidden = false; // only now all have names
+  /** @type {HTMLElement} */ (parentElement.querySelector(".file-choice")).hidden = false; // only now all have names
   button.hidden = !data.logo;
   button.onclick = () => setStateValue("logo", "");
   input.onchange = async () => {

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import json
 
 import redis
 
 from shared.monitoring.usage_report import UsageRow
 from shared.settings import Settings
 from tests.stack import run_in_process
-from tests.usage_evening import count_evening
+from tests.usage_evening import count_comparison, count_evening
 
 
 def run_numbers(settings: Settings, *arguments: str) -> str:
@@ -29,6 +30,22 @@ def test_table_and_csv_say_the_same(settings: Settings, client: redis.Redis) -> 
     [total] = [line.split() for line in lines if line.startswith("all")]
     assert total[1:5] == [str(number) for number in (evening.photos, evening.dreams, evening.failed, evening.refused)]
     assert total[-3:] == [str(number) for number in (evening.opened, evening.saved, evening.printed)]
+
+
+def test_json_and_table_have_the_versions_of_a_recipe_that_were_compared(
+    settings: Settings, client: redis.Redis
+) -> None:
+    count_comparison(client, 60, percent=50)
+    document = json.loads(run_numbers(settings, "--days", "2", "--json"))
+    [comparison] = document["comparisons"]
+    arms = [comparison[arm] for arm in ("current", "candidate")]
+    assert sum(arm["photos"] for arm in arms) == document["total"]["photos_inbox"] == 60
+    assert sum(arm["saved"]["number"] for arm in arms) == document["total"]["dreams_saved"]
+    lines = run_numbers(settings, "--days", "2").splitlines()
+    for arm in arms:
+        [row] = [line for line in lines if line.startswith(f"night {arm['version']} ")]
+        low, high = (100 * arm["saved"][bound] for bound in ("low", "high"))
+        assert f"({low:.0f}–{high:.0f})" in row
 
 
 def test_where_nothing_happened_the_table_says_so_and_the_csv_has_its_header(

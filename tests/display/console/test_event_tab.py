@@ -65,7 +65,7 @@ def test_the_operator_changes_the_event_and_goes_back_to_the_file(
     expect(preview).to_contain_text("Long <b>Night</b>")
     event_tab.get_by_text("light", exact=True).click()
     expect(preview.locator("div").first).to_have_css("background-color", "rgb(247, 243, 234)")
-    event_tab.locator("input[type=file]").set_input_files(
+    event_tab.get_by_label("Choose a logo").set_input_files(
         {"name": "logo.png", "mimeType": "image/png", "buffer": make_logo()}
     )
     expect(preview.locator("img")).to_be_visible()
@@ -105,7 +105,7 @@ def test_the_operator_reads_that_an_accent_is_hard_to_read(
 
 @pytest.mark.slow
 def test_a_file_that_is_no_logo_is_refused_with_the_reason(event_tab: Page) -> None:
-    event_tab.locator("input[type=file]").set_input_files(
+    event_tab.get_by_label("Choose a logo").set_input_files(
         {"name": "logo.png", "mimeType": "image/png", "buffer": b"<svg></svg>"}
     )
     expect(event_tab.get_by_text("SVG logos are not supported")).to_be_visible()
