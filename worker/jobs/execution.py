@@ -203,11 +203,12 @@ class JobExecution:
         with self._time_stage(Stage.PUBLISH):
             if self._moderation:
                 self._moderation.look_at("dream", dream.pixels)
+            completed_at = time.time()  # the dream's file and the sidecar state the same day, also around midnight
             statement = Statement.of_recipe(
                 self.recipe,
                 seed=self.job.seed,
                 weights=dream.weights_sha256,
-                created_at=time.time(),
+                created_at=completed_at,
                 job_id=self.job.id,
             )
             data = encode_jpeg(dream.pixels, statement=statement, signer=self._signer)
@@ -235,7 +236,7 @@ class JobExecution:
             program=get_program(),
             size=(dream.pixels.shape[1], dream.pixels.shape[0]),
             stages=self._stages,
-            completed_at=time.time(),
+            completed_at=completed_at,
             standing=Visibility.HELD if self._needs_approval else self._visibility,
         )
         self._write_sidecar(sidecar)

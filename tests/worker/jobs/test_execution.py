@@ -1,11 +1,13 @@
 """One attempt at a job: whatever happens meanwhile, it ends once, and its objects are those of its outcome."""
 
 import io
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,6 +120,18 @@ def test_a_sidecar_has_everything_that_made_the_dream(harness: ProcessorHarness)
     assert read_statement(harness.store.get(thumb_name(job.id)) or b"") == Statement.brief()
     assert read_statement(harness.store.get(frame_name(job.id, 0)) or b"") == Statement.brief()
     assert read_statement(harness.store.get(photo_name(photo_id)) or b"") is None
+
+
+def test_a_dream_that_is_stored_around_midnight_states_the_day_of_its_sidecar(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnights = itertools.count(86_400.0, 86_400.0)
+    monkeypatch.setattr(execution, "time", SimpleNamespace(**vars(time) | {"time": lambda: next(midnights)}))
+    job = harness.submit(1)
+    assert process(harness, job) == (State.COMPLETED, "")
+    sidecar = read_sidecar(harness.store, job.id)
+    assert sidecar
+    assert read_statement(harness.store.get(dream_name(job.id)) or b"") == Statement.of_sidecar(sidecar)
 
 
 def test_a_dream_is_signed_if_the_installation_has_a_key(harness: ProcessorHarness, tmp_path: Path) -> None:
