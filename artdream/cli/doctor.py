@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import shutil
+import stat
 import sys
 import time
 import uuid
@@ -26,6 +27,7 @@ from shared.errors import ArtDreamError
 from shared.jobs.rejected_messages import format_rejection_counts, read_rejection_counts
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.printing.prints import PrinterStatus
+from shared.provenance.signing import load_signer
 from shared.recipe.objective import Channels, Classes, Content, Guide, Layers, Style
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.redis_keys import REJECTED_KEY
@@ -50,7 +52,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     skipped: set[str] = set()
     with contextlib.ExitStack() as stack:
         for name, check in _CHECKS.items():
-            if name in skipped or (name in _OPTIONAL_CHECKS and getattr(settings, name) in (None, "", "off")):
+            if name in skipped or not _is_wanted(name, settings):
                 continue
             try:
                 if name == "broker":
@@ -60,6 +62,11 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
                 result = CheckResult(name=name, passed=False, finding=describe_error(error))
                 skipped |= _DEPENDENT_CHECKS.get(name, set())
             yield result
+
+
+def _is_wanted(check: str, settings: Settings) -> bool:
+    names = _OPTIONAL_CHECKS.get(check)
+    return names is None or any(getattr(settings, name) not in (None, "", "off") for name in names)
 
 
 def _check_python(_settings: Settings) -> str:
@@ -227,6 +234,18 @@ def _check_moderation(settings: Settings) -> str:
     return f"weights are available; what scores {settings.moderation_threshold:g} or more waits for approval"
 
 
+def _check_signature(settings: Settings) -> str:
+    signer = load_signer(settings)
+    assert signer is not None  # noqa: S101
+    assert settings.c2pa_key is not None  # noqa: S101
+    key = settings.c2pa_key.expanduser()
+    if key.stat().st_mode & stat.S_IRWXO:
+        raise ArtDreamError(f"Every account of this machine can read {key}, the key for C2PA: run `chmod 600 {key}`.")
+    expires_at = signer.check_dates()
+    signer.check()
+    return f"dreams are signed; the certificate expires on {expires_at:%Y-%m-%d}"
+
+
 def _check_printer(settings: Settings) -> str:
     status = _read_printer(settings)
     if status.state == "missing":
@@ -292,14 +311,20 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "worker": _check_worker,
     "network": _check_network,
     "moderation": _check_moderation,
+    "signature": _check_signature,
     "phones": describe_phone_access,
     "printer": _check_printer,
     "webhooks": _check_webhooks,
     "disk": _check_disk,
 }
 
-#: Checks of what the setting of the same name asks for.
-_OPTIONAL_CHECKS = {"ssh", "printer", "moderation"}
+#: Checks of what is optional → the settings that ask for it.
+_OPTIONAL_CHECKS = {
+    "ssh": ("ssh",),
+    "moderation": ("moderation",),
+    "signature": ("c2pa_key", "c2pa_certificate"),
+    "printer": ("printer",),
+}
 
 #: Checks to skip after another one failed, because they would only report the same problem.
 _DEPENDENT_CHECKS = {

@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,32 @@ class ManifestSigner:
             raise ArtDreamError(_LIBRARY_MISSING)
         self._key, self._certificates = key, certificates
         self._algorithm = _choose_algorithm(key, certificates)
+
+    def check_dates(self) -> datetime:
+        """Return when the first of the certificates expires.
+
+        Raises ArtDreamError if one has expired or is not valid yet: the library would not sign.
+        """
+        from cryptography import x509
+
+        certificates, now = x509.load_pem_x509_certificates(self._certificates), datetime.now(UTC)
+        for certificate in certificates:
+            name, start, end = (
+                certificate.subject.rfc4514_string(),
+                certificate.not_valid_before_utc,
+                certificate.not_valid_after_utc,
+            )
+            if now > end:
+                raise ArtDreamError(
+                    f"The certificate of {name} for C2PA expired on {end:%Y-%m-%d}, so dreams are not signed: "
+                    "get a new one from its authority, or make key and certificate with `artdream c2pa-key`."
+                )
+            if now < start:
+                raise ArtDreamError(
+                    f"The certificate of {name} for C2PA is valid from {start:%Y-%m-%d %H:%M} UTC on, and dreams are "
+                    "not signed before: is the clock of this machine correct?"
+                )
+        return min(certificate.not_valid_after_utc for certificate in certificates)
 
     def check(self) -> None:
         """Raise ArtDreamError if the library does not sign with this key. Loads it: not in a process that forks."""
@@ -182,7 +209,10 @@ def _choose_algorithm(key: bytes, certificates: bytes) -> str:
             f"The key or the certificate for C2PA cannot be read ({error}): both are PEM, the key without a passphrase."
         ) from error
     if private_key.public_key() != certificate.public_key():
-        raise ArtDreamError("The key for C2PA is not that of the first certificate.")
+        raise ArtDreamError(
+            f"The key for C2PA is not that of the first certificate: {ENV_PREFIX}C2PA_CERTIFICATE begins with the "
+            "certificate of the key."
+        )
     if isinstance(private_key, ec.EllipticCurvePrivateKey):
         algorithm = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}.get(private_key.curve.name)
     elif isinstance(private_key, ed25519.Ed25519PrivateKey):
@@ -207,4 +237,7 @@ def read_pem(path: Path) -> bytes:
     try:
         return path.expanduser().read_bytes()
     except OSError as error:
-        raise ArtDreamError(f"{path}, which C2PA needs, cannot be read: {error.strerror}.") from error
+        raise ArtDreamError(
+            f"{path}, which C2PA needs, cannot be read ({error.strerror}): are {ENV_PREFIX}C2PA_KEY and "
+            f"{ENV_PREFIX}C2PA_CERTIFICATE correct?"
+        ) from error

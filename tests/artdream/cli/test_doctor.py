@@ -3,15 +3,20 @@
 import io
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from rich.console import Console
 
 from artdream.cli import doctor, status
 from shared.jobs.rejected_messages import RejectionReason, count_rejection
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.provenance import key, signing
+from shared.provenance.key import VALID_YEARS, make_key
 from shared.redis_keys import REJECTED_KEY
 from shared.settings import Settings
 from tests.print_server import PrintServer, require_cups
@@ -79,6 +84,46 @@ def test_the_weights_that_moderation_needs_are_looked_for_where_it_is_on(
     monkeypatch.setattr(open_nsfw, "PACKAGE", "no_such_package")
     line = _run_checks(moderated)["moderation"]
     assert line == "✗ The network that scores pictures is missing: install `artdream[moderation]`."
+
+
+def test_key_and_certificate_for_signatures_are_checked_where_they_are_set(
+    healthy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "signature" not in _run_checks(healthy_settings)
+    now = datetime.now(UTC)
+    files = {}
+    for name, days in {"good": 0, "other": 0, "expired": -365 * VALID_YEARS - 2, "early": 2}.items():
+        moment = now + timedelta(days=days)
+        monkeypatch.setattr(key, "datetime", SimpleNamespace(now=lambda _zone, moment=moment: moment))
+        files[name] = make_key(tmp_path / name, "Museum of Example")
+
+    def check(key_file: Path | None, certificate: Path | None) -> str:
+        update = {"c2pa_key": key_file, "c2pa_certificate": certificate}
+        return _run_checks(healthy_settings.model_copy(update=update))["signature"]
+
+    good, certificate = files["good"]
+    expiry = now + timedelta(days=365 * VALID_YEARS)
+    assert check(good, certificate) == f"✓ dreams are signed; the certificate expires on {expiry:%Y-%m-%d}"
+    assert check(None, certificate).endswith(
+        "needs both ARTDREAM_C2PA_KEY and ARTDREAM_C2PA_CERTIFICATE: set both or none."
+    )
+    missing = tmp_path / "missing"
+    assert check(missing, certificate).startswith(f"✗ {missing}, which C2PA needs, cannot be read (No such file")
+    assert "is not that of the first certificate" in check(good, files["other"][1])
+    expired_on = now - timedelta(days=2)
+    assert f"CN=ArtDream,O=Museum of Example for C2PA expired on {expired_on:%Y-%m-%d}" in check(*files["expired"])
+    assert "is the clock of this machine correct?" in check(*files["early"])
+    monkeypatch.undo()
+    self_signed, own = tmp_path / "self-signed.pem", load_pem_private_key(good.read_bytes(), None)
+    party = key._Party(key._make_name("Museum of Example", "ArtDream"), own)
+    self_signed.write_bytes(key._issue(party, party))
+    assert check(good, self_signed).startswith("✗ C2PA’s library does not sign with this key and certificate")
+    good.chmod(0o644)
+    assert check(good, certificate).endswith(f"can read {good}, the key for C2PA: run `chmod 600 {good}`.")
+    good.chmod(0o640)
+    assert check(good, certificate).startswith("✓")
+    monkeypatch.setattr(signing, "find_spec", lambda _name: None)
+    assert check(good, certificate).endswith("install `artdream[c2pa]`.")
 
 
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
