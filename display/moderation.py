@@ -13,10 +13,11 @@ import redis
 
 from display.candidate import load_guest_recipes, parse_candidate
 from display.media.logos import prepare_logo
+from display.state.broker_pool import BrokerPool
 from display.state.dream_index import MAX_PARALLEL_READS, Dream, DreamIndex
 from display.state.event_appearance import EventAppearance
 from shared.appearance import Appearance
-from shared.broker.client import connect, describe_error
+from shared.broker.client import describe_error
 from shared.errors import ArtDreamError
 from shared.jobs.events import Hidden, Shown
 from shared.jobs.job import Job, Lane, Origin
@@ -46,20 +47,25 @@ _DAY_SECONDS = 86_400
 
 
 class Moderation:
-    """The operator's actions on dreams and runtime settings. Thread-safe: each call opens its own broker connection.
+    """The operator's actions on dreams and runtime settings. Thread-safe.
 
     Methods raise ArtDreamError, with a text for the operator, if broker or store is unavailable or the action is not
     possible.
     """
 
     def __init__(
-        self, settings: Settings, dream_index: DreamIndex, event_appearance: EventAppearance | None = None
+        self,
+        settings: Settings,
+        dream_index: DreamIndex,
+        event_appearance: EventAppearance | None = None,
+        broker: BrokerPool | None = None,
     ) -> None:
         """Open the store. Raises StoreError if it cannot be opened.
 
-        event_appearance: what this display's event file says; None: publish none.
+        event_appearance: what this display's event file says; None: publish none. broker: by default one of its own.
         """
         self._settings = settings
+        self._broker = broker or BrokerPool(settings)
         self._event_appearance = event_appearance
         self._is_appearance_published = False
         self._dream_index = dream_index
@@ -142,8 +148,8 @@ class Moderation:
 
         Earlier dreams stay in the store.
         """
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
-            seconds, _ = cast("tuple[int, int]", client.time())
+        with self._use_broker() as client:
+            seconds, _ = client.time()
         self.change_settings(opened_at=seconds)
 
     def change_settings(self, **changes: object) -> None:
@@ -152,7 +158,7 @@ class Moderation:
         changes: fields of RuntimeSettings. If only the store is unavailable, the change takes effect all the same and
         is persisted as soon as the store is back.
         """
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             update_runtime_settings(client, **changes)
         try:
             self.persist_settings()
@@ -181,7 +187,7 @@ class Moderation:
 
     def read_settings(self) -> RuntimeSettings:
         """Return the runtime settings; restore them first if the broker was wiped. Raises ArtDreamError."""
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             if initialize_runtime_settings(client, self._store):
                 self._restore_visibility(client)
             return read_runtime_settings(client, self._settings)
@@ -190,7 +196,7 @@ class Moderation:
         """Let every component know the event file: once, and again if the broker has lost it. Raises ArtDreamError."""
         if self._event_appearance is None:
             return
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             if self._is_appearance_published and client.hexists(RUNTIME_SETTINGS_KEY, "appearance_default"):
                 return
             if logo := self._event_appearance.logo:
@@ -214,12 +220,12 @@ class Moderation:
 
     def restore_visibility(self) -> None:
         """Mark all held and hidden dreams in the broker, which a wiped broker needs. Raises ArtDreamError."""
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             self._restore_visibility(client)
 
     def persist_settings(self) -> None:
         """Persist the runtime settings in the store if they have changed. Raises ArtDreamError."""
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             initialize_runtime_settings(client, self._store)
             self._persisted = persist_runtime_settings(client, self._store, self._persisted)
 
@@ -230,7 +236,7 @@ class Moderation:
         Returns the number of dreams that exceeded the retention. Raises ArtDreamError if store or broker is
         unavailable; the next call resumes.
         """
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             for pending in cast("set[str]", client.smembers(PENDING_DELETIONS_KEY)):
                 self._delete_files(*pending.split(" "))
             table = JobTable(client)
@@ -260,7 +266,7 @@ class Moderation:
                     self._store.delete(entry.name)
 
     def _delete(self, job_id: str, photo_id: str) -> None:
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             client.sadd(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
             JobTable(client).delete(job_id, photo_id)
         self._dream_index.delete(job_id)  # at once: the event arrives a moment later
@@ -278,7 +284,7 @@ class Moderation:
         photo = photo_name(photo_id)
         if not any(dream.photo == photo for dream in self._dream_index.list_all()):
             delete_photo_objects(self._store, photo_id)
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             client.srem(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
 
     def _restore_visibility(self, client: redis.Redis) -> None:
@@ -306,7 +312,7 @@ class Moderation:
 
     @contextmanager
     def _open_table(self) -> Iterator[JobTable]:
-        with self._translate_broker_errors(), connect(self._settings.broker) as client:
+        with self._use_broker() as client:
             yield JobTable(
                 client,
                 approval=self._settings.approval,
@@ -314,9 +320,10 @@ class Moderation:
             )
 
     @contextmanager
-    def _translate_broker_errors(self) -> Iterator[None]:
+    def _use_broker(self) -> Iterator[redis.Redis]:
+        """Yield a client of the broker. Errors of it in the block are raised as ArtDreamError, with a sentence."""
         try:
-            yield
+            yield self._broker.get()
         except redis.RedisError as error:
             raise ArtDreamError(f"{describe_error(error)} Try again then.") from error
 

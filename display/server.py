@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> st.App:
         async with pictures.run(), event_hub.run(), count_storage():
             yield {"feed": event_hub}
 
-    describe = partial(describe_link, event_hub, intake.is_received)
+    describe, recorder = partial(describe_link, event_hub, intake.is_received), event_hub.usage_recorder
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
 
     def get_appearance() -> Appearance:
@@ -120,9 +120,9 @@ def create_app(settings: Settings) -> st.App:
         *media_routes(settings, event_hub, pictures),
         *gallery_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
         *art_map_routes(event_hub.dream_index, pictures.store, settings, get_appearance),
-        *share_routes(describe, pictures, share_links, event_hub.usage_recorder, settings, get_appearance),
+        *share_routes(describe, pictures, share_links, recorder, event_hub.broker, settings, get_appearance),
         *collection_routes(share_links, describe, settings, get_appearance),
-        *upload_routes(upload_receiver, intake, share_links, event_hub.usage_recorder, settings, get_appearance),
+        *upload_routes(upload_receiver, intake, share_links, recorder, settings, get_appearance),
         *qr_routes(event_hub.dream_index, share_links),
         *login_routes(context, pictures.store, index),
         *appearance_routes(get_appearance, pictures),

@@ -14,7 +14,7 @@ from display.pages.share_links import ShareLinks
 from display.state.event_hub import EventHub
 from display.uploads.intake import UploadIntake
 from display.web.threads import run_in_thread
-from shared.broker.client import BROKER_OUTAGE, connect, describe_error
+from shared.broker.client import BROKER_OUTAGE, describe_error
 from shared.errors import ArtDreamError
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
@@ -23,21 +23,6 @@ Result = TypeVar("Result")
 
 #: Seconds after which a client may ask again while broker or store is unavailable.
 RETRY_AFTER_SECONDS = 2
-
-
-class BrokerPool:
-    """One client of the broker for all requests, which keeps its connections: a new one for each takes longer."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._url, self._client = "", cast("redis.Redis | None", None)
-
-    def get(self) -> redis.Redis:
-        """Return the client. Raises ArtDreamError if the settings have no broker."""
-        url = self._settings.broker  # a stack that was restarted may listen on another port
-        if self._client is None or url != self._url:
-            self._url, self._client = url, connect(url)
-        return self._client
 
 
 @dataclass(frozen=True)
@@ -51,12 +36,8 @@ class ApiServices:
     share_links: ShareLinks
     #: Recipes that guests may choose, by name.
     guest_recipes: dict[str, Recipe]
-    broker: BrokerPool = field(init=False)
     #: Event streams that are open, by key id.
     streams: Counter[str] = field(default_factory=Counter, init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "broker", BrokerPool(self.settings))
 
     async def ask_broker(self, function: Callable[[redis.Redis], Result]) -> Result:
         """Call a function with a client of the broker, in a thread.
@@ -64,7 +45,7 @@ class ApiServices:
         Raises ApiProblem if broker or store is unavailable.
         """
         try:
-            return await run_in_thread(lambda: function(self.broker.get()))
+            return await run_in_thread(lambda: function(self.event_hub.broker.get()))
         except (*BROKER_OUTAGE, ArtDreamError) as error:
             raise make_unavailable_problem(describe_error(error)) from error
 

@@ -9,7 +9,7 @@ import streamlit as st
 from display.console.sessions import SESSION_COOKIE, ConsoleSessions
 from display.state.event_hub import EventHub
 from display.state.storage_usage import StorageUsage
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.runtime_settings import RuntimeSettings, read_runtime_settings
 from shared.settings import Settings
 
@@ -57,8 +57,7 @@ def require_session() -> None:
 def read_settings(context: ConsoleContext, texts: Mapping[str, str]) -> RuntimeSettings | None:
     """Return the runtime settings; None if the broker is unavailable, which the tab then says."""
     try:
-        with connect(context.settings.broker) as client:
-            return read_runtime_settings(client, context.settings)
+        return read_runtime_settings(context.event_hub.broker.get(), context.settings)
     except BROKER_OUTAGE:
         st.caption(texts["helm_away"])
         return None

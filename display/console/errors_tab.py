@@ -8,7 +8,7 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.errors import ArtDreamError
 from shared.storage.quarantine import list_quarantined, restore_to_inbox
 from shared.storage.store import Store
@@ -52,8 +52,8 @@ def render_errors(context: ConsoleContext, texts: Mapping[str, str]) -> None:
 def _render_webhooks(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw a sentence for each webhook that fails or is disabled, if there is one."""
     try:
-        with connect(context.settings.broker) as client:
-            overview = read_webhook_overview(client, Store(context.settings.store))
+        client = context.event_hub.broker.get()
+        overview = read_webhook_overview(client, Store(context.settings.store))
     except (*BROKER_OUTAGE, ArtDreamError):
         return  # the other tabs say that the broker is unavailable
     if overview.problems or overview.given_up:

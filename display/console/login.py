@@ -113,9 +113,8 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         if not all(hour.isdecimal() and len(hour) < 8 for hour in hours):
             return Response(status_code=400, headers=_HEADERS)
         try:
-            text = await run_in_thread(
-                lambda: format_hours(context.settings, int(hours[0]), int(hours[1]), parse_zone(query.get("zone")))
-            )
+            first, last, zone = int(hours[0]), int(hours[1]), parse_zone(query.get("zone"))
+            text = await run_in_thread(lambda: format_hours(context.event_hub.broker.get(), store, first, last, zone))
         except (*BROKER_OUTAGE, StoreError):
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream-numbers.csv"'}

@@ -3,10 +3,10 @@
 from datetime import tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from shared.broker.client import connect
+import redis
+
 from shared.monitoring.usage_counts import HOURS_PER_DAY, read_usage_counts
 from shared.monitoring.usage_report import format_csv, make_rows
-from shared.settings import Settings
 from shared.storage.store import Store
 
 #: Route of the CSV.
@@ -24,9 +24,8 @@ def parse_zone(name: str | None) -> tzinfo | None:
         return None
 
 
-def format_hours(settings: Settings, first_hour: int, last_hour: int, zone: tzinfo | None) -> str:
+def format_hours(client: redis.Redis, store: Store, first_hour: int, last_hour: int, zone: tzinfo | None) -> str:
     """Return the hours from the first to the last as CSV, at most MAX_CSV_HOURS. Raises RedisError and StoreError."""
     last_hour = min(last_hour, first_hour + MAX_CSV_HOURS - 1)
-    with connect(settings.broker) as client:
-        counts = read_usage_counts(client, Store(settings.store), first_hour, last_hour)
+    counts = read_usage_counts(client, store, first_hour, last_hour)
     return format_csv(make_rows(counts, first_hour, last_hour, zone))

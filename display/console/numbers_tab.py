@@ -21,7 +21,7 @@ from display.console.charts import (
 from display.console.comparison_table import render_comparisons
 from display.console.context import ConsoleContext, console_fragment
 from display.console.numbers_csv import CSV_PATH, parse_zone
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.errors import ArtDreamError
 from shared.jobs.job import Origin
 from shared.monitoring.comparison_report import list_comparisons
@@ -72,10 +72,10 @@ def render_numbers(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     zone_name = st.context.timezone
     zone, now = parse_zone(zone_name), context.event_hub.now
     try:
-        with connect(context.settings.broker) as client:
-            opened_at = read_runtime_settings(client, context.settings).opened_at
-            first_hour, last_hour = _choose_hours(texts, zone, now, opened_at)
-            counts = read_usage_counts(client, Store(context.settings.store), first_hour, last_hour)
+        client = context.event_hub.broker.get()
+        opened_at = read_runtime_settings(client, context.settings).opened_at
+        first_hour, last_hour = _choose_hours(texts, zone, now, opened_at)
+        counts = read_usage_counts(client, Store(context.settings.store), first_hour, last_hour)
     except BROKER_OUTAGE as error:
         st.error(texts["broker_away"].format(error=error))
         return

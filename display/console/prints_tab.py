@@ -8,7 +8,7 @@ import streamlit as st
 
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.errors import ArtDreamError
 from shared.printing.prints import AUTOMATIC, CONSOLE, Print, PrintState
 from shared.printing.records import cancel_print, persist_print
@@ -28,18 +28,16 @@ def has_printer(context: ConsoleContext) -> bool:
     if context.settings.printer:
         return True
     try:
-        with connect(context.settings.broker) as client:
-            return PrintTable(client).get_printer() is not None
+        return PrintTable(context.event_hub.broker.get()).get_printer() is not None
     except BROKER_OUTAGE:
         return False
 
 
 @contextmanager
 def _open_prints(context: ConsoleContext, texts: Mapping[str, str]) -> Iterator[PrintTable]:
-    """Connect to the table of prints. Raises ArtDreamError if the broker is unavailable."""
+    """Yield the table of prints. Raises ArtDreamError if the broker is unavailable."""
     try:
-        with connect(context.settings.broker) as client:
-            yield PrintTable(client)
+        yield PrintTable(context.event_hub.broker.get())
     except BROKER_OUTAGE as error:
         raise ArtDreamError(texts["helm_away"]) from error
 
@@ -47,16 +45,16 @@ def _open_prints(context: ConsoleContext, texts: Mapping[str, str]) -> Iterator[
 def order_print(context: ConsoleContext, job_id: str, texts: Mapping[str, str]) -> None:
     """Order one more print of a dream. Raises ArtDreamError, also if the dream is not shown."""
     try:
-        with connect(context.settings.broker) as client:
-            prints, event = PrintTable(client), read_runtime_settings(client, context.settings).opened_at
-            first = len(prints.list_of_dream(job_id, CONSOLE)) + 1
-            is_visible = context.event_hub.dream_index.is_visible(job_id)
-            if not is_visible or (
-                prints.request(context.settings, job_id, CONSOLE, event=event, first=first) is not PrintOutcome.ACCEPTED
-            ):
-                raise ArtDreamError(texts["print_hidden"])
-            for record in prints.list_of_dream(job_id, CONSOLE)[first - 1 :]:
-                persist_print(Store(context.settings.store), record)
+        client = context.event_hub.broker.get()
+        prints, event = PrintTable(client), read_runtime_settings(client, context.settings).opened_at
+        first = len(prints.list_of_dream(job_id, CONSOLE)) + 1
+        is_visible = context.event_hub.dream_index.is_visible(job_id)
+        if not is_visible or (
+            prints.request(context.settings, job_id, CONSOLE, event=event, first=first) is not PrintOutcome.ACCEPTED
+        ):
+            raise ArtDreamError(texts["print_hidden"])
+        for record in prints.list_of_dream(job_id, CONSOLE)[first - 1 :]:
+            persist_print(Store(context.settings.store), record)
     except BROKER_OUTAGE as error:
         raise ArtDreamError(texts["helm_away"]) from error
 
@@ -65,10 +63,10 @@ def order_print(context: ConsoleContext, job_id: str, texts: Mapping[str, str]) 
 def render_prints(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the printer's state, the figures of the event, and the lists of prints."""
     try:
-        with connect(context.settings.broker) as client:
-            prints = PrintTable(client)
-            printer, queue, finished = prints.get_printer(), prints.list_queue(), prints.list_finished(_FINISHED_COUNT)
-            counts = prints.count(read_runtime_settings(client, context.settings).opened_at)
+        client = context.event_hub.broker.get()
+        prints = PrintTable(client)
+        printer, queue, finished = prints.get_printer(), prints.list_queue(), prints.list_finished(_FINISHED_COUNT)
+        counts = prints.count(read_runtime_settings(client, context.settings).opened_at)
     except BROKER_OUTAGE:
         st.caption(texts["helm_away"])
         return

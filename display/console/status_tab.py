@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from display.console.context import ConsoleContext, console_fragment
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.jobs.rejected_messages import read_rejection_counts
@@ -19,11 +19,11 @@ def render_status(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     """Draw the warnings, the figures, the table of components, and the table of stage times."""
     statistics, now = context.event_hub.statistics, context.event_hub.now
     try:
-        with connect(context.settings.broker) as client:
-            heartbeats = HeartbeatRegistry(client).list_heartbeats()
-            queued = {lane: count_queued(client, lane) for lane in Lane}
-            runtime_settings = read_runtime_settings(client, context.settings)
-            rejected = sum(read_rejection_counts(client).values())
+        client = context.event_hub.broker.get()
+        heartbeats = HeartbeatRegistry(client).list_heartbeats()
+        queued = {lane: count_queued(client, lane) for lane in Lane}
+        runtime_settings = read_runtime_settings(client, context.settings)
+        rejected = sum(read_rejection_counts(client).values())
     except BROKER_OUTAGE as error:
         st.error(texts["broker_away"].format(error=error))
         return

@@ -14,13 +14,14 @@ from display.pages.collection import remember_picture
 from display.pages.share_links import ShareLinks
 from display.pages.share_prints import print_routes
 from display.pages.share_state import DescribeLink, remove_private_fields
+from display.state.broker_pool import BrokerPool
 from display.state.usage_recorder import UsageRecorder
 from display.web.html import PAGE_HEADERS, asset_route, empty_response, page_response
 from display.web.rate_limit import RateLimiter
 from display.web.same_origin import is_same_origin
 from display.web.threads import run_in_thread
 from shared.appearance import Appearance
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.jobs.clip_requests import ClipFormat, add_clip_request
 from shared.monitoring.usage_counts import Counted
 from shared.public_url import resolve_public_url
@@ -46,6 +47,7 @@ def share_routes(
     pictures: Pictures,
     share_links: ShareLinks,
     usage_recorder: UsageRecorder,
+    broker: BrokerPool,
     settings: Settings,
     get_appearance: Callable[[], Appearance],
 ) -> list[Route]:
@@ -122,7 +124,7 @@ def share_routes(
                 return empty_response(200)
             if await pictures.get_size(clip_name(link.job_id)) is None:
                 return empty_response(404)  # there is nothing yet to make it of
-            is_added = await run_in_thread(lambda: _add_clip_request(settings, link.job_id, clip_format))
+            is_added = await run_in_thread(lambda: add_clip_request(broker.get(), link.job_id, clip_format))
         except (StoreError, *BROKER_OUTAGE):
             is_added = False
         return empty_response(202 if is_added else 503)
@@ -132,13 +134,8 @@ def share_routes(
         Route("/t/{token}/state", get_state),
         event_route("opened", Counted.OPENED),
         event_route("saved", Counted.SAVED),
-        *print_routes(find_visible_dream, settings, pictures.store),
+        *print_routes(find_visible_dream, broker, settings, pictures.store),
         Route("/t/{token}/{name}", get_picture),
         Route("/t/{token}/{name}", request_clip, methods=["POST"]),
         asset_route("/share", "share"),
     ]
-
-
-def _add_clip_request(settings: Settings, job_id: str, clip_format: ClipFormat) -> bool:
-    with connect(settings.broker) as client:
-        return add_clip_request(client, job_id, clip_format)

@@ -10,12 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from display.i18n import get_requested_texts
+from display.state.broker_pool import BrokerPool
 from display.web.guest import get_guest_id, set_guest_cookie
 from display.web.html import PAGE_HEADERS, empty_response
 from display.web.rate_limit import RateLimiter
 from display.web.same_origin import is_same_origin
 from display.web.threads import run_in_thread
-from shared.broker.client import BROKER_OUTAGE, connect
+from shared.broker.client import BROKER_OUTAGE
 from shared.errors import ArtDreamError
 from shared.printing.prints import Print, PrintState
 from shared.printing.records import persist_print
@@ -69,7 +70,9 @@ class PrintOffer(BaseModel):
     is_event_full: bool = False
 
 
-def print_routes(find_visible_dream: Callable[[str], str | None], settings: Settings, store: Store) -> list[Route]:
+def print_routes(
+    find_visible_dream: Callable[[str], str | None], broker: BrokerPool, settings: Settings, store: Store
+) -> list[Route]:
     """Return the routes `/t/<token>/print`: GET describes the offer, POST orders.
 
     find_visible_dream: returns the job id of a token whose dream guests may see, None for any other token.
@@ -88,7 +91,7 @@ def print_routes(find_visible_dream: Callable[[str], str | None], settings: Sett
             return empty_response()
         guest = get_guest_id(request)
         try:
-            return answer(request, await run_in_thread(lambda: _describe(settings, job_id, guest)))
+            return answer(request, await run_in_thread(lambda: _make_offer(broker.get(), settings, job_id, guest)))
         except (*BROKER_OUTAGE, ArtDreamError):
             return empty_response(503)
 
@@ -113,7 +116,7 @@ def print_routes(find_visible_dream: Callable[[str], str | None], settings: Sett
             return refuse("print_busy", 400)
         guest = get_guest_id(request)
         try:
-            outcome, offer = await run_in_thread(lambda: _order(settings, store, job_id, guest, wanted))
+            outcome, offer = await run_in_thread(lambda: _order(broker.get(), settings, store, job_id, guest, wanted))
         except (*BROKER_OUTAGE, ArtDreamError):
             return refuse("print_busy", 503)
         if outcome is not PrintOutcome.ACCEPTED:
@@ -137,20 +140,19 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _order(
-    settings: Settings, store: Store, job_id: str, guest: str, wanted: _Order
+    client: redis.Redis, settings: Settings, store: Store, job_id: str, guest: str, wanted: _Order
 ) -> tuple[PrintOutcome, PrintOffer]:
     """Order copies of a dream; return whether they were accepted, and the offer after that. Raises RedisError."""
-    with connect(settings.broker) as client:
-        prints, before = PrintTable(client), _make_offer(client, settings, job_id, guest)
-        if not before.is_offered:
-            return PrintOutcome.HIDDEN, before
-        event = read_runtime_settings(client, settings).opened_at
-        outcome = prints.request(settings, job_id, guest, event=event, first=wanted.first, copies=wanted.copies)
-        if outcome is PrintOutcome.ACCEPTED:
-            for record in prints.list_of_dream(job_id, guest):
-                if record.state is PrintState.REQUESTED:
-                    _keep(store, record)
-        return outcome, _make_offer(client, settings, job_id, guest)
+    prints, before = PrintTable(client), _make_offer(client, settings, job_id, guest)
+    if not before.is_offered:
+        return PrintOutcome.HIDDEN, before
+    event = read_runtime_settings(client, settings).opened_at
+    outcome = prints.request(settings, job_id, guest, event=event, first=wanted.first, copies=wanted.copies)
+    if outcome is PrintOutcome.ACCEPTED:
+        for record in prints.list_of_dream(job_id, guest):
+            if record.state is PrintState.REQUESTED:
+                _keep(store, record)
+    return outcome, _make_offer(client, settings, job_id, guest)
 
 
 def _keep(store: Store, record: Print) -> None:
@@ -159,11 +161,6 @@ def _keep(store: Store, record: Print) -> None:
         persist_print(store, record)
     except StoreError:
         return
-
-
-def _describe(settings: Settings, job_id: str, guest: str) -> PrintOffer:
-    with connect(settings.broker) as client:
-        return _make_offer(client, settings, job_id, guest)
 
 
 def _make_offer(client: redis.Redis, settings: Settings, job_id: str, guest: str) -> PrintOffer:

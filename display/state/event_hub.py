@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 
 from display.media.pictures import Pictures
 from display.moderation import Moderation
+from display.state.broker_pool import BrokerPool
 from display.state.dream_index import Dream, DreamIndex
 from display.state.dream_traces import DreamTraces
 from display.state.event_appearance import load_event_appearance
@@ -56,20 +57,23 @@ class EventHub:
         self.appearance = event_appearance.appearance
         #: Of the runtime settings; None until they have been read.
         self.canary: Canary | None = None
+        #: For all that asks the broker now and then; the stream has a connection of its own.
+        self.broker = BrokerPool(settings)
         self._live_state = LiveState()
         #: All dreams of the installation.
         self.dream_index = DreamIndex()
         self.statistics = Statistics()
-        self.moderation = Moderation(settings, self.dream_index, event_appearance)
+        self.moderation = Moderation(settings, self.dream_index, event_appearance, self.broker)
         self.screens = Screens(self.dream_index)
         #: Counts what guests do.
-        self.usage_recorder = UsageRecorder(settings)
+        self.usage_recorder = UsageRecorder(self.broker)
         #: Traces what is sent to the viewers.
         self.traces = DreamTraces(settings)
         self._settings_changed = False
         self._reader = StreamReader(settings, self)
         self._housekeeping = Housekeeping(
             settings,
+            self.broker,
             self.dream_index,
             self.moderation,
             lambda: self._viewers.broadcast_snapshots(),

@@ -11,10 +11,10 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from display.moderation import Moderation
+from display.state.broker_pool import BrokerPool
 from display.state.dream_index import DreamIndex
 from display.state.stream_reader import BROKER_ERRORS, MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 from display.web.threads import run_in_thread
-from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -41,6 +41,7 @@ class Housekeeping:
     def __init__(
         self,
         settings: Settings,
+        broker: BrokerPool,
         dream_index: DreamIndex,
         moderation: Moderation,
         on_load: Callable[[], None],
@@ -48,6 +49,7 @@ class Housekeeping:
     ) -> None:
         """on_load: called in the event loop when dreams were loaded. on_settings: with the settings that were read."""
         self._settings = settings
+        self._broker = broker
         self._dream_index = dream_index
         self._moderation = moderation
         self._on_load = on_load
@@ -95,8 +97,8 @@ class Housekeeping:
         url = f"http://{self._settings.host}:{self._settings.port}"
 
         def send_heartbeat() -> None:
-            with connect(self._settings.broker) as client:
-                HeartbeatRegistry(client).announce(Component.DISPLAY, name, "showing", url, since=started_at)
+            registry = HeartbeatRegistry(self._broker.get())
+            registry.announce(Component.DISPLAY, name, "showing", url, since=started_at)
 
         while True:
             with suppress(*BROKER_ERRORS):
@@ -108,11 +110,10 @@ class Housekeeping:
         """Write the usage counts to the store once a minute, and delete old ones: a wiped broker loses no more."""
 
         def persist(*, delete_old: bool) -> None:
-            store = Store(self._settings.store)
-            with connect(self._settings.broker) as client:
-                persist_usage_counts(client, store)
-                if delete_old:
-                    delete_old_usage_counts(client, store, self._settings.counts_days)
+            client, store = self._broker.get(), Store(self._settings.store)
+            persist_usage_counts(client, store)
+            if delete_old:
+                delete_old_usage_counts(client, store, self._settings.counts_days)
 
         for number in itertools.count():
             try:
@@ -141,7 +142,6 @@ class Housekeeping:
     def _are_held(self, job_ids: Sequence[str]) -> list[bool]:
         """Return which dreams are not visible; while the broker is unavailable, their sidecars decide."""
         try:
-            with connect(self._settings.broker) as client:
-                return JobTable(client).are_not_visible(job_ids)
+            return JobTable(self._broker.get()).are_not_visible(job_ids)
         except (RedisError, ArtDreamError):
             return [False] * len(job_ids)

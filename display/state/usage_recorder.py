@@ -7,11 +7,10 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from display.state.broker_pool import BrokerPool
 from display.state.stream_reader import BROKER_ERRORS, MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 from display.web.threads import run_in_thread
-from shared.broker.client import connect
 from shared.monitoring.usage_counts import Counted, count, make_name
-from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +32,8 @@ class _Event:
 class UsageRecorder:
     """Counts events in the background. While the broker is unavailable they wait, each for the hour it happened in."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, broker: BrokerPool) -> None:
+        self._broker = broker
         self._waiting: deque[_Event] = deque(maxlen=MAX_WAITING_EVENTS)
         self._has_waiting = asyncio.Event()
 
@@ -64,19 +63,12 @@ class UsageRecorder:
 
     def _count_waiting(self) -> None:
         """Count all events that wait. Raises BROKER_ERRORS; what was not counted still waits."""
-        with connect(self._settings.broker) as client:
-            while self._waiting:
-                event = self._waiting.popleft()
-                age = time.monotonic() - event.at
-                try:
-                    count(
-                        client,
-                        event.kind,
-                        *event.labels,
-                        event_id=event.id,
-                        seconds_ago=age,
-                        job_id=event.job_id,
-                    )
-                except BROKER_ERRORS:
-                    self._waiting.appendleft(event)
-                    raise
+        client = self._broker.get()
+        while self._waiting:
+            event = self._waiting.popleft()
+            age = time.monotonic() - event.at
+            try:
+                count(client, event.kind, *event.labels, event_id=event.id, seconds_ago=age, job_id=event.job_id)
+            except BROKER_ERRORS:
+                self._waiting.appendleft(event)
+                raise

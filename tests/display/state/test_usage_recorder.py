@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from display.state import usage_recorder
+from display.state.broker_pool import BrokerPool
 from display.state.usage_recorder import UsageRecorder
 from display.web.supervision import run_supervised
 from shared.broker.client import connect
@@ -24,7 +25,9 @@ def read_counts(client: redis.Redis, store: Store) -> Counter[str]:
 
 def test_events_wait_for_a_broker_that_is_away_and_are_counted_once(settings: Settings, store: Store) -> None:
     valkey = Valkey()
-    recorder = UsageRecorder(settings.model_copy(update={"broker_url": Settings(broker_url=valkey.url).broker_url}))
+    recorder = UsageRecorder(
+        BrokerPool(settings.model_copy(update={"broker_url": Settings(broker_url=valkey.url).broker_url}))
+    )
 
     async def run() -> None:
         async with run_supervised(recorder.run), asyncio.timeout(WAIT_TIMEOUT_SECONDS):
@@ -47,7 +50,7 @@ def test_of_too_many_events_the_oldest_are_dropped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, store: Store, client: redis.Redis
 ) -> None:
     monkeypatch.setattr(usage_recorder, "MAX_WAITING_EVENTS", 2)
-    recorder = UsageRecorder(settings)
+    recorder = UsageRecorder(BrokerPool(settings))
     for kind in (Counted.OPENED, Counted.SAVED, Counted.SAVED):
         recorder.record(kind)
     recorder._count_waiting()
@@ -55,7 +58,7 @@ def test_of_too_many_events_the_oldest_are_dropped(
 
 
 def test_what_is_no_label_is_refused_before_it_waits(settings: Settings) -> None:
-    recorder = UsageRecorder(settings)
+    recorder = UsageRecorder(BrokerPool(settings))
     with pytest.raises(ValueError, match="no labels"):
         recorder.record(Counted.REFUSED, "phone", "Ada's photo.heic")
     assert not recorder._waiting
