@@ -9,6 +9,7 @@ from display.printing.sheet import SheetContent
 from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.settings import Settings
+from shared.storage.logo import load_logo
 from shared.storage.object_names import working_photo_name
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
@@ -29,13 +30,12 @@ def load_content(settings: Settings, store: Store, sidecar: Sidecar, appearance:
     dream = _read_picture(store, sidecar.dream)
     if dream is None:
         raise UnprintableDream("Its picture is not in the store, or it is damaged.")
-    logo = _read_picture(store, appearance.logo) if appearance.logo else None
     return SheetContent(
         dream=dream,
         photo=_read_picture(store, sidecar.photo) or _read_picture(store, working_photo_name(sidecar.photo_id)),
         title=appearance.title or DEFAULT_TITLE,
         subtitle=appearance.subtitle,
-        logo=logo,
+        logo=load_logo(store, appearance.logo),
         accent=appearance.accent or DEFAULT_ACCENT,
         link=make_link(settings, sidecar.job_id),
     )
@@ -52,11 +52,12 @@ def make_link(settings: Settings, job_id: str) -> str | None:
 
 
 def _read_picture(store: Store, name: str) -> Image.Image | None:
+    """Return a photo or dream; None if it is missing or damaged. Only JPEG is decoded, whatever is in the store."""
     data = store.get(name)
     if data is None:
         return None
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = Image.open(io.BytesIO(data), formats=["JPEG"])
         picture.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -1,6 +1,5 @@
 """End card: the last picture of a clip, with title and logo of the event."""
 
-import io
 import logging
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -36,11 +35,11 @@ _RULE_SHARE = 0.9
 class EndCard:
     """Draws the card in any size. It has the title and the subtitle as far as the typeface has their letters."""
 
-    def __init__(self, appearance: Appearance, logo_png: bytes | None) -> None:
-        """logo_png: None if there is none; one that is damaged is left out."""
+    def __init__(self, appearance: Appearance, logo: Image.Image | None) -> None:
+        """logo: RGBA; None for none."""
         self._colors = appearance.colors
         self._title, self._subtitle = _keep_drawable(appearance.title), _keep_drawable(appearance.subtitle)
-        self._logo = _decode_logo(logo_png) if logo_png is not None else None
+        self._logo = logo
 
     @property
     def is_empty(self) -> bool:
@@ -95,15 +94,6 @@ class WithEndCard:
     @property
     def _fade_length(self) -> int:
         return round(FADE_SECONDS * self.rate)
-
-
-def _decode_logo(png: bytes) -> Image.Image | None:
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            return image.convert("RGBA")
-    except (OSError, SyntaxError) as error:  # Pillow's own, for damaged files
-        logger.warning("The end cards of clips leave out the event's logo, which is damaged in the store: %s", error)
-        return None
 
 
 @cache  # it is logged once

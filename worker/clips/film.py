@@ -4,7 +4,6 @@ Each dream is a segment in a file of its own, named after what it is made of: wh
 """
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from shared.appearance import ThemeColors
 from shared.colors import parse_color
 from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas
+from shared.storage.logo import load_logo
 from shared.storage.object_names import thumb_name
 from shared.storage.store import Store
 from shared.typeface import Style, draw_text, find_missing_letters, measure_text
@@ -227,13 +227,8 @@ class Film:
 
     def _load_logo(self) -> Image.Image | None:
         """Return the logo, RGBA, at its size on a card; None if there is none that can be read."""
-        data = self._store.get(self._style.logo) if self._style.logo else None
-        if data is None:
-            return None
-        try:
-            with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
-                logo = picture.convert("RGBA")
-        except OSError:
+        logo = load_logo(self._store, self._style.logo)
+        if logo is None:
             return None
         width, height = self._style.size
         return ImageOps.contain(logo, (round(_LOGO_WIDTH * width), round(_LOGO_HEIGHT * height)))

@@ -22,6 +22,7 @@ from shared.provenance.signing import ManifestSigner
 from shared.provenance.statement import Statement
 from shared.recipe.canvas import scale_to_long_side
 from shared.storage.deletion import delete_dream_objects, has_tombstone
+from shared.storage.logo import load_logo
 from shared.storage.object_names import (
     clip_name,
     motion_name,
@@ -358,7 +359,7 @@ class ClipGenerator:
         appearance = self._get_appearance()
         if not appearance.title:
             return None
-        card = EndCard(appearance, self._store.get(appearance.logo) if appearance.logo else None)
+        card = EndCard(appearance, load_logo(self._store, appearance.logo))
         return None if card.is_empty else card
 
     def _load_sidecar(self, job_id: str) -> Sidecar:

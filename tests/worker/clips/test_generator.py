@@ -181,7 +181,9 @@ def test_clips_end_with_the_card_of_an_event_that_has_a_title(store: Store) -> N
 
 def test_clips_have_no_card_if_the_event_has_no_title_of_its_own(store: Store) -> None:
     name = logo_name("0" * 64)
-    store.put(name, make_logo())
+    png = io.BytesIO()
+    make_logo().save(png, "PNG")
+    store.put(name, png.getvalue())
     appearance = Appearance(subtitle="In the museum", theme=Theme.LIGHT, logo=name)
     generator = ClipGenerator(store, get_appearance=lambda: appearance)
     generator.enqueue(store_dream(store, "a"))
