@@ -24,16 +24,19 @@ def decode(png: bytes) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK", "I;16"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("RGB", "RGBA", "L", "P", "I;16")),
+        *(("JPEG", mode) for mode in ("RGB", "L", "CMYK")),
+        *(("WEBP", mode) for mode in ("RGB", "RGBA")),
+    ],
+)
 def test_what_programs_export_becomes_a_png(kind: str, mode: str) -> None:
     image = Image.new("RGB", (60, 30), (200, 30, 60)).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
         image = Image.new("I;16", (60, 30), 30_000)
-    try:
-        data = encode(image, kind)
-    except OSError:
-        pytest.skip(f"{kind} has no {mode}")
+    data = encode(image, kind)
     logo = prepare_logo(data)
     assert decode(logo.png).size == (60, 30)
     assert decode(logo.png).mode in ("RGB", "RGBA")
