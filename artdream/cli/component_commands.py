@@ -75,9 +75,7 @@ def watch(
     settings = load_settings(inbox=inbox, data=data, recipes=recipe)
     if not folders:
         _require_inbox(settings)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_on_signals()
     configure_logging(settings, "producer")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.producer_metrics_port):
         run(settings, stop, folders=folders or (), new_only=new_only)
@@ -131,9 +129,7 @@ def print_dreams(printer: PrinterOption = None, data: DataOption = None) -> None
     from display.printing.agent import run
 
     settings = load_settings(data=data, printer=printer)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_on_signals()
     configure_logging(settings, "printer")
     with open_checked_broker_tunnel(settings) as settings:
         run(settings, stop)
@@ -145,12 +141,18 @@ def webhooks(data: DataOption = None) -> None:
     from display.webhooks.deliverer import run
 
     settings = load_settings(data=data)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_on_signals()
     configure_logging(settings, "webhooks")
     with open_checked_broker_tunnel(settings) as settings, serve_metrics(settings, settings.webhooks_metrics_port):
         run(settings, stop)
+
+
+def _stop_on_signals() -> threading.Event:
+    """Return an event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _require_inbox(settings: Settings) -> None:
