@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command, print_message
-from artdream.cli.options import DataOption, JsonOption, UsageError, console, load_settings_with_broker, print_json
+from artdream.cli.options import (
+    REPEAT_HINT,
+    DataOption,
+    JsonOption,
+    UsageError,
+    console,
+    load_settings_with_broker,
+    print_json,
+)
 from shared.api.keys import DEFAULT_QUOTA_PER_HOUR, ApiKey, ApiKeys, Scope
 from shared.broker.client import connect
 from shared.storage.store import Store
@@ -56,7 +64,7 @@ def create_key(
         typer.Option(
             "--scope",
             metavar="SCOPE",
-            help=f"What the key may do: {', '.join(Scope)}. Repeat the option for several.",
+            help=f"What the key may do: {', '.join(Scope)}.{REPEAT_HINT}",
             show_default=" ".join(DEFAULT_SCOPES),
         ),
     ] = None,

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from artdream.cli.command import CommandGroup, command
-from artdream.cli.options import console
+from artdream.cli.options import DATASET_HELP, REPEAT_HINT, console, declare_seed_option
 from artdream.cli.progress import show_progress_bar
 
 #: Rejected files that are printed individually, so that the summary stays visible.
@@ -27,11 +27,11 @@ dataset = typer.Typer(cls=DatasetGroup, help="Build a data set of paintings to t
 
 StyleOption = Annotated[
     list[str] | None,
-    typer.Option("--style", metavar="NAME", help="Only works of this style. Repeat the option for several."),
+    typer.Option("--style", metavar="NAME", help=f"Only works of this style.{REPEAT_HINT}"),
 ]
 GenreOption = Annotated[
     list[str] | None,
-    typer.Option("--genre", metavar="NAME", help="Only works of this genre. Repeat the option for several."),
+    typer.Option("--genre", metavar="NAME", help=f"Only works of this genre.{REPEAT_HINT}"),
 ]
 SinceOption = Annotated[int | None, typer.Option("--since", metavar="YEAR", help="Only works from this year on.")]
 UntilOption = Annotated[int | None, typer.Option("--until", metavar="YEAR", help="Only works up to this year.")]
@@ -120,9 +120,7 @@ def organize(
         Path | None,
         typer.Option("--names", metavar="FILE", help="CSV table with the columns folder and name: the artists' names."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same split.")
-    ] = 0,
+    seed: Annotated[int, declare_seed_option("gives the same split")] = 0,
     side: Annotated[
         int | None,
         typer.Option(
@@ -159,9 +157,7 @@ def organize(
 
 @command(dataset, examples=["artdream dataset report data --sheet sheet.jpg"])
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A data set that `artdream dataset organize` wrote.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=DATASET_HELP)],
     target: Annotated[
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet with a picture of each, JPEG or PNG."),

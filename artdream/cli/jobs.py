@@ -10,6 +10,7 @@ from rich.table import Table
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
 from artdream.cli.options import (
+    REPEAT_HINT,
     DataOption,
     JsonOption,
     console,
@@ -76,9 +77,7 @@ class JobSummary(BaseModel):
 def list_jobs(
     states: Annotated[
         list[State] | None,
-        typer.Option(
-            "--state", metavar="STATE", help=f"Only jobs in this state: {', '.join(State)}. Repeat it for several."
-        ),
+        typer.Option("--state", metavar="STATE", help=f"Only jobs in this state: {', '.join(State)}.{REPEAT_HINT}"),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="List at most this many jobs.")] = 30,
     as_json: JsonOption = False,

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from artdream.cli.command import command
-from artdream.cli.completion import complete_network
 from artdream.cli.options import (
+    REPEAT_HINT,
     CanvasOption,
     DataOption,
     PhotoArgument,
@@ -14,6 +14,7 @@ from artdream.cli.options import (
     TargetArgument,
     UsageError,
     console,
+    declare_network_option,
     load_settings,
     validate_canvas_side,
 )
@@ -45,15 +46,7 @@ def look(
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="A class of the network, instead of a layer.")
     ] = None,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="NETWORK",
-            help="Network to look into; `artdream networks` lists them.",
-            autocompletion=complete_network,
-        ),
-    ] = "lite",
+    network: Annotated[str, declare_network_option("Network to look into; `artdream networks` lists them.")] = "lite",
     canvas: CanvasOption = 512,
     steps: Annotated[
         int,
@@ -83,26 +76,15 @@ def compare(
     source: PhotoArgument,
     target: TargetArgument,
     network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="NETWORK",
-            help="Network that knows painters; `artdream networks` lists them.",
-            autocompletion=complete_network,
-        ),
+        str, declare_network_option("Network that knows painters; `artdream networks` lists them.")
     ] = CLASSIFIER_NETWORK,
-    against: Annotated[
-        str,
-        typer.Option(
-            "--against", metavar="NETWORK", help="Network to compare it with.", autocompletion=complete_network
-        ),
-    ] = "lite",
+    against: Annotated[str, declare_network_option("Network to compare it with.", "--against")] = "lite",
     layers: Annotated[
         list[str] | None,
         typer.Option(
             "--layer",
             metavar="LAYER",
-            help="A layer of both networks. Repeat the option for several.",
+            help=f"A layer of both networks.{REPEAT_HINT}",
             show_default=", ".join(COMPARED_LAYERS),
         ),
     ] = None,

@@ -20,12 +20,18 @@ from shared.ssh.broker_tunnel import open_broker_tunnel
 
 console = Console(highlight=False)
 
+_LONG_SIDES = ", ".join(map(str, LONG_SIDES))
+
 
 def _default(setting: str) -> str:
     return str(Settings.model_fields[setting].default)
 
 
-def declare_recipe_option(default: str, hint: str = " Repeat the option for several.") -> Any:
+#: Ends the help of options that may be given several times.
+REPEAT_HINT = " Repeat the option for several."
+
+
+def declare_recipe_option(default: str, hint: str = REPEAT_HINT) -> Any:
     """Return the declaration of --recipe. default: what applies without it. hint: ends its help."""
     return typer.Option(
         "--recipe",
@@ -33,6 +39,25 @@ def declare_recipe_option(default: str, hint: str = " Repeat the option for seve
         help=f"A name that `artdream recipes` lists, or a .toml file.{hint}",
         show_default=default,
         autocompletion=complete_recipe,
+    )
+
+
+def declare_network_option(help_text: str, name: str = "--network", *, show_default: bool | str = True) -> Any:
+    """Return the declaration of an option that takes a network. show_default: what applies without it."""
+    return typer.Option(
+        name, metavar="NETWORK", help=help_text, show_default=show_default, autocompletion=complete_network
+    )
+
+
+def declare_seed_option(effect: str, maximum: int | None = None) -> Any:
+    """Return the declaration of --seed. effect: what the same seed does."""
+    return typer.Option("--seed", metavar="N", min=0, max=maximum, help=f"Random seed: the same seed {effect}.")
+
+
+def declare_canvas_option(*, show_default: bool | str = True) -> Any:
+    """Return the declaration of --canvas. show_default: what applies without it."""
+    return typer.Option(
+        "--canvas", metavar="PIXELS", help=f"Long side of the canvas: {_LONG_SIDES}.", show_default=show_default
     )
 
 
@@ -72,18 +97,8 @@ PrinterOption = Annotated[
     ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to save the dreams in.")]
-SeedOption = Annotated[
-    int,
-    typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed: the same seed gives the same dream."),
-]
-CanvasOption = Annotated[
-    int,
-    typer.Option(
-        "--canvas",
-        metavar="PIXELS",
-        help=f"Long side of the canvas: {', '.join(map(str, LONG_SIDES))}.",
-    ),
-]
+SeedOption = Annotated[int, declare_seed_option("gives the same dream", MAX_SEED)]
+CanvasOption = Annotated[int, declare_canvas_option()]
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo: HEIC, JPEG, PNG, WebP, TIFF or AVIF.")]
 TargetArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: .jpg, .png or .webp.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -124,6 +139,7 @@ FontOption = Annotated[
     ),
 ]
 
+DATASET_HELP = "A data set that `artdream dataset organize` wrote."
 NETWORK_HELP = "A name that `artdream networks` lists, or a .keras file."
 NetworkArgument = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete_network)]
 
@@ -157,7 +173,7 @@ def load_settings_with_broker(
 def validate_canvas_side(side: int) -> int:
     """Return `side` if it is the long side of a canvas, in pixels. Raises UsageError for any other."""
     if side not in LONG_SIDES:
-        raise UsageError(f"There is no canvas of {side} px: choose one of {', '.join(map(str, LONG_SIDES))}.")
+        raise UsageError(f"There is no canvas of {side} px: choose one of {_LONG_SIDES}.")
     return side
 
 

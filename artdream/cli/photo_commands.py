@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from artdream.cli.command import command
-from artdream.cli.completion import complete_network
 from artdream.cli.options import (
     DataOption,
     OutOption,
@@ -14,13 +13,14 @@ from artdream.cli.options import (
     TargetArgument,
     UsageError,
     console,
+    declare_canvas_option,
+    declare_network_option,
     declare_recipe_option,
     load_settings,
     load_settings_with_broker,
     validate_canvas_side,
 )
 from shared.jobs.job import Lane
-from shared.recipe.canvas import LONG_SIDES
 from shared.recipe.painters import PAINTING_NETWORK
 from shared.recipe.recipe import load_recipe
 from shared.settings import ENV_PREFIX
@@ -45,24 +45,10 @@ def dream(
         typer.Option("--artist", metavar="NAME", help="Painter whose style to use, instead of a recipe."),
     ] = None,
     network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="NETWORK",
-            help="With --artist: network that knows the painter.",
-            autocompletion=complete_network,
-        ),
+        str, declare_network_option("With --artist: network that knows the painter.")
     ] = PAINTING_NETWORK,
     seed: SeedOption = 0,
-    canvas: Annotated[
-        int | None,
-        typer.Option(
-            "--canvas",
-            metavar="PIXELS",
-            help=f"Long side of the dream: {', '.join(map(str, LONG_SIDES))}.",
-            show_default="the recipe's",
-        ),
-    ] = None,
+    canvas: Annotated[int | None, declare_canvas_option(show_default="the recipe's")] = None,
     data: DataOption = None,
 ) -> None:
     """Render a photo in this process, without a broker."""

@@ -10,14 +10,16 @@ import typer
 from rich.table import Table
 
 from artdream.cli.command import Command, command, print_message
-from artdream.cli.completion import complete_network
 from artdream.cli.networks import open_networks
 from artdream.cli.options import (
+    DATASET_HELP,
     DataOption,
     JsonOption,
     NetworkArgument,
     UsageError,
     console,
+    declare_network_option,
+    declare_seed_option,
     load_settings,
     print_json,
 )
@@ -73,7 +75,7 @@ AnyDatasetOption = Annotated[
 def train(
     dataset_folder: Annotated[
         Path,
-        typer.Option("--dataset", metavar="FOLDER", help="A data set that `artdream dataset organize` wrote."),
+        typer.Option("--dataset", metavar="FOLDER", help=DATASET_HELP),
     ],
     target: Annotated[
         str,
@@ -109,9 +111,7 @@ def train(
             show_default="10",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same training.")
-    ] = 0,
+    seed: Annotated[int, declare_seed_option("gives the same training")] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option("--precision", metavar="TYPE", help="Compute type: float32 or bfloat16."),
@@ -122,12 +122,8 @@ def train(
     ] = False,
     initial_network: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="NETWORK",
-            help="Trained network whose weights to start from.",
-            show_default="ImageNet weights",
-            autocompletion=complete_network,
+        declare_network_option(
+            "Trained network whose weights to start from.", "--from", show_default="ImageNet weights"
         ),
     ] = None,
     epsilon: Annotated[
@@ -325,21 +321,17 @@ def styles(
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option(
-            "--judge",
-            metavar="NETWORK",
-            help="Network that knows the artists: of eight works of each, the three are chosen in whose dreams it "
+        declare_network_option(
+            "Network that knows the artists: of eight works of each, the three are chosen in whose dreams it "
             "recognizes the artist best. A dream takes about a second.",
-            autocompletion=complete_network,
+            "--judge",
         ),
     ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet of the works, JPEG or PNG."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed chooses the same works.")
-    ] = 0,
+    seed: Annotated[int, declare_seed_option("chooses the same works")] = 0,
     data: DataOption = None,
 ) -> None:
     """Measure the style of each artist of a network, for recipes that use it."""
@@ -390,9 +382,7 @@ def embed(
             "--out", metavar="FOLDER", help="Folder to write the map to.", show_default="where the network is"
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same map.")
-    ] = 0,
+    seed: Annotated[int, declare_seed_option("gives the same map")] = 0,
     data: DataOption = None,
 ) -> None:
     """Build a 2-D map of a network's embedding; similar paintings lie close together."""
