@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.table import Table
+from rich.table import Column
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command, print_message
 from artdream.cli.options import (
@@ -21,6 +21,7 @@ from artdream.cli.options import (
     load_settings_with_broker,
     print_json,
 )
+from artdream.cli.tables import PlainTable
 from shared.api.keys import DEFAULT_QUOTA_PER_HOUR, ApiKey, ApiKeys, Scope
 from shared.broker.client import connect
 from shared.storage.store import Store
@@ -91,10 +92,11 @@ def list_keys(as_json: JsonOption = False, data: DataOption = None) -> None:
     if as_json:
         print_json(listed)
         return
-    table = Table("Name", "Id", "Scopes", "Quota", "Created", "Revoked", box=None, header_style="dim")
+    names = ("Id", "Scopes", "Quota", "Created", "Revoked")
+    table = PlainTable("Name", *(Column(name, no_wrap=True) for name in names))
     for key in listed:
         quota, revoked = f"{key.quota_per_hour}/hour", _format_day(key.revoked_at) if key.revoked_at else ""
-        table.add_row(key.name, key.id, " ".join(key.scopes), quota, _format_day(key.created_at), revoked)
+        table.add_row(key.name, key.id, "\n".join(key.scopes), quota, _format_day(key.created_at), revoked)
     console.print(table)
 
 

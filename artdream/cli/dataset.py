@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
 from artdream.cli.command import CommandGroup, command
 from artdream.cli.options import DATASET_HELP, REPEAT_HINT, console, declare_seed_option
 from artdream.cli.progress import show_progress_bar
+from artdream.cli.tables import PlainTable
 
 #: Rejected files that are printed individually, so that the summary stays visible.
 MAX_LISTED_REJECTIONS = 20
@@ -62,8 +63,7 @@ def select(
     previous_rows = artist_selection.read_selection(target) if target.exists() else []
     rows = artist_selection.merge_selection(previous_rows, work_counts, minimum)
     artist_selection.write_selection(target, rows)
-    listing = Table("Artist", "Works", "Keep", "Note", box=None, header_style="dim")
-    listing.columns[1].justify = "right"
+    listing = PlainTable("Artist", Column("Works", justify="right"), "Keep", "Note")
     for row in rows[:MAX_LISTED_ARTISTS]:
         listing.add_row(row.artist, str(row.works), "yes" if row.keep else "no", row.note)
     console.print(listing)
@@ -170,9 +170,7 @@ def report(
     from worker.training.dataset import PARTS, Dataset
 
     opened_dataset = Dataset.open(folder)
-    table = Table("Artist", *PARTS, "all", box=None, header_style="dim")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = PlainTable("Artist", numbers=(*PARTS, "all"))
     counts = {
         part: np.bincount(
             [painting.artist for painting in opened_dataset.get_part(part)], minlength=len(opened_dataset.artists)

@@ -6,7 +6,6 @@ from typing import Annotated, Self
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.table import Table
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
 from artdream.cli.options import (
@@ -18,6 +17,7 @@ from artdream.cli.options import (
     load_settings_with_broker,
     print_json,
 )
+from artdream.cli.tables import print_with_notes
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import Stages
@@ -95,11 +95,17 @@ def list_jobs(
     if as_json:
         print_json(summaries)
         return
-    table = Table("Job", "State", "Since", "Lane", "Recipe", "Seed", "Photo", "Reason", box=None, header_style="dim")
-    for job in summaries:
-        row = (job.id[:12], job.state, _format_time(job.state_since), job.lane, job.recipe, str(job.seed))
-        table.add_row(*row, job.photo_id[:8], job.reason)
-    console.print(table)
+    rows = [
+        (
+            (
+                *(job.id[:12], job.state, _format_time(job.state_since, "%a %H:%M"), job.lane),
+                *(str(job.seed), job.photo_id[:8], job.recipe),
+            ),
+            job.reason,
+        )
+        for job in summaries
+    ]
+    print_with_notes(("Job", "State", "Since", "Lane", "Seed", "Photo", "Recipe"), rows, console, gap=1)
     if len(records) > limit:
         console.print(f"… and {len(records) - limit} older jobs: show more with --limit.")
 
@@ -192,5 +198,5 @@ def _find_record(table: JobTable, prefix: str) -> JobRecord:
     return found[0]
 
 
-def _format_time(timestamp: float) -> str:
-    return time.strftime("%a %H:%M:%S", time.localtime(timestamp))
+def _format_time(timestamp: float, time_format: str = "%a %H:%M:%S") -> str:
+    return time.strftime(time_format, time.localtime(timestamp))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.table import Table
+from rich.table import Column
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
 from artdream.cli.options import DataOption, JsonOption, NetworkArgument, console, load_settings, print_json
+from artdream.cli.tables import PlainTable
 from shared.settings import Settings
 from shared.storage.store import Store
 
@@ -50,17 +51,17 @@ def list_networks(as_json: JsonOption = False, data: DataOption = None) -> None:
     if as_json:
         print_json(listed_networks)
         return
-    table = Table("Network", "Source", "Size", "License", "Layers", "Classes", "Weights", box=None, header_style="dim")
-    table.columns[0].no_wrap = True
+    names = ("Network", "MB", "License", "Layers", "Classes", "Weights")
+    table = PlainTable(*(Column(name, no_wrap=True) for name in names), "Source", gap=1)
     for network in listed_networks:
         table.add_row(
             network.name,
-            network.source.removeprefix("trained "),
-            f"{network.size / MEGABYTE:.0f} MB" if network.size else "",
+            f"{network.size / MEGABYTE:.0f}" if network.size else "",
             network.license.partition(",")[0],  # After the comma follow conditions, which the metadata contain in full.
             str(network.layers or ""),
             str(network.classes),
             "yes" if network.is_available else "missing",
+            network.source.removeprefix("trained "),
         )
     console.print(table)
     for network in listed_networks:
@@ -76,9 +77,7 @@ def show_network(
 ) -> None:
     """Show a network's classes, and its layers with channels and stride."""
     network = open_networks(load_settings(data=data)).load(name)
-    table = Table("Layer", "Channels", "Stride", box=None, header_style="dim")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = PlainTable("Layer", numbers=("Channels", "Stride"))
     strides = network.strides()
     for layer in network.layers:
         table.add_row(layer, str(network.channel_count(layer)), f"{strides[layer]} px" if layer in strides else "")

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import typer
 from pydantic import BaseModel, Field
 from rich.console import Console
-from rich.table import Table
 
+from artdream.cli.tables import PlainTable
 from shared.broker.client import connect
 from shared.monitoring.comparison_report import ComparisonNumbers, Share, list_comparisons
 from shared.monitoring.usage_counts import HOUR_SECONDS, read_usage_counts
@@ -84,7 +84,7 @@ def print_numbers(numbers: Numbers, console: Console) -> None:
         console.print("Nothing happened in that time.")
         return
     columns = ("Hour", "Photos", "Dreams", "Failed", "Rejected", "Wait", "95 %", "Opened", "Saved", "Printed")
-    table = Table(*columns, box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table = PlainTable(*columns, gap=1)
     for row in numbers.rows:
         table.add_row(row.hour_local[5:16].replace("T", " "), *_format_numbers(row))
     table.add_section()

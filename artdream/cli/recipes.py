@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.table import Table
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command
 from artdream.cli.completion import complete_network
@@ -25,6 +24,7 @@ from artdream.cli.options import (
     print_json,
     validate_canvas_side,
 )
+from artdream.cli.tables import print_with_notes
 from shared.errors import ArtDreamError
 from shared.recipe.painters import (
     PAINTERS,
@@ -59,10 +59,11 @@ def list_recipes(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(listed_recipes)
         return
-    table = Table("Recipe", "Title", "Network", "Canvas", "Description", box=None, header_style="dim")
-    for recipe in listed_recipes:
-        table.add_row(recipe.name, recipe.title, recipe.network, f"{recipe.canvas} px", recipe.description)
-    console.print(table)
+    rows = [
+        ((recipe.name, recipe.title, recipe.network, f"{recipe.canvas} px"), recipe.description)
+        for recipe in listed_recipes
+    ]
+    print_with_notes(("Recipe", "Title", "Network", "Canvas"), rows, console)
     console.print(
         f"There are two more for each of {len(PAINTERS)} painters, such as more-paul-klee and hybrid-paul-klee: "
         "`artdream recipes painters` lists them.",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
-from rich.table import Table
 
 from artdream.cli.command import Command, command, print_message
 from artdream.cli.networks import open_networks
@@ -24,6 +23,7 @@ from artdream.cli.options import (
     print_json,
 )
 from artdream.cli.progress import show_progress_bar, show_progress_bars
+from artdream.cli.tables import PlainTable
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 
@@ -282,9 +282,7 @@ def evaluate(
     if as_json:
         print_json(result)
     else:
-        table = Table("Artist", "Pictures", "Precision", "Recall", "F1", box=None, header_style="dim")
-        for column in table.columns[1:]:
-            column.justify = "right"
+        table = PlainTable("Artist", numbers=("Pictures", "Precision", "Recall", "F1"))
         for scores in sorted(result.artists, key=lambda scores: -scores.f1):
             columns = (f"{score:.2f}" for score in (scores.precision, scores.recall, scores.f1))
             table.add_row(scores.artist, str(scores.pictures), *columns)

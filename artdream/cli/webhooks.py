@@ -9,10 +9,11 @@ from typing import Annotated, NamedTuple
 import redis
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.table import Column, Table
+from rich.table import Column
 
 from artdream.cli.command import LIST_GROUP_HELP, ListGroup, command, print_message
 from artdream.cli.options import DataOption, JsonOption, console, load_settings_with_broker, print_json
+from artdream.cli.tables import PlainTable
 from shared.api.keys import ApiKeys
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
@@ -118,14 +119,13 @@ def list_webhooks(as_json: JsonOption = False, data: DataOption = None) -> None:
     if as_json:
         print_json(listed)
         return
-    rows = Table(
-        Column("Id", no_wrap=True), Column("URL", overflow="fold"), "Events", "Messages", box=None, header_style="dim"
-    )
+    identity, events, messages = (Column(name, no_wrap=True) for name in ("Id", "Events", "Messages"))
+    rows = PlainTable(identity, "URL", events, messages)
     for one in listed:
-        events = "\n".join(message_type.partition(".")[2] for message_type in one.types)
+        types = "\n".join(message_type.partition(".")[2] for message_type in one.types)
         counts = {"waiting": one.waiting, "delivered": one.delivered, "given up": one.given_up}
-        messages = [f"{count} {label}" for label, count in counts.items() if count]
-        rows.add_row(one.id, one.url, events, "\n".join([*(["disabled"] if one.disabled else []), *messages]))
+        lines = [f"{count} {label}" for label, count in counts.items() if count]
+        rows.add_row(one.id, one.url, types, "\n".join([*(["disabled"] if one.disabled else []), *lines]))
     console.print(rows)
 
 

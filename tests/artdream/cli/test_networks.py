@@ -21,11 +21,10 @@ def test_the_networks_are_listed_with_what_is_here(tmp_path: Path, monkeypatch: 
     # A long source wraps onto indented lines; below the table stands how to get what is missing.
     table = [line for line in list_output.stdout.splitlines() if " are missing: " not in line]
     rows = {line.split()[0]: line.split() for line in table if not line.startswith("  ")}
-    assert rows["lite"][-1] == "yes"
-    assert rows["inception_v3"][-3:] == ["106", "1000", "missing"]
-    assert rows["vgg19"][-3:] == ["21", "0", "missing"]
-    assert "Apache-2.0" in rows["lite"]
-    assert rows["lite2"][-3:] == ["66", "1000", "yes"]
+    assert rows["lite"][2:6] == ["Apache-2.0", "51", "1000", "yes"]
+    assert rows["inception_v3"][3:6] == ["106", "1000", "missing"]
+    assert rows["vgg19"][3:6] == ["21", "0", "missing"]
+    assert rows["lite2"][3:6] == ["66", "1000", "yes"]
     assert "The weights of inception_v3 are missing: `artdream networks fetch inception_v3`." in list_output.stdout
     assert "weights of lite2" not in list_output.stdout
     assert list(tmp_path.iterdir()) == []
