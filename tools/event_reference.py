@@ -24,12 +24,15 @@ TOML file that `ARTDREAM_EVENT` names:
     theme = "light"
     consent = "I am happy that my photo and its dream are shown tonight."
 
-![The tab Event: a field for each text, the colours, and a preview](pictures/console-event.jpg)
+![The tab Event: a field for each text, colours, a preview, and the start of a new event](pictures/console-event.jpg)
 
 The display reads the file when it starts, and every component uses what it says. If there are several displays, they
 name the same file: the one that was started last counts. What the console changes takes precedence, field by field,
 until *Back to the event file*. Open walls, galleries and maps follow within seconds, without being loaded again; pages
 on phones when they are opened the next time. The changes survive a restart, and a broker that loses its memory.
+
+*Start a new event* empties wall and gallery, and starts the limits of prints again. Nothing is deleted; *Show earlier
+events again* brings all dreams back.
 
 ## The keys
 

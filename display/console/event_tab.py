@@ -1,4 +1,4 @@
-"""Event tab: a form with the fields of the appearance, and a preview of the wall."""
+"""Event tab: a form with the fields of the appearance, a preview of the wall, and the start of a new event."""
 
 import hashlib
 import html
@@ -13,6 +13,7 @@ from streamlit.components.v2 import component
 from display.console.actions import run_action
 from display.console.context import ConsoleContext, console_fragment, read_settings
 from display.i18n import get_guest_texts
+from display.moderation import Moderation
 from display.web.html import read_component
 from display.web.theme import make_logo_url
 from shared.appearance import MAX_TEXT_SCALE, MIN_TEXT_SCALE, Appearance, Theme, describe_validation_error
@@ -35,12 +36,19 @@ _logo_upload = component(
 
 @console_fragment()
 def render_event(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw a field for each of the appearance's, the preview of what they say, and the buttons to save and reset."""
+    """Draw a field for each of the appearance's, the preview of what they say, and the buttons.
+
+    They save, go back to the event file, and start a new event.
+    """
     runtime_settings = read_settings(context, texts)
     if runtime_settings is None:
         return
     current, moderation = runtime_settings.appearance, context.event_hub.moderation
-    form_column, preview_column = st.columns([3, 2], gap="large")
+    form_column, side_column = st.columns([3, 2], gap="large")
+    with side_column:
+        preview = st.container()
+        st.divider()
+        _render_opening(moderation, texts, has_earlier=runtime_settings.opened_at > 0)
     with form_column:
         # Widgets show the stored values again whenever these change, here or in another console. Streamlit may remember
         # what was in a widget of the same key before: none is used twice.
@@ -54,7 +62,7 @@ def render_event(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     except ValidationError as error:
         st.error(describe_validation_error(error))
         return
-    with preview_column:
+    with preview:
         st.markdown(f"#### {texts['event_preview']}")
         st.html(_render_preview(appearance, texts))
         if appearance.is_accent_adjusted:
@@ -66,6 +74,16 @@ def render_event(context: ConsoleContext, texts: Mapping[str, str]) -> None:
             label = texts["event_to_file" if context.settings.event else "event_to_default"]
             if st.button(label, key="event-reset"):
                 _change(lambda: moderation.change_settings(appearance_changes={}), texts)
+
+
+def _render_opening(moderation: Moderation, texts: Mapping[str, str], *, has_earlier: bool) -> None:
+    """Draw the button that starts a new event once it is confirmed. has_earlier: whether earlier ones can be shown."""
+    with st.popover(texts["open_event"], width="stretch"):
+        st.markdown(texts["open_event_more"])
+        if st.button(texts["begin"], type="primary"):
+            run_action(moderation.open_event, texts["walls_empty"])
+    if has_earlier and st.button(texts["show_earlier"], width="stretch"):
+        run_action(lambda: moderation.change_settings(opened_at=0.0), texts["all_shown"])
 
 
 def _count_changes() -> int:

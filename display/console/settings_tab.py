@@ -1,4 +1,4 @@
-"""Settings tab: runtime settings, events of the exhibition, export, storage usage."""
+"""Settings tab: runtime settings, export, storage usage."""
 
 import shutil
 import time
@@ -17,7 +17,7 @@ from shared.runtime_settings import RuntimeSettings
 
 @console_fragment()
 def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
-    """Draw the form with the current runtime settings, and the columns below it."""
+    """Draw the form with the current runtime settings, and what the store holds below it."""
     runtime_settings = read_settings(context, texts)
     if runtime_settings is None:
         return
@@ -40,21 +40,15 @@ def render_settings(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     st.divider()
     render_canary(context, runtime_settings, texts)
     st.divider()
-    event_column, disk_column = st.columns(2)
-    with event_column:
-        st.markdown(f"#### {texts['event']}")
+    st.markdown(f"#### {texts['disk']}")
+    sums_column, kinds_column = st.columns(2)
+    with sums_column:
+        _render_storage_sums(context, texts)
         st.markdown(f'<a href="/console/export.zip">{texts["export"]}</a>', unsafe_allow_html=True)
-        with st.popover(texts["open_event"]):
-            st.markdown(texts["open_event_more"])
-            if st.button(texts["begin"], type="primary"):
-                run_action(context.event_hub.moderation.open_event, texts["walls_empty"])
-        if runtime_settings.opened_at and st.button(texts["show_earlier"]):
-            run_action(lambda: context.event_hub.moderation.change_settings(opened_at=0.0), texts["all_shown"])
-    with disk_column:
-        st.markdown(f"#### {texts['disk']}")
-        _render_storage_usage(context, texts)
         usage = shutil.disk_usage(context.settings.data if context.settings.data.exists() else ".")
         st.progress(usage.used / usage.total, texts["disk_free"].format(free=f"{usage.free / 1e9:.1f}"))
+    with kinds_column:
+        _render_storage_by_kind(context, texts)
 
 
 def _render_print_settings(
@@ -69,20 +63,25 @@ def _render_print_settings(
     }
 
 
-def _render_storage_usage(context: ConsoleContext, texts: Mapping[str, str]) -> None:
+def _render_storage_sums(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     snapshot = context.storage_usage.latest
     if snapshot is None:
         st.caption(texts["store_counting"])
         return
     size, counted_at = _format_size(snapshot.size), time.strftime("%H:%M", time.localtime(snapshot.at))
     st.markdown(texts["store_holds"].format(size=size, count=f"{snapshot.objects:,}", time=counted_at))
+
+
+def _render_storage_by_kind(context: ConsoleContext, texts: Mapping[str, str]) -> None:
+    snapshot = context.storage_usage.latest
+    if snapshot is None or not snapshot.kinds:
+        return
     columns = [texts[name] for name in ("store_kind", "store_size", "store_objects")]
     rows = [
         dict(zip(columns, (texts[f"kind_{kind}"], _format_size(usage.size), usage.objects), strict=True))
         for kind, usage in snapshot.kinds.items()
     ]
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _format_size(size: float) -> str:

@@ -14,6 +14,7 @@ from shared.settings import Settings
 from tests.display.conftest import PASSCODE, DisplayProcess
 from tests.display.console.test_console import log_in, open_tab
 from tests.display.media.test_routes import send_request
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -85,6 +86,24 @@ def test_the_operator_changes_the_event_and_goes_back_to_the_file(
     expect(event_tab.get_by_label("Title", exact=True)).to_have_value("Of the file")
     expect(event_tab.get_by_role("button", name="Back to the event file")).to_have_count(0)
     assert read_appearance() == Appearance(title="Of the file")
+
+
+def test_the_operator_starts_a_new_event_once_that_is_confirmed_and_shows_earlier_ones_again(
+    event_tab: Page, client: redis.Redis, display_settings: Settings
+) -> None:
+    def read_opening() -> float:
+        return read_runtime_settings(client, display_settings).opened_at
+
+    show_earlier = event_tab.get_by_role("button", name="Show earlier events again")
+    expect(show_earlier).to_have_count(0)
+    event_tab.get_by_role("button", name="Start a new event").click()
+    expect(event_tab.get_by_text("Wall and gallery start empty.")).to_be_visible()
+    assert read_opening() == 0
+    event_tab.get_by_role("button", name="Start", exact=True).click()
+    wait_until(lambda: read_opening() > 0, "the event has started")
+    event_tab.keyboard.press("Escape")
+    show_earlier.click()
+    wait_until(lambda: read_opening() == 0, "earlier events are shown")
 
 
 @pytest.mark.slow
