@@ -128,10 +128,12 @@ class StreamReader:
         await self._handler.finish_read(has_caught_up=False)
 
     async def _check_for_trimmed_events(self, client: redis.asyncio.Redis) -> None:
+        """Report a gap if what follows the last entry that was read may be gone: also if nothing is left at all."""
         streams = await client.xread({STREAM: STREAM_START_ID}, count=1)
-        for _, entries in cast("list[tuple[str, StreamEntries]]", streams or []):
-            if _parse_entry_id(entries[0][0]) > _parse_entry_id(self.last_id or STREAM_START_ID):
-                self._handler.handle_gap()
+        last_id = _parse_entry_id(self.last_id or STREAM_START_ID)
+        oldest = [entries[0][0] for _, entries in cast("list[tuple[str, StreamEntries]]", streams or [])]
+        if any(_parse_entry_id(entry_id) > last_id for entry_id in oldest) or (not oldest and any(last_id)):
+            self._handler.handle_gap()
 
     def _set_connected(self, is_connected: bool) -> None:
         self.tried.set()
