@@ -100,7 +100,7 @@ def print_numbers(numbers: Numbers, console: Console) -> None:
 def _print_comparisons(comparisons: list[ComparisonNumbers], console: Console) -> None:
     """Print a row for each version, with the shares of its photos or dreams and their intervals of 95 %."""
     columns = ("Version", "Photos", "Dreams", "Failed", "Median", "95 %", "Opened", "Saved", "Printed")
-    table = Table(*columns, box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table = PlainTable(*columns, gap=1)
     for comparison in comparisons:
         for arm in (comparison.current, comparison.candidate):
             seconds = (arm.dream_median_seconds, arm.dream_95_percent_seconds)
