@@ -32,9 +32,7 @@ def status(as_json: JsonOption = False, data: DataOption = None) -> None:
             print_status(settings, console)
 
 
-@command(
-    inspection_commands, examples=["artdream numbers", "artdream numbers --days 7 --csv", "artdream numbers --json"]
-)
+@command(inspection_commands, examples=["artdream numbers --days 7 --csv", "artdream numbers --json"])
 def numbers(
     days: Annotated[
         int, typer.Option("--days", metavar="N", min=1, max=4000, help="The last N days; a day begins at 6:00.")
