@@ -129,6 +129,8 @@ def persist_usage_counts(client: redis.Redis, store: Store) -> None:
         days[hour // HOURS_PER_DAY][hour] = counts
     oldest_day = _read_broker_day(client) - DAYS_IN_BROKER + 1
     for day, counts_of_day in days.items():
+        if day < oldest_day:  # what was counted since it was dropped must not replace the others
+            counts_of_day = _unite(_read_days(store, [day]), counts_of_day)
         name, text = usage_counts_name(format_day(day)), _format_counts_of_day(counts_of_day)
         if store.get(name) != text:
             store.put(name, text)
@@ -161,7 +163,7 @@ def read_usage_counts(client: redis.Redis, store: Store, first_hour: int, last_h
     oldest_day = _read_broker_day(client) - DAYS_IN_BROKER + 1
     days = range(first_hour // HOURS_PER_DAY, min(last_hour // HOURS_PER_DAY + 1, oldest_day))
     # A day that the broker has not dropped yet may not be in the store.
-    counts = _read_days(store, days) | in_broker
+    counts = _unite(_read_days(store, days), in_broker)
     return {hour: counts[hour] for hour in sorted(counts) if first_hour <= hour <= last_hour}
 
 
@@ -189,6 +191,11 @@ def _read_broker_counts(client: redis.Redis) -> UsageCounts:
 def _format_counts_of_day(counts: UsageCounts) -> bytes:
     hours = {hour % HOURS_PER_DAY: dict(sorted(counts[hour].items())) for hour in sorted(counts)}
     return json.dumps({"version": 1, "hours": hours}, indent=1).encode()
+
+
+def _unite(stored: UsageCounts, counted: UsageCounts) -> UsageCounts:
+    """Return the counts of store and broker; the larger of two: a day in both has been stored, but not yet dropped."""
+    return {hour: stored.get(hour, Counter()) | counted.get(hour, Counter()) for hour in stored.keys() | counted.keys()}
 
 
 def _read_days(store: Store, days: Iterable[int]) -> UsageCounts:
