@@ -39,7 +39,7 @@ def test_a_log_is_cut_while_its_process_writes_on(tmp_path: Path, monkeypatch: p
 
 def test_a_process_and_its_children_give_way_to_the_others(tmp_path: Path) -> None:
     """Seen failing without its group: each session of Linux is one, and within it niceness compares nothing."""
-    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)"
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
     supervised = SupervisedProcess("part", [sys.executable, "-c", program], {}, tmp_path, tmp_path, 5, niceness=10)
     supervised.start()
     try:
