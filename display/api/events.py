@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import redis
 from fastapi import APIRouter, Header
@@ -27,6 +27,7 @@ from shared.jobs.events import (
     Cancelled,
     Completed,
     Deleted,
+    EventLog,
     EventReader,
     Failed,
     FileRejected,
@@ -36,9 +37,9 @@ from shared.jobs.events import (
     RecordedEvent,
     Shown,
     Started,
+    parse_event_id,
 )
 from shared.jobs.job import Origin
-from shared.redis_keys import STREAM
 
 #: Streams of one key, and of all keys together, at most.
 MAX_STREAMS_PER_KEY, MAX_STREAMS = 10, 100
@@ -155,9 +156,10 @@ class _Stream:
 
     async def _replay(self, after: str, until: str) -> AsyncIterator[bytes]:
         """Yield the events between two ids, and before them whether some are missing."""
-        first = await self._services.ask_broker(_find_first_id)
-        is_trimmed = after != STREAM_START_ID and _parse_id(after) < _parse_id(first)
-        is_ahead = _parse_id(after) > _parse_id(until)  # the broker was wiped meanwhile
+        first = await self._services.ask_broker(lambda client: EventLog(client).first_id())
+        last_sent, last = parse_event_id(after), parse_event_id(until)
+        is_trimmed = after != STREAM_START_ID and (first is None or last_sent < parse_event_id(first))
+        is_ahead = last_sent > last  # the broker was wiped meanwhile
         if is_trimmed or is_ahead:
             self._last_id = until if is_ahead else self._last_id
             yield self._encode("gap")
@@ -167,9 +169,9 @@ class _Stream:
         while True:
             read = partial(_read_events, after=position)
             before, (events, position) = position, await self._services.ask_broker(read)
-            for data in await self._select([event for event in events if _parse_id(event.id) <= _parse_id(until)]):
+            for data in await self._select([event for event in events if parse_event_id(event.id) <= last]):
                 yield data
-            if position == before or _parse_id(position) >= _parse_id(until):
+            if position == before or parse_event_id(position) >= last:
                 return
 
     async def _select(self, events: Sequence[RecordedEvent]) -> list[bytes]:
@@ -248,13 +250,3 @@ def _read_events(client: redis.Redis, after: str) -> tuple[list[RecordedEvent], 
     """Return the next events after an id, and the id of the last entry that was read."""
     reader = EventReader(client, after)
     return reader.read(max_events=_EVENTS_PER_READ), reader.position
-
-
-def _find_first_id(client: redis.Redis) -> str:
-    """Return the id of the oldest entry of the stream; after every id if the stream is empty."""
-    streams = cast("list[tuple[str, list[tuple[str, object]]]]", client.xread({STREAM: STREAM_START_ID}, count=1))
-    return streams[0][1][0][0] if streams else f"{10**18}-0"
-
-
-def _parse_id(entry_id: str) -> tuple[int, ...]:
-    return tuple(map(int, entry_id.split("-")))

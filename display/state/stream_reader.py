@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from shared.broker.client import connect_async
 from shared.errors import ArtDreamError
-from shared.jobs.events import STREAM_START_ID
+from shared.jobs.events import STREAM_START_ID, parse_event_id
 from shared.monitoring import metrics
 from shared.redis_keys import STREAM
 from shared.settings import Settings
@@ -130,9 +130,9 @@ class StreamReader:
     async def _check_for_trimmed_events(self, client: redis.asyncio.Redis) -> None:
         """Report a gap if what follows the last entry that was read may be gone: also if nothing is left at all."""
         streams = await client.xread({STREAM: STREAM_START_ID}, count=1)
-        last_id = _parse_entry_id(self.last_id or STREAM_START_ID)
+        last_id = parse_event_id(self.last_id or STREAM_START_ID)
         oldest = [entries[0][0] for _, entries in cast("list[tuple[str, StreamEntries]]", streams or [])]
-        if any(_parse_entry_id(entry_id) > last_id for entry_id in oldest) or (not oldest and any(last_id)):
+        if any(parse_event_id(entry_id) > last_id for entry_id in oldest) or (not oldest and any(last_id)):
             self._handler.handle_gap()
 
     def _set_connected(self, is_connected: bool) -> None:
@@ -140,7 +140,3 @@ class StreamReader:
         if is_connected != self.is_connected:
             self.is_connected = is_connected
             self._handler.handle_connection(is_connected=is_connected)
-
-
-def _parse_entry_id(entry_id: str) -> tuple[int, ...]:
-    return tuple(map(int, entry_id.split("-")))

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import redis
 
 from display.webhooks.content import find_visible
 from shared.api.jobs import ApiJobs
-from shared.jobs.events import STREAM_START_ID, Completed, EventReader, Failed, RecordedEvent, Shown
+from shared.jobs.events import (
+    STREAM_START_ID,
+    Completed,
+    EventLog,
+    EventReader,
+    Failed,
+    RecordedEvent,
+    Shown,
+    parse_event_id,
+)
 from shared.jobs.table import JobTable
-from shared.redis_keys import STREAM
 from shared.storage.object_names import DREAMS_PREFIX, webhook_mark_name
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
@@ -82,10 +89,9 @@ class EventFollower:
         event = recorded.event
         timestamp = _format_time(recorded.recorded_at)
         match event:
-            case Completed() if not recorded.held:
-                message = Message(type=MessageType.COMPLETED, job_id=event.job_id, timestamp=timestamp)
-                message_id = make_message_id(message)
-            case Shown():
+            case Completed() if recorded.held:
+                return
+            case Completed() | Shown():
                 message = Message(type=MessageType.COMPLETED, job_id=event.job_id, timestamp=timestamp)
                 message_id = make_message_id(message)
             case Failed():
@@ -99,7 +105,7 @@ class EventFollower:
             if (
                 endpoint.disabled
                 or message.type not in endpoint.types
-                or _parse_id(recorded.id) <= _parse_id(endpoint.after_id)
+                or parse_event_id(recorded.id) <= parse_event_id(endpoint.after_id)
                 or not self._is_told(endpoint, event.job_id)
             ):
                 continue
@@ -131,10 +137,10 @@ class EventFollower:
 
     def _has_gap(self) -> bool:
         """Return whether the stream was trimmed beyond what was read."""
-        response = self._client.xread({STREAM: STREAM_START_ID}, count=1)
-        streams = cast("list[tuple[str, list[tuple[str, object]]]]", response or [])
-        is_new = self._reader.position == STREAM_START_ID
-        return bool(streams) and not is_new and _parse_id(streams[0][1][0][0]) > _parse_id(self._reader.position)
+        position, first_id = self._reader.position, EventLog(self._client).first_id()
+        if first_id is None or position == STREAM_START_ID:
+            return False
+        return parse_event_id(first_id) > parse_event_id(position)
 
 
 def make_message_id(message: Message, event_id: str = "") -> str:
@@ -148,7 +154,3 @@ def make_message_id(message: Message, event_id: str = "") -> str:
 
 def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _parse_id(entry_id: str) -> tuple[int, ...]:
-    return tuple(map(int, entry_id.split("-")))

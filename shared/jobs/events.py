@@ -204,6 +204,11 @@ class RecordedEvent:
         return int(self.id.partition("-")[0]) / 1000
 
 
+def parse_event_id(event_id: str) -> tuple[int, ...]:
+    """Return the id of an event as numbers, which compare as the events follow one another."""
+    return tuple(map(int, event_id.split("-")))
+
+
 def parse_entry(entry_id: str, fields: dict[str, str]) -> RecordedEvent | None:
     """Parse one stream entry; None if it is not an event of a known version, so that readers can skip it."""
     try:
@@ -221,6 +226,12 @@ class EventLog:
     def append(self, event: Event) -> None:
         """Append an event that changes no job's state. Raises RedisError."""
         self._client.xadd(STREAM, {"event": event.model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)
+
+    def first_id(self) -> str | None:
+        """Return the id of the oldest event, None if there is none. Raises RedisError."""
+        response = self._client.xread({STREAM: STREAM_START_ID}, count=1)
+        streams = cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", response or [])
+        return streams[0][1][0][0] if streams else None
 
     def last_id(self) -> str:
         """Return the id of the newest event, STREAM_START_ID if there is none. Raises RedisError."""
