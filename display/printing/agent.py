@@ -32,7 +32,8 @@ from redis.exceptions import RedisError
 from display.printing.follower import DreamFollower
 from display.printing.queue import PrintQueue
 from display.printing.sender import SheetSender
-from shared.broker.client import connect, describe_error
+from display.web.supervision import repeat_with_broker
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.printing.prints import PrinterStatus
@@ -57,8 +58,6 @@ HEARTBEAT_INTERVAL_SECONDS = 4.0
 #: Seconds for which the lease of an agent is valid without renewal, and after which it is renewed.
 LEASE_SECONDS, RENEWAL_SECONDS = 30.0, 5.0
 
-#: Seconds before the next attempt if broker or store was unavailable, or another agent prints.
-RETRY_SECONDS = 1.0
 
 #: State of an agent that waits for another one to end.
 STANDBY = "standby"
@@ -117,21 +116,9 @@ class PrintAgent:
     def run(self) -> None:
         """Print until `stop` is set. Faults of broker and store are logged when they begin, and waited out."""
         logger.info("Printing on %s.", self._queue.name)
-        fault = ""
-        while not self._stop.is_set():
-            try:
-                # The URL is read again: a stack that was restarted may listen on another port.
-                with connect(self._settings.broker) as client:
-                    self._print(client)
-                fault = ""
-            except (RedisError, OSError, ArtDreamError) as error:
-                sentence = describe_error(error)
-                if sentence != fault:
-                    logger.warning("Prints wait. %s", sentence)
-                fault = sentence
-            except Exception:
-                logger.exception("the print agent met an unexpected error, and starts over")
-            self._stop.wait(RETRY_SECONDS)
+        repeat_with_broker(
+            self._settings, self._stop, self._print, worker="the print agent", consequence="Prints wait."
+        )
         self._leave()
 
     def _print(self, client: redis.Redis) -> None:

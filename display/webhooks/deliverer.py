@@ -21,11 +21,11 @@ import redis
 from redis.exceptions import RedisError
 
 from display.pages.share_links import ShareLinks
+from display.web.supervision import repeat_with_broker
 from display.webhooks.follower import EventFollower
 from display.webhooks.sender import DeliveryTiming, EndpointSender
-from shared.broker.client import connect, describe_error
+from shared.broker.client import connect
 from shared.errors import ArtDreamError
-from shared.monitoring import metrics
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
 from shared.storage.store import Store
@@ -36,9 +36,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the endpoints, and two heartbeats.
 REFRESH_SECONDS = 2.0
-
-#: Seconds before the next attempt if broker or store was unavailable.
-RETRY_SECONDS = 1.0
 
 
 def run(settings: Settings, stop: threading.Event, timing: DeliveryTiming | None = None) -> None:
@@ -116,20 +113,4 @@ class Deliverer:
         return thread
 
     def _repeat(self, sentence: str, stop: threading.Event, work: Callable[[redis.Redis], None]) -> None:
-        """Do some work until `stop` is set. Faults are logged when they begin, and waited out."""
-        fault = ""
-        while not stop.is_set():
-            try:
-                # The URL is read again: a stack that was restarted may listen on another port.
-                with connect(self._settings.broker) as client:
-                    work(client)
-                fault = ""
-            except (RedisError, OSError, ArtDreamError) as error:
-                description = describe_error(error)
-                if description != fault:
-                    logger.warning("%s %s", sentence, description)
-                fault = description
-            except Exception:
-                metrics.count_fault("bug")
-                logger.exception("the webhooks met an unexpected error, and start over")
-            stop.wait(RETRY_SECONDS)
+        repeat_with_broker(self._settings, stop, work, worker="the deliverer of webhooks", consequence=sentence)
