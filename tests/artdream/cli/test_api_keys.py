@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 import redis
 
 from artdream.cli.api_keys import ListedKey
@@ -11,11 +10,6 @@ from shared.api.keys import ApiKeys
 from shared.settings import Settings
 from shared.storage.store import Store
 from tests.stack import run_in_process
-
-
-@pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
-    return {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
 
 
 def test_a_key_is_created_listed_and_revoked(

@@ -28,9 +28,9 @@ def jobs(settings: Settings, client: redis.Redis) -> tuple[Job, Job]:
 
 
 @pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, environment: dict[str, str]) -> dict[str, str]:
     settings.data.mkdir()
-    return {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
+    return environment
 
 
 def test_jobs_are_listed_as_json(jobs: tuple[Job, Job], settings: Settings, environment: dict[str, str]) -> None:

@@ -17,11 +17,6 @@ from tests.display.webhooks.receiver import Receiver, verify
 from tests.stack import run_in_process
 
 
-@pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
-    return {"ARTDREAM_BROKER_URL": settings.broker, "ARTDREAM_DATA": str(settings.data)}
-
-
 def test_a_webhook_is_added_tried_listed_and_removed(
     settings: Settings, environment: dict[str, str], client: redis.Redis, store: Store
 ) -> None:

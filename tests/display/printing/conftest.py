@@ -1,8 +1,7 @@
 """Fixtures of the printing tests: a real CUPS, and print agents in threads of the test's process."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 import redis
@@ -14,6 +13,7 @@ from shared.settings import Settings
 from shared.storage.store import Store
 from tests.display.fake_pipeline import FakePipeline
 from tests.print_server import PrintServer, require_cups
+from tests.threads import running_in_thread
 
 GUEST = "0123456789abcdef"
 
@@ -59,25 +59,8 @@ def prints(client: redis.Redis) -> PrintTable:
 def running_agent(print_settings: Settings) -> AgentRunner:
     """Run an agent, which must stop without an error when the context ends. changes: to the settings."""
 
-    @contextmanager
-    def running_agent(**changes: object) -> Iterator[None]:
-        stop = threading.Event()
-        errors: list[Exception] = []
-
-        def run_agent() -> None:
-            try:
-                run(print_settings.model_copy(update=changes), stop)
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run_agent)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        assert not errors
+    def running_agent(**changes: object) -> AbstractContextManager[None]:
+        return running_in_thread(lambda stop: run(print_settings.model_copy(update=changes), stop))
 
     return running_agent
 

@@ -2,9 +2,8 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 import redis
@@ -19,6 +18,7 @@ from shared.webhooks.endpoints import Endpoint, Endpoints, draw_endpoint_id
 from shared.webhooks.table import MessageType
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.webhooks.receiver import Receiver
+from tests.threads import running_in_thread
 
 #: Times that tests need not wait for.
 FAST = DeliveryTiming(
@@ -70,25 +70,8 @@ def add_endpoint(settings: Settings, client: redis.Redis, store: Store) -> Endpo
 def running_deliverer(settings: Settings) -> DelivererRunner:
     """Run a deliverer, which must stop without an error when the context ends."""
 
-    @contextmanager
-    def running_deliverer(timing: DeliveryTiming = FAST) -> Iterator[None]:
-        stop = threading.Event()
-        errors: list[Exception] = []
-
-        def run_deliverer() -> None:
-            try:
-                run(settings, stop, timing)
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run_deliverer)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        assert not errors
+    def running_deliverer(timing: DeliveryTiming = FAST) -> AbstractContextManager[None]:
+        return running_in_thread(lambda stop: run(settings, stop, timing))
 
     return running_deliverer
 
