@@ -19,7 +19,7 @@ def load_guest_recipes(settings: Settings, runtime_settings: RuntimeSettings) ->
     """Return the recipes that guests' photos can get, by name; without those that this machine cannot load."""
     names = [*(runtime_settings.recipes or settings.recipes)]
     if settings.send:
-        names += settings.send_recipes.replace(",", " ").split()
+        names += settings.guest_recipes
     recipes = {}
     for name in names:
         try:

@@ -373,6 +373,11 @@ class Settings(BaseSettings):
         return tuple(filter(None, (name.strip() for name in self.recipe.split(",")))) or (DEFAULT_RECIPE,)
 
     @property
+    def guest_recipes(self) -> list[str]:
+        """The names of the recipes that guests may choose on their phones."""
+        return self.send_recipes.replace(",", " ").split()
+
+    @property
     def store(self) -> str:
         """The store's URL, with the key files if it leads over SSH; by default a folder inside the data folder."""
         if self.store_url and self.store_url.startswith("ssh+sftp:"):

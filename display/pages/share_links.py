@@ -77,7 +77,7 @@ class ShareLinks:
         return public_url and f"{public_url}/t/{self.make_token(job_id)}"
 
     def derive_secret(self, purpose: str) -> bytes:
-        """Return a secret of 32 bytes for another purpose, from which nobody learns the key."""
+        """Return a 32-byte secret for another purpose; it does not reveal the key."""
         return hmac.digest(self._key, b"artdream secret 1\0" + purpose.encode(), "sha256")
 
     def _compute_mac(self, payload: bytes) -> bytes:

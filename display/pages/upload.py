@@ -43,7 +43,7 @@ class UploadReceiver:
 
         get_canary: returns the canary of the runtime settings.
         """
-        self.recipes = {name: load_recipe(name) for name in settings.send_recipes.replace(",", " ").split()}
+        self.recipes = {name: load_recipe(name) for name in settings.guest_recipes}
         self._intake, self._get_canary = intake, get_canary
         self._guest_limiter = RateLimiter(settings.sends_per_guest, RATE_LIMIT_WINDOW_SECONDS)
         self._address_limiter = RateLimiter(settings.sends_per_guest * GUESTS_PER_ADDRESS, RATE_LIMIT_WINDOW_SECONDS)

@@ -35,7 +35,7 @@ def test_heartbeats_and_settings_open_no_connections_and_go_on_after_an_outage(
     def watch() -> None:
         wait_until(lambda: _count_calls(client, "sadd") >= 3, "it has sent heartbeats")
         connections, heartbeats = _count_connections(client), _count_calls(client, "sadd")
-        wait_until(lambda: _count_calls(client, "sadd") >= heartbeats + 10, "it goes on")
+        wait_until(lambda: _count_calls(client, "sadd") >= heartbeats + 10, "it continues")
         # As many as are needed at a time; it would be a connection for each of forty calls.
         assert _count_connections(client) - connections < 4
         valkey.stop()

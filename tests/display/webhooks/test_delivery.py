@@ -1,4 +1,4 @@
-"""Webhooks: each event has one effect, a dead endpoint delays nobody, and what is hidden is told to nobody."""
+"""Webhooks: each event has one effect, a dead endpoint delays no other, and hidden dreams are not sent."""
 
 import socket
 import threading
