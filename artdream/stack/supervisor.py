@@ -62,15 +62,14 @@ class Supervisor:
             self._create_process("display", [*artdream, "display"], environment, DEFAULT_GRACE_SECONDS),
             self._create_process("producer", [*artdream, "watch"], environment, DEFAULT_GRACE_SECONDS),
         ]
-        if settings.printer:
-            self._components.append(
-                self._create_process("printer", [*artdream, "print"], environment, DEFAULT_GRACE_SECONDS)
-            )
-
-        if settings.webhooks:
-            self._components.append(
-                self._create_process("webhooks", [*artdream, "webhooks"], environment, DEFAULT_GRACE_SECONDS)
-            )
+        for name, command, is_wanted in (
+            ("printer", "print", bool(settings.printer)),
+            ("webhooks", "webhooks", settings.webhooks),
+        ):
+            if is_wanted:
+                self._components.append(
+                    self._create_process(name, [*artdream, command], environment, DEFAULT_GRACE_SECONDS)
+                )
 
     def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP, then drain and stop everything. Raises ArtDreamError if it cannot start.
