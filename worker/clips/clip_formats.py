@@ -57,7 +57,7 @@ class StoredClip:
         self._data = data
         with self._open() as container:
             stream = container.streams.video[0]
-            stream_rate = round(stream.average_rate or Fraction(1))
+            stream_rate = round(Fraction(stream.average_rate or 1))  # PyAV 19's rationals do not round
             width, height = stream.codec_context.width, stream.codec_context.height
             self.rate = min(rate or stream_rate, stream_rate)
             self._step = stream_rate / self.rate
