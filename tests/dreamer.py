@@ -1,6 +1,8 @@
 """A dreamer without TensorFlow, for tests about the way of a job: it takes its time, emits frames, and can be held."""
 
 import hashlib
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,9 +21,9 @@ from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 STEP_SECONDS, HELD_FRAME_SECONDS = 0.02, 0.1
 
 #: Names of recipes whose dreams do not simply take their steps. A held one emits frames until it is released, as its
-#: warm-up waits; a hanging one emits none and never ends; a greedy one takes GREEDY_MB of memory; the others raise an
-#: expected and an unexpected error.
-HELD, HANGING, GREEDY, FAILING, CRASHING = "held", "hanging", "greedy", "failing", "crashing"
+#: warm-up waits; a hanging one emits none and never ends; a greedy one takes GREEDY_MB of memory; version 2 of a deadly
+#: one kills its process; the others raise an expected and an unexpected error.
+HELD, HANGING, GREEDY, DEADLY, FAILING, CRASHING = "held", "hanging", "greedy", "deadly", "failing", "crashing"
 
 GREEDY_MB = 400
 
@@ -75,6 +77,8 @@ class StepDreamer(Dreamer):
             raise ArtDreamError(FAILURE_REASON)
         if recipe.name == CRASHING:
             raise RuntimeError
+        if (recipe.name, recipe.version) == (DEADLY, 2):
+            os.kill(os.getpid(), signal.SIGKILL)
         if recipe.name == GREEDY:
             np.ones(GREEDY_MB << 20, np.uint8)
         while recipe.name == HANGING:

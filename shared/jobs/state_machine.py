@@ -72,6 +72,8 @@ class TransitionResult(NamedTuple):
     unfinished_jobs: int
     #: How often the job was handed back because of an error.
     hand_backs: int
+    #: Of a claim: how often the job was started, attempts that were released not counted.
+    attempts: int
 
 
 class JobScripts:
@@ -117,11 +119,9 @@ class JobScripts:
         ]
         request_json = json.dumps({name: value for name, value in request.items() if value is not None})
         result = self._transition(keys=keys, args=[request_json, event.model_dump_json() if event else ""])
-        outcome, token, seconds, held, holder, unfinished, hand_backs = cast(
-            "tuple[str, int, str, int, str, int, int]", result
-        )
+        outcome, token, seconds, held, holder, *counts = cast("tuple[str, int, str, int, str, int, int, int]", result)
         visibility = Visibility.HELD if held else Visibility.SHOWN
-        return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, unfinished, hand_backs)
+        return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, *counts)
 
     def set_visibility(self, event: Event, job_id: str, *, held: bool) -> bool:
         """Hide or show a dream and append the event; False if the dream was deleted. Raises RedisError.

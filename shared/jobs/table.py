@@ -48,6 +48,9 @@ class Claim:
     visibility: Visibility
     #: How often the job was handed back before because of an error.
     hand_backs: int
+    #: How often the job was started, this time included and attempts that were released not: each earlier one lost its
+    #: lease, mostly because its worker died.
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,15 @@ class JobTable:
             self._fail_unclaimed(job.id, job.photo_id, ATTEMPTS_EXHAUSTED_REASON)
         if result.outcome is not Outcome.APPLIED:
             return None
-        return Claim(job, worker, result.token, result.seconds_since_transition, result.visibility, result.hand_backs)
+        return Claim(
+            job=job,
+            worker=worker,
+            token=result.token,
+            queued_seconds=result.seconds_since_transition,
+            visibility=result.visibility,
+            hand_backs=result.hand_backs,
+            attempts=result.attempts,
+        )
 
     def announce_start(self, claim: Claim, *, hold: bool) -> Visibility | None:
         """Append the event that a claimed job was started, and renew the lease; None if the claim is void.

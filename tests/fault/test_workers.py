@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import psutil
 
-from shared.jobs.events import Completed, Failed, Started
+from shared.jobs.events import Completed, Failed, Progress, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import DREAM_TASK, count_queued, queue_keys
+from shared.jobs.queue import DREAM_TASK, count_queued, queue_keys, submit
 from shared.jobs.state_machine import MAX_ATTEMPTS
 from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON
-from tests.dreamer import HANGING
+from shared.recipe.canary import Canary
+from shared.recipe.recipe import Recipe
+from shared.storage.sidecar import read_sidecar
+from tests.dreamer import DEADLY, HANGING, hold_dreams
 from tests.fault.faulty_proxy import FaultyProxy
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.stack import free_port
@@ -28,6 +31,27 @@ def find_worker(installation: FaultInstallation, job: Job) -> WorkerProcess:
     """Return the worker that started a job last."""
     pid = find_pool_process(installation, job)
     return next(worker for worker in installation.workers if pid in [process.pid for process in worker.process_tree])
+
+
+def submit_candidate(installation: FaultInstallation, seed: int, current: Recipe) -> Job:
+    """Submit a photo that gets version 2 of a recipe."""
+    job = installation.store_photo(seed)
+    canary = Canary(candidate=current.model_copy(update={"version": 2}), percent=100)
+    recipe, comparison = canary.assign(current, job.photo_id)
+    job = job.model_copy(update={"recipe": recipe, "comparison": comparison})
+    submit(installation.app, installation.table, job)
+    installation.jobs[job.id] = job
+    return job
+
+
+def verify_current_version(installation: FaultInstallation, job: Job) -> None:
+    """Assert that the second attempt at a candidate's job made its one dream, with the current version."""
+    installation.wait_until(lambda: installation.is_ended(job))
+    assert len(installation.events_of(job, Started)) == 2
+    sidecar = read_sidecar(installation.store, job.id)
+    assert sidecar
+    assert sidecar.recipe.version == 1
+    installation.verify_outcomes()
 
 
 def test_a_worker_that_dies_whole_gives_its_job_to_another(two_workers: FaultInstallation) -> None:
@@ -82,6 +106,22 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_dreamt(t
     assert failed.reason == ATTEMPTS_EXHAUSTED_REASON
     two_workers.wait_until(lambda: all(two_workers.events_of(neighbour, Completed) for neighbour in neighbours))
     two_workers.verify_outcomes()
+
+
+def test_a_candidate_that_kills_its_process_costs_no_guest_the_dream(two_workers: FaultInstallation) -> None:
+    """Seen failing: it was dreamt again until it had killed three, and the photo failed."""
+    deadly = two_workers.short_recipe.model_copy(update={"name": DEADLY})
+    verify_current_version(two_workers, submit_candidate(two_workers, 17, deadly))
+
+
+def test_a_candidate_whose_worker_dies_whole_costs_no_guest_the_dream(two_workers: FaultInstallation) -> None:
+    hold_dreams(two_workers.settings.data)
+    job = submit_candidate(two_workers, 18, two_workers.held_recipe)
+    two_workers.wait_until(lambda: bool(two_workers.events_of(job, Progress)))
+    find_worker(two_workers, job).kill()
+    two_workers.wait_until(lambda: len(two_workers.events_of(job, Started)) == 2)
+    two_workers.release_dreams()
+    verify_current_version(two_workers, job)
 
 
 def test_a_worker_that_must_stop_hands_back_what_it_cannot_finish_in_its_grace(two_workers: FaultInstallation) -> None:

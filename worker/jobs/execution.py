@@ -23,7 +23,14 @@ from shared.provenance.statement import Statement, get_program
 from shared.recipe.canvas import scale_to_canvas
 from shared.recipe.recipe import Recipe
 from shared.storage.deletion import has_tombstone
-from shared.storage.object_names import dream_name, photo_name, sidecar_name, thumb_name, working_photo_name
+from shared.storage.object_names import (
+    dream_name,
+    frames_prefix,
+    photo_name,
+    sidecar_name,
+    thumb_name,
+    working_photo_name,
+)
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
@@ -179,6 +186,8 @@ class JobExecution:
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
         """Publish the frames that are offered during the block, and time the block as the dream stage."""
+        if self.recipe != self.job.recipe:
+            self._delete_frames()
         publisher = FramePublisher(self._store, self._announce_frame, self.job.id, self._may_frame_be_seen)
         with (
             self._time_stage(Stage.DREAM) as self._dream_timer,
@@ -360,6 +369,15 @@ class JobExecution:
         except (StoreError, *BROKER_OUTAGE) as error:
             raise_if_interrupted(error)
             logger.warning("job %s has left objects in the store: %s", self.job.id, describe_error(error))
+
+    def _delete_frames(self) -> None:
+        """Delete the frames of an earlier try with another recipe, which would be in the clip. Best effort."""
+        try:
+            for frame in self._store.list_objects(frames_prefix(self.job.id)):
+                self._store.delete(frame.name)
+        except StoreError as error:
+            raise_if_interrupted(error)
+            logger.warning("job %s: frames of the candidate are still in the store: %s", self.job.id, error)
 
     def _announce_frame(self, frame: str, fraction: float) -> None:
         """Announce a stored frame, from the publisher's thread. It may have arrived after the job was cancelled."""

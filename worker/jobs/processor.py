@@ -177,7 +177,9 @@ class JobProcessor:
         execution = JobExecution(
             claim, self._table, self._store, self._retry_policy, moderation, self._signer, self._tracer
         )
-        if not self._validation.allows(execution.recipe.network):
+        if claim.attempts > 1:  # a guest must not pay for a candidate that kills its worker
+            execution.fall_back("the worker that dreamt it has died")
+        elif not self._validation.allows(execution.recipe.network):
             execution.fall_back(f"no job may name the network {execution.recipe.network}")
         return execution
 

@@ -26,7 +26,8 @@
 --   holder, job, submitter, reason
 --
 -- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, the
--- submitter's unfinished jobs, how often the job was handed back}. The outcome is "moved", or why nothing changed:
+-- submitter's unfinished jobs, how often the job was handed back, the number of this attempt}. The outcome is "moved", or
+-- why nothing changed:
 -- "illegal" (state, token or age), "held" (claimed by a live worker), "worn" (max_attempts reached), "unsettled" (runtime
 -- settings not initialised), "unqueued" (accepted before, the caller must queue it), "reserved" (accepted before, another
 -- caller is queueing it).
@@ -46,7 +47,7 @@ local function result(outcome)
   local hidden = held == '1' and 1 or 0
   return {
     outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(unfinished),
-    tonumber(hand_backs or '0'),
+    tonumber(hand_backs or '0'), attempts,
   }
 end
 
@@ -88,7 +89,7 @@ if request.new_state then
 end
 if request.new_state == 'started' then
   token = redis.call('HINCRBY', job_key, 'token', 1)
-  redis.call('HINCRBY', job_key, 'tries', 1)
+  attempts = redis.call('HINCRBY', job_key, 'tries', 1)
   redis.call('HSET', job_key, 'holder', request.holder)
 end
 if request.do_not_count then redis.call('HINCRBY', job_key, 'tries', -1) end

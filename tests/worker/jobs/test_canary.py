@@ -7,17 +7,20 @@ import pytest
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, State
 from shared.jobs.queue import submit
+from shared.jobs.state_machine import MAX_ATTEMPTS
+from shared.jobs.table import Claim
 from shared.monitoring.comparison_report import ComparisonNumbers, list_comparisons
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import merge_counts
 from shared.recipe.canary import Canary
 from shared.recipe.recipe import Recipe
-from shared.storage.object_names import photo_name, working_photo_name
+from shared.storage.object_names import frame_name, frames_prefix, photo_name, working_photo_name
 from shared.storage.sidecar import Sidecar, read_sidecar
 from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
 from tests.pictures import encode_jpeg, make_picture
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness
 from worker.dreamer import DreamResult
+from worker.jobs.execution import JobExecution
 from worker.jobs.processor import JobProcessor
 
 
@@ -57,6 +60,12 @@ def process(harness: ProcessorHarness, job: Job) -> Sidecar:
     return sidecar
 
 
+def claim(harness: ProcessorHarness, job: Job, worker: str) -> Claim:
+    claim = harness.table.claim(job, worker)
+    assert claim
+    return claim
+
+
 def read_comparison(harness: ProcessorHarness) -> ComparisonNumbers:
     counts = read_usage_counts(harness.client, harness.store, 0, 2**31)
     [comparison] = list_comparisons(merge_counts(counts.values()))
@@ -90,6 +99,49 @@ def test_a_candidate_that_a_worker_cannot_dream_is_replaced_by_the_current_versi
     assert f"so its guest gets version 1: {error}" in caplog.text
     candidate = read_comparison(harness).candidate
     assert (candidate.dreams, candidate.failed.number, candidate.replaced) == (0, 1, 1)
+
+
+def test_a_candidate_whose_worker_died_is_replaced_by_the_current_version(harness: ProcessorHarness) -> None:
+    """Seen failing: it was dreamt again, and killed each worker until the guest's photo failed."""
+    job = submit_candidate(harness)
+    claim(harness, job, "w-dead")
+    harness.store.put(frame_name(job.id, 99), b"of the candidate, and not for the clip")
+    harness.table.requeue(job.id, dead_worker="w-dead")
+    assert process(harness, job).recipe == SHORT_RECIPE
+    assert frame_name(job.id, 99) not in [each.name for each in harness.store.list_objects(frames_prefix(job.id))]
+    candidate = read_comparison(harness).candidate
+    assert (candidate.dreams, candidate.failed.number, candidate.replaced) == (0, 1, 1)
+
+
+def test_a_candidate_whose_worker_had_to_stop_is_dreamt_by_the_next(harness: ProcessorHarness) -> None:
+    job = submit_candidate(harness)
+    assert harness.table.release(claim(harness, job, "w-stopped"))
+    assert process(harness, job).recipe.version == 2
+
+
+def test_a_candidate_whose_worker_died_after_its_dream_was_published_counts_as_dreamt(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit_candidate(harness)
+    monkeypatch.setattr(JobExecution, "complete", lambda *_: None)
+    harness.processor.process(job.id)
+    monkeypatch.undo()
+    harness.table.requeue(job.id, dead_worker="w-1")
+    assert process(harness, job).recipe.version == 2
+    candidate = read_comparison(harness).candidate
+    assert (candidate.dreams, candidate.failed.number, candidate.replaced) == (1, 0, 0)
+
+
+def test_a_photo_of_which_each_worker_dies_fails_once(harness: ProcessorHarness) -> None:
+    job = submit_candidate(harness)
+    for _ in range(MAX_ATTEMPTS):
+        claim(harness, job, "w-dead")
+        harness.table.requeue(job.id, dead_worker="w-dead")
+    harness.processor.process(job.id)
+    assert harness.table.get_state(job.id) is State.FAILED
+    assert harness.list_ended_jobs() == [job.id]
+    candidate = read_comparison(harness).candidate
+    assert (candidate.photos, candidate.failed.number, candidate.replaced) == (1, 1, 0)
 
 
 def test_a_candidate_with_a_network_that_no_job_may_name_is_never_loaded(harness: ProcessorHarness) -> None:
