@@ -48,8 +48,8 @@ class Claim:
     visibility: Visibility
     #: How often the job was handed back before because of an error.
     hand_backs: int
-    #: How often the job was started, this time included and attempts that were released not: each earlier one lost its
-    #: lease, mostly because its worker died.
+    #: How often the job was started, this time included and attempts that were released in good order not: of each
+    #: earlier one the worker died, mostly.
     attempts: int
 
 
@@ -213,10 +213,11 @@ class JobTable:
         event = Progress(job_id=claim.job.id, photo_id=claim.job.photo_id, frame=frame, fraction=fraction)
         return self._try_transition(claim.job.id, None, event, token=claim.token, hold=hold or None)
 
-    def release(self, claim: Claim, *, count: bool = False) -> bool:
-        """Release a claimed job for another worker, without counting the attempt; False if the claim is void.
+    def release(self, claim: Claim, *, count: bool = False, is_attempt: bool = False) -> bool:
+        """Release a claimed job for another worker; False if the claim is void.
 
-        count: whether it counts as one of MAX_HAND_BACKS. The caller must return its message to the lane.
+        count: whether it counts as one of MAX_HAND_BACKS. is_attempt: whether it counts as one of MAX_ATTEMPTS. The
+        caller must return its message to the lane.
         """
         event = Queued(job_id=claim.job.id, photo_id=claim.job.photo_id)
         return self._try_transition(
@@ -225,7 +226,7 @@ class JobTable:
             event,
             allowed_from=(State.STARTED,),
             token=claim.token,
-            do_not_count=True,
+            do_not_count=None if is_attempt else True,
             count_hand_back=count or None,
         )
 

@@ -97,6 +97,12 @@ class JobExecution:
         self._dream_timer: StageTimer | None = None
 
     @property
+    def _current_version(self) -> Recipe | None:
+        """The recipe to dream instead; None if the job has no candidate, or this attempt dreams it no more."""
+        current = self.job.comparison.current if self.job.comparison else None
+        return None if self.recipe == current else current
+
+    @property
     def is_lost(self) -> bool:
         """Whether the lease is known to be lost: the job was cancelled, or another worker has claimed it."""
         return self.lease_keeper.is_lost
@@ -160,14 +166,21 @@ class JobExecution:
 
         reason: why the candidate cannot be dreamt, for the log. A candidate must not cost a guest the dream.
         """
-        current = self.job.comparison.current if self.job.comparison else None
-        if current is None or self.recipe == current:
+        current = self._current_version
+        if current is None:
             return False
         logger.warning(
             "job %s: version %d of “%s” cannot be dreamt, so its guest gets version %d: %s",
             *(self.job.id, self.recipe.version, self.recipe.name, current.version, reason),
         )
         self.recipe = current
+        return True
+
+    def give_up_candidate(self) -> bool:
+        """Release a candidate's job, so that the next attempt dreams the current version; False if it is none."""
+        if self._current_version is None:
+            return False
+        self._retry(lambda: self.release(is_attempt=True))
         return True
 
     def load_full_photo(self) -> Pixels:
@@ -262,12 +275,12 @@ class JobExecution:
             self._trace_end("failed", arrived_at)
             self._delete_leftovers()
 
-    def release(self, *, count: bool = False) -> bool:
+    def release(self, *, count: bool = False, is_attempt: bool = False) -> bool:
         """Release the job for another worker; False if the lease was lost before. Raises RedisError.
 
-        count: whether it counts as one of MAX_HAND_BACKS.
+        count: whether it counts as one of MAX_HAND_BACKS. is_attempt: whether it counts as one of MAX_ATTEMPTS.
         """
-        self.released = self._table.release(self._claim, count=count)
+        self.released = self._table.release(self._claim, count=count, is_attempt=is_attempt)
         self.ended = True
         self._trace_end("released" if self.released else "lost")
         return self.released

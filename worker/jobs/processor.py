@@ -98,9 +98,9 @@ class JobProcessor:
         """Process a job, and queued jobs of a batch that can be dreamt together with it. Each ends on its own.
 
         Does nothing for a job that is invalid, has ended, or is claimed by a live worker. Raises Released if the worker
-        has to stop or the time limit was exceeded for reasons that are not the job's, and StoreError or one of
-        BROKER_OUTAGE if it met one that a retry may mend, after a pause that grows with each time: in these cases
-        the message must go back to its queue. A job that was handed back MAX_HAND_BACKS times fails instead.
+        has to stop, or the time limit was exceeded by a candidate or for reasons that are not the job's, and StoreError
+        or one of BROKER_OUTAGE if it met one that a retry may mend, after a pause that grows with each time: in these
+        cases the message must go back to its queue. A job that was handed back MAX_HAND_BACKS times fails instead.
         """
         started_at = time.monotonic()
         self._guest_seconds = self._retry_policy.waited_seconds = 0.0
@@ -177,8 +177,8 @@ class JobProcessor:
         execution = JobExecution(
             claim, self._table, self._store, self._retry_policy, moderation, self._signer, self._tracer
         )
-        if claim.attempts > 1:  # a guest must not pay for a candidate that kills its worker
-            execution.fall_back("the worker that dreamt it has died")
+        if claim.attempts > 1:  # a candidate must not cost a guest the dream
+            execution.fall_back("its worker died, or it took too long")
         elif not self._validation.allows(execution.recipe.network):
             execution.fall_back(f"no job may name the network {execution.recipe.network}")
         return execution
@@ -215,7 +215,10 @@ class JobProcessor:
                     self._guest_seconds += time.monotonic() - began_at
 
     def _end_interrupted(self, job: Job, executions: list[JobExecution]) -> None:
-        """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit."""
+        """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit.
+
+        A candidate that did is released: the next attempt dreams the current version.
+        """
         reason = ""
         if self._is_stopping():  # the clock does not tell: Celery's time limit began earlier, by a trip to the broker
             reason = "the worker has to stop, and its job waits for another"
@@ -233,8 +236,10 @@ class JobProcessor:
             if executions[0].released:
                 raise Released("its time went to guests, or to waiting for store or broker")
         for execution in executions:
-            if not execution.ended:
+            if not execution.ended and not execution.give_up_candidate():
                 execution.fail(failure, "time limit")
+        if executions[0].released:
+            raise Released("the candidate took too long, and the current version of its recipe is dreamt instead")
 
     def _release(self, executions: list[JobExecution], *, count: bool = False) -> None:
         """Release the jobs that have not ended, and requeue the messages of those that were claimed without one."""
