@@ -23,6 +23,12 @@ from shared.monitoring.usage_report import (
 from shared.settings import Settings
 from shared.storage.store import Store
 
+#: How to read the shares of two versions, below their table.
+COMPARISON_CAUTION = (
+    "In brackets: the range of each share, with 95 % confidence. Five numbers are compared: on up to one evening in "
+    "five, one of them differs by chance alone, even between equal versions. Trust what shows again on another evening."
+)
+
 
 class Numbers(NamedTuple):
     """A row for each hour from the first to the last with events, none if there were none; and one for all together.
@@ -114,6 +120,7 @@ def _print_comparisons(comparisons: list[ComparisonNumbers], console: Console) -
             )
         table.add_section()
     console.print(table)
+    console.print(COMPARISON_CAUTION, soft_wrap=True)
 
 
 def _format_share(share: Share) -> str:

@@ -48,16 +48,20 @@ def render_comparisons(
         versions = {"current": comparison.current.version, "candidate": comparison.candidate.version}
         title = texts["compared_title"].format(recipe=get_title(comparison.recipe), **versions)
         st.markdown(f"#### {title}")
-        st.markdown(f"**{render_summary(comparison, texts)}**")
+        summary, caution = render_summary(comparison, texts)
+        st.markdown(f"**{summary}** {caution}")
         st.html(_STYLE + _render_table(comparison, texts))
         st.caption(texts["compared_more"])
 
 
-def render_summary(comparison: ComparisonNumbers, texts: Mapping[str, str]) -> str:
-    """Return one or two sentences: what differs, and whether there are enough dreams to tell more."""
+def render_summary(comparison: ComparisonNumbers, texts: Mapping[str, str]) -> tuple[str, str]:
+    """Return what differs and whether there are enough dreams to tell more; and what chance does, if something differs.
+
+    Among so many rows one seems to differ more often than in one case of twenty.
+    """
     version = comparison.candidate.version
     if not comparison.candidate.dreams or not comparison.current.dreams:
-        return texts["compared_summary_none"]
+        return texts["compared_summary_none"], ""
     verdicts = {name: _judge(*_get_shares(comparison, name))[0] for name in COMPARED_SHARES}
     verdicts["time"] = _judge_time(comparison.current, comparison.candidate)
     differences = [
@@ -70,7 +74,7 @@ def render_summary(comparison: ComparisonNumbers, texts: Mapping[str, str]) -> s
         sentences.append(texts["compared_summary_rest" if differences else "compared_summary_few"])
     elif not differences:
         sentences.append(texts["compared_summary_same"])
-    return " ".join(sentences)
+    return " ".join(sentences), texts["compared_summary_chance"] if differences else ""
 
 
 def _get_shares(comparison: ComparisonNumbers, name: str) -> tuple[Share, Share]:

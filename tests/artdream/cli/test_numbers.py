@@ -6,6 +6,7 @@ import json
 
 import redis
 
+from artdream.cli.numbers import COMPARISON_CAUTION
 from shared.monitoring.usage_report import UsageRow
 from shared.settings import Settings
 from tests.stack import run_in_process
@@ -46,6 +47,7 @@ def test_json_and_table_have_the_versions_of_a_recipe_that_were_compared(
         [row] = [line for line in lines if line.startswith(f"night {arm['version']} ")]
         low, high = (100 * arm["saved"][bound] for bound in ("low", "high"))
         assert f"({low:.0f}–{high:.0f})" in row
+    assert lines[-1].endswith(COMPARISON_CAUTION)
 
 
 def test_where_nothing_happened_the_table_says_so_and_the_csv_has_its_header(
