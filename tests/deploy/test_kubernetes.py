@@ -34,6 +34,9 @@ from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 MANIFESTS_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("base", "gpu")
 
+#: Folders that an operator's own one may name beside an overlay.
+OPTIONS = ("ingress", "webhooks")
+
 #: Seconds that Celery waits for a pool process to become ready.
 WARM_UP_TIMEOUT_SECONDS = create_celery_app(
     Settings(broker_url="redis://127.0.0.1", _env_file=None)
@@ -51,9 +54,17 @@ def find_manifest(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return next(manifest for manifest in filter_kind(manifests, kind) if manifest["metadata"]["name"] == name)
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=[("base",), ("gpu", "webhooks")], ids="+".join)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return build(MANIFESTS_FOLDER / request.param)
+    return [manifest for folder in request.param for manifest in build(MANIFESTS_FOLDER / folder)]
+
+
+@pytest.fixture
+def webhooks_pod() -> Manifest:
+    """The pod of the deliverer of webhooks."""
+    [deployment] = build(MANIFESTS_FOLDER / "webhooks")
+    pod: Manifest = deployment["spec"]["template"]["spec"]
+    return pod
 
 
 def pod_specs(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -92,7 +103,7 @@ def test_a_field_that_nobody_knows_is_found(manifests: list[Manifest]) -> None:
         jsonschema.validate(scaled, SCALED_OBJECT)
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, "ingress"])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *OPTIONS])
 def test_kustomize_itself_makes_the_same_of_them(overlay: str) -> None:
     kubectl = shutil.which("kubectl")
     if not kubectl:
@@ -231,7 +242,7 @@ def test_ports_are_those_that_the_settings_open_and_the_network_lets_through(man
     opened_ports: dict[str, dict[str, int]] = {}
     for name, pod in pod_specs(manifests).items():
         environment, [container] = pod_environment(manifests, pod), pod["containers"]
-        component = "display" if "display" in name else "worker"
+        component = name.split("-")[1]
         ports = opened_ports[name] = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert ports["metrics"] == int(environment[f"ARTDREAM_{component.upper()}_METRICS_PORT"])
         assert environment["ARTDREAM_METRICS_HOST"] == "0.0.0.0"
@@ -241,7 +252,7 @@ def test_ports_are_those_that_the_settings_open_and_the_network_lets_through(man
             assert ports["wall"] == int(environment["ARTDREAM_PORT"])
             assert environment["ARTDREAM_HOST"] == "0.0.0.0"
         for probe in (probe for field, probe in container.items() if field.endswith("Probe")):
-            assert probe["httpGet"]["port"] in ports
+            assert "exec" in probe or (probe.get("httpGet") or probe["tcpSocket"])["port"] in ports
     [service] = filter_kind(manifests, "Service")
     assert [port["targetPort"] for port in service["spec"]["ports"]] == ["wall"]
     for policy in filter_kind(manifests, "NetworkPolicy"):
@@ -383,8 +394,8 @@ def test_workers_are_asked_whether_they_consume(manifests: list[Manifest]) -> No
         assert timeouts["livenessProbe"] >= WARM_UP_TIMEOUT_SECONDS, "the worker may restart itself"
 
 
-def test_the_display_is_asked_where_a_real_one_answers(manifests: list[Manifest], settings: Settings) -> None:
-    [container] = pod_specs(manifests)["artdream-display"]["containers"]
+def test_the_display_is_asked_where_a_real_one_answers(settings: Settings) -> None:
+    [container] = pod_specs(build(MANIFESTS_FOLDER / "base"))["artdream-display"]["containers"]
     port = free_port()
     environment = settings.model_copy(update={"port": port}).to_environment()
     command = [sys.executable, "-m", *container["command"]]
@@ -398,6 +409,43 @@ def test_the_display_is_asked_where_a_real_one_answers(manifests: list[Manifest]
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_the_deliverer_of_webhooks_is_asked_what_a_real_one_answers(
+    webhooks_pod: Manifest, settings: Settings, client: redis.Redis
+) -> None:
+    [container] = webhooks_pod["containers"]
+    port = free_port()
+    environment = os.environ | settings.model_copy(update={"webhooks_metrics_port": port}).to_environment()
+    [readiness, startup, liveness] = (container[f"{name}Probe"] for name in ("readiness", "startup", "liveness"))
+    assert startup["tcpSocket"] == liveness["tcpSocket"] == {"port": "metrics"}
+
+    def is_ready() -> bool:
+        python, *arguments = readiness["exec"]["command"]
+        assert python == "python"
+        return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True).returncode == 0
+
+    assert not is_ready()
+    process = subprocess.Popen([sys.executable, "-m", *container["command"]], env=environment)
+    try:
+        wait_until(lambda: is_listening(port), "its metrics can be asked for")
+        wait_until(is_ready, "it is ready")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_the_deliverer_of_webhooks_has_the_key_that_the_display_signs_with_and_no_passcode(
+    webhooks_pod: Manifest,
+) -> None:
+    base = pod_specs(build(MANIFESTS_FOLDER / "base"))
+    [display_secrets] = [volume["projected"] for volume in base["artdream-display"]["volumes"] if "projected" in volume]
+    [secrets] = [volume["projected"] for volume in webhooks_pod["volumes"] if "projected" in volume]
+    common, own = secrets["sources"]
+    assert [common["secret"]["name"], own["secret"]["name"]] == [
+        source["secret"]["name"] for source in display_secrets["sources"]
+    ]
+    assert own["secret"]["items"] == [{"key": "artdream_links_secret", "path": "artdream_links_secret"}]
 
 
 def test_gpus_are_requested_only_in_the_gpu_overlay() -> None:
