@@ -4,7 +4,7 @@ All functions are pure and take arrays, so that each can be tested on a picture 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from scipy.signal.windows import tukey
 
 from worker.dreamer import Pixels
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 #: Cycles per pixel above which the energy of a change, and that of a dream's colours, counts as noise; 0.5 is the
 #: finest that a row of pixels can hold. Of photos 0.1 to 2 % of the colour energy lies above, of paintings 0.3 %.

@@ -118,4 +118,4 @@ def _recolor(photo: Pixels, recipe: Recipe, seed: int, side: int) -> Pixels:
     height, width, _ = photo.shape
     picture = Image.fromarray(photo).resize(scale_to_canvas(width, height, side))
     digest = hashlib.sha256(f"{seed} {recipe.model_dump_json()}".encode()).digest()
-    return np.asarray(picture) ^ np.frombuffer(digest[:3], np.uint8)
+    return np.bitwise_xor(np.asarray(picture), np.frombuffer(digest[:3], np.uint8))

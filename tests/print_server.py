@@ -118,7 +118,7 @@ class PrintServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         config = self._folder / "config"
-        command = [CUPSD_PATH, "-f", "-c", config / "cupsd.conf", "-s", config / "cups-files.conf"]
+        command: list[str | Path] = [CUPSD_PATH, "-f", "-c", config / "cupsd.conf", "-s", config / "cups-files.conf"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_until(lambda: is_listening(self.port), "CUPS answers", explain=self.read_log)
 

@@ -55,7 +55,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         folder = tmp_path_factory.mktemp(extra)
         (folder / "requirements.txt").write_text(export_requirements(extra))
         run_uv("venv", "--quiet", "--python", sys.executable, folder / "venv")
-        pip_install = ["pip", "install", "--quiet", "--python", folder / "venv"]
+        pip_install: list[str | Path] = ["pip", "install", "--quiet", "--python", folder / "venv"]
         run_uv(*pip_install, "--require-hashes", "--requirement", folder / "requirements.txt")
         run_uv(*pip_install, "--no-deps", wheel)
         return folder
@@ -64,7 +64,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 def run_artdream(environment: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [environment / "venv/bin/artdream", *arguments]
+    command: list[str | Path] = [environment / "venv/bin/artdream", *arguments]
     environment_variables = {"PATH": "/usr/bin:/bin", "HOME": str(environment), "COLUMNS": "200"}
     return subprocess.run(
         command, cwd=environment, env=environment_variables, capture_output=True, text=True, check=False

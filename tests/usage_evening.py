@@ -54,7 +54,7 @@ def read_hour(client: redis.Redis) -> int:
 def move_counts(client: redis.Redis, since_hour: int, to_hour: int) -> None:
     """Let what was counted in an hour since `since_hour`, other than `to_hour`, have happened in `to_hour`."""
     for field_name, number in client.hgetall(USAGE_COUNTS_KEY).items():
-        hour, _, name = field_name.partition("|")
+        hour, _, name = str(field_name).partition("|")
         if hour.isdecimal() and int(hour) >= since_hour and int(hour) != to_hour:
             client.hincrby(USAGE_COUNTS_KEY, f"{to_hour}|{name}", int(number))
             client.hdel(USAGE_COUNTS_KEY, field_name)

@@ -152,7 +152,8 @@ class FakeWorks:
 
 
 class FakeComparison:
-    works, critic = FakeWorks(), None
+    works = FakeWorks()
+    critic: object = None
 
 
 def summarize(figures: list[DreamFigures]) -> dict[str, tuple[str, ...]]:

@@ -83,8 +83,14 @@ def test_colour_noise_is_found_and_noise_of_lightness_is_not() -> None:
 
 def test_lab_is_that_of_the_standards() -> None:
     colors = np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128]], np.uint8)
-    published = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86]]
-    assert np.allclose(convert_to_lab(colors), [*published, [53.585, 0, 0]], atol=0.05)
+    published: list[list[float]] = [
+        [100, 0, 0],
+        [0, 0, 0],
+        [53.24, 80.09, 67.20],
+        [87.73, -86.18, 83.18],
+        [32.30, 79.19, -107.86],
+    ]
+    assert np.allclose(convert_to_lab(colors), [*published, [53.585, 0.0, 0.0]], atol=0.05)
 
 
 def test_lab_agrees_with_little_cms() -> None:

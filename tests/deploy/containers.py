@@ -145,7 +145,7 @@ class ContainerProject:
         """Wait until the engine found the services healthy."""
         for service in services:
             wait_until(
-                lambda service=service: self.inspect(service)["State"].get("Health", {}).get("Status") == "healthy",
+                lambda service=service: self.inspect(service)["State"].get("Health", {}).get("Status") == "healthy",  # type: ignore[misc]
                 f"{service} is healthy",
                 explain=self.read_logs,
             )

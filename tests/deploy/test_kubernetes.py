@@ -198,7 +198,7 @@ def test_each_lane_has_its_workers_and_only_those_of_batches_go_to_sleep(manifes
         name = f"artdream-worker-{lane}"
         [container] = pod_specs(manifests)[name]["containers"]
         assert container["command"] == ["artdream", "worker", "--lane", lane]
-        worker = command.get_command(None, "worker")  # type: ignore[attr-defined, arg-type]
+        worker = command.get_command(None, "worker")  # type: ignore[attr-defined]
         worker.make_context("worker", container["command"][2:])
         spec = find_manifest(manifests, "ScaledObject", name)["spec"]
         assert spec["scaleTargetRef"]["name"] == name

@@ -75,7 +75,7 @@ def test_every_query_asks_for_what_there_is(query: str, exported_metrics: dict[s
     for selector in selectors:
         assert selector.name in exported_metrics
         assert {matcher.name for matcher in selector.matchers.matchers} <= exported_metrics[selector.name]
-    known_labels = PROMETHEUS_LABELS.union(*(exported_metrics[selector.name] for selector in selectors))
+    known_labels = PROMETHEUS_LABELS.union(*(exported_metrics[selector.name or ""] for selector in selectors))
     for node in tree:
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
             assert set(node.modifier.labels) <= known_labels

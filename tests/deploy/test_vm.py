@@ -61,7 +61,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs a machine on which root may mount, for a namespace to install in")
     path = f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"
     with (folder / "log").open("wb") as log:
-        command = [*namespace, ROOT / "tests" / "deploy" / "vm.sh", INSTALL_SCRIPT, folder, str(free_port())]
+        command: list[str | Path] = [
+            *namespace,
+            ROOT / "tests" / "deploy" / "vm.sh",
+            INSTALL_SCRIPT,
+            folder,
+            str(free_port()),
+        ]
         completed = subprocess.run(command, env={**os.environ, "PATH": path}, stdout=log, stderr=log, timeout=900)
     outputs = [file.read_text() for file in (folder / "log", folder / "first", folder / "second") if file.exists()]
     assert completed.returncode == 0, "\n".join(outputs)
@@ -88,7 +94,8 @@ def test_what_the_owner_set_stays(installed: Path) -> None:
 
 
 def test_the_password_is_for_root_only_and_never_shown(installed: Path) -> None:
-    permissions = dict(reversed(line.rsplit(" ", 1)) for line in (installed / "rights").read_text().splitlines())
+    lines = (installed / "rights").read_text().splitlines()
+    permissions = {path: rights for rights, path in (line.rsplit(" ", 1) for line in lines)}
     assert permissions["/etc/artdream/secrets.env"] == "600 root"
     assert permissions["/etc/artdream/valkey.conf"] == "600 root"
     url = (installed / "secrets.env").read_text()

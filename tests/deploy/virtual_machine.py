@@ -47,6 +47,10 @@ _NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--ki
 _CGROUP_FOLDERS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 
 
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
 def require_systemd() -> None:
     """Skip the test if it was not asked for, or if a Debian cannot be made or booted here; in CI, fail it."""
     if not os.environ.get("ARTDREAM_CONTAINERS"):
@@ -160,11 +164,11 @@ class VirtualMachine:
             for folder in (upper, work, target):
                 folder.mkdir(parents=True)
             options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-            command = ["mount", "-t", "overlay", "-o", options, "none", target]
+            command: list[str | Path] = ["mount", "-t", "overlay", "-o", options, "none", target]
             if subprocess.run(command, capture_output=True, check=False).returncode:
                 pytest.skip("needs a file system that can be the upper one of an overlay, for a disk of its own")
-            resources.callback(subprocess.run, ["rm", "-rf", self.folder / name], check=True)
-            resources.callback(subprocess.run, ["umount", "--lazy", target], check=True)
+            resources.callback(_run, "rm", "-rf", str(self.folder / name))
+            resources.callback(_run, "umount", "--lazy", str(target))
 
     def _set_up_login(self) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
@@ -191,7 +195,7 @@ class VirtualMachine:
 
     def _remove_cgroup(self) -> None:
         for folder, _, _ in os.walk(self._cgroup, topdown=False):
-            wait_until(lambda folder=folder: not (Path(folder) / "cgroup.procs").read_text(), "nothing runs in it")
+            wait_until(lambda folder=folder: not (Path(folder) / "cgroup.procs").read_text(), "nothing runs in it")  # type: ignore[misc]
             Path(folder).rmdir()
 
 

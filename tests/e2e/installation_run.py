@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -23,7 +24,7 @@ from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
 from shared.broker.acl import build_acl_rules
 from shared.broker.client import BROKER_UNAVAILABLE, connect
-from shared.jobs.events import Completed, Event, EventReader, Failed, FileRejected, Progress
+from shared.jobs.events import Completed, Event, EventReader, Failed, FileRejected, Progress, _Event
 from shared.jobs.job import Job, Lane
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
@@ -37,6 +38,8 @@ from tests.redis_server import RedisServer
 from tests.servers import S3Server
 from tests.stack import STACK_TIMEOUT_SECONDS, drop_file, free_port, operator_environment
 from tests.waiting import wait_until
+
+EventType = TypeVar("EventType", bound=_Event)
 
 #: Secrets that must not occur in any log line, event, sidecar or command line.
 SECRETS = {
@@ -116,7 +119,7 @@ class InstallationRun:
         make_picture(seed, (320, 240)).save(data, "JPEG")
         drop_file(self.folder / "inbox", f"{seed}.jpg", data.getvalue())
 
-    def events_of(self, kind: type[Event]) -> list[Event]:
+    def events_of(self, kind: type[EventType]) -> list[EventType]:
         return [event for event in self.events if isinstance(event, kind)]
 
     def scrape_metrics(self, part: str) -> str:

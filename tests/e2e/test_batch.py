@@ -54,7 +54,7 @@ def test_a_batch_of_500_is_dreamt_once_each_though_producers_are_killed_again_an
         for number in range(round_number * 5, round_number * 5 + 5):
             write_photo(stack.inbox / f"{number}.jpg", BATCH_SIZE + number)
         target = accepted_count + 60
-        stack.wait_until(lambda target=target: count_accepted(stack) >= target)
+        stack.wait_until(lambda target=target: count_accepted(stack) >= target)  # type: ignore[misc]
         sending.kill()
         sending.communicate()
         stack.kill_component("producer")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, motion_name
@@ -84,7 +84,11 @@ def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> No
     with launch_chromium() as browser:
         phone = new_context(browser, 390, 844).new_page()
         phone.goto(f"{stack.url}/send")
-        photo = {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": encode_heic(make_picture(77))}
+        photo: FilePayload = {
+            "name": "IMG_0001.HEIC",
+            "mimeType": "image/heic",
+            "buffer": encode_heic(make_picture(77)),
+        }
         phone.locator("input[type=file]").set_input_files(photo)
         phone.locator(".recipe", has_text="Curls").click()
         phone.get_by_role("checkbox").check()

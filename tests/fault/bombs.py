@@ -146,7 +146,8 @@ def make_tiff(width: int, height: int, *, strip_bytes: int, strip_count: int = 1
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
     entries.append(struct.pack("<HHII", 273, 4, strip_count, 200))
     entries.append(struct.pack("<HHII", 279, 4, strip_count, strip_bytes))
-    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda entry: entry[:2][::-1]))
+    entries.sort(key=lambda entry: entry[:2][::-1])
+    directory = struct.pack("<H", len(entries)) + b"".join(entries)
     data = b"II*\0" + (8).to_bytes(4, "little") + directory + next_offset.to_bytes(4, "little")
     return data.ljust(200, b"\0") + bytes(64 * 48)
 

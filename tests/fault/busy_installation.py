@@ -204,7 +204,7 @@ class BusyInstallation:
     def _list_running(self) -> list[str]:
         """Return the ids of the jobs with a lease, and the numbers of the messages that no worker has acknowledged."""
         leased = [record.job.id for record in self.installation.table.list_leased()]
-        return leased + self.installation.client.hkeys(UNACKNOWLEDGED_KEY)
+        return leased + [str(tag) for tag in self.installation.client.hkeys(UNACKNOWLEDGED_KEY)]
 
     def _count_outcomes(self) -> None:
         outcomes = self.outcomes

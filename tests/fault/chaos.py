@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
@@ -113,7 +114,7 @@ class ChaosRun(BusyInstallation):
         jobs, faults: least number of photos and of faults. minutes: least length of the run.
         """
         self.wait_until_warm()
-        started, names = time.monotonic(), []
+        started, names = time.monotonic(), list[str]()
         while (
             len(self.submitted_jobs) < jobs or len(self.injected) < faults or time.monotonic() - started < 60 * minutes
         ):
@@ -360,7 +361,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", action="store_true", help="the dreamer of the tests, and short times")
     arguments = parser.parse_args()
-    options = {"worker_command": worker_command(), "timing": SHORT_TIMING} if arguments.steps else {}
+    options: dict[str, Any] = {"worker_command": worker_command(), "timing": SHORT_TIMING} if arguments.steps else {}
     with tempfile.TemporaryDirectory() as folder:
         chaos, started = ChaosRun(Path(folder), arguments.seed, **options), time.monotonic()
         try:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pillow_heif
@@ -107,7 +107,12 @@ def _make_phone_pictures() -> dict[str, bytes]:
     signal = make_signal(get_chromaticities(BT2020), PQ)
     buffer = io.BytesIO()
     Image.fromarray(np.linspace(0, 1, 96 * 72, dtype=np.float32).reshape(72, 96)).save(buffer, "TIFF")
-    nclx = {"color_primaries": BT2020, "transfer_characteristics": PQ, "matrix_coefficients": 9, "full_range_flag": 1}
+    nclx: dict[str, Any] = {
+        "color_primaries": BT2020,
+        "transfer_characteristics": PQ,
+        "matrix_coefficients": 9,
+        "full_range_flag": 1,
+    }
     return {
         "dng": make_raw_file(thumbnail, [make_raw_data(), make_jpeg_preview(preview)]),
         "tiled.dng": make_raw_file(make_tiled_preview(preview), [make_raw_data(LINEAR_RAW)], order=">"),

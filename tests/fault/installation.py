@@ -6,6 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 from celery import Celery
@@ -13,7 +14,7 @@ from celery import Celery
 from producer.decoding.convert import convert
 from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
-from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Progress, Started
+from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Progress, Started, _JobEvent
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
@@ -30,6 +31,8 @@ from tests.recipes import write_recipe
 from tests.servers import Valkey
 from tests.waiting import wait_until
 from tests.worker_process import worker_command
+
+JobEvent = TypeVar("JobEvent", bound=_JobEvent)
 
 
 class WorkerProcess:
@@ -83,7 +86,8 @@ class FaultInstallation:
             "recipe": folder / "short.toml",
             "clips": False,
         }
-        self.settings = Settings(**{name: str(value) for name, value in (defaults | overrides).items()}, _env_file=None)
+        texts: dict[str, Any] = {name: str(value) for name, value in (defaults | overrides).items()}
+        self.settings = Settings(**texts, _env_file=None)
         self.store = Store(self.settings.store)
         self.client = connect(self.settings.broker)
         self.table = JobTable(self.client)
@@ -190,7 +194,7 @@ class FaultInstallation:
         except (ArtDreamError, *BROKER_UNAVAILABLE):  # the broker is unavailable
             return False
 
-    def events_of(self, job: Job, kind: type[Event]) -> list[Event]:
+    def events_of(self, job: Job, kind: type[JobEvent]) -> list[JobEvent]:
         """Return the events of one type of a job, oldest first."""
         return [event for event in self.events if isinstance(event, kind) and event.job_id == job.id]
 

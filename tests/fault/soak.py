@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import psutil
 
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--per-minute", type=float, default=15.0, help="photos a minute")
     parser.add_argument("--steps", action="store_true", help="the dreamer of the tests, and short times")
     arguments = parser.parse_args()
-    options = {"worker_command": worker_command()} if arguments.steps else {}
+    options: dict[str, Any] = {"worker_command": worker_command()} if arguments.steps else {}
     with tempfile.TemporaryDirectory() as folder:
         soak, started = SoakRun(Path(folder), **options), time.monotonic()
         try:

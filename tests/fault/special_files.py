@@ -51,11 +51,17 @@ def make_accepted_files(inbox: Path) -> list[Path]:
     return [inbox / "linked.heic", inbox / "dated.heic"]
 
 
+def _replace(path: Path, create: Callable[[Path], object]) -> None:
+    """Delete a file, and have something else created in its place."""
+    path.unlink()
+    create(path)
+
+
 #: Changes to a file while the producer reads it, by name.
 FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "vanishes": lambda path: path.unlink(),
-    "becomes a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
-    "becomes a folder": lambda path: (path.unlink(), path.mkdir()),
-    "becomes a link in a circle": lambda path: (path.unlink(), path.symlink_to(path.name)),
-    "becomes endless": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "becomes a pipe": lambda path: _replace(path, os.mkfifo),
+    "becomes a folder": lambda path: _replace(path, Path.mkdir),
+    "becomes a link in a circle": lambda path: _replace(path, lambda path: path.symlink_to(path.name)),
+    "becomes endless": lambda path: _replace(path, lambda path: path.symlink_to("/dev/zero")),
 }

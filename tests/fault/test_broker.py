@@ -107,7 +107,9 @@ def forbid_commands(installation: FaultInstallation, proxy: FaultyProxy) -> None
     installation.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
-FAULTS = [
+Fault = Callable[[FaultInstallation, FaultyProxy], None]
+
+FAULTS: list[Fault] = [
     kill_broker,
     pause_broker,
     suspend_broker,
@@ -126,9 +128,7 @@ SLOW_FAULTS = [leave_half_open]
 @pytest.mark.parametrize(
     "fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW_FAULTS else fault for fault in FAULTS]
 )
-def test_what_was_accepted_ends_once(
-    proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Callable[[FaultInstallation, FaultyProxy], None]
-) -> None:
+def test_what_was_accepted_ends_once(proxied_installation: tuple[FaultInstallation, FaultyProxy], fault: Fault) -> None:
     """Replica and full memory were seen failing: the worker ended, with status 0."""
     installation, proxy = proxied_installation
     jobs = submit_jobs(installation, 100 + 10 * FAULTS.index(fault))

@@ -178,4 +178,6 @@ def _read_packets(file: int) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    _carry_packets(sys.argv[1], sys.argv[2], LinkProfile(*map(float, sys.argv[3:])))
+    *link, link_seed = sys.argv[3:]
+    rtt, up, down, loss, buffer = map(float, link)
+    _carry_packets(sys.argv[1], sys.argv[2], LinkProfile(rtt, up, down, loss, buffer, int(link_seed)))

@@ -105,7 +105,8 @@ def test_a_second_gpu_that_joins_later_takes_jobs(installation: RemoteInstallati
             installation.drop_photo(200 + number)
         photo_count += BURST_SIZE
         installation.wait_until(
-            lambda photo_count=photo_count: len(installation.list_completed()) == photo_count, "the dreams are there"
+            lambda photo_count=photo_count: len(installation.list_completed()) == photo_count,  # type: ignore[misc]
+            "the dreams are there",
         )
     _require_shown(installation, wall)
     installation.verify_outcomes(photo_count)

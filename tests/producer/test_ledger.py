@@ -5,6 +5,7 @@ import multiprocessing
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -12,10 +13,10 @@ from producer.ledger import Ledger
 
 PROCESS_COUNT = 4
 
-_barrier = None
+_barrier: Barrier
 
 
-def _share_barrier(barrier: object) -> None:
+def _share_barrier(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
 

@@ -17,7 +17,7 @@ from producer.detection.watched_folder import WatchedFolder
 from producer.ledger import FileVersion, Ledger
 from producer.watch import run
 from shared.errors import ArtDreamError
-from shared.jobs.events import Accepted, FileRejected
+from shared.jobs.events import Accepted, FileRejected, Stage
 from shared.jobs.table import JobTable
 from shared.jpeg_marker import JPEG_MARKER
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -46,7 +46,7 @@ def test_a_dropped_heic_becomes_one_job_with_its_photo_in_the_store(
     assert job.id == job_id
     assert job.recipe.name in producer_thread.settings.recipes
     assert set(job.stages) == {"settle", "convert", "upload"}
-    assert job.stages["settle"] + job.stages["convert"] >= producer_thread.settings.settle_seconds
+    assert job.stages[Stage.SETTLE] + job.stages[Stage.CONVERT] >= producer_thread.settings.settle_seconds
     assert store.get(photo_name(job.photo_id)) == convert(HEIC_PHOTO).jpeg
 
 
@@ -117,7 +117,7 @@ def test_a_photo_whose_name_changes_in_case_or_composition_only_is_the_same_job(
     wait_until(lambda: producer_thread.count_waiting() == 1)
     for number, (old, new) in enumerate(itertools.pairwise(names), start=1):
         (producer_thread.inbox / old).rename(producer_thread.inbox / new)
-        wait_until(lambda number=number: caplog.text.count("already known") == number)
+        wait_until(lambda number=number: caplog.text.count("already known") == number)  # type: ignore[misc]
     producer_thread.stop()
     assert list(producer_thread.count_queued_jobs().values()) == [1]
     assert producer_thread.read_refusals() == {}

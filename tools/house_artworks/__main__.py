@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -20,7 +21,7 @@ PAINTERS = {
 JPEG_QUALITY = 81
 
 
-def save_jpeg(picture: Image.Image, out: Path) -> None:
+def save_jpeg(picture: Image.Image, out: Path | BinaryIO) -> None:
     """Save a picture as the JPEG that the wheel contains."""
     picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True, progressive=True)
 

@@ -40,7 +40,7 @@ COMMANDS = [
 
 
 def test_every_command_is_in_a_panel() -> None:
-    commands = typer.main.get_command(app).commands
+    commands: dict[str, Any] = dict(typer.main.get_group(app).commands)
     assert list(commands) == [name for names in PANELS.values() for name in names]
     assert {name: command.rich_help_panel for name, command in commands.items()} == {
         name: panel for panel, names in PANELS.items() for name in names

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from rich.console import Console
 
@@ -115,6 +116,7 @@ def test_key_and_certificate_for_signatures_are_checked_where_they_are_set(
     assert "is the clock of this machine correct?" in check(*files["early"])
     monkeypatch.undo()
     self_signed, own = tmp_path / "self-signed.pem", load_pem_private_key(good.read_bytes(), None)
+    assert isinstance(own, EllipticCurvePrivateKey)
     party = key._Party(key._make_name("Museum of Example", "ArtDream"), own)
     self_signed.write_bytes(key._issue(party, party))
     assert check(good, self_signed).startswith("✗ C2PA’s library does not sign with this key and certificate")
@@ -128,7 +130,7 @@ def test_key_and_certificate_for_signatures_are_checked_where_they_are_set(
 
 def test_a_clock_that_is_wrong_is_told(healthy_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     real_time = time.time
-    monkeypatch.setattr(doctor.time, "time", lambda: real_time() - 60)
+    monkeypatch.setattr(time, "time", lambda: real_time() - 60)
     assert "✗ This machine's clock is 60.0 s behind the broker's" in _run_checks(healthy_settings)["clock"]
 
 

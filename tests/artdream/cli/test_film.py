@@ -110,7 +110,7 @@ def test_a_film_begins_with_its_title_and_plays_everywhere(
     data = tmp_path.joinpath("film.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")  # it plays before it is completely loaded
     assert read_statement(data) == Statement.of_collection("Night")
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt, context.width, context.height) == ("h264", "yuv420p", *SIZE)
         assert (context.colorspace, context.color_primaries, context.color_trc) == (BT709, BT709, BT709)
@@ -148,7 +148,7 @@ def test_a_film_that_was_killed_resumes_without_making_anything_twice(
     made = {path: path.stat().st_ino for path in list_segments(tmp_path)}
     assert not tmp_path.joinpath("film.mp4").exists()
     encoded = list[Path]()
-    encode = film_maker.encode_segment
+    encode = film_maker.encode_segment  # type: ignore[attr-defined]
 
     def record(pictures: Iterator[object], path: Path, *arguments: object) -> None:
         encoded.append(path)

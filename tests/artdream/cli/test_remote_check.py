@@ -7,11 +7,13 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from artdream.cli import remote_check
+from artdream.cli.remote_check import RemoteMachine
 from shared.broker.client import connect
 from shared.errors import ArtDreamError
 from shared.settings import Settings
@@ -179,7 +181,12 @@ def test_a_connection_that_breaks_between_two_checks_is_one_sentence(
     vm: FakeVm, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_disk = remote_check._check_disk
-    monkeypatch.setitem(remote_check._CHECKS, "disk", lambda machine: (sshd.kill_sessions(), check_disk(machine))[1])
+
+    def kill_sessions_and_check(machine: RemoteMachine) -> Any:
+        sshd.kill_sessions()
+        return check_disk(machine)
+
+    monkeypatch.setitem(remote_check._CHECKS, "disk", kill_sessions_and_check)
     with pytest.raises(ArtDreamError, match="closed the connection"):
         vm.run_checks()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import schemathesis
 
@@ -13,7 +14,7 @@ KNOWN = json.loads(os.environ["ARTDREAM_TESTED"])
 
 
 @schemathesis.hook
-def map_case(_, case):
+def map_case(_: object, case: Any) -> Any:
     """Let a valid request name what exists, so that it can be served; one that is meant to be wrong stays wrong."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return case

@@ -4,7 +4,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -150,7 +150,7 @@ def test_one_who_does_not_read_delays_nobody_and_resumes_later(
     pipeline.claim_job(job)
     count = 5 * MAX_QUEUED_EVENTS  # more than the queue and the sockets hold
     with open_stream(program) as asleep:
-        [(_, fields)] = pipeline.client.xrevrange(STREAM, count=1)
+        [(_, fields)] = cast("list[tuple[str, dict[Any, Any]]]", pipeline.client.xrevrange(STREAM, count=1))
         pipe = pipeline.client.pipeline()
         for _ in range(count):
             pipe.xadd(STREAM, fields)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_an_id_of_the_client_s_own_names_one_job(make_program: MakeProgram) -> N
     program, other, photo = make_program(), make_program(), make_photo(3)
     first = program.submit(photo, client_id="order-1")
     assert program.submit(photo, client_id="order-1").json == first.json
-    for fields in ({"photo": make_photo(4)}, {"seed": 1}, {"recipe": "night"}):
+    changes: tuple[dict[str, Any], ...] = ({"photo": make_photo(4)}, {"seed": 1}, {"recipe": "night"})
+    for fields in changes:
         refused = program.submit(**{"photo": photo, "client_id": "order-1", **fields})
         assert (refused.status, refused.problem) == (409, "client-id-taken")
     assert program.call("GET", "/jobs/order-1").json == first.json

@@ -6,6 +6,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
@@ -182,12 +183,13 @@ class Relay:
             self.finished_drawings += message == b"J\0"  # the server's state: no script runs
             client.send(message)
 
-        client.on_message(lambda message: self.send(bytes(message)))
+        client.on_message(lambda message: self.send(cast("bytes", message)))
         server.on_message(forward_answer)
 
     def send(self, request: bytes) -> None:
         """Send a request as the page would."""
         self.requests.append(request)
+        assert self._server
         self._server.send(request)
 
 

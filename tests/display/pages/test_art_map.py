@@ -64,7 +64,7 @@ def open_map(new_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
 
 def locate_on_page(page: Page, x: float, y: float) -> tuple[float, float]:
     """Return the pixel coordinates on the page of a point on the map."""
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         page.evaluate(
             """([x, y]) => { const {xaxis, yaxis} = document.querySelector('.chart')._fullLayout;
             return [xaxis.l2p(x) + xaxis._offset, yaxis.l2p(y) + yaxis._offset] }""",

@@ -4,6 +4,7 @@ import base64
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ JOB_ID = "0123456789abcdef0123456789abcdef"
 SECRET = "a secret that several displays share"
 
 
-def make_settings(folder: Path, **overrides: object) -> Settings:
+def make_settings(folder: Path, **overrides: Any) -> Settings:
     return Settings(data=folder / "data", _env_file=None, **overrides)
 
 
@@ -123,6 +124,8 @@ def test_a_display_that_is_open_to_the_network_knows_its_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Probe:
+        address: str
+
         def __init__(self, *_: object) -> None: ...
         def __enter__(self) -> "Probe":
             return self

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
@@ -91,7 +92,8 @@ def test_no_other_site_and_nothing_malformed_orders_anything(
     order = {"first": 1, "copies": 1}
     assert send(display, path, order, Origin="http://elsewhere.example")[0] == 403
     assert send(display, path, order, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
-    for wrong in ({}, [], {"first": 0, "copies": 1}, {"first": 1, "copies": 21}, {"first": 1}, "x" * 300):
+    invalid: tuple[Any, ...] = ({}, [], {"first": 0, "copies": 1}, {"first": 1, "copies": 21}, {"first": 1}, "x" * 300)
+    for wrong in invalid:
         assert send(display, path, wrong)[0] == 400
     assert send(display, "/t/" + "A" * 40 + "/print", order)[0] == 404
     assert prints.list_queue() == []

@@ -9,11 +9,12 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
@@ -217,19 +218,23 @@ def test_a_browser_that_throws_its_cookies_away_is_counted_by_its_address(
     assert len(list_uploads(display_settings)) == 24
 
 
+def _note_url(urls: list[str], request: Request) -> None:
+    urls.append(request.url)
+
+
 def test_a_page_says_what_it_does_in_german_and_hangs_over_no_edge(
     new_page: Callable[..., Page], display: DisplayProcess
 ) -> None:
     for width, height in ((390, 844), (1440, 900)):
         page = new_page(width, height)
         requested_urls: list[str] = []
-        page.on("request", lambda request, requested_urls=requested_urls: requested_urls.append(request.url))
+        page.on("request", partial(_note_url, requested_urls))
         page.goto("/send?lang=de")
         expect(page.get_by_role("heading", name="Lass ein Foto träumen")).to_be_visible()
         expect(page.get_by_role("radio")).to_have_count(16)  # five painters, three of people, eight others
         page.locator(".recipe img").last.scroll_into_view_if_needed()
         loaded_script = "[...document.querySelectorAll('.recipe img')].every(image => image.naturalWidth > 200)"
-        wait_until(lambda page=page, script=loaded_script: page.evaluate(script), "the examples are there")
+        wait_until(lambda page=page, script=loaded_script: page.evaluate(script), "the examples are there")  # type: ignore[misc]
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert [url for url in requested_urls if not url.startswith(display.url)] == []
 

@@ -73,7 +73,7 @@ def test_what_a_guest_orders_comes_out_once_for_each_copy(
     box = document.partition(b"/MediaBox [ ")[2].partition(b"]")[0].split()
     assert [float(number) / 72 * 25.4 for number in box] == pytest.approx([0, 0, 101.6, 152.4], abs=0.01)
     assert prints.count(0.0) == (2, 2)
-    counted = [number for name, number in client.hgetall(USAGE_COUNTS_KEY).items() if name.endswith("|printed")]
+    counted = [number for name, number in client.hgetall(USAGE_COUNTS_KEY).items() if str(name).endswith("|printed")]
     assert counted == ["2"], "the console's numbers know of them"
 
 

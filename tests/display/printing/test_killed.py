@@ -83,7 +83,7 @@ def test_each_sheet_comes_out_once_however_often_the_agent_is_killed(
             before = len(print_server.list_printed())
             # Once it prints, it is killed at any moment: reading, drawing, sending, waiting for the answer, following.
             wait_until(
-                lambda before=before: len(print_server.list_printed()) > before or not prints.list_queue(),
+                lambda before=before: len(print_server.list_printed()) > before or not prints.list_queue(),  # type: ignore[misc]
                 "it prints",
                 explain=agent.read_log,
             )

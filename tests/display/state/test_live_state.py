@@ -63,7 +63,8 @@ def test_what_is_told_late_or_twice_brings_nothing_back() -> None:
     events: list[Event] = [make_accepted("x"), make_started("x"), frame, make_completed("x")]
     for second, event in enumerate(events):
         live_state.apply(record_event(second, event))
-    for second, event in enumerate([make_accepted("x"), frame, make_completed("x"), frame, make_accepted("x")]):
+    events = [make_accepted("x"), frame, make_completed("x"), frame, make_accepted("x")]
+    for second, event in enumerate(events):
         live_state.apply(record_event(10 + second, event))
         assert read_snapshot(live_state, now=10 + second) == ([], 0)
 

@@ -51,7 +51,7 @@ def test_a_task_that_ends_by_one_fault_after_the_other_is_started_less_and_less_
     async def work() -> None:
         raise OSError
 
-    monkeypatch.setattr(supervision.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(supervision._restart_after_faults(work))
     assert pauses == [1, 2, 4, 8, 16, 30, 30]

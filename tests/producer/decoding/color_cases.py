@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -196,7 +196,11 @@ def encode_icc(kind: str, signal: Array, profile: bytes) -> bytes:
     if kind == "HEIC":
         pillow_heif.from_pillow(picture).save(buffer, quality=-1, chroma=444, icc_profile=profile)
     else:
-        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}
+        options: dict[str, dict[str, Any]] = {
+            "JPEG": {"quality": 95, "subsampling": 0},
+            "WEBP": {"lossless": True},
+            "AVIF": {"quality": 100},
+        }
         picture.save(buffer, kind, icc_profile=profile, **options.get(kind, {}))
     return buffer.getvalue()
 

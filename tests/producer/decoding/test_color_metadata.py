@@ -105,7 +105,7 @@ def test_a_hdr_picture_without_highlights_is_as_bright_as_any_other() -> None:
         signal, 10, color_primaries=1, transfer_characteristics=PQ, matrix_coefficients=1, full_range_flag=1
     )
     with Image.open(io.BytesIO(convert(file).jpeg)) as image:
-        assert max(high for _, high in image.getextrema()) >= 250
+        assert np.asarray(image).max() >= 250
 
 
 def test_a_gain_map_leaves_the_picture_alone() -> None:

@@ -5,11 +5,13 @@ import io
 import random
 import struct
 import zlib
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pillow_heif
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 
@@ -27,7 +29,7 @@ from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.icc_profiles import convert_p3_to_srgb, make_display_p3_profile
 
 #: EXIF orientation → transform of the stored rows and columns to the upright picture (EXIF 2.32, tag 274).
-UPRIGHT_TRANSFORMS = {
+UPRIGHT_TRANSFORMS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda rows: rows,
     2: np.fliplr,
     3: lambda rows: np.rot90(rows, 2),

@@ -48,7 +48,7 @@ def replace_decoder_program(program: str, monkeypatch: pytest.MonkeyPatch) -> No
     """Let every decoder that is started from now on run a Python program instead."""
     real_popen = subprocess.Popen
     monkeypatch.setattr(
-        pool.subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
+        subprocess, "Popen", lambda _, **options: real_popen([sys.executable, "-c", program], **options)
     )
 
 

@@ -75,7 +75,7 @@ def encode_video(
 
 def decode_pictures(video: bytes) -> list[Image.Image]:
     """Return the pictures of a video."""
-    with av.open(io.BytesIO(video)) as container:
+    with av.open(io.BytesIO(video), "r") as container:
         return [frame.to_image() for frame in container.decode(video=0)]
 
 

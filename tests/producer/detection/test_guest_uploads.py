@@ -94,7 +94,7 @@ def test_a_guest_who_sends_the_same_again_makes_no_second_job(producer_thread: P
     producer_thread.start()
     for _ in range(3):
         path = place_upload(producer_thread.settings, HEIC_PHOTO)
-        wait_until(lambda path=path: not path.exists())
+        wait_until(lambda path=path: not path.exists())  # type: ignore[misc]
     producer_thread.stop()
     assert list(producer_thread.count_queued_jobs().values()) == [1]
 

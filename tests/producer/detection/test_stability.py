@@ -52,7 +52,12 @@ def settle_files(decoders: DecoderPool, *paths: Path) -> dict[str, StableFile]:
         version = read_file_version(path)
         assert version is not None
         tracker.track(File(path, version))
-    wait_until(lambda: stable_files.extend(tracker.poll(4)) or len(stable_files) == len(paths))
+
+    def are_stable() -> bool:
+        stable_files.extend(tracker.poll(4))
+        return len(stable_files) == len(paths)
+
+    wait_until(are_stable)
     return {stable_file.file.path.name: stable_file for stable_file in stable_files}
 
 
@@ -100,7 +105,12 @@ def test_the_video_of_a_live_photo_waits_for_its_picture_and_no_other_video_does
             assert version is not None
             tracker.track(File(path, version))
         stable_files = list[StableFile]()
-        wait_until(lambda: stable_files.extend(tracker.poll(4)) or video not in tracker)
+
+        def is_video_stable() -> bool:
+            stable_files.extend(tracker.poll(4))
+            return video not in tracker
+
+        wait_until(is_video_stable)
         assert [stable_file.file.path for stable_file in stable_files] == [video]
         assert live_photo in tracker
 
@@ -119,5 +129,5 @@ def test_a_file_that_grows_slowly_is_decoded_less_and_less_often(tmp_path: Path)
             with path.open("ab") as file:
                 file.write(photo[offset : offset + part_bytes])
             deadline = time.monotonic() + 0.15
-            wait_until(lambda deadline=deadline: tracker.poll(4) or time.monotonic() > deadline)
+            wait_until(lambda deadline=deadline: tracker.poll(4) or time.monotonic() > deadline)  # type: ignore[misc]
         assert 1 <= len(decoders.requests) <= 4

@@ -53,7 +53,7 @@ def test_photos_taken_while_the_broker_is_away_go_out_in_order_though_their_file
     ledger = Ledger(producer_thread.settings.data)
     for number in range(5):
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
-        wait_until(lambda number=number: len(Outbox(ledger)) == number + 1)
+        wait_until(lambda number=number: len(Outbox(ledger)) == number + 1)  # type: ignore[misc]
         (producer_thread.inbox / f"{number}.jpg").unlink()
     order = [photo_id for (photo_id,) in ledger.query("SELECT photo_id FROM spool ORDER BY number")]
     producer_thread.stop()

@@ -189,7 +189,7 @@ def test_a_photo_is_submitted_as_soon_as_the_relay_is_told_of_it(
         with running_relay(settings, submission_client, outbox) as outbox_relay:
             for job in add_photos(outbox, 2):
                 outbox_relay.notify()
-                wait_until(lambda job=job: JobTable(client).get_state(job.id) is State.QUEUED, "submitted")
+                wait_until(lambda job=job: JobTable(client).get_state(job.id) is State.QUEUED, "submitted")  # type: ignore[misc]
 
 
 def test_a_photo_that_arrives_waits_for_no_other_call_to_the_broker(
@@ -380,7 +380,7 @@ def test_a_lost_job_of_another_version_stays_and_the_others_are_submitted_again(
     wait_until(lambda: JobTable(client).get_states([lost.id]) == [State.QUEUED])
     for number in range(2):  # after a further check
         (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
-        wait_until(lambda number=number: producer_thread.count_waiting() == number + 2)
+        wait_until(lambda number=number: producer_thread.count_waiting() == number + 2)  # type: ignore[misc]
     producer_thread.stop()
     assert incompatible.id in ledger.list_unfinished_job_ids()
     assert caplog.text.count(f"Job {incompatible.id} in the ledger is of another version") == 1

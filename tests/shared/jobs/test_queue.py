@@ -44,7 +44,7 @@ def pop_jobs(client: redis.Redis) -> list[str]:
     ]  # in the order in which kombu reads them
     job_ids = []
     while reply := client.brpop(keys, timeout=0.01):
-        job_ids.append(reply[1].partition('"id": "')[2][:32])
+        job_ids.append(str(reply[1]).partition('"id": "')[2][:32])
     return job_ids
 
 
@@ -131,7 +131,7 @@ def test_a_message_carries_the_id_of_its_job_and_nothing_else_of_it(settings: Se
     job = make_job(1)
     with create_celery_app(settings) as app:
         submit(app, JobTable(client), job)
-    message = json.loads(client.lindex(queue_keys(Lane.LIVE)[0], 0))
+    message = json.loads(client.lindex(queue_keys(Lane.LIVE)[0], 0) or "")
     assert (message["headers"]["task"], message["headers"]["id"]) == (DREAM_TASK, job.id)
     arguments, options, _ = json.loads(base64.b64decode(message["body"]))
     assert (arguments, options) == ([job.id], {})

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
@@ -144,7 +145,7 @@ class JobTableMachine(RuleBasedStateMachine):
         return Counter(expected.job.submitter for expected in self.jobs if expected.is_unfinished)
 
     @initialize(target=claims)
-    def start_a_job(self) -> object:
+    def start_a_job(self) -> Claim | MultipleResults[Claim]:
         self.accept(0, "guest-1")
         return self.claim(0, "w1")
 
@@ -164,7 +165,7 @@ class JobTableMachine(RuleBasedStateMachine):
         assert self.table.accept(job) == Acceptance(is_new, expected.is_reserved, self.count_unfinished()[submitter])
 
     @rule(target=claims, seed=seeds, worker=workers)
-    def claim(self, seed: int, worker: str) -> object:
+    def claim(self, seed: int, worker: str) -> Claim | MultipleResults[Claim]:
         expected = self.jobs[seed]
         if expected.state is State.STARTED and expected.worker == worker and not expected.expired_at:
             claim = self.table.claim(expected.job, worker)  # it did not get the reply
@@ -364,5 +365,6 @@ class JobTableMachine(RuleBasedStateMachine):
 def test_any_interleaving_keeps_the_promises(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.jobs.table.MAX_ATTEMPTS", FEW_ATTEMPTS)
     run_state_machine_as_test(
-        lambda: JobTableMachine(client), settings=settings(max_examples=120, stateful_step_count=25, deadline=None)
+        lambda: JobTableMachine(client),  # type: ignore[arg-type]
+        settings=settings(max_examples=120, stateful_step_count=25, deadline=None),
     )

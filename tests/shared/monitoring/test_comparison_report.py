@@ -151,7 +151,7 @@ def test_counts_of_another_version_of_artdream_are_passed_over() -> None:
 )
 def test_an_interval_is_that_of_the_literature(number: int, total: int, low: float, high: float) -> None:
     share = make_share(number, total)
-    assert (share.low, share.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert (share.low, share.high) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_the_interval_of_a_difference_is_that_of_the_literature(
 ) -> None:
     interval = find_difference(make_share(*current), make_share(*candidate))
     assert interval
-    assert interval == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert interval == pytest.approx((low, high), abs=5e-5)
 
 
 def test_without_dreams_nothing_is_claimed() -> None:

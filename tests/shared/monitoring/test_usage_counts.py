@@ -222,7 +222,7 @@ def test_the_broker_keeps_the_last_days_and_the_store_all(client: redis.Redis, s
     for _ in range(2):
         persist_usage_counts(client, store)
         assert read_usage_counts(client, store, 0, EVER) == expected
-    hours = {int(field.partition("|")[0]) for field in client.hgetall(USAGE_COUNTS_KEY) if "|" in field}
+    hours = {int(field.partition("|")[0]) for field in map(str, client.hgetall(USAGE_COUNTS_KEY)) if "|" in field}
     assert hours == {now, now - HOURS_PER_DAY}
     assert len(list(store.list_objects(USAGE_COUNTS_PREFIX))) == 4
     assert list(read_usage_counts(client, store, now - 6 * HOURS_PER_DAY, now - HOURS_PER_DAY)) == [
@@ -270,8 +270,8 @@ def test_nothing_of_a_guest_is_in_any_count(client: redis.Redis, store: Store) -
     evening = count_evening(client, 60)
     persist_usage_counts(client, store)
     for field, number in client.hgetall(USAGE_COUNTS_KEY).items():
-        assert field == "restored" or re.fullmatch(r"\d{6}\|[a-z]+(\|[a-z-]+\|[a-z0-9_-]+)?", field)
-        assert number.isdecimal()
+        assert field == "restored" or re.fullmatch(r"\d{6}\|[a-z]+(\|[a-z-]+\|[a-z0-9_-]+)?", str(field))
+        assert str(number).isdecimal()
     marks = list(client.scan_iter(f"{KEY_PREFIX}counted:*"))
     assert marks
     assert all(client.get(mark) == "" and 0 < client.ttl(mark) <= HOUR_SECONDS for mark in marks)

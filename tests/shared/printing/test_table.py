@@ -1,6 +1,7 @@
 """The print table: limits hold whoever asks at the same time, and what did not come out counts to none."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -98,7 +99,7 @@ def test_a_new_event_begins_with_new_limits(prints: PrintTable, settings: Settin
 
 @pytest.mark.parametrize("fields", [{"held": "1"}, {"state": "deleted"}])
 def test_nothing_is_accepted_of_a_dream_that_guests_may_not_see(
-    prints: PrintTable, settings: Settings, client: redis.Redis, fields: dict[str, str]
+    prints: PrintTable, settings: Settings, client: redis.Redis, fields: dict[Any, Any]
 ) -> None:
     client.hset(job_key(JOB_ID), mapping=fields)
     for requester in (GUEST, AUTOMATIC, CONSOLE):
@@ -145,7 +146,8 @@ def test_a_restored_print_is_as_it_was_and_is_restored_once(prints: PrintTable) 
 def test_a_record_of_another_version_and_a_foreign_id_are_left_alone(client: redis.Redis, prints: PrintTable) -> None:
     client.hset(f"artdream:prints:{JOB_ID}", f"{GUEST}-1", '{"version": 9}')
     assert prints.list_of_dream(JOB_ID) == []
-    assert parse_print("no JSON") is parse_print(None) is PrinterStatus.parse("{}") is None
+    assert parse_print("no JSON") is parse_print(None) is None
+    assert PrinterStatus.parse("{}") is None
     for text in ("", "x", f"{JOB_ID}-{GUEST}-0", f"{JOB_ID}-../..-1", f"{JOB_ID}-{GUEST}-1\n"):
         with pytest.raises(ValueError, match="no print's id"):
             split_print_id(text)

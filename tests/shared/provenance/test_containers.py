@@ -149,7 +149,9 @@ def test_a_reader_that_is_not_ours_finds_the_source_type_in_every_kind_of_file(t
         skip_or_fail("exiftool is not installed (Debian's package libimage-exiftool-perl)")
     signer = ManifestSigner(*(path.read_bytes() for path in make_key(tmp_path / "keys", "Museum of Example")))
     files = {name: write_packet(data, PACKET) for name, data in FILES.items()}
-    files |= {f"{name}-signed": signer.sign(files[name], parse_packet(PACKET)) for name in ("jpeg", "mp4")}
+    statement = parse_packet(PACKET)
+    assert statement
+    files |= {f"{name}-signed": signer.sign(files[name], statement) for name in ("jpeg", "mp4")}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     fields = ("-XMP-iptcExt:DigitalSourceType", "-XMP-dc:Title", "-XMP-xmp:CreatorTool", "-Warning", "-Error")

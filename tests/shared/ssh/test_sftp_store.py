@@ -7,6 +7,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -62,7 +63,8 @@ def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) 
 def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, photo = Store(url), os.urandom(400_000)
     store.put(photo_name("ab"), photo)  # connects, and makes the folders
-    requests, send_request = [], paramiko.SFTPClient._request
+    client_class: Any = paramiko.SFTPClient
+    requests, send_request = list[int](), client_class._request
 
     def record_and_send(sftp: paramiko.SFTPClient, kind: int, *arguments: object) -> tuple[int, object]:
         requests.append(kind)
@@ -70,7 +72,7 @@ def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: p
 
     monkeypatch.setattr(paramiko.SFTPClient, "_request", record_and_send)
     # With immediate responses paramiko sends more requests.
-    read_late = delayed(paramiko.SFTPClient._read_response, seconds=0.02)
+    read_late = delayed(client_class._read_response, seconds=0.02)
     monkeypatch.setattr(paramiko.SFTPClient, "_read_response", read_late)
     store.put(photo_name("cd"), photo)
     assert len(requests) == 4, "open, close, look, rename; the pixels go up without waiting"

@@ -33,7 +33,7 @@ def test_one_picture_that_reaches_the_threshold_or_cannot_be_scored_is_enough_to
     assert not below.needs_approval
     assert (below.photo, below.frames, below.dream, below.highest) == (0.1, 0.49, 0.0, 0.49)
     for picture in ("photo", "frames", "dream"):
-        assert below.with_score(picture, 0.5).needs_approval  # type: ignore[arg-type]
-        failed = below.with_score(picture, None).with_score(picture, 0.0)  # type: ignore[arg-type]
+        assert below.with_score(picture, 0.5).needs_approval
+        failed = below.with_score(picture, None).with_score(picture, 0.0)
         assert failed.needs_approval
         assert failed.failed == (picture,)

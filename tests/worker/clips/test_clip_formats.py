@@ -1,6 +1,7 @@
 """Formats of a clip: a GIF that loops and fits into a message, and a square that shows the whole picture."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def decode_gif(data: bytes) -> list[Picture]:
         return [np.asarray(frame.convert("RGB")) for frame in iterate(image)]
 
 
-def iterate(image: Image.Image):
+def iterate(image: Image.Image) -> Iterator[Image.Image]:
     for number in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(number)
         yield image

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import av
 import numpy as np
@@ -26,8 +27,8 @@ def make_pictures(count: int = 4, size: tuple[int, int] = (160, 120)) -> list[Pi
 
 def decode_video(video: bytes) -> list[Picture]:
     """Return the frames of a video as (height, width, 3) uint8."""
-    with av.open(io.BytesIO(video)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(video), "r") as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def resize_like(picture: Picture, reference: Picture) -> Picture:
@@ -78,6 +79,12 @@ class SpeckledDreamer(Dreamer):
         #: Number of pictures that were dreamt with no dream to begin with, and with one.
         self.whole, self.followed = 0, 0
 
+    def warm_up(self, recipe: Recipe) -> None:
+        raise NotImplementedError
+
+    def dream_batch(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
     def dream_next(
         self,
         photo: Picture,
@@ -92,7 +99,8 @@ class SpeckledDreamer(Dreamer):
             self.whole += 1
             rng = np.random.default_rng(int(hashlib.sha256(photo.tobytes()).hexdigest(), 16) + seed)
             specks = Image.fromarray(rng.integers(0, 256, (photo.shape[0] // 4, photo.shape[1] // 4), dtype=np.uint8))
-            change = np.asarray(specks.resize(photo.shape[1::-1]), np.float32)[..., None].repeat(3, 2) / 255 - 0.5
+            noise = np.asarray(specks.resize(photo.shape[1::-1]), np.float32)[..., None].repeat(3, 2)
+            change = (noise / 255 - 0.5).astype(np.float32)
         else:
             self.followed += 1
         dream = np.clip(photo + 127.5 * change, 0, 255).round().astype(np.uint8)

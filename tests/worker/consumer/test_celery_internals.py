@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
@@ -27,7 +28,7 @@ QUEUE = "probe"
 @pytest.fixture(scope="module")
 def facts(_valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a real worker with a prefork pool reported."""
-    arguments = [f"{_valkey_server.connection_url}/1", tmp_path_factory.mktemp("probe") / "reports"]
+    arguments: list[str | Path] = [f"{_valkey_server.connection_url}/1", tmp_path_factory.mktemp("probe") / "reports"]
     command = [sys.executable, "-m", "tests.worker.consumer.celery_probe", *arguments]
     completed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert completed.returncode == 0, completed.stderr
@@ -137,4 +138,4 @@ def test_a_message_carries_the_id_of_its_task_in_its_headers(settings: Settings,
     """Otherwise no message can be matched with its job: batches and live jobs are not found in the queue."""
     with create_celery_app(settings) as app:
         app.send_task(DREAM_TASK, args=["a" * 32], task_id="a" * 32, queue=Lane.LIVE.value, priority=0)
-    assert parse_job_id(client.lindex(Lane.LIVE.value, 0)) == "a" * 32
+    assert parse_job_id(str(client.lindex(Lane.LIVE.value, 0))) == "a" * 32

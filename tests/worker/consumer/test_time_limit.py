@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -24,7 +25,7 @@ def read_torch_file(monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
 
 
 def read_packaged_layers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(packaged_layers.np, "load", interrupt)
+    monkeypatch.setattr(np, "load", interrupt)
     (folder / "weights").touch()
     packaged_layers.read_arrays(folder / "weights")
 

@@ -103,7 +103,8 @@ def main() -> None:
         name: engine.dream(portrait if name == "background" else photo, make_recipe(name), seed=3).pixels
         for name in RECIPE_TERMS
     }
-    np.savez(sys.argv[1], photo=photo, portrait=portrait, slope=compute_gradient(networks, photo), **dreams)
+    arrays: dict[str, Any] = dreams | {"photo": photo, "portrait": portrait, "slope": compute_gradient(networks, photo)}
+    np.savez(sys.argv[1], **arrays)
     load_saved_network(networks)
     jax = keras.backend.backend() == "jax"
     report = {

@@ -45,7 +45,7 @@ def fit_photo(photo: Pixels, **options: object) -> CanvasFit:
 def make_state(canvas_fit: CanvasFit, change: float) -> tuple[AscentState, NDArray[np.float32]]:
     """Return the end of an ascent that changed each value of the canvas by as much, and the canvas."""
     canvas = canvas_fit.resize_photos(Octave(canvas_fit.canvas.height, canvas_fit.canvas.width))
-    state = AscentState(1.0, True, canvas, np.zeros(1), None, lambda _: canvas + np.float32(change))
+    state = AscentState(1.0, True, canvas, np.zeros(1), (), lambda _: canvas + np.float32(change))
     return state, canvas
 
 

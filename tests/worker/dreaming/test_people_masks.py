@@ -1,5 +1,7 @@
 """Recipes that change only the people in a photo, or only their background."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -78,7 +80,7 @@ def test_where_nobody_is_seen_the_whole_picture_dreams(kind: str) -> None:
 
 @pytest.mark.slow
 def test_each_photo_of_a_batch_has_its_own_people() -> None:
-    places = [{"x": 0.25}, {"x": 0.75}]
+    places: list[dict[str, Any]] = [{"x": 0.25}, {"x": 0.75}]
     photos = [make_portrait(WIDTH, HEIGHT, **place) for place in places] + [make_landscape(WIDTH, HEIGHT)]
     recipe = make_mask_recipe("background")
     results = ENGINE.dream_batch(photos, recipe, seeds=[1, 2, 3])

@@ -2,6 +2,9 @@
 
 import io
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +21,13 @@ def requests(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of what is read from the store from now on."""
     requests: list[str] = []
     get, list_objects = store.get, store.list_objects
-    monkeypatch.setattr(store, "get", lambda name: (requests.append(name), get(name))[1])
-    monkeypatch.setattr(store, "list_objects", lambda prefix: (requests.append(prefix), list_objects(prefix))[1])
+
+    def record(function: Callable[[str], Any], name: str) -> Any:
+        requests.append(name)
+        return function(name)
+
+    monkeypatch.setattr(store, "get", partial(record, get))
+    monkeypatch.setattr(store, "list_objects", partial(record, list_objects))
     return requests
 
 

@@ -37,13 +37,16 @@ SHORT_RECIPE = ANIMALS_RECIPE.model_copy(
 HELD_RECIPE = SHORT_RECIPE.model_copy(update={"name": HELD})
 
 
-class RecordingDreamer:
+class RecordingDreamer(Dreamer):
     """Records the photos of each ascent of a dreamer, and calls `during_first_ascent` in the middle of the first."""
 
     def __init__(self, dreamer: Dreamer) -> None:
         self.batch_sizes: list[int] = []
-        self.during_first_ascent: Callable[[], None] = lambda: None
-        self.warm_up, self._dreamer = dreamer.warm_up, dreamer
+        self.during_first_ascent: Callable[[], object] = lambda: None
+        self._dreamer = dreamer
+
+    def warm_up(self, recipe: Recipe) -> None:
+        self._dreamer.warm_up(recipe)
 
     def dream(
         self,
@@ -138,7 +141,7 @@ class ProcessorHarness:
     def list_queued(self, lane: Lane) -> list[str | None]:
         """Return the job ids of the messages of a lane, in the order in which they will be delivered."""
         lists = [self.client.lrange(key, 0, -1) for key in queue_keys(lane)]
-        return [parse_job_id(message) for messages in lists for message in reversed(messages)]
+        return [parse_job_id(str(message)) for messages in lists for message in reversed(messages)]
 
     def release_dreams(self) -> None:
         """End the held dreams."""

@@ -371,7 +371,7 @@ def test_no_worker_waits_for_the_photo_of_a_dream_that_was_deleted(harness: Proc
 
         return dream(*arguments, load_full_photo=delete_and_load, **options)
 
-    harness.dreamer.dream = dream_deleted  # type: ignore[method-assign]
+    harness.dreamer.dream = dream_deleted  # type: ignore[method-assign,assignment]
     started_at = time.monotonic()
     assert process(harness, job)[0] is State.DELETED
     assert time.monotonic() - started_at < execution.FULL_PHOTO_TIMEOUT_SECONDS

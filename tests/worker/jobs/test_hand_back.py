@@ -17,7 +17,7 @@ from shared.timing import DEFAULT_TIMING
 from tests.metrics import count_faults
 from tests.worker.jobs.processor_harness import ProcessorHarness
 from worker.dreamer import DreamResult, Frame, Pixels
-from worker.jobs import processor, retry
+from worker.jobs import processor
 from worker.jobs.lease import Released
 from worker.jobs.processor import JobProcessor
 
@@ -83,7 +83,7 @@ def test_an_outage_of_the_store_that_lasts_longer_than_a_dream_may_fails_no_job(
 
     job = harness.submit(1)
     monkeypatch.setattr(harness.processor._store, "get", raise_unavailable)
-    monkeypatch.setattr(retry.time, "sleep", exceed_time_limit)
+    monkeypatch.setattr(time, "sleep", exceed_time_limit)
     for _ in range(2 * MAX_HAND_BACKS):
         with pytest.raises(Released, match="the job waits for them"):
             harness.processor.process(job.id)

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued, queue_keys
 from shared.redis_keys import LEASES, UNCLAIMED
 from tests.waiting import wait_until
 from tests.worker.jobs.processor_harness import ProcessorHarness
 from tests.worker_process import SHORT_TIMING
-from worker.jobs import reconciler as reconciler_module
 from worker.jobs.reconciler import Reconciler
 
 TIMING = replace(SHORT_TIMING, in_transit_seconds=0.3)
@@ -123,7 +123,7 @@ def test_a_job_that_cannot_be_put_back_now_holds_up_no_other(
 
     def accept_others(job: Job, **options: object) -> object:
         if job.id == sorted(each.id for each in jobs)[0]:
-            raise reconciler_module.ArtDreamError("being queued by another producer")
+            raise ArtDreamError("being queued by another producer")
         return accept(job, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reconciler._table, "accept", accept_others)

@@ -202,7 +202,7 @@ def test_guests_are_served_in_the_first_half_of_the_time_of_a_batch_s_dream(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch)
-    limit, guests = harness.settings.time_limit_seconds, []
+    limit, guests = harness.settings.time_limit_seconds, list[Job]()
 
     def submit_guest_at(share: float) -> None:
         clock.seconds = share * limit
@@ -225,7 +225,7 @@ def test_the_time_of_all_guests_together_is_given_back_to_a_batch_s_dream_that_t
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each guest takes less than the share that is forgiven; both together take more."""
-    clock, guests = Clock(monkeypatch), []
+    clock, guests = Clock(monkeypatch), list[Job]()
     share = 0.6 * FOREIGN_TIME_SHARE * harness.settings.time_limit_seconds
 
     def take_time() -> None:

@@ -37,7 +37,7 @@ def lose_message(client: redis.Redis, job: Job) -> None:
     """Remove the message of a job, as a worker does that is killed before it claims the job."""
     key = queue_keys(Lane.BATCH)[-1]
     [message] = [message for message in client.lrange(key, 0, -1) if job.id in message]
-    client.lrem(key, 1, message)
+    client.lrem(key, 1, str(message))
 
 
 def list_queued(client: redis.Redis) -> list[str]:

@@ -1,5 +1,6 @@
 """Retry: store and broker may be unavailable for a while, with growing pauses between attempts."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,6 @@ import redis
 
 from shared.storage.store import StoreError
 from tests.metrics import count_faults
-from worker.jobs import retry
 from worker.jobs.retry import BACKOFF_SECONDS, RetryPolicy
 
 
@@ -15,7 +15,7 @@ from worker.jobs.retry import BACKOFF_SECONDS, RetryPolicy
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the list of the pauses in seconds, which take no time."""
     pauses: list[float] = []
-    monkeypatch.setattr(retry.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     return pauses
 
 

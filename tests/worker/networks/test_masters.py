@@ -54,7 +54,7 @@ def test_the_critic_is_of_another_size_and_has_seen_noise() -> None:
     assert metadata.lesson is not None
     assert painting.lesson is not None
     assert metadata.lesson.backbone != painting.lesson.backbone
-    assert metadata.lesson.plan["noise"] > 0
+    assert float(metadata.lesson.plan["noise"]) > 0
     assert metadata.score is not None
     assert metadata.score.top1 > 0.7
     assert metadata.score.calibration_error < 0.05

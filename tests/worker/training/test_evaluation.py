@@ -28,7 +28,7 @@ def predict_at_random(seed: int) -> tuple[Evaluation, Any, Any]:
     logits[np.arange(200), labels] += rng.uniform(0, 3)
     probabilities = softmax(logits.astype(np.float32))
     classes = tuple(f"Artist {index}" for index in range(CLASS_COUNT))
-    network = Network("artist/random", "0" * 64, None, (), classes=classes)  # type: ignore[arg-type]
+    network = Network("artist/random", "0" * 64, None, (), classes=classes)
     prediction = Prediction(np.zeros((200, 1), np.float32), probabilities)
     files = [Path(f"{index}.jpg") for index in range(200)]
     return Evaluation.from_prediction(network, prediction, labels, files), labels, probabilities

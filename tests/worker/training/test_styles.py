@@ -1,6 +1,7 @@
 """Style statistics tell the artists of a data set apart, and dreams take on what they say."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_a_dream_takes_on_the_palette_of_the_artist_that_it_asks_for(networks: N
         palettes = statistics.palettes[statistics.artist == ARTISTS.index(artist)]
         return min(float(palette_distance(to_picture(pixels), each[None])[0]) for each in palettes)
 
-    terms = [
+    terms: list[dict[str, Any]] = [
         {"kind": "style", "layers": {"block1": 1.0, "block4": 1.0}},
         {"kind": "palette", "weight": 20},
         {"kind": "grain", "weight": 0.1},

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import pytest
 
@@ -44,11 +44,11 @@ class WeightServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        requested_paths = self.requested_paths = []
+        requested_paths = self.requested_paths = list[str]()
         #: Paths whose content it breaks off in the middle.
-        cut_paths = self.cut_paths = set()
+        cut_paths = self.cut_paths = set[str]()
         #: Paths that it answers without a length and without an end, and the bytes that clients took of each.
-        taken_bytes = self.taken_bytes = {}
+        taken_bytes = self.taken_bytes = dict[str, int]()
 
         class Handler(SimpleHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -61,7 +61,7 @@ class WeightServer:
                 else:
                     super().do_GET()
 
-            def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
+            def copyfile(self, source: Any, outputfile: Any) -> None:
                 content = source.read()
                 outputfile.write(content[: len(content) // 2] if self.path in cut_paths else content)
 
@@ -205,7 +205,7 @@ def make_networks(folder: Path, weights_url: str = f"{UNREACHABLE}/net.h5") -> N
 def test_without_a_way_to_the_host_the_first_layers_come_from_the_registry(
     server: WeightServer, registry: str, tmp_path: Path
 ) -> None:
-    networks, reasons = make_networks(tmp_path / "cache"), []
+    networks, reasons = make_networks(tmp_path / "cache"), list[str]()
     path = networks.download_weights("inception_v3", on_fallback=reasons.append)
     assert path == FIRST_LAYERS.path_in(tmp_path / "cache")
     assert FIRST_LAYERS.verify(tmp_path / "cache") == (path, FIRST_LAYERS.sha256)

@@ -39,7 +39,7 @@ def replace_parts(content: bytes, **parts: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
-            new.writestr(name, parts.pop(name.partition(".")[0], None) or old.read(name))
+            new.writestr(name, parts.pop(name.partition(".")[0], b"") or old.read(name))
         for name, data in parts.items():
             new.writestr(name, data)
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_the_kept_file_has_the_first_layers_and_a_name_of_its_own(layers: Packag
 
 
 def test_the_digest_is_that_of_the_numbers_however_the_file_was_written(layers: PackagedLayers, tmp_path: Path) -> None:
-    np.savez_compressed(layers.path_in(tmp_path), **dict(reversed(ARRAYS.items())))
+    np.savez_compressed(layers.path_in(tmp_path), **dict[str, Any](reversed(ARRAYS.items())))
     assert layers.verify(tmp_path)[1] == layers.sha256
 
 
@@ -51,7 +52,7 @@ def test_other_numbers_have_another_digest_and_are_refused(
     layers: PackagedLayers, tmp_path: Path, other: dict[str, np.ndarray]
 ) -> None:
     assert digest_arrays(other) != digest_arrays(ARRAYS)
-    np.savez(layers.path_in(tmp_path), **other)
+    np.savez(layers.path_in(tmp_path), **dict[str, Any](other))
     with pytest.raises(ArtDreamError, match=r"not those of inception_v3: delete the file and run `artdream networks"):
         layers.verify(tmp_path)
 
