@@ -46,7 +46,6 @@ def measure(settings: Settings, count: int) -> list[float]:
             job = Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=Lane.LIVE)
             store.put(photo_name(job.photo_id), photo.getvalue())
             jobs.accept(job)
-            jobs.mark_queued(job)
             claim = jobs.claim(job, "benchmark")
             assert claim
             store.put(dream_name(job.id), photo.getvalue())

@@ -20,13 +20,10 @@ class Timing:
     outage_after_seconds: float = 6.0
     renewal_grace_seconds: float = 5.0
 
-    #: For which only one producer may queue an accepted job; after that it is considered dead.
-    reservation_seconds: float = 5.0
-
     #: Between two passes of any worker's reconciler.
     reconcile_interval_seconds: float = 2.0
 
-    #: For which a job may have neither message nor claim: not yet sent by its producer, or popped and not yet claimed.
+    #: For which a job may have neither message nor claim: popped and not yet claimed.
     in_transit_seconds: float = 20.0
 
     #: Until a heartbeat expires and its process counts as gone. Processes must announce at least three times as often.

@@ -13,6 +13,7 @@ from shared.recipe.canary import Arm, Canary
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import USAGE_COUNTS_KEY
 from tests.sidecars import make_sidecar
+from tests.unread_message import UNREAD_MESSAGE
 
 #: Share of the photos in each hour, and the median waiting time then in seconds: the crowd comes in the third hour.
 HOURS = ((0.10, 4.0), (0.22, 5.0), (0.34, 11.0), (0.24, 6.0), (0.10, 4.0))
@@ -91,8 +92,7 @@ def _count_photo(
     origin = chance.choices([Origin.INBOX, Origin.PHONE, Origin.CONSOLE], [62, 35, 3])[0]
     recipe = load_recipe(chance.choices(RECIPES, range(len(RECIPES), 0, -1))[0])
     job = Job(photo_id=photo_id, recipe=recipe, lane=Lane.LIVE, origin=origin)
-    table.accept(job, arrived_seconds_ago=wait if origin is not Origin.CONSOLE else None)
-    table.mark_queued(job)
+    table.accept(job, arrived_seconds_ago=wait if origin is not Origin.CONSOLE else None, message=UNREAD_MESSAGE)
     evening.photos += 1
     claim = table.claim(job, "worker-1")
     assert claim
@@ -124,8 +124,7 @@ def count_comparison(client: redis.Redis, photos: int, percent: int, seed: int =
         assert comparison
         is_new = comparison.arm is Arm.CANDIDATE
         job = Job(photo_id=photo_id, recipe=recipe, comparison=comparison)
-        table.accept(job, arrived_seconds_ago=5.0)
-        table.mark_queued(job)
+        table.accept(job, arrived_seconds_ago=5.0, message=UNREAD_MESSAGE)
         claim = table.claim(job, "worker-1")
         assert claim
         if chance.random() < 0.01:

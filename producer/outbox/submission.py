@@ -17,7 +17,7 @@ from shared.errors import ArtDreamError
 from shared.guest_upload_names import parse_file_name
 from shared.jobs.events import EventLog, FileRejected, Stage
 from shared.jobs.job import Job, Origin, State
-from shared.jobs.queue import connect_to_queues, create_celery_app, submit
+from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
@@ -65,8 +65,6 @@ class SubmissionClient:
         self._table = JobTable(self.client, approval=settings.approval, initialize=self._initialize_runtime_settings)
         self._events = EventLog(self.client)
         self._celery = create_celery_app(settings)
-        # Disabled: a health check after ten idle seconds costs a round trip, and failed calls are retried anyway.
-        self._celery.conf.broker_transport_options |= {"health_check_interval": 0}
         self._store = Store(settings.store)
         self._tracer = open_tracer(settings, "producer")
         #: Jobs that this version cannot read, each of which was reported once.
@@ -88,13 +86,12 @@ class SubmissionClient:
         self._tracer.close()
 
     def open_connections(self) -> None:
-        """Connect to queue and store ahead of the first photo, as connecting takes many round trips.
+        """Connect to broker and store ahead of the first photo, as connecting takes many round trips.
 
         Raises Unavailable.
         """
         with _raise_unavailable():
-            self.client.ping()  # First, because kombu would block while the broker is unavailable.
-            connect_to_queues(self._celery)
+            self.client.ping()
             self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
     def submit(

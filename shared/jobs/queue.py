@@ -1,18 +1,19 @@
 """The queue: Celery over Redis, configured identically for producers and workers."""
 
+import base64
 import itertools
 import json
+import uuid
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import redis
 from celery import Celery
 from kombu import Queue
-from kombu.exceptions import OperationalError
 
-from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane
-from shared.jobs.table import Acceptance, AlreadyReserved, JobTable
+from shared.jobs.state_machine import QueueMessage
+from shared.jobs.table import JobTable
 from shared.settings import Settings
 
 #: The only Celery task. Its message carries a job id; everything else is in the job table.
@@ -22,6 +23,9 @@ DREAM_TASK = "artdream.dream"
 #: next. A live job's priority falls with the number of unfinished jobs of the same guest, so guests take turns. Batch
 #: jobs come last.
 FIRST_PRIORITY, LAST_LIVE_PRIORITY, BATCH_PRIORITY = 0, 8, 9
+
+#: Stands for the priority in a message until the broker knows it.
+_PRIORITY_PLACEHOLDER = "{priority}"
 
 #: Messages read in one round trip.
 MESSAGES_PER_ROUND_TRIP = 500
@@ -82,60 +86,51 @@ def create_celery_app(settings: Settings) -> Celery:
 def submit(
     app: Celery, table: JobTable, job: Job, *, arrived_seconds_ago: float | None = None, is_counted: bool = False
 ) -> bool:
-    """Accept a job and queue it in its lane; True if it is new, or if it had failed or been cancelled.
+    """Accept a job and queue it in its lane, in one round trip; True if it is new, or had failed or been cancelled.
 
     Idempotent: a job that was accepted but never queued is queued now, and a job that is queued, running or completed
-    is not changed. arrived_seconds_ago, is_counted: as for `JobTable.accept`.
-
-    Raises ArtDreamError if the message cannot be sent or another producer is queueing the same job, and RedisError if
-    the broker is unavailable.
+    is not changed. arrived_seconds_ago, is_counted: as for `JobTable.accept`. Raises RedisError if the broker is
+    unavailable.
     """
-    accepted = _accept_and_queue(
-        app, table, job, revive=True, arrived_seconds_ago=arrived_seconds_ago, is_counted=is_counted
-    )
-    return accepted.is_new
+    message = build_message(app, job)
+    return table.accept(job, message=message, arrived_seconds_ago=arrived_seconds_ago, is_counted=is_counted).is_new
 
 
 def requeue(app: Celery, table: JobTable, job: Job) -> bool:
     """Queue an accepted job that has no message; False if it needs none, as it was claimed, cancelled or has ended.
 
-    Raises what `submit` raises.
+    Raises RedisError.
     """
-    return _accept_and_queue(app, table, job, revive=False, is_counted=True).needs_queueing
+    message = build_message(app, job)
+    return table.accept(job, message=message, revive=False, is_counted=True).is_queued
 
 
-def _accept_and_queue(app: Celery, table: JobTable, job: Job, **options: Any) -> Acceptance:
-    """options: of `JobTable.accept`."""
-    try:
-        accepted = table.accept(job, **options)
-    except AlreadyReserved:
-        raise ArtDreamError(f"Job {job.id} is being queued by another producer: try again.") from None
-    if accepted.needs_queueing:
-        _send_message(app, job, accepted.unfinished_jobs)
-        table.mark_queued(job)
-    return accepted
+def build_message(app: Celery, job: Job) -> QueueMessage:
+    """Return the message of a job as Celery and kombu write it, without its priority.
 
-
-def connect_to_queues(app: Celery) -> None:
-    """Connect to the lanes ahead of the first job. Waits while the broker is unavailable. Raises ArtDreamError."""
-    try:
-        with app.producer_pool.acquire(block=True) as producer:
-            for queue in app.amqp.queues.values():
-                producer.maybe_declare(queue)
-    except OperationalError as error:
-        raise ArtDreamError(f"The lanes cannot be reached: {error}.") from error
-
-
-def _send_message(app: Celery, job: Job, unfinished_jobs: int) -> None:
-    priority = (
-        BATCH_PRIORITY
-        if job.lane is Lane.BATCH
-        else min(FIRST_PRIORITY + max(unfinished_jobs - 1, 0), LAST_LIVE_PRIORITY)
-    )
-    try:
-        app.send_task(DREAM_TASK, args=[job.id], task_id=job.id, queue=job.lane.value, priority=priority, retry=False)
-    except OperationalError as error:
-        raise ArtDreamError(f"Job {job.id} could not be queued: {error}.") from error
+    Neither sends it, as the broker's script does that in the step in which it accepts the job. Celery's message
+    protocol, version 2, in the envelope of kombu's virtual transports.
+    """
+    task = app.amqp.as_task_v2(job.id, DREAM_TASK, args=[job.id], ignore_result=None)
+    envelope = {
+        "body": base64.b64encode(json.dumps(task.body).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": task.headers,
+        "properties": {
+            **task.properties,
+            "delivery_mode": 2,  # persistent
+            "delivery_info": {"exchange": "", "routing_key": job.lane.value},
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+            "priority": _PRIORITY_PLACEHOLDER,
+        },
+    }
+    head, tail = json.dumps(envelope).split(json.dumps(_PRIORITY_PLACEHOLDER))
+    keys = queue_keys(job.lane)
+    if job.lane is Lane.BATCH:
+        return QueueMessage((keys[BATCH_PRIORITY],), BATCH_PRIORITY, head, tail)
+    return QueueMessage(tuple(keys[FIRST_PRIORITY : LAST_LIVE_PRIORITY + 1]), FIRST_PRIORITY, head, tail)
 
 
 def count_queued(client: redis.Redis, lane: Lane) -> int:

@@ -53,8 +53,7 @@ class Outcome(StrEnum):
     CLAIMED = "held"
     ATTEMPTS_EXHAUSTED = "worn"
     UNINITIALIZED = "unsettled"
-    UNQUEUED = "unqueued"
-    RESERVED = "reserved"
+    QUEUED = "queued"
 
 
 class TransitionResult(NamedTuple):
@@ -68,12 +67,22 @@ class TransitionResult(NamedTuple):
     visibility: Visibility
     #: Worker of the previous claim, "" if there is none.
     previous_holder: str
-    #: Unfinished jobs of the submitter; 0 if the request names no submitter.
-    unfinished_jobs: int
     #: How often the job was handed back because of an error.
     hand_backs: int
     #: Of a claim: how often the job was started, attempts that were released not counted.
     attempts: int
+
+
+class QueueMessage(NamedTuple):
+    """The message of a job, which gets its priority from the broker, as that knows the submitter's other jobs."""
+
+    #: Keys of the lane's lists: the first is that of a submitter's first unfinished job, the last that of all the rest.
+    lists: tuple[str, ...]
+    #: Priority of the first list; each further one has the next number.
+    first_priority: int
+    #: Text before and after the number of the priority.
+    head: str
+    tail: str
 
 
 class JobScripts:
@@ -96,12 +105,15 @@ class JobScripts:
         event: Event | None,
         *,
         allowed_from: tuple[str, ...] = (),
+        message: QueueMessage | None = None,
+        queued_event: Event | None = None,
         **options: object,
     ) -> TransitionResult:
         """Apply one transition if it is allowed; with None, a started job keeps its state and renews its lease.
 
-        allowed_from: states that the job may be in, instead of ALLOWED_PREDECESSORS. options: further keys of the
-        request that `transition.lua` documents; those that are None are left out. Raises RedisError.
+        allowed_from: states that the job may be in, instead of ALLOWED_PREDECESSORS. message, queued_event: an accepted
+        job is queued in the same step. options: further keys of the request that `transition.lua` documents; those that
+        are None are left out. Raises RedisError.
         """
         request = {
             "id": job_id,
@@ -111,15 +123,20 @@ class JobScripts:
             "default_approval": self._approval,
             "lease_seconds": self._timing.lease_seconds,
             "ended_ttl_seconds": ENDED_JOB_TTL_SECONDS,
+            "first_priority": message and message.first_priority,
             **options,
         }
         keys = [
             *(job_key(job_id), STREAM, UNFINISHED_BY_SUBMITTER, RUNTIME_SETTINGS_KEY),
             *(UNCLAIMED, LEASES, LEFTOVERS, USAGE_COUNTS_KEY),
+            *(message.lists if message else ()),
         ]
         request_json = json.dumps({name: value for name, value in request.items() if value is not None})
-        result = self._transition(keys=keys, args=[request_json, event.model_dump_json() if event else ""])
-        outcome, token, seconds, held, holder, *counts = cast("tuple[str, int, str, int, str, int, int, int]", result)
+        arguments = [request_json, event.model_dump_json() if event else ""]
+        if message and queued_event:
+            arguments += [message.head, message.tail, queued_event.model_dump_json()]
+        result = self._transition(keys=keys, args=arguments)
+        outcome, token, seconds, held, holder, *counts = cast("tuple[str, int, str, int, str, int, int]", result)
         visibility = Visibility.HELD if held else Visibility.SHOWN
         return TransitionResult(Outcome(outcome), token, float(seconds), visibility, holder, *counts)
 

@@ -22,7 +22,7 @@ from shared.jobs.events import (
     Started,
 )
 from shared.jobs.job import Job, State
-from shared.jobs.state_machine import MAX_ATTEMPTS, JobScripts, Outcome, TransitionResult
+from shared.jobs.state_machine import MAX_ATTEMPTS, JobScripts, Outcome, QueueMessage, TransitionResult
 from shared.redis_keys import LEASES, LEFTOVERS, UNCLAIMED, job_key
 from shared.storage.sidecar import Visibility
 from shared.timing import DEFAULT_TIMING, Timing
@@ -59,10 +59,8 @@ class Acceptance:
 
     #: Whether the job was accepted now, for the first time or after it had failed or been cancelled.
     is_new: bool
-    #: Whether the caller must queue it; no other producer does so for `Timing.reservation_seconds`.
-    needs_queueing: bool
-    #: Unfinished jobs of the same submitter, this one included.
-    unfinished_jobs: int
+    #: Whether its message was put into its lane now.
+    is_queued: bool
 
 
 @dataclass(frozen=True)
@@ -86,10 +84,6 @@ class AlreadyClaimed(Exception):
         self.holder = holder
 
 
-class AlreadyReserved(Exception):
-    """Another producer is queueing the job."""
-
-
 class JobTable:
     """Every job's state, in Redis. Each transition is atomic; an illegal one changes nothing.
 
@@ -110,7 +104,7 @@ class JobTable:
         settings are initialised, because until then it is unknown whether a dream needs approval; it calls
         `initialize` and passes on its exceptions. None: jobs are accepted without this check.
         """
-        #: Times of leases and reservations.
+        #: Times of leases.
         self.timing = timing
         self._client = client
         self._initialize = initialize
@@ -120,23 +114,26 @@ class JobTable:
         self,
         job: Job,
         *,
+        message: QueueMessage | None = None,
         revive: bool = True,
         arrived_seconds_ago: float | None = None,
         is_counted: bool = False,
     ) -> Acceptance:
-        """Accept a job that is new, failed or cancelled; an unfinished, completed or deleted job is not changed.
+        """Accept a job that is new, failed or cancelled, and queue it in the same step.
 
+        A job that was accepted before and not queued is queued now; a queued, started, completed or deleted job is not
+        changed. message: None: it stays accepted, and a worker's reconciler queues it some time later.
         revive: whether a failed or cancelled job is accepted again. arrived_seconds_ago: since its photo arrived, for
         the waiting times; None: nobody waits for it, or it is not known. is_counted: whether it is in the usage counts
         already, as a job is that a wiped broker has lost.
-        The broker has initialised runtime settings from then on; it can only lose them together with the job. Raises
-        AlreadyReserved if the job was accepted before and another producer is queueing it.
+        The broker has initialised runtime settings from then on; it can only lose them together with the job.
         """
         event = Accepted(job_id=job.id, photo_id=job.photo_id, title=job.recipe.title, lane=job.lane)
         options = {
             "job": job.model_dump_json(),
             "submitter": job.submitter,
-            "reservation_seconds": self.timing.reservation_seconds,
+            "message": message,
+            "queued_event": Queued(job_id=job.id, photo_id=job.photo_id),
             "require_initialized": bool(self._initialize) or None,
             "counted_as": job.counted_as,
             "compared_as": job.comparison and job.comparison.counted_as,
@@ -149,14 +146,8 @@ class JobTable:
         ).outcome is Outcome.UNINITIALIZED:
             if self._initialize:
                 self._initialize()
-        if result.outcome is Outcome.RESERVED:
-            raise AlreadyReserved
         is_new = result.outcome is Outcome.APPLIED
-        return Acceptance(is_new, is_new or result.outcome is Outcome.UNQUEUED, result.unfinished_jobs)
-
-    def mark_queued(self, job: Job) -> bool:
-        """Record that the job's message is in its lane; False if the job is not in the state accepted any more."""
-        return self._try_transition(job.id, State.QUEUED, Queued(job_id=job.id, photo_id=job.photo_id))
+        return Acceptance(is_new, result.outcome is Outcome.QUEUED or (is_new and message is not None))
 
     def claim(self, job: Job, worker: str, *, announce: bool = True) -> Claim | None:
         """Claim a job for a worker, for as long as it renews the lease; None if the job has ended or is unknown.

@@ -17,6 +17,7 @@ from shared.storage.object_names import dream_name, frame_name, photo_name, side
 from shared.storage.sidecar import ModerationScores, Visibility
 from shared.storage.store import Store
 from tests.sidecars import make_sidecar
+from tests.unread_message import UNREAD_MESSAGE
 
 Color = tuple[int, int, int]
 
@@ -47,8 +48,7 @@ class FakePipeline:
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)
-        assert self._table.accept(job).is_new
-        assert self._table.mark_queued(job)
+        assert self._table.accept(job, message=UNREAD_MESSAGE).is_new
         return job
 
     def claim_job(self, job: Job) -> Claim:

@@ -169,7 +169,6 @@ def test_a_job_that_is_not_what_its_id_says_fails_with_a_reason(name: str, insta
     installation.table.accept(job)
     key = f"artdream:job:{job.id}"
     installation.client.hset(key, "job", change(str(installation.client.hget(key, "job"))))
-    installation.client.hdel(key, "reserved")  # no caller is queueing it
     submit(installation.app, installation.table, job)
     installation.wait_until(lambda: bool(installation.events_of(job, Failed)))
     [failed] = installation.events_of(job, Failed)

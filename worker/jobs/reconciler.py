@@ -7,7 +7,6 @@ import time
 import redis
 from redis.exceptions import RedisError
 
-from shared.errors import ArtDreamError
 from shared.jobs.queue import count_all_queued, create_celery_app, iter_queued_job_ids, requeue
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
@@ -28,8 +27,6 @@ class Reconciler(threading.Thread):
         super().__init__(name="reconciler", daemon=True)
         self._client = client
         self._interval_seconds, self._in_transit_seconds = timing.reconcile_interval_seconds, timing.in_transit_seconds
-        # Not the worker's app: that one knows the task and adds its time limits to messages, and the message filter
-        # rejects such messages.
         self._app = create_celery_app(settings)
         self._table = JobTable(client, timing=timing)
         self._stop_requested = threading.Event()
@@ -46,7 +43,7 @@ class Reconciler(threading.Thread):
             try:
                 if self._client.set(RECONCILER_LOCK_KEY, 1, nx=True, px=int(1000 * self._interval_seconds)):
                     self.reconcile()
-            except (RedisError, ArtDreamError) as error:  # the next pass finds the same jobs
+            except RedisError as error:  # the next pass finds the same jobs
                 logger.debug("jobs could not be reconciled: %s", error)
             except Exception:
                 logger.exception("the reconciler met an unexpected error; it continues with the next pass")
@@ -83,9 +80,6 @@ class Reconciler(threading.Thread):
     def _requeue(self, job_id: str, reason: str, *, min_age_seconds: float | None = None) -> None:
         """Queue a job again, unless it was claimed or has ended meanwhile."""
         job = self._table.requeue(job_id, min_age_seconds=min_age_seconds) or self._table.get_job(job_id)
-        try:
-            if job is not None and requeue(self._app, self._table, job):
-                logger.warning("job %s was put back into its lane: %s", job.id, reason)
-                metrics.count_fault(reason)
-        except ArtDreamError as error:  # the next pass tries again
-            logger.debug("job %s could not be put back: %s", job_id, error)
+        if job is not None and requeue(self._app, self._table, job):
+            logger.warning("job %s was put back into its lane: %s", job.id, reason)
+            metrics.count_fault(reason)

@@ -1,8 +1,10 @@
 -- Apply one transition of a job atomically: check its state, write the new one, append one event, update the indexes.
 -- All times are the broker's own, so the clocks of workers and producers do not matter.
 --
--- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases, leftovers, usage counts
--- ARGV: 1 the request, as JSON; 2 the event, as JSON, "" for none
+-- KEYS: job, event stream, unfinished jobs by submitter, runtime settings, unclaimed jobs, leases, leftovers, usage counts;
+-- with a message, the lists of its lane: the first is that of a submitter's first unfinished job, the last that of the rest
+-- ARGV: 1 the request, as JSON; 2 the event, as JSON, "" for none; with a message: 3 and 4 its text before and after the
+-- number of its priority, 5 the event of a queued job, as JSON
 -- The request always has:
 --   id, allowed_from (states that the job may be in, "" for an unknown job), stream_length, lease_seconds,
 --   ended_ttl_seconds, default_approval (used while the runtime settings have none)
@@ -12,7 +14,7 @@
 --   previous_holder      a started job may be taken only if its lease has expired or it is held by this dead worker
 --   min_age_seconds      seconds since the last transition, at least
 --   max_attempts         a job that was started as often is not started again
---   reservation_seconds  an accepted job is to be queued by the caller, unless another caller reserved it this recently
+--   first_priority       priority of the first list; an accepted job is queued in the same step
 --   do_not_count         do not count the attempt: its worker released the job in good order
 --   count_hand_back      count that the job was handed back because of an error
 --   hold                 the dream needs approval, whatever the runtime settings say
@@ -25,12 +27,11 @@
 --   arrived_seconds_ago  since the photo of an accepted job arrived
 --   holder, job, submitter, reason
 --
--- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, the
--- submitter's unfinished jobs, how often the job was handed back, the number of this attempt}. The outcome is "moved", or
--- why nothing changed:
+-- Returns {outcome, token, seconds since the last transition, 1 if the dream is not visible, previous holder, how often
+-- the job was handed back, the number of this attempt}. The outcome is "moved", "queued" (accepted before, and queued
+-- now), or why nothing changed:
 -- "illegal" (state, token or age), "held" (claimed by a live worker), "worn" (max_attempts reached), "unsettled" (runtime
--- settings not initialised), "unqueued" (accepted before, the caller must queue it), "reserved" (accepted before, another
--- caller is queueing it).
+-- settings not initialised).
 local request, event_json = cjson.decode(ARGV[1]), ARGV[2]
 local job_key, stream_key, unfinished_key, runtime_settings_key, unclaimed_key, leases_key, leftovers_key, counts_key =
   unpack(KEYS)
@@ -43,12 +44,36 @@ local now = broker_time[1] + broker_time[2] / 1000000
 local seconds_since_transition = now - (state_since or now)
 
 local function result(outcome)
-  local unfinished = request.submitter and redis.call('HGET', unfinished_key, request.submitter) or '0'
   local hidden = held == '1' and 1 or 0
   return {
-    outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(unfinished),
-    tonumber(hand_backs or '0'), attempts,
+    outcome, tonumber(token), tostring(seconds_since_transition), hidden, holder, tonumber(hand_backs or '0'), attempts,
   }
+end
+
+local function append_event(json)
+  local fields = {'event', json}
+  if held == '1' then fields = {'event', json, 'held', '1'} end
+  redis.call('XADD', stream_key, 'MAXLEN', '~', request.stream_length, '*', unpack(fields))
+end
+
+-- While each dream needs approval, the job and its event are marked in the same step, so that no picture of it is seen
+-- once approval has been switched on.
+local function hold_if_required()
+  local approval_required = redis.call('HGET', runtime_settings_key, 'approval') or request.default_approval
+  if (approval_required == 'true' or request.hold) and not held then
+    redis.call('HSET', job_key, 'held', '1')
+    held = '1'
+  end
+end
+
+-- Put the message of an accepted job into the list of its priority, which falls with its submitter's unfinished jobs.
+local function enqueue()
+  local unfinished = tonumber(redis.call('HGET', unfinished_key, request.submitter) or '1')
+  local position = math.max(1, math.min(unfinished, #KEYS - 8))
+  local priority = string.format('%d', request.first_priority + position - 1)
+  redis.call('LPUSH', KEYS[8 + position], ARGV[3] .. priority .. ARGV[4])
+  redis.call('HSET', job_key, 'state', 'queued')
+  append_event(ARGV[5])
 end
 
 if request.require_initialized and redis.call('HEXISTS', runtime_settings_key, 'settled') == 0 then
@@ -56,13 +81,12 @@ if request.require_initialized and redis.call('HEXISTS', runtime_settings_key, '
 end
 local allowed = false
 for _, allowed_state in ipairs(request.allowed_from) do allowed = allowed or allowed_state == state end
-if request.reservation_seconds and (allowed or state == 'accepted') then
-  local reserved_at = redis.call('HGET', job_key, 'reserved')
-  if not allowed and reserved_at and tonumber(reserved_at) + request.reservation_seconds > now then
-    return result('reserved')
-  end
-  redis.call('HSET', job_key, 'reserved', string.format('%.6f', now))
-  if not allowed then return result('unqueued') end
+if request.first_priority and state == 'accepted' then
+  redis.call('HSET', job_key, 'at', string.format('%.6f', now))
+  redis.call('ZADD', unclaimed_key, string.format('%.6f', now), request.id)
+  hold_if_required()
+  enqueue()
+  return result('queued')
 end
 if request.token and request.token == tonumber(token) and request.new_state == state and state ~= 'started' then
   return result('moved')  -- the worker did not get the reply, and repeats its request
@@ -85,7 +109,6 @@ if request.job then redis.call('HSET', job_key, 'job', request.job) end
 if request.new_state then
   redis.call('HSET', job_key, 'state', new_state, 'at', string.format('%.6f', now), 'reason', request.reason or '')
   redis.call('HDEL', job_key, 'holder')
-  if new_state ~= 'accepted' then redis.call('HDEL', job_key, 'reserved') end
 end
 if request.new_state == 'started' then
   token = redis.call('HINCRBY', job_key, 'token', 1)
@@ -124,13 +147,7 @@ elseif is_final then
 end
 if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held', 'compared_as') end
 
--- While each dream needs approval, the job and its event are marked in the same step, so that no picture of it is seen
--- once approval has been switched on.
-local approval_required = redis.call('HGET', runtime_settings_key, 'approval') or request.default_approval
-if (approval_required == 'true' or request.hold) and not held and new_state ~= 'deleted' then
-  redis.call('HSET', job_key, 'held', '1')
-  held = '1'
-end
+if new_state ~= 'deleted' then hold_if_required() end
 -- The record of a dream that is not visible stays until somebody decides.
 if is_final and request.new_state and (held ~= '1' or new_state == 'deleted') then
   redis.call('EXPIRE', job_key, request.ended_ttl_seconds)
@@ -157,9 +174,6 @@ elseif is_final and request.new_state and counted_as then
   if is_shown or new_state ~= 'completed' then redis.call('HDEL', job_key, 'counted_as', 'arrived') end
 end
 
-if event_json ~= '' then
-  local fields = {'event', event_json}
-  if held == '1' then fields = {'event', event_json, 'held', '1'} end
-  redis.call('XADD', stream_key, 'MAXLEN', '~', request.stream_length, '*', unpack(fields))
-end
+if event_json ~= '' then append_event(event_json) end
+if request.first_priority then enqueue() end
 return result('moved')

@@ -15,6 +15,7 @@ from shared.settings import Settings
 from tests.display.api.conftest import BOUNDARY, PHOTO, MakeProgram, Program, encode_form, list_uploads
 from tests.display.fake_pipeline import FakePipeline
 from tests.pictures import encode_jpeg, make_picture
+from tests.unread_message import UNREAD_MESSAGE
 
 
 def make_photo(seed: int) -> bytes:
@@ -50,8 +51,7 @@ def test_the_same_photo_again_is_the_same_job(program: Program, pipeline: FakePi
     assert first.json == second.json
     job = Job(photo_id=hashlib.sha256(photo).hexdigest(), recipe=load_recipe("curls"))
     table = JobTable(pipeline.client)
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     third = program.submit(photo)
     assert (third.status, third.json["id"], third.json["state"]) == (200, job.id, "queued")
 

@@ -27,6 +27,7 @@ from tests.display.conftest import PASSCODE, DisplayProcess
 from tests.display.console.test_console import log_in, open_tab
 from tests.display.console.test_numbers_tab import download_csv
 from tests.display.fake_pipeline import FakePipeline
+from tests.unread_message import UNREAD_MESSAGE
 from tests.usage_evening import count_comparison
 from tests.waiting import wait_until
 
@@ -122,8 +123,7 @@ def test_the_table_says_what_the_counts_say_and_what_they_cannot_tell(
         if recipe is canary.candidate
     )
     before = read_comparison(pipeline.client, pipeline.store).candidate
-    JobTable(pipeline.client).accept(job)
-    JobTable(pipeline.client).mark_queued(job)
+    JobTable(pipeline.client).accept(job, message=UNREAD_MESSAGE)
     pipeline.complete_job(pipeline.claim_job(job))
     token = ShareLinks(display_settings).make_token(job.id)
     for _ in range(2):  # its guest saves it twice, on a real page's route

@@ -24,12 +24,11 @@ from hypothesis.stateful import (
 
 from shared.jobs.events import STREAM_START_ID, EventReader, Hidden, Shown, parse_entry
 from shared.jobs.job import Job, State
-from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS
+from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS, QueueMessage
 from shared.jobs.table import (
     ATTEMPTS_EXHAUSTED_REASON,
     Acceptance,
     AlreadyClaimed,
-    AlreadyReserved,
     Claim,
     JobTable,
 )
@@ -39,6 +38,7 @@ from shared.runtime_settings import update_runtime_settings
 from shared.storage.sidecar import Visibility
 from shared.timing import Timing
 from tests.sidecars import make_sidecar
+from tests.unread_message import UNREAD_MESSAGE
 
 JOB = Job(photo_id="ab" * 32, recipe=load_recipe("animals"))
 
@@ -46,15 +46,11 @@ JOB = Job(photo_id="ab" * 32, recipe=load_recipe("animals"))
 seeds = st.integers(0, 1)
 workers = st.sampled_from(["w1", "w2"])
 submitters = st.sampled_from(["guest-1", "guest-2", ""])
+messages = st.sampled_from([UNREAD_MESSAGE, None])
 
-#: Longer than the test takes on the busiest machine, so that leases and reservations expire by the rule alone.
+#: Longer than the test takes on the busiest machine, so that leases expire by the rule alone.
 LONG_SECONDS = 86_400.0
-TIMING = Timing(
-    lease_seconds=LONG_SECONDS,
-    outage_after_seconds=LONG_SECONDS,
-    renewal_grace_seconds=0,
-    reservation_seconds=LONG_SECONDS,
-)
+TIMING = Timing(lease_seconds=LONG_SECONDS, outage_after_seconds=LONG_SECONDS, renewal_grace_seconds=0)
 
 #: So few that many of the examples come to the last one.
 FEW_ATTEMPTS = 2
@@ -76,8 +72,6 @@ class ExpectedJob:
     #: When it entered the state, and when its lease expired, 0 if it is valid, on the clock of the test.
     since: int = 0
     expired_at: int = 0
-    #: Whether a producer is queueing it.
-    is_reserved: bool = False
     #: The latest claim's fencing token and worker, and how often the job was started.
     token: int = 0
     worker: str = ""
@@ -128,6 +122,7 @@ class JobTableMachine(RuleBasedStateMachine):
         #: Type, job and mark of each event since the last step, and the id of the last one before.
         self.expected_events: list[tuple[str, str, bool]] = []
         self.position = STREAM_START_ID
+        self.message_count = 0
 
     def expect_event(self, expected: ExpectedJob, event_type: str | None) -> None:
         """Expect an event, or none, of a change. While dreams need approval, a job is held unless somebody decided."""
@@ -138,7 +133,7 @@ class JobTableMachine(RuleBasedStateMachine):
 
     def expect_state(self, expected: ExpectedJob, state: State, event_type: str | None, reason: str = "") -> None:
         expected.state, expected.reason, expected.since = state, reason, next(self.clock)
-        expected.expired_at, expected.is_reserved = 0, False
+        expected.expired_at = 0
         self.expect_event(expected, event_type)
 
     def count_unfinished(self) -> Counter[str]:
@@ -149,20 +144,19 @@ class JobTableMachine(RuleBasedStateMachine):
         self.accept(0, "guest-1")
         return self.claim(0, "w1")
 
-    @rule(seed=seeds, submitter=submitters)
-    def accept(self, seed: int, submitter: str) -> None:
+    @rule(seed=seeds, submitter=submitters, message=messages)
+    def accept(self, seed: int, submitter: str, message: QueueMessage | None = None) -> None:
         expected = self.jobs[seed]
         job = expected.job.model_copy(update={"submitter": submitter})
-        if expected.is_reserved:
-            with pytest.raises(AlreadyReserved):
-                self.table.accept(job)
-            return
         is_new = expected.state in (None, State.FAILED, State.CANCELLED)
         if is_new:
             self.expect_state(expected, State.ACCEPTED, "accepted")
             expected.job, expected.attempts = job, 0
-        expected.is_reserved = expected.state is State.ACCEPTED
-        assert self.table.accept(job) == Acceptance(is_new, expected.is_reserved, self.count_unfinished()[submitter])
+        is_queued = message is not None and expected.state is State.ACCEPTED
+        if is_queued:
+            self.expect_state(expected, State.QUEUED, "queued")
+            self.message_count += 1
+        assert self.table.accept(job, message=message) == Acceptance(is_new, is_queued)
 
     @rule(target=claims, seed=seeds, worker=workers)
     def claim(self, seed: int, worker: str) -> Claim | MultipleResults[Claim]:
@@ -206,11 +200,8 @@ class JobTableMachine(RuleBasedStateMachine):
 
     @rule()
     def let_time_pass(self) -> None:
-        """Let every reservation and every lease expire."""
+        """Let every lease expire."""
         for expected in self.jobs:
-            if expected.is_reserved:
-                expected.is_reserved = False
-                self.client.hset(job_key(expected.job.id), "reserved", 1)
             if expected.state is State.STARTED and not expected.expired_at:
                 expected.expired_at = next(self.clock)
                 self.client.zadd(LEASES, {expected.job.id: expected.expired_at})
@@ -259,12 +250,6 @@ class JobTableMachine(RuleBasedStateMachine):
         expected = self.jobs[claim.job.seed]
         step(self, claim, expected, expected.state is State.STARTED and expected.token == claim.token)
 
-    def mark_queued(self, expected: ExpectedJob) -> None:
-        is_accepted = expected.state is State.ACCEPTED
-        if is_accepted:
-            self.expect_state(expected, State.QUEUED, "queued")
-        assert self.table.mark_queued(expected.job) is is_accepted
-
     def reject(self, expected: ExpectedJob) -> None:
         is_available = expected.is_available()
         if is_available:
@@ -305,13 +290,14 @@ class JobTableMachine(RuleBasedStateMachine):
             expected.is_held = True
         assert self.table.hide(Hidden(job_id=expected.job.id, photo_id=expected.job.photo_id)) is is_known
 
-    @rule(seed=seeds, step=st.sampled_from([mark_queued, reject, cancel, show, hide, delete]))
+    @rule(seed=seeds, step=st.sampled_from([reject, cancel, show, hide, delete]))
     def decide(self, seed: int, step: Callable[["JobTableMachine", ExpectedJob], None]) -> None:
         step(self, self.jobs[seed])
 
     @invariant()
     def the_broker_has_what_is_promised(self) -> None:
-        unclaimed_ids, leased_ids, unfinished_counts, entries, *records = self.read_broker()
+        unclaimed_ids, leased_ids, unfinished_counts, entries, message_count, *records = self.read_broker()
+        assert message_count == self.message_count
         unclaimed = [expected for expected in self.jobs if expected.is_unclaimed]
         unclaimed.sort(key=lambda expected: expected.since)
         assert unclaimed_ids == list_ids(unclaimed)
@@ -341,6 +327,7 @@ class JobTableMachine(RuleBasedStateMachine):
         pipeline.zrange(LEASES, 0, -1)
         pipeline.hgetall(UNFINISHED_BY_SUBMITTER)
         pipeline.xrange(STREAM, f"({self.position}")
+        pipeline.llen(UNREAD_MESSAGE.lists[0])
         for job_id in list_ids(self.jobs):
             pipeline.hmget(job_key(job_id), "state", "reason", "tries", "held", "job")
             pipeline.ttl(job_key(job_id))

@@ -8,11 +8,12 @@ import redis
 from shared.jobs.events import Completed, EventReader, Failed, Hidden, RuntimeSettingsChanged, Shown, Stage, Started
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS, MAX_ATTEMPTS
-from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, AlreadyClaimed, JobTable
+from shared.jobs.table import ATTEMPTS_EXHAUSTED_REASON, Acceptance, AlreadyClaimed, JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import LAST_SWEEP, LEASES, STREAM, UNFINISHED_BY_SUBMITTER, job_key
 from shared.runtime_settings import update_runtime_settings
 from shared.storage.sidecar import Visibility
+from tests.unread_message import UNREAD_MESSAGE
 
 PHOTO_ID = "ab" * 32
 
@@ -61,8 +62,7 @@ def test_a_recipe_that_changes_a_pixel_makes_another_job_but_a_new_title_does_no
 
 
 def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, table: JobTable, job: Job) -> None:
-    assert table.accept(job).is_new
-    assert table.mark_queued(job)
+    assert table.accept(job, message=UNREAD_MESSAGE).is_new
     claim = table.claim(job, "w1")
     assert claim is not None
     assert claim.job == job
@@ -73,14 +73,12 @@ def test_a_job_goes_its_way_and_each_step_is_told_once(client: redis.Redis, tabl
 
 
 def test_what_was_done_cannot_be_done_again(client: redis.Redis, table: JobTable, job: Job) -> None:
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     claim = table.claim(job, "w1")
     assert claim is not None
     table.complete(claim, make_completed(job))
     event_types = read_event_types(client)
-    assert not table.accept(job).is_new
-    assert not table.mark_queued(job)
+    assert table.accept(job, message=UNREAD_MESSAGE) == Acceptance(is_new=False, is_queued=False)
     assert table.claim(job, "w2") is None
     assert not table.record_progress(claim, "f", 0.9)
     assert not table.fail(claim, "late")
@@ -156,8 +154,7 @@ def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
 
 
 def test_a_silent_worker_s_job_is_named_and_taken_back_once(client: redis.Redis, table: JobTable, job: Job) -> None:
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     table.claim(job, "w1")
     expire_lease(client, job)
     assert table.list_expired_leases() == []  # the last sweep is long ago, so the worker gets time to renew
@@ -354,8 +351,7 @@ def test_an_unknown_job_is_nobodys(table: JobTable, job: Job) -> None:
 
 
 def test_a_claim_tells_how_long_the_job_waited(client: redis.Redis, table: JobTable, job: Job) -> None:
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     before = client.time()
     client.wait(0, 1)
     claim = table.claim(job, "w1")
@@ -402,8 +398,7 @@ def test_the_table_tells_what_it_knows_of_every_job(client: redis.Redis, table: 
 
 
 def run_job(table: JobTable, job: Job) -> Visibility | None:
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     claim = table.claim(job, "w")
     assert claim
     return table.complete(claim, make_completed(job))

