@@ -107,18 +107,25 @@ class SubmissionClient:
 
         is_working_photo: `jpeg` is the working photo, and `upload_photo` follows. motion: the video that the photo was
         taken from, as MP4. added_at: when the photo was decoded, in epoch seconds; None: now. A queued, running,
-        completed or deleted job is not submitted again; a failed or cancelled one is.
+        completed or deleted job is not submitted again; a failed or cancelled one is. Of a deleted job nothing stays
+        in the store.
         """
         decoded_at, seconds_until_decoded = added_at or time.time(), sum(job.stages.values())
         with _raise_unavailable():
-            state = self._table.get_state(job.id)
+            state = None
+            # A guest's photo that comes for the first time is unknown to the broker, too, except for rare cases, which
+            # it finds when it is to accept the job: so the upload need not wait for an answer.
+            if not is_working_photo or self.ledger.list_submitted_job_ids(job.photo_id):
+                state = self._table.get_state(job.id)
             if state not in _SUBMITTABLE_STATES:
                 metrics.count_job(Outcome.KNOWN)
                 return SubmissionResult(Outcome.KNOWN, job)
             upload_started_at, started = time.time(), time.perf_counter()
-            self._store.put((working_photo_name if is_working_photo else photo_name)(job.photo_id), jpeg)
+            objects = {(working_photo_name if is_working_photo else photo_name)(job.photo_id): jpeg}
             if motion:
-                self._store.put(motion_name(job.photo_id), motion)
+                objects[motion_name(job.photo_id)] = motion
+            for name, data in objects.items():
+                self._store.put(name, data)
             job = job.model_copy(update={"stages": {**job.stages, Stage.UPLOAD: time.perf_counter() - started}})
             self.ledger.record_unfinished_job(job)
             arrived_seconds_ago = seconds_until_decoded + max(0.0, time.time() - decoded_at)
@@ -126,6 +133,9 @@ class SubmissionClient:
                 submit(self._celery, self._table, job, arrived_seconds_ago=arrived_seconds_ago)
                 or state is State.ACCEPTED
             )
+            if not is_new and self._is_deleted(job.photo_id, job.id):
+                for name in objects:
+                    self._store.delete(name)
             for stage, seconds in job.stages.items() if is_new else ():
                 record_stage(job.id, stage, seconds)
             if is_new:
@@ -164,9 +174,9 @@ class SubmissionClient:
             if self._is_deleted(photo_id):  # meanwhile: whoever deleted it may not have seen it
                 self._store.delete(photo_name(photo_id))
 
-    def _is_deleted(self, photo_id: str) -> bool:
-        """Return whether all jobs of a photo are deleted that were submitted from this data folder."""
-        job_ids = self.ledger.list_submitted_job_ids(photo_id)
+    def _is_deleted(self, photo_id: str, *job_ids: str) -> bool:
+        """Return whether these jobs of a photo, and all that were submitted from this data folder, are deleted."""
+        job_ids = (*job_ids, *self.ledger.list_submitted_job_ids(photo_id))
         states = zip(job_ids, self._table.get_states(job_ids), strict=True)
         return bool(job_ids) and all(
             state is State.DELETED or (state is None and has_tombstone(self._store, job_id)) for job_id, state in states

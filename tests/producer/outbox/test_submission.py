@@ -1,8 +1,13 @@
 """Submission: no photo is lost or submitted twice, whatever is unavailable or killed."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -11,8 +16,9 @@ from pydantic import SecretStr
 
 from producer.decoding.convert import convert
 from producer.detection.stability import read_file_version
-from producer.ledger import File, Ledger
+from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import Outbox
+from producer.outbox.relay import OutboxRelay
 from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.broker.client import connect
@@ -21,6 +27,7 @@ from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, Origin, State
 from shared.jobs.queue import count_queued
 from shared.jobs.refusal import RefusalCause
+from shared.jobs.state_machine import read_script
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import estimate_percentile, merge_counts, merge_wait_buckets
@@ -28,14 +35,14 @@ from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
 from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
-from shared.storage.deletion import write_tombstone
+from shared.storage.deletion import delete_photo_objects, write_tombstone
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
 from shared.storage.store import Store
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.servers import SshServer, Valkey
 from tests.sidecars import make_sidecar
-from tests.waiting import wait_until
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
 PHOTO = convert(encode_heic(make_picture(1)))
 
@@ -390,3 +397,128 @@ def test_a_photo_follows_as_long_as_one_of_its_dreams_is_not_deleted(
     JobTable(client).delete(job.id, job.photo_id)
     submission_client.upload_photo(job.photo_id, PHOTO.jpeg)
     assert store.get(photo_name(job.photo_id)) == PHOTO.jpeg
+
+
+@pytest.fixture
+def broker_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each command that is sent to a broker is added: each is a round trip."""
+    commands, send = list[str](), redis.connection.AbstractConnection.send_packed_command
+
+    def record_and_send(connection: redis.connection.AbstractConnection, command: Any, **options: Any) -> None:
+        commands.append(b"".join(command).split(b"\r\n")[2].decode())
+        send(connection, command, **options)
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", record_and_send)
+    return commands
+
+
+def test_a_new_photo_costs_the_broker_one_call(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, broker_commands: list[str]
+) -> None:
+    """Seen failing with a question for the job's state ahead of the upload."""
+    client.script_load(read_script("transition"))
+    submission_client.open_connections()
+    initialize_runtime_settings(client, store)
+    broker_commands.clear()
+    submit_working_photo(submission_client)
+    assert broker_commands == ["EVALSHA"]
+
+
+def test_a_photo_that_went_out_before_is_not_uploaded_again(
+    submission_client: SubmissionClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit_working_photo(submission_client)
+    monkeypatch.setattr(Store, "put", None)
+    assert submission_client.submit(job, b"small", is_working_photo=True).outcome is Outcome.KNOWN
+
+
+def delete_dream(client: redis.Redis, store: Store, job: Job) -> None:
+    """Delete a dream, as the operator does in the console."""
+    JobTable(client).delete(job.id, job.photo_id)
+    write_tombstone(store, job.id)
+    delete_photo_objects(store, job.photo_id)
+
+
+def list_photo_objects(store: Store) -> list[str]:
+    return [entry.name for entry in store.list_objects("photos/")]
+
+
+def test_the_photo_of_a_deleted_dream_does_not_come_back_from_another_mac(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store
+) -> None:
+    """Seen failing without the check after the upload: this Mac does not know the photo, and the broker does."""
+    delete_dream(client, store, make_job())
+    result = submission_client.submit(make_job(), b"small", is_working_photo=True, motion=b"a video")
+    assert result.outcome is Outcome.KNOWN
+    assert list_photo_objects(store) == []
+    assert count_queued(client, Lane.LIVE) == 0
+
+
+def test_a_photo_whose_dream_is_deleted_while_its_working_photo_is_uploaded_does_not_stay(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without the check after the upload, though the state is asked before, as the photo is known here."""
+    job = submit_working_photo(submission_client)
+    JobTable(client).cancel(job.id)
+    put = Store.put
+
+    def delete_and_put(self: Store, name: str, data: bytes) -> None:
+        if name == working_photo_name(job.photo_id):
+            delete_dream(client, store, job)
+        put(self, name, data)
+
+    monkeypatch.setattr(Store, "put", delete_and_put)
+    assert submission_client.submit(job, b"small", is_working_photo=True).outcome is Outcome.KNOWN
+    assert list_photo_objects(store) == []
+
+
+def test_a_photo_stays_for_another_dream_of_it_that_is_not_deleted(
+    submission_client: SubmissionClient, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with a check of the one job."""
+    job, other_job, put = submit_working_photo(submission_client), make_job("lines"), Store.put
+
+    def delete_and_put(self: Store, name: str, data: bytes) -> None:
+        JobTable(client).delete(other_job.id, other_job.photo_id)
+        put(self, name, data)
+
+    monkeypatch.setattr(Store, "put", delete_and_put)
+    assert submission_client.submit(other_job, b"small", is_working_photo=True).outcome is Outcome.KNOWN
+    assert list_photo_objects(store) == [working_photo_name(job.photo_id)]
+
+
+def test_a_producer_killed_after_an_upload_removes_the_photo_of_a_deleted_dream_when_it_runs_again(
+    settings: Settings, client: redis.Redis, store: Store
+) -> None:
+    """Seen failing without the check after the upload."""
+    delete_dream(client, store, make_job())
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        outbox.add(make_job(), PHOTO.jpeg, File(Path("/inbox/1.jpg"), FileVersion(1, 2)), working_jpeg=b"small")
+    environment = {**os.environ, **settings.to_environment()}
+    process = subprocess.run([sys.executable, "-c", _SUBMIT_AND_DIE], env=environment, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert list_photo_objects(store) == [working_photo_name(PHOTO.photo_id)]
+    with SubmissionClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        relay = OutboxRelay(submission_client, outbox, RecipeChoice(settings, client), "host-1", "")
+        relay.start()
+        wait_until(lambda: len(outbox) == 0 and outbox.next_upload() is None)
+        relay.stop(WAIT_TIMEOUT_SECONDS)
+    assert list_photo_objects(store) == []
+
+
+#: A producer that is killed once the working photo is in the store.
+_SUBMIT_AND_DIE = """
+import os, signal
+from producer.outbox.outbox import Outbox
+from producer.outbox.submission import SubmissionClient
+from shared.jobs.table import JobTable
+from shared.settings import Settings
+
+JobTable.accept = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with SubmissionClient(Settings.read()) as client:
+    outbox = Outbox(client.ledger)
+    item = outbox.next_item()
+    client.submit(item.job, outbox.read_working_photo(item), is_working_photo=True)
+"""
