@@ -19,8 +19,9 @@ from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.ledger import File, FileVersion
 from shared.jobs.events import Stage, Stages
 
-#: Seconds without a change after which decoding starts; earlier attempts would mostly fail on incomplete files.
-EARLY_DECODE_DELAY_SECONDS = 0.05
+#: Seconds without a change after which decoding starts; earlier attempts would mostly fail on incomplete files. Those
+#: before the file was first seen count, too: what is moved into the folder is complete, as with AirDrop.
+EARLY_DECODE_DELAY_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class _Candidate:
     version: FileVersion
     #: Monotonic time in seconds when the file was first seen in this version.
     unchanged_since: float
+    #: Seconds after that at which decoding starts.
+    decode_delay_seconds: float
     decoding: Future[DecodeResult] | None = None
-    #: Seconds without a change after which decoding starts.
-    decode_delay_seconds: float = EARLY_DECODE_DELAY_SECONDS
     #: Whether `decoding` accepts a file that ends too early.
     allow_truncated: bool = False
 
@@ -85,7 +86,9 @@ class StabilityTracker:
 
     def track(self, file: File) -> None:
         """Start tracking a file. A file that is already tracked keeps its state."""
-        self._candidates.setdefault(file.path, _Candidate(file.version, time.monotonic()))
+        seconds_since_write = max(0.0, time.time() - file.version.mtime_ns / 1e9)
+        delay = max(0.0, EARLY_DECODE_DELAY_SECONDS - seconds_since_write)
+        self._candidates.setdefault(file.path, _Candidate(file.version, time.monotonic(), delay))
 
     def poll(self, max_photos: int) -> list[StableFile]:
         """Check every file once. Returns the files that are now stable, which are no longer tracked.
@@ -102,7 +105,8 @@ class StabilityTracker:
                 self._discard(path)
                 # Each decoding in vain doubles the wait for the next: a slow writer must not keep a decoder busy.
                 delay = candidate.decode_delay_seconds * (1 if candidate.decoding is None else 2)
-                self._candidates[path] = _Candidate(version, now, decode_delay_seconds=delay)
+                # What changes while it is looked at is being written, whatever the clock of its disk says.
+                self._candidates[path] = _Candidate(version, now, max(delay, EARLY_DECODE_DELAY_SECONDS))
             elif candidate.decoding is None:
                 if photos_in_memory < max_photos and now - candidate.unchanged_since >= min(
                     candidate.decode_delay_seconds, self._stable_after_seconds

@@ -1,16 +1,19 @@
 """Stability: a file is decoded once it is complete, refused once it cannot become so, and never decoded needlessly."""
 
 import io
+import os
 import time
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from producer.decoding.convert import Photo
 from producer.decoding.limits import Limits
 from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.decoding.video import LIVE_PHOTO_KEY
+from producer.detection import stability
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.ledger import File
 from tests.pictures import encode_heic, encode_jpeg, make_picture
@@ -131,3 +134,49 @@ def test_a_file_that_grows_slowly_is_decoded_less_and_less_often(tmp_path: Path)
             deadline = time.monotonic() + 0.15
             wait_until(lambda deadline=deadline: tracker.poll(4) or time.monotonic() > deadline)  # type: ignore[misc]
         assert 1 <= len(decoders.requests) <= 4
+
+
+@pytest.mark.parametrize("seconds_since_write", [0, 1000])
+def test_a_photo_that_was_complete_before_it_came_is_decoded_at_once(
+    seconds_since_write: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with a wait from when the file was first seen: AirDrop moves complete files into the folder."""
+    monkeypatch.setattr(stability, "EARLY_DECODE_DELAY_SECONDS", 500)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encode_jpeg(make_picture(1)))
+    _set_age(path, seconds_since_write)
+    with RecordingDecoders() as decoders:
+        _track(decoders, path).poll(4)
+        assert decoders.requests == ([("a.jpg", False)] if seconds_since_write else [])
+
+
+def test_a_file_that_grows_on_a_disk_whose_clock_is_behind_is_decoded_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without a least delay: each change was decoded at once."""
+    monkeypatch.setattr(stability, "EARLY_DECODE_DELAY_SECONDS", 500)
+    path, photo = tmp_path / "slow.jpg", encode_jpeg(make_picture(1))
+    path.write_bytes(photo[:1000])
+    _set_age(path, 1000)
+    with RecordingDecoders() as decoders:
+        tracker = _track(decoders, path)
+        for size in (2000, 3000, 4000):
+            tracker.poll(4)
+            path.write_bytes(photo[:size])
+            _set_age(path, 1000)
+            tracker.poll(4)
+        assert len(decoders.requests) == 1
+
+
+def _track(decoders: DecoderPool, path: Path) -> StabilityTracker:
+    """Return a tracker of one file that never counts as complete."""
+    tracker = StabilityTracker(decoders, stable_after_seconds=1000, give_up_after_seconds=1000)
+    version = read_file_version(path)
+    assert version is not None
+    tracker.track(File(path, version))
+    return tracker
+
+
+def _set_age(path: Path, seconds: float) -> None:
+    """Let a file have been written some seconds ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
