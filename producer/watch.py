@@ -267,7 +267,7 @@ def _process_folders(
             processed[file.path] = unwritten.pop(file.path)
             changed.set()  # The file may have changed while it was not tracked.
         if len(stability_tracker) or unwritten:
-            stop.wait(STABILITY_POLL_INTERVAL_SECONDS)
+            stability_tracker.wait_for_decoder(STABILITY_POLL_INTERVAL_SECONDS)
         elif changed.is_set():
             stop.wait(min(max(0.0, earliest_scan_at - time.monotonic()), IDLE_POLL_INTERVAL_SECONDS))
         else:

@@ -8,6 +8,7 @@ check adds no latency. An unchanged file that does not decode may have a slow wr
 """
 
 import stat
+import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class StabilityTracker:
         self._stable_after_seconds = stable_after_seconds
         self._give_up_after_seconds = give_up_after_seconds
         self._candidates: dict[Path, _Candidate] = {}
+        self._decoded = threading.Event()
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -89,6 +91,12 @@ class StabilityTracker:
         seconds_since_write = max(0.0, time.time() - file.version.mtime_ns / 1e9)
         delay = max(0.0, EARLY_DECODE_DELAY_SECONDS - seconds_since_write)
         self._candidates.setdefault(file.path, _Candidate(file.version, time.monotonic(), delay))
+
+    def wait_for_decoder(self, timeout_seconds: float) -> bool:
+        """Wait until a file has been decoded since the last call; False after the timeout."""
+        is_decoded = self._decoded.wait(timeout_seconds)
+        self._decoded.clear()
+        return is_decoded
 
     def poll(self, max_photos: int) -> list[StableFile]:
         """Check every file once. Returns the files that are now stable, which are no longer tracked.
@@ -111,7 +119,7 @@ class StabilityTracker:
                 if photos_in_memory < max_photos and now - candidate.unchanged_since >= min(
                     candidate.decode_delay_seconds, self._stable_after_seconds
                 ):
-                    candidate.decoding = self._decoder_pool.submit(path)
+                    candidate.decoding = self._decode(path)
                     photos_in_memory += 1
             elif candidate.decoding.done() and (
                 stable_file := self._check_stability(File(path, version), candidate, now)
@@ -135,11 +143,16 @@ class StabilityTracker:
             return None
         # After this long the writer has given up too, so a part of the picture is all there will be.
         if isinstance(result.photo_or_error, Truncated) and not candidate.allow_truncated:
-            candidate.decoding = self._decoder_pool.submit(file.path, allow_truncated=True)
+            candidate.decoding = self._decode(file.path, allow_truncated=True)
             candidate.allow_truncated = True
             return None
         stages = {Stage.SETTLE: max(0.0, unchanged_seconds - result.seconds), Stage.CONVERT: result.seconds}
         return StableFile(file, result.photo_id, result.photo_or_error, stages)
+
+    def _decode(self, path: Path, *, allow_truncated: bool = False) -> Future[DecodeResult]:
+        decoding = self._decoder_pool.submit(path, allow_truncated=allow_truncated)
+        decoding.add_done_callback(lambda _: self._decoded.set())
+        return decoding
 
     def _discard(self, path: Path) -> None:
         candidate = self._candidates.pop(path)

@@ -101,6 +101,7 @@ class Outbox:
             for path, data in zip(self._paths(job.photo_id), (jpeg, working_jpeg, motion), strict=True):
                 if data and not path.exists():
                     _write_atomically(path, data)
+            flush_path(self._folder)
 
     def add_refusal(self, file: File, photo_id: str, reason: str, cause: RefusalCause | None = None) -> Path:
         """Quarantine a file, and add its refusal. Returns the file with the reason. Raises DiskUnavailable.
@@ -234,7 +235,7 @@ def _read_if_exists(path: Path) -> bytes:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all, even if the machine stops."""
+    """Write a file completely or not at all. Until the folder is flushed, a machine that stops loses it."""
     draft = path.with_suffix(f".{os.getpid()}")
     try:
         with draft.open("wb") as file:
@@ -242,7 +243,6 @@ def _write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             flush_file(file.fileno())
         draft.replace(path)
-        flush_path(path.parent)
     except OSError:
         draft.unlink(missing_ok=True)
         raise

@@ -168,9 +168,21 @@ def test_a_file_that_grows_on_a_disk_whose_clock_is_behind_is_decoded_less_and_l
         assert len(decoders.requests) == 1
 
 
-def _track(decoders: DecoderPool, path: Path) -> StabilityTracker:
-    """Return a tracker of one file that never counts as complete."""
-    tracker = StabilityTracker(decoders, stable_after_seconds=1000, give_up_after_seconds=1000)
+def test_a_photo_is_taken_as_soon_as_it_is_decoded(tmp_path: Path) -> None:
+    """Seen failing with a wait for the next look at the files."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encode_jpeg(make_picture(1)))
+    _set_age(path, 1000)
+    with RecordingDecoders() as decoders:
+        tracker = _track(decoders, path, stable_after_seconds=0)
+        assert tracker.poll(4) == []
+        assert tracker.wait_for_decoder(20)
+        assert [stable_file.file.path for stable_file in tracker.poll(4)] == [path]
+
+
+def _track(decoders: DecoderPool, path: Path, stable_after_seconds: float = 1000) -> StabilityTracker:
+    """Return a tracker of one file."""
+    tracker = StabilityTracker(decoders, stable_after_seconds=stable_after_seconds, give_up_after_seconds=1000)
     version = read_file_version(path)
     assert version is not None
     tracker.track(File(path, version))
