@@ -85,7 +85,10 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
             DecoderPool(DECODER_COUNT, limits_from_settings(settings, recipe_choice.default_recipes))
         )
         stability_tracker = StabilityTracker(
-            decoder_pool, stable_after_seconds=settings.settle_seconds, give_up_after_seconds=settings.patience_seconds
+            decoder_pool,
+            stable_after_seconds=settings.settle_seconds,
+            give_up_after_seconds=settings.patience_seconds,
+            on_decode=submission_client.expect_photo,
         )
         relay.start()
         try:

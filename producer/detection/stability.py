@@ -10,6 +10,7 @@ check adds no latency. An unchanged file that does not decode may have a slow wr
 import stat
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,22 @@ def read_file_version(path: Path) -> FileVersion | None:
 class StabilityTracker:
     """Tracks files until they are complete or given up. Use from one thread; decoding runs in the background."""
 
-    def __init__(self, decoder_pool: DecoderPool, *, stable_after_seconds: float, give_up_after_seconds: float) -> None:
+    def __init__(
+        self,
+        decoder_pool: DecoderPool,
+        *,
+        stable_after_seconds: float,
+        give_up_after_seconds: float,
+        on_decode: Callable[[], object] = lambda: None,
+    ) -> None:
         """Start with no files.
 
         stable_after_seconds: seconds without a change after which a file that decodes counts as complete.
         give_up_after_seconds: seconds without a change after which a file that does not decode is given up, and the
-        video of a Live Photo is no longer expected to be followed by its picture.
+        video of a Live Photo is no longer expected to be followed by its picture. on_decode: called as decoding begins.
         """
         self._decoder_pool = decoder_pool
+        self._on_decode = on_decode
         self._stable_after_seconds = stable_after_seconds
         self._give_up_after_seconds = give_up_after_seconds
         self._candidates: dict[Path, _Candidate] = {}
@@ -151,6 +160,7 @@ class StabilityTracker:
 
     def _decode(self, path: Path, *, allow_truncated: bool = False) -> Future[DecodeResult]:
         decoding = self._decoder_pool.submit(path, allow_truncated=allow_truncated)
+        self._on_decode()
         decoding.add_done_callback(lambda _: self._decoded.set())
         return decoding
 

@@ -1,6 +1,8 @@
 """Submission: the only way in which a photo gets into the store and its job into the queue."""
 
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +33,10 @@ from shared.storage.object_names import RUNTIME_SETTINGS_NAME, motion_name, phot
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
+
+#: Seconds after which an idle connection to a bucket is closed. TCP remembers lost packets for as long as a connection
+#: lasts, and sends less at a time from then on: each guest's photo gets a new connection, unless it follows at once.
+STORE_IDLE_SECONDS = 3.0
 
 #: States from which a job may be submitted, for the first time or again.
 _SUBMITTABLE_STATES = (None, State.ACCEPTED, State.FAILED, State.CANCELLED)
@@ -65,7 +71,8 @@ class SubmissionClient:
         self._table = JobTable(self.client, approval=settings.approval, initialize=self._initialize_runtime_settings)
         self._events = EventLog(self.client)
         self._celery = create_celery_app(settings)
-        self._store = Store(settings.store)
+        self._store = Store(settings.store, idle_seconds=STORE_IDLE_SECONDS)
+        self._connecting: threading.Thread | None = None
         self._tracer = open_tracer(settings, "producer")
         #: Jobs that this version cannot read, each of which was reported once.
         self._incompatible_job_ids: set[str] = set()
@@ -92,7 +99,23 @@ class SubmissionClient:
         """
         with _raise_unavailable():
             self.client.ping()
-            self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
+            self._connect_to_store()
+
+    def expect_photo(self) -> None:
+        """Connect to the store in the background, because a photo is being decoded. Returns at once.
+
+        Unlike the other methods, it may be called from another thread.
+        """
+        if self._connecting is None or not self._connecting.is_alive():
+            self._connecting = threading.Thread(target=self._try_to_connect_to_store, name="connection", daemon=True)
+            self._connecting.start()
+
+    def _try_to_connect_to_store(self) -> None:
+        with contextlib.suppress(ArtDreamError):  # The submission reports it.
+            self._connect_to_store()
+
+    def _connect_to_store(self) -> None:
+        self._store.get(RUNTIME_SETTINGS_NAME)  # Any object will do; it need not exist.
 
     def submit(
         self,

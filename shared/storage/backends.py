@@ -42,6 +42,9 @@ _RETRY_CONFIG: Any = {
 #: A connection is considered dead after 30 s without data; a slow transfer may take minutes.
 _CLIENT_TIMEOUTS: Any = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "10min"}
 
+#: Seconds after which an idle connection to a bucket is closed.
+IDLE_SECONDS = 90.0
+
 #: URL scheme → prefix of the environment variables that configure that kind of bucket; and those options that concern
 #: the connection.
 _VARIABLE_PREFIXES = {"s3": "AWS", "s3a": "AWS", "gs": "GOOGLE", "az": "AZURE", "abfs": "AZURE", "abfss": "AZURE"}
@@ -233,8 +236,11 @@ class LocalBackend(ObstoreBackend):
         return (self._root / name).resolve().is_relative_to(self._root)
 
 
-def open_backend(url: str) -> StoreBackend:
-    """Open a backend without contacting it. Raises one of BACKEND_ERRORS or ValueError if the URL is invalid."""
+def open_backend(url: str, idle_seconds: float = IDLE_SECONDS) -> StoreBackend:
+    """Open a backend without contacting it. Raises one of BACKEND_ERRORS or ValueError if the URL is invalid.
+
+    idle_seconds: after which an idle connection to a bucket is closed.
+    """
     if url.startswith("ssh+sftp:"):
         from shared.ssh.sftp_store import SftpBackend
 
@@ -250,9 +256,8 @@ def open_backend(url: str) -> StoreBackend:
     # With a checksum the server rejects uploads damaged in transit; a server without checksums ignores it.
     use_sha256 = kind == "AWS" and "AWS_CHECKSUM_ALGORITHM" not in os.environ
     config: Any = {"checksum_algorithm": "SHA256"} if use_sha256 else {}
-    return ObstoreBackend(
-        from_url(url, config=config, client_options=_CLIENT_TIMEOUTS | options, retry_config=_RETRY_CONFIG)
-    )
+    client_options = _CLIENT_TIMEOUTS | {"pool_idle_timeout": timedelta(seconds=idle_seconds)} | options
+    return ObstoreBackend(from_url(url, config=config, client_options=client_options, retry_config=_RETRY_CONFIG))
 
 
 def is_permanent(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import ArtDreamError
-from shared.storage.backends import BACKEND_ERRORS, StoreBackend, is_permanent, open_backend
+from shared.storage.backends import BACKEND_ERRORS, IDLE_SECONDS, StoreBackend, is_permanent, open_backend
 from shared.storage.object_names import is_object_name
 
 T = TypeVar("T")
@@ -52,10 +52,14 @@ class Store:
     Every method raises ArtDreamError if a name is not a valid object name.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        """Open a store without contacting it. Raises ArtDreamError if its URL is not valid.
+
+        idle_seconds: after which an idle connection to a bucket is closed.
+        """
         #: The store's URL, without secrets.
         self.url = _redact_url(url)
-        self._backend = _open_backend(url, self.url)
+        self._backend = _open_backend(url, self.url, idle_seconds)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object atomically; its content type follows from the name. Raises StoreError."""
@@ -152,7 +156,7 @@ class Store:
             raise StoreError(sentence, is_permanent=is_permanent(error)) from error
 
 
-def _open_backend(url: str, redacted_url: str) -> StoreBackend:
+def _open_backend(url: str, redacted_url: str, idle_seconds: float) -> StoreBackend:
     parts = urlsplit(url)
     if parts.password or (parts.username and parts.scheme != "ssh+sftp"):
         raise ArtDreamError(
@@ -160,7 +164,7 @@ def _open_backend(url: str, redacted_url: str) -> StoreBackend:
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or what else the store asks for in the environment."
         )
     try:
-        return open_backend(url)
+        return open_backend(url, idle_seconds)
     except (*BACKEND_ERRORS, ValueError) as error:
         if parts.scheme == "file":
             raise StoreError(f"The store's folder {parts.path} cannot be used: {_summarize_error(error)}.") from error

@@ -1,11 +1,15 @@
 """Submission: no photo is lost or submitted twice, whatever is unavailable or killed."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from producer.decoding.convert import convert
+from producer.decoding.pool import DecodeResult, DecoderPool
 from producer.detection.stability import read_file_version
 from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import Outbox
@@ -35,12 +40,14 @@ from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
 from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
 from shared.settings import Settings
+from shared.storage import backends
 from shared.storage.deletion import delete_photo_objects, write_tombstone
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
 from shared.storage.store import Store
+from tests.fault.faulty_proxy import FaultyProxy
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
-from tests.servers import SshServer, Valkey
+from tests.servers import S3Server, SshServer, Valkey
 from tests.sidecars import make_sidecar
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
@@ -522,3 +529,62 @@ with SubmissionClient(Settings.read()) as client:
     item = outbox.next_item()
     client.submit(item.job, outbox.read_working_photo(item), is_working_photo=True)
 """
+
+
+class CountingProxy(FaultyProxy):
+    """A proxy that counts the connections that were made through it."""
+
+    connection_count = 0
+
+    def _relay(self, client: socket.socket) -> None:
+        self.connection_count += 1
+        super()._relay(client)
+
+
+@pytest.fixture
+def s3_proxy(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingProxy]:
+    """A counting proxy through which this process reaches the S3 server."""
+    proxy = CountingProxy(s3.port)
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{proxy.port}")
+    yield proxy
+    proxy.close()
+
+
+@pytest.mark.whole_component
+def test_each_guest_s_photo_goes_out_on_a_new_connection_that_is_open_before_it_is_decoded(
+    producer_thread: ProducerThread, s3: S3Server, s3_proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing with connections that last, and without the call when decoding begins.
+
+    A connection that has lost packets sends less at a time for as long as it lasts.
+    """
+    monkeypatch.setattr("producer.outbox.submission.STORE_IDLE_SECONDS", 0.2)
+    connected_while_decoding, decode, count = list[bool](), DecoderPool._decode_with_retries, 0
+
+    def decode_once_connected(pool: DecoderPool, path: Path, allow_truncated: bool) -> DecodeResult:
+        with contextlib.suppress(pytest.fail.Exception):
+            wait_until(lambda: s3_proxy.connection_count > count, timeout=60)
+        connected_while_decoding.append(s3_proxy.connection_count > count)
+        return decode(pool, path, allow_truncated)
+
+    monkeypatch.setattr(DecoderPool, "_decode_with_retries", decode_once_connected)
+    producer_thread.start(store_url=s3.url)
+    wait_until(lambda: s3_proxy.connection_count)  # connected when it starts
+    for number in range(2):
+        idle_until = time.monotonic() + 0.5
+        wait_until(lambda idle_until=idle_until: time.monotonic() > idle_until)  # type: ignore[misc]
+        count = s3_proxy.connection_count
+        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+        wait_until(lambda number=number: producer_thread.count_waiting() == number + 1)  # type: ignore[misc]
+    assert connected_while_decoding == [True, True]
+
+
+def test_a_store_that_is_away_while_a_photo_is_decoded_is_no_fault(
+    settings: Settings, s3: S3Server, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(backends._RETRY_CONFIG, "retry_timeout", timedelta(seconds=0.1))
+    s3.stop()
+    with SubmissionClient(settings.model_copy(update={"store_url": s3.url})) as submission_client:
+        submission_client.expect_photo()
+        wait_until(lambda: not any(thread.name == "connection" for thread in threading.enumerate()))
+    assert "Traceback" not in capfd.readouterr().err
