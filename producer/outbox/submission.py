@@ -98,7 +98,7 @@ class SubmissionClient:
         Raises Unavailable.
         """
         with _raise_unavailable():
-            self.client.ping()
+            self._table.load_scripts()
             self._connect_to_store()
 
     def expect_photo(self) -> None:

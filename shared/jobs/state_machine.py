@@ -98,6 +98,10 @@ class JobScripts:
             client.register_script(read_script(name)) for name in scripts
         )
 
+    def load(self) -> None:
+        """Have the broker keep the script of transitions, so that the first one takes one round trip."""
+        self._client.script_load(self._transition.script)
+
     def transition(
         self,
         job_id: str,

@@ -110,6 +110,10 @@ class JobTable:
         self._initialize = initialize
         self._scripts = JobScripts(client, timing, approval=approval)
 
+    def load_scripts(self) -> None:
+        """Have the broker keep the script of transitions, so that the first job takes one round trip."""
+        self._scripts.load()
+
     def accept(
         self,
         job: Job,

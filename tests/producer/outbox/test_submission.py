@@ -32,7 +32,6 @@ from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, Origin, State
 from shared.jobs.queue import count_queued
 from shared.jobs.refusal import RefusalCause
-from shared.jobs.state_machine import read_script
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import estimate_percentile, merge_counts, merge_wait_buckets
@@ -422,8 +421,8 @@ def broker_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_new_photo_costs_the_broker_one_call(
     submission_client: SubmissionClient, client: redis.Redis, store: Store, broker_commands: list[str]
 ) -> None:
-    """Seen failing with a question for the job's state ahead of the upload."""
-    client.script_load(read_script("transition"))
+    """Seen failing with a question for the job's state ahead of the upload, and with a script that goes out with it."""
+    client.script_flush()
     submission_client.open_connections()
     initialize_runtime_settings(client, store)
     broker_commands.clear()

@@ -26,7 +26,6 @@ from shared.jobs.queue import (
     queue_keys,
     submit,
 )
-from shared.jobs.state_machine import read_script
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import UNFINISHED_BY_SUBMITTER
@@ -175,7 +174,7 @@ def test_a_broker_far_away_is_asked_once_for_a_job(tmp_path: Path, monkeypatch: 
     with Valkey() as server, connect(f"{server.connection_url}/0") as client:
         settings = Settings(broker_url=f"{server.connection_url}/0", data=tmp_path, _env_file=None)
         app, table = create_celery_app(settings), JobTable(client)
-        client.script_load(read_script("transition"))
+        table.load_scripts()
         sent_commands, send = [], redis.connection.AbstractConnection.send_packed_command
 
         def record_and_send(connection: redis.connection.AbstractConnection, *arguments: Any, **options: Any) -> None:
