@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 #: Seconds for any one step on two slow cores beside other tests.
-STACK_TIMEOUT_SECONDS = 600
+STACK_TIMEOUT_SECONDS = 480
 
 
 def start_artdream(

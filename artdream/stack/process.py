@@ -37,8 +37,6 @@ class SupervisedProcess:
     grace_seconds: float
     #: Text for the process's standard input at each start, such as secrets that must not appear in a command line.
     stdin: str = ""
-    #: Added to the niceness of this process, and of its children: above 0, others get processor time first.
-    niceness: int = 0
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
     _restart_delay: float = field(default=INITIAL_RESTART_DELAY_SECONDS, init=False)
@@ -60,8 +58,6 @@ class SupervisedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        if self.niceness:
-            _lower_priority(self._child.pid, self.niceness)
         if self.stdin and self._child.stdin:
             self._child.stdin.write(self.stdin.encode())
             self._child.stdin.close()
@@ -133,15 +129,6 @@ class SupervisedProcess:
     @property
     def _pid_file(self) -> Path:
         return self.run_folder / f"{self.name}.json"
-
-
-def _lower_priority(pid: int, niceness: int) -> None:
-    """Raise the niceness of a process that leads its session. It is an optimization: what fails is left."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
-    # Linux may schedule each session as one group, beside which the niceness of a process says nothing (sched(7)).
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def _signal_group(leader_pid: int, signal_number: signal.Signals) -> None:

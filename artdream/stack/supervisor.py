@@ -28,9 +28,6 @@ from shared.settings import BROKER_FILE, Settings
 WORKER_GRACE_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 8.0
 
-#: A dream on processors takes all of them for seconds: the wall, uploads and conversions come first.
-WORKER_NICENESS = 10
-
 
 class Supervisor:
     """Runs all processes of `artdream up`."""
@@ -53,12 +50,10 @@ class Supervisor:
         self._broker.stdin = _build_valkey_config(self._broker_port, password, self._data_folder / "broker")
         # -P: import nothing from the working directory.
         artdream = [sys.executable, "-P", "-m", "artdream"]
-        worker = self._create_process(
-            "worker", [*artdream, "worker", "--concurrency", str(workers)], environment, WORKER_GRACE_SECONDS
-        )
-        worker.niceness = WORKER_NICENESS
         self._components = [
-            worker,
+            self._create_process(
+                "worker", [*artdream, "worker", "--concurrency", str(workers)], environment, WORKER_GRACE_SECONDS
+            ),
             self._create_process("display", [*artdream, "display"], environment, DEFAULT_GRACE_SECONDS),
             self._create_process("producer", [*artdream, "watch"], environment, DEFAULT_GRACE_SECONDS),
         ]
