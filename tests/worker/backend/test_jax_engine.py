@@ -25,7 +25,7 @@ ENGINE_TESTS = (
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(keras.backend.backend() == "jax", reason="it starts JAX itself"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),  # two minutes on idle cores, but ten beside other work
 ]
 
 
