@@ -19,8 +19,8 @@ from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
 from producer.decoding.metadata_removal import remove_metadata
+from producer.decoding.missing_content import ends_in_zeros, lacks_content
 from producer.decoding.raw import MIN_PREVIEW_SIDE, find_content_end, open_largest_preview, read_raw_directories
-from producer.decoding.unwritten_tail import ends_in_zeros, has_unwritten_tail
 from shared.errors import ArtDreamError
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import fit_photo
@@ -127,7 +127,7 @@ def _decode(opener: Decoder, data: bytes, limits: Limits, *, allow_truncated: bo
             most=max_megapixels,
         )
     may_be_black = isinstance(picture, TiffImageFile)
-    if not (may_be_black and allow_truncated) and has_unwritten_tail(data, picture):
+    if not (may_be_black and allow_truncated) and lacks_content(data, picture):
         raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     if isinstance(picture, HeifFile):
         if (image := decode_with_imageio(data, picture, size)) is not None:

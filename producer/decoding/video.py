@@ -13,8 +13,8 @@ from producer.decoding.color_metadata import ColorMetadata
 from producer.decoding.color_space import color_space_from_codes
 from producer.decoding.formats import TRUNCATED_CAUSE, DecodedPicture, NotAPicture, Unreadable
 from producer.decoding.limits import Limits
+from producer.decoding.missing_content import lacks_content
 from producer.decoding.tone_mapping import convert_color_space
-from producer.decoding.unwritten_tail import has_unwritten_tail
 from shared.jobs.refusal import RefusalCode
 from shared.recipe.canvas import scale_to_long_side
 
@@ -110,7 +110,7 @@ def decode_video(data: bytes, limits: Limits) -> DecodedVideo:
     except ImportError as error:
         reason = "is a video, and this producer takes photos only: install its extra `video`"
         raise NotAPicture(reason, RefusalCode.VIDEO) from error
-    if has_unwritten_tail(data):
+    if lacks_content(data):
         raise NotAPicture(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as container:

@@ -1,7 +1,7 @@
 """Stability: detect when a file is complete.
 
 A file is complete when its size and modification time have not changed for `stable_after_seconds` and it decodes, and
-its content is not still zeros at the end (`producer/decoding/unwritten_tail.py`).
+its content is not still zeros at the end (`producer/decoding/missing_content.py`).
 Decoding starts early, before that time is over, and counts only if the file does not change meanwhile, so that the
 check adds no latency. An unchanged file that does not decode may have a slow writer; it is refused only after
 `give_up_after_seconds`.

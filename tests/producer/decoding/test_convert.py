@@ -26,6 +26,7 @@ from shared.recipe.canvas import MAX_PHOTO_SIDE, fit_photo
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.decoding.heic_files import encode_grid
 from tests.producer.icc_profiles import convert_p3_to_srgb, make_display_p3_profile
 
 #: EXIF orientation → transform of the stored rows and columns to the upright picture (EXIF 2.32, tag 274).
@@ -376,6 +377,14 @@ def test_a_file_whose_size_was_set_before_its_content_is_not_whole(kind: str, sh
     with pytest.raises(Unreadable, match="is damaged"):
         convert(written + bytes(len(file) - len(written)))
     assert convert(file + bytes(4096)).jpeg == convert(file).jpeg
+
+
+@pytest.mark.parametrize("file", [*(encode(make_picture(3), kind) for kind in FORMATS), encode_grid(make_picture(3))])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_file_that_ends_too_early_is_not_whole(file: bytes, share: float) -> None:
+    """Seen failing with libheif's word alone: of an iPhone's HEIC, the tiles that were there were a photo."""
+    with pytest.raises(Unreadable, match="is damaged"):
+        convert(file[: int(len(file) * share)])
 
 
 def test_a_picture_that_is_black_below_is_taken_when_nothing_more_will_come() -> None:

@@ -1,7 +1,8 @@
-"""Unwritten tail: detect a file whose size was set before its content was written.
+"""Missing content: detect a file that ends too early, or whose size was set before its content was written.
 
-Windows and `rsync --preallocate` copy that way. Until the content has arrived the rest of the file is zeros, and the
-decoders of HEIC, AVIF, WebP and uncompressed TIFF take them for pixels. Those of JPEG and PNG notice by themselves.
+Of a HEIC that ends too early, libheif shows the tiles that are there. Windows and `rsync --preallocate` set the size
+first: until the content has arrived the rest of the file is zeros, and the decoders of HEIC, AVIF, WebP and
+uncompressed TIFF take them for pixels. Those of JPEG and PNG notice by themselves.
 """
 
 from PIL import ImageFile
@@ -18,12 +19,16 @@ MIN_TAIL_BYTES = 512
 _PICTURE_BOXES = {b"ftyp", b"meta", b"mdat"}
 
 
-def has_unwritten_tail(data: bytes, picture: ImageFile.ImageFile | HeifFile | None = None) -> bool:
-    """Return whether the last MIN_TAIL_BYTES of the content, or more, are zeros. Zeros behind the content do not count.
+def lacks_content(data: bytes, picture: ImageFile.ImageFile | HeifFile | None = None) -> bool:
+    """Return whether a file ends before its content does, or the last MIN_TAIL_BYTES of the content are zeros.
 
-    picture: the opened, not decoded, picture of `data`; None for a video.
+    Zeros behind the content do not count. That a file ends too early is found in HEIC, AVIF and videos; other decoders
+    notice. picture: the opened, not decoded, picture of `data`; None for a video.
     """
-    return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, _find_content_end(data, picture))
+    content_end = _find_content_end(data, picture)
+    if _has_boxes(data) and content_end > len(data):
+        return True
+    return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, content_end)
 
 
 def ends_in_zeros(data: bytes, content_end: int) -> bool:
@@ -42,6 +47,10 @@ def _find_content_end(data: bytes, picture: ImageFile.ImageFile | HeifFile | Non
         return max(map(sum, zip(offsets, byte_counts, strict=False)), default=0)
     if isinstance(picture, WebPImageFile):
         return 8 + int.from_bytes(data[4:8], "little")
-    if data[4:8] == b"ftyp":
+    if _has_boxes(data):
         return max((end for kind, _, end in iterate_boxes(data) if kind in _PICTURE_BOXES), default=0)
     return 0
+
+
+def _has_boxes(data: bytes) -> bool:
+    return data[4:8] == b"ftyp"
