@@ -16,6 +16,7 @@ from pillow_heif import HeifFile, open_heif
 
 from producer.decoding.apple_imageio import decode_with_imageio
 from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
+from producer.decoding.ffmpeg_heic import decode_with_ffmpeg
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.limits import Limits
 from producer.decoding.metadata_removal import remove_metadata
@@ -132,6 +133,8 @@ def _decode(opener: Decoder, data: bytes, limits: Limits, *, allow_truncated: bo
     if isinstance(picture, HeifFile):
         if (image := decode_with_imageio(data, picture, size)) is not None:
             return DecodedPicture(image, image.size)
+        if (image := decode_with_ffmpeg(data, picture, size)) is not None:
+            return DecodedPicture(image, size)
         return _decode_heif_shrunk(picture, size)
     picture.load()
     return DecodedPicture(picture, size)

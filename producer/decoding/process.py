@@ -6,6 +6,7 @@ uses pickle: responses derive from untrusted files.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -49,6 +50,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
     requests, responses = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # Output of libraries, C libraries included, must not mix with responses.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("av")  # The first photo does not wait for it.
     responses.write(READY_LINE)
     responses.flush()
     for line in requests:

@@ -379,10 +379,11 @@ def test_a_file_whose_size_was_set_before_its_content_is_not_whole(kind: str, sh
     assert convert(file + bytes(4096)).jpeg == convert(file).jpeg
 
 
-@pytest.mark.parametrize("file", [*(encode(make_picture(3), kind) for kind in FORMATS), encode_grid(make_picture(3))])
+@pytest.mark.parametrize("kind", [*FORMATS, "HEIF in tiles"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_file_that_ends_too_early_is_not_whole(file: bytes, share: float) -> None:
+def test_a_file_that_ends_too_early_is_not_whole(kind: str, share: float) -> None:
     """Seen failing with libheif's word alone: of an iPhone's HEIC, the tiles that were there were a photo."""
+    file = encode_grid(make_picture(3)) if kind == "HEIF in tiles" else encode(make_picture(3), kind)
     with pytest.raises(Unreadable, match="is damaged"):
         convert(file[: int(len(file) * share)])
 
