@@ -199,8 +199,8 @@ class Explainer:
         photo, the network or the dream's metadata is missing, or the weights are others.
         """
         from artdream.cli.dream import create_engine, validate_target, write_picture
-        from worker.jobs.execution import fills_canvas
         from worker.jobs.frames import encode_jpeg
+        from worker.jobs.job_photo import fills_canvas
 
         validate_target(target, Path(explanation.file))
         picture = self._read_picture(explanation)
@@ -251,7 +251,7 @@ class Explainer:
         return sidecar
 
     def _load_photo(self, name: str) -> Pixels | None:
-        from worker.jobs.execution import decode_photo
+        from worker.jobs.job_photo import decode_photo
 
         data = self._store.get(name) if self._store else None
         return None if data is None else decode_photo(data, name)

@@ -10,7 +10,8 @@ from shared.recipe.canvas import Canvas, scale_to_canvas
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
-from worker.jobs.execution import JobExecution, fills_canvas
+from worker.jobs.execution import JobExecution
+from worker.jobs.job_photo import fills_canvas
 from worker.jobs.lease import LeaseLost
 
 logger = logging.getLogger(__name__)

@@ -1,14 +1,10 @@
 """One attempt at a claimed job: fetch its photo, publish frames and dream, and end it exactly once."""
 
-import io
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 from shared.broker.client import BROKER_OUTAGE, describe_error
 from shared.errors import ArtDreamError
@@ -17,10 +13,9 @@ from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.table import Claim, JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import StageTimer, record_stage, time_stage
-from shared.monitoring.tracing import NO_TRACER, SpanName, Tracer, describe_job
+from shared.monitoring.tracing import NO_TRACER, SpanName, Tracer
 from shared.provenance.signing import ManifestSigner
 from shared.provenance.statement import Statement, get_program
-from shared.recipe.canvas import scale_to_canvas
 from shared.recipe.recipe import Recipe
 from shared.storage.deletion import has_tombstone
 from shared.storage.object_names import (
@@ -29,13 +24,14 @@ from shared.storage.object_names import (
     photo_name,
     sidecar_name,
     thumb_name,
-    working_photo_name,
 )
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
 from worker.dreamer import DreamResult, Frame, Pixels
+from worker.jobs.attempt_trace import AttemptTrace
 from worker.jobs.frames import FramePublisher, encode_jpeg, encode_thumbnail
+from worker.jobs.job_photo import JobPhoto
 from worker.jobs.lease import LeaseKeeper, LeaseLost
 from worker.jobs.retry import RetryPolicy
 
@@ -43,11 +39,6 @@ if TYPE_CHECKING:
     from worker.jobs.moderation import JobModeration
 
 logger = logging.getLogger(__name__)
-
-
-#: Seconds that a dream waits for its photo in full, and seconds between two looks. Both uploads together take some
-#: seconds; it takes longer only if the producer's link broke down in between.
-FULL_PHOTO_TIMEOUT_SECONDS, FULL_PHOTO_POLL_INTERVAL_SECONDS = 10.0, 0.1
 
 
 class JobExecution:
@@ -84,15 +75,14 @@ class JobExecution:
         self._store = store
         self._retry = retry_policy.retry
         self._signer = signer
-        self._tracer = tracer
-        #: When the job was claimed, and when the last stage ended, in epoch seconds.
-        self._claimed_at = self._stage_ended_at = time.time()
+        self._trace = AttemptTrace(tracer, claim, table)
+        self._photo = JobPhoto(claim.job, store, retry_policy, self.lease_keeper)
+        #: When the last stage ended, in epoch seconds.
+        self._stage_ended_at = time.time()
         self._stages: dict[Stage, float] = dict(claim.job.stages)
         self._moderation = moderation
         self._visibility = claim.visibility
         self._is_published = False
-        self._working_photo: Pixels | None = None
-        self._full_photo: Pixels | None = None
         self._frame_publisher: FramePublisher | None = None
         self._dream_timer: StageTimer | None = None
 
@@ -149,13 +139,10 @@ class JobExecution:
             return None
         self._stages[Stage.QUEUE] = self._claim.queued_seconds
         record_stage(self.job.id, Stage.QUEUE, self._claim.queued_seconds)
-        self._trace(SpanName.QUEUE, self._claimed_at - self._claim.queued_seconds, self._claimed_at)
+        self._trace.record_queue()
         with self._time_stage(Stage.FETCH):
-            self._working_photo = self._read_picture(working_photo_name(self.job.photo_id))
-            if self._working_photo is None or not fills_canvas(self._working_photo, self.recipe):
-                self._full_photo = self._wait_for_full_photo()
-            photo = self._working_photo if self._full_photo is None else self._full_photo
-            if self._moderation and photo is not None:
+            photo = self._photo.load(self.recipe)
+            if self._moderation:
                 self._moderation.look_at("photo", photo)
                 if not self._retry(self._announce_start):
                     raise LeaseLost
@@ -188,13 +175,12 @@ class JobExecution:
 
         Raises LeaseLost, and ArtDreamError if the photo is damaged.
         """
-        if self._full_photo is None:
-            started = time.perf_counter()
-            self._full_photo = self._wait_for_full_photo()
-            seconds = time.perf_counter() - started
-            self._stages[Stage.FETCH] += seconds
-            self.exclude_from_dream_time(seconds)
-        return self._full_photo
+        started = time.perf_counter()
+        photo = self._photo.load_full()
+        seconds = time.perf_counter() - started
+        self._stages[Stage.FETCH] += seconds
+        self.exclude_from_dream_time(seconds)
+        return photo
 
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
@@ -268,11 +254,11 @@ class JobExecution:
         """End the job with a reason. kind: label of the fault in the metrics."""
         self.ended = True
         metrics.count_fault(kind)
-        arrived_at = self._find_arrival()
+        arrived_at = self._trace.find_arrival()
         if self._retry(lambda: self._table.fail(self._claim, reason)):
             metrics.count_job("failed")
             logger.warning("job %s failed: %s", self.job.id, reason)
-            self._trace_end("failed", arrived_at)
+            self._trace.end("failed", arrived_at)
             self._delete_leftovers()
 
     def release(self, *, count: bool = False, is_attempt: bool = False) -> bool:
@@ -282,13 +268,13 @@ class JobExecution:
         """
         self.released = self._table.release(self._claim, count=count, is_attempt=is_attempt)
         self.ended = True
-        self._trace_end("released" if self.released else "lost")
+        self._trace.end("released" if self.released else "lost")
         return self.released
 
     def complete(self, sidecar: Sidecar) -> None:
         """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""
         self.ended = True
-        arrived_at = self._find_arrival()
+        arrived_at = self._trace.find_arrival()
         visibility = self._retry(
             lambda: self._table.complete(
                 self._claim,
@@ -302,8 +288,8 @@ class JobExecution:
             self._end_cancelled()
             return
         self.completed = True
-        self._trace(SpanName.ANNOUNCE, self._stage_ended_at, time.time())
-        self._trace_end("completed", arrived_at)
+        self._trace.record(SpanName.ANNOUNCE, self._stage_ended_at, time.time())
+        self._trace.end("completed", arrived_at)
         metrics.count_job("completed")
         logger.info("job %s completed: %s", self.job.id, _format_stages(sidecar.stages))
         if visibility is Visibility.HELD and sidecar.standing is Visibility.SHOWN:
@@ -315,7 +301,7 @@ class JobExecution:
     def _end_cancelled(self) -> None:
         """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
         self.ended = True
-        self._trace_end("lost")
+        self._trace.end("lost")
         metrics.count_job("cancelled")
         self._delete_leftovers()
 
@@ -326,44 +312,7 @@ class JobExecution:
         with time_stage(self.job.id, self._stages, stage) as timer:
             yield timer
         self._stage_ended_at = started_at + self._stages[stage] + timer.excluded_seconds
-        self._trace(SpanName(stage), started_at, self._stage_ended_at)
-
-    def _trace(self, name: SpanName, started_at: float, ended_at: float, outcome: str = "") -> None:
-        """Record a span of this attempt. All times are epoch seconds."""
-        if self._tracer.is_on:
-            self._tracer.record(
-                name,
-                self.job.id,
-                started_at,
-                ended_at,
-                attributes=describe_job(self.job),
-                attempt=self._claim.token,
-                outcome=outcome,
-            )
-
-    def _trace_end(self, outcome: str, arrived_at: float | None = None) -> None:
-        """Record the span of this attempt, and that of the photo if the job has ended, for which its arrival is given.
-
-        outcome: “completed”, “failed”, “released”, or “lost” if the job was cancelled or another worker has it.
-        """
-        ended_at = time.time()
-        self._trace(SpanName.ATTEMPT, self._claimed_at, ended_at, outcome)
-        if arrived_at is not None:
-            self._trace(SpanName.PHOTO, arrived_at, ended_at, outcome)
-
-    def _find_arrival(self) -> float | None:
-        """Return when the photo arrived, by this machine's clock, in epoch seconds; None without tracing.
-
-        The broker forgets it when the job ends.
-        """
-        if not self._tracer.is_on:
-            return None
-        seconds: float | None = None
-        with suppress(*BROKER_OUTAGE):
-            seconds = self._table.get_seconds_since_arrival(self.job.id)
-        if seconds is None:  # unknown to a broker that was wiped meanwhile
-            seconds = time.time() - self._claimed_at + self._claim.queued_seconds + sum(self.job.stages.values())
-        return time.time() - seconds
+        self._trace.record(SpanName(stage), started_at, self._stage_ended_at)
 
     def _delete_leftovers(self) -> None:
         """Delete what was published of a job that failed, was cancelled or deleted, and so is nobody else's.
@@ -430,48 +379,10 @@ class JobExecution:
             self._retry(lambda: self._table.restore_holds([self.job.id]))
         return sidecar
 
-    def _wait_for_full_photo(self) -> Pixels:
-        """Return the photo in full. It is uploaded after the working photo, which has to do if that takes too long."""
-        name = photo_name(self.job.photo_id)
-        deadline = time.monotonic() + FULL_PHOTO_TIMEOUT_SECONDS
-        while (photo := self._read_picture(name)) is None:
-            if self._working_photo is None:
-                raise ArtDreamError(f"The photo {name} is no longer in the store.")
-            if self.is_lost:
-                raise LeaseLost
-            if time.monotonic() > deadline:
-                logger.warning(
-                    "job %s: its photo did not arrive in full within %.0f s, and is dreamt at the size of the canvas",
-                    self.job.id,
-                    FULL_PHOTO_TIMEOUT_SECONDS,
-                )
-                return self._working_photo
-            time.sleep(FULL_PHOTO_POLL_INTERVAL_SECONDS)
-        return photo
-
-    def _read_picture(self, name: str) -> Pixels | None:
-        data = self._retry(lambda: self._store.get(name))
-        return None if data is None else decode_photo(data, name)
-
     def _write_sidecar(self, sidecar: Sidecar) -> None:
         data = sidecar.model_dump_json(indent=1).encode()
         self._is_published = True
         self._retry(lambda: self._store.put(sidecar_name(sidecar.job_id), data))
-
-
-def fills_canvas(photo: Pixels, recipe: Recipe) -> bool:
-    """Return whether a photo is large enough for a recipe's canvas."""
-    height, width, _ = photo.shape
-    return bool(scale_to_canvas(width, height, recipe.canvas).width <= width)
-
-
-def decode_photo(data: bytes, name: str) -> Pixels:
-    """Decode a photo in the store, (height, width, 3) uint8. Raises ArtDreamError, with its name, if it is damaged."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ArtDreamError(f"The photo {name} in the store is damaged.") from error
 
 
 def _format_stages(stages: Stages) -> str:

@@ -219,8 +219,8 @@ def test_a_dream_rendered_again_from_the_store_has_the_same_pixels(
     settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     from worker.app import make_engine
-    from worker.jobs.execution import decode_photo
     from worker.jobs.frames import encode_jpeg as encode_dream
+    from worker.jobs.job_photo import decode_photo
 
     recipe = load_recipe("lines").model_copy(update={"canvas": 256, "size": 512})
     job = Job(photo_id="7" * 64, recipe=recipe, seed=11)

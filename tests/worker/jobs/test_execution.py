@@ -42,8 +42,8 @@ from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
 from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness, record_standings
 from worker.dreamer import DreamResult, Pixels
-from worker.jobs import execution, frames
-from worker.jobs.execution import decode_photo
+from worker.jobs import execution, frames, job_photo
+from worker.jobs.job_photo import decode_photo
 from worker.jobs.processor import JobProcessor
 
 
@@ -329,7 +329,7 @@ def test_a_dream_that_is_no_larger_than_its_working_photo_waits_for_nothing(harn
 def test_a_photo_that_does_not_follow_costs_a_dream_its_detail_and_no_more(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(execution, "FULL_PHOTO_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(job_photo, "FULL_PHOTO_TIMEOUT_SECONDS", 0.3)
     job, _ = submit_in_two_sizes(harness)
     assert process(harness, job) == (State.COMPLETED, "")
     sidecar = read_sidecar(harness.store, job.id)
@@ -374,4 +374,4 @@ def test_no_worker_waits_for_the_photo_of_a_dream_that_was_deleted(harness: Proc
     harness.dreamer.dream = dream_deleted  # type: ignore[method-assign,assignment]
     started_at = time.monotonic()
     assert process(harness, job)[0] is State.DELETED
-    assert time.monotonic() - started_at < execution.FULL_PHOTO_TIMEOUT_SECONDS
+    assert time.monotonic() - started_at < job_photo.FULL_PHOTO_TIMEOUT_SECONDS

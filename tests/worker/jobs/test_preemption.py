@@ -24,8 +24,8 @@ from tests.worker.jobs.processor_harness import HELD_RECIPE, SHORT_RECIPE, Proce
 from worker.app import make_engine
 from worker.dreamer import DreamResult, Frame, Pixels
 from worker.jobs import processor
-from worker.jobs.execution import decode_photo
 from worker.jobs.frames import encode_jpeg
+from worker.jobs.job_photo import decode_photo
 from worker.jobs.lease import Released
 from worker.jobs.processor import FOREIGN_TIME_SHARE, JobProcessor
 
