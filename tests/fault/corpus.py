@@ -20,6 +20,7 @@ from tests.fault.mutations import list_mutations
 from tests.pictures import encode_heic, make_picture
 from tests.producer.decoding.color_cases import encode_cicp_png, encode_deep_avif, make_signal
 from tests.producer.decoding.color_cases import encode_heic as encode_heic_signal
+from tests.producer.decoding.heic_files import encode_grid
 from tests.producer.decoding.raw_files import (
     JPEG_OFFSET,
     LINEAR_RAW,
@@ -63,6 +64,7 @@ def make_pictures() -> dict[str, bytes]:
     picture = make_picture(7, (96, 72))
     pictures = {
         "heic": encode_heic(picture),
+        "tiles.heic": encode_grid(picture, (b"irot", 3)),
         "alpha.heic": encode_heic(picture.convert("RGBA")),
         "grey.heic": encode_heic(picture.convert("L")),
     }
