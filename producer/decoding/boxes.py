@@ -15,6 +15,11 @@ class Box(NamedTuple):
     end: int
 
 
+def has_boxes(data: bytes) -> bool:
+    """Return whether a file consists of boxes, as its first one, `ftyp`, says."""
+    return data[4:8] == b"ftyp"
+
+
 def iterate_boxes(data: bytes) -> Iterator[Box]:
     """Yield the boxes in `data`, up to the first that is broken."""
     start = 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from producer.decoding.boxes import has_boxes
 from producer.decoding.color_space import ColorSpace, build_srgb_matrix, color_space_from_codes
 from producer.decoding.item_properties import read_item_properties
 from producer.decoding.png_chunks import is_png, iterate_chunks, read_icc_profile
@@ -62,7 +63,7 @@ def _read_nclx_color_space(data: bytes, info: Mapping[Any, Any]) -> ColorSpace |
     """Return the color space of a HEIC, as libheif found it, or of an AVIF. Their decoders expand the range."""
     if nclx := info.get("nclx_profile"):
         return color_space_from_codes(nclx["color_primaries"], nclx["transfer_characteristics"])
-    if data[4:8] == b"ftyp":
+    if has_boxes(data):
         for kind, content in read_item_properties(data):
             if kind == b"colr" and content[:4] == b"nclx":
                 return color_space_from_codes(int.from_bytes(content[4:6]), int.from_bytes(content[6:8]))

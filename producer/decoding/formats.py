@@ -15,6 +15,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile, open_heif
 
 from producer.decoding.apple_imageio import decode_with_imageio
+from producer.decoding.boxes import has_boxes
 from producer.decoding.color_metadata import ColorMetadata, read_color_metadata
 from producer.decoding.ffmpeg_heic import decode_with_ffmpeg
 from producer.decoding.item_properties import read_item_properties
@@ -131,10 +132,9 @@ def _decode(opener: Decoder, data: bytes, limits: Limits, *, allow_truncated: bo
     if not (may_be_black and allow_truncated) and lacks_content(data, picture):
         raise (Truncated if may_be_black else Unreadable)(f"is damaged: {TRUNCATED_CAUSE}", RefusalCode.INCOMPLETE)
     if isinstance(picture, HeifFile):
-        if (image := decode_with_imageio(data, picture, size)) is not None:
-            return DecodedPicture(image, image.size)
-        if (image := decode_with_ffmpeg(data, picture, size)) is not None:
-            return DecodedPicture(image, size)
+        for decode in (decode_with_imageio, decode_with_ffmpeg):
+            if (image := decode(data, picture, size)) is not None:
+                return DecodedPicture(image, image.size)
         return _decode_heif_shrunk(picture, size)
     picture.load()
     return DecodedPicture(picture, size)
@@ -156,7 +156,7 @@ def _read_orientation(picture: Image.Image, data: bytes) -> int:
     In HEIC and AVIF `irot` and `imir` decide, even if they turn nothing, and EXIF only if there are none. libheif has
     applied them; Pillow has put those of an AVIF in the place of its EXIF orientation.
     """
-    if data[4:8] == b"ftyp":
+    if has_boxes(data):
         is_transformed = any(kind in (b"irot", b"imir") for kind, _ in read_item_properties(data))
         if is_transformed and not isinstance(picture, AvifImageFile):
             return 1
@@ -195,7 +195,7 @@ def choose_decoder(data: bytes) -> Decoder:
     """
     if not data:
         raise NotAPicture("is empty", RefusalCode.EMPTY)
-    if data[4:8] == b"ftyp":
+    if has_boxes(data):
         brands = {
             data[offset : offset + 4] for offset in (8, *range(16, min(int.from_bytes(data[:4]), SIGNATURE_BYTES), 4))
         }

@@ -5,6 +5,7 @@ Pillow refuses a PNG with large or broken text, a JPEG with broken Photoshop dat
 
 import re
 
+from producer.decoding.boxes import has_boxes
 from producer.decoding.png_chunks import SIGNATURE, is_png, iterate_chunks
 
 #: Chunks of a PNG that are kept: its pixels, and EXIF, which turns them and which Pillow reads only on demand.
@@ -27,7 +28,7 @@ def remove_metadata(data: bytes) -> bytes:
         return _remove_chunks(data)
     if data.startswith(b"\xff\xd8"):
         return _remove_segments(data)
-    if data[4:8] == b"ftyp":
+    if has_boxes(data):
         return _hide_exif(data)
     return data
 

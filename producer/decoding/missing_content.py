@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import STRIPBYTECOUNTS, STRIPOFFSETS, TILEBYTECOUNTS, T
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifFile
 
-from producer.decoding.boxes import iterate_boxes
+from producer.decoding.boxes import has_boxes, iterate_boxes
 
 #: Zeros at the end of the content that count as unwritten; compressed data has no such run.
 MIN_TAIL_BYTES = 512
@@ -25,10 +25,9 @@ def lacks_content(data: bytes, picture: ImageFile.ImageFile | HeifFile | None = 
     Zeros behind the content do not count. That a file ends too early is found in HEIC, AVIF and videos; other decoders
     notice. picture: the opened, not decoded, picture of `data`; None for a video.
     """
-    content_end = _find_content_end(data, picture)
-    if _has_boxes(data) and content_end > len(data):
+    if has_boxes(data) and _find_content_end(data, picture) > len(data):
         return True
-    return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, content_end)
+    return not data[-MIN_TAIL_BYTES:].strip(b"\0") and ends_in_zeros(data, _find_content_end(data, picture))
 
 
 def ends_in_zeros(data: bytes, content_end: int) -> bool:
@@ -47,10 +46,6 @@ def _find_content_end(data: bytes, picture: ImageFile.ImageFile | HeifFile | Non
         return max(map(sum, zip(offsets, byte_counts, strict=False)), default=0)
     if isinstance(picture, WebPImageFile):
         return 8 + int.from_bytes(data[4:8], "little")
-    if _has_boxes(data):
+    if has_boxes(data):
         return max((end for kind, _, end in iterate_boxes(data) if kind in _PICTURE_BOXES), default=0)
     return 0
-
-
-def _has_boxes(data: bytes) -> bool:
-    return data[4:8] == b"ftyp"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image, ImageFilter, ImageStat
 
+from producer.decoding.boxes import has_boxes
 from producer.decoding.color_metadata import ColorMetadata
 from producer.decoding.color_space import color_space_from_codes
 from producer.decoding.formats import TRUNCATED_CAUSE, DecodedPicture, NotAPicture, Unreadable
@@ -100,7 +101,7 @@ def is_video(data: bytes) -> bool:
     """Return whether a file is a video, by its first bytes."""
     if data[4:8] in _FIRST_BOXES:
         return True
-    return data[4:8] == b"ftyp" and data[8:12] in _VIDEO_BRANDS
+    return has_boxes(data) and data[8:12] in _VIDEO_BRANDS
 
 
 def decode_video(data: bytes, limits: Limits) -> DecodedVideo:

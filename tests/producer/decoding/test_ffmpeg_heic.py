@@ -78,9 +78,7 @@ def assert_that_both_decode_alike(file: bytes, side: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 4), (4, 640), (1, 1), (2, 3)])
-def test_the_smallest_pictures_and_the_narrowest_are_the_same_too(
-    size: tuple[int, int],
-) -> None:
+def test_the_smallest_pictures_and_the_narrowest_are_the_same_too(size: tuple[int, int]) -> None:
     file = encode(make_picture(5, size), "HEIF")
     with only_libheif():
         expected = convert(file, Limits(max_side=100))
