@@ -16,7 +16,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
-.PHONY: up test test-slow test-lowest test-containers check bench chaos soak fuzz mutants settings command-line openapi licenses sbom pictures docs
+.PHONY: up test test-slow test-lowest test-compose test-containers check bench chaos soak fuzz mutants settings command-line openapi licenses sbom pictures docs
 
 up: | $(UV)
 	$(SYNC) --no-dev --inexact
@@ -32,6 +32,10 @@ test-slow: $(VENV)/dev
 # The tests, with the lowest versions that pyproject.toml admits of all that it names, on the lowest Python.
 test-lowest: .venv-lowest/dev
 	.venv-lowest/bin/pytest -m "not slow" $(ARGS)
+
+# Builds the images, and breaks an evening in containers: the first part of what follows, in some minutes.
+test-compose: $(VENV)/dev
+	ARTDREAM_CONTAINERS=1 $(VENV)/bin/pytest tests/deploy/test_containers.py $(ARGS)
 
 # Builds the images and breaks an evening in containers; boots a Debian with systemd, installs a VM's parts on it and breaks
 # those; then dreams on three hosts. Needs Docker's engine, root, debootstrap and slirp4netns, and half an hour.

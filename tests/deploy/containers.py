@@ -1,5 +1,6 @@
 """The Compose project in containers: images of this checkout, and networks, volumes and an inbox of its own."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ from typing import Any, Self
 from urllib.request import urlopen
 
 import pytest
+import redis
 
 from shared.broker.client import connect
 from shared.jobs.events import STREAM_START_ID, Completed, Event, EventReader, Failed, Started
@@ -191,9 +193,17 @@ class ContainerProject:
         return Counter(event.job_id for event in events if isinstance(event, Completed))
 
     def is_dreaming(self) -> bool:
-        """Return whether a worker has started a job that has not ended."""
-        started = {event.job_id for event in self.read_events() if isinstance(event, Started)}
-        return bool(started - set(self.count_completions()))
+        """Return whether a worker has started a job that has not ended; False while the broker starts."""
+        with contextlib.suppress(redis.ConnectionError):
+            started = {event.job_id for event in self.read_events() if isinstance(event, Started)}
+            return bool(started - set(self.count_completions()))
+        return False
+
+    def has_dreamt_all(self) -> bool:
+        """Return whether a job was completed for each photo; False while the broker starts."""
+        with contextlib.suppress(redis.ConnectionError):
+            return len(self.count_completions()) >= self.photo_count
+        return False
 
     def get(self, path: str) -> bytes:
         """Return what the display answers to a browser of this machine."""

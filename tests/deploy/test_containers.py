@@ -52,9 +52,7 @@ def test_every_photo_is_dreamt_once_and_shown_whatever_is_killed(project: Contai
     wait_until(project.is_dreaming, "a dream is under way", explain=project.read_logs)
     project.compose("kill")  # the engine leaves alone what an operator killed
     project.up()
-    wait_until(
-        lambda: len(project.count_completions()) >= project.photo_count, "all are dreamt", explain=project.read_logs
-    )
+    wait_until(project.has_dreamt_all, "all are dreamt", explain=project.read_logs)
     project.wait_until_healthy(*WRITABLE)
     assert set(project.count_completions().values()) == {1}
 
