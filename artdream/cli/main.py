@@ -22,6 +22,7 @@ from artdream.cli.options import InterruptedCommand, UsageError, console
 from artdream.cli.photo_commands import photo_commands
 from artdream.cli.rebuild import rebuild
 from artdream.cli.recipes import recipes
+from artdream.cli.stylizer import stylizer
 from artdream.cli.training import training
 from artdream.cli.webhooks import webhooks
 from shared.broker.client import BROKER_ACCESS_DENIED, BROKER_UNAVAILABLE, describe_error
@@ -34,7 +35,7 @@ PANELS = {
     "Submit": ("dream", "send", "collect"),
     "Keep": ("film", "contact-sheet"),
     "Inspect": ("status", "numbers", "jobs", "doctor", "recipes", "networks", "look", "compare", "explain"),
-    "Train": ("dataset", "train", "evaluate", "embed", "styles"),
+    "Train": ("dataset", "train", "evaluate", "embed", "styles", "train-stylizer"),
     "Maintain": ("api-key", "webhook", "rebuild", "deploy", "c2pa-key"),
 }
 
@@ -62,6 +63,7 @@ for group in (
     inspection_commands,
     network_pictures,
     training,
+    stylizer,
 ):
     app.add_typer(group)
 app.add_typer(recipes, name="recipes")

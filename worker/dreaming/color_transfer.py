@@ -45,10 +45,7 @@ def tone_photo(photo: Floats, palette: Floats, share: float) -> Floats:
     colors = np.asarray(to_lab(photo[::SAMPLE_STRIDE, ::SAMPLE_STRIDE])).reshape(-1, 3).astype(np.float64)
     mean, covariance = colors.mean(axis=0), np.cov(colors.T) + _VARIANCE_EPSILON * np.eye(3)
     target_mean, target_covariance = estimate_moments(palette)
-    root, inverse_root = _power(covariance, 0.5), _power(covariance, -0.5)
-    stretch = inverse_root @ _power(root @ target_covariance @ root, 0.5) @ inverse_root
-    values, vectors = np.linalg.eigh(stretch)
-    stretch = (vectors * np.minimum(values, MAX_STRETCH)) @ vectors.T
+    stretch = compute_stretch(covariance, target_covariance)
 
     def tone(lab: Floats) -> Floats:
         toned = target_mean + (lab - mean) @ stretch.T
@@ -58,6 +55,18 @@ def tone_photo(photo: Floats, palette: Floats, share: float) -> Floats:
     table = ImageFilter.Color3DLUT(TABLE_SIDE, (tone(_list_table_colors()) + 1).ravel() / 2)
     toned: Floats = to_picture(np.asarray(Image.fromarray(to_pixels(photo[None])).filter(table)))[0]
     return toned
+
+
+def compute_stretch(covariance: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the symmetric matrix that carries one covariance of colours to another with the least change: all (3, 3).
+
+    No colour is stretched more than MAX_STRETCH times.
+    """
+    root, inverse_root = _power(covariance, 0.5), _power(covariance, -0.5)
+    stretch = inverse_root @ _power(root @ target @ root, 0.5) @ inverse_root
+    values, vectors = np.linalg.eigh(stretch)
+    limited: NDArray[np.float64] = (vectors * np.minimum(values, MAX_STRETCH)) @ vectors.T
+    return limited
 
 
 @cache

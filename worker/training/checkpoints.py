@@ -98,17 +98,17 @@ class Checkpoints:
 
     def restore(self, model: keras.Model) -> None:
         """Restore the state of a compiled model. Raises ArtDreamError if the file is damaged."""
-        self._load_weights(model, self._state_file(len(self.history.epochs)))
+        load_weights(model, self._state_file(len(self.history.epochs)))
 
     def save(self, model: keras.Model) -> None:
         """Save the state, including the optimizer, from which the next epoch starts."""
-        self._save_weights(model, self._state_file(len(self.history.epochs)))
+        save_weights(model, self._state_file(len(self.history.epochs)))
 
     def record_epoch(self, model: keras.Model, epoch: EpochResult) -> None:
         """Save the result of an epoch and the state after it."""
         previous_state = self._state_file(len(self.history.epochs))
         history = self.history.model_copy(update={"epochs": (*self.history.epochs, epoch)})
-        self._save_weights(model, self._state_file(len(history.epochs)))
+        save_weights(model, self._state_file(len(history.epochs)))
         temporary_file = self._history_file.with_suffix(".part")
         temporary_file.write_text(history.model_dump_json(indent=1), encoding="utf-8")
         temporary_file.replace(self._history_file)
@@ -121,11 +121,11 @@ class Checkpoints:
 
     def save_best(self, model: keras.Model) -> None:
         """Save the weights of a model as the best so far."""
-        self._save_weights(model, self._folder / "best.weights.h5")
+        save_weights(model, self._folder / "best.weights.h5")
 
     def load_best(self, model: keras.Model) -> None:
         """Load the best weights into a model. Raises ArtDreamError if the file is damaged."""
-        self._load_weights(model, self._folder / "best.weights.h5")
+        load_weights(model, self._folder / "best.weights.h5")
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -135,15 +135,19 @@ class Checkpoints:
     def _state_file(self, epochs: int) -> Path:
         return self._folder / f"after-{epochs:03}.weights.h5"
 
-    def _save_weights(self, model: keras.Model, path: Path) -> None:
-        temporary_file = path.with_name(f"part-{path.name}")
-        model.save_weights(temporary_file, overwrite=True)
-        temporary_file.replace(path)
 
-    def _load_weights(self, model: keras.Model, path: Path) -> None:
-        try:
-            model.load_weights(path)
-        except Exception as error:  # a damaged HDF5 file can raise nearly anything
-            raise ArtDreamError(
-                f"{path} cannot be read ({str(error).partition(chr(10))[0]}): delete {path.parent} to start over."
-            ) from error
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Save the weights of a model, and of its optimizer, under a temporary name, and rename the file."""
+    temporary_file = path.with_name(f"part-{path.name}")
+    model.save_weights(temporary_file, overwrite=True)
+    temporary_file.replace(path)
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Load what `save_weights` saved. Raises ArtDreamError if the file is damaged."""
+    try:
+        model.load_weights(path)
+    except Exception as error:  # a damaged HDF5 file can raise nearly anything
+        raise ArtDreamError(
+            f"{path} cannot be read ({str(error).partition(chr(10))[0]}): delete {path.parent} to start over."
+        ) from error

@@ -1,8 +1,11 @@
 """The input pipeline: batches of cropped, flipped, toned, noisy and mixed paintings, determined by the seed alone."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -15,6 +18,7 @@ from worker.training.config import TrainingConfig
 from worker.training.dataset import Painting
 
 Floats = NDArray[np.float32]
+Batch = TypeVar("Batch")
 
 #: Largest aspect ratio of a crop, relative to the picture's; the smallest is its inverse.
 MAX_CROP_ASPECT = 1.25
@@ -77,6 +81,18 @@ class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
         ]
 
 
+def load_ahead(load: Callable[[int], Batch], indexes: Iterable[int]) -> Iterator[Batch]:
+    """Yield what is loaded for each index, in order. The next ones are loaded meanwhile, LOADER_THREADS at a time."""
+    with ThreadPoolExecutor(LOADER_THREADS) as executor:
+        pending: deque[Future[Batch]] = deque()
+        for index in indexes:
+            pending.append(executor.submit(load, index))
+            if len(pending) > LOADER_THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
 def load_center_crops(paintings: Sequence[Painting], side: int) -> Floats:
     """Return the central squares of paintings, scaled: (batch, side, side, 3) float32 in [-1, 1]."""
     squares = [
@@ -123,12 +139,12 @@ def _augment(picture: Image.Image, config: TrainingConfig, rng: np.random.Genera
     )
     toned = crop * np.float32(contrast) + np.float32(brightness)
     if config.noise:
-        toned = toned + _draw_noise(config.side, config.noise, rng)
+        toned = toned + draw_noise(config.side, config.noise, rng)
     augmented: Floats = np.clip(toned, -1, 1)
     return augmented
 
 
-def _draw_noise(side: int, largest_deviation: float, rng: np.random.Generator) -> Floats:
+def draw_noise(side: int, largest_deviation: float, rng: np.random.Generator) -> Floats:
     """Return Gaussian noise of random strength and grain: (1, side, side, 3) float32, mean about 0.
 
     largest_deviation: the standard deviation is drawn between 0 and it, and the grain between 1 px and MAX_GRAIN.

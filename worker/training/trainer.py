@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +18,7 @@ from worker.training.checkpoints import Checkpoints, EpochResult, History
 from worker.training.config import TrainingConfig
 from worker.training.dataset import Dataset, Painting
 from worker.training.head import train_head
-from worker.training.input_pipeline import LOADER_THREADS, Floats, TrainingBatches, ValidationBatches
+from worker.training.input_pipeline import TrainingBatches, ValidationBatches, load_ahead
 from worker.training.optimizer import build_optimizer
 
 #: Steps of the attack by which epochs of adversarial training are compared.
@@ -190,7 +188,7 @@ def _fit_attacked(
 ) -> dict[str, float]:
     """Train for one epoch on pictures that an attack changed, and return its scores by field of EpochResult."""
     rng, loss = np.random.default_rng((config.seed, number)), math.nan
-    for index, (pictures, shares, weights) in enumerate(_load_ahead(batches)):
+    for index, (pictures, shares, weights) in enumerate(load_ahead(batches.__getitem__, range(len(batches)))):
         # Over the first epoch the attack grows: a network that does not withstand it at all learns nothing from it.
         strength = min(1.0, (index + 1) / len(batches) + number)
         attacked = adversary.attack(pictures, shares, strength * config.epsilon, config.attack_steps, rng)
@@ -205,18 +203,6 @@ def _fit_attacked(
         "robust_accuracy": validation.attacked_accuracy,
         "validation_loss": validation.attacked_loss,
     }
-
-
-def _load_ahead(batches: TrainingBatches) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield the batches in order, the next ones being prepared meanwhile."""
-    with ThreadPoolExecutor(LOADER_THREADS) as executor:
-        pending: deque[Future[tuple[Floats, Floats, Floats]]] = deque()
-        for index in range(len(batches)):
-            pending.append(executor.submit(batches.__getitem__, index))
-            if len(pending) > LOADER_THREADS:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
 
 
 @contextmanager

@@ -1,0 +1,129 @@
+"""A stylizer learns the styles of painters, and a training that was interrupted resumes."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from shared.errors import ArtDreamError
+from shared.recipe.painters import PAINTING_NETWORK
+from tests.pictures import make_picture
+from worker.dreaming.style_measures import palette_distance
+from worker.networks import Networks
+from worker.networks.network import to_picture
+from worker.networks.style_statistics import StyleStatistics
+from worker.training.stylizer.config import StylizerConfig
+from worker.training.stylizer.network import paint_in_all_styles
+from worker.training.stylizer.pictures import list_pictures
+from worker.training.stylizer.trainer import StylizerProgress, train_stylizer
+
+pytestmark = pytest.mark.slow
+
+PAINTERS = ("Vincent van Gogh", "Pablo Picasso")
+
+CONFIG = StylizerConfig(painters=PAINTERS, steps=4, batch=2, side=64)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    return Networks(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder with three photos, one of them in a subfolder."""
+    folder = tmp_path / "photos" / "more"
+    folder.mkdir(parents=True)
+    for number, path in enumerate((folder / "a.jpg", folder.parent / "b.png", folder.parent / "c.webp")):
+        make_picture(number).save(path)
+    return folder.parent
+
+
+def train(
+    networks: Networks,
+    photos: Path,
+    folder: Path,
+    config: StylizerConfig = CONFIG,
+    on_progress: Callable[[StylizerProgress], None] = lambda _: None,
+) -> keras.Model:
+    """Train with a state after every other step."""
+    statistics = networks.style_statistics(PAINTING_NETWORK)
+    assert isinstance(statistics, StyleStatistics)
+    judge, pictures = networks.load(PAINTING_NETWORK), list_pictures(photos)
+    return train_stylizer(judge, statistics, pictures, config, folder, on_progress, save_interval=2)
+
+
+def test_each_painting_takes_on_the_colors_of_its_painter(networks: Networks, photos: Path, tmp_path: Path) -> None:
+    statistics = networks.style_statistics(PAINTING_NETWORK)
+    assert statistics is not None
+    judge, pixels = networks.load(PAINTING_NETWORK), np.asarray(make_picture(0))
+    stylizer = train(networks, photos, tmp_path / "state", CONFIG.model_copy(update={"steps": 80}))
+    paintings = paint_in_all_styles(stylizer, pixels)
+    for number, painter in enumerate(PAINTERS):
+        palettes = statistics.palettes[statistics.artist == judge.class_index(painter)]
+        distances = [np.asarray(palette_distance(to_picture(painting), palettes)).min() for painting in paintings]
+        assert np.argmin(distances) == number
+
+
+def test_an_interrupted_training_resumes_to_the_same_result(networks: Networks, photos: Path, tmp_path: Path) -> None:
+    losses: dict[int, float | None] = {}
+    resumed_losses: dict[int, float | None] = {}
+
+    def watch(progress: StylizerProgress) -> None:
+        losses[progress.step] = progress.mean_loss
+        if progress.step == 3:  # what an interruption at this moment would leave
+            shutil.copytree(tmp_path / "one", tmp_path / "two")
+
+    def watch_resumed(progress: StylizerProgress) -> None:
+        resumed_losses[progress.step] = progress.mean_loss
+
+    train(networks, photos, tmp_path / "one", on_progress=watch)
+    train(networks, photos, tmp_path / "two", on_progress=watch_resumed)
+    assert list(resumed_losses) == [3, 4]
+    assert resumed_losses[4] == pytest.approx(losses[4], rel=0.02)
+    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["after-000004.weights.h5", "plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"seed": 1}, "other options was begun"), ({"painters": ("Nobody",)}, "“Nobody”")],
+    ids=["other options", "unknown painter"],
+)
+def test_what_cannot_be_trained_is_one_sentence(
+    networks: Networks, photos: Path, tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    if "seed" in change:
+        train(networks, photos, tmp_path / "state", CONFIG.model_copy(update={"steps": 2}))
+    config = CONFIG.model_copy(update={"steps": 2, **change})
+    with pytest.raises(ArtDreamError, match=sentence):
+        train(networks, photos, tmp_path / "state", config)
+
+
+def test_other_pictures_do_not_continue_a_training(networks: Networks, photos: Path, tmp_path: Path) -> None:
+    train(networks, photos, tmp_path / "state")
+    (photos / "b.png").unlink()
+    with pytest.raises(ArtDreamError, match="a training with other pictures was begun"):
+        train(networks, photos, tmp_path / "state")
+
+
+def test_a_damaged_picture_is_named(networks: Networks, photos: Path, tmp_path: Path) -> None:
+    for path in photos.rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ArtDreamError, match=r"The picture .* cannot be decoded"):
+        train(networks, photos, tmp_path / "state")
+
+
+def test_a_damaged_state_is_named(networks: Networks, photos: Path, tmp_path: Path) -> None:
+    train(networks, photos, tmp_path / "state")
+    (tmp_path / "state" / "after-000004.weights.h5").write_bytes(b"damaged")
+    with pytest.raises(ArtDreamError, match=r"after-000004.weights.h5 cannot be read .* delete .* to start over"):
+        train(networks, photos, tmp_path / "state")
+
+
+def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(ArtDreamError, match="There are no pictures in"):
+        list_pictures(tmp_path)
