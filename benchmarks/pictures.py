@@ -25,6 +25,7 @@ from shared.recipe.painters import CLASSIFIER_NETWORK, DEFAULT_PAINTER_RECIPES, 
 from shared.recipe.recipe import People, list_recipe_names, load_recipe
 from shared.settings import BROKER_FILE, Settings
 from tests.browser import launch_chromium
+from tests.display.mirror.camera import launch_chromium_with_camera
 from tests.stack import RunningStack
 from tests.usage_evening import count_comparison, count_evening
 from tools.sample_photo.person import draw_person
@@ -114,6 +115,29 @@ def capture_moderation() -> None:
             _save_screenshot(page.screenshot(), "console-moderation")
     finally:
         shutil.rmtree(folder)
+
+
+def capture_mirror() -> None:
+    """Let the sample with a person look into the mirror, in three styles, side by side."""
+    folder = Path(tempfile.mkdtemp(prefix="artdream-pictures-"))
+    (folder / ".env").write_text("ARTDREAM_MIRROR=true\n", encoding="utf-8")
+    try:
+        with RunningStack(folder) as stack, launch_chromium_with_camera(folder) as browser:
+            stack.start()
+            page = browser.new_page(viewport={"width": 800, "height": 600})
+            page.goto(f"{stack.url}/mirror?rotate=0")
+            screenshots = []
+            for _ in range(3):
+                page.wait_for_selector("body[data-scene=mirror][data-idle]", timeout=60_000)
+                page.wait_for_timeout(4000)  # until the styles have faded, and the arrows
+                screenshots.append(Image.open(io.BytesIO(page.screenshot())))
+                page.keyboard.press("ArrowRight")
+    finally:
+        shutil.rmtree(folder)
+    sheet = Image.new("RGB", (3 * 800, 600))
+    for number, screenshot in enumerate(screenshots):
+        sheet.paste(screenshot, (800 * number, 0))
+    sheet.resize((1600, 400), Image.Resampling.LANCZOS).save(PICTURES_FOLDER / "mirror.jpg", quality=85)
 
 
 def _open_console(page: Page, stack: RunningStack, passcode: str) -> None:
@@ -246,6 +270,7 @@ RENDERERS = {
     "sheets": render_sheets,
     "installation": capture_installation,
     "moderation": capture_moderation,
+    "mirror": capture_mirror,
 }
 
 if __name__ == "__main__":

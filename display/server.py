@@ -6,9 +6,11 @@ import logging
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -30,6 +32,7 @@ from display.media.routes import media_routes
 from display.pages.art_map import art_map_routes
 from display.pages.collection import collection_routes
 from display.pages.gallery import gallery_routes
+from display.pages.navigation import MIRROR_PATH
 from display.pages.share import share_routes
 from display.pages.share_links import ShareLinks
 from display.pages.share_state import describe_link
@@ -97,18 +100,20 @@ def create_app(settings: Settings) -> st.App:
     set_context(context)
 
     # Only the console shows storage usage: without one, nothing is counted.
-    count_storage = context.storage_usage.run if sessions.is_enabled else contextlib.nullcontext
+    count_storage = context.storage_usage.run if sessions.is_enabled else nullcontext
+
+    def get_appearance() -> Appearance:
+        return event_hub.appearance
+
+    mirror, run_mirror = mirror_routes(settings, get_appearance)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
-        async with pictures.run(), event_hub.run(), count_storage():
+        async with pictures.run(), event_hub.run(), count_storage(), run_mirror():
             yield {"feed": event_hub}
 
     describe, recorder = partial(describe_link, event_hub, intake.is_received), event_hub.usage_recorder
     page = str(files("display").joinpath("pages", "streamlit_app.py"))
-
-    def get_appearance() -> Appearance:
-        return event_hub.appearance
 
     async def serve_index(request: Request) -> Response:
         """Serve Streamlit's page with a head and a font of this display; the console is always dark."""
@@ -130,6 +135,7 @@ def create_app(settings: Settings) -> st.App:
         asset_route("/common", "common"),
         health_route(event_hub),
         *api_routes(settings, event_hub, intake, pictures, share_links, upload_receiver),
+        *mirror,
     ]
     security_headers = DEFAULT_HEADERS | build_streamlit_csp(_read_index_page(Appearance()))
     middleware = [
@@ -152,12 +158,7 @@ def api_routes(
     Raises ArtDreamError if what it needs is not installed.
     """
     if not settings.api:
-
-        async def answer_not_found(_: Request) -> Response:
-            return empty_response()
-
-        methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-        return [Route(path, answer_not_found, methods=methods) for path in (API_PATH, f"{API_PATH}/{{rest:path}}")]
+        return _absent_routes(API_PATH)
     try:
         from display.api.app import create_api
         from display.api.services import ApiServices
@@ -169,6 +170,38 @@ def api_routes(
     mount = Mount(API_PATH, create_api(services))
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # else a line feed in a path leads elsewhere
     return [mount]
+
+
+def mirror_routes(
+    settings: Settings, get_appearance: Callable[[], Appearance]
+) -> tuple[list[BaseRoute], Callable[[], AbstractAsyncContextManager[None]]]:
+    """Return the routes of the mirror, and the context in which they work. If it is off, they answer 404.
+
+    Raises ArtDreamError if OpenCV is not installed, or the mirror's network is missing or damaged.
+    """
+    if not settings.mirror:
+        return _absent_routes(MIRROR_PATH), nullcontext
+    if find_spec("cv2") is None:  # the process that paints imports it, not this one
+        raise ArtDreamError(
+            f"The mirror needs OpenCV: install artdream with the extra “mirror”, or set {ENV_PREFIX}MIRROR=false."
+        )
+    from display.mirror.frame_painter import FramePainter
+    from display.mirror.stylizer import get_network_folder, read_metadata
+    from display.pages import mirror
+
+    network = get_network_folder(settings)
+    stylizer, painter = read_metadata(network), FramePainter(network)
+    return mirror.mirror_routes(painter, stylizer, settings, get_appearance), painter.run
+
+
+def _absent_routes(path: str) -> list[BaseRoute]:
+    """Return routes that answer 404 at a path and below it, where otherwise Streamlit's page would be served."""
+
+    async def answer_not_found(_: Request) -> Response:
+        return empty_response()
+
+    methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+    return [Route(each, answer_not_found, methods=methods) for each in (path, f"{path}/{{rest:path}}")]
 
 
 def health_route(event_hub: EventHub) -> Route:

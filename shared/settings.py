@@ -190,6 +190,17 @@ class Settings(BaseSettings):
             "does."
         ),
     )
+    mirror: bool = Field(
+        False,
+        description=(
+            "Serve the mirror at /mirror: visitors before a screen with a webcam see themselves painted. Needs the "
+            "extra `mirror`."
+        ),
+    )
+    mirror_network: Path | None = Field(
+        None,
+        description="Folder of the mirror's network, as `artdream train-stylizer` writes it. Default: the bundled one.",
+    )
     printer: str = Field(
         "",
         description=(
@@ -470,6 +481,8 @@ SETTING_GROUPS: Mapping[str, Sequence[str]] = {
         "cache_mb",
         "api",
         "webhooks",
+        "mirror",
+        "mirror_network",
     ),
     "Guests and operator": (
         "send",

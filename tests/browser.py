@@ -43,10 +43,11 @@ def require_chromium() -> str:
 
 
 @contextmanager
-def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
+def launch_chromium(command_prefix: Sequence[str] = (), arguments: Sequence[str] = ()) -> Iterator[Browser]:
     """Start Chromium without a window, and close it at the end.
 
     command_prefix: words before the browser's own command, to run it in another network namespace.
+    arguments: further ones of the browser.
     """
     path = require_chromium()
     if os.geteuid() == 0 and shutil.which("setpriv"):
@@ -57,7 +58,8 @@ def launch_chromium(command_prefix: Sequence[str] = ()) -> Iterator[Browser]:
             script.write_text(f'#!/bin/sh\nexec {shlex.join([*command_prefix, path])} "$@"\n')
             script.chmod(0o755)
             path = str(script)
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS, timeout=PAGE_TIMEOUT)
+        all_arguments = [*CHROMIUM_ARGUMENTS, *arguments]
+        browser = playwright.chromium.launch(executable_path=path, args=all_arguments, timeout=PAGE_TIMEOUT)
         yield browser
         browser.close()
 

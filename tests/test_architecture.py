@@ -32,8 +32,9 @@ def test_the_import_rules_hold() -> None:
         "worker.training.dataset.build",
     ],
 )
-def test_importing_a_part_that_does_not_dream_loads_no_tensorflow_and_no_fastapi(module: str) -> None:
-    unwanted = ("tensorflow", "keras", "jax", "torch", "fastapi")  # the last is for the HTTP API, if it is wanted
+def test_importing_a_part_that_does_not_dream_loads_no_tensorflow_no_fastapi_and_no_opencv(module: str) -> None:
+    # The last three are for the HTTP API and the mirror, if they are wanted.
+    unwanted = ("tensorflow", "keras", "jax", "torch", "fastapi", "cv2", "display.mirror")
     program = f"import {module}, sys; print([m for m in {unwanted} if m in sys.modules])"
     process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert process.stdout == "[]\n"

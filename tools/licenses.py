@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from display.mirror.stylizer import NETWORK_FOLDER, read_metadata
+from shared.stylizer import GRAPH_FILE
 from worker.networks.catalogue import BUNDLED_ARTISTS_FOLDER, CHECKSUMS_FILE
 from worker.networks.loaders.downloads import PUBLISHED_WEIGHTS
 from worker.networks.loaders.lite_variants import LITE_LICENCE, LITE_VARIANTS
@@ -167,6 +169,8 @@ def _list_networks() -> Iterator[tuple[str, str, str, str]]:
         name = file.parent.name
         licence = parse_metadata(file.read_bytes(), file.name).licence
         yield f"`artist/{name}`", "ArtDream; trained with it", licence, digests[f"{name}/network.keras"]
+    stylizer = read_metadata(NETWORK_FOLDER)
+    yield f"mirror, `{GRAPH_FILE}`", "ArtDream; trained with it", stylizer.license, stylizer.sha256
     for network in WEIGHTS:
         yield f"people, `{network.file}`", "ArtDream; Google's MediaPipe", "Apache-2.0", network.sha256
     yield "moderation, Open NSFW", f"package `{PACKAGE.replace('_', '-')}`", "BSD-2-Clause", WEIGHTS_SHA256

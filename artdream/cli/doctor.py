@@ -66,7 +66,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
 
 def _is_wanted(check: str, settings: Settings) -> bool:
     names = _OPTIONAL_CHECKS.get(check)
-    return names is None or any(getattr(settings, name) not in (None, "", "off") for name in names)
+    return names is None or any(getattr(settings, name) not in (None, "", "off", False) for name in names)
 
 
 def _check_python(_settings: Settings) -> str:
@@ -277,6 +277,20 @@ def _describe_links(settings: Settings) -> str:
     )
 
 
+def _check_mirror(settings: Settings) -> str:
+    import numpy as np
+
+    from display.mirror.stylizer import Stylizer, get_network_folder
+
+    stylizer = Stylizer(get_network_folder(settings))
+    styles = len(stylizer.metadata.styles)
+    frame, shares = np.zeros((3, 4, 3), np.uint8), [1 / styles] * styles
+    stylizer.paint(frame, shares)  # the first takes longer
+    started = time.perf_counter()
+    stylizer.paint(frame, shares)
+    return f"{styles} styles; this machine paints a frame in {1000 * (time.perf_counter() - started):.0f} ms"
+
+
 def _check_webhooks(settings: Settings) -> str:
     client = connect(settings.broker)
     overview = read_webhook_overview(client, Store(settings.store))
@@ -314,6 +328,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "signature": _check_signature,
     "phones": describe_phone_access,
     "printer": _check_printer,
+    "mirror": _check_mirror,
     "webhooks": _check_webhooks,
     "disk": _check_disk,
 }
@@ -324,6 +339,7 @@ _OPTIONAL_CHECKS = {
     "moderation": ("moderation",),
     "signature": ("c2pa_key", "c2pa_certificate"),
     "printer": ("printer",),
+    "mirror": ("mirror",),
 }
 
 #: Checks to skip after another one failed, because they would only report the same problem.

@@ -24,6 +24,7 @@ class ConsoleReport:
         for name, value in (
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
+            *([("mirror", f"http://{settings.host}:{settings.port}/mirror")] if settings.mirror else []),
             ("phones", describe_phone_access(settings)),
             ("worker", f"{processes}, recipe “{', '.join(settings.recipes)}”, warming up"),
             *([("printer", settings.printer)] if settings.printer else []),

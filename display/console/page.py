@@ -12,6 +12,7 @@ from display.console.screens_tab import render_screens
 from display.console.settings_tab import render_settings
 from display.console.status_tab import render_status
 from display.i18n import get_console_texts
+from display.pages.navigation import MIRROR_PATH
 from shared.settings import Settings
 
 #: Streamlit's white text on the accent color has too little contrast.
@@ -34,10 +35,10 @@ def _render_locked() -> None:
 
 def _render_console(context: ConsoleContext) -> None:
     st.html(_ACCENT_TEXT_STYLE)
-    links = [
-        f'<a href="{path}{language_query}" target="_blank">{texts[name]}</a>'
-        for name, path in {"wall": "/", "gallery": "/gallery", "map": "/map", "send": "/send"}.items()
-    ]
+    pages = {"wall": "/", "gallery": "/gallery", "map": "/map", "send": "/send"}
+    if context.settings.mirror:
+        pages["mirror"] = MIRROR_PATH
+    links = [f'<a href="{path}{language_query}" target="_blank">{texts[name]}</a>' for name, path in pages.items()]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.markdown(f"## {texts['title']}", width="content")
         st.markdown(" · ".join(links), width="content", unsafe_allow_html=True)

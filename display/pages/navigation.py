@@ -4,6 +4,9 @@ from display.web.threads import run_in_thread
 from shared.guest_upload_names import are_uploads_taken
 from shared.settings import Settings
 
+#: Path of the mirror, which no guest's page links to.
+MIRROR_PATH = "/mirror"
+
 #: Paths of the pages that guests may open while the upload page is open.
 GUEST_PAGES = ["/gallery", "/map", "/send"]
 

@@ -14,6 +14,7 @@ DEFAULT_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=()",
 }
 
 _CSP_HEADER = "Content-Security-Policy"

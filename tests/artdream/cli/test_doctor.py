@@ -1,6 +1,7 @@
 """`artdream doctor`: each check prints one line, and says what to do if it fails."""
 
 import io
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,14 @@ def test_where_all_is_well_every_line_says_so(healthy_settings: Settings) -> Non
     assert "this kind of store has no links" in lines["store"]
     assert "artist/masters-robust, of the recipe “more-vincent-van-gogh, " in lines["network"]
     assert "agrees with the broker's" in lines["clock"]
+
+
+def test_the_mirror_s_network_paints_a_frame_where_the_mirror_is_on(healthy_settings: Settings, tmp_path: Path) -> None:
+    assert "mirror" not in _run_checks(healthy_settings)
+    mirrored = healthy_settings.model_copy(update={"mirror": True})
+    assert re.fullmatch(r"✓ \d+ styles; this machine paints a frame in \d+ ms", _run_checks(mirrored)["mirror"])
+    missing = mirrored.model_copy(update={"mirror_network": tmp_path / "missing"})
+    assert "missing/stylizer.json cannot be read" in _run_checks(missing)["mirror"]
 
 
 def test_a_printer_is_looked_for_where_one_is_named(healthy_settings: Settings) -> None:
