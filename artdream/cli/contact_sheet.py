@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from shared.errors import ArtDreamError
+
 #: Pixels: width of a cell, gap between cells, height of a caption.
 CELL_WIDTH, CELL_GAP, CAPTION_HEIGHT = 360, 12, 34
 
@@ -59,7 +61,7 @@ def draw_contact_sheet(cells: Sequence[Cell], columns: int = COLUMNS) -> NDArray
 def save_contact_sheet(cells: Sequence[tuple[str, str, Path | None]], target: Path, columns: int = COLUMNS) -> None:
     """Save a contact sheet of square sections of picture files, as JPEG or PNG.
 
-    cells: title, note and file of each; None: an empty cell.
+    cells: title, note and file of each; None: an empty cell. Raises ArtDreamError if the file cannot be written.
     """
 
     def open_square(path: Path | None) -> NDArray[np.uint8] | None:
@@ -69,7 +71,15 @@ def save_contact_sheet(cells: Sequence[tuple[str, str, Path | None]], target: Pa
             return np.asarray(ImageOps.fit(picture.convert("RGB"), (CELL_WIDTH, CELL_WIDTH)))
 
     drawn = [Cell(title, note, open_square(path)) for title, note, path in cells]
-    Image.fromarray(draw_contact_sheet(drawn, columns)).save(target)
+    write_contact_sheet(draw_contact_sheet(drawn, columns), target)
+
+
+def write_contact_sheet(pixels: NDArray[np.uint8], target: Path) -> None:
+    """Write a drawn contact sheet as JPEG or PNG. Raises ArtDreamError if the file cannot be written."""
+    try:
+        Image.fromarray(pixels).save(target)
+    except OSError as error:
+        raise ArtDreamError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def _remove_accents(text: str) -> str:

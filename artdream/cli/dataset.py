@@ -7,7 +7,7 @@ import typer
 from rich.table import Column
 
 from artdream.cli.command import CommandGroup, command
-from artdream.cli.options import DATASET_HELP, REPEAT_HINT, console, declare_seed_option
+from artdream.cli.options import DATASET_HELP, REPEAT_HINT, console, declare_seed_option, declare_sheet_option
 from artdream.cli.progress import show_progress_bar
 from artdream.cli.tables import PlainTable
 
@@ -160,7 +160,7 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=DATASET_HELP)],
     target: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet with a picture of each, JPEG or PNG."),
+        declare_sheet_option("with a picture of each"),
     ] = None,
 ) -> None:
     """Count the pictures of each artist and part."""

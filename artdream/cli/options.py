@@ -27,6 +27,9 @@ def _default(setting: str) -> str:
     return str(Settings.model_fields[setting].default)
 
 
+#: How the names of contact sheets end.
+SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
+
 #: Ends the help of options that may be given several times.
 REPEAT_HINT = " Repeat the option for several."
 
@@ -59,6 +62,25 @@ def declare_canvas_option(*, show_default: bool | str = True) -> Any:
     return typer.Option(
         "--canvas", metavar="PIXELS", help=f"Long side of the canvas: {_LONG_SIDES}.", show_default=show_default
     )
+
+
+def declare_sheet_option(contents: str) -> Any:
+    """Return the declaration of --sheet, whose file name is checked before any work. contents: what the sheet shows."""
+    return typer.Option(
+        "--sheet",
+        metavar="FILE",
+        help=f"Also write a contact sheet {contents}, JPEG or PNG.",
+        callback=_validate_sheet,
+    )
+
+
+def _validate_sheet(context: typer.Context, target: Path | None) -> Path | None:
+    if target is not None and not context.resilient_parsing:
+        if target.suffix.lower() not in SHEET_SUFFIXES:
+            raise UsageError(f"A contact sheet is a JPEG or PNG: end {target} with .jpg or .png.")
+        if not target.absolute().parent.is_dir():
+            raise UsageError(f"The folder of {target} does not exist: create it first.")
+    return target
 
 
 DataOption = Annotated[

@@ -17,6 +17,7 @@ from artdream.cli.options import (
     console,
     declare_network_option,
     declare_seed_option,
+    declare_sheet_option,
     load_settings,
 )
 from artdream.cli.progress import show_progress_bar
@@ -72,11 +73,12 @@ def train_stylizer(
     ] = "",
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet of painted pictures, JPEG or PNG."),
+        declare_sheet_option("of painted pictures"),
     ] = None,
     data: DataOption = None,
 ) -> None:
     """Train the mirror's network to paint like some painters. Running it again resumes where it was interrupted."""
+    from artdream.cli.network_output import NetworkOutput
     from worker.quiet_import import quiet_import
 
     with quiet_import():
@@ -96,8 +98,9 @@ def train_stylizer(
     judge_network, statistics = networks.load(judge), networks.style_statistics(judge)
     if statistics is None:
         raise ArtDreamError(f"The network {judge} has no style statistics: make them with `artdream styles`.")
-    _make_folder(target)
-    state_folder = settings.data / "training" / f"stylizer-{target.absolute().name}"
+    output = NetworkOutput(target.absolute().name, target.expanduser())
+    output.require_writable()
+    state_folder = settings.data / "training" / f"stylizer-{output.name}"
     console.print(
         f"{len(pictures)} pictures, {len(config.painters)} styles. The state of training is saved in {state_folder}.",
         soft_wrap=True,
@@ -113,19 +116,11 @@ def train_stylizer(
         trained = train(judge_network, statistics, pictures, config, state_folder, report)
     invocation = shlex.join(["artdream", *sys.argv[1:]])
     files = export_stylizer(trained, config, command=invocation, license_text=license_text)
-    for name, content in files.items():
-        (target / name).write_bytes(content)
-    console.print(f"{target}: {sum(map(len, files.values())) / 1e6:.1f} MB.", soft_wrap=True, markup=False)
+    output.write(files)
+    console.print(f"{output}: {sum(map(len, files.values())) / 1e6:.1f} MB.", soft_wrap=True, markup=False)
     if sheet is not None:
         _save_sheet(partial(paint_in_all_styles, trained), pictures, config.painters, sheet)
         console.print(str(sheet), soft_wrap=True, markup=False)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtDreamError(f"The folder {folder} cannot be created: {error.strerror}.") from error
 
 
 def _save_sheet(
@@ -136,9 +131,9 @@ def _save_sheet(
 ) -> None:
     """Save a contact sheet: a row for each picture, as it is and in each style. paint: paints a picture in all."""
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet
+    from artdream.cli.contact_sheet import CELL_WIDTH, Cell, draw_contact_sheet, write_contact_sheet
     from worker.training.input_pipeline import open_picture
 
     cells = []
@@ -146,4 +141,4 @@ def _save_sheet(
         pixels = np.asarray(ImageOps.fit(open_picture(path), (CELL_WIDTH, CELL_WIDTH)))
         cells.append(Cell("", "", pixels))
         cells += [Cell(painter, "", painting) for painter, painting in zip(painters, paint(pixels), strict=True)]
-    Image.fromarray(draw_contact_sheet(cells, len(painters) + 1)).save(target)
+    write_contact_sheet(draw_contact_sheet(cells, len(painters) + 1), target)

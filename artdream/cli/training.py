@@ -19,6 +19,7 @@ from artdream.cli.options import (
     console,
     declare_network_option,
     declare_seed_option,
+    declare_sheet_option,
     load_settings,
     print_json,
 )
@@ -327,7 +328,7 @@ def styles(
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE", help="Also write a contact sheet of the works, JPEG or PNG."),
+        declare_sheet_option("of the works"),
     ] = None,
     seed: Annotated[int, declare_seed_option("chooses the same works")] = 0,
     data: DataOption = None,

@@ -43,6 +43,7 @@ def test_a_stylizer_is_trained_from_a_folder_of_photos(tmp_path: Path) -> None:
     [
         (("--pictures", "nowhere"), "There are no pictures in nowhere"),
         (("--judge", "lite"), "The network lite has no style statistics"),
+        (("--out", "photos/0.jpg"), "The folder photos/0.jpg cannot be created"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
