@@ -64,6 +64,14 @@ def launch_chromium(command_prefix: Sequence[str] = (), arguments: Sequence[str]
         browser.close()
 
 
+@contextmanager
+def close_contexts(browser: Browser) -> Iterator[Browser]:
+    """Yield a browser, and close the contexts that were opened meanwhile."""
+    yield browser
+    for context in browser.contexts:
+        context.close()
+
+
 def new_context(browser: Browser, width: int, height: int, **options: Any) -> BrowserContext:
     """Return a new browser context whose pages have the given size in pixels and PAGE_TIMEOUT for everything.
 

@@ -21,7 +21,7 @@ from display.pages.share_links import ShareLinks
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, touch_producer_mark
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.browser import launch_chromium, new_context
+from tests.browser import close_contexts, launch_chromium, new_context
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.forkserver import start_display
 from tests.servers import Valkey
@@ -159,9 +159,8 @@ def _chromium() -> Iterator[Browser]:
 @pytest.fixture
 def browser(_chromium: Browser) -> Iterator[Browser]:
     """A browser; each test opens contexts of its own, which are closed at its end."""
-    yield _chromium
-    for context in _chromium.contexts:
-        context.close()
+    with close_contexts(_chromium) as browser:
+        yield browser
 
 
 def make_page(browser: Browser, display: DisplayProcess, width: int = 1440, height: int = 900, **options: Any) -> Page:

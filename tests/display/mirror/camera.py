@@ -13,6 +13,7 @@ from artdream.sample import read_sample
 from display.mirror.stylizer import Pixels
 from producer.decoding.convert import convert
 from tests.browser import launch_chromium
+from tests.pictures import encode_jpeg
 from tools.sample_photo.person import draw_person
 
 #: Pixels of what the camera sees.
@@ -29,9 +30,7 @@ def read_scene() -> Pixels:
 
 
 def to_jpeg(pixels: Pixels) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=92)
-    return file.getvalue()
+    return encode_jpeg(Image.fromarray(pixels))
 
 
 @contextmanager

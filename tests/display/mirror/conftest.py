@@ -7,6 +7,7 @@ from playwright.sync_api import Browser
 
 from display.mirror.stylizer import Stylizer
 from shared.settings import Settings
+from tests.browser import close_contexts
 from tests.display.conftest import PASSCODE, DisplayProcess
 from tests.display.mirror.camera import launch_chromium_with_camera
 from tests.servers import Valkey
@@ -53,6 +54,5 @@ def _camera_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
 @pytest.fixture
 def camera_browser(_camera_browser: Browser) -> Iterator[Browser]:
     """A browser with a camera; each test opens contexts of its own, which are closed at its end."""
-    yield _camera_browser
-    for context in _camera_browser.contexts:
-        context.close()
+    with close_contexts(_camera_browser) as browser:
+        yield browser
