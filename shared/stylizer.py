@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 #: Names of the files: the graph with its weights, its description, and its model card.
 GRAPH_FILE, METADATA_FILE, CARD_FILE = "stylizer.onnx", "stylizer.json", "README.md"
 
+#: Names of the graph's inputs, and of its output.
+PICTURE, STYLE, PAINTING = "picture", "style", "painting"
+
 #: Height and width of a picture are multiples of this many pixels: the graph halves them twice, and doubles them again.
 SIDE_MULTIPLE = 4
 

@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from artdream.cli.contact_sheet import Cell, draw_contact_sheet
 from artdream.cli.networks import open_networks
+from artdream.cli.options import require_folder
 from artdream.cli.progress import show_progress_bars
 from producer.decoding.convert import convert
 from shared.errors import ArtDreamError
@@ -214,8 +215,7 @@ def validate_target(target: Path, source: Path | None = None) -> None:
     """Raise ArtDreamError if a picture cannot be written to `target`, or would replace the photo at `source`."""
     if target.suffix.lower() not in (*_JPEG_SUFFIXES, *_OTHER_FORMATS):
         raise ArtDreamError(f"The dream is a JPEG, PNG or WebP: end {target} with .jpg, .png or .webp.")
-    if not target.absolute().parent.is_dir():
-        raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+    require_folder(target)
     if source is not None and source.exists() and target.exists() and target.samefile(source):
         raise ArtDreamError(f"{target} is the picture that is read: name another file for the result.")
 

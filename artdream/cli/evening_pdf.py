@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from artdream.cli.evening import Evening, choose_titles
-from artdream.cli.options import UsageError
+from artdream.cli.options import UsageError, require_folder
 from artdream.cli.pdf_writer import A4, PdfWriter
 from artdream.cli.progress import show_progress_bars
 from shared.colors import ensure_contrast, parse_color
@@ -43,8 +43,7 @@ def make_contact_sheet(
     """
     if target.suffix.lower() != ".pdf":
         raise UsageError(f"The contact sheet is a PDF: end {target} with .pdf.")
-    if not target.absolute().parent.is_dir():
-        raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+    require_folder(target)
     dreams = evening.list_dreams()
     title, subtitle = choose_titles(evening, title, subtitle, dreams)
     accent = parse_color(ensure_contrast(evening.appearance.colors.accent, _PAPER))

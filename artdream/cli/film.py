@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from artdream.cli.evening import Evening, choose_titles
-from artdream.cli.options import InterruptedCommand, UsageError
+from artdream.cli.options import InterruptedCommand, UsageError, require_folder
 from artdream.cli.progress import show_progress_bars
 from shared.broker.client import BROKER_OUTAGE, connect
 from shared.errors import ArtDreamError
@@ -63,8 +63,7 @@ def make_film(
     """
     if target.suffix.lower() != ".mp4":
         raise UsageError(f"The film is an MP4: end {target} with .mp4.")
-    if not target.absolute().parent.is_dir():
-        raise ArtDreamError(f"The folder of {target} does not exist: create it first.")
+    require_folder(target)
     dreams = evening.list_dreams()
     parts = target.with_name(f".{target.name}.parts")
     try:

@@ -78,9 +78,14 @@ def _validate_sheet(context: typer.Context, target: Path | None) -> Path | None:
     if target is not None and not context.resilient_parsing:
         if target.suffix.lower() not in SHEET_SUFFIXES:
             raise UsageError(f"A contact sheet is a JPEG or PNG: end {target} with .jpg or .png.")
-        if not target.absolute().parent.is_dir():
-            raise UsageError(f"The folder of {target} does not exist: create it first.")
+        require_folder(target, UsageError)
     return target
+
+
+def require_folder(target: Path, error: type[ArtDreamError] = ArtDreamError) -> None:
+    """Raise an error if the folder of a file that is to be written does not exist."""
+    if not target.absolute().parent.is_dir():
+        raise error(f"The folder of {target} does not exist: create it first.")
 
 
 DataOption = Annotated[

@@ -22,13 +22,16 @@ from artdream.cli.options import (
 )
 from artdream.cli.progress import show_progress_bar
 from shared.errors import ArtDreamError
-from shared.recipe.painters import PAINTING_NETWORK
+from worker.training.stylizer.config import StylizerConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 stylizer = typer.Typer()
+
+#: The configuration without options.
+DEFAULTS = StylizerConfig()
 
 #: Pictures on a contact sheet, from the folder's beginning, middle and end.
 SHEET_PICTURES = 6
@@ -63,11 +66,11 @@ def train_stylizer(
     ] = None,
     judge: Annotated[
         str, declare_network_option("Network that knows the painters and has their style statistics.", "--judge")
-    ] = PAINTING_NETWORK,
-    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Steps of the training.")] = 5000,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Pictures per step.")] = 4,
-    rate: Annotated[float, typer.Option("--rate", metavar="RATE", help="Highest learning rate.")] = 1e-3,
-    seed: Annotated[int, declare_seed_option("gives the same training")] = 0,
+    ] = DEFAULTS.judge,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Steps of the training.")] = DEFAULTS.steps,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Pictures per step.")] = DEFAULTS.batch,
+    rate: Annotated[float, typer.Option("--rate", metavar="RATE", help="Highest learning rate.")] = DEFAULTS.rate,
+    seed: Annotated[int, declare_seed_option("gives the same training")] = DEFAULTS.seed,
     license_text: Annotated[
         str, typer.Option("--license", metavar="TEXT", help="License of the network, for its model card.")
     ] = "",
@@ -82,7 +85,6 @@ def train_stylizer(
     from worker.quiet_import import quiet_import
 
     with quiet_import():
-        from worker.training.stylizer.config import DEFAULT_PAINTERS, StylizerConfig
         from worker.training.stylizer.export import export_stylizer
         from worker.training.stylizer.network import paint_in_all_styles
         from worker.training.stylizer.pictures import list_pictures
@@ -91,7 +93,7 @@ def train_stylizer(
 
     settings = load_settings(data=data)
     config = StylizerConfig(
-        painters=tuple(painters or DEFAULT_PAINTERS), judge=judge, steps=steps, batch=batch, rate=rate, seed=seed
+        painters=tuple(painters or DEFAULTS.painters), judge=judge, steps=steps, batch=batch, rate=rate, seed=seed
     )
     pictures = list_pictures(pictures_folder)
     networks = open_networks(settings)

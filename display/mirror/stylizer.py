@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from shared.errors import ArtDreamError
 from shared.settings import ENV_PREFIX, Settings
-from shared.stylizer import GRAPH_FILE, METADATA_FILE, SIDE_MULTIPLE, StylizerMetadata
+from shared.stylizer import GRAPH_FILE, METADATA_FILE, PICTURE, SIDE_MULTIPLE, STYLE, StylizerMetadata
 
 #: Folder of the bundled network.
 NETWORK_FOLDER = Path(__file__).with_name("network")
@@ -67,8 +67,8 @@ class Stylizer:
         """
         fitted = fit(pixels, self.metadata.side)
         picture = fitted.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
-        self._network.setInput(np.ascontiguousarray(picture), "picture")
-        self._network.setInput(np.asarray([shares], np.float32), "style")
+        self._network.setInput(np.ascontiguousarray(picture), PICTURE)
+        self._network.setInput(np.asarray([shares], np.float32), STYLE)
         painting = (np.asarray(self._network.forward())[0] + np.float32(1)) * np.float32(127.5)
         return np.ascontiguousarray(np.clip(np.rint(painting), 0, 255).astype(np.uint8).transpose(1, 2, 0))
 

@@ -41,10 +41,17 @@ class StyleStatistics:
 
         artist: channel of the class map. The same seed draws the same work.
         """
-        works = np.flatnonzero(self.artist == artist)
-        if not len(works):
+        return random.Random(f"{artist}/{seed}").choice(self.list_works(artist))  # noqa: S311
+
+    def list_works(self, artist: int) -> list[int]:
+        """Return the indexes of an artist's works, best first. Raises ArtDreamError if there is none.
+
+        artist: channel of the class map.
+        """
+        works: list[int] = np.flatnonzero(self.artist == artist).tolist()
+        if not works:
             raise ArtDreamError("The network has no style statistics of this artist: make them with `artdream styles`.")
-        return int(random.Random(f"{artist}/{seed}").choice(works.tolist()))  # noqa: S311
+        return works
 
     def gram_matrix(self, layer: str, work: int) -> Floats:
         """Return the Gram matrix of a work: (channels, channels). Raises ArtDreamError for another layer."""

@@ -9,9 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.stylizer import CARD_FILE, GRAPH_FILE, METADATA_FILE, StylizerMetadata
+from shared.stylizer import CARD_FILE, GRAPH_FILE, METADATA_FILE, PAINTING, PICTURE, STYLE, StylizerMetadata
 from worker.training.stylizer.config import StylizerConfig
-from worker.training.stylizer.network import CONVOLUTIONS, PAINTING, PICTURE, STYLE, Convolution
+from worker.training.stylizer.network import CONVOLUTIONS, Convolution
 
 #: Versions of ONNX's file format and operators: the latest that OpenCV 4.13 reads in full.
 IR_VERSION, OPSET_VERSION = 8, 13

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from shared.stylizer import PICTURE, STYLE
 from worker.networks.network import to_picture, to_pixels
 
 
@@ -53,8 +54,6 @@ CONVOLUTIONS = (
 #: First scale of convolutions whose output is added to something: without normalization, the sum would grow with each
 #: block (Zhang et al., “Fixup Initialization”, arXiv 1901.09321).
 RESIDUAL_SCALE = 0.2
-
-PICTURE, STYLE, PAINTING = "picture", "style", "painting"
 
 
 def build_stylizer(style_count: int) -> keras.Model:

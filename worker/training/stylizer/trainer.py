@@ -12,6 +12,7 @@ from keras import ops
 from shared.errors import ArtDreamError
 from shared.recipe.objective import Content, Palette, Style, Term
 from shared.recipe.recipe import build_painter_recipe
+from shared.stylizer import PICTURE, STYLE
 from worker.backend import Tensor
 from worker.dreaming.color_transfer import compute_stretch, estimate_moments
 from worker.dreaming.objectives import PHOTO_SOURCE, ObjectiveInputs, build_objective, build_runtime_inputs
@@ -21,7 +22,7 @@ from worker.networks.style_statistics import StyleStatistics
 from worker.training.input_pipeline import Floats, load_ahead
 from worker.training.stylizer.checkpoints import StylizerCheckpoints
 from worker.training.stylizer.config import StylizerConfig
-from worker.training.stylizer.network import PICTURE, STYLE, build_stylizer
+from worker.training.stylizer.network import build_stylizer
 from worker.training.stylizer.pictures import compute_digest, load_batch
 
 #: Steps after which the state is saved, and the mean loss reported.
@@ -147,10 +148,9 @@ def _choose_work(statistics: StyleStatistics, artist: int) -> int:
 
     The mean of several is the style of none. artist: channel of the class map. Raises ArtDreamError if there is none.
     """
-    statistics.draw_work(artist, seed=0)  # raises ArtDreamError without works
-    works = np.flatnonzero(statistics.artist == artist)
+    works = statistics.list_works(artist)
     spreads = statistics.palettes[works, :3].std(axis=2).sum(axis=1)  # along the axes of Lab
-    return int(works[spreads.argmax()])
+    return works[int(spreads.argmax())]
 
 
 def _list_terms(painter: str, judge: Network, config: StylizerConfig) -> list[Term]:

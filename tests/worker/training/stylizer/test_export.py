@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from shared.stylizer import CARD_FILE, GRAPH_FILE, METADATA_FILE, StylizerMetadata
+from shared.stylizer import CARD_FILE, GRAPH_FILE, METADATA_FILE, PICTURE, STYLE, StylizerMetadata
 from worker.training.stylizer.config import StylizerConfig
 from worker.training.stylizer.export import export_stylizer, to_onnx
-from worker.training.stylizer.network import PICTURE, STYLE, build_stylizer
+from worker.training.stylizer.network import build_stylizer
 
 CONFIG = StylizerConfig(painters=("Paul Klee", "Edvard Munch", "Claude Monet"), steps=7)
 
