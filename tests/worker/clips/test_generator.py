@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store
 from tests import pictures
+from tests.waiting import wait_until
 from tests.worker.clips.test_end_card import make_logo
 from tests.worker.clips.videos import (
     Picture,
@@ -109,13 +109,6 @@ def store_dream(store: Store, job_id: str, frames: tuple[int, ...] = (0, 1, 2)) 
 
 def has_clips(store: Store, job_id: str) -> bool:
     return all(store.get(object_name(job_id)) for object_name in CLIP_NAMES)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_a_guest_asks_for_is_made_of_the_clip_as_soon_as_no_dream_is_computed(store: Store) -> None:

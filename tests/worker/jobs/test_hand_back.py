@@ -97,12 +97,11 @@ def test_a_call_to_the_store_that_does_not_answer_in_time_is_not_the_job_s_fault
     """Seen failing: only time of calls that had failed before counted, and the job had "taken longer"."""
 
     def never_answer(_: str) -> bytes:
-        time.sleep(0.05)
         raise SoftTimeLimitExceeded
 
     job = harness.submit(1)
     monkeypatch.setattr(harness.processor._store, "get", never_answer)
-    harness.processor._retry_policy.timeout_seconds = 0.1
+    harness.processor._retry_policy.timeout_seconds = 0  # of which the call took all
     with pytest.raises(Released, match="waiting for store or broker"):
         harness.processor.process(job.id)
     assert harness.read_states([job]) == [State.QUEUED]

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image, ImageEnhance
 
 from shared.errors import ArtDreamError
 from tests.pictures import make_picture
+from tests.waiting import wait_until
 from tests.worker.training.paintings import ARTIST_STYLES, paint, paint_folders
 from worker.training.dataset import PARTS, Dataset
 from worker.training.dataset.build import BuildResult, build_dataset
@@ -94,9 +94,8 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "artdream", "dataset", "organize", str(source), str(target), "--side", "64"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     staging = target / ".converted"
-    while len(list(staging.glob("*.jpg")) if staging.exists() else []) < 20:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
+    wait_until(lambda: len(list(staging.glob("*.jpg"))) >= 20 or process.poll() is not None, "20 are converted")
+    assert process.poll() is None, "it ended before it could be killed"
     subprocess.run(["kill", "-9", "--", f"-{process.pid}"], check=True)
     assert process.wait() == -signal.SIGKILL
     modified_at = {path.name: path.stat().st_mtime_ns for path in staging.glob("*.jpg")}
