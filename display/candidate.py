@@ -70,4 +70,4 @@ def _are_confusable(previous: Recipe, candidate: Recipe) -> bool:
 
 def _has_network(store: Store, network: str) -> bool:
     name = f"{NETWORKS_PREFIX}{network.removeprefix('artist/')}/network.json"
-    return network.startswith("artist/") and is_object_name(name) and store.get(name) is not None
+    return network.startswith("artist/") and is_object_name(name) and store.exists(name)

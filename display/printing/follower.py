@@ -111,7 +111,7 @@ class DreamFollower:
     def _print_automatically(self, job_id: str) -> None:
         """Accept the automatic print of a dream, unless the store says that this was done before."""
         record = Print(job_id=job_id, requester=AUTOMATIC, number=1, event=self.runtime_settings.opened_at)
-        if self._store.get(print_name(job_id, AUTOMATIC, 1)) is not None:
+        if self._store.exists(print_name(job_id, AUTOMATIC, 1)):
             return
         outcome = self._prints.request(self._settings, job_id, AUTOMATIC, event=record.event)
         if outcome is PrintOutcome.EVENT_LIMIT:

@@ -110,7 +110,7 @@ class EventFollower:
             ):
                 continue
             # What was hidden and is shown again was delivered before, perhaps longer ago than the broker remembers.
-            if isinstance(event, Shown) and self._store.get(webhook_mark_name(event.job_id, endpoint.id)) is not None:
+            if isinstance(event, Shown) and self._store.exists(webhook_mark_name(event.job_id, endpoint.id)):
                 continue
             self._enqueue(endpoint, message_id, message)
 

@@ -69,10 +69,14 @@ class SftpBackend:
         """Read an object in a thread."""
         return await asyncio.to_thread(self.get, name)
 
+    def get_size(self, name: str) -> int:
+        """Return the size of an object in bytes."""
+        path = self._path(name)
+        return self._run_with_reconnect(lambda sftp: sftp.stat(path).st_size or 0)
+
     async def get_size_async(self, name: str) -> int:
         """Return the size of an object in bytes, asked for in a thread."""
-        path = self._path(name)
-        return await asyncio.to_thread(self._run_with_reconnect, lambda sftp: sftp.stat(path).st_size or 0)
+        return await asyncio.to_thread(self.get_size, name)
 
     async def get_range_async(self, name: str, begin: int, end: int) -> bytes:
         """Read bytes of an object in a thread."""

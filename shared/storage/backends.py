@@ -69,6 +69,9 @@ class StoreBackend(Protocol):
     async def get_async(self, name: str) -> bytes:
         """Read an object without blocking the event loop. Raises FileNotFoundError."""
 
+    def get_size(self, name: str) -> int:
+        """Return the size of an object in bytes. Raises FileNotFoundError."""
+
     async def get_size_async(self, name: str) -> int:
         """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""
 
@@ -130,6 +133,11 @@ class ObstoreBackend:
                     return data
                 previous_data = data
         raise OSError("it arrives damaged")
+
+    def get_size(self, name: str) -> int:
+        """Return the size of an object in bytes. Raises FileNotFoundError."""
+        with _raise_missing_bucket():
+            return obstore.head(self._store, name)["size"]
 
     async def get_size_async(self, name: str) -> int:
         """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""
@@ -206,6 +214,10 @@ class LocalBackend(ObstoreBackend):
     async def get_async(self, name: str) -> bytes:
         """Read an object without blocking the event loop. Raises FileNotFoundError."""
         return await super().get_async(self._require_inside(name))
+
+    def get_size(self, name: str) -> int:
+        """Return the size of an object in bytes. Raises FileNotFoundError."""
+        return super().get_size(self._require_inside(name))
 
     async def get_size_async(self, name: str) -> int:
         """Return the size of an object in bytes, without blocking the event loop. Raises FileNotFoundError."""

@@ -21,7 +21,7 @@ def write_tombstone(store: Store, job_id: str) -> None:
 
 def has_tombstone(store: Store, job_id: str) -> bool:
     """Return whether a dream was deleted. Raises StoreError."""
-    return store.get(tombstone_name(job_id)) is not None
+    return store.exists(tombstone_name(job_id))
 
 
 def delete_dream_objects(store: Store, job_id: str) -> None:

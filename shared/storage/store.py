@@ -75,6 +75,15 @@ class Store:
             except FileNotFoundError:
                 return None
 
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object. Raises StoreError."""
+        with self._translate_errors(name, "could not be read from"):
+            try:
+                self._backend.get_size(name)
+            except FileNotFoundError:
+                return False
+        return True
+
     async def get_async(self, name: str) -> bytes | None:
         """Read an object without blocking the event loop; None if there is none. Raises StoreError."""
         return await self._read(name, lambda: self._backend.get_async(name))

@@ -49,8 +49,10 @@ def test_what_is_put_over_ssh_is_got_listed_and_removed(url: str, folder: Path) 
     assert Store(url).get(photo_name("ab")) == b"other pixels"
     assert asyncio.run(store.get_async(frame_name("job", 1))) == b""
     assert asyncio.run(store.get_size_async(photo_name("ab"))) == 12
+    assert store.exists(photo_name("ab"))
     assert asyncio.run(store.get_range_async(photo_name("ab"), 6, 10)) == b"pixe"
     assert asyncio.run(store.get_size_async(photo_name("cd"))) is None
+    assert not store.exists(photo_name("cd"))
     assert asyncio.run(store.get_range_async(photo_name("cd"), 0, 1)) is None
     assert {entry.name for entry in store.list_objects("dreams/")} == {dream_name("job"), frame_name("job", 1)}
     assert len(list(store.list_objects(""))) == 3

@@ -30,6 +30,7 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     store.put(dream_name("job"), b"dream")
     assert store.get(photo_name("ab")) == asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
     assert asyncio.run(store.get_size_async(photo_name("ab"))) == 6
+    assert store.exists(photo_name("ab"))
     assert asyncio.run(store.get_range_async(photo_name("ab"), 2, 4)) == b"xe"
     (entry,) = store.list_objects("dreams/")
     assert entry.name == dream_name("job")
@@ -39,6 +40,7 @@ def test_what_is_put_in_a_bucket_is_got_listed_and_removed(s3: S3Server) -> None
     store.delete(photo_name("ab"))
     assert store.get(photo_name("ab")) is asyncio.run(store.get_async(photo_name("ab"))) is None
     assert asyncio.run(store.get_size_async(photo_name("ab"))) is None
+    assert not store.exists(photo_name("ab"))
     assert asyncio.run(store.get_range_async(photo_name("ab"), 0, 1)) is None
 
 

@@ -26,6 +26,7 @@ def test_what_is_put_is_got(store: Store) -> None:
     assert store.get(photo_name("ab")) == b"pixels"
     assert asyncio.run(store.get_async(photo_name("ab"))) == b"pixels"
     assert asyncio.run(store.get_size_async(photo_name("ab"))) == 6
+    assert store.exists(photo_name("ab"))
     assert asyncio.run(store.get_range_async(photo_name("ab"), 2, 4)) == b"xe"
 
 
@@ -53,6 +54,7 @@ def test_what_is_not_there_is_none(store: Store) -> None:
     assert store.get(dream_name("job")) is None
     assert asyncio.run(store.get_async(dream_name("job"))) is None
     assert asyncio.run(store.get_size_async(dream_name("job"))) is None
+    assert not store.exists(dream_name("job"))
     assert asyncio.run(store.get_range_async(dream_name("job"), 0, 1)) is None
     store.delete(dream_name("job"))
 
