@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from shared.errors import ArtDreamError
-from shared.jobs.job import Job
+from shared.jobs.job import Job, Lane
 
 #: File name of the ledger in the data folder.
 LEDGER_FILE_NAME = "ledger.sqlite3"
@@ -195,8 +195,9 @@ class Ledger:
             db.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (job.id, job.model_dump_json()))
 
     def list_unfinished_job_ids(self) -> list[str]:
-        """Return the ids of the jobs that are not known to have ended. Raises LedgerError."""
-        return [job_id for (job_id,) in self.query("SELECT job_id FROM open")]
+        """Return the ids of the jobs that are not known to have ended, guests' first. Raises LedgerError."""
+        rows = self.query("SELECT job_id FROM open ORDER BY job LIKE ?", f'%"lane":"{Lane.BATCH}"%')
+        return [job_id for (job_id,) in rows]
 
     def load_unfinished_job(self, job_id: str) -> Job | None:
         """Return a job that is not known to have ended, by its id; else None.

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 
 import redis
 
@@ -22,8 +23,9 @@ INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS = 0.25, 5.0
 #: Seconds between two heartbeats.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
 
-#: Seconds between two checks whether the broker still knows the submitted jobs.
-LOST_JOB_CHECK_INTERVAL_SECONDS = 10.0
+#: Seconds between two checks whether the broker still knows the submitted jobs, and until the second that a job has to
+#: fail: between recording a job and submitting it, `artdream send` needs a moment.
+LOST_JOB_CHECK_INTERVAL_SECONDS, LOST_JOB_CONFIRM_SECONDS = 10.0, 1.0
 
 #: Seconds between two polls of the outbox without a notification, as another producer may have died and left items, and
 #: of the runtime settings.
@@ -57,7 +59,9 @@ class OutboxRelay(threading.Thread):
         self._stopping = threading.Event()
         self._started_at = time.time()
         self._last_heartbeat = float("-inf")
-        self._last_lost_job_check = float("-inf")
+        self._next_lost_job_check = float("-inf")
+        self._suspected_job_ids = set[str]()
+        self._lost_job_ids = deque[str]()
         self._unavailable = False
         self._last_skipped_number = self._last_skipped_upload = 0
 
@@ -187,14 +191,33 @@ class OutboxRelay(threading.Thread):
             return None
 
     def _resubmit_lost_jobs(self) -> None:
-        if time.monotonic() - self._last_lost_job_check < LOST_JOB_CHECK_INTERVAL_SECONDS:
-            return
-        self._last_lost_job_check = time.monotonic()
+        """Resubmit what the broker has lost, one job after the other, until a photo arrives: the rest follows later."""
+        count = 0
         try:
-            if count := self._submission_client.resubmit_lost_jobs():
-                logger.warning("The broker had forgotten %d of the jobs; they are submitted again.", count)
+            self._find_lost_jobs()
+            while self._lost_job_ids and not self._notified.is_set():
+                job_id = self._lost_job_ids.popleft()
+                try:
+                    count += self._submission_client.resubmit_lost_job(job_id)
+                except Unavailable:
+                    self._suspected_job_ids.add(job_id)  # The cause may be its photo alone, and the others go on.
+                    raise
+                self._exchange_state()
         except (Unavailable, LedgerError) as error:  # The next check tries again.
             logger.debug("%s", error)
+        if count:
+            logger.warning("The broker had forgotten %d of the jobs; they are submitted again.", count)
+
+    def _find_lost_jobs(self) -> None:
+        """Find out which jobs two checks in a row have missed, if a check is due and no lost job is left."""
+        if self._lost_job_ids or time.monotonic() < self._next_lost_job_check:
+            return
+        self._next_lost_job_check = time.monotonic() + LOST_JOB_CHECK_INTERVAL_SECONDS
+        missing_ids = self._submission_client.find_lost_jobs()
+        self._lost_job_ids.extend(job_id for job_id in missing_ids if job_id in self._suspected_job_ids)
+        self._suspected_job_ids = set(missing_ids).difference(self._lost_job_ids)
+        if self._suspected_job_ids:
+            self._next_lost_job_check = time.monotonic() + LOST_JOB_CONFIRM_SECONDS
 
     def _send_heartbeat(self) -> None:
         if time.monotonic() - self._last_heartbeat < HEARTBEAT_INTERVAL_SECONDS:

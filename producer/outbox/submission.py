@@ -156,6 +156,8 @@ class SubmissionClient:
                 submit(self._celery, self._table, job, arrived_seconds_ago=arrived_seconds_ago)
                 or state is State.ACCEPTED
             )
+            if state is not None:  # It had ended, and a relay may have forgotten it between the two calls above.
+                self.ledger.record_unfinished_job(job)
             if not is_new and self._is_deleted(job.photo_id, job.id):
                 for name in objects:
                     self._store.delete(name)
@@ -208,38 +210,47 @@ class SubmissionClient:
     def resubmit_lost_jobs(self) -> int:
         """Resubmit the unfinished jobs of this machine that the broker no longer knows. Returns their number.
 
-        A killed broker loses its last writes, a wiped one everything. If a lost job already has a dream, a worker
-        announces that dream and does not render it again. Jobs of another version of ArtDream stay in the ledger, for
-        that version. Raises Unavailable and LedgerError.
+        Raises Unavailable and LedgerError.
+        """
+        return sum(self.resubmit_lost_job(job_id) for job_id in self.find_lost_jobs())
+
+    def find_lost_jobs(self) -> list[str]:
+        """Return the ids of the unfinished jobs that the broker does not know, guests' first, and forget ended ones.
+
+        A killed broker loses its last writes, a wiped one everything. A job that another process on the data folder is
+        about to submit is among them. Jobs of another version of ArtDream are not: they stay in the ledger, for that
+        version. Raises Unavailable and LedgerError.
         """
         with _raise_unavailable():
             job_ids = self.ledger.list_unfinished_job_ids()
             states = dict(zip(job_ids, self._table.get_states(job_ids), strict=True))
-            lost_jobs = [
-                job for job_id in job_ids if states[job_id] is None and (job := self._load_unfinished_job(job_id))
-            ]
-            for job in lost_jobs:
-                submit(self._celery, self._table, job, is_counted=True)
-            kept_ids = self._incompatible_job_ids | {job.id for job in lost_jobs}
-            self.ledger.forget_jobs(
-                [job_id for job_id, state in states.items() if _has_ended(state) and job_id not in kept_ids]
-            )
-            return len(lost_jobs)
+            self.ledger.forget_jobs([job_id for job_id, state in states.items() if state and state.is_final])
+        return [
+            job_id for job_id, state in states.items() if state is None and job_id not in self._incompatible_job_ids
+        ]
 
-    def _load_unfinished_job(self, job_id: str) -> Job | None:
-        """Return an unfinished job if this version can read it and its photo is still in the store, else None."""
-        if job_id in self._incompatible_job_ids:
-            return None
+    def resubmit_lost_job(self, job_id: str) -> bool:
+        """Resubmit a job that the broker does not know, or forget it if its photo is no longer in the store.
+
+        Returns whether it was resubmitted. If a lost job already has a dream, a worker announces that dream and does
+        not render it again. Raises Unavailable and LedgerError.
+        """
         try:
             job = self.ledger.load_unfinished_job(job_id)
         except IncompatibleJob as error:
             logger.warning("%s", error)
             self._incompatible_job_ids.add(job_id)
-            return None
-        return job if job and self._has_photo(job.photo_id) else None
+            return False
+        if job is None:
+            return False
+        with _raise_unavailable():
+            if self._has_photo(job.photo_id):
+                return submit(self._celery, self._table, job, is_counted=True)
+            self.ledger.forget_jobs([job_id])
+        return False
 
     def _has_photo(self, photo_id: str) -> bool:
-        return any(self._store.get(name(photo_id)) is not None for name in (photo_name, working_photo_name))
+        return any(self._store.exists(name(photo_id)) for name in (photo_name, working_photo_name))
 
     def _initialize_runtime_settings(self) -> None:
         initialize_runtime_settings(self.client, self._store)
@@ -261,10 +272,6 @@ class SubmissionClient:
             count(self.client, Counted.REFUSED, origin, counted_cause, event_id=event_id)
             self._events.append(FileRejected(file=file_name, reason=reason, cause=cause))
         metrics.count_rejected_file()
-
-
-def _has_ended(state: State | None) -> bool:
-    return state is None or state.is_final
 
 
 @contextmanager

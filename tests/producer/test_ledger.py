@@ -10,6 +10,8 @@ from threading import Barrier
 import pytest
 
 from producer.ledger import Ledger
+from shared.jobs.job import Job, Lane
+from shared.recipe.recipe import load_recipe
 
 PROCESS_COUNT = 4
 
@@ -43,3 +45,17 @@ def test_one_that_nobody_holds_any_more_closes_itself(tmp_path: Path) -> None:
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
+
+
+def test_guests_come_first_among_the_jobs_to_submit_again(tmp_path: Path) -> None:
+    """Seen failing: the order was that of the ids."""
+    jobs = [
+        Job(photo_id=f"{number:064x}", recipe=load_recipe("animals"), lane=Lane.BATCH if number % 2 else Lane.LIVE)
+        for number in range(20)
+    ]
+    ledger = Ledger(tmp_path)
+    for job in jobs:
+        ledger.record_unfinished_job(job)
+    lanes = [job.lane for job_id in ledger.list_unfinished_job_ids() for job in jobs if job.id == job_id]
+    assert lanes == [Lane.LIVE] * 10 + [Lane.BATCH] * 10
+    ledger.close()

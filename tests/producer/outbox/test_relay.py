@@ -15,11 +15,12 @@ from producer.ledger import File, FileVersion, Ledger, LedgerError
 from producer.outbox import relay
 from producer.outbox.outbox import Outbox, OutboxItem
 from producer.outbox.relay import OutboxRelay
-from producer.outbox.submission import SubmissionClient, SubmissionResult, Unavailable
+from producer.outbox.submission import Outcome, SubmissionClient, SubmissionResult, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.errors import ArtDreamError
 from shared.jobs.events import Accepted, EventReader, FileRejected
 from shared.jobs.job import Job, State
+from shared.jobs.queue import submit
 from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -28,7 +29,7 @@ from shared.redis_keys import RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
-from shared.storage.store import Store
+from shared.storage.store import Store, StoreError
 from tests.metrics import count_faults
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
@@ -62,6 +63,105 @@ def test_what_the_broker_forgot_is_submitted_again_unless_it_had_ended(
         assert table.fail(claim, "no matter")
         assert submission_client.resubmit_lost_jobs() == 0
         assert submission_client.ledger.list_unfinished_job_ids() == []
+
+
+class LostJobClient(SubmissionClient):
+    """Records what is submitted; while a lost job is, a guest's photo arrives."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.submitted, self.on_lost_job = list[str](), lambda: None
+
+    def submit(self, job: Job, jpeg: bytes, **options: Any) -> SubmissionResult:
+        self.submitted.append("guest")
+        return super().submit(job, jpeg, **options)
+
+    def resubmit_lost_job(self, job_id: str) -> bool:
+        self.on_lost_job()
+        self.submitted.append("lost")
+        return super().resubmit_lost_job(job_id)
+
+
+def test_a_guest_s_photo_does_not_wait_for_all_that_a_broker_forgot(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: the photo waited until all lost jobs were submitted again."""
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "LOST_JOB_CONFIRM_SECONDS", 0.1)
+    lost, guest = make_jobs(3), Job(photo_id="a" * 64, recipe=load_recipe("animals"))
+    with LostJobClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        for job in lost:
+            submission_client.submit(job, JPEG_PHOTO)
+        submission_client.submitted.clear()
+        client.flushall()
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+
+            def add_photo_once() -> None:
+                submission_client.on_lost_job = lambda: None
+                outbox.add(guest, JPEG_PHOTO, File(Path("/inbox/a.jpg"), FileVersion(1, 2)))
+                outbox_relay.notify()
+
+            submission_client.on_lost_job = add_photo_once
+            wait_until(lambda: len(submission_client.submitted) == 4, "all are submitted")
+        assert submission_client.submitted == ["lost", "guest", "lost", "lost"]
+        assert JobTable(client).get_states([job.id for job in (*lost, guest)]) == [State.QUEUED] * 4
+
+
+def test_a_photo_that_the_store_cannot_look_up_keeps_no_other_job_lost(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: all photos were looked up before the first job, and each attempt ended at the same one."""
+    for name in ("OUTBOX_POLL_INTERVAL_SECONDS", "LOST_JOB_CHECK_INTERVAL_SECONDS", "LOST_JOB_CONFIRM_SECONDS"):
+        monkeypatch.setattr(relay, name, 0.1)
+    jobs, exists, is_faulty = sorted(make_jobs(3), key=lambda job: job.id), Store.exists, True
+
+    def look_up(self: Store, name: str) -> bool:
+        if is_faulty and name == photo_name(jobs[0].photo_id):
+            raise StoreError("It is away.")
+        return exists(self, name)
+
+    monkeypatch.setattr(Store, "exists", look_up)
+    table = JobTable(client)
+    with SubmissionClient(settings) as submission_client:
+        for job in jobs:
+            submission_client.submit(job, JPEG_PHOTO)
+        client.flushall()
+        with running_relay(settings, submission_client, Outbox(submission_client.ledger)):
+            wait_until(lambda: table.get_states([job.id for job in jobs]) == [None, State.QUEUED, State.QUEUED])
+            is_faulty = False
+            wait_until(lambda: table.get_state(jobs[0].id) is State.QUEUED)
+
+
+def test_a_job_that_is_just_being_sent_is_not_taken_for_lost(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing with one check: the producer submitted it, and `artdream send` said that it was known."""
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "LOST_JOB_CONFIRM_SECONDS", WAIT_TIMEOUT_SECONDS)
+    checks = list[list[str]]()
+    [job] = make_jobs(1)
+
+    class CheckingClient(SubmissionClient):
+        def find_lost_jobs(self) -> list[str]:
+            checks.append(super().find_lost_jobs())
+            return checks[-1]
+
+    with (
+        SubmissionClient(settings) as sending_client,
+        CheckingClient(settings) as watching_client,
+        running_relay(settings, watching_client, Outbox(watching_client.ledger)) as outbox_relay,
+    ):
+        wait_until(lambda: checks)
+
+        def submit_late(*arguments: Any, **options: Any) -> bool:
+            outbox_relay._next_lost_job_check = 0.0
+            wait_until(lambda: [job.id] in checks, "the job is looked for between its record and its submission")
+            return submit(*arguments, **options)
+
+        monkeypatch.setattr("producer.outbox.submission.submit", submit_late)
+        assert sending_client.submit(job, JPEG_PHOTO).outcome is Outcome.SUBMITTED
+    assert "forgotten" not in caplog.text
 
 
 @pytest.mark.whole_component

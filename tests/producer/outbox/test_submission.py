@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ from shared.broker.client import connect
 from shared.guest_upload_names import GuestUpload, make_file_name
 from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, Origin, State
-from shared.jobs.queue import count_queued
+from shared.jobs.queue import count_queued, submit
 from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
@@ -249,6 +250,26 @@ def test_the_time_in_the_outbox_is_part_of_the_wait(
     assert table.complete(claim, make_sidecar(decoded).to_completed_event())
     waits = merge_wait_buckets(merge_counts(read_usage_counts(client, store, 0, 2**31).values()), list(Origin))
     assert estimate_percentile(waits, 0.5) == pytest.approx(660, rel=0.1)
+
+
+def test_a_job_that_is_sent_again_while_a_relay_forgets_that_it_failed_is_remembered(
+    submission_client: SubmissionClient, settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: its record was gone, and a broker that was wiped then would have lost the job."""
+    job = make_job()
+    submission_client.submit(job, PHOTO.jpeg)
+    claim = JobTable(client).claim(job, "worker-1")
+    assert claim
+    assert JobTable(client).fail(claim, "no matter")
+    with SubmissionClient(settings) as watching_client:
+
+        def submit_late(*arguments: Any, **options: Any) -> bool:
+            assert watching_client.find_lost_jobs() == watching_client.ledger.list_unfinished_job_ids() == []
+            return submit(*arguments, **options)
+
+        monkeypatch.setattr("producer.outbox.submission.submit", submit_late)
+        assert submission_client.submit(job, PHOTO.jpeg).outcome is Outcome.SUBMITTED
+    assert submission_client.ledger.list_unfinished_job_ids() == [job.id]
 
 
 def test_no_job_is_accepted_before_a_wiped_broker_knows_whether_dreams_need_approval(
