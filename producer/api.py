@@ -1,5 +1,7 @@
 """Submit files by path, without a watched folder and without waiting for the files to be stable."""
 
+import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -76,7 +78,7 @@ def submit(
         try:
             for path in map(Path, paths):
                 if (version := read_file_version(path)) is None:
-                    yield from call.refuse_file(path, "is no file" if path.exists() else "does not exist")
+                    yield from call.refuse_file(path, _describe_missing_file(path))
                     continue
                 file = File(path.absolute(), version)
                 pending.append(
@@ -90,6 +92,20 @@ def submit(
             for _, _, future in pending:
                 if future is not None:
                     future.cancel()
+
+
+def _describe_missing_file(path: Path) -> str:
+    """Return why there is no file at a path, as a predicate."""
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            os.scandir(path).close()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    except ValueError:
+        return "is no path, as it contains a NUL character: name one file in each line"
+    return "is no file"
 
 
 class _SubmitCall:

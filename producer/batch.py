@@ -150,7 +150,7 @@ def _require_no_photo_at(targets: list[Path], items: list[BatchItem]) -> None:
 def _find_inode(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the path contains a NUL byte.
         return None
     return status.st_dev, status.st_ino
 

@@ -57,10 +57,10 @@ class _Candidate:
 
 
 def read_file_version(path: Path) -> FileVersion | None:
-    """Return the version of a regular file; None if there is no file, or something else."""
+    """Return the version of a regular file; None if there is no file, something else, or the path cannot exist."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the path contains a NUL byte.
         return None
     return FileVersion.from_stat(status) if stat.S_ISREG(status.st_mode) else None
 

@@ -1,5 +1,6 @@
 """`producer.submit`: any number of files become jobs, each once."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -53,6 +54,39 @@ def test_each_file_and_recipe_is_one_job_in_its_lane(
     assert job is not None
     assert (job.seed, job.lane) == (7, Lane.BATCH)
     assert not (settings.data / "quarantine").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "is no path, as it contains a NUL character: name one file in each line"),
+        ("x" * 300, "cannot be read: file name too long"),
+        ("0.jpg/a.jpg", "does not exist"),
+        ("link", "cannot be read: too many levels of symbolic links"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_refused_and_the_next_file_is_sent(
+    settings: Settings, pictures: list[Path], name: str, reason: str
+) -> None:
+    """Seen failing with ValueError and OSError."""
+    folder = pictures[0].parent
+    (folder / "link").symlink_to("link")
+    submissions = list(submit([folder / name, pictures[0]], ["lines"], settings=settings))
+    assert [(submission.outcome, submission.reason) for submission in submissions] == [
+        (Outcome.REFUSED, reason),
+        (Outcome.SUBMITTED, ""),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_says_so(
+    settings: Settings, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    [submission] = submit([pictures[0].parent], ["lines"], settings=settings)
+    assert submission.reason == "cannot be read: permission denied"
 
 
 def test_a_video_that_is_sent_goes_out_with_its_moving_pictures(settings: Settings, tmp_path: Path) -> None:

@@ -106,12 +106,14 @@ def test_a_photo_of_the_batch_is_never_written_over(
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:
     batch = Batch.create(ledger)
     batch.add(FileSubmission(Path("letter.txt"), "lines", 0, Outcome.REFUSED, None, "is not a picture"))
+    batch.add(FileSubmission(Path("a\0b"), "lines", 0, Outcome.REFUSED, None, "is no path"))
     batch.add(make_sent("lost.heic", "1"))
     batch.add(make_sent("unknown.heic", "2"))
     store.put(sidecar_name("1" * 32), b"{}")
     reasons = {result.item.path.name: result.reason for result in collect_all(batch, settings, tmp_path / "out")}
     assert reasons == {
         "letter.txt": "is not a picture",
+        "a\0b": "is no path",
         "lost.heic": "has lost its dream: it is no longer in the store",
         "unknown.heic": "is not known to the broker: send it again",
     }
