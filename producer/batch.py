@@ -1,5 +1,6 @@
 """Batches: jobs that were sent together, recorded in the ledger so that their dreams can be collected later."""
 
+import errno
 import itertools
 import os
 import secrets
@@ -22,6 +23,17 @@ from shared.storage.store import Store, StoreError
 
 #: Seconds between two queries for the states of unfinished jobs.
 JOB_POLL_INTERVAL_SECONDS = 0.5
+
+#: Bytes of the longest name of a dream's file, without the job's id and the suffix. File systems take 255 for a name;
+#: the rest is for these two, and for what `Store.fetch` adds to it while it writes the file.
+MAX_STEM_BYTES = 220
+
+#: Characters of the job's id in the names of dreams of photos with the same name, and of photos whose names were cut
+#: off, of which thousands may begin alike.
+_SHORT_ID_LENGTH, _LONG_ID_LENGTH = 6, 12
+
+#: Errors that every other file in the output folder would meet as well.
+_FOLDER_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,10 @@ def collect_dreams(
 ) -> Iterator[BatchItemResult]:
     """Yield the result of each item as soon as its job has ended, and write its dream into the output folder, if any.
 
-    Dreams are named after photo and recipe, with the same name on every call. wait: wait for unfinished jobs; otherwise
-    they are omitted. on_unavailable: called each time the store or the broker is unavailable; when it returns, the
-    query is retried. Raises Unavailable without it, and ArtDreamError if the folder cannot be written, or a dream would
-    replace one of the photos.
+    Dreams are named after photo and recipe, with the same name on every call. A dream that cannot be written under its
+    name does not stop the others. wait: wait for unfinished jobs; otherwise they are omitted. on_unavailable: called
+    each time the store or the broker is unavailable; when it returns, the query is retried. Raises Unavailable without
+    it, and ArtDreamError if the folder cannot be written, or a dream would replace one of the photos.
     """
     table, store, file_names = JobTable(connect(settings.broker)), Store(settings.store), _choose_file_names(items)
     if output_folder:
@@ -178,20 +190,42 @@ def _fetch_dream(item: BatchItem, reason: str, store: Store, target: Path | None
         return BatchItemResult(item, None, reason)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtDreamError(f"{target.parent} cannot be written: {error.strerror}.") from error
+    try:
         if not store.fetch(dream_name(item.job_id), target):
             return BatchItemResult(item, None, "has lost its dream: it is no longer in the store")
-    except OSError as error:
-        raise ArtDreamError(f"{target} cannot be written: {error.strerror}.") from error
+    except StoreError:
+        raise
+    except ArtDreamError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FOLDER_ERRORS:
+            raise
+        return BatchItemResult(item, None, f"has a dream, but {str(error).removesuffix('.')}")
     return BatchItemResult(item, target)
 
 
 def _choose_file_names(items: list[BatchItem]) -> dict[BatchItem, str]:
-    """Return a file name for each dream: photo and recipe, the seed if not 0, the job's id if needed to be unique."""
-    stems = {item: f"{item.path.stem}-{item.recipe}" + (f"-{item.seed}" if item.seed else "") for item in items}
+    """Return a file name for each dream: photo and recipe, the seed if not 0, the job's id if needed to be unique.
+
+    Names of photos that are too long for it are cut off, and have more of the job's id.
+    """
+    endings = {item: f"-{item.recipe}" + (f"-{item.seed}" if item.seed else "") for item in items}
+    stems = {item: item.path.stem + ending for item, ending in endings.items()}
     # Two folders may each contain an IMG_1, and some file systems ignore case.
     jobs = {(stems[item].casefold(), item.job_id) for item in items}
     job_count = Counter(stem for stem, _ in jobs)
-    return {
-        item: stem + (f"-{item.job_id[:6]}" if job_count[stem.casefold()] > 1 else "") + ".jpg"
-        for item, stem in stems.items()
-    }
+    file_names = dict[BatchItem, str]()
+    for item, stem in stems.items():
+        id_length = _SHORT_ID_LENGTH if job_count[stem.casefold()] > 1 else 0
+        if len(os.fsencode(stem)) > MAX_STEM_BYTES:
+            id_length = _LONG_ID_LENGTH
+            stem = _cut(item.path.stem, MAX_STEM_BYTES - len(os.fsencode(endings[item]))) + endings[item]
+        file_names[item] = stem + (f"-{item.job_id[:id_length]}" if id_length else "") + ".jpg"
+    return file_names
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    """Return the beginning of a text, of at most a number of bytes in a file's name."""
+    while len(os.fsencode(text)) > max_bytes:
+        text = text[:-1]
+    return text

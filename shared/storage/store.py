@@ -126,7 +126,8 @@ class Store:
         except OSError as error:
             raise ArtDreamError(f"{path} could not be written: {error.strerror or error}.") from error
         finally:
-            partial_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # The error before it says more.
+                partial_file.unlink(missing_ok=True)
         return True
 
     def delete(self, name: str) -> None:

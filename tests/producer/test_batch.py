@@ -1,5 +1,6 @@
 """Batches: their items are recorded, and their dreams are saved under names made of photo and recipe."""
 
+import errno
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,61 @@ def test_a_photo_of_the_batch_is_never_written_over(
         "IMG-lines.jpg": "IMG-lines.jpg",
     }
     assert len(collect_all(batch, settings, tmp_path / "dreams")) == 2
+
+
+@pytest.mark.parametrize("stem", ["x" * 240, "夢" * 80, "x" * 200 + "e\N{COMBINING ACUTE ACCENT}" * 13, "\udce9" * 240])
+def test_names_that_are_too_long_are_cut_off_and_stay_unique(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path, stem: str
+) -> None:
+    """Seen failing: the first of them stopped the batch, on every call."""
+    batch = Batch.create(ledger)
+    for name, job in ((f"{stem}1.jpg", "1"), (f"{stem}2.jpg", "2"), ("IMG.jpg", "3")):
+        batch.add(make_sent(name, job, recipe="m" * 41, seed=2**31))
+        store.put(dream_name(job * 32), job.encode())
+        store.put(sidecar_name(job * 32), b"{}")
+    for _ in range(2):  # the same names each time
+        results = collect_all(batch, settings, tmp_path / "out")
+        assert [result.dream and result.dream.read_bytes() for result in results] == [b"1", b"2", b"3"]
+        names = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert len(names) == 3
+    assert names[0] == f"IMG-{'m' * 41}-{2**31}.jpg"
+    for name, job in zip(names[1:], "12", strict=True):
+        assert name.startswith(stem[:30])
+        assert name.endswith(f"-{'m' * 41}-{2**31}-{job * 12}.jpg")
+
+
+def test_a_dream_that_cannot_be_written_stops_no_other(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    batch = Batch.create(ledger)
+    for name, job in (("a.heic", "1"), ("b.heic", "2")):
+        batch.add(make_sent(name, job))
+        store.put(dream_name(job * 32), b"dream")
+        store.put(sidecar_name(job * 32), b"{}")
+    (tmp_path / "out" / "a-lines.jpg").mkdir(parents=True)
+    results = {result.item.path.name: result for result in collect_all(batch, settings, tmp_path / "out")}
+    assert results["a.heic"].dream is None
+    assert (
+        results["a.heic"].reason == f"has a dream, but {tmp_path}/out/a-lines.jpg could not be written: Is a directory"
+    )
+    assert results["b.heic"].dream == tmp_path / "out" / "b-lines.jpg"
+
+
+def test_a_full_disk_stops_the_batch_in_one_sentence(
+    ledger: Ledger, settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each other dream would be fetched in vain."""
+    batch = Batch.create(ledger)
+    batch.add(make_sent("a.heic", "1"))
+    store.put(dream_name("1" * 32), b"dream")
+    store.put(sidecar_name("1" * 32), b"{}")
+
+    def fail(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ArtDreamError, match=r"a-lines\.jpg could not be written: No space left on device\.$"):
+        collect_all(batch, settings, tmp_path / "out")
 
 
 def test_what_has_no_dream_tells_why(ledger: Ledger, settings: Settings, store: Store, tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_an_object_is_copied_into_a_file_whole_or_not_at_all(store: Store, tmp_p
     assert not store.fetch(photo_name("cd"), tmp_path / "cd.jpg")
     with pytest.raises(ArtDreamError, match=r"missing/ab.jpg could not be written: No such file"):
         store.fetch(photo_name("ab"), tmp_path / "missing" / "ab.jpg")
+    with pytest.raises(ArtDreamError, match=r"xx\.jpg could not be written: File name too long\."):
+        store.fetch(photo_name("ab"), tmp_path / f"{'x' * 250}.jpg")
 
 
 def test_a_folder_has_no_links(store: Store) -> None:
