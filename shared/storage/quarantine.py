@@ -1,10 +1,12 @@
 """The quarantine: copies of rejected files, each with its reason, for the operator to review."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 #: Name of the quarantine folder inside the data folder.
@@ -19,6 +21,9 @@ MAX_COPY_BYTES = 300_000_000
 #: Files, and their bytes, that the quarantine keeps; the oldest make room for others.
 MAX_QUARANTINED_FILES, MAX_QUARANTINED_BYTES = 1000, 1_000_000_000
 
+#: Bytes of the disk that copies leave free: the photos that wait in the outbox, and the ledger, are more important.
+MIN_FREE_BYTES = 500_000_000
+
 #: File systems allow 255 bytes for a name; this leaves room for prefix and suffix, and for characters of four bytes.
 _MAX_NAME_CHARACTERS = 50
 
@@ -32,30 +37,41 @@ def quarantine_file(path: Path, photo_id: str, reason: str, data_folder: Path) -
     """Copy a rejected file into the quarantine, with its reason, and return the path of the reason file.
 
     The original is not changed. If the same file is rejected again, its copy is replaced; a symbolic link is not
-    copied. The oldest copies make room for this one. photo_id: "" if the file could not be read. Raises OSError if the
-    data folder cannot be written.
+    copied. The oldest copies make room for this one. If the disk has too little space for a copy, the reason says so,
+    and no part of it is kept. photo_id: "" if the file could not be read. Raises OSError if the reason cannot be
+    written.
     """
     folder = data_folder / QUARANTINE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     safe_name = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in make_printable(path))
     copy = folder / f"{photo_id[:8] or 'unread'}-{safe_name[-_MAX_NAME_CHARACTERS:]}"
-    _copy_readable(path, copy)
     reason_file = copy.with_name(copy.name + _REASON_SUFFIX)
-    reason_file.write_text(f"{make_printable(path)} {reason}.\n", encoding="utf-8")
-    _remove_oldest(folder)
+    text = f"{make_printable(path)} {reason}."
+    try:
+        _copy_readable(path, copy)
+    except OSError as error:
+        copy.unlink(missing_ok=True)
+        text += f" No copy of it could be kept: {(error.strerror or type(error).__name__).lower()}."
+    reason_file.write_text(text + "\n", encoding="utf-8")
     return reason_file
 
 
-def _remove_oldest(folder: Path) -> None:
-    """Remove the oldest files beyond the limits; the newest one is kept, whatever its size."""
-    total_bytes = 0
-    for index, reason_file in enumerate(_list_reason_files(folder)):
-        copy = _find_copy(reason_file)
+def _make_room(copy: Path, copy_bytes: int) -> None:
+    """Remove the oldest files, so that the limits hold with one more. Raises OSError if the disk has too little space.
+
+    copy, copy_bytes: the copy that is to be written, whatever its size.
+    """
+    total_bytes = copy_bytes
+    reason_files = [reason_file for reason_file in _list_reason_files(copy.parent) if _find_copy(reason_file) != copy]
+    for count, reason_file in enumerate(reason_files, start=1):
+        older_copy = _find_copy(reason_file)
         with contextlib.suppress(OSError):  # It has no copy, or the operator has just removed it.
-            total_bytes += copy.stat().st_size
-        if index and (index >= MAX_QUARANTINED_FILES or total_bytes > MAX_QUARANTINED_BYTES):
+            total_bytes += older_copy.stat().st_size
+        if count >= MAX_QUARANTINED_FILES or total_bytes > MAX_QUARANTINED_BYTES:
             reason_file.unlink(missing_ok=True)
-            copy.unlink(missing_ok=True)
+            older_copy.unlink(missing_ok=True)
+    if copy_bytes and shutil.disk_usage(copy.parent).free - copy_bytes < MIN_FREE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _list_reason_files(folder: Path) -> list[Path]:
@@ -74,19 +90,29 @@ def _find_copy(reason_file: Path) -> Path:
 def _copy_readable(path: Path, copy: Path) -> None:
     """Copy as much of a file as can be read; it may be gone, or be on a damaged card.
 
-    Raises OSError only if the copy cannot be written.
+    Raises OSError only if the copy cannot be written; a part of it may be left then.
     """
+    with _open_regular(path) as (source, size):
+        _make_room(copy, size)
+        if source is not None:
+            with copy.open("wb") as target:
+                while chunk := _read_chunk(source):
+                    target.write(chunk)
+
+
+@contextlib.contextmanager
+def _open_regular(path: Path) -> Iterator[tuple[int | None, int]]:
+    """Yield a descriptor and the size in bytes of a file; None and 0 if it is not one that is copied."""
     try:
         # Do not follow a link, whose target may not be a guest's file at all, nor block on a pipe.
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
+        yield None, 0
         return
     try:
         status = os.fstat(source)
-        if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_COPY_BYTES:
-            with copy.open("wb") as target:
-                while chunk := _read_chunk(source):
-                    target.write(chunk)
+        is_copied = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_COPY_BYTES
+        yield (source, status.st_size) if is_copied else (None, 0)
     finally:
         os.close(source)
 

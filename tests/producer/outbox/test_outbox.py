@@ -2,24 +2,30 @@
 
 import errno
 import os
+import resource
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from producer.ledger import File, FileVersion, Ledger
 from producer.outbox.outbox import ORPHAN_AGE_SECONDS, DiskUnavailable, IncompatibleRow, Outbox, OutboxItem
 from shared.broker.client import connect
 from shared.jobs.events import Accepted
-from shared.jobs.job import Job
+from shared.jobs.job import Job, Lane
+from shared.jobs.queue import count_queued
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
+from shared.storage.quarantine import list_quarantined
 from shared.storage.store import Store
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_jpeg, make_picture
@@ -257,6 +263,39 @@ def test_a_full_disk_holds_photos_back_until_there_is_room(
     producer_thread.stop()
     assert sorted(producer_thread.count_queued_jobs().values()) == [1] * 8
     assert len(caplog.records) == 2  # full, writable again
+
+
+@pytest.mark.whole_component
+def test_a_refused_file_that_the_disk_has_no_space_for_holds_no_photo_back(
+    settings: Settings, client: redis.Redis
+) -> None:
+    """Seen failing: a part of its copy stayed, each retry wrote it again, and photos behind it waited forever.
+
+    The test cannot fill a disk, so the size of files is limited, which fails in the middle of the copy as well.
+    """
+    environment = {
+        "BROKER_URL": settings.broker,
+        "DATA": settings.data,
+        "INBOX": settings.inbox,
+        "PATIENCE_SECONDS": 0.1,
+    }
+    producer = subprocess.Popen(
+        [sys.executable, "-m", "artdream", "watch"],
+        env={**os.environ, **{f"ARTDREAM_{name}": str(value) for name, value in environment.items()}},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000)),
+    )
+    try:
+        (settings.inbox / "large.jpg").write_bytes(b"\xff\xd8\xff" + os.urandom(2_000_000))
+        wait_until(lambda: list_quarantined(settings.data), "the file is refused")
+        (settings.inbox / "small.jpg").write_bytes(encode_jpeg(make_picture(1)))
+        wait_until(lambda: count_queued(client, Lane.LIVE) == 1, "the photo is submitted")
+    finally:
+        producer.terminate()
+        producer.wait()
+    [(reason_file, reason)] = list_quarantined(settings.data)
+    assert reason.startswith("large.jpg is damaged")
+    assert reason.endswith(". No copy of it could be kept: file too large.")
+    assert list(reason_file.parent.iterdir()) == [reason_file]
 
 
 def test_an_accepted_photo_is_on_disk_before_its_row(
