@@ -61,8 +61,8 @@ def submit(
 
     Memory use is bounded by a few photos, whatever the number of paths. A file that was sent before and has not changed
     is not read again. Files are never modified, and refused files are only reported, not quarantined. Repeating a call
-    is safe, however the first one ended. Raises Unavailable if there is no `on_unavailable`, and ArtDreamError for an
-    unknown recipe.
+    is safe, however the first one ended. Raises Unavailable if there is no `on_unavailable`, DecoderUnavailable, and
+    ArtDreamError for an unknown recipe.
     """
     settings = settings or Settings.read()
     loaded_recipes = [

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from producer.decoding.formats import NotAPicture, Truncated, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
 from producer.decoding.video import MAX_MOTION_BYTES
+from shared.errors import ArtDreamError
 from shared.jobs.refusal import RefusalCause, RefusalCode
 from shared.recipe.canvas import MAX_PHOTO_SIDE
 from shared.recipe.recipe import Recipe
@@ -47,6 +48,13 @@ _ERROR_TYPES = {error_type.__name__: error_type for error_type in (Unreadable, N
 
 #: Time in which a process must become ready: it imports the image libraries, on a busy machine for seconds.
 START_SECONDS = 60
+
+
+class DecoderUnavailable(ArtDreamError):
+    """No decoder process starts, whatever the file; the call may be retried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Photos cannot be decoded, as no decoder process starts: {reason}.")
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class DecoderPool:
     """Processes that decode files in parallel. Use as a context manager; call `submit` from any thread."""
 
     def __init__(self, size: int, limits: Limits) -> None:
-        """Start `size` processes. Returns before they are ready."""
+        """Start `size` processes. Returns before they are ready. Raises DecoderUnavailable."""
         self._limits = limits
         self._idle_processes: queue.SimpleQueue[_DecoderProcess] = queue.SimpleQueue()
         self._processes = [_DecoderProcess() for _ in range(size)]
@@ -96,8 +104,10 @@ class DecoderPool:
             decoder.kill_and_reap()
 
     def submit(self, path: Path, *, allow_truncated: bool = False) -> "Future[DecodeResult]":
-        """Decode a file in the background. The future raises FileNotFoundError if it does not exist, and nothing else.
+        """Decode a file in the background.
 
+        The future raises FileNotFoundError if the file does not exist, DecoderUnavailable, CancelledError if the pool
+        was closed, and nothing else.
         allow_truncated: accept a JPEG that ends too early if at least half of it is present.
         """
         return self._executor.submit(self._decode_with_retries, path, allow_truncated)
@@ -146,14 +156,18 @@ class _DecoderProcess:
         return self._process.pid
 
     def decode(self, path: Path, limits: Limits, *, allow_truncated: bool) -> DecodeResult | None:
-        """Decode a file; None if it does not exist. Raises TimeoutError, and EOFError if the process died."""
-        if self._process.poll() is not None:
-            self._restart()
+        """Decode a file; None if it does not exist.
+
+        Raises TimeoutError, EOFError if the process died over the file, and DecoderUnavailable if none starts.
+        """
+        try:
+            self._make_ready()
+        except DecoderUnavailable:  # One may have been killed, such as for lack of memory.
+            self._make_ready()
         request = {"path": os.fsencode(path.absolute()).hex(), "limits": limits, "cut": allow_truncated}
         assert self._process.stdin is not None  # noqa: S101
+        deadline = time.monotonic() + limits.timeout_seconds
         try:
-            self._wait_until_ready()
-            deadline = time.monotonic() + limits.timeout_seconds
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             end = self._receive_line(deadline)
@@ -165,15 +179,15 @@ class _DecoderProcess:
                 self._receive(deadline)
             result = _parse_response(header, [bytes(self._received[begin:stop]) for begin, stop in pairwise(ends)])
         except TimeoutError:
-            self._restart()
+            self._try_restart()
             raise
         except Exception as error:  # The process died, or its response is invalid.
-            self._restart()
+            self._try_restart()
             raise EOFError from error
         self._received.clear()
         self._files_decoded += 1
         if self._files_decoded == MAX_FILES_PER_PROCESS:
-            self._restart()  # Now, so that the next file need not wait for it.
+            self._try_restart()
         return result
 
     def close(self) -> None:
@@ -186,19 +200,41 @@ class _DecoderProcess:
         """Kill the process and wait for its end. Must not run while another thread is in `decode`."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
 
-    def _wait_until_ready(self) -> None:
-        """Wait until the process can take a file. A file's time limit does not include the start of its decoder."""
+    def _make_ready(self) -> None:
+        """Wait until the process can take a file; start another if it has died. Raises DecoderUnavailable.
+
+        A file's time limit does not include the start of its decoder, and no file is to blame if that fails.
+        """
+        if self._process.poll() is not None:
+            self._restart()
         if self._is_ready:
             return
-        self._receive_line(time.monotonic() + START_SECONDS)
-        if self._received != READY_LINE:
-            raise EOFError
+        try:
+            self._receive_line(time.monotonic() + START_SECONDS)
+            if self._received != READY_LINE:
+                raise EOFError
+        except Exception as error:
+            raise DecoderUnavailable(self._end_failed_start(error)) from error
+        assert self._process.stderr is not None  # noqa: S101
+        self._process.stderr.close()
         self._received.clear()
         self._is_ready = True
+
+    def _end_failed_start(self, error: Exception) -> str:
+        """End a process that did not become ready. Returns why: the last line that it printed, if there is one."""
+        assert self._process.stderr is not None  # noqa: S101
+        self._process.kill()
+        lines = self._process.stderr.read().decode(errors="replace").split("\n")
+        self._process.wait()
+        if isinstance(error, TimeoutError):
+            return f"it was not ready within {START_SECONDS} s"
+        return next(
+            (line.strip()[:MAX_REASON_LENGTH] for line in reversed(lines) if line.strip()), "it printed no reason"
+        )
 
     def _receive_line(self, deadline: float) -> int:
         """Receive at least one line. Returns the position of its end."""
@@ -217,10 +253,17 @@ class _DecoderProcess:
         self._received += data
 
     def _restart(self) -> None:
+        """Start another process. Raises DecoderUnavailable, and CancelledError if the pool was closed."""
         with self._lock:
             self.kill_and_reap()
-            if not self._closed:
-                self._start()
+            if self._closed:
+                raise CancelledError
+            self._start()
+
+    def _try_restart(self) -> None:
+        """Start another process at once, so that the next file need not wait for it."""
+        with contextlib.suppress(DecoderUnavailable):
+            self._restart()
 
     def _start(self) -> None:
         self._files_decoded = 0
@@ -228,15 +271,18 @@ class _DecoderProcess:
         self._received = bytearray()
         # -P: import nothing from the working directory, which may contain guests' files. A new session: the parent
         # handles Ctrl-C. One malloc arena: freed memory can be reused by all threads.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "producer.decoding.process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pipesize=1 << 20,  # A photo in one write, if the system allows it.
-            start_new_session=True,
-            env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "producer.decoding.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,  # Until it is ready.
+                pipesize=1 << 20,  # A photo in one write, if the system allows it.
+                start_new_session=True,
+                env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        except OSError as error:
+            raise DecoderUnavailable(error.strerror or str(error)) from error
 
 
 def _parse_response(header: dict[str, Any], files: Sequence[bytes]) -> DecodeResult | None:

@@ -1,8 +1,8 @@
 """Decoder process: converts files to photos in isolation, so that a file that crashes or hangs it affects nothing else.
 
 Reads requests from standard input and writes responses to standard output until its parent closes the pipe: one line of
-JSON each, a response followed by the files of the photo. The first line that it writes says that it is ready. Never
-uses pickle: responses derive from untrusted files.
+JSON each, a response followed by the files of the photo. The first line that it writes says that it is ready; what is
+printed to standard error until then says why it is not. Never uses pickle: responses derive from untrusted files.
 """
 
 import contextlib
@@ -52,6 +52,9 @@ def main() -> None:
     os.dup2(2, 1)  # Output of libraries, C libraries included, must not mix with responses.
     with contextlib.suppress(ImportError):
         importlib.import_module("av")  # The first photo does not wait for it.
+    with open(os.devnull, "wb") as sink:  # noqa: PTH123
+        for descriptor in (1, 2):
+            os.dup2(sink.fileno(), descriptor)
     responses.write(READY_LINE)
     responses.flush()
     for line in requests:

@@ -7,23 +7,29 @@ check adds no latency. An unchanged file that does not decode may have a slow wr
 `give_up_after_seconds`.
 """
 
+import logging
 import stat
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from producer.decoding.convert import Photo
 from producer.decoding.formats import Truncated, Unreadable
-from producer.decoding.pool import DecodeResult, DecoderPool
+from producer.decoding.pool import DecodeResult, DecoderPool, DecoderUnavailable
 from producer.ledger import File, FileVersion
 from shared.jobs.events import Stage, Stages
+
+logger = logging.getLogger(__name__)
 
 #: Seconds without a change after which decoding starts; earlier attempts would mostly fail on incomplete files. Those
 #: before the file was first seen count, too: what is moved into the folder is complete, as with AirDrop.
 EARLY_DECODE_DELAY_SECONDS = 0.02
+
+#: Seconds between two attempts to decode while no decoder starts: each attempt starts processes.
+DECODER_RETRY_DELAY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class StabilityTracker:
         self._give_up_after_seconds = give_up_after_seconds
         self._candidates: dict[Path, _Candidate] = {}
         self._decoded = threading.Event()
+        #: Monotonic time in seconds before which no decoding starts; 0 if decoders are available.
+        self._retry_at = 0.0
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -125,9 +133,8 @@ class StabilityTracker:
                 # What changes while it is looked at is being written, whatever the clock of its disk says.
                 self._candidates[path] = _Candidate(version, now, max(delay, EARLY_DECODE_DELAY_SECONDS))
             elif candidate.decoding is None:
-                if photos_in_memory < max_photos and now - candidate.unchanged_since >= min(
-                    candidate.decode_delay_seconds, self._stable_after_seconds
-                ):
+                delay = min(candidate.decode_delay_seconds, self._stable_after_seconds)
+                if photos_in_memory < max_photos and now >= max(candidate.unchanged_since + delay, self._retry_at):
                     candidate.decoding = self._decode(path)
                     photos_in_memory += 1
             elif candidate.decoding.done() and (
@@ -140,7 +147,8 @@ class StabilityTracker:
     def _check_stability(self, file: File, candidate: _Candidate, now: float) -> StableFile | None:
         """Return a decoded file if it has been unchanged for long enough, else None."""
         assert candidate.decoding is not None  # noqa: S101
-        if candidate.decoding.exception() is not None:  # The file was missing for a moment and exists again.
+        # The file was missing for a moment and exists again, or there was no decoder.
+        if isinstance(candidate.decoding.exception(), FileNotFoundError | DecoderUnavailable):
             candidate.decoding = None
             return None
         result, unchanged_seconds = candidate.decoding.result(), now - candidate.unchanged_since
@@ -161,8 +169,21 @@ class StabilityTracker:
     def _decode(self, path: Path, *, allow_truncated: bool = False) -> Future[DecodeResult]:
         decoding = self._decoder_pool.submit(path, allow_truncated=allow_truncated)
         self._on_decode()
-        decoding.add_done_callback(lambda _: self._decoded.set())
+        decoding.add_done_callback(self._note_result)
         return decoding
+
+    def _note_result(self, decoding: Future[DecodeResult]) -> None:
+        """Delay the next decoding if no decoder was available, which is logged once, and so is that one is back."""
+        if decoding.cancelled() or isinstance(error := decoding.exception(), CancelledError):
+            return
+        if isinstance(error, DecoderUnavailable):
+            if not self._retry_at:
+                logger.warning("%s They wait where they are until one does.", error)
+            self._retry_at = time.monotonic() + DECODER_RETRY_DELAY_SECONDS
+        elif self._retry_at:
+            logger.warning("Photos can be decoded again.")
+            self._retry_at = 0.0
+        self._decoded.set()
 
     def _discard(self, path: Path) -> None:
         candidate = self._candidates.pop(path)

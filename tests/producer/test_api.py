@@ -20,6 +20,7 @@ from shared.settings import Settings
 from shared.storage.object_names import motion_name
 from shared.storage.store import Store
 from tests.pictures import encode_jpeg, make_picture
+from tests.producer.decoding.test_pool import replace_decoder_program
 from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.servers import SshServer, Valkey
 
@@ -145,6 +146,15 @@ def test_who_waits_for_the_broker_loses_nothing(settings: Settings, pictures: li
     finally:
         for server in servers:
             server.stop()
+
+
+def test_if_no_decoder_starts_a_program_is_told_in_one_sentence(
+    settings: Settings, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: each file was refused, as if it made the decoder crash."""
+    replace_decoder_program("import no_such_module", monkeypatch)
+    with pytest.raises(ArtDreamError, match=r"no decoder process starts: ModuleNotFoundError: .*'no_such_module'\.$"):
+        list(submit(pictures, settings=settings))
 
 
 def test_an_unknown_recipe_is_refused_before_anything_is_sent(settings: Settings, pictures: list[Path]) -> None:

@@ -17,6 +17,7 @@ from producer.detection import stability
 from producer.detection.stability import StabilityTracker, StableFile, read_file_version
 from producer.ledger import File
 from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.producer.decoding.test_pool import replace_decoder_program
 from tests.producer.decoding.videos import encode_video, make_moving_pictures
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
@@ -71,6 +72,47 @@ def test_a_file_that_is_gone_just_while_it_is_read_is_taken_when_it_is_back(tmp_
         stable_files = settle_files(decoders, path)
     assert isinstance(stable_files["a.jpg"].photo_or_error, Photo)
     assert decoders.requests == [("a.jpg", False)] * 2
+
+
+@pytest.mark.parametrize("delay_seconds", [500, 0.2])
+def test_files_wait_while_no_decoder_starts_which_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, delay_seconds: float
+) -> None:
+    """Seen failing: the files were refused, or their decoding was repeated every 20 ms without a word."""
+    monkeypatch.setattr(stability, "DECODER_RETRY_DELAY_SECONDS", delay_seconds)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encode_jpeg(make_picture(1)))
+    replace_decoder_program("import no_such_module", monkeypatch)
+    with RecordingDecoders() as decoders:
+        tracker = _track(decoders, path, stable_after_seconds=0)
+        wait_until(lambda: tracker.poll(4) or "They wait" in caplog.text)
+        if delay_seconds == 500:
+            for _ in range(5):
+                assert tracker.poll(4) == []
+            assert len(decoders.requests) == 1
+        else:
+            wait_until(lambda: tracker.poll(4) or len(decoders.requests) == 3)
+            monkeypatch.undo()
+            wait_until(lambda: tracker.poll(4))
+    messages = [
+        "Photos cannot be decoded, as no decoder process starts: ModuleNotFoundError: No module named "
+        "'no_such_module'. They wait where they are until one does.",
+        "Photos can be decoded again.",
+    ]
+    assert [record.message for record in caplog.records] == messages[: 1 if delay_seconds == 500 else 2]
+
+
+def test_a_producer_that_stops_while_it_decodes_warns_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: a closed pool counted as one whose decoders do not start."""
+    path, mark = tmp_path / "a.jpg", tmp_path / "mark"
+    path.write_bytes(encode_jpeg(make_picture(1)))
+    replace_decoder_program(f"print('ready', flush=True); input(); open({str(mark)!r}, 'w'); input()", monkeypatch)
+    with RecordingDecoders() as decoders:
+        _track(decoders, path, stable_after_seconds=0).poll(4)
+        wait_until(mark.exists)
+    assert caplog.records == []
 
 
 def test_only_a_jpeg_that_ends_too_early_gets_a_second_try(tmp_path: Path) -> None:
