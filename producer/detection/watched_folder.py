@@ -55,6 +55,7 @@ class WatchedFolder(FileSystemEventHandler):
         #: The folder that is watched, by its device and inode; another one may take its name.
         self._watched_inode: tuple[int, int] | None = None
         self._unavailable = False
+        self._unreadable_folders: set[Path] = set()
         try:
             os.scandir(self.path).close()
         except FileNotFoundError:
@@ -120,9 +121,29 @@ class WatchedFolder(FileSystemEventHandler):
         logger.warning("Changes in %s are not reported (%s); it is looked at every few seconds.", self.path, error)
 
     def scan(self) -> dict[Path, FileVersion]:
-        """Return every file that may be a photo, with its version, oldest first. Raises OSError."""
-        found = [file for folder in self.list_folders() for file in _scan_files(folder)]
+        """Return every file that may be a photo, with its version, oldest first.
+
+        A folder below this one that cannot be read is left out, which is logged once. Raises OSError if this one, or
+        the list of folders, cannot be read.
+        """
+        found = [file for folder in self.list_folders() for file in self._scan_folder(folder)]
         return {path: version for _, path, version in sorted(found)}
+
+    def _scan_folder(self, folder: Path) -> list[tuple[int, Path, FileVersion]]:
+        try:
+            files = list(_scan_files(folder))
+        except OSError as error:
+            if folder == self.path:
+                raise
+            # A folder that was removed or replaced by a file is no fault.
+            if not isinstance(error, FileNotFoundError | NotADirectoryError) and folder not in self._unreadable_folders:
+                logger.warning("The folder %s is left out, as it cannot be read: %s.", folder, error.strerror)
+                self._unreadable_folders.add(folder)
+            return []
+        if folder in self._unreadable_folders:
+            logger.warning("The folder %s can be read again.", folder)
+            self._unreadable_folders.remove(folder)
+        return files
 
     def list_folders(self) -> list[Path]:
         """Return the folders that `list_files` scans. Subclasses override it."""
@@ -138,20 +159,23 @@ class InboxFolder(WatchedFolder):
         self._data_folder = data_folder.absolute()
 
     def list_folders(self) -> list[Path]:
-        """Return the inbox and those folders in it that are not hidden and can be read. Raises OSError."""
+        """Return the inbox and those folders in it that are not hidden. Raises OSError if the inbox cannot be read."""
         with os.scandir(self.path) as entries:
-            folders = [
-                self.path / entry.name
-                for entry in entries
-                if not is_ignored(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-        readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
-        return [self.path, *(folder for folder in readable if folder != self._data_folder)]
+            folders = [self.path / entry.name for entry in entries if not is_ignored(entry.name) and _is_folder(entry)]
+        return [self.path, *(folder for folder in folders if folder != self._data_folder)]
 
 
 def _find_inode(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, links excepted. One that cannot be looked at is taken for one."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return True
 
 
 def _scan_files(folder: Path) -> Iterator[tuple[int, Path, FileVersion]]:

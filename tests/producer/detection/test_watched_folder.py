@@ -1,6 +1,8 @@
 """Watched folders: changes are reported, also after a folder was replaced by another of the same name, and on a Mac."""
 
+import errno
 import importlib
+import os
 import sys
 import threading
 import unicodedata
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.detection.watched_folder import WatchedFolder
+from producer.detection.watched_folder import InboxFolder, WatchedFolder
 from tests.producer.detection.fsevents import Flag, FSEvents
 from tests.waiting import WAIT_TIMEOUT_SECONDS
 
@@ -28,6 +30,50 @@ def test_a_folder_that_was_replaced_is_watched_again(tmp_path: Path, is_missed: 
         (path / "a.jpg").write_bytes(b"a photo")
         assert changed.wait(WAIT_TIMEOUT_SECONDS)
         assert [file.name for file in folder.list_files()] == ["a.jpg"]
+
+
+def fail_to_scan(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    """Let reading the folders of a name fail."""
+    scandir = os.scandir
+
+    def fail(path: Path) -> object:
+        if Path(path).name == name:
+            raise OSError(code, os.strerror(code), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EPERM, errno.ENOENT, errno.ENOTDIR])
+def test_a_folder_in_the_inbox_that_cannot_be_read_is_left_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """Seen failing: the whole inbox was unavailable."""
+    for path in (tmp_path / "a.jpg", tmp_path / "broken" / "b.jpg", tmp_path / "card" / "c.jpg"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    folder = InboxFolder(tmp_path, threading.Event(), tmp_path / "data")
+    with monkeypatch.context() as context:
+        fail_to_scan(context, "broken", code)
+        for _ in range(3):
+            assert sorted(path.name for path in folder.list_files()) == ["a.jpg", "c.jpg"]
+    assert sorted(path.name for path in folder.list_files()) == ["a.jpg", "b.jpg", "c.jpg"]
+    messages = [
+        f"The folder {tmp_path}/broken is left out, as it cannot be read: {os.strerror(code)}.",
+        f"The folder {tmp_path}/broken can be read again.",
+    ]
+    assert [record.message for record in caplog.records] == ([] if code in (errno.ENOENT, errno.ENOTDIR) else messages)
+
+
+def test_an_inbox_that_cannot_be_read_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = InboxFolder(tmp_path, threading.Event(), tmp_path / "data")
+    fail_to_scan(monkeypatch, tmp_path.name, errno.EIO)
+    assert folder.list_files() == {}
+    assert [record.message for record in caplog.records] == [
+        f"The folder {tmp_path} is unavailable ({os.strerror(errno.EIO)}); waiting for it."
+    ]
 
 
 @pytest.fixture
