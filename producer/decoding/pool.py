@@ -20,7 +20,7 @@ from typing import Any, Self
 from producer.decoding.convert import Photo
 from producer.decoding.formats import NotAPicture, Truncated, Unreadable
 from producer.decoding.limits import Limits
-from producer.decoding.process import PHOTO_ID_PATTERN, READY_LINE, parse_photo
+from producer.decoding.process import ALARM_MARGIN_SECONDS, PHOTO_ID_PATTERN, READY_LINE, parse_photo
 from producer.decoding.video import MAX_MOTION_BYTES
 from shared.errors import ArtDreamError
 from shared.jobs.refusal import RefusalCause, RefusalCode
@@ -177,7 +177,8 @@ class _DecoderProcess:
                 raise EOFError
             while len(self._received) < ends[-1]:
                 self._receive(deadline)
-            result = _parse_response(header, [bytes(self._received[begin:stop]) for begin, stop in pairwise(ends)])
+            files = [bytes(self._received[begin:stop]) for begin, stop in pairwise(ends)]
+            result = _parse_response(header, files, limits.timeout_seconds + ALARM_MARGIN_SECONDS)
         except TimeoutError:
             self._try_restart()
             raise
@@ -285,15 +286,17 @@ class _DecoderProcess:
             raise DecoderUnavailable(error.strerror or str(error)) from error
 
 
-def _parse_response(header: dict[str, Any], files: Sequence[bytes]) -> DecodeResult | None:
+def _parse_response(header: dict[str, Any], files: Sequence[bytes], max_seconds: float) -> DecodeResult | None:
     """Return the result in a response, None if the file does not exist.
 
-    Raises ValueError or KeyError for an invalid response: a decoder that was compromised by a malicious file may send
-    anything.
+    max_seconds: after which a process that decodes ends itself. Raises ValueError or KeyError for an invalid response:
+    a decoder that was compromised by a malicious file may send anything.
     """
     if header.get("gone"):
         return None
     seconds = float(header["seconds"])
+    if not 0 <= seconds <= max_seconds:
+        raise ValueError("no time that a decoder takes")
     if "photo" in header:
         photo = parse_photo(header["photo"], files)
         return DecodeResult(photo.photo_id, photo, seconds)

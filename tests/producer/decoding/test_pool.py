@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -274,6 +275,7 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
         {"photo": VALID_ANSWER, "lengths": [4, -1]},
         {"photo": VALID_ANSWER, "lengths": [3]},
         {"photo": VALID_ANSWER, "lengths": [3, 0, 0, 0]},
+        *({"photo": VALID_ANSWER, "seconds": seconds} for seconds in (math.nan, math.inf, -1, 1e308)),
         {"photo_id": "../../x", "reason": "is damaged"},
         {"photo_id": "", "reason": "is\nfine"},
         {"photo_id": "", "reason": "x" * 10_000},
@@ -289,7 +291,11 @@ VALID_ANSWER = {"photo_id": "0" * 64, "width": 9, "height": 9, "camera": "x"}
 def test_a_decoder_that_a_file_took_over_can_say_nothing_but_that_it_crashed(
     response: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen failing without checks of responses: ids led out of the outbox, and an endless line used up the memory."""
+    """Seen failing without checks of responses.
+
+    Ids led out of the outbox, an endless line used up the memory, and a photo with a time that is no number stayed in
+    the outbox.
+    """
     message = {"error": "Unreadable", "seconds": 0.1, "lengths": [3, 0, 0]} | response
     line, body = response.get("line", repr(json.dumps(message))), response.get("body", "\xff\xd8\xff")
     program = f"""
