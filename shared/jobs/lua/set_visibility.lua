@@ -4,7 +4,7 @@
 local state, counted_as, arrived_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'counted_as', 'arrived'))
 if state == 'deleted' then return 0 end
 redis.call('HSET', KEYS[1], 'held', ARGV[2])
-if ARGV[2] == '1' then
+if ARGV[2] == '1' and state ~= 'failed' and state ~= 'cancelled' then
   redis.call('PERSIST', KEYS[1])
 elseif not state or state == 'completed' or state == 'failed' or state == 'cancelled' then
   redis.call('EXPIRE', KEYS[1], ARGV[4])

@@ -148,8 +148,8 @@ end
 if new_state == 'deleted' then redis.call('HDEL', job_key, 'job', 'held', 'compared_as') end
 
 if new_state ~= 'deleted' then hold_if_required() end
--- The record of a dream that is not visible stays until somebody decides.
-if is_final and request.new_state and (held ~= '1' or new_state == 'deleted') then
+-- The record of a dream that is not visible stays until somebody decides; without a dream there is nothing to decide.
+if is_final and request.new_state and (held ~= '1' or new_state ~= 'completed') then
   redis.call('EXPIRE', job_key, request.ended_ttl_seconds)
 end
 

@@ -251,6 +251,25 @@ def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
     assert client.exists(LEASES) == 0
 
 
+@pytest.mark.parametrize("is_hidden", [False, True], ids=["held", "hidden"])
+@pytest.mark.parametrize("end", ["cancel", "fail"])
+def test_a_job_that_needed_approval_and_ended_without_a_dream_is_forgotten_in_time(
+    client: redis.Redis, table: JobTable, job: Job, end: str, is_hidden: bool
+) -> None:
+    """Seen failing: its record stayed in the broker for good, as nobody decides about a job without a dream."""
+    update_runtime_settings(client, approval=True)
+    assert table.accept(job, message=UNREAD_MESSAGE).is_new
+    claim = table.claim(job, "w")
+    assert claim
+    assert table.cancel(job.id) if end == "cancel" else table.fail(claim, "out of memory")
+    if is_hidden:
+        table.hide(Hidden(job_id=job.id, photo_id=job.photo_id))
+    assert 0 < client.ttl(job_key(job.id)) <= ENDED_JOB_TTL_SECONDS
+    update_runtime_settings(client, approval=False)
+    assert run_job(table, job) is Visibility.HELD, "a job that is accepted again is still held"
+    assert client.ttl(job_key(job.id)) == -1
+
+
 def test_a_broker_that_lost_its_memory_is_told_of_dreams_and_deletions(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
