@@ -84,8 +84,7 @@ class PrintTable:
             "ttl_seconds": PRINTS_TTL_SECONDS,
         }
         keys = [prints_key(job_id), PRINT_QUEUE, print_counts_key(event), job_key(job_id), RUNTIME_SETTINGS_KEY]
-        outcome, _ = cast("tuple[str, int]", self._request(keys=keys, args=[json.dumps(request)]))
-        return PrintOutcome(outcome)
+        return PrintOutcome(cast("str", self._request(keys=keys, args=[json.dumps(request)])))
 
     def change(
         self, record: Print, state: PrintState | None, *, allowed: Iterable[PrintState], **fields: object

@@ -2,26 +2,26 @@
 -- KEYS: prints of the dream, queue, counts of the event, job, runtime settings.
 -- ARGV: the request as JSON: job_id, requester, first (number of the first copy), copies, event, is_guest, is_limited,
 -- prints_per_guest and prints_per_event (used while the runtime settings do not say), ttl_seconds.
--- Returns {outcome, prints of the requester in the event}. The outcome is "accepted", "hidden" (the dream is not visible),
--- "guest_limit" or "event_limit".
+-- Returns "accepted", "hidden" (the dream is not visible), "guest_limit" or "event_limit".
 local request = cjson.decode(ARGV[1])
 local prints_key, queue_key, counts_key, job_key, runtime_settings_key = unpack(KEYS)
 local function count(field) return tonumber(redis.call('HGET', counts_key, field) or '0') end
 local function limit(field) return tonumber(redis.call('HGET', runtime_settings_key, field) or request[field]) or 0 end
 
 local state, held = unpack(redis.call('HMGET', job_key, 'state', 'held'))
-if held == '1' or state == 'deleted' then return {'hidden', count(request.requester)} end
+if held == '1' or state == 'deleted' then return 'hidden' end
 local new = {}
 for number = request.first, request.first + request.copies - 1 do
   local field = request.requester .. '-' .. number
   if redis.call('HEXISTS', prints_key, field) == 0 then new[#new + 1] = {field, number} end
 end
-if request.is_guest and count(request.requester) + #new > limit('prints_per_guest') then
-  return {'guest_limit', count(request.requester)}
+-- Limits are for new prints: the operator may have lowered them since the others were accepted.
+if request.is_guest and #new > 0 and count(request.requester) + #new > limit('prints_per_guest') then
+  return 'guest_limit'
 end
 local per_event = request.is_limited and limit('prints_per_event') or 0
 if per_event > 0 and #new > 0 and count('all') + #new > per_event then
-  return {'event_limit', count(request.requester)}
+  return 'event_limit'
 end
 local broker_time = redis.call('TIME')
 local now = tonumber(broker_time[1]) + tonumber(broker_time[2]) / 1000000
@@ -38,4 +38,4 @@ for order, print in ipairs(new) do
 end
 redis.call('EXPIRE', prints_key, request.ttl_seconds)
 redis.call('EXPIRE', counts_key, request.ttl_seconds)
-return {'accepted', count(request.requester)}
+return 'accepted'

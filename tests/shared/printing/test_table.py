@@ -74,6 +74,17 @@ def test_an_order_is_accepted_as_a_whole_or_not_at_all(prints: PrintTable, setti
     assert [record.field for record in prints.list_queue()] == [f"{GUEST}-{number}" for number in (1, 2, 3)]
 
 
+def test_prints_that_were_accepted_stay_accepted_though_the_limits_are_lowered(
+    prints: PrintTable, settings: Settings, client: redis.Redis
+) -> None:
+    """Seen failing with the limit of guests: the same request again was answered “guest_limit”."""
+    assert request(prints, settings, copies=2) is PrintOutcome.ACCEPTED
+    update_runtime_settings(client, prints_per_guest=1, prints_per_event=1)
+    assert request(prints, settings, copies=2) is PrintOutcome.ACCEPTED
+    assert request(prints, settings, first=3) is PrintOutcome.GUEST_LIMIT
+    assert len(prints.list_queue()) == 2
+
+
 @pytest.mark.parametrize("state", [PrintState.FAILED, PrintState.CANCELLED])
 def test_what_did_not_come_out_counts_to_no_limit_until_it_is_repeated(
     prints: PrintTable, settings: Settings, state: PrintState
