@@ -8,8 +8,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-#: Codes of primaries.
+#: Codes of primaries. That of BT.709 is the code of its transfer function and of its matrix, too.
 BT709, BT2020, P3 = 1, 9, 12
+
+#: Codes of matrices: unspecified, and BT.601 as of 625 and of 525 lines, which are the same matrix.
+UNSPECIFIED, BT601_625, BT601_525 = 2, 5, 6
 
 #: Codes of transfer functions.
 GAMMA_22, GAMMA_28, LINEAR, SRGB, PQ, HLG = 4, 5, 8, 13, 16, 18

@@ -13,6 +13,7 @@ from PIL import Image
 from pillow_heif import HeifFile
 
 from producer.decoding.boxes import iterate_boxes
+from producer.decoding.color_space import BT601_525, BT601_625, UNSPECIFIED
 from producer.decoding.item_properties import ItemProperty, read_item_properties, read_tile_ids
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ PROPERTIES = {b"ispe", b"pixi", b"hvcC", b"colr", b"irot", b"imir"}
 #: FFmpeg's names of 8 bits in 4:2:0.
 PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 
-#: ITU-T H.273's numbers of matrices: BT.601, which is Pillow's YCbCr, and unspecified, which means the same in HEIC.
-MATRICES = {2, 5, 6}
+#: Matrices: BT.601, which is Pillow's YCbCr, and unspecified, which means the same in HEIC.
+MATRICES = {UNSPECIFIED, BT601_625, BT601_525}
 
 #: FFmpeg's number of the full range.
 FULL_RANGE = 2

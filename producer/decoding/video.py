@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter, ImageStat
 
 from producer.decoding.boxes import has_boxes
 from producer.decoding.color_metadata import ColorMetadata
-from producer.decoding.color_space import color_space_from_codes
+from producer.decoding.color_space import BT601_625, BT709, UNSPECIFIED, color_space_from_codes
 from producer.decoding.formats import TRUNCATED_CAUSE, DecodedPicture, NotAPicture, Unreadable
 from producer.decoding.limits import Limits
 from producer.decoding.missing_content import lacks_content
@@ -75,11 +75,8 @@ RATE_FACTOR, MAX_KILOBITS = 18, 5000
 #: Bytes of the longest moving pictures: x264 may exceed its rate by what it buffers.
 MAX_MOTION_BYTES = 2 * MAX_SECONDS * MAX_KILOBITS * 1000 // 8
 
-#: ITU-T H.273's number of BT.709: matrix, primaries and transfer of the moving pictures.
-_BT709 = 1
-
-#: Numbers of matrices: unspecified, and BT.601, which is meant by it in small pictures.
-_UNSPECIFIED, _BT601, _HD_LINES = 2, 5, 720
+#: Lines from which on the matrix of a video that names none is BT.709; of smaller ones it is BT.601.
+HD_LINES = 720
 
 
 class DecodedVideo(NamedTuple):
@@ -193,8 +190,8 @@ def _to_rgb(frame: "av.VideoFrame", long_side: int) -> tuple[Image.Image, ColorM
     width, height = frame.width, frame.height
     size = scale_to_long_side(width, height, min(long_side, max(width, height)))
     matrix = frame.colorspace
-    if matrix in (0, _UNSPECIFIED):
-        matrix = _BT709 if min(width, height) >= _HD_LINES else _BT601
+    if matrix in (0, UNSPECIFIED):
+        matrix = BT709 if min(width, height) >= HD_LINES else BT601_625
     rgb = frame.reformat(
         *size,
         format="rgb24",
@@ -236,7 +233,7 @@ class _MotionEncoder:
         self._stream.width, self._stream.height = (max(16, side // 2 * 2) for side in (width, height))
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.colorspace = context.color_primaries = context.color_trc = BT709
 
     def add(self, picture: Image.Image) -> None:
         """Add a picture at the end."""
