@@ -1,5 +1,6 @@
 """`artdream`: the command line, put together from its commands. Each imports only the component that it runs."""
 
+import io
 import logging
 import sys
 from importlib.metadata import version
@@ -94,6 +95,8 @@ def artdream(
 
 def main() -> None:
     """Run the command line. An expected error prints one sentence on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # As stderr: a file's name may be no valid text.
     try:
         app()
     except UsageError as error:

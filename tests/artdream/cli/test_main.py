@@ -223,6 +223,16 @@ def test_a_brokers_address_that_is_none_is_one_sentence(tmp_path: Path, monkeypa
         assert "hidden" not in completed.stderr
 
 
+def test_a_file_whose_name_is_no_text_is_sent_and_listed(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Seen failing with UnicodeEncodeError, after the file was sent."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "caf\udce9.jpg").write_bytes(encode_jpeg(make_picture(1)))
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}  # as in every locale but C
+    completed = run_artdream("send", "photos", folder=tmp_path, environment=environment | strict)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.startswith("photos/caf\\udce9.jpg: job ")
+
+
 @pytest.mark.parametrize("command", [("dream",), ("compare",), ("recipes", "sheet")], ids=" ".join)
 def test_a_photo_is_never_written_over(tmp_path: Path, command: tuple[str, ...]) -> None:
     """Seen failing without the comparison: the only copy of the photo became the dream."""
