@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from shared.broker.client import BROKER_OUTAGE
+from shared.errors import ArtDreamError
 from shared.recipe.canvas import Canvas, scale_to_canvas
 from shared.storage.store import StoreError
 from worker.consumer.time_limit import TaskInterrupted, raise_if_interrupted
@@ -51,7 +52,8 @@ def dream_group(
 ) -> Iterator[tuple[JobExecution, DreamResult]]:
     """Dream a group, and yield each job that is still running with its dream.
 
-    If the group cannot be dreamt together, each photo is dreamt alone: one of them may be the reason, or memory.
+    If the group cannot be dreamt together, each photo is dreamt alone: one of them may be the reason, or memory. A job
+    whose photo in full cannot be loaded ends alone, and the others have their dreams.
     between_frames: called after each frame but the last; its time does not count as dreaming, and what it raises ends
     the group. Raises TaskInterrupted, StoreError and BROKER_OUTAGE; any other error ends the job it belongs to.
     """
@@ -60,7 +62,7 @@ def dream_group(
         return
     try:
         dreams = _dream_together(dreamer, group, between_frames)
-    except (LeaseLost, StoreError):
+    except (LeaseLost, StoreError):  # all of them are lost, or need the same object
         for execution, _ in group:
             with execution.end_on_error():
                 raise
@@ -74,7 +76,11 @@ def dream_group(
             yield from _dream_single(dreamer, execution, photo, between_frames)
         return
     for (execution, _), dream in zip(group, dreams, strict=True):
-        yield execution, dream
+        if isinstance(dream, DreamResult):
+            yield execution, dream
+            continue
+        with execution.end_on_error():
+            raise dream
 
 
 def _dream_single(
@@ -111,8 +117,12 @@ def _dream_single(
         yield execution, result
 
 
-def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: Callable[[], None]) -> list[DreamResult]:
+def _dream_together(
+    dreamer: Dreamer, group: list[FetchedJob], between_frames: Callable[[], None]
+) -> list[DreamResult | Exception]:
+    """Dream a group in one ascent. Returns each job's dream, or the error for which its photo in full is missing."""
     executions = [execution for execution, _ in group]
+    load_errors: dict[int, Exception] = {}
 
     def on_frame(index: int, frame: Frame) -> None:
         if all(execution.is_lost for execution in executions):
@@ -121,16 +131,28 @@ def _dream_together(dreamer: Dreamer, group: list[FetchedJob], between_frames: C
             executions[index].offer_frame(frame)
         _run_between_frames(between_frames, executions, frame)
 
+    def load_full_photo(index: int) -> Pixels:
+        execution, photo = group[index]
+        try:
+            return execution.load_full_photo()
+        except (LeaseLost, ArtDreamError) as error:
+            raise_if_interrupted(error)
+            if isinstance(error, StoreError) and not error.is_permanent:
+                raise
+            load_errors[index] = error.with_traceback(None)  # which would keep the photos
+            return photo  # without it, the others would have no dreams either
+
     with contextlib.ExitStack() as stack:
         for execution in executions:
             stack.enter_context(execution.publish_frames())
-        return dreamer.dream_batch(
+        dreams = dreamer.dream_batch(
             [photo for _, photo in group],
             executions[0].recipe,
             seeds=[execution.job.seed for execution in executions],
             on_frame=on_frame,
-            load_full_photo=lambda index: executions[index].load_full_photo(),
+            load_full_photo=load_full_photo,
         )
+    return [load_errors.get(index, dream) for index, dream in enumerate(dreams)]
 
 
 def _run_between_frames(between_frames: Callable[[], None], executions: list[JobExecution], frame: Frame) -> None:

@@ -36,6 +36,9 @@ SHORT_RECIPE = ANIMALS_RECIPE.model_copy(
 )
 HELD_RECIPE = SHORT_RECIPE.model_copy(update={"name": HELD})
 
+#: Its dreams are larger than its canvas, and are rendered from the photos in full.
+LARGE_RECIPE = SHORT_RECIPE.model_copy(update={"size": 512})
+
 
 class RecordingDreamer(Dreamer):
     """Records the photos of each ascent of a dreamer, and calls `during_first_ascent` in the middle of the first."""

@@ -6,12 +6,14 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from shared.jobs.events import Completed, EventReader, Failed, Progress
-from shared.jobs.job import Lane, State
+from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
-from shared.storage.object_names import dream_name, photo_name
+from shared.storage.object_names import dream_name, photo_name, working_photo_name
 from shared.storage.sidecar import read_sidecar
+from shared.storage.store import StoreError
+from tests.metrics import count_faults
 from tests.waiting import wait_until
-from tests.worker.jobs.processor_harness import HELD_RECIPE, ProcessorHarness
+from tests.worker.jobs.processor_harness import HELD_RECIPE, LARGE_RECIPE, ProcessorHarness
 from worker.jobs.lease import Released
 from worker.jobs.processor import JobProcessor
 
@@ -79,6 +81,53 @@ def test_a_photo_that_is_gone_fails_alone(harness: ProcessorHarness) -> None:
         if isinstance(recorded.event, Failed)
     ]
     assert [event.job_id for event in failed] == [jobs[1].id]
+
+
+def submit_with_working_photos(harness: ProcessorHarness, count: int) -> list[Job]:
+    """Submit jobs whose dreams are larger than their working photos."""
+    jobs = [harness.submit(number, LARGE_RECIPE, size=(256, 192)) for number in range(count)]
+    for job in jobs:
+        harness.store.put(working_photo_name(job.photo_id), harness.store.get(photo_name(job.photo_id)) or b"")
+    return jobs
+
+
+def test_a_dream_that_is_deleted_before_its_photo_is_needed_in_full_ends_alone(harness: ProcessorHarness) -> None:
+    """Seen failing: all jobs ended as cancelled, and each of the others lost one of its attempts."""
+    jobs = submit_with_working_photos(harness, 4)
+
+    def delete() -> None:
+        harness.table.delete(jobs[1].id, jobs[1].photo_id)
+        harness.store.delete(photo_name(jobs[1].photo_id))
+
+    harness.dreamer.during_first_ascent = delete
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [4]
+    assert harness.read_states(jobs) == [State.COMPLETED, State.DELETED, State.COMPLETED, State.COMPLETED]
+    assert harness.store.get(dream_name(jobs[1].id)) is None
+
+
+@pytest.mark.parametrize("fault", ["damaged", "forbidden"])
+def test_a_photo_that_cannot_be_read_in_full_fails_alone(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    jobs = submit_with_working_photos(harness, 2)
+    unreadable = photo_name(jobs[1].photo_id)
+    get = harness.processor._store.get
+
+    def get_unless_forbidden(name: str) -> bytes | None:
+        if name == unreadable:
+            raise StoreError(f"{name} could not be read from the store: 403.", is_permanent=True)
+        return get(name)
+
+    if fault == "damaged":
+        harness.store.put(unreadable, b"no photo")
+    else:
+        monkeypatch.setattr(harness.processor._store, "get", get_unless_forbidden)
+    faults = count_faults("expected")
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [2]
+    assert harness.read_states(jobs) == [State.COMPLETED, State.FAILED]
+    assert count_faults("expected") == faults + 1
 
 
 def test_a_job_that_is_called_off_meanwhile_is_not_published_and_the_others_are(harness: ProcessorHarness) -> None:

@@ -40,7 +40,7 @@ from tests.dreamer import CRASHING, FAILING, FAILURE_REASON
 from tests.metrics import count_faults
 from tests.pictures import encode_jpeg, make_picture
 from tests.sidecars import make_sidecar
-from tests.worker.jobs.processor_harness import SHORT_RECIPE, ProcessorHarness, record_standings
+from tests.worker.jobs.processor_harness import LARGE_RECIPE, SHORT_RECIPE, ProcessorHarness, record_standings
 from worker.dreamer import DreamResult, Pixels
 from worker.jobs import execution, frames, job_photo
 from worker.jobs.job_photo import decode_photo
@@ -276,9 +276,6 @@ def test_the_photo_is_dreamt_as_it_was_sent(harness: ProcessorHarness) -> None:
     assert process(harness, job) == (State.COMPLETED, "")
     with Image.open(io.BytesIO(harness.store.get(photo_name(job.photo_id)) or b"")) as stored:
         assert np.array_equal(photos[0], np.asarray(stored.convert("RGB")))
-
-
-LARGE_RECIPE = SHORT_RECIPE.model_copy(update={"size": 512})
 
 
 def submit_in_two_sizes(harness: ProcessorHarness, recipe: Recipe = LARGE_RECIPE) -> tuple[Job, bytes]:
