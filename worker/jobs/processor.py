@@ -109,6 +109,13 @@ class JobProcessor:
         if job is None or claim is None:
             return
         executions: list[JobExecution] = []
+        try:
+            self._process_claimed(job, claim, executions, started_at)
+        finally:  # guests' dreams are complete, whatever becomes of the job that they interrupted
+            self._enqueue_clips(executions)
+
+    def _process_claimed(self, job: Job, claim: Claim, executions: list[JobExecution], started_at: float) -> None:
+        """Process a claimed job with its batch mates. executions: empty; every job that is begun is appended to it."""
         is_interrupted = False
         try:
             with self._pause_clips(), contextlib.ExitStack() as leases:
@@ -129,7 +136,6 @@ class JobProcessor:
             is_interrupted = True
         if is_interrupted:  # not above, where every error would have the interruption behind it
             self._end_interrupted(job, executions)
-        self._enqueue_clips(executions)
 
     def _run(self, executions: list[JobExecution], between_frames: Callable[[], None]) -> None:
         """Fetch the photos, dream them, publish the dreams and complete the jobs."""
@@ -276,6 +282,7 @@ class JobProcessor:
         return self._clip_generator.pause() if self._clip_generator else contextlib.nullcontext()
 
     def _enqueue_clips(self, executions: list[JobExecution]) -> None:
+        """Queue the jobs that are completed for their clips."""
         if self._clip_generator:
             for execution in executions:
                 if execution.completed:

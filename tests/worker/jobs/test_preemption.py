@@ -17,7 +17,7 @@ from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
-from shared.storage.object_names import dream_name, photo_name
+from shared.storage.object_names import clip_name, dream_name, photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.waiting import wait_until
 from tests.worker.jobs.processor_harness import HELD_RECIPE, SHORT_RECIPE, ProcessorHarness
@@ -224,7 +224,9 @@ def test_a_batch_s_dream_that_is_finished_is_published_before_a_guest_is_served(
 def test_the_time_of_all_guests_together_is_given_back_to_a_batch_s_dream_that_takes_too_long(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each guest takes less than the share that is forgiven; both together take more."""
+    """Each guest takes less than the share that is forgiven; both together take more. Their dreams get their clips."""
+    settings = harness.settings.model_copy(update={"clips": True})
+    harness.processor = JobProcessor(settings, "w-1", harness.dreamer)
     clock, guests = Clock(monkeypatch), list[Job]()
     share = 0.6 * FOREIGN_TIME_SHARE * harness.settings.time_limit_seconds
 
@@ -242,6 +244,8 @@ def test_the_time_of_all_guests_together_is_given_back_to_a_batch_s_dream_that_t
     with pytest.raises(Released, match="its time went to guests"):
         harness.deliver(batch)
     assert harness.read_states([batch, *guests]) == [State.QUEUED, State.COMPLETED, State.COMPLETED]
+    wait_until(lambda: all(harness.store.get(clip_name(guest.id)) for guest in guests), "the guests' clips are made")
+    harness.processor.close()
 
 
 @pytest.mark.whole_component
