@@ -1,15 +1,18 @@
 """Batching: claims queued jobs to process together with a worker's current job, or before it continues."""
 
+import logging
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from shared.broker.client import connect
+from shared.broker.client import BROKER_OUTAGE, connect, describe_error
 from shared.jobs.job import Job, Lane
 from shared.jobs.queue import BATCH_PRIORITY, parse_job_id, queue_keys
 from shared.jobs.table import AlreadyClaimed, Claim, JobTable
 from shared.settings import Settings
 from shared.timing import Timing
 from worker.jobs.validation import JobValidation
+
+logger = logging.getLogger(__name__)
 
 #: Redis list of the messages of batch jobs; its last element is delivered next.
 BATCH_LIST_KEY = queue_keys(Lane.BATCH)[BATCH_PRIORITY]
@@ -38,11 +41,12 @@ class Batcher:
         self._max_batch_mates = settings.together - 1
         self._claimed_messages: dict[str, tuple[str, str]] = {}
 
-    def claim_batch_mates(self, claimed_job: Job) -> list[Claim]:
+    def claim_batch_mates(self, claimed_job: Job) -> Iterator[Claim]:
         """Claim queued batch jobs with the recipe of a claimed job, to process them together with it.
 
-        Returns no claims if the installation processes jobs one by one, if the job is not in the batch lane, or if it
-        had an earlier attempt. Raises RedisError.
+        Yields each claim as soon as it is made, so that none is lost if the next one fails. Yields none if the
+        installation processes jobs one by one, if the job is not in the batch lane, or if it had an earlier attempt.
+        Raises RedisError.
         """
         self._claimed_messages = {}
         if (
@@ -50,14 +54,14 @@ class Batcher:
             or claimed_job.lane is not Lane.BATCH
             or self._table.count_attempts([claimed_job.id]) != [1]
         ):
-            return []
+            return
         recipe_and_lane = claimed_job.recipe, claimed_job.lane
         claims = self._claim_matching(
             [BATCH_LIST_KEY],
             LOOKAHEAD_FACTOR * self._max_batch_mates,
             lambda job: (job.recipe, job.lane) == recipe_and_lane,
         )
-        return list(islice(claims, self._max_batch_mates))
+        yield from islice(claims, self._max_batch_mates)
 
     def claim_live_job(self) -> Claim | None:
         """Claim the next live job; None if no live job is queued. Raises RedisError."""
@@ -91,8 +95,16 @@ class Batcher:
         for (job_id, (list_key, message)), attempts in zip(queued.items(), attempt_counts, strict=True):
             if not attempts and (claim := self._try_claim(job_id, is_match)):
                 self._claimed_messages[job_id] = list_key, message
-                self._client.lrem(list_key, -1, message)
+                self._remove_message(job_id)
                 yield claim
+
+    def _remove_message(self, job_id: str) -> None:
+        """Remove the message of a claimed job from its lane. If that fails, the worker that receives it drops it."""
+        list_key, message = self._claimed_messages[job_id]
+        try:
+            self._client.lrem(list_key, -1, message)
+        except BROKER_OUTAGE as error:
+            logger.info("the message of job %s stays in its lane: %s", job_id, describe_error(error))
 
     def _try_claim(self, job_id: str, is_match: Callable[[Job], bool]) -> Claim | None:
         job = self._validation.validate(job_id)

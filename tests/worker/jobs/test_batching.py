@@ -1,13 +1,16 @@
 """A worker renders jobs of the batch lane together, and each is completed, failed or cancelled on its own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
 from shared.jobs.events import Completed, EventReader, Failed, Progress
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
+from shared.jobs.table import Claim
 from shared.storage.object_names import dream_name, photo_name, working_photo_name
 from shared.storage.sidecar import read_sidecar
 from shared.storage.store import StoreError
@@ -156,6 +159,41 @@ def test_what_cannot_be_dreamt_together_is_dreamt_alone(harness: ProcessorHarnes
     harness.deliver(jobs[0])
     assert harness.dreamer.batch_sizes == [4, 1, 1, 1, 1]
     assert harness.read_states(jobs) == [State.COMPLETED] * 4
+
+
+def test_batch_mates_that_are_claimed_before_the_broker_is_lost_are_dreamt(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: nobody dreamt or renewed them, and each lost one of its attempts."""
+    jobs = [harness.submit(number) for number in range(4)]
+    batcher = harness.processor._batcher
+    answers, try_claim = iter([True, False]), batcher._try_claim
+
+    def try_claim_unless_lost(*arguments: Any) -> Claim | None:
+        if not next(answers):
+            raise redis.ConnectionError
+        return try_claim(*arguments)
+
+    monkeypatch.setattr(batcher, "_try_claim", try_claim_unless_lost)
+    harness.deliver(jobs[0])
+    assert harness.dreamer.batch_sizes == [2]
+    assert harness.read_states(jobs) == [State.COMPLETED] * 2 + [State.QUEUED] * 2
+    assert harness.list_queued(Lane.BATCH) == [job.id for job in jobs[2:]]
+
+
+def test_a_claimed_job_whose_message_cannot_be_removed_is_dreamt_once(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_unavailable(*_: object) -> None:
+        raise redis.ConnectionError
+
+    jobs = [harness.submit(number) for number in range(2)]
+    monkeypatch.setattr(harness.processor._batcher._client, "lrem", raise_unavailable)
+    harness.deliver(jobs[0])
+    assert harness.read_states(jobs) == [State.COMPLETED] * 2
+    assert harness.list_queued(Lane.BATCH) == [jobs[1].id]
+    harness.deliver(jobs[1])
+    assert harness.dreamer.batch_sizes == [2]
 
 
 def test_a_job_that_a_worker_died_of_takes_nobody_with_it(harness: ProcessorHarness) -> None:
