@@ -252,7 +252,7 @@ class JobExecution:
 
     def fail(self, reason: str, kind: str) -> None:
         """End the job with a reason. kind: label of the fault in the metrics."""
-        self.ended = True
+        self._mark_ended()
         metrics.count_fault(kind)
         arrived_at = self._trace.find_arrival()
         if self._retry(lambda: self._table.fail(self._claim, reason)):
@@ -267,13 +267,13 @@ class JobExecution:
         count: whether it counts as one of MAX_HAND_BACKS. is_attempt: whether it counts as one of MAX_ATTEMPTS.
         """
         self.released = self._table.release(self._claim, count=count, is_attempt=is_attempt)
-        self.ended = True
+        self._mark_ended()
         self._trace.end("released" if self.released else "lost")
         return self.released
 
     def complete(self, sidecar: Sidecar) -> None:
         """Record the completion, which appends its event; a job that was cancelled meanwhile is cleaned up instead."""
-        self.ended = True
+        self._mark_ended()
         arrived_at = self._trace.find_arrival()
         visibility = self._retry(
             lambda: self._table.complete(
@@ -298,9 +298,14 @@ class JobExecution:
             self._write_sidecar(sidecar.model_copy(update={"standing": visibility, "moderation": scores}))
             self._delete_leftovers()
 
+    def _mark_ended(self) -> None:
+        """Record that the job has ended, and free its photos: the execution may outlive it by a batch job's dream."""
+        self.ended = True
+        self._photo.drop()
+
     def _end_cancelled(self) -> None:
         """End a job whose lease is lost; if it was cancelled or deleted, delete what was published."""
-        self.ended = True
+        self._mark_ended()
         self._trace.end("lost")
         metrics.count_job("cancelled")
         self._delete_leftovers()

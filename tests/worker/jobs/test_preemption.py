@@ -2,6 +2,7 @@
 
 import io
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
-from shared.storage.object_names import clip_name, dream_name, photo_name
+from shared.storage.object_names import clip_name, dream_name, photo_name, working_photo_name
 from shared.storage.sidecar import read_sidecar
 from tests.waiting import wait_until
-from tests.worker.jobs.processor_harness import HELD_RECIPE, SHORT_RECIPE, ProcessorHarness
+from tests.worker.jobs.processor_harness import HELD_RECIPE, LARGE_RECIPE, SHORT_RECIPE, ProcessorHarness
 from worker.app import make_engine
 from worker.dreamer import DreamResult, Frame, Pixels
-from worker.jobs import processor
+from worker.jobs import job_photo, processor
 from worker.jobs.frames import encode_jpeg
 from worker.jobs.job_photo import decode_photo
 from worker.jobs.lease import Released
@@ -113,6 +114,36 @@ def test_a_batch_of_several_jobs_is_preempted_too(harness: ProcessorHarness) -> 
     assert harness.dreamer.batch_sizes == [4, 1]
     assert harness.list_ended_jobs()[0] == guests[0].id
     assert harness.read_states([*jobs, *guests]) == [State.COMPLETED] * 5
+
+
+def test_the_photos_of_guests_do_not_stay_in_memory_while_a_batch_s_dream_continues(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: all of them stayed until the batch job ended."""
+    decoded: list[weakref.ref[Pixels]] = []
+    guests: list[Job] = []
+    kept_counts: list[int] = []
+
+    def decode_and_record(data: bytes, name: str) -> Pixels:
+        photo = decode_photo(data, name)
+        decoded.append(weakref.ref(photo))
+        return photo
+
+    def submit_guests() -> None:
+        for number in (1, 2):
+            guests.append(harness.submit(number, LARGE_RECIPE, lane=Lane.LIVE, size=(256, 192)))
+            working_photo = harness.store.get(photo_name(guests[-1].photo_id)) or b""
+            harness.store.put(working_photo_name(guests[-1].photo_id), working_photo)
+
+    def count_kept() -> None:
+        kept_counts.append(sum(photo() is not None for photo in decoded))
+
+    monkeypatch.setattr(job_photo, "decode_photo", decode_and_record)
+    call_at_frames(harness, {0: submit_guests, 1: count_kept}, {})
+    harness.deliver(harness.submit(0, recipe=THREE_STEPS_RECIPE))
+    assert harness.read_states(guests) == [State.COMPLETED] * 2
+    assert len(decoded) == 5  # the batch's photo, and two sizes of each guest's
+    assert kept_counts == [1]
 
 
 def test_guests_wait_for_each_other(harness: ProcessorHarness) -> None:
