@@ -39,7 +39,7 @@ from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_vi
 from worker.clips.end_card import EndCard, WithEndCard
 from worker.clips.guest_video import KeptPictures, load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
-from worker.clips.video_marks import VideoMarks
+from worker.clips.video_marks import MAX_ATTEMPTS, VideoMarks
 from worker.dreamer import Dreamer, Pixels
 
 logger = logging.getLogger(__name__)
@@ -250,21 +250,27 @@ class ClipGenerator:
 
     def _generate_video_clips(self, job_id: str) -> None:
         """Dream a job's video, unless another worker does, and store it as the job's clips."""
-        if not self._video_marks.begin(job_id):
+        attempt = self._video_marks.begin(job_id)
+        if not attempt:
             return
         try:
             sidecar = self._load_sidecar(job_id)
-            self._store_clips(sidecar, self._make_video_clips(sidecar))
-        except (StoreError, _AbortedError):  # it is begun again
+            self._store_clips(sidecar, self._make_video_clips(sidecar, attempt))
+        except (StoreError, _AbortedError) as error:  # it is begun again
+            if not (isinstance(error, StoreError) and error.is_permanent):
+                with contextlib.suppress(StoreError):  # then the attempt counts
+                    self._video_marks.release(job_id)
             raise
         except Exception:
             self._video_marks.remove(job_id)
             raise
         self._video_marks.remove(job_id)
 
-    def _make_video_clips(self, sidecar: Sidecar) -> list[Clip]:
-        """Return the clips of a video; if it cannot be dreamt, those of a photo."""
+    def _make_video_clips(self, sidecar: Sidecar, attempt: int) -> list[Clip]:
+        """Return the clips of a video; if it cannot be dreamt, or was begun too often, those of a photo."""
         try:
+            if attempt > MAX_ATTEMPTS:
+                raise ArtDreamError(f"Workers ended {MAX_ATTEMPTS} times while they dreamt it.")
             return self._dream_video(sidecar)
         except (StoreError, _AbortedError):
             raise

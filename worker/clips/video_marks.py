@@ -1,5 +1,6 @@
 """Marks in the store of videos that are still to be dreamt: what a worker that ended leaves, another one finds."""
 
+import logging
 import time
 import uuid
 
@@ -8,10 +9,12 @@ from pydantic import BaseModel, ValidationError
 from shared.storage.object_names import VIDEO_MARKS_PREFIX, video_mark_name
 from shared.storage.store import Store
 
+logger = logging.getLogger(__name__)
+
 #: Seconds after which a mark that was not renewed is taken over, and seconds between renewals.
 ABANDONED_AFTER_SECONDS, RENEW_INTERVAL_SECONDS = 300.0, 60.0
 
-#: Times that a video is begun; it may be why the workers ended.
+#: Times that a video is begun; it may be why the workers ended. After that, its clips are made of the photo.
 MAX_ATTEMPTS = 3
 
 
@@ -21,7 +24,7 @@ class _Mark(BaseModel):
     owner: str
     #: Epoch seconds, by the owner's clock.
     renewed_at: float
-    #: Times that the video was begun.
+    #: Times that the video was begun and not released.
     attempts: int
 
 
@@ -37,16 +40,25 @@ class VideoMarks:
         """Mark the video of a job as waiting."""
         self._write(job_id, attempts=0)
 
-    def begin(self, job_id: str) -> bool:
-        """Take a waiting video, and return whether it is still to be dreamt, and by nobody else."""
+    def begin(self, job_id: str) -> int:
+        """Take a waiting video, and return the number of this attempt, from 1; 0 if nothing is to be done.
+
+        Attempt MAX_ATTEMPTS + 1 is for the clips of a photo; there is none after it.
+        """
         mark = self._read(job_id)
         if mark is None or (mark.owner != self._owner and not _is_abandoned(mark)):
-            return False
-        if mark.attempts >= MAX_ATTEMPTS:
+            return 0
+        if mark.attempts > MAX_ATTEMPTS:
+            logger.warning("job %s has no clips: workers ended %d times while they made them", job_id, mark.attempts)
             self.remove(job_id)
-            return False
+            return 0
         self._write(job_id, mark.attempts + 1)
-        return True
+        return mark.attempts + 1
+
+    def release(self, job_id: str) -> None:
+        """Leave a video that was begun to any worker, and do not count the attempt, which did not end the worker."""
+        if (mark := self._read(job_id)) and mark.owner == self._owner:
+            self._write(job_id, max(0, mark.attempts - 1))
 
     def renew(self, job_id: str) -> None:
         """Show that a video is being dreamt; call it more often than RENEW_INTERVAL_SECONDS."""

@@ -34,7 +34,7 @@ from shared.storage.object_names import (
     zoom_name,
 )
 from shared.storage.sidecar import Sidecar
-from shared.storage.store import Store
+from shared.storage.store import Store, StoreError
 from tests import pictures
 from tests.waiting import wait_until
 from tests.worker.clips.test_end_card import make_logo
@@ -54,6 +54,7 @@ from worker.clips.animations import Morph
 from worker.clips.end_card import EndCard
 from worker.clips.generator import ClipGenerator
 from worker.clips.video_encoder import encode_mp4
+from worker.clips.video_marks import MAX_ATTEMPTS, VideoMarks
 from worker.dreamer import Pixels
 
 CLIP_NAMES = (clip_name, preview_name, zoom_name)
@@ -503,6 +504,83 @@ def test_a_video_that_a_worker_left_is_begun_again_by_another(store: Store, monk
     assert second.close()
     assert len(decode_video(store.get(clip_name("a")) or b"")) == 58
     assert not list(store.list_objects("videos/"))
+
+
+def test_a_video_is_dreamt_however_often_its_worker_is_stopped_in_good_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: after three stops the job had no clip, and no log said so."""
+    monkeypatch.setattr(generator_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", 0.0)
+    generator, _ = hold_video(store)
+    for _ in range(MAX_ATTEMPTS):
+        assert generator.close(timeout=0)
+        dreamer = HeldDreamer()
+        generator = ClipGenerator(store, dreamer)
+        assert dreamer.dreams.wait(60)
+    dreamer.released.set()
+    wait_until(lambda: has_clips(store, "a"))
+    assert generator.close()
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == 58
+
+
+def test_a_video_over_which_workers_ended_gets_the_clips_of_a_photo(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: the job had no clip, and no log said so."""
+    monkeypatch.setattr(generator_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", 0.0)
+    killed = VideoMarks(store)
+    killed.add(store_video(store, "a"))
+    for _ in range(MAX_ATTEMPTS):
+        assert killed.begin("a")
+    generator = ClipGenerator(store, SpeckledDreamer())
+    wait_until(lambda: store.get(clip_name("a")) is not None and not list(store.list_objects("videos/")))
+    assert generator.close()
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == len(Morph(DREAM_PICTURES))
+    assert "job a gets the clips of a photo, not of its video: Workers ended 3 times" in caplog.text
+
+
+class VideolessStore(Store):
+    """A store that does not return the video of job a."""
+
+    def __init__(self, url: str, *, is_permanent: bool) -> None:
+        super().__init__(url)
+        self._is_permanent = is_permanent
+
+    def get(self, name: str) -> bytes | None:
+        if name == motion_name("a"):
+            raise StoreError(f"{name} could not be read from the store.", is_permanent=self._is_permanent)
+        return super().get(name)
+
+
+def test_a_video_is_dreamt_after_any_number_of_outages_of_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: after three the job had no clip."""
+    monkeypatch.setattr(generator_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", 0.0)
+    VideoMarks(store).add(store_video(store, "a"))
+    generator = ClipGenerator(VideolessStore(store.url, is_permanent=False), SpeckledDreamer())
+    wait_until(lambda: caplog.text.count("job a has no clips") > MAX_ATTEMPTS + 1)
+    assert generator.close()
+    generator = ClipGenerator(store, SpeckledDreamer())
+    wait_until(lambda: store.get(clip_name("a")) is not None and not list(store.list_objects("videos/")))
+    assert generator.close()
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == 58
+
+
+def test_a_video_that_the_store_refuses_for_good_gets_the_clips_of_a_photo(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if these attempts do not count: the video is begun again without end."""
+    monkeypatch.setattr(generator_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", 0.0)
+    VideoMarks(store).add(store_video(store, "a"))
+    generator = ClipGenerator(VideolessStore(store.url, is_permanent=True), SpeckledDreamer())
+    wait_until(lambda: store.get(clip_name("a")) is not None and not list(store.list_objects("videos/")))
+    assert generator.close()
+    assert len(decode_video(store.get(clip_name("a")) or b"")) == len(Morph(DREAM_PICTURES))
 
 
 def test_a_deleted_dream_s_video_waits_no_longer(store: Store) -> None:

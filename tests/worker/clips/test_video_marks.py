@@ -49,10 +49,39 @@ def test_a_video_that_is_being_dreamt_is_not_abandoned(store: Store, monkeypatch
     assert store.get(video_mark_name("a")) is None
 
 
-def test_a_video_over_which_workers_end_is_left_after_some_attempts(store: Store) -> None:
+def test_a_video_over_which_workers_end_is_left_after_some_attempts_and_that_is_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last attempt is for the clips of its photo."""
     marks = VideoMarks(store)
     marks.add("a")
-    assert [marks.begin("a") for _ in range(MAX_ATTEMPTS + 1)] == [True] * MAX_ATTEMPTS + [False]
+    assert [marks.begin("a") for _ in range(MAX_ATTEMPTS + 2)] == [*range(1, MAX_ATTEMPTS + 2), 0]
+    assert not list(store.list_objects("videos/"))
+    [record] = caplog.records
+    assert record.getMessage().startswith("job a has no clips: workers ended")
+
+
+def test_an_attempt_that_is_released_does_not_count(store: Store) -> None:
+    marks = VideoMarks(store)
+    marks.add("a")
+    for _ in range(MAX_ATTEMPTS + 2):
+        assert marks.begin("a") == 1
+        marks.release("a")
+
+
+def test_a_video_that_another_worker_has_taken_over_is_not_released(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = VideoMarks(store), VideoMarks(store)
+    one.add("a")
+    assert one.begin("a")
+    with monkeypatch.context() as abandoned:
+        abandoned.setattr(video_marks, "ABANDONED_AFTER_SECONDS", -1.0)
+        assert other.begin("a") == 2
+    one.release("a")
+    assert other.begin("a") == 3
+    other.remove("a")
+    one.release("a")
     assert not list(store.list_objects("videos/"))
 
 
