@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import sys
 import threading
@@ -39,7 +40,7 @@ from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_vi
 from worker.clips.end_card import EndCard, WithEndCard
 from worker.clips.guest_video import KeptPictures, load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
-from worker.clips.video_marks import MAX_ATTEMPTS, VideoMarks
+from worker.clips.video_marks import MAX_ATTEMPTS, RENEW_INTERVAL_SECONDS, VideoMarks
 from worker.dreamer import Dreamer, Pixels
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ class ClipGenerator:
         self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
         self._queued_videos: deque[str] = deque()  # used by the thread alone
         self._video_marks = VideoMarks(store)
+        self._current_video: str | None = None  # used by the thread alone
         self._active_dreams = 0
         self._closing = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
@@ -253,6 +255,7 @@ class ClipGenerator:
         attempt = self._video_marks.begin(job_id)
         if not attempt:
             return
+        self._current_video = job_id
         try:
             sidecar = self._load_sidecar(job_id)
             self._store_clips(sidecar, self._make_video_clips(sidecar, attempt))
@@ -261,10 +264,15 @@ class ClipGenerator:
                 with contextlib.suppress(StoreError):  # then the attempt counts
                     self._video_marks.release(job_id)
             raise
+        except _TakenOverError:
+            logger.info("job %s gets its clips from another worker, which has taken over its video", job_id)
         except Exception:
             self._video_marks.remove(job_id)
             raise
-        self._video_marks.remove(job_id)
+        else:
+            self._video_marks.remove(job_id)
+        finally:
+            self._current_video = None
 
     def _make_video_clips(self, sidecar: Sidecar, attempt: int) -> list[Clip]:
         """Return the clips of a video; if it cannot be dreamt, or was begun too often, those of a photo."""
@@ -272,7 +280,7 @@ class ClipGenerator:
             if attempt > MAX_ATTEMPTS:
                 raise ArtDreamError(f"Workers ended {MAX_ATTEMPTS} times while they dreamt it.")
             return self._dream_video(sidecar)
-        except (StoreError, _AbortedError):
+        except (StoreError, _AbortedError, _TakenOverError):
             raise
         except Exception as error:
             logger.warning(
@@ -288,8 +296,13 @@ class ClipGenerator:
         recipe = choose_video_recipe(sidecar.recipe)
         if self._dreamer is None or recipe is None:
             raise ArtDreamError("Its recipe dreams no videos.")
-        dreaming_seconds, throttle = 0.0, self._make_throttle(None)
+        dreaming_seconds, throttle_clip = 0.0, self._make_throttle(None)
         resumed_at = time.perf_counter()
+
+        def throttle() -> None:
+            throttle_clip()
+            if self._current_video != sidecar.job_id:
+                raise _TakenOverError
 
         def on_step() -> None:
             nonlocal dreaming_seconds, resumed_at
@@ -302,7 +315,6 @@ class ClipGenerator:
             if dreaming_seconds > MAX_VIDEO_SECONDS:
                 raise ArtDreamError(f"It took longer than {MAX_VIDEO_SECONDS / 60:.0f} minutes.")
             self._generate_queued_clips()
-            self._video_marks.renew(sidecar.job_id)
             resumed_at = time.perf_counter()
 
         data = self._read_object(motion_name(sidecar.photo_id))
@@ -387,21 +399,38 @@ class ClipGenerator:
         """Return a function for one clip to call before each picture.
 
         The function blocks while a dream is computed, until the clip has used up its pause; None: as long as that
-        takes. It raises _AbortedError when the process ends.
+        takes. It raises _AbortedError when the process ends. Meanwhile it renews the mark of the current video, which
+        also waits for the clips of other jobs.
         """
-        remaining = max_pause_seconds
+        remaining = math.inf if max_pause_seconds is None else max_pause_seconds
 
         def throttle() -> None:
             nonlocal remaining
-            with self._condition:
-                paused_at = time.monotonic()
-                self._condition.wait_for(lambda: self._stopped or not self._active_dreams, timeout=remaining)
-                if remaining is not None:
+            is_paused = True
+            while is_paused:
+                with self._condition:
+                    paused_at = time.monotonic()
+                    self._condition.wait_for(
+                        lambda: self._stopped or not self._active_dreams, min(remaining, RENEW_INTERVAL_SECONDS)
+                    )
                     remaining = max(0.0, remaining - (time.monotonic() - paused_at))
-                if self._stopped:
-                    raise _AbortedError
+                    if self._stopped:
+                        raise _AbortedError
+                    is_paused = remaining > 0 and self._active_dreams > 0
+                self._renew_video()  # without the lock: dreams must not wait for the store
 
         return throttle
+
+    def _renew_video(self) -> None:
+        """Show that the current video is being dreamt, if there is one; forget it if another worker has taken it over.
+
+        If the store is unavailable, it is tried again later.
+        """
+        try:
+            if self._current_video and not self._video_marks.renew(self._current_video):
+                self._current_video = None
+        except StoreError as error:
+            logger.debug("the video of job %s could not be marked as being dreamt: %s", self._current_video, error)
 
 
 def _make_morph_clips(job_id: str, pictures: Sequence[NDArray[np.uint8]]) -> list[Clip]:
@@ -414,6 +443,10 @@ def _make_morph_clips(job_id: str, pictures: Sequence[NDArray[np.uint8]]) -> lis
 
 class _AbortedError(Exception):
     """The process ends, and the current clip is abandoned."""
+
+
+class _TakenOverError(Exception):
+    """Another worker has taken over the current video, because this one seemed to have ended."""
 
 
 class _ThrottledAnimation:

@@ -52,6 +52,7 @@ class VideoMarks:
             logger.warning("job %s has no clips: workers ended %d times while they made them", job_id, mark.attempts)
             self.remove(job_id)
             return 0
+        self._next_renewal = time.monotonic() + RENEW_INTERVAL_SECONDS
         self._write(job_id, mark.attempts + 1)
         return mark.attempts + 1
 
@@ -60,10 +61,19 @@ class VideoMarks:
         if (mark := self._read(job_id)) and mark.owner == self._owner:
             self._write(job_id, max(0, mark.attempts - 1))
 
-    def renew(self, job_id: str) -> None:
-        """Show that a video is being dreamt; call it more often than RENEW_INTERVAL_SECONDS."""
-        if time.monotonic() >= self._next_renewal and (mark := self._read(job_id)):
-            self._write(job_id, mark.attempts)
+    def renew(self, job_id: str) -> bool:
+        """Show that the video that was begun last is being dreamt; False if another worker has taken it over.
+
+        Call it at least every RENEW_INTERVAL_SECONDS; it asks the store no more often than that.
+        """
+        if time.monotonic() < self._next_renewal:
+            return True
+        self._next_renewal = time.monotonic() + RENEW_INTERVAL_SECONDS
+        mark = self._read(job_id)
+        if mark is None or mark.owner != self._owner:
+            return False
+        self._write(job_id, mark.attempts)
+        return True
 
     def remove(self, job_id: str) -> None:
         """Remove the mark of a video that has its clips, or gets none."""
@@ -85,7 +95,6 @@ class VideoMarks:
     def _write(self, job_id: str, attempts: int) -> None:
         mark = _Mark(owner=self._owner, renewed_at=time.time(), attempts=attempts)
         self._store.put(video_mark_name(job_id), mark.model_dump_json().encode())
-        self._next_renewal = time.monotonic() + RENEW_INTERVAL_SECONDS
 
 
 def _is_abandoned(mark: _Mark) -> bool:

@@ -30,6 +30,7 @@ from shared.storage.object_names import (
     photo_name,
     preview_name,
     sidecar_name,
+    video_mark_name,
     working_photo_name,
     zoom_name,
 )
@@ -522,6 +523,44 @@ def test_a_video_is_dreamt_however_often_its_worker_is_stopped_in_good_order(
     wait_until(lambda: has_clips(store, "a"))
     assert generator.close()
     assert len(decode_video(store.get(clip_name("a")) or b"")) == 58
+
+
+def test_a_video_that_pauses_for_guests_is_still_the_worker_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing: after five minutes of guests another worker dreamt it, too."""
+    for module in (generator_module, video_marks):
+        monkeypatch.setattr(module, "RENEW_INTERVAL_SECONDS", 0.05)
+    marks: set[bytes | None] = set()
+
+    def has_been_renewed() -> bool:
+        marks.add(store.get(video_mark_name("a")))
+        return len(marks) > 3
+
+    generator, dreamer = hold_video(store)
+    with generator.pause():
+        wait_until(has_been_renewed)
+    dreamer.released.set()
+    wait_until(lambda: has_clips(store, "a"))
+    assert generator.close()
+
+
+def test_a_video_that_another_worker_has_taken_over_is_left_to_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: both dreamt it to its end."""
+    generator, _ = hold_video(store)  # which is never released
+    other = VideoMarks(store)
+    with monkeypatch.context() as abandoned:
+        abandoned.setattr(video_marks, "ABANDONED_AFTER_SECONDS", -1.0)
+        assert other.begin("a")
+    taken_over = store.get(video_mark_name("a"))
+    with caplog.at_level(logging.INFO):
+        generator._video_marks._next_renewal = 0.0
+        wait_until(lambda: "job a gets its clips from another worker" in caplog.text)
+    generator.enqueue(store_dream(store, "b"))
+    wait_until(lambda: has_clips(store, "b"))
+    assert generator.close()
+    assert store.get(video_mark_name("a")) == taken_over
+    assert store.get(clip_name("a")) is None
 
 
 def test_a_video_over_which_workers_ended_gets_the_clips_of_a_photo(

@@ -1,13 +1,15 @@
 """A video that is to be dreamt is marked in the store, so that one worker dreams it, whichever ends meanwhile."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from shared.storage.object_names import video_mark_name
 from shared.storage.store import Store
 from worker.clips import video_marks
-from worker.clips.video_marks import MAX_ATTEMPTS, VideoMarks
+from worker.clips.video_marks import MAX_ATTEMPTS, RENEW_INTERVAL_SECONDS, VideoMarks
 
 
 @pytest.fixture
@@ -42,11 +44,42 @@ def test_a_video_that_is_being_dreamt_is_not_abandoned(store: Store, monkeypatch
     marks = VideoMarks(store)
     marks.add("a")
     before = store.get(video_mark_name("a"))
-    marks.renew("a")
+    assert marks.renew("a")
     assert store.get(video_mark_name("a")) != before
     marks.remove("a")
-    marks.renew("a")
+    assert not marks.renew("a")
     assert store.get(video_mark_name("a")) is None
+
+
+def test_a_worker_notices_that_another_one_has_taken_over_its_video(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: the worker took the mark back, and both dreamt the video."""
+    monkeypatch.setattr(video_marks, "RENEW_INTERVAL_SECONDS", 0.0)
+    one, other = VideoMarks(store), VideoMarks(store)
+    one.add("a")
+    assert one.begin("a")
+    monkeypatch.setattr(video_marks, "ABANDONED_AFTER_SECONDS", -1.0)
+    assert other.begin("a")
+    taken_over = store.get(video_mark_name("a"))
+    assert not one.renew("a")
+    assert store.get(video_mark_name("a")) == taken_over
+    assert other.renew("a")
+
+
+def test_the_mark_of_a_video_is_renewed_in_time_however_many_others_are_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: each video that was queued put the renewal off by another minute."""
+    marks = VideoMarks(store)
+    marks.add("a")
+    assert marks.begin("a")
+    begun = store.get(video_mark_name("a"))
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + RENEW_INTERVAL_SECONDS, time=time.time)
+    monkeypatch.setattr(video_marks, "time", clock)
+    marks.add("b")
+    assert marks.renew("a")
+    assert store.get(video_mark_name("a")) != begun
 
 
 def test_a_video_over_which_workers_end_is_left_after_some_attempts_and_that_is_logged(
