@@ -176,10 +176,10 @@ class Engine:
         """
         step_count = VIEW_COUNT if recipe.ascent.view_scale < 1 else 1
         short_recipe = recipe.model_copy(update={"ascent": recipe.ascent.model_copy(update={"steps": step_count})})
-        key = json.dumps(
-            [self._make_compilation_key(short_recipe), short_recipe.canvas, short_recipe.ascent.model_dump()]
-        )
-        if key in self._warmed_up:  # by another artist with the same network
+        compiled_fields = short_recipe.model_dump(mode="json", include={"canvas", "size", "ascent", "mask", "brush"})
+        key = json.dumps([self._make_compilation_key(short_recipe), compiled_fields])
+        if key in self._warmed_up:  # by a recipe that differs in classes or artists, whose names are still to be found
+            self._build_runtime_inputs(recipe, self._compile_ascent(recipe).network, [0])
             return
         for canvas in list_canvases(recipe.canvas):
             self.dream(np.full((canvas.height, canvas.width, 3), 128, np.uint8), short_recipe, seed=0)
@@ -269,10 +269,7 @@ class Engine:
             name: self._reference_images.load_artwork(name, seeds[0])
             for name in compiled.objective_gradient.reference_names
         }
-        statistics = (
-            self._networks.style_statistics(recipe.network) if needs_style_statistics(recipe.objective) else None
-        )
-        runtime_inputs = build_runtime_inputs(recipe.objective, compiled.network, statistics, seeds)
+        runtime_inputs = self._build_runtime_inputs(recipe, compiled.network, seeds)
         toning = find_toning(recipe.objective, runtime_inputs)
         canvas_fit = CanvasFit(photos, recipe, self._reference_images, toning, full_photo_loaders, change)
         canvas = Octave(canvas_fit.canvas.height, canvas_fit.canvas.width)
@@ -299,6 +296,13 @@ class Engine:
         )
         artwork_names = tuple(artwork.name for artwork in artworks.values())
         return _FinishedAscent(compiled.network, artwork_names, canvas_fit, last_state[0] if last_state else None)
+
+    def _build_runtime_inputs(self, recipe: Recipe, network: Network, seeds: Sequence[int]) -> dict[str, FloatArray]:
+        """Return the runtime inputs of a recipe. Raises ArtDreamError for a class or an artist that does not exist."""
+        statistics = (
+            self._networks.style_statistics(recipe.network) if needs_style_statistics(recipe.objective) else None
+        )
+        return build_runtime_inputs(recipe.objective, network, statistics, seeds)
 
     def _compile_ascent(self, recipe: Recipe) -> _CompiledAscent:
         """Return the compiled parts for a recipe. Recipes that differ only in runtime inputs share them."""

@@ -11,13 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.errors import ArtDreamError
-from shared.recipe.recipe import Recipe, list_recipe_names, load_recipe
+from shared.recipe.recipe import People, Recipe, list_recipe_names, load_recipe
 from worker.backend import count_traces
 from worker.dreamer import Frame
+from worker.dreaming import masks
 from worker.dreaming.engine import MAX_COMPILED_OBJECTIVES, Engine
 from worker.dreaming.reference_images import ReferenceImages
 from worker.networks import Networks
 from worker.networks.network import to_picture
+from worker.networks.people import find_people
 
 Pixels = NDArray[np.uint8]
 
@@ -225,6 +227,41 @@ def test_a_recipe_that_sees_the_canvas_at_several_scales_is_warm_for_all_of_them
     before = count_traces()
     dream_pixels(make_landscape(), recipe, seed=1)
     assert count_traces() == before
+
+
+def test_a_recipe_that_differs_in_its_mask_alone_is_warmed_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing: the first guest waited for the networks that see people."""
+    photos: list[Pixels] = []
+
+    def find_and_record(photo: Pixels) -> NDArray[np.float32] | None:
+        photos.append(photo)
+        return find_people(photo)
+
+    monkeypatch.setattr(masks, "find_people", find_and_record)
+    recipe = make_short_recipe(octaves=1)
+    ENGINE.warm_up(recipe)
+    assert not photos
+    ENGINE.warm_up(recipe.model_copy(update={"mask": People(kind="people")}))
+    assert photos
+
+
+def test_a_recipe_that_differs_in_its_brush_alone_is_warmed_up_too() -> None:
+    """Seen failing: the first guest waited for the filter."""
+    recipe = make_short_recipe(octaves=1)
+    ENGINE.warm_up(recipe)
+    brushed = recipe.model_copy(update={"brush": 0.023})  # which no other test has
+    ENGINE.warm_up(brushed)
+    before = count_traces()
+    dream_pixels(make_landscape(), brushed, seed=1)
+    assert count_traces() == before
+
+
+def test_a_misspelt_class_is_named_when_a_recipe_is_warmed_up_though_another_with_its_network_is_warm() -> None:
+    """Seen failing: the worker started, and each of the recipe's jobs failed."""
+    objective = {"kind": "classes", "classes": ["goldfish"]}
+    ENGINE.warm_up(make_recipe(objective, ascent={"octaves": 1}))
+    with pytest.raises(ArtDreamError, match=r"goldfsh.*goldfish"):
+        ENGINE.warm_up(make_recipe(objective | {"classes": ["goldfsh"]}, ascent={"octaves": 1}))
 
 
 @pytest.mark.parametrize(
