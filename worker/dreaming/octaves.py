@@ -88,7 +88,7 @@ class PhotoPyramid(Protocol):
 def list_octaves(height: int, width: int, ascent: AscentConfig, min_side: int) -> list[Octave]:
     """List the octaves of a canvas, smallest first; the last is the canvas itself.
 
-    smallest: pixels; an octave with a shorter side is left out.
+    min_side: pixels; an octave with a shorter side is left out.
     """
     sizes = [Octave(height, width)]
     for exponent in range(1, ascent.octaves):

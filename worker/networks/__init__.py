@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -43,6 +44,10 @@ EMBEDDING_MAP_FILE, STYLES_FILE = "atlas.npz", "styles.npz"
 #: Networks that stay loaded, with their maps and statistics: the last used ones, more than an installation uses.
 MAX_LOADED_NETWORKS = 8
 
+#: Held while a network is loaded: that changes what belongs to the whole process, stderr and a class of Keras, and
+#: changes it back.
+_loading = threading.Lock()
+
 #: Valid artist names: a single folder of the store, so that no name leads to a parent folder.
 ARTIST_NAME_PATTERN = re.compile(r"\w[\w. -]*")
 
@@ -76,9 +81,10 @@ class Networks:
         """Return a network: `lite`, `lite2`, `inception_v3`, `vgg19`, `artist/<name>`, or a .keras file by path or URL.
 
         Raises ArtDreamError if the name is unknown (the message suggests similar names), the weights are missing, or
-        the file is rejected.
+        the file is rejected. Thread-safe: one network is loaded at a time.
         """
-        return self._load_cached(name)
+        with _loading:
+            return self._load_cached(name)
 
     def embedding_map(self, name: str) -> EmbeddingMap | None:
         """Return the embedding map of a network, None if it has none. Raises ArtDreamError if the map is damaged."""

@@ -1,8 +1,11 @@
 """Networks are found by name: the bundled and downloadable ones, and artists' networks in the installation's store."""
 
+import contextlib
 import gc
 import json
+import threading
 import weakref
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,9 @@ from shared.storage.store import Store
 from tests.worker.networks.keras_models import save_model
 from tests.worker.networks.loaders.test_keras_file import make_classifier
 from worker.networks import Networks, catalogue
+from worker.networks.loaders import keras_file
 from worker.networks.loaders.downloads import INCEPTION_FIRST_LAYERS, PUBLISHED_WEIGHTS
+from worker.networks.loaders.keras_file_validation import limit_weight_count
 from worker.networks.loaders.lite_variants import LITE_VARIANTS
 
 BUNDLED_ARTISTS = ["artist/masters", "artist/masters-critic", "artist/masters-robust"]
@@ -50,6 +55,29 @@ def test_the_networks_that_were_used_last_stay_loaded_and_no_others(
     gc.collect()
     assert networks.load("lite") is first()
     assert second() is None
+
+
+def test_two_networks_are_never_loaded_at_the_same_time(
+    tmp_path: Path, artist_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest's dream and a video load networks in two threads. Loading one changes Keras and stderr for that time.
+
+    Seen failing: the second one to begin took these changes for the original state, and made them last.
+    """
+    both_load, met = threading.Barrier(2), list[int]()
+
+    def meet_and_limit(max_count: int) -> AbstractContextManager[None]:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.append(both_load.wait(timeout=2))
+        return limit_weight_count(max_count)
+
+    monkeypatch.setattr(keras_file, "limit_weight_count", meet_and_limit)
+    threads = [threading.Thread(target=Networks(tmp_path, artist_store).load, args=("artist/salon",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not met
 
 
 def test_the_list_names_the_artists_in_the_store(tmp_path: Path, artist_store: Store) -> None:
