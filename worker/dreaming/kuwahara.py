@@ -32,8 +32,9 @@ WEIGHT_EPSILON = 1e-12
 MIN_RADIUS = 1.0
 
 #: Rows that are filtered at a time: what is computed for them fits into a processor's cache, which makes it four times
-#: as fast.
-BAND_ROWS = 256
+#: as fast. The width is a multiple of BAND_COLUMNS: JAX compiles the filter for each shape, and would do so for nearly
+#: each aspect of a photo.
+BAND_ROWS, BAND_COLUMNS = 256, 256
 
 
 def apply_kuwahara_filter(pixels: Pixels, radius: float) -> Pixels:
@@ -44,9 +45,11 @@ def apply_kuwahara_filter(pixels: Pixels, radius: float) -> Pixels:
     if radius < MIN_RADIUS:
         return pixels
     margin, filter_band = _compile_filter(radius)
-    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-    bands = [padded[start : start + BAND_ROWS + 2 * margin] for start in range(0, len(pixels), BAND_ROWS)]
-    return np.concatenate([np.asarray(filter_band(band), np.uint8) for band in bands])
+    height, width, _ = pixels.shape
+    margins = ((margin, margin + -height % BAND_ROWS), (margin, margin + -width % BAND_COLUMNS), (0, 0))
+    padded = np.pad(pixels, margins, mode="symmetric")
+    bands = [padded[start : start + BAND_ROWS + 2 * margin] for start in range(0, height, BAND_ROWS)]
+    return np.concatenate([np.asarray(filter_band(band), np.uint8)[:, :width] for band in bands])[:height]
 
 
 @lru_cache(32)

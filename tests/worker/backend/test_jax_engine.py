@@ -32,6 +32,7 @@ pytestmark = [
 def test_the_engine_keeps_its_promises_with_jax() -> None:
     tests = [
         "backend/test_backend.py",
+        "dreaming/test_kuwahara.py",
         "dreaming/test_laplacian.py",
         "dreaming/test_objectives.py",
         *(f"dreaming/test_engine.py::{test_name}" for test_name in ENGINE_TESTS),
