@@ -35,8 +35,9 @@ from shared.runtime_settings import (
     update_runtime_settings,
 )
 from shared.settings import Settings
-from shared.storage.deletion import delete_dream_objects, delete_photo_objects, write_tombstone
+from shared.storage.deletion import delete_dream_objects, delete_photo_objects, has_tombstone, write_tombstone
 from shared.storage.object_names import DREAMS_PREFIX, photo_name, sidecar_name
+from shared.storage.photos import has_photo
 from shared.storage.sidecar import ModerationScores, Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
@@ -90,10 +91,11 @@ class Moderation:
             self._set_visibility(job_id, Visibility.HIDDEN)
 
     def delete(self, job_id: str) -> None:
-        """Delete a dream and its objects for good, its photo too if no other dream uses it.
+        """Delete a dream and its objects for good, its photo too if no other dream and no unfinished job uses it.
 
         The dream becomes invisible first. Raises ArtDreamError; if only the objects could not be deleted, `clean_up`
-        deletes them later. Deleting a deleted dream does nothing.
+        deletes them later, as it does with the photo once its last job ends without a dream. Deleting a deleted dream
+        does nothing.
         """
         dream = self._dream_index.find(job_id)
         if dream is None and self._dream_index.is_deleted(job_id):
@@ -115,8 +117,7 @@ class Moderation:
     def resubmit_with_recipe(self, job_id: str, recipe: str) -> str:
         """Submit the photo of a dream with another recipe, and return the new job's id. Raises ArtDreamError."""
         dream = self._get_dream(job_id)
-        if self._store.get(dream.photo) is None:
-            raise ArtDreamError(f"The photo of dream {job_id[:8]} is no longer in the store.")
+        self._require_photo(_get_photo_id(dream), f"dream {job_id[:8]}")
         job = Job(
             photo_id=_get_photo_id(dream),
             recipe=load_recipe(recipe),
@@ -128,11 +129,12 @@ class Moderation:
         return job.id
 
     def retry(self, job_id: str) -> None:
-        """Queue a failed job again. Raises ArtDreamError, also if the broker no longer has the job."""
+        """Queue a failed job again. Raises ArtDreamError, also if the job is unknown or its photo is missing."""
         with self._open_table() as table:
             job = table.get_job(job_id)
         if job is None:
             raise ArtDreamError(f"Job {job_id[:8]} is not known to the broker any longer: send its photo again.")
+        self._require_photo(job.photo_id, f"job {job_id[:8]}")
         self._submit_anew(job)
 
     def submit(self, job: Job) -> bool:
@@ -259,6 +261,8 @@ class Moderation:
         """Delete photos and frames of jobs that never completed, and that are older than an epoch time."""
         dreams = self._dream_index.list_all()
         used_ids = {_get_photo_id(dream) for dream in dreams} | {dream.job_id for dream in dreams}
+        with self._use_broker() as client:
+            used_ids |= JobTable(client).list_unfinished_photo_ids()
         for prefix in ("photos/", DREAMS_PREFIX):
             for entry in list(self._store.list_objects(prefix)):
                 is_used = entry.name.split("/")[1].partition(".")[0] in used_ids
@@ -279,12 +283,16 @@ class Moderation:
             ) from error
 
     def _delete_files(self, job_id: str, photo_id: str) -> None:
-        write_tombstone(self._store, job_id)
+        """Delete the objects of a deleted dream. The deletion stays pending while an unfinished job needs the photo."""
+        if not has_tombstone(self._store, job_id):
+            write_tombstone(self._store, job_id)
         delete_dream_objects(self._store, job_id)
         photo = photo_name(photo_id)
-        if not any(dream.photo == photo for dream in self._dream_index.list_all()):
-            delete_photo_objects(self._store, photo_id)
         with self._use_broker() as client:
+            if not any(dream.photo == photo for dream in self._dream_index.list_all()):
+                if photo_id in JobTable(client).list_unfinished_photo_ids():
+                    return
+                delete_photo_objects(self._store, photo_id)
             client.srem(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
 
     def _restore_visibility(self, client: redis.Redis) -> None:
@@ -295,6 +303,10 @@ class Moderation:
         if not self.submit(job):
             with self._open_table() as table:
                 raise ArtDreamError(f"There is nothing to dream again: the job is {table.get_state(job.id)}.")
+
+    def _require_photo(self, photo_id: str, owner: str) -> None:
+        if not has_photo(self._store, photo_id):
+            raise ArtDreamError(f"The photo of {owner} is no longer in the store: send it again.")
 
     def _set_visibility(self, job_id: str, visibility: Visibility) -> Sidecar:
         """Write a dream's visibility to its sidecar, so that it survives the loss of the broker; return the sidecar."""

@@ -30,6 +30,7 @@ from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import has_tombstone
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME, motion_name, photo_name, working_photo_name
+from shared.storage.photos import has_photo
 from shared.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -244,13 +245,10 @@ class SubmissionClient:
         if job is None:
             return False
         with _raise_unavailable():
-            if self._has_photo(job.photo_id):
+            if has_photo(self._store, job.photo_id):
                 return submit(self._celery, self._table, job, is_counted=True)
             self.ledger.forget_jobs([job_id])
         return False
-
-    def _has_photo(self, photo_id: str) -> bool:
-        return any(self._store.exists(name(photo_id)) for name in (photo_name, working_photo_name))
 
     def _initialize_runtime_settings(self) -> None:
         initialize_runtime_settings(self.client, self._store)

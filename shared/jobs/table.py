@@ -1,5 +1,6 @@
 """The job table: every job's state in Redis, so that a photo, a recipe and a seed make exactly one dream."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -318,6 +319,20 @@ class JobTable:
         """Count the accepted and queued jobs without a transition for `min_age_seconds`."""
         return self._client.zcount(UNCLAIMED, "-inf", self._broker_time_ago(min_age_seconds))
 
+    def list_unfinished_photo_ids(self) -> set[str]:
+        """Return the ids of all photos of accepted, queued and started jobs, also of jobs of another version."""
+        pipeline = self._client.pipeline()  # in one step, or a job that is claimed or released meanwhile is missed
+        for index in (UNCLAIMED, LEASES):
+            pipeline.zrange(index, 0, -1)
+        job_ids = [job_id for indexed in pipeline.execute() for job_id in indexed]
+        photo_ids = set()
+        for start in range(0, len(job_ids), JOBS_PER_ROUND_TRIP):
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids[start : start + JOBS_PER_ROUND_TRIP]:
+                pipeline.hget(job_key(job_id), "job")
+            photo_ids |= set(map(_parse_photo_id, pipeline.execute()))
+        return photo_ids - {""}
+
     def show(self, event: Shown) -> bool:
         """Make a dream visible and append the event; False if the dream was deleted."""
         return self._scripts.set_visibility(event, event.job_id, held=False)
@@ -452,6 +467,14 @@ class JobTable:
         for key in keys:
             pipeline.hmget(key, "job", "state", "at", "reason")
         return [_parse_record(*fields) for fields in pipeline.execute()]
+
+
+def _parse_photo_id(job: str | None) -> str:
+    """Return the id of the photo of a job's record; "" if it is missing or unreadable."""
+    try:
+        return str(json.loads(job or "")["photo_id"])
+    except (ValueError, TypeError, LookupError):
+        return ""
 
 
 def _parse_record(job: str | None, state: str | None, state_since: str | None, reason: str | None) -> JobRecord | None:

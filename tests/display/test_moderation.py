@@ -98,6 +98,44 @@ def test_a_photo_stays_as_long_as_another_dream_is_of_it(
     assert pipeline.store.get(motion_name(first.photo_id)) is None
 
 
+@pytest.mark.parametrize("is_claimed", [False, True], ids=["queued", "running"])
+def test_a_photo_stays_as_long_as_a_job_needs_it(
+    pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation, *, is_claimed: bool
+) -> None:
+    """Seen failing: the job that waited failed, as its photo was not in the store, and so did each further try."""
+    dream = add_dream(pipeline, dream_index)
+    table = JobTable(pipeline.client)
+    job = table.get_job(moderation.resubmit_with_recipe(dream.id, "lines"))
+    assert job
+    if is_claimed:
+        pipeline.claim_job(job)
+    moderation.delete(dream.id)
+    moderation.clean_up()
+    assert pipeline.store.get(dream_name(dream.id)) is None
+    assert pipeline.store.get(photo_name(job.photo_id))
+    assert table.cancel(job.id)
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(job.photo_id)) is None
+    assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
+
+
+def test_a_photo_whose_waiting_job_becomes_a_dream_goes_with_that_one(
+    pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
+) -> None:
+    first = add_dream(pipeline, dream_index)
+    second = pipeline.submit_photo((1, 2, 3), recipe=RECIPE.model_copy(update={"version": 99}))
+    moderation.delete(first.id)
+    pipeline.complete_job(pipeline.claim_job(second))
+    sidecar = read_sidecar(pipeline.store, second.id)
+    assert sidecar
+    dream_index.put(Dream.from_sidecar(sidecar))
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(second.photo_id))
+    assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
+    moderation.delete(second.id)
+    assert pipeline.store.get(photo_name(second.photo_id)) is None
+
+
 def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation, display_settings: Settings
 ) -> None:
@@ -174,6 +212,16 @@ def test_a_failed_job_is_tried_again(pipeline: FakePipeline, moderation: Moderat
     assert JobTable(pipeline.client).get_state(job.id) is State.QUEUED
 
 
+def test_a_failed_job_whose_photo_is_gone_is_not_tried_again(pipeline: FakePipeline, moderation: Moderation) -> None:
+    """Seen failing: it was queued, and failed once more."""
+    job = pipeline.submit_photo((5, 5, 5))
+    pipeline.fail_job(pipeline.claim_job(job))
+    pipeline.store.delete(photo_name(job.photo_id))
+    with pytest.raises(ArtDreamError, match=f"The photo of job {job.id[:8]} is no longer in the store"):
+        moderation.retry(job.id)
+    assert JobTable(pipeline.client).get_state(job.id) is State.FAILED
+
+
 def test_what_is_older_than_it_may_become_is_deleted(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
 ) -> None:
@@ -207,6 +255,21 @@ def test_the_retention_holds_for_frames_and_photos_of_jobs_that_never_completed(
     assert moderation.clean_up() == 0
     assert pipeline.store.get(cancelled) is None
     assert pipeline.store.get(kept)
+
+
+def test_the_retention_leaves_the_photo_of_a_job_that_still_waits(
+    pipeline: FakePipeline, moderation: Moderation
+) -> None:
+    """Seen failing: a batch that waited for longer lost its photos."""
+    job = pipeline.submit_photo((1, 2, 3))
+    file = Path(pipeline.store.url.removeprefix("file://")) / photo_name(job.photo_id)
+    os.utime(file, (time.time() - 3 * 86_400,) * 2)
+    update_runtime_settings(pipeline.client, retention_days=2)
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(job.photo_id))
+    assert JobTable(pipeline.client).cancel(job.id)
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(job.photo_id)) is None
 
 
 def test_a_new_event_begins_with_empty_walls_and_keeps_every_dream(

@@ -328,6 +328,21 @@ def test_leased_jobs_are_those_that_were_started(client: redis.Redis, table: Job
     assert {record.job.id for record in table.list_leased()} == {jobs[0].id, jobs[1].id}
 
 
+def test_the_photos_of_unfinished_jobs_are_those_that_wait_or_run(
+    client: redis.Redis, table: JobTable, job: Job
+) -> None:
+    queued, running, cancelled, unreadable, newer = (
+        job.model_copy(update={"photo_id": f"{number:064x}"}) for number in range(5)
+    )
+    for accepted in (queued, running, cancelled, unreadable, newer):
+        table.accept(accepted)
+    table.claim(running, "w1")
+    table.cancel(cancelled.id)
+    client.hset(job_key(unreadable.id), "job", "[]")
+    client.hset(job_key(newer.id), "job", f'{{"photo_id": "{newer.photo_id}", "new_field": 1}}')
+    assert table.list_unfinished_photo_ids() == {queued.photo_id, running.photo_id, newer.photo_id}
+
+
 def test_a_record_is_read_up_to_a_length(client: redis.Redis, table: JobTable, job: Job) -> None:
     """Fails without `hstrlen`: a worker reads whatever somebody put into the table."""
     client.hset(job_key(job.id), "job", "é" * 10)  # twenty bytes

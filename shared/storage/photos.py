@@ -1,0 +1,9 @@
+"""Photos: whether one is in the store."""
+
+from shared.storage.object_names import photo_name, working_photo_name
+from shared.storage.store import Store
+
+
+def has_photo(store: Store, photo_id: str) -> bool:
+    """Return whether a photo is in the store, in full or as its working photo. Raises StoreError."""
+    return any(store.exists(make_name(photo_id)) for make_name in (photo_name, working_photo_name))
