@@ -15,8 +15,10 @@ const texts = readPageData("texts");
 /** @type {import("../common/appearance.js").Appearance} */
 const appearance = readPageData("appearance");
 
-// Milliseconds until the states are requested again, while one of these may change soon.
+// Milliseconds until the states are requested again, while one of these may change soon, and otherwise: a dream may be
+// hidden or deleted.
 const POLL_INTERVAL = 2_000;
+const IDLE_POLL_INTERVAL = 10_000;
 const CHANGING_STATES = ["received", "waiting", "emerging", "held", "away"];
 
 /** The pictures that this phone keeps: dreams, and photos that are not dreamt yet. */
@@ -42,7 +44,9 @@ class Collection {
     list.replaceChildren(...shown.map((entry) => known.get(entry.dataset.key) ?? entry));
     find(".more").textContent = pictures.length ? "" : texts.mine_empty;
     find("footer").hidden = !pictures.length;
-    if (pictures.some(({ state }) => CHANGING_STATES.includes(state))) setTimeout(() => this.#poll(), POLL_INTERVAL);
+    if (!pictures.length) return;
+    const mayChangeSoon = pictures.some(({ state }) => CHANGING_STATES.includes(state));
+    setTimeout(() => this.#poll(), mayChangeSoon ? POLL_INTERVAL : IDLE_POLL_INTERVAL);
   }
 
   async #poll() {

@@ -19,3 +19,15 @@ export function showClip(video, source, label, onMissing) {
   video.setAttribute("aria-label", label);
   video.src = source;
 }
+
+/**
+ * Hide a clip, and let go of it: a video without a source loads and plays nothing.
+ *
+ * @param {HTMLVideoElement} video
+ */
+export function removeClip(video) {
+  video.hidden = true;
+  video.onloadeddata = video.onerror = null;
+  video.removeAttribute("src");
+  video.load();
+}

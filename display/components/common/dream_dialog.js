@@ -1,4 +1,4 @@
-import { showClip } from "./clip.js";
+import { removeClip, showClip } from "./clip.js";
 import { ComparisonSlider } from "./comparison_slider.js";
 import { create, find } from "./elements.js";
 import { fill, formatTime, formatUnit, formatVerdicts } from "./formatting.js";
@@ -129,10 +129,8 @@ export class DreamDialog {
     this.#find("dl").replaceChildren(...lines);
   }
 
-  // A video without a source loads and plays nothing.
   #stop() {
     this.#dream = undefined;
-    this.video.removeAttribute("src");
-    this.video.load();
+    removeClip(this.video);
   }
 }

@@ -30,7 +30,9 @@ export function showClipFormats(page, stem, texts) {
     button.addEventListener("click", async () => {
       button.disabled = true;
       button.textContent = texts.making;
-      if (await makeFormat(`${page}/${name}`)) {
+      const isMade = await makeFormat(`${page}/${name}`);
+      if (!button.isConnected) return; // the dream is not shown any more
+      if (isMade) {
         const link = create("a", { className: "button", href: `${page}/${name}`, download: stem + ending }, saveLabel);
         button.replaceWith(link);
         link.click();
@@ -43,6 +45,13 @@ export function showClipFormats(page, stem, texts) {
     place.append(button);
   }
   place.hidden = false;
+}
+
+/** Hide the links, and remove those to formats that were made. */
+export function removeClipFormats() {
+  const place = find(".formats");
+  place.hidden = true;
+  for (const made of place.querySelectorAll(":scope > :not(.video)")) made.remove();
 }
 
 /**

@@ -1,5 +1,5 @@
 import { showBrand } from "../common/appearance.js";
-import { showClip } from "../common/clip.js";
+import { removeClip, showClip } from "../common/clip.js";
 import { sleep } from "../common/clock.js";
 import { ComparisonSlider } from "../common/comparison_slider.js";
 import { create, find, readPageData } from "../common/elements.js";
@@ -7,7 +7,7 @@ import { fill, formatQueuePosition, formatTime } from "../common/formatting.js";
 import { aspectRatio, loadImage } from "../common/image.js";
 import { prefersReducedMotion } from "../common/motion.js";
 import { showProgress } from "../common/progress_bar.js";
-import { showClipFormats } from "./clip_formats.js";
+import { removeClipFormats, showClipFormats } from "./clip_formats.js";
 import { copyText } from "./clipboard.js";
 import { PrintForm } from "./print_form.js";
 
@@ -41,7 +41,7 @@ const sender = appearance.title || appearance.logo ? "" : eventName;
 const page = location.pathname.replace(/\/$/, "");
 
 /**
- * Milliseconds until a state is requested again; those that are not listed never change.
+ * Milliseconds until a state is requested again; those that are not listed never change. A dream may be hidden or deleted.
  *
  * @type {Partial<Record<LinkState["state"], number>>}
  */
@@ -49,6 +49,7 @@ const POLL_INTERVALS = {
   received: 1_000,
   waiting: 1_000,
   emerging: 700,
+  done: 10_000,
   held: 2_000,
   away: 2_000,
   failed: 5_000,
@@ -70,8 +71,12 @@ const SENT_HASH = "#sent";
 class SharePage {
   /** @type {string | undefined} */
   #requestedPicture;
+  /** @type {DoneState | undefined} the dream that is shown */
+  #shown;
   /** @type {File | undefined} the dream, as soon as it can be shared */
   #file;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #nextClip;
 
   constructor() {
     showBrand(find(".brand"), appearance);
@@ -79,9 +84,12 @@ class SharePage {
     this.slider = new ComparisonSlider(find(".comparison input", HTMLInputElement), this.picture);
     this.slider.input.setAttribute("aria-label", texts.compare);
     find(".share").textContent = texts.share;
+    find(".share").addEventListener("click", () => this.#shown && share(this.#shown.title, this.#file));
     find(".download").textContent = texts.download;
     find(".download").addEventListener("click", () => report("saved"));
     this.printForm = new PrintForm(find("form.print", HTMLFormElement), `${page}/print`, texts);
+    this.video = find("video", HTMLVideoElement);
+    this.video.addEventListener("loadeddata", () => this.#shown && showClipFormats(page, fileStem(this.#shown), texts));
     find(".mine").textContent = texts.mine;
     this.#showState(readPageData("state"));
     if (isOpenedByLink()) report("opened");
@@ -92,8 +100,10 @@ class SharePage {
     try {
       const response = await fetch(`${page}/state`);
       if (!response.ok) throw new Error(`Status ${response.status}`);
-      find(".notice").textContent = "";
-      this.#showState(await response.json());
+      const state = await response.json();
+      const notice = find(".notice");
+      if (notice.textContent === texts.reconnecting) notice.textContent = ""; // and no other one, as a link to copy
+      this.#showState(state);
     } catch {
       find(".notice").textContent = texts.reconnecting;
       setTimeout(() => this.#poll(), RETRY_AFTER);
@@ -102,18 +112,22 @@ class SharePage {
 
   /** @param {LinkState} state */
   #showState(state) {
+    const interval = POLL_INTERVALS[state.state];
+    if (interval !== undefined) setTimeout(() => this.#poll(), interval);
+    // A display that has just started does not know the dream yet.
+    if (this.#shown && state.state === "away") return;
     const isDone = state.state === "done";
     document.body.dataset.shows = state.state;
     showHeader(state);
-    find(".comparison").hidden = !["received", "waiting", "emerging", "done"].includes(state.state);
+    const hasPicture = ["received", "waiting", "emerging", "done"].includes(state.state);
+    find(".comparison").hidden = !hasPicture;
     find(".progress").hidden = state.state !== "emerging";
-    if (!isDone) this.printForm.close();
-    find(".actions").hidden = this.slider.input.hidden = !isDone;
+    if (!isDone) this.#removeDream();
+    if (!hasPicture) this.#removePicture();
+    find(".actions").hidden = !isDone;
     find(".until").textContent = isDone ? fill(texts.until, { date: formatDay(state.ends) }) : "";
     if (state.state === "emerging") this.#showEmerging(state);
-    if (state.state === "done") this.#showDone(state);
-    const interval = POLL_INTERVALS[state.state];
-    if (interval !== undefined) setTimeout(() => this.#poll(), interval);
+    if (state.state === "done" && !this.#shown) this.#showDone(state);
   }
 
   /** @param {EmergingState} state */
@@ -146,6 +160,7 @@ class SharePage {
     picture.append(image);
     const duration = prefersReducedMotion() ? 1 : FADE_DURATION;
     image.animate([{ opacity: 0 }, { opacity: 1 }], { duration }).onfinish = () => {
+      if (image.parentNode !== picture) return;
       const covered = [...picture.children].slice(0, [...picture.children].indexOf(image));
       for (const old of covered) old.remove();
     };
@@ -153,22 +168,48 @@ class SharePage {
   }
 
   /** @param {DoneState} state */
-  async #showDone({ title, recipe, job }) {
-    const fileName = `${recipe}-${job}.jpg`;
+  async #showDone(state) {
+    this.#shown = state;
+    this.slider.input.hidden = false;
+    const fileName = `${fileStem(state)}.jpg`;
     Object.assign(find(".download", HTMLAnchorElement), { href: `${page}/dream.jpg`, download: fileName });
-    find(".share").addEventListener("click", () => share(title, this.#file));
-    while (!(await this.#showPicture("dream.jpg", fill(texts.alt_dream, { title })))) await sleep(RETRY_AFTER);
-    this.#showPhoto();
-    find("video").addEventListener("loadeddata", () => showClipFormats(page, `${recipe}-${job}`, texts));
+    const alt = fill(texts.alt_dream, { title: state.title });
+    while (this.#shown === state && !(await this.#showPicture("dream.jpg", alt))) await sleep(RETRY_AFTER);
+    if (this.#shown !== state) return;
+    this.#showPhoto(state);
     this.#loadClip();
     this.printForm.open();
-    this.#file = await loadShareableFile(fileName);
+    const file = await loadShareableFile(fileName);
+    if (this.#shown === state) this.#file = file;
   }
 
-  // The photo lies over its dream; without a photo there is nothing to compare.
-  async #showPhoto() {
+  // The dream was hidden or deleted, or its link has expired.
+  #removeDream() {
+    if (!this.#shown) return;
+    this.#shown = this.#file = undefined;
+    this.slider.input.hidden = true;
+    this.#removePicture();
+    clearTimeout(this.#nextClip);
+    removeClip(this.video);
+    removeClipFormats();
+    this.printForm.close();
+    find(".notice").textContent = "";
+  }
+
+  #removePicture() {
+    this.#requestedPicture = undefined;
+    this.picture.replaceChildren();
+  }
+
+  /**
+   * The photo lies over its dream; without a photo there is nothing to compare.
+   *
+   * @param {DoneState} state
+   */
+  async #showPhoto(state) {
     const photo = create("img", { src: `${page}/photo.jpg`, alt: texts.alt_photo, className: "photo" });
     await photo.decode().catch(() => {});
+    if (this.#shown !== state) return;
     if (photo.naturalWidth === 0) {
       this.slider.input.hidden = true;
       return;
@@ -178,11 +219,19 @@ class SharePage {
   }
 
   #loadClip(attempt = 0) {
-    showClip(find("video", HTMLVideoElement), `${page}/clip.mp4`, texts.clip, () => {
-      if (attempt < CLIP_RETRIES.length) setTimeout(() => this.#loadClip(attempt + 1), CLIP_RETRIES[attempt]);
+    showClip(this.video, `${page}/clip.mp4`, texts.clip, () => {
+      if (attempt >= CLIP_RETRIES.length) return;
+      this.#nextClip = setTimeout(() => this.#loadClip(attempt + 1), CLIP_RETRIES[attempt]);
     });
   }
 }
+
+/**
+ * Return the name under which a dream is saved, without its ending.
+ *
+ * @param {DoneState} state
+ */
+const fileStem = ({ recipe, job }) => `${recipe}-${job}`;
 
 /** Return whether a link was followed: not by the phone that has just sent the photo, nor by one that loads again. */
 function isOpenedByLink() {

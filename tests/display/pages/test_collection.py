@@ -98,6 +98,24 @@ def test_the_page_shows_no_more_than_the_links_do(
     assert tokens[0] in read()
 
 
+def test_an_open_page_lets_go_of_a_dream_that_is_hidden(
+    open_phone: Callable[[], Page], pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
+) -> None:
+    """Seen failing: it stayed until the page was loaded again."""
+    kept, hidden = (add_shown_dream(display, pipeline, (10, 90, blue)) for blue in (10, 90))
+    phone = open_phone()
+    for job in (kept, hidden):
+        phone.goto(f"/t/{share_links.make_token(job.id)}")
+    phone.clock.install()
+    phone.goto(COLLECTION_PATH)
+    expect(phone.get_by_role("img")).to_have_count(2)
+    JobTable(pipeline.client).hide(Hidden(job_id=hidden.id, photo_id=hidden.photo_id))
+    path = f"/t/{share_links.make_token(hidden.id)}/dream.jpg"
+    wait_until(lambda: send_request(display, path).status == 404, "the display knows")
+    phone.clock.fast_forward(10_000)
+    expect(phone.get_by_role("img")).to_have_count(1)
+
+
 def test_the_cookie_is_for_this_page_alone_and_ends_with_the_link(
     pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
