@@ -133,7 +133,7 @@ export class EventFeed {
 
   /** @param {EventSource} source */
   #handleError(source) {
-    this.#lossTimer ??= this.clock.setTimeout(() => this.onConnectionChange(false), REPORT_LOSS_AFTER);
+    this.#scheduleLossReport();
     // An EventSource reconnects by itself, except after an answer that is no event stream, such as a proxy's error page.
     if (source.readyState === this.EventSource.CLOSED) {
       this.#reopenTimer ??= this.clock.setTimeout(() => {
@@ -143,10 +143,18 @@ export class EventFeed {
     }
   }
 
-  // A connection whose other end vanished reports no error.
+  // The next message cancels the report.
+  #scheduleLossReport() {
+    this.#lossTimer ??= this.clock.setTimeout(() => this.onConnectionChange(false), REPORT_LOSS_AFTER);
+  }
+
+  // A connection whose other end vanished reports no error, and neither does the one that replaces it.
   #scheduleCheck() {
     this.#checkTimer = this.clock.setTimeout(() => {
-      if (this.clock.now() - this.#lastMessageAt > DEAD_AFTER) this.#open();
+      if (this.clock.now() - this.#lastMessageAt > DEAD_AFTER) {
+        this.#scheduleLossReport();
+        this.#open();
+      }
       this.#scheduleCheck();
     }, CHECK_INTERVAL);
   }

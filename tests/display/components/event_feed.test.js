@@ -121,6 +121,22 @@ test("a connection that is silent for three heartbeats is replaced", async () =>
   assert.equal(FakeEventSource.opened[0].readyState, FakeEventSource.CLOSED);
 });
 
+test("a connection that goes silent without an error is reported as lost, and so is its return", async () => {
+  source().send("snapshot");
+  await clock.advance(60_000);
+  assert.deepEqual(connections, [true, false]);
+  source().send("snapshot");
+  assert.deepEqual(connections, [true, false, true]);
+});
+
+test("a silent connection that is replaced at once is not reported", async () => {
+  source().send("snapshot");
+  await clock.advance(35_000);
+  source().send("snapshot");
+  await clock.advance(10_000);
+  assert.deepEqual(connections, [true, true]);
+});
+
 test("heartbeats keep a connection", async () => {
   for (let count = 0; count < 30; count++) {
     await clock.advance(10_000);
