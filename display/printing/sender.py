@@ -85,20 +85,18 @@ class SheetSender:
 
     def _send(self, record: Print, prints: PrintTable, follower: DreamFollower, keep_lease: Callable[[], bool]) -> None:
         """Send one sheet, unless the print server has it."""
-        if record.state is PrintState.REQUESTED:
-            sidecar = read_sidecar(self._store, record.job_id)
-            if sidecar is None or not follower.is_visible(record.job_id):
-                self._finish(prints, record, PrintState.CANCELLED, HIDDEN_REASON)
-                return
-            sheet, media_type = self._draw(sidecar, follower)
+        # First, so that nothing is read and drawn again and again while the print server is unavailable.
         if (job := self._queue.find_job(self._name_job(record))) is not None:
             self._adopt(prints, record, job)
             return
-        if (
-            record.state is not PrintState.REQUESTED
-        ):  # it never arrived: back to the beginning, where it can be cancelled
-            self._put_back(prints, record)
+        if record.state is not PrintState.REQUESTED:
+            self._put_back(prints, record)  # it never arrived: back to the beginning, where it can be cancelled
             return
+        sidecar = read_sidecar(self._store, record.job_id)
+        if sidecar is None or not follower.is_visible(record.job_id):
+            self._finish(prints, record, PrintState.CANCELLED, HIDDEN_REASON)
+            return
+        sheet, media_type = self._draw(sidecar, follower)
         unsent = prints.change(record, PrintState.SUBMITTING, allowed=[PrintState.REQUESTED])
         if unsent is None:
             return  # it was cancelled meanwhile
