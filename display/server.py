@@ -25,6 +25,7 @@ from streamlit.file_util import get_static_dir
 from streamlit.web.bootstrap import load_config_options
 
 from display.console.context import ConsoleContext, set_context
+from display.console.export import ExportCut
 from display.console.login import login_routes
 from display.console.sessions import ConsoleSessions
 from display.media.pictures import Pictures
@@ -251,7 +252,7 @@ def serve(settings: Settings) -> None:
             ws_max_size=_MAX_WEBSOCKET_MESSAGE_BYTES,
         )
         for name in ("uvicorn.error", "streamlit.runtime.scriptrunner.script_runner"):
-            logging.getLogger(name).addFilter(_BrowserFaultFilter())
+            logging.getLogger(name).addFilter(_ExpectedFaultFilter())
         _Server(config, app).run(sockets=[listener])
 
 
@@ -267,17 +268,17 @@ def _propagate_streamlit_logs() -> None:
     streamlit.logger.update_formatter()
 
 
-class _BrowserFaultFilter(logging.Filter):
-    """Drops records of faults that browsers cause: the operator can do nothing about them."""
+class _ExpectedFaultFilter(logging.Filter):
+    """Drops records of faults that browsers cause, as the operator can do nothing, and of those that are in the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return False for a browser that disconnected during a send, sent text where Streamlit expects bytes, or asked
-        for a tab of a console that has been locked meanwhile.
+        for a tab of a console that has been locked meanwhile, and for an export that was cut.
         """
         error = record.exc_info[1] if record.exc_info else None
         is_text_frame = isinstance(error, KeyError) and error.args == ("bytes",)
         is_late_request = str(record.msg).startswith("Couldn't find fragment")
-        return not (is_text_frame or is_late_request or isinstance(error, WebSocketDisconnected))
+        return not (is_text_frame or is_late_request or isinstance(error, (WebSocketDisconnected, ExportCut)))
 
 
 class _Server(uvicorn.Server):

@@ -13,6 +13,10 @@ from shared.storage.store import Store
 _CHUNK_BYTES = 256 * 1024
 
 
+class ExportCut(Exception):
+    """The store failed during an export, as the log says: the connection is cut, so that the download fails."""
+
+
 def stream_zip(store: Store, dreams: Iterable[Dream]) -> Iterator[bytes]:
     """Yield a zip file of the dreams, each with its photo and sidecar, holding one dream's files in memory at a time.
 

@@ -1,6 +1,8 @@
 """Login: the console's passcode form, and the routes that need a console session."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import chain
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -8,7 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from display.console.context import ConsoleContext
-from display.console.export import stream_zip
+from display.console.export import ExportCut, stream_zip
 from display.console.numbers_csv import CSV_PATH, format_hours, parse_zone
 from display.console.sessions import SESSION_COOKIE, SESSION_LIFETIME_SECONDS
 from display.i18n import get_console_texts
@@ -24,6 +26,8 @@ from shared.errors import ArtDreamError
 from shared.public_url import resolve_public_url
 from shared.storage.object_names import dream_name, thumb_name
 from shared.storage.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
 
 _HEADERS = build_csp(style="'self'", font="'self'", img="'self'", form="'self'") | {"Cache-Control": "no-store"}
 
@@ -101,8 +105,13 @@ def login_routes(context: ConsoleContext, store: Store, streamlit_route: Route) 
         if not is_logged_in(request):
             return redirect_to_console(request)
         chunks = stream_zip(store, context.event_hub.dream_index.list_all())
+        try:
+            first_chunk = await run_in_thread(lambda: next(chunks))
+        except StoreError:
+            return Response(status_code=503, headers=_HEADERS | {"Retry-After": "2"})
         headers = _HEADERS | {"Content-Disposition": 'attachment; filename="artdream.zip"'}
-        return StreamingResponse(_iterate_in_thread(chunks), media_type="application/zip", headers=headers)
+        body = _iterate_in_thread(chain([first_chunk], chunks))
+        return StreamingResponse(body, media_type="application/zip", headers=headers)
 
     async def export_numbers(request: Request) -> Response:
         """Serve the hours of the tab Numbers as CSV."""
@@ -178,6 +187,10 @@ def _form_response(
 
 
 async def _iterate_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the chunks of a blocking iterator without blocking the event loop."""
-    while (chunk := await run_in_thread(lambda: next(chunks, None))) is not None:
-        yield chunk
+    """Yield the chunks of an export without blocking the event loop. Raises ExportCut if the store fails."""
+    try:
+        while (chunk := await run_in_thread(lambda: next(chunks, None))) is not None:
+            yield chunk
+    except StoreError as error:
+        logger.warning("A download of all dreams was cut off: %s", error)
+        raise ExportCut from None
