@@ -38,6 +38,8 @@ class UploadForm {
       event.preventDefault();
       this.#submit();
     });
+    // A browser that goes back to this page may show it as it was left: sending.
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#setSending(false));
   }
 
   // Some browsers cannot show every photo, as HEIC outside of Safari: they show its name.

@@ -128,6 +128,18 @@ def test_a_photo_is_sent_and_followed_until_it_is_a_dream(
     assert counts["opened"] == 0  # its guest did not scan a code
 
 
+def test_a_page_that_is_gone_back_to_sends_again(phone: Page) -> None:
+    """Seen failing: it stayed as it was left, and its button did nothing."""
+    phone.route("**/send/photo?*", lambda _: None)  # no answer
+    fill_form(phone, JPEG_PHOTO)
+    phone.get_by_role("button", name="Send", exact=True).click()
+    expect(phone.get_by_role("button", name="Sending")).to_be_disabled()
+    # What a browser does that had kept the page; the one of the tests keeps none.
+    phone.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(phone.get_by_role("button", name="Send", exact=True)).to_be_enabled()
+    expect(phone.get_by_role("progressbar")).to_be_hidden()
+
+
 def test_a_damaged_photo_is_refused_with_the_reason(phone: Page, display_settings: Settings, producer: None) -> None:
     fill_form(phone, HEIC_PHOTO[: len(HEIC_PHOTO) // 2])
     with phone.expect_navigation():
