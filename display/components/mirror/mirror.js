@@ -66,10 +66,11 @@ class Mirror {
     if (wanted && pinned < 0) {
       find(".notice").textContent = fill(texts.mirror_unknown_style, { name: wanted, styles: styles.join(", ") });
     }
-    // Nothing changes by itself for those who asked for less motion, unless the link says so.
+    // For those who asked for less motion nothing changes by itself, unless the link says so, and nothing fades.
     const usual = prefersReducedMotion() ? 0 : ROTATE_EVERY;
+    const fadeFor = prefersReducedMotion() ? 0 : FADE_FOR;
     const rotateEvery = pinned < 0 && styles.length > 1 ? readInterval(query.get("rotate"), usual) : 0;
-    const times = { rotateEvery, fadeFor: FADE_FOR, holdFor: HOLD_FOR };
+    const times = { rotateEvery, fadeFor, holdFor: HOLD_FOR };
     return new StyleCycle(styles.length, times, performance.now(), Math.max(0, pinned));
   }
 

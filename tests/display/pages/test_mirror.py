@@ -165,6 +165,25 @@ def test_nothing_fades_or_changes_by_itself_for_those_who_asked_for_less_motion(
     expect(page.locator(".style")).to_have_text(stylizer.metadata.styles[motion != "reduce"])
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_a_style_that_is_chosen_by_hand_fades_in_unless_less_motion_is_asked_for(
+    camera_browser: Browser, mirror_display: DisplayProcess, stylizer: Stylizer, motion: str
+) -> None:
+    """Seen failing: it faded in for everybody."""
+    page = make_page(camera_browser, mirror_display, 800, 600, reduced_motion=motion)
+    page.add_init_script(f"""window.shares = [];
+      const {{ send }} = WebSocket.prototype;
+      WebSocket.prototype.send = async function (message) {{
+        send.call(this, message);
+        window.shares.push([...new Uint8Array(await message.slice(0, {len(stylizer.metadata.styles)}).arrayBuffer())]);
+      }};""")
+    page.goto("/mirror?rotate=0")
+    wait_for_paintings(page)
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: page.evaluate("window.shares.at(-1)[1] === 255"), "the next style is shown alone")
+    assert page.evaluate("window.shares.some((each) => Math.max(...each) < 255)") == (motion != "reduce")
+
+
 def test_a_camera_is_used_as_soon_as_it_is_allowed(camera_browser: Browser, mirror_display: DisplayProcess) -> None:
     page = make_page(camera_browser, mirror_display, 800, 600, permissions=[])
     page.add_init_script("""const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
