@@ -96,6 +96,7 @@ class Gallery {
     }
     if (page.count !== undefined) this.#checkCount(page.count);
     this.#showFilters(page);
+    if (generation !== this.#generation) return;
     this.#insert(page.dreams);
     this.#oldest = page.dreams.at(-1) ?? this.#oldest;
     this.#isComplete = page.dreams.length === 0;
@@ -177,7 +178,9 @@ class Gallery {
     find(".count").textContent = formatCount(texts, count, "dreams");
   }
 
+  // The list begins again if what was chosen has no dream left: then all are chosen.
   #fillSelects() {
+    const chosen = [this.recipe.value, this.day.value];
     fillSelect(
       this.recipe,
       [...this.#recipes].sort(([, title], [, other]) => title.localeCompare(other, texts.language)),
@@ -187,6 +190,7 @@ class Gallery {
       this.day,
       days.map((day) => [day, new Date(`${day}T12:00`).toLocaleDateString(texts.language)]),
     );
+    if (this.recipe.value !== chosen[0] || this.day.value !== chosen[1]) this.#restart();
   }
 
   // A dream may be there already: pages overlap, and one that ends while a page is loaded is also announced.
@@ -245,6 +249,7 @@ class Gallery {
     const page = await this.#fetchPage("");
     if (page === null || generation !== this.#generation) return;
     this.#showFilters(page);
+    if (generation !== this.#generation) return;
     const newest = new Set(page.dreams.map((dream) => dream.job_id));
     const last = page.dreams.at(-1);
     const isContinued = this.#dreams.length === 0 || this.#dreams.some((dream) => newest.has(dream.job_id));

@@ -117,6 +117,27 @@ def test_a_gallery_that_was_disconnected_takes_in_what_was_added_and_what_was_hi
     expect(page.locator(".count")).to_have_text("2 dreams")
 
 
+def test_a_gallery_whose_choice_has_no_dream_left_shows_all(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    """Seen failing: it said “all”, and listed only the dreams that are older than the hidden one."""
+    hidden = pipeline.add_dream((200, 1, 1), recipe=load_recipe("lines"))
+    others = [pipeline.add_dream((shade, 1, 1)) for shade in (10, 90)]
+    page = open_gallery()
+    page.get_by_label("style").select_option("lines")
+    expect(page.locator(".dreams li")).to_have_count(1)
+    dream_index = DreamIndex()
+    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+    Moderation(display.settings, dream_index).hide(hidden.id)
+    expect(page.locator(".dreams li")).to_have_count(0)
+    display.stop()
+    display.start()  # an open gallery then asks for what it may have missed, and learns what can be chosen
+    expect(page.get_by_label("style")).to_have_value("")
+    expect(page.locator(".dreams li")).to_have_count(2)
+    ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
+    assert ids == [job.id for job in reversed(others)]
+
+
 def test_an_open_gallery_is_empty_when_a_new_event_begins(
     display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
 ) -> None:
