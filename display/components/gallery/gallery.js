@@ -61,7 +61,8 @@ class Gallery {
     find(".unavailable").textContent = texts.reconnecting;
     for (const select of [this.recipe, this.day]) select.addEventListener("change", () => this.#restart());
     const options = { rootMargin: `${LOAD_AHEAD}px` };
-    new IntersectionObserver(([end]) => end.isIntersecting && this.#loadMore(), options).observe(this.end);
+    // The last of the entries is the current state, as one may have scrolled on before they are handled.
+    this.observer = new IntersectionObserver((entries) => entries.at(-1)?.isIntersecting && this.#loadMore(), options);
     new EventFeed("/feed", (event) => {
       followAppearance(event);
       this.#handleEvent(event);
@@ -101,7 +102,9 @@ class Gallery {
     this.#oldest = page.dreams.at(-1) ?? this.#oldest;
     this.#isComplete = page.dreams.length === 0;
     this.#isLoading = false;
-    if (this.end.getBoundingClientRect().top < innerHeight + LOAD_AHEAD) this.#loadMore();
+    // Reports the end of the list once more, also if that was in view before and, as one has scrolled on, is so again.
+    this.observer.unobserve(this.end);
+    this.observer.observe(this.end);
   }
 
   /**

@@ -219,6 +219,27 @@ def test_hundreds_of_dreams_come_as_one_scrolls(
     assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
 
 
+def test_who_scrolls_to_the_end_as_more_dreams_come_gets_the_rest_too(
+    new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
+) -> None:
+    """Seen failing: no more were loaded if the end of the list was in view before and after."""
+    job = pipeline.add_dream((1, 1, 1))
+    sidecar = json.loads(pipeline.store.get(sidecar_name(job.id)) or b"")
+    for number in range(3 * GALLERY_PAGE_SIZE):
+        job_id = f"{number:032x}"
+        sidecar |= {"job_id": job_id, "completed_at": 1_700_000_000 + number}
+        pipeline.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
+    display.stop()
+    display.start()
+    page = new_page(1280, 800)
+    page.add_init_script("""document.addEventListener("DOMContentLoaded", () => {
+      const scrollDown = () => scrollTo(0, document.documentElement.scrollHeight);
+      new MutationObserver(scrollDown).observe(document.querySelector(".dreams"), { childList: true });
+    })""")
+    page.goto("/gallery")
+    expect(page.locator(".dreams li")).to_have_count(3 * GALLERY_PAGE_SIZE + 1)
+
+
 def test_a_dream_that_ends_while_the_page_loads_is_there_once(
     new_page: Callable[..., Page], pipeline: FakePipeline
 ) -> None:
