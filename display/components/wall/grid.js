@@ -38,6 +38,7 @@ export class Grid {
 
   close() {
     this.resizing.disconnect();
+    for (const tile of this.#tiles) tile.close();
   }
 
   /**
@@ -64,7 +65,7 @@ export class Grid {
     this.list.style.setProperty("--columns", String(columns));
     this.list.style.setProperty("--rows", String(rows));
     const jobIds = [...this.#jobs.keys()].slice(0, columns * rows);
-    for (const tile of this.#tiles.splice(jobIds.length)) tile.item.remove();
+    for (const tile of this.#tiles.splice(jobIds.length)) tile.close();
     const tiled = assignTiles(
       this.#tiles.map(({ jobId }) => jobId),
       jobIds,
@@ -101,6 +102,12 @@ class Tile {
     this.item = create("li", {}, this.backdrop, this.picture, this.title, this.progress);
     /** @type {Crossfade<import("./crossfade.js").Picture & {job: Dream | RunningJob, name: string}>} */
     this.crossfade = new Crossfade((image, { job, name }) => this.#showPicture(image, job, name));
+  }
+
+  /** Remove the tile, and load no more pictures for it. */
+  close() {
+    this.item.remove();
+    this.crossfade.cancel();
   }
 
   /** @param {Dream | RunningJob} job */

@@ -61,12 +61,17 @@ export class Hero {
     this.#request({ scene: "dream", job: dream, name: dream.dream });
   }
 
+  /** Load no more pictures. */
+  close() {
+    this.crossfade.cancel();
+    this.photoCrossfade.cancel();
+  }
+
   /** Show nothing: the last dream there was is gone. */
   clear() {
     for (const place of [".dream .picture", ".photo .picture", ".backdrop"]) this.#find(place).replaceChildren();
     removeQrCode(this.root, "home");
-    this.crossfade.cancel();
-    this.photoCrossfade.cancel();
+    this.close();
     this.jobId = this.#requestedKey = undefined;
     this.root.dataset.scene = "invitation";
   }
@@ -138,7 +143,7 @@ export class Hero {
     this.#find(".verdict").textContent = scene === "dream" ? formatVerdicts(this.texts, job.verdicts) : "";
     const [hidden, visible] = [{ opacity: 0 }, { opacity: 1 }];
     this.#find(".label").animate([hidden, visible], { duration: 2 * FADE_DURATION, easing: "ease-in" });
-    if (scene === "emerging") return;
+    if (scene === "emerging") return this.photoCrossfade.cancel();
     showQrCode(this.root, "home", job.job_id, this.texts.qr_dream, () => this.jobId === job.job_id);
     this.photoCrossfade.request({ source: pictureUrl(job.photo), jobId: job.job_id, immediate: true });
   }

@@ -9,6 +9,9 @@ import { FADE_DURATION, fadeIn } from "./fade.js";
 
 /** The row of earlier dreams at the foot of the wall. */
 export class Strip {
+  /** @type {Map<string, {item: HTMLElement, crossfade: Crossfade<import("./crossfade.js").Picture>}>} by job id */
+  #entries = new Map();
+
   /**
    * @param {HTMLElement} list
    * @param {import("../common/formatting.js").Texts} texts
@@ -21,15 +24,34 @@ export class Strip {
     list.setAttribute("aria-label", texts.strip);
   }
 
+  /** Load no more pictures. */
+  close() {
+    this.#keepOnly([]);
+  }
+
   /** @param {Dream[]} dreams newest first */
   show(dreams) {
     const { children } = this.list;
-    const known = new Map(this.#items().map((item) => [item.dataset.jobId, item]));
-    const items = dreams.map((dream) => known.get(dream.job_id) ?? this.#createItem(dream));
+    const items = dreams.map((dream) => this.#entries.get(dream.job_id)?.item ?? this.#createItem(dream));
     if (items.some((item, index) => children[index] !== item) || items.length !== children.length) {
       this.list.replaceChildren(...items);
     }
-    this.paintTimes.keepOnly(dreams.map((dream) => dream.job_id));
+    const jobIds = dreams.map((dream) => dream.job_id);
+    this.#keepOnly(jobIds);
+    this.paintTimes.keepOnly(jobIds);
+  }
+
+  /**
+   * Load no more pictures of other dreams.
+   *
+   * @param {string[]} jobIds
+   */
+  #keepOnly(jobIds) {
+    for (const [jobId, { crossfade }] of this.#entries) {
+      if (jobIds.includes(jobId)) continue;
+      crossfade.cancel();
+      this.#entries.delete(jobId);
+    }
   }
 
   /**
@@ -58,6 +80,7 @@ export class Strip {
       fadeIn(item, image, 2 * FADE_DURATION);
       this.paintTimes.record(image, dream.job_id);
     });
+    this.#entries.set(dream.job_id, { item, crossfade });
     crossfade.request({ source: pictureUrl(dream.thumb), jobId: dream.job_id, immediate: true });
     return item;
   }

@@ -90,6 +90,8 @@ class Wall {
     this.#invitationSize.disconnect();
     this.feed.close();
     this.grid.close();
+    this.strip.close();
+    this.hero.close();
   }
 
   /** @param {string} selector */

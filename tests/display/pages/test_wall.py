@@ -308,6 +308,34 @@ def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(
     wall.wait_for_selector(main_picture_selector(new))
 
 
+def test_a_photo_that_is_not_there_is_not_asked_for_once_another_dream_emerges(
+    new_page: Callable[..., Page], pipeline: FakePipeline
+) -> None:
+    """Seen failing: the wall asked on until the next dream was done."""
+    requested_urls = list[str]()
+
+    def refuse(route: Route) -> None:
+        requested_urls.append(route.request.url)
+        route.fulfill(status=404)
+
+    wall = new_page(reduced_motion="reduce")
+    wall.route("**/pictures/photos/*", refuse)
+    wall.clock.install()
+    wall.goto("/")
+    wall.wait_for_selector(main_picture_selector(pipeline.add_dream((10, 90, 40))))
+    with wall.expect_request("**/pictures/photos/*"):
+        wall.clock.fast_forward(8_000)
+    claim = pipeline.claim_job(pipeline.submit_photo((200, 90, 40)))
+    pipeline.publish_frame(claim, 1)
+    wall.wait_for_selector(".wall[data-scene=emerging] img[data-frame][data-shown-at]")
+    requested_urls.clear()
+    for index in (2, 3, 4):  # so that the wall does not return to the dream
+        wall.clock.fast_forward(9_000)
+        frame = pipeline.publish_frame(claim, index)
+        wall.wait_for_selector(f'img[data-frame="{frame}"][data-shown-at]')
+    assert requested_urls == []
+
+
 def test_a_wall_speaks_german_and_unknown_languages_fall_back(open_page: Callable[..., Page]) -> None:
     for language, invitation in {"de": "Schick ein Foto per AirDrop", "xx": "AirDrop a photo"}.items():
         expect(open_page(f"/?lang={language}").get_by_text(invitation)).to_be_visible()

@@ -1,19 +1,23 @@
 """Several screens of one exhibition in real browsers, each with what the operator has chosen for it."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 import redis
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from shared.art_map import MapPoint
+from shared.jobs.events import Hidden
 from shared.jobs.job import Job
+from shared.jobs.table import JobTable
 from shared.runtime_settings import update_runtime_settings
 from shared.screens import Content, Layout, Screen
-from shared.storage.object_names import art_map_name
+from shared.storage.object_names import art_map_name, dream_name, thumb_name
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_art_map import make_art_map
+from tests.waiting import wait_until
 
 OpenPage = Callable[..., Page]
 
@@ -53,6 +57,44 @@ def test_a_grid_shows_dreams_side_by_side_and_each_emerges_in_its_own_tile(
     hall.wait_for_selector(tile_selector(claim.job))
     assert [tile.get_attribute("data-job-id") for tile in hall.locator(".grid li").all()] == tiles_before
     expect(hall.locator(".strip img").first).to_be_hidden()
+
+
+@pytest.mark.parametrize(("screen", "name_of"), [(Screen(), thumb_name), (GRID, dream_name)], ids=["strip", "grid"])
+def test_a_picture_that_is_not_there_is_not_asked_for_once_its_dream_has_left(
+    new_page: OpenPage,
+    client: redis.Redis,
+    pipeline: FakePipeline,
+    screen: Screen,
+    name_of: Callable[[str], str],
+) -> None:
+    """Seen failing: a wall asked every eight seconds, forever, for each such picture."""
+    update_runtime_settings(client, screens={"hall": screen})
+    left, kept = (pipeline.add_dream((shade, 90, 40), thumb=True) for shade in (10, 200))
+    requests = Counter[str]()
+
+    def refuse(route: Route) -> None:
+        requests[route.request.url.split("/")[-2]] += 1
+        route.fulfill(status=404)
+
+    hall = new_page(1280, 720, reduced_motion="reduce")
+    hall.route(f"**/pictures/{name_of('*')}", refuse)
+    hall.clock.install()
+    hall.goto("/?screen=hall")
+
+    def wait_for_requests(job: Job, number: int) -> None:
+        def are_there() -> bool:
+            hall.clock.fast_forward(9_000)
+            return requests[job.id] >= number
+
+        wait_until(are_there, "the picture is asked for", explain=lambda: str(requests))
+
+    wait_for_requests(left, 2)
+    JobTable(client).hide(Hidden(job_id=left.id, photo_id=left.photo_id))
+    expect(hall.locator(f'.strip li[data-job-id="{kept.id}"]')).to_have_count(1)
+    expect(hall.locator(f'.strip li[data-job-id="{left.id}"]')).to_have_count(0)
+    before = requests[left.id]
+    wait_for_requests(kept, requests[kept.id] + 4)
+    assert requests[left.id] <= before + 1  # one may have been on its way
 
 
 @pytest.mark.slow
