@@ -86,6 +86,12 @@ def test_guests_read_everything_in_their_language(language: str) -> None:
         assert find_missing_texts(language, console_texts, TRANSLATIONS[DEFAULT_LANGUAGE][1]) == set()
 
 
+def test_guests_are_addressed_in_one_way_in_german() -> None:
+    """Seen failing: the mirror said “Sie” to those to whom all other pages say “du”."""
+    formal = re.compile(r"\b(Sie|Ihnen|Ihre?[mnrs]?)\b")
+    assert [key for key, text in TRANSLATIONS["de"][0].items() if formal.search(text)] == []
+
+
 def find_missing_texts(language: str, texts: Mapping[str, str], original: Mapping[str, str]) -> set[str]:
     needed = original.keys() - UNTRANSLATED_KEYS
     if language in LANGUAGES_WITHOUT_SINGULAR:

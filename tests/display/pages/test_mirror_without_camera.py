@@ -24,4 +24,4 @@ def test_no_camera_is_said_in_the_language_of_the_visitor(mirror_display: Displa
     with launch_chromium(arguments=NO_CAMERA) as browser:
         page = make_page(browser, mirror_display, 800, 600, locale="de-DE")
         page.goto("/mirror")
-        expect(page.get_by_text("Es gibt keine Kamera. Schließen Sie eine an")).to_be_visible()
+        expect(page.get_by_text("Es gibt keine Kamera. Schließe eine an")).to_be_visible()
