@@ -1,7 +1,7 @@
 import { showBrand } from "../common/appearance.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { fill } from "../common/formatting.js";
-import { showNavigation } from "../common/navigation.js";
+import { showNavigation, withLanguage } from "../common/navigation.js";
 
 /**
  * What `/mine/state` answers: the page of each picture, and what it answers; see `display/pages/collection.py`.
@@ -85,7 +85,7 @@ function createEntry({ page, state, title = "" }) {
           create("span", { className: "title" }, title),
         ]
       : [create("span", { className: "pending" }, describe(state))];
-  const entry = create("li", {}, create("a", { href: page }, ...content));
+  const entry = create("li", {}, create("a", { href: withLanguage(page) }, ...content));
   entry.dataset.key = `${page} ${state}`;
   return entry;
 }

@@ -6,13 +6,15 @@ import { create, find, readPageData } from "../common/elements.js";
 import { fill, formatQueuePosition, formatTime } from "../common/formatting.js";
 import { aspectRatio, loadImage } from "../common/image.js";
 import { prefersReducedMotion } from "../common/motion.js";
+import { withLanguage } from "../common/navigation.js";
 import { showProgress } from "../common/progress_bar.js";
 import { removeClipFormats, showClipFormats } from "./clip_formats.js";
 import { copyText } from "./clipboard.js";
 import { PrintForm } from "./print_form.js";
 
 /**
- * What `/t/<token>/state` answers; times are in seconds since the epoch. See `describe_link` in `display/pages/share.py`.
+ * What `/t/<token>/state` answers; times are in seconds since the epoch. See `describe_link` in
+ * `display/pages/share_state.py`.
  *
  * @typedef {{ends: number}} Expiry
  * @typedef {{state: "waiting", ahead?: number, seconds?: number | null} & Expiry} WaitingState
@@ -90,7 +92,7 @@ class SharePage {
     this.printForm = new PrintForm(find("form.print", HTMLFormElement), `${page}/print`, texts);
     this.video = find("video", HTMLVideoElement);
     this.video.addEventListener("loadeddata", () => this.#shown && showClipFormats(page, fileStem(this.#shown), texts));
-    find(".mine").textContent = texts.mine;
+    Object.assign(find(".mine", HTMLAnchorElement), { href: withLanguage("/mine"), textContent: texts.mine });
     this.#showState(readPageData("state"));
     if (isOpenedByLink()) report("opened");
   }

@@ -1,7 +1,7 @@
 import { showBrand } from "../common/appearance.js";
 import { create, find, readPageData } from "../common/elements.js";
 import { fill } from "../common/formatting.js";
-import { showNavigation } from "../common/navigation.js";
+import { showNavigation, withLanguage } from "../common/navigation.js";
 import { showProgress } from "../common/progress_bar.js";
 
 /** @type {import("../common/formatting.js").Texts} */
@@ -83,8 +83,7 @@ class UploadForm {
     // A proxy that takes no photos of this size answers without a reason, and with a limit of its own.
     const reason = response?.reason ?? (status === 413 ? texts.send_too_large_here : texts.send_broken);
     if (status !== 201) return this.#fail(reason);
-    const language = new URLSearchParams(location.search).get("lang");
-    location.assign(`${response.page}${language ? `?lang=${encodeURIComponent(language)}` : ""}#sent`);
+    location.assign(`${withLanguage(response.page)}#sent`);
   }
 
   /** @param {string} reason */

@@ -116,6 +116,20 @@ def test_an_open_page_lets_go_of_a_dream_that_is_hidden(
     expect(phone.get_by_role("img")).to_have_count(1)
 
 
+def test_the_pages_of_a_phone_lead_to_each_other_in_the_language_of_the_link(
+    open_phone: Callable[[], Page], pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
+) -> None:
+    """Seen failing: they fell back to the language of the browser."""
+    phone = open_phone()
+    phone.goto(f"/t/{share_links.make_token(add_shown_dream(display, pipeline, (10, 90, 40)).id)}?lang=de")
+    phone.get_by_role("link", name="Meine Bilder").click()
+    phone.wait_for_url(f"**{COLLECTION_PATH}?lang=de")
+    expect(phone.get_by_role("heading", name="Meine Bilder")).to_be_visible()
+    phone.locator(".pictures a").click()
+    phone.wait_for_url("**/t/*?lang=de")
+    expect(phone.locator("html")).to_have_attribute("lang", "de")
+
+
 def test_the_cookie_is_for_this_page_alone_and_ends_with_the_link(
     pipeline: FakePipeline, share_links: ShareLinks, display: DisplayProcess
 ) -> None:
