@@ -190,7 +190,7 @@ class Moderation:
     def read_settings(self) -> RuntimeSettings:
         """Return the runtime settings; restore them first if the broker was wiped. Raises ArtDreamError."""
         with self._use_broker() as client:
-            if initialize_runtime_settings(client, self._store):
+            if initialize_runtime_settings(client, self._store, approval=self._settings.approval):
                 self._restore_visibility(client)
             return read_runtime_settings(client, self._settings)
 
@@ -228,7 +228,7 @@ class Moderation:
     def persist_settings(self) -> None:
         """Persist the runtime settings in the store if they have changed. Raises ArtDreamError."""
         with self._use_broker() as client:
-            initialize_runtime_settings(client, self._store)
+            initialize_runtime_settings(client, self._store, approval=self._settings.approval)
             self._persisted = persist_runtime_settings(client, self._store, self._persisted)
 
     def clean_up(self) -> int:
@@ -328,7 +328,7 @@ class Moderation:
             yield JobTable(
                 client,
                 approval=self._settings.approval,
-                initialize=lambda: initialize_runtime_settings(client, self._store),
+                initialize=lambda: initialize_runtime_settings(client, self._store, approval=self._settings.approval),
             )
 
     @contextmanager

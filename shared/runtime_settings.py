@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 #: Field that marks the runtime settings as initialised from the store; a wiped broker does not have it.
 INITIALIZED_FIELD = "settled"
 
+#: Field that says whether every dream needs approval, which the scripts of the job table read.
+APPROVAL_FIELD = "approval"
+
 
 class RuntimeSettings(BaseModel):
     """The settings that the operator can change while the installation runs."""
@@ -100,15 +103,21 @@ def update_runtime_settings(client: redis.Redis, **changes: object) -> None:
     pipeline.execute()
 
 
-def initialize_runtime_settings(client: redis.Redis, store: Store) -> bool:
+def initialize_runtime_settings(client: redis.Redis, store: Store, *, approval: bool = False) -> bool:
     """Restore the runtime settings of a wiped broker from the store; False if they are already initialised.
 
+    approval: whether this component's settings require approval. It then applies to the whole installation, unless the
+    operator has decided otherwise, now or before the broker was wiped.
     Fields that the operator has set meanwhile are kept. If the stored settings cannot be read, approval is required,
     because they may have required it. Raises RedisError and StoreError, without any change.
     """
     if client.hexists(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD):
+        if approval and client.hsetnx(RUNTIME_SETTINGS_KEY, APPROVAL_FIELD, "true"):
+            _append_change_event(client)
         return False
     persisted = _parse_persisted(store.get(RUNTIME_SETTINGS_NAME))
+    if approval:
+        persisted = {APPROVAL_FIELD: "true"} | persisted
     pipeline = client.pipeline()
     for field, value_json in persisted.items():
         pipeline.hsetnx(RUNTIME_SETTINGS_KEY, field, value_json)
@@ -152,15 +161,16 @@ def _parse_persisted(text: bytes | None) -> dict[str, str]:
         return {}
     try:
         persisted = {field: json.dumps(value) for field, value in json.loads(text).items()}
-        if "approval" in persisted and "approval" not in _parse_fields(persisted):
+        if APPROVAL_FIELD in persisted and APPROVAL_FIELD not in _parse_fields(persisted):
             raise ValueError("approval is neither true nor false")
     except (ValueError, AttributeError) as error:
         logger.warning(
             "%s in the store cannot be read, so every dream waits for approval: %s", RUNTIME_SETTINGS_NAME, error
         )
-        return {"approval": "true"}
+        return {APPROVAL_FIELD: "true"}
     return persisted
 
 
-def _append_change_event(pipeline: "redis.client.Pipeline") -> None:
-    pipeline.xadd(STREAM, {"event": RuntimeSettingsChanged().model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)
+def _append_change_event(client: redis.Redis) -> None:
+    """client: or a pipeline."""
+    client.xadd(STREAM, {"event": RuntimeSettingsChanged().model_dump_json()}, maxlen=STREAM_LENGTH, approximate=True)

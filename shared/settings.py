@@ -111,7 +111,12 @@ class Settings(BaseSettings):
         ),
     )
     approval: bool = Field(
-        False, description="Require the operator's approval before a dream is shown. The console can change it."
+        False,
+        description=(
+            "Require the operator's approval before a dream is shown. Set it for any component, such as the display: "
+            "when it starts, the setting applies to the whole installation. From then on the console changes it; "
+            "removing it here does not."
+        ),
     )
     moderation: Literal["off", "hold"] = Field(
         "off",

@@ -25,6 +25,7 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.monitoring.logs import bind_job_id
 from shared.provenance.signing import load_signer
 from shared.recipe.recipe import load_recipe
+from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import Settings
 from shared.storage.store import Store, StoreError
 from shared.timing import DEFAULT_TIMING, Timing
@@ -89,6 +90,9 @@ def run(
     client = connect(settings.broker)
     with contextlib.suppress(*BROKER_OUTAGE):  # Celery waits for the broker
         require_noeviction(client)
+        if settings.approval:  # this worker's dreams are held even if broker or store is unavailable now
+            with contextlib.suppress(StoreError):
+                initialize_runtime_settings(client, Store(settings.store), approval=True)
     install_message_filter(settings)
     served_lanes = [lane for lane in Lane if lane in lanes]
     app = create_celery_app(settings)

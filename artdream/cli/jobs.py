@@ -153,7 +153,9 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
 
         client, store, app = connect(settings.broker), Store(settings.store), create_celery_app(settings)
         table = JobTable(
-            client, approval=settings.approval, initialize=lambda: initialize_runtime_settings(client, store)
+            client,
+            approval=settings.approval,
+            initialize=lambda: initialize_runtime_settings(client, store, approval=settings.approval),
         )
         for prefix in jobs:
             record = _find_record(table, prefix)

@@ -33,7 +33,7 @@ def restore_from_store(settings: Settings) -> Counter[str]:
     """
     client, store = connect(settings.broker), Store(settings.store)
     table = JobTable(client)
-    initialize_runtime_settings(client, store)
+    initialize_runtime_settings(client, store, approval=settings.approval)
     counts = Counter({"dreams": 0, "hidden dreams": 0, "deletions": 0})
     # Deletions first, so that remaining objects of a deleted dream do not restore it.
     for tombstone in store.list_objects(TOMBSTONES_PREFIX):

@@ -127,7 +127,7 @@ class PrintAgent:
         if not self._keep_lease(prints):
             self._announce(prints, registry, STANDBY)
             return
-        initialize_runtime_settings(client, self._store)
+        initialize_runtime_settings(client, self._store, approval=self._settings.approval)
         self._sender.installation_id = self._read_installation_id()
         self._begin_automatic_printing(client)
         follower = DreamFollower(self._settings, client, self._store)

@@ -69,7 +69,8 @@ class SubmissionClient:
     def __init__(self, settings: Settings) -> None:
         """Open the store and the ledger. Raises ArtDreamError if the settings have no broker, or either fails."""
         self.client = connect(settings.broker)
-        self._table = JobTable(self.client, approval=settings.approval, initialize=self._initialize_runtime_settings)
+        self._approval = settings.approval
+        self._table = JobTable(self.client, approval=self._approval, initialize=self._initialize_runtime_settings)
         self._events = EventLog(self.client)
         self._celery = create_celery_app(settings)
         self._store = Store(settings.store, idle_seconds=STORE_IDLE_SECONDS)
@@ -96,10 +97,12 @@ class SubmissionClient:
     def open_connections(self) -> None:
         """Connect to broker and store ahead of the first photo, as connecting takes many round trips.
 
-        Raises Unavailable.
+        If the settings require approval, the whole installation does from then on. Raises Unavailable.
         """
         with _raise_unavailable():
             self._table.load_scripts()
+            if self._approval:
+                self._initialize_runtime_settings()
             self._connect_to_store()
 
     def expect_photo(self) -> None:
@@ -251,7 +254,7 @@ class SubmissionClient:
         return False
 
     def _initialize_runtime_settings(self) -> None:
-        initialize_runtime_settings(self.client, self._store)
+        initialize_runtime_settings(self.client, self._store, approval=self._approval)
 
     def is_submitted(self, job: Job) -> bool:
         """Return whether a job is queued, running, completed or deleted. Raises Unavailable."""

@@ -11,11 +11,11 @@ import pytest
 from display.moderation import Moderation
 from display.state.dream_index import Dream, DreamIndex
 from shared.errors import ArtDreamError
-from shared.jobs.events import Deleted, EventReader, Hidden, Shown
+from shared.jobs.events import HELD_FIELD, Deleted, EventReader, Hidden, Shown
 from shared.jobs.job import Job, State
 from shared.jobs.queue import count_queued
 from shared.jobs.table import JobTable
-from shared.redis_keys import PENDING_DELETIONS_KEY
+from shared.redis_keys import PENDING_DELETIONS_KEY, job_key
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import (
@@ -310,6 +310,18 @@ def test_a_broker_whose_memory_is_full_is_said_to_be_full(
                 action(job.id)
     finally:
         pipeline.client.config_set("maxmemory", 0)
+
+
+def test_a_display_that_requires_approval_does_so_for_the_whole_installation(
+    pipeline: FakePipeline, display_settings: Settings, dream_index: DreamIndex
+) -> None:
+    """Seen failing: its console said so, and dreams of workers without the setting were shown."""
+    moderation = Moderation(display_settings.model_copy(update={"approval": True}), dream_index)
+    assert moderation.read_settings().approval
+    job = pipeline.submit_photo((1, 2, 3))
+    assert pipeline.client.hget(job_key(job.id), HELD_FIELD) == "1"
+    moderation.change_settings(approval=False)
+    assert not Moderation(display_settings.model_copy(update={"approval": True}), dream_index).read_settings().approval
 
 
 def test_what_is_decided_while_the_store_is_away_holds_and_is_noted_later(

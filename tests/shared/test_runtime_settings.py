@@ -109,6 +109,36 @@ def test_a_wiped_broker_does_not_wipe_the_note(client: redis.Redis, store: Store
     assert store.get(RUNTIME_SETTINGS_NAME) == stored
 
 
+@pytest.mark.parametrize("is_initialized", [False, True])
+def test_one_component_that_requires_approval_does_so_for_all(
+    client: redis.Redis, store: Store, table: JobTable, settings: Settings, is_initialized: bool
+) -> None:
+    """Seen failing: each component had its own value, and dreams of the others were shown."""
+    if is_initialized:
+        initialize_runtime_settings(client, store)
+    initialize_runtime_settings(client, store, approval=True)
+    assert read_runtime_settings(client, settings).approval
+    assert [type(recorded.event) for recorded in EventReader(client).read()] == [RuntimeSettingsChanged]
+    table.accept(make_job())
+    assert EventReader(client).read()[-1].held
+    persist_runtime_settings(client, store)
+    client.flushall()
+    initialize_runtime_settings(client, store)
+    assert read_runtime_settings(client, settings).approval
+
+
+@pytest.mark.parametrize("is_wiped", [False, True])
+def test_what_the_operator_decided_about_approval_survives_the_restart_of_a_component_that_requires_it(
+    client: redis.Redis, store: Store, settings: Settings, is_wiped: bool
+) -> None:
+    initialize_runtime_settings(client, store, approval=True)
+    apply_settings(client, store, approval=False)
+    if is_wiped:
+        client.flushall()
+    initialize_runtime_settings(client, store, approval=True)
+    assert not read_runtime_settings(client, settings).approval
+
+
 @pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"approval": "perhaps"}', b"\xff\xfe"])
 def test_a_note_that_cannot_be_read_asks_for_approval(
     client: redis.Redis, store: Store, settings: Settings, damaged: bytes

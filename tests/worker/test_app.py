@@ -19,7 +19,7 @@ from shared.jobs.events import Cancelled, Completed, Deleted, Failed, Progress, 
 from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import count_queued, queue_keys, submit
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
-from shared.runtime_settings import update_runtime_settings
+from shared.runtime_settings import read_runtime_settings, update_runtime_settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import (
     clip_name,
@@ -113,6 +113,13 @@ def test_a_job_that_completes_gets_its_clips(tmp_path: Path) -> None:
                 assert (clip.streams.video[0].width, clip.streams.video[0].height) == (256, 192)
         with Image.open(io.BytesIO(installation.store.get(preview_name(job.id)) or b"")) as preview:
             assert (preview.format, preview.size) == ("WEBP", (256, 192))
+
+
+def test_a_worker_that_requires_approval_does_so_for_the_whole_installation(tmp_path: Path) -> None:
+    with run_installation(tmp_path, approval=True) as installation:
+        installation.start_worker()
+        settings = installation.settings.model_copy(update={"approval": False})
+        installation.wait_until(lambda: read_runtime_settings(installation.client, settings).approval)
 
 
 def test_a_job_sent_twice_is_dreamt_once(installation: FaultInstallation) -> None:

@@ -26,7 +26,12 @@ from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import estimate_percentile, merge_counts, merge_wait_buckets
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import job_key
-from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
+from shared.runtime_settings import (
+    initialize_runtime_settings,
+    persist_runtime_settings,
+    read_runtime_settings,
+    update_runtime_settings,
+)
 from shared.settings import Settings
 from shared.storage.object_names import photo_name
 from shared.storage.store import Store
@@ -288,6 +293,14 @@ def test_a_job_needs_approval_from_the_start_where_the_settings_say_so(settings:
     with SubmissionClient(settings.model_copy(update={"approval": True})) as submission:
         submission.submit(make_job(), PHOTO.jpeg)
     assert client.hget(job_key(make_job().id), HELD_FIELD) == "1"
+
+
+def test_a_producer_that_requires_approval_does_so_for_the_whole_installation(
+    settings: Settings, client: redis.Redis
+) -> None:
+    with SubmissionClient(settings.model_copy(update={"approval": True})) as submission:
+        submission.open_connections()
+    assert read_runtime_settings(client, settings).approval
 
 
 def test_a_broker_that_is_away_is_named_so(settings: Settings) -> None:
