@@ -243,8 +243,8 @@ class Client:
             except urllib.error.HTTPError as error:
                 failure = _to_api_error(error)
                 is_temporary, wanted_delay = error.code in _RETRIED_STATUSES, error.headers.get("Retry-After", "")
-            except FileNotFoundError:
-                raise
+            except _UnreadablePhoto as error:
+                raise error.reason from None
             except (OSError, HTTPException) as error:
                 failure = ApiError(f"{url} cannot be reached: {getattr(error, 'reason', error)}.")
                 is_temporary, wanted_delay = True, ""
@@ -298,14 +298,28 @@ class _PhotoForm:
         self.size = len(self._before) + self._file_size + len(self._after)
 
     def read(self) -> Iterable[bytes]:
-        """Yield the body in parts. Raises OSError."""
-        yield self._before
-        with self._path.open("rb") as file:
-            left = self._file_size
-            while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
-                left -= len(chunk)
-                yield chunk
+        """Yield the body in parts. Raises _UnreadablePhoto."""
+        try:
+            with self._path.open("rb") as file:
+                yield self._before
+                left = self._file_size
+                while left:
+                    chunk = file.read(min(left, _CHUNK_BYTES))
+                    if not chunk:
+                        raise OSError(f"{self._path} has become shorter while it was sent.")
+                    left -= len(chunk)
+                    yield chunk
+        except OSError as error:
+            raise _UnreadablePhoto(error) from error
         yield self._after
+
+
+class _UnreadablePhoto(Exception):
+    """A photo cannot be read. No OSError, which urllib would report as one of the connection."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

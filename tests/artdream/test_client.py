@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -155,6 +155,44 @@ class _Unavailable(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
+
+
+class _BusyAfterChangingPhoto(http.server.BaseHTTPRequestHandler):
+    """Changes the photo before it asks for it again."""
+
+    change: ClassVar[Callable[[], object]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).change()
+        self.send_response(503)
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(Path.unlink, "No such file"), (lambda path: os.truncate(path, 9), "has become shorter")]
+)
+def test_a_photo_that_cannot_be_read_again_is_reported_at_once(
+    change: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    """Seen failing: the display was said to be out of reach, after two minutes of attempts."""
+    [photo] = write_photos(tmp_path / "photos", 1)
+    _BusyAfterChangingPhoto.change = lambda: change(photo)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _BusyAfterChangingPhoto) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            program = Client(f"http://127.0.0.1:{server.server_port}", "key", timeout=5, retry_seconds=2)
+            with pytest.raises(OSError, match=message):
+                program.submit(photo, "lines")
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 JOB = (
