@@ -181,7 +181,8 @@ def link_job(
     elif re.fullmatch("[0-9a-f]{32}", job):  # The broker's record may have expired; the store is permanent.
         job_id = job
     else:
-        job_id = _find_record(JobTable(connect(settings.broker)), job).job.id
+        with load_settings_with_broker(data=data) as settings_with_broker:
+            job_id = _find_record(JobTable(connect(settings_with_broker.broker)), job).job.id
     url = links.make_url(job_id)
     if url is None:
         raise ArtDreamError(

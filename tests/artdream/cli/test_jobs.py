@@ -11,6 +11,7 @@ from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
+from tests.servers import SshServer
 from tests.stack import run_in_process
 
 RECIPE = load_recipe("lines")
@@ -72,3 +73,22 @@ def test_a_cancelled_job_is_queued_again(
     assert retried.stdout == f"Job {job_id[:12]} is queued again.\n"
     again = run_in_process("jobs", "retry", job_id, folder=settings.data, environment=environment)
     assert (again.returncode, again.stderr) == (1, f"artdream: Job {job_id[:12]} did not fail: it is queued.\n")
+
+
+def test_a_link_by_the_first_characters_of_an_id_is_found_through_ssh(
+    jobs: tuple[Job, Job], settings: Settings, environment: dict[str, str], sshd: SshServer
+) -> None:
+    """Seen failing: it looked for the broker on this machine. For a whole id, no broker is needed."""
+    job_id = jobs[0].id
+    login = settings.model_copy(
+        update={"ssh": sshd.address, "ssh_key": sshd.key, "ssh_known_hosts": sshd.known_hosts, "public_url": "http://a"}
+    )
+    environment |= login.to_environment()
+    by_prefix = run_in_process("jobs", "link", job_id[:9], folder=settings.data, environment=environment)
+    assert by_prefix.stdout.startswith("http://a/"), by_prefix.stderr
+    sshd.stop()
+    without = run_in_process("jobs", "link", job_id[:9], folder=settings.data, environment=environment)
+    assert (without.returncode, without.stdout) == (1, "")
+    assert without.stderr.startswith("artdream: The broker is unavailable")
+    by_id = run_in_process("jobs", "link", job_id, folder=settings.data, environment=environment)
+    assert by_id.stdout.startswith("http://a/"), by_id.stderr
