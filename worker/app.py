@@ -58,9 +58,13 @@ def make_engine(settings: Settings) -> "Dreamer":
     Imports TensorFlow or JAX: call it in a pool process only, never in the parent that forks (tensorflow #57877).
     """
     with quiet_import():
+        import keras
+
         from worker.dreaming.engine import Engine
 
-        return Engine.from_settings(settings, Store(settings.store))
+        engine, device = Engine.from_settings(settings, Store(settings.store)), keras.distribution.list_devices()[0]
+    logger.info("dreams are rendered by %s on %s", keras.backend.backend(), device)
+    return engine
 
 
 def run(

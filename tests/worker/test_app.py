@@ -5,6 +5,7 @@ Its dreamer is that of the tests, except where a test asks for the worker with t
 
 import io
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,7 @@ def test_a_photo_becomes_a_dream_with_frames_and_a_sidecar(
     sidecar = Sidecar.model_validate_json(installation.store.get(sidecar_name(job.id)) or "")
     assert (sidecar.recipe, sidecar.seed, sidecar.size, sidecar.network) == (job.recipe, 0, (256, 192), "lite")
     assert len(sidecar.weights) == 64
+    assert re.search(r"dreams are rendered by \w+ on \w+:0", installation.log.read_text())
     assert {Stage.QUEUE, Stage.FETCH, Stage.DREAM, Stage.PUBLISH} <= sidecar.stages.keys()
 
 

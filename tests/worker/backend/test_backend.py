@@ -94,6 +94,27 @@ def test_the_weights_of_a_model_are_read_at_every_call_and_not_part_of_what_is_c
 
 
 @pytest.mark.parametrize(
+    ("plugins", "chosen", "expected"),
+    [
+        (["jax_cuda12_plugin"], "", "jax"),
+        (["jax_cuda12_plugin"], "tensorflow", "tensorflow"),
+        ([], "", ""),
+    ],
+)
+def test_a_worker_with_cuda_for_jax_renders_with_jax_unless_told_otherwise(
+    plugins: list[str], chosen: str, expected: str, tmp_path: Path
+) -> None:
+    """Seen failing: with the extra `gpu` alone, it rendered with TensorFlow, on the processor."""
+    for plugin in plugins:
+        (tmp_path / plugin).mkdir()
+        (tmp_path / plugin / "__init__.py").touch()
+    program = "import os, worker; print(os.environ['KERAS_BACKEND'])"
+    environment = os.environ | {"KERAS_BACKEND": chosen, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert process.stdout == f"{expected}\n", process.stderr
+
+
+@pytest.mark.parametrize(
     ("chosen", "missing", "sentence"),
     [
         ("torch", "", "KERAS_BACKEND=torch is not supported: say tensorflow, or jax."),
