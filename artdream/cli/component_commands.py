@@ -52,7 +52,10 @@ def up(
 
     settings = load_settings(inbox=inbox, data=data, host=host, port=port, recipes=recipe, printer=printer)
     if not settings.inbox.exists() and settings.inbox == Settings.model_fields["inbox"].default:
-        settings.inbox.mkdir()
+        try:
+            settings.inbox.mkdir()
+        except OSError as error:
+            raise ArtDreamError(f"The inbox {settings.inbox} cannot be created: {error.strerror}.") from error
     _require_inbox(settings)
     Supervisor(settings, workers=workers, demo=demo, report=ConsoleReport(console)).run()
 

@@ -150,12 +150,16 @@ class Supervisor:
             for name in ("broker", "logs", "run"):
                 (self._data_folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ArtDreamError(f"The data folder {settings.data} cannot be used: {error.strerror}.") from error
+            raise _make_unusable_error(settings.data, error) from error
 
     @contextlib.contextmanager
     def _lock_data_folder(self) -> Iterator[None]:
         """Lock the data folder for this stack. Raises ArtDreamError if another one has locked it."""
-        with (self._data_folder / "stack.lock").open("a+") as lock_file:
+        try:
+            lock_file = (self._data_folder / "stack.lock").open("a+")
+        except OSError as error:
+            raise _make_unusable_error(self._settings.data, error) from error
+        with lock_file:
             try:
                 fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -190,6 +194,10 @@ class Supervisor:
         return SupervisedProcess(
             name, command, environment, self._data_folder / "run", self._data_folder / "logs", grace_seconds
         )
+
+
+def _make_unusable_error(data_folder: Path, error: OSError) -> ArtDreamError:
+    return ArtDreamError(f"The data folder {data_folder} cannot be used: {error.strerror}.")
 
 
 def _find_valkey_binary() -> Path:
