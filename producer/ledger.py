@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job, Lane
+from shared.private_folder import create_private_folder
 
 #: File name of the ledger in the data folder.
 LEDGER_FILE_NAME = "ledger.sqlite3"
@@ -119,7 +120,7 @@ class Ledger:
         self._path = data_folder / LEDGER_FILE_NAME
         self._lock = threading.Lock()
         try:
-            data_folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(data_folder)
             self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
             self._close = weakref.finalize(self, self._connection.close)
             self._enable_write_ahead_log()

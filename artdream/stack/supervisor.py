@@ -22,6 +22,7 @@ from shared.broker.client import BROKER_UNAVAILABLE, connect
 from shared.errors import ArtDreamError
 from shared.jobs.events import EventLog, EventReader
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.private_folder import create_private_folder
 from shared.settings import BROKER_FILE, Settings
 
 #: Seconds from SIGTERM to SIGKILL: a worker needs time to finish its current dream.
@@ -148,7 +149,7 @@ class Supervisor:
         self._data_folder = settings.data.absolute()
         try:
             for name in ("broker", "logs", "run"):
-                (self._data_folder / name).mkdir(parents=True, exist_ok=True)
+                create_private_folder(self._data_folder / name)
         except OSError as error:
             raise _make_unusable_error(settings.data, error) from error
 

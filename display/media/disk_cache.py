@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from shared.durability import flush_file
+from shared.private_folder import create_private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class DiskCache:
         self._lock = threading.Lock()
         self._generation = 0
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(folder)
             found = [(path.stat(), path) for path in folder.iterdir()]
             for status, path in sorted(found, key=lambda entry: entry[0].st_mtime_ns):
                 if path.name.startswith("."):

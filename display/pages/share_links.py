@@ -13,6 +13,7 @@ from pathlib import Path
 
 from shared.durability import flush_file
 from shared.errors import ArtDreamError
+from shared.private_folder import create_private_folder
 from shared.public_url import resolve_public_url
 from shared.settings import ENV_PREFIX, Settings
 
@@ -89,7 +90,7 @@ def _load_key(data_folder: Path) -> bytes:
     path = data_folder / KEY_FILE
     try:
         if not path.exists():
-            data_folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(data_folder)
             _create_key(path)
         key = path.read_bytes()
     except OSError as error:

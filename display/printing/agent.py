@@ -38,6 +38,7 @@ from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.printing.prints import PrinterStatus
 from shared.printing.table import PrintTable
+from shared.private_folder import create_private_folder
 from shared.redis_keys import RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import initialize_runtime_settings, persist_runtime_settings, update_runtime_settings
 from shared.settings import ENV_PREFIX, Settings
@@ -82,7 +83,7 @@ def _lock_data_folder(settings: Settings) -> Iterator[None]:
     """Let one agent of this machine use a data folder. The lock ends with the process, however that ends."""
     path = settings.data / "print.lock"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        create_private_folder(path.parent)
         file = path.open("w")
     except OSError as error:
         raise ArtDreamError(f"The data folder {settings.data} cannot be used: {error.strerror}.") from error

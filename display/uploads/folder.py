@@ -20,6 +20,7 @@ from shared.guest_upload_names import (
     make_file_name,
     parse_file_name,
 )
+from shared.private_folder import create_private_folder
 from shared.recipe.canary import Assignment
 
 #: First bytes of a picture → extension of its file. The file name that a browser sends is never used.
@@ -105,7 +106,7 @@ class UploadFolder:
 
         Raises UploadRejected if it is too large or not an accepted picture, OSError if it cannot be written.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_private_folder(self._folder)
         path = self._folder / f".{secrets.token_hex(8)}.part"
         try:
             with path.open("xb") as file:
@@ -132,7 +133,7 @@ class UploadFolder:
         """Move a draft into the folder of its recipe, where the producer takes it. Raises OSError."""
         recipe, comparison = assignment
         target = self._folder / recipe.name / make_file_name(upload, draft.extension)
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        create_private_folder(target.parent)
         if comparison:
             assigned = AssignedRecipe(recipe=recipe, comparison=comparison)
             with assigned_recipe_path(target).open("xb") as file:

@@ -18,6 +18,7 @@ from shared.guest_upload_names import (
     parse_file_name,
     touch_producer_mark,
 )
+from shared.private_folder import create_private_folder
 from shared.recipe.canary import Assignment
 from shared.recipe.painters import painters_by_recipe
 from shared.recipe.recipe import list_recipe_names, load_recipe
@@ -40,7 +41,7 @@ class GuestUploadFolder(WatchedFolder):
         """
         folder = data_folder.absolute() / GUEST_UPLOADS_FOLDER
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private_folder(folder)
         except OSError as error:
             raise ArtDreamError(f"The data folder {data_folder} cannot be used: {error.strerror}.") from error
         super().__init__(folder, changed, recursive=True)

@@ -16,6 +16,7 @@ from shared.durability import flush_file, flush_path
 from shared.errors import ArtDreamError
 from shared.jobs.job import Job
 from shared.jobs.refusal import RefusalCause
+from shared.private_folder import create_private_folder
 from shared.storage.quarantine import make_printable, quarantine_file
 
 #: Name of the outbox's folder in the data folder.
@@ -79,7 +80,7 @@ class Outbox:
         self._ledger = ledger
         self._folder = ledger.data_folder / OUTBOX_FOLDER_NAME
         with _raise_disk_unavailable():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(self._folder)
             self._remove_orphans()
 
     def __contains__(self, item: OutboxItem | PhotoUpload) -> bool:

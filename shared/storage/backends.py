@@ -18,6 +18,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectS
 
 from shared.durability import flush_path
 from shared.errors import ArtDreamError
+from shared.private_folder import create_private_folder
 from shared.storage.object_names import is_frame
 
 #: Exceptions of a backend that is unavailable or refuses; FileNotFoundError if there is no such object.
@@ -185,6 +186,8 @@ class LocalBackend(ObstoreBackend):
     """A folder of this machine. Symbolic links that lead out of it are not followed."""
 
     def __init__(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # LocalStore reports it
+            create_private_folder(path)
         super().__init__(LocalStore(path, mkdir=True, automatic_cleanup=True))
         self._root = path.resolve()
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.private_folder import create_private_folder
+
 #: Name of the quarantine folder inside the data folder.
 QUARANTINE_FOLDER = "quarantine"
 
@@ -41,8 +43,7 @@ def quarantine_file(path: Path, photo_id: str, reason: str, data_folder: Path) -
     and no part of it is kept. photo_id: "" if the file could not be read. Raises OSError if the reason cannot be
     written.
     """
-    folder = data_folder / QUARANTINE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = create_private_folder(data_folder / QUARANTINE_FOLDER)
     safe_name = "".join(letter if letter.isalnum() or letter in "-_. ()" else "_" for letter in make_printable(path))
     copy = folder / f"{photo_id[:8] or 'unread'}-{safe_name[-_MAX_NAME_CHARACTERS:]}"
     reason_file = copy.with_name(copy.name + _REASON_SUFFIX)

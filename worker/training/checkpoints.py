@@ -6,6 +6,7 @@ import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import ArtDreamError
+from shared.private_folder import create_private_folder
 from worker.training.config import TrainingConfig
 
 
@@ -69,7 +70,7 @@ class Checkpoints:
         """
         self._folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(folder)
             text = self._history_file.read_text(encoding="utf-8") if self._history_file.exists() else None
             self.history = History.model_validate_json(text) if text else History(plan=config, data=data)
         except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.private_folder import create_private_folder
 from worker.networks.network import Network, Prediction
 from worker.training.dataset import Painting
 from worker.training.input_pipeline import open_picture
@@ -40,7 +41,7 @@ def extract_features(
     if cache_file is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **prediction._asdict())
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        create_private_folder(cache_file.parent)
         temporary_file = cache_file.with_suffix(".part")
         temporary_file.write_bytes(buffer.getvalue())
         temporary_file.replace(cache_file)

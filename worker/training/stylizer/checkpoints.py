@@ -6,6 +6,7 @@ import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import ArtDreamError
+from shared.private_folder import create_private_folder
 from worker.training.checkpoints import load_weights, save_weights
 from worker.training.stylizer.config import StylizerConfig
 
@@ -31,7 +32,7 @@ class StylizerCheckpoints:
         self._folder = folder
         plan_file, plan = folder / "plan.json", _Plan(config=config, pictures=pictures)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(folder)
             if not plan_file.exists():
                 plan_file.write_text(plan.model_dump_json(indent=1), encoding="utf-8")
             saved_plan = _Plan.model_validate_json(plan_file.read_text(encoding="utf-8"))
