@@ -133,5 +133,15 @@ node_modules: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+# Debian's python3 has no pip, and no venv either without the package python3-venv.
+.tools/bin/uv: export PIP_ROOT_USER_ACTION := ignore
+.tools/bin/uv: export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .tools/bin/uv:
-	PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --target .tools uv
+	@if python3 -m pip --version >/dev/null 2>&1; then \
+	  python3 -m pip install --quiet --target .tools uv; \
+	elif python3 -m venv .tools/python >/dev/null 2>&1; then \
+	  .tools/python/bin/python -m pip install --quiet uv && mkdir -p .tools/bin && ln -sfn ../python/bin/uv $@; \
+	else \
+	  rm -rf .tools/python; \
+	  echo "To install uv, Python needs pip or venv: on Debian and Ubuntu, apt install python3-venv." >&2; exit 1; \
+	fi
