@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
     assert settings_file.read_text() == (ROOT / ".env.example").read_text()
     settings_file.write_text("ARTDREAM_RECIPE=lines\n")
-    second = run_install(home, programs, "--imageio", "--print", "--webhooks")
+    second = run_install(home, programs, "--imageio", "--print", "--webhooks", "--extra", "tracing")
     assert second.returncode == 0, second.stderr
     assert load_agents(home) == agents_before
     assert settings_file.read_text() == "ARTDREAM_RECIPE=lines\n", "the user's settings are kept"
@@ -236,12 +236,26 @@ def test_settings_that_the_guide_names_exist() -> None:
         assert name.removeprefix(ENV_PREFIX).lower() in Settings.model_fields, name
 
 
-def test_what_the_script_does_not_know_is_named(tmp_path: Path) -> None:
-    completed = run_install(tmp_path, tmp_path, "--imageio", "--fast")
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--fast", "It takes --imageio, --print, --webhooks and --extra NAME, and this is something else: --fast"),
+        ("--extra", "--extra needs the name of an extra, as in --extra mirror."),
+    ],
+)
+def test_what_the_script_does_not_know_is_named(argument: str, sentence: str, tmp_path: Path) -> None:
+    completed = run_install(tmp_path, tmp_path, "--imageio", argument)
     assert completed.returncode == 1
-    options = "--imageio, --print, --webhooks or nothing"
-    assert completed.stderr == f"install: It takes {options}, and this is something else: --fast\n"
+    assert completed.stderr == f"install: {sentence}\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_further_extra_is_installed_beside_the_others(home: Path) -> None:
+    python = home / "Library" / "Application Support" / "ArtDream" / "venv" / "bin" / "python"
+    completed = subprocess.run(
+        [python, "-c", "import opentelemetry.sdk, streamlit, segno"], capture_output=True, text=True
+    )
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:

@@ -93,6 +93,22 @@ def test_what_the_owner_set_stays(installed: Path) -> None:
     assert (installed / "kept").read_text() == "ARTDREAM_LOG=json\n"
 
 
+def test_a_further_extra_is_installed_beside_the_others(installed: Path) -> None:
+    assert (installed / "extra").read_text() == "opentelemetry.sdk\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--fast"], "It takes --without-gpu and --extra NAME, and this is something else: --fast"),
+        (["--without-gpu", "--extra"], "--extra needs the name of an extra, as in --extra tracing."),
+    ],
+)
+def test_what_the_script_does_not_know_is_named(arguments: list[str], sentence: str) -> None:
+    completed = subprocess.run([INSTALL_SCRIPT, *arguments], capture_output=True, text=True)
+    assert (completed.returncode, completed.stdout, completed.stderr) == (1, "", f"install: {sentence}\n")
+
+
 def test_the_password_is_for_root_only_and_never_shown(installed: Path) -> None:
     lines = (installed / "rights").read_text().splitlines()
     permissions = {path: rights for rights, path in (line.rsplit(" ", 1) for line in lines)}

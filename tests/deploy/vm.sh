@@ -21,10 +21,11 @@ state() {
 "$install" --without-gpu >"$folder/first" 2>&1
 state >"$folder/after-first"
 echo 'ARTDREAM_LOG=json' >>/etc/artdream/worker.env
-"$install" --without-gpu >"$folder/second" 2>&1
+"$install" --extra tracing --without-gpu >"$folder/second" 2>&1
 tail -n 1 /etc/artdream/worker.env >"$folder/kept"
 sed -i '$d' /etc/artdream/worker.env
 state >"$folder/after-second"
+/opt/artdream/venv/bin/python -c 'import opentelemetry.sdk; print(opentelemetry.sdk.__name__)' >"$folder/extra"
 stat -c '%a %U %n' /etc/artdream/* >"$folder/rights"
 cp /etc/artdream/secrets.env "$folder/secrets.env"
 
