@@ -56,8 +56,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FAKE_PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
+    (home / ".local" / "bin").mkdir(parents=True)
+    (command := home / ".local" / "bin" / "artdream").write_text("another program")
     first = run_install(home, programs, "--print", "--webhooks")
     assert first.returncode == 0, first.stderr
+    assert f"{command} is another program and stays as it is" in first.stdout
+    assert command.read_text() == "another program"
+    command.unlink()
     agents_before = load_agents(home)
     settings_file = home / "Library" / "Application Support" / "ArtDream" / ".env"
     assert settings_file.read_text() == (ROOT / ".env.example").read_text()
@@ -256,6 +261,23 @@ def test_a_further_extra_is_installed_beside_the_others(home: Path) -> None:
         [python, "-c", "import opentelemetry.sdk, streamlit, segno"], capture_output=True, text=True
     )
     assert completed.returncode == 0, completed.stderr
+
+
+def test_the_command_has_the_settings_of_the_agents_wherever_it_is_called(
+    home: Path, broker_url: str, tmp_path: Path
+) -> None:
+    """Seen failing: it found neither the broker nor the inbox, because the guide called it in another folder."""
+    write_settings(home, broker_url=broker_url)
+    completed = subprocess.run(
+        [home / ".local" / "bin" / "artdream", "doctor", "--inbox", tmp_path],
+        cwd=tmp_path,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    lines = completed.stdout.splitlines()
+    for check in ("inbox", "broker"):
+        assert any(line.startswith(f"✓ {check}") for line in lines), completed.stdout + completed.stderr
 
 
 def test_elsewhere_than_on_a_mac_it_does_nothing(tmp_path: Path) -> None:
