@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -65,3 +66,10 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     names = set(re.findall(rf"\b{ENV_PREFIX}([A-Z][A-Z_]+[A-Z])\b", page.read_text(encoding="utf-8")))
     assert names - OTHER_VARIABLES <= {name.upper() for name in Settings.model_fields}
+
+
+def test_every_extra_is_listed_and_no_other() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    section = (ROOT / "docs" / "scaling.md").read_text().partition("| extra | for |\n")[2]
+    names = [name for line in section.splitlines()[1:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(names) == sorted(extras)
