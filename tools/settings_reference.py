@@ -39,6 +39,8 @@ def render_reference() -> str:
 
 
 def _format_default(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`" if str(value) else ""
