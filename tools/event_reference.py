@@ -12,7 +12,7 @@ _PAGE = f"""\
 
 <!-- Generated from shared/appearance.py by `make settings`. -->
 
-An event has a title, a logo, colours and texts of its own: on the wall, the gallery, the map, the guests' phones and
+An event has a title, a logo, colors and texts of its own: on the wall, the gallery, the map, the guests' phones and
 the console's login, and at the end of the clips. Set them on the console's tab *Event*, which shows a preview, or in a
 TOML file that `ARTDREAM_EVENT` names:
 
@@ -24,7 +24,7 @@ TOML file that `ARTDREAM_EVENT` names:
     theme = "light"
     consent = "I am happy that my photo and its dream are shown tonight."
 
-![The tab Event: a field for each text, colours, a preview, and the start of a new event](pictures/console-event.jpg)
+![The tab Event: a field for each text, colors, a preview, and the start of a new event](pictures/console-event.jpg)
 
 The display reads the file when it starts, and every component uses what it says. If there are several displays, they
 name the same file: the one that was started last counts. What the console changes takes precedence, field by field,
@@ -36,7 +36,7 @@ events again* brings all dreams back.
 
 ## The keys
 
-All of them are optional. A file with an unknown key, a colour that is none or a logo that is missing is reported in one
+All of them are optional. A file with an unknown key, an invalid color or a missing logo is reported in one
 sentence, and the display does not start.
 
 | key | meaning | default |
@@ -48,7 +48,7 @@ _NOTES = """
 
 - Texts are plain text, in one language for all guests. Those that are empty are in the language of each page.
 - Text and background have a contrast of 4.5:1 or more (WCAG 2.2, AA) with any accent. If the chosen one has less, the
-  console says which colour is used instead.
+  console says which color is used instead.
 - The logo is stored as a PNG of at most 1600 pixels, without metadata and without a transparent margin. SVG files are
   refused, because they can contain scripts, and prints and clips need pixels.
 - Clips of an event with a title end with it and the logo. Japanese titles are written with a font of macOS or of
