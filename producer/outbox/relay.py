@@ -200,7 +200,7 @@ class OutboxRelay(threading.Thread):
                 try:
                     count += self._submission_client.resubmit_lost_job(job_id)
                 except Unavailable:
-                    self._suspected_job_ids.add(job_id)  # The cause may be its photo alone, and the others go on.
+                    self._suspected_job_ids.add(job_id)  # Maybe only its photo is to blame, not the store.
                     raise
                 self._exchange_state()
         except (Unavailable, LedgerError) as error:  # The next check tries again.

@@ -248,7 +248,7 @@ class ClipGenerator:
     def _has_video(self, sidecar: Sidecar) -> bool:
         """Return whether a photo has a video that can be dreamt with its recipe."""
         can_dream = self._dreamer is not None and choose_video_recipe(sidecar.recipe) is not None
-        return can_dream and self._store.get(motion_name(sidecar.photo_id)) is not None
+        return can_dream and self._store.exists(motion_name(sidecar.photo_id))
 
     def _generate_video_clips(self, job_id: str) -> None:
         """Dream a job's video, unless another worker does, and store it as the job's clips."""

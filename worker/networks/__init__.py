@@ -105,7 +105,7 @@ class Networks:
         """Copy bundled art maps that the store does not have into it, for displays. Raises StoreError."""
         for path in BUNDLED_ARTISTS_FOLDER.glob("*/map.json"):
             name = art_map_name(path.parent.name)
-            if self._store and self._store.get(name) is None:
+            if self._store and not self._store.exists(name):
                 self._store.put(name, path.read_bytes())
 
     def list_all(self) -> list[CatalogueEntry]:
