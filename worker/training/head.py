@@ -39,7 +39,7 @@ def train_head(
     feature_input = keras.Input((mean.shape[-1],))
     head_model = keras.Model(feature_input, head(keras.layers.Dropout(config.dropout, seed=config.seed)(feature_input)))
     head_model.compile(
-        keras.optimizers.AdamW(HEAD_LEARNING_RATE, weight_decay=0.05),
+        keras.optimizers.AdamW(HEAD_LEARNING_RATE, weight_decay=config.weight_decay),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.smoothing),
     )
     labels = np.array([painting.artist for painting in paintings])

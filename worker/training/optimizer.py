@@ -10,21 +10,26 @@ from worker.training.config import TrainingConfig
 REFERENCE_DEPTH = 18
 
 
-class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+class LayeredAdamW(keras.optimizers.Adam):  # type: ignore[misc]
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101) with a factor for the learning rate of each variable.
 
     It keeps a moving average of the variables over about an epoch, which performs better than their last values (Polyak
     and Juditsky, 1992).
     """
 
-    def __init__(self, rate_factors: list[float], **settings: Any) -> None:
+    def __init__(self, rate_factors: list[float], decay: float, **settings: Any) -> None:
+        """rate_factors: one for each trainable variable. decay: weight decay, a share of the learning rate."""
         super().__init__(use_ema=True, **settings)
-        self._rate_factors = rate_factors
+        self._rate_factors, self._decay = rate_factors, decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update a variable with the variable's own learning rate."""
-        factor = self._rate_factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
+        """Update a variable, and let it decay, with the variable's own learning rate."""
+        rate = learning_rate * self._rate_factors[self._get_variable_index(variable)]
+        self.assign_sub(variable, keras.ops.multiply(variable, keras.ops.cast(rate * self._decay, variable.dtype)))
+        super().update_step(gradient, variable, rate)
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """Leave the variables as they are. Keras replaces them with their average when `fit` ends: here, each epoch."""
 
 
 def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch: int) -> LayeredAdamW:
@@ -42,8 +47,8 @@ def build_optimizer(model: keras.Model, config: TrainingConfig, steps_per_epoch:
     )
     return LayeredAdamW(
         [factors[layer.name] for layer in model.layers for _ in layer.trainable_variables],
+        config.weight_decay,
         learning_rate=schedule,
-        weight_decay=config.weight_decay,
         global_clipnorm=1.0,
         ema_momentum=1 - 1 / max(10, steps_per_epoch),
     )
