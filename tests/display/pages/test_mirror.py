@@ -30,6 +30,9 @@ from tests.waiting import wait_until
 
 __all__ = ["_camera_browser", "camera_browser", "mirror_display", "mirror_settings", "stylizer"]
 
+# An open mirror paints with all cores, and slows down the tests beside it.
+pytestmark = pytest.mark.slow
+
 #: Return what a canvas of the page shows, as (red, green, blue, alpha) bytes, at a quarter of its size.
 READ_CANVAS = """() => {
   const shown = [...document.querySelectorAll(".painting canvas")].find((canvas) => canvas.style.zIndex === "1");
