@@ -78,6 +78,7 @@ def test_a_dropped_video_becomes_a_dream_whose_clip_is_the_dreamt_video(default_
     assert len(decode_pictures(clip)) == 12  # seven pictures, forth and back
 
 
+@pytest.mark.slow
 def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())
     assert "no QR codes: phones cannot reach 127.0.0.1" in stack.read_output()
@@ -100,6 +101,7 @@ def test_a_phone_s_photo_becomes_a_dream_on_the_phone(stack: RunningStack) -> No
     assert [completed.recipe for completed in stack.list_completed()[count_before:]] == ["curls"]
 
 
+@pytest.mark.slow
 def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
     photo, count_before = encode_jpeg(make_picture(102)), len(stack.list_completed())
     stack.drop_file("twice.jpg", photo)
@@ -111,6 +113,7 @@ def test_the_same_photo_twice_is_one_dream(stack: RunningStack) -> None:
     assert len(stack.list_completed()) == count_before + 2
 
 
+@pytest.mark.slow
 def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) -> None:
     count_before, photo = len(stack.list_completed()), encode_heic(make_picture(111))
     refusals = stack.read_output().count("Rejected")
@@ -119,6 +122,7 @@ def test_a_slowly_written_photo_is_dreamt_once_it_is_whole(stack: RunningStack) 
     assert stack.read_output().count("Rejected") == refusals
 
 
+@pytest.mark.slow
 def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())
     stack.drop_file("broken.heic", encode_heic(make_picture(104))[:900])
@@ -131,6 +135,7 @@ def test_a_broken_heic_is_set_aside_with_a_reason_and_blocks_nothing(stack: Runn
     assert "Rejected: broken.heic is damaged" in completed.stdout
 
 
+@pytest.mark.slow
 def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningStack) -> None:
     completed = run_artdream("up", "--data", str(stack.data), folder=stack.folder)
     assert completed.returncode == 1
@@ -138,6 +143,7 @@ def test_a_second_up_on_the_same_data_is_refused_in_one_sentence(stack: RunningS
     assert "ArtDream is already running on the folder" in completed.stderr
 
 
+@pytest.mark.slow
 def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())
     photo = stack.folder / "elsewhere.png"
@@ -168,6 +174,7 @@ def test_a_missing_inbox_is_told_in_one_sentence(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_PHOTOS, reason="the real photos are not here")
 def test_real_iphone_photos_become_dreams(stack: RunningStack) -> None:
     count_before = len(stack.list_completed())

@@ -11,6 +11,8 @@ from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.skip import skip_or_fail
 from tests.worker_process import worker_command
 
+pytestmark = pytest.mark.slow
+
 #: Seconds within which another worker starts a dead worker's job: a lease, and time to notice that it has expired.
 TAKEOVER_TIMEOUT_SECONDS = 30
 

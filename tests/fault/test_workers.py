@@ -4,6 +4,7 @@ import signal
 from dataclasses import replace
 
 import psutil
+import pytest
 
 from shared.jobs.events import Completed, Failed, Progress, Started
 from shared.jobs.job import Job, Lane, State
@@ -18,6 +19,8 @@ from tests.fault.faulty_proxy import FaultyProxy
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.stack import free_port
 from tests.worker_process import SHORT_TIMING, STALLED_MESSAGE, worker_command
+
+pytestmark = pytest.mark.slow
 
 
 def find_pool_process(installation: FaultInstallation, job: Job) -> int:
