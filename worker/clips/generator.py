@@ -259,11 +259,14 @@ class ClipGenerator:
         try:
             sidecar = self._load_sidecar(job_id)
             self._store_clips(sidecar, self._make_video_clips(sidecar, attempt))
-        except (StoreError, _AbortedError) as error:  # it is begun again
-            if not (isinstance(error, StoreError) and error.is_permanent):
-                with contextlib.suppress(StoreError):  # then the attempt counts
-                    self._video_marks.release(job_id)
-            raise
+        except (StoreError, _AbortedError) as error:
+            if isinstance(error, StoreError) and error.is_permanent:
+                raise  # and the attempt counts
+            with contextlib.suppress(StoreError):  # then it counts, too
+                self._video_marks.release(job_id)
+            if isinstance(error, _AbortedError):
+                raise
+            logger.warning("job %s has no clips yet, and its video is begun again later: %s", job_id, error)
         except _TakenOverError:
             logger.info("job %s gets its clips from another worker, which has taken over its video", job_id)
         except Exception:
