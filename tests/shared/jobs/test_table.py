@@ -329,8 +329,9 @@ def test_leased_jobs_are_those_that_were_started(client: redis.Redis, table: Job
 
 
 def test_the_photos_of_unfinished_jobs_are_those_that_wait_or_run(
-    client: redis.Redis, table: JobTable, job: Job
+    client: redis.Redis, table: JobTable, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("shared.jobs.table.JOBS_PER_ROUND_TRIP", 2)
     queued, running, cancelled, unreadable, newer = (
         job.model_copy(update={"photo_id": f"{number:064x}"}) for number in range(5)
     )
