@@ -197,11 +197,9 @@ class OutboxRelay(threading.Thread):
             self._find_lost_jobs()
             while self._lost_job_ids and not self._notified.is_set():
                 job_id = self._lost_job_ids.popleft()
-                try:
-                    count += self._submission_client.resubmit_lost_job(job_id)
-                except Unavailable:
-                    self._suspected_job_ids.add(job_id)  # Maybe only its photo is to blame, not the store.
-                    raise
+                # If it fails now, perhaps because of its photo alone, the next check finds it once more.
+                self._suspected_job_ids.add(job_id)
+                count += self._submission_client.resubmit_lost_job(job_id)
                 self._exchange_state()
         except (Unavailable, LedgerError) as error:  # The next check tries again.
             logger.debug("%s", error)
