@@ -195,9 +195,8 @@ def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it
         expect(page.locator(".count")).to_have_text("3 dreams")
 
 
-def test_hundreds_of_dreams_come_as_one_scrolls(
-    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
-) -> None:
+def add_pages_of_dreams(display: DisplayProcess, pipeline: FakePipeline) -> list[str]:
+    """Let a display have three pages of dreams and one more; return their job ids, newest first."""
     job = pipeline.add_dream((1, 1, 1))
     sidecar = json.loads(pipeline.store.get(sidecar_name(job.id)) or b"")
     for number in range(3 * GALLERY_PAGE_SIZE):
@@ -206,6 +205,13 @@ def test_hundreds_of_dreams_come_as_one_scrolls(
         pipeline.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
     display.stop()
     display.start()
+    return [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
+
+
+def test_hundreds_of_dreams_come_as_one_scrolls(
+    display: DisplayProcess, pipeline: FakePipeline, open_gallery: OpenGallery
+) -> None:
+    job_ids = add_pages_of_dreams(display, pipeline)
     page = open_gallery()
     expect(page.locator(".count")).to_have_text(f"{3 * GALLERY_PAGE_SIZE + 1} dreams")
     assert page.locator(".dreams li").count() < 3 * GALLERY_PAGE_SIZE
@@ -216,28 +222,21 @@ def test_hundreds_of_dreams_come_as_one_scrolls(
 
     wait_until(scroll_down, "all dreams are there", explain=lambda: f"{page.locator('.dreams li').count()} are")
     ids = page.locator(".dreams li").evaluate_all("items => items.map(item => item.dataset.jobId)")
-    assert ids == [job.id, *(f"{number:032x}" for number in reversed(range(3 * GALLERY_PAGE_SIZE)))]
+    assert ids == job_ids
 
 
 def test_who_scrolls_to_the_end_as_more_dreams_come_gets_the_rest_too(
     new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     """Seen failing: no more were loaded if the end of the list was in view before and after."""
-    job = pipeline.add_dream((1, 1, 1))
-    sidecar = json.loads(pipeline.store.get(sidecar_name(job.id)) or b"")
-    for number in range(3 * GALLERY_PAGE_SIZE):
-        job_id = f"{number:032x}"
-        sidecar |= {"job_id": job_id, "completed_at": 1_700_000_000 + number}
-        pipeline.store.put(sidecar_name(job_id), json.dumps(sidecar).encode())
-    display.stop()
-    display.start()
+    job_ids = add_pages_of_dreams(display, pipeline)
     page = new_page(1280, 800)
     page.add_init_script("""document.addEventListener("DOMContentLoaded", () => {
       const scrollDown = () => scrollTo(0, document.documentElement.scrollHeight);
       new MutationObserver(scrollDown).observe(document.querySelector(".dreams"), { childList: true });
     })""")
     page.goto("/gallery")
-    expect(page.locator(".dreams li")).to_have_count(3 * GALLERY_PAGE_SIZE + 1)
+    expect(page.locator(".dreams li")).to_have_count(len(job_ids))
 
 
 def test_a_dream_that_ends_while_the_page_loads_is_there_once(
