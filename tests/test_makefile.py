@@ -11,7 +11,7 @@ MAKEFILE = Path(__file__).parents[1] / "Makefile"
 
 
 def make_uv(folder: Path, missing: str) -> subprocess.CompletedProcess[str]:
-    """Run the target in an empty folder, with a Python that lacks modules. missing: a pattern of the shell."""
+    """Run the target in an empty folder, with a Python without the modules that match a shell pattern, `missing`."""
     programs = folder / "programs"
     programs.mkdir()
     python = programs / "python3"

@@ -171,7 +171,7 @@ def _find_inode(path: Path) -> tuple[int, int]:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry is a folder, links excepted. One that cannot be looked at is taken for one."""
+    """Return whether an entry is a folder and no link; True if that is unknown, as reading it will report why."""
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:

@@ -56,7 +56,7 @@ def test_what_is_named_twice_is_meant_once_and_what_does_not_exist_is_kept(album
         *(
             "~IMG.jpg",
             "~$x.jpg",
-            "~nobody-of-that-name/a.jpg",
+            "~no-such-user/a.jpg",
             "a\0b.jpg",
             "a\0*",
             "\0/*.jpg",

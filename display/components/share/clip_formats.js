@@ -31,7 +31,7 @@ export function showClipFormats(page, stem, texts) {
       button.disabled = true;
       button.textContent = texts.making;
       const isMade = await makeFormat(`${page}/${name}`);
-      if (!button.isConnected) return; // the dream is not shown any more
+      if (!button.isConnected) return; // the dream was hidden or deleted meanwhile
       if (isMade) {
         const link = create("a", { className: "button", href: `${page}/${name}`, download: stem + ending }, saveLabel);
         button.replaceWith(link);

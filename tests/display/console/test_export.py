@@ -38,7 +38,7 @@ def open_download(display: DisplayProcess) -> Iterator[http.client.HTTPResponse]
 
 
 def take_store_away(settings: Settings) -> Path:
-    """Make the folder of the store unusable; return where it is."""
+    """Make the store unusable by moving its folder; return where it was moved."""
     folder = settings.data / "store"
     moved_folder = folder.rename(folder.with_name("away"))
     folder.touch()

@@ -118,7 +118,7 @@ def test_a_photo_that_the_store_cannot_look_up_keeps_no_other_job_lost(
 
     def look_up(self: Store, name: str) -> bool:
         if is_faulty and name == photo_name(jobs[0].photo_id):
-            raise StoreError("It is away.")
+            raise StoreError("The store is unavailable.")
         return exists(self, name)
 
     monkeypatch.setattr(Store, "exists", look_up)

@@ -312,7 +312,7 @@ class JobTableMachine(RuleBasedStateMachine):
             # Of a deleted job no record of the photo is left.
             has_record = expected.state not in (None, State.DELETED)
             assert job_json == (expected.job.model_dump_json() if has_record else None)
-            # What has ended is forgotten, but not a dream that nobody may see.
+            # Ended jobs expire, except for dreams that are not visible.
             has_dream = expected.state in (None, State.COMPLETED)
             if expected.is_unfinished or (expected.is_held and has_dream):
                 assert ttl == -1

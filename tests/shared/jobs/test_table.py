@@ -256,7 +256,7 @@ def test_what_is_over_is_forgotten_in_time_but_not_what_nobody_may_see(
 def test_a_job_that_needed_approval_and_ended_without_a_dream_is_forgotten_in_time(
     client: redis.Redis, table: JobTable, job: Job, end: str, is_hidden: bool
 ) -> None:
-    """Seen failing: its record stayed in the broker for good, as nobody decides about a job without a dream."""
+    """Seen failing: its record never expired, waiting for a decision about a dream that it does not have."""
     update_runtime_settings(client, approval=True)
     assert table.accept(job, message=UNREAD_MESSAGE).is_new
     claim = table.claim(job, "w")

@@ -164,7 +164,7 @@ def test_what_cannot_be_dreamt_together_is_dreamt_alone(harness: ProcessorHarnes
 def test_batch_mates_that_are_claimed_before_the_broker_is_lost_are_dreamt(
     harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen failing: nobody dreamt or renewed them, and each lost one of its attempts."""
+    """Seen failing: they were neither dreamt nor renewed, and each lost one of its attempts."""
     jobs = [harness.submit(number) for number in range(4)]
     batcher = harness.processor._batcher
     answers, try_claim = iter([True, False]), batcher._try_claim
