@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +20,8 @@ from display.console.charts import (
 )
 from display.console.numbers_csv import parse_zone
 from display.console.sessions import SESSION_COOKIE
-from shared.monitoring.usage_counts import HOURS_PER_DAY, persist_usage_counts
-from shared.monitoring.usage_report import UsageRow
+from shared.monitoring.usage_counts import HOURS_PER_DAY, Counted, persist_usage_counts
+from shared.monitoring.usage_report import UsageRow, merge_counts
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import USAGE_COUNTS_PREFIX
@@ -173,9 +174,19 @@ def test_two_displays_tell_the_same_evening_also_after_the_broker_was_wiped(
     browser: Browser, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     evening = count_evening(pipeline.client, 40)
+
+    def is_stored() -> bool:
+        """Return whether all of the evening is in the store: a display may have stored a part while it was counted."""
+        days = [json.loads(pipeline.store.get(e.name) or b"") for e in pipeline.store.list_objects(USAGE_COUNTS_PREFIX)]
+        counts = merge_counts(counts for day in days for counts in day["hours"].values())
+        return all(
+            sum(number for name, number in counts.items() if name.startswith(f"{kind.value}|")) == expected
+            for kind, expected in ((Counted.ACCEPTED, evening.photos), (Counted.COMPLETED, evening.dreams))
+        )
+
     second_settings = display.settings.model_copy(update={"port": free_port()})
     with running_display(second_settings) as second:  # both persist the counts, and restore them
-        wait_until(lambda: list(pipeline.store.list_objects(USAGE_COUNTS_PREFIX)), "the counts are in the store")
+        wait_until(is_stored, "the counts are in the store")
         pipeline.client.flushall()
         for each in (display, second):
             page = make_page(browser, each)
