@@ -1,9 +1,10 @@
 """Fixtures for all tests: a real Valkey, a store in a folder, settings for both, and S3, SSH and TLS Redis servers."""
 
+import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tests.servers import S3Server, SshServer, Valkey, require_sshd
 if TYPE_CHECKING:
     from tests.otlp_receiver import OtlpReceiver
 
-# Four tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
+# Five tests run at a time, with one thread each. More threads, in each of a dozen processes, compete for the cores and
 # cost a fifth more processor time.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -36,6 +37,17 @@ LONG_PLACES = {
     *("cli", "console", "consumer", "dreaming", "e2e", "fault", "network", "pages", "printing", "training"),
     *("test_app.py", "test_mac.py", "test_pool.py", "test_watch.py"),
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import what the tests need without garbage collections, and leave it out of later ones: all of it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
