@@ -43,6 +43,7 @@ def save(page: Page) -> None:
     expect(button).to_be_enabled()
     button.click()
     expect(page.get_by_text("Saved.").last).to_be_visible()
+    expect(button).to_be_disabled()  # the fields of the next form are there: a click on one of the last would be lost
 
 
 def make_logo() -> bytes:
