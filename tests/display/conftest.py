@@ -15,13 +15,13 @@ from urllib.request import urlopen
 
 import pytest
 import redis
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from display.pages.share_links import ShareLinks
 from shared.guest_upload_names import GUEST_UPLOADS_FOLDER, touch_producer_mark
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.browser import close_contexts, launch_chromium, new_context
+from tests.browser import ContextPool, launch_chromium
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.forkserver import start_display
 from tests.servers import Valkey
@@ -101,10 +101,16 @@ def valkey(_valkey_server: Valkey, broker_url: str) -> Iterator[Valkey]:
     _valkey_server.start()
 
 
+@pytest.fixture(scope="session")
+def display_port() -> int:
+    """Return the port of one display after another, so that a browser finds in its cache what an earlier one sent."""
+    return free_port()
+
+
 @pytest.fixture
-def display_settings(settings: Settings) -> Settings:
+def display_settings(settings: Settings, display_port: int) -> Settings:
     announce_producer(settings)
-    return settings.model_copy(update={"port": free_port()})
+    return settings.model_copy(update={"port": display_port})
 
 
 @pytest.fixture
@@ -151,30 +157,32 @@ def announce_producer(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="module")
-def _chromium() -> Iterator[Browser]:
+def _context_pool() -> Iterator[ContextPool]:
     with launch_chromium() as browser:
-        yield browser
+        yield ContextPool(browser)
 
 
 @pytest.fixture
-def browser(_chromium: Browser) -> Iterator[Browser]:
-    """A browser; each test opens contexts of its own, which are closed at its end."""
-    with close_contexts(_chromium) as browser:
-        yield browser
+def contexts(_context_pool: ContextPool) -> Iterator[ContextPool]:
+    """Browser contexts for this test, whose pages are closed at its end."""
+    yield _context_pool
+    _context_pool.release()
 
 
-def make_page(browser: Browser, display: DisplayProcess, width: int = 1440, height: int = 900, **options: Any) -> Page:
+def make_page(
+    contexts: ContextPool, display: DisplayProcess, width: int = 1440, height: int = 900, **options: Any
+) -> Page:
     """Return an empty page in a browser context of its own, whose URLs begin at the display.
 
     width, height: in pixels. options: of the context.
     """
-    return new_context(browser, width, height, base_url=display.url, **options).new_page()
+    return contexts.new_page(display.url, width, height, **options)
 
 
 @pytest.fixture
-def new_page(display: DisplayProcess, browser: Browser) -> Callable[..., Page]:
+def new_page(display: DisplayProcess, contexts: ContextPool) -> Callable[..., Page]:
     """`make_page` for this display."""
-    return partial(make_page, browser, display)
+    return partial(make_page, contexts, display)
 
 
 @pytest.fixture

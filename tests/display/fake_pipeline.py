@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import secrets
 from collections.abc import Sequence
 
 import redis
@@ -25,26 +26,30 @@ Color = tuple[int, int, int]
 RECIPE = load_recipe(DEFAULT_RECIPE).model_copy(update={"title": "Animals"})
 
 
-def make_circle_jpeg(color: Color, size: tuple[int, int] = (320, 240)) -> bytes:
-    """Return a JPEG with a circle in it."""
+def make_circle_jpeg(color: Color, size: tuple[int, int] = (320, 240), comment: str = "") -> bytes:
+    """Return a JPEG with a circle in it, and with a comment."""
     image = Image.new("RGB", size, color)
     ImageDraw.Draw(image).ellipse((60, 40, 200, 180), fill=(250, 240, 230))
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG")
+    image.save(buffer, "JPEG", comment=comment)
     return buffer.getvalue()
 
 
 class FakePipeline:
-    """Write objects to the store and events to the stream, in the order of a real job."""
+    """Write objects to the store and events to the stream, in the order of a real job.
+
+    Each has photos of its own, as each guest: a browser may have in its cache what an earlier test showed.
+    """
 
     def __init__(self, client: redis.Redis, store: Store) -> None:
         self.client = client
         self.store = store
+        self._comment = secrets.token_hex(8)
         self._table = JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
     def submit_photo(self, color: Color, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """Store a photo of one color and accept and queue a job for it; return the job."""
-        data = make_circle_jpeg(color)
+        data = make_circle_jpeg(color, comment=self._comment)
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)

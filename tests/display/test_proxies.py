@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from display.console.sessions import MAX_FAILURES_PER_ADDRESS
 from shared.settings import Settings
-from tests.browser import new_context
+from tests.browser import ContextPool
 from tests.display.conftest import PASSCODE, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_upload import JPEG_PHOTO, fill_form, list_uploads
@@ -48,12 +48,12 @@ def trusted_proxy(display_settings: Settings, reverse_proxy: ReverseProxy) -> It
 
 
 @pytest.fixture
-def open_page(browser: Browser, trusted_proxy: ReverseProxy) -> OpenPage:
+def open_page(contexts: ContextPool, trusted_proxy: ReverseProxy) -> OpenPage:
     """Open a path of the proxy in a browser that accepts its certificate."""
 
     def open_page(path: str) -> Page:
-        options = {"base_url": trusted_proxy.url, "ignore_https_errors": True, "reduced_motion": "reduce"}
-        page = new_context(browser, 1280, 720, **options).new_page()
+        options = {"ignore_https_errors": True, "reduced_motion": "reduce"}
+        page = contexts.new_page(trusted_proxy.url, 1280, 720, **options)
         page.goto(path)
         return page
 

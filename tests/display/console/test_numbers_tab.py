@@ -9,7 +9,7 @@ from functools import partial
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from display.console.charts import (
     make_grouped_bars,
@@ -25,6 +25,7 @@ from shared.monitoring.usage_report import UsageRow, merge_counts
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import USAGE_COUNTS_PREFIX
+from tests.browser import ContextPool
 from tests.display.conftest import PASSCODE, DisplayProcess, make_page, running_display
 from tests.display.console.test_console import log_in, open_tab
 from tests.display.fake_pipeline import FakePipeline
@@ -171,7 +172,7 @@ def test_charts_without_values_are_charts() -> None:
 
 @pytest.mark.slow
 def test_two_displays_tell_the_same_evening_also_after_the_broker_was_wiped(
-    browser: Browser, display: DisplayProcess, pipeline: FakePipeline
+    contexts: ContextPool, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:
     evening = count_evening(pipeline.client, 40)
 
@@ -189,7 +190,7 @@ def test_two_displays_tell_the_same_evening_also_after_the_broker_was_wiped(
         wait_until(is_stored, "the counts are in the store")
         pipeline.client.flushall()
         for each in (display, second):
-            page = make_page(browser, each)
+            page = make_page(contexts, each)
             page.goto("/console")
             open_tab(log_in(page), "Numbers")
             page.get_by_text("7 days", exact=True).filter(visible=True).click()

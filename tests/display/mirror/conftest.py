@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
 
 from display.mirror.stylizer import Stylizer
 from shared.settings import Settings
-from tests.browser import close_contexts
+from tests.browser import ContextPool
 from tests.display.conftest import PASSCODE, DisplayProcess
 from tests.display.mirror.camera import launch_chromium_with_camera
 from tests.servers import Valkey
@@ -46,13 +45,13 @@ def mirror_display(mirror_settings: Settings) -> Iterator[DisplayProcess]:
 
 
 @pytest.fixture(scope="module")
-def _camera_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def _camera_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContextPool]:
     with launch_chromium_with_camera(tmp_path_factory.mktemp("camera")) as browser:
-        yield browser
+        yield ContextPool(browser)
 
 
 @pytest.fixture
-def camera_browser(_camera_browser: Browser) -> Iterator[Browser]:
-    """A browser with a camera; each test opens contexts of its own, which are closed at its end."""
-    with close_contexts(_camera_browser) as browser:
-        yield browser
+def camera_contexts(_camera_pool: ContextPool) -> Iterator[ContextPool]:
+    """Contexts, for this test, of a browser with a camera."""
+    yield _camera_pool
+    _camera_pool.release()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from display.i18n import TRANSLATIONS, get_guest_texts
 from display.moderation import Moderation
@@ -23,6 +23,7 @@ from shared.errors import ArtDreamError
 from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
 from shared.storage.store import Store
+from tests.browser import ContextPool
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
@@ -104,7 +105,7 @@ def test_an_open_page_with_a_feed_follows_too(
 
 
 def test_a_page_is_light_from_its_first_paint_on(
-    display: DisplayProcess, moderation: Moderation, browser: Browser
+    display: DisplayProcess, moderation: Moderation, contexts: ContextPool
 ) -> None:
     appearance = Appearance(title="Long Night", theme=Theme.LIGHT, accent="#0000ff")
     moderation.change_appearance(appearance)
@@ -113,7 +114,7 @@ def test_a_page_is_light_from_its_first_paint_on(
     assert build_theme_css(appearance).encode() in send_request(display, "/").body  # type: ignore[attr-defined]
     assert b'content="light"' in send_request(display, "/gallery").body  # type: ignore[attr-defined]
     assert b'content="#f7f3ea"' in send_request(display, "/send").body  # type: ignore[attr-defined]
-    page = make_page(browser, display, java_script_enabled=False)
+    page = make_page(contexts, display, java_script_enabled=False)
     page.goto("/gallery")
     assert read_style(page, "html", "background-color") == "rgb(247, 243, 234)"
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from http.cookies import SimpleCookie
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from display.pages.collection import COLLECTION_PATH, MAX_PICTURES
 from display.pages.share_links import ShareLinks
 from shared.jobs.events import Hidden
 from shared.jobs.table import JobTable
 from shared.settings import Settings
+from tests.browser import ContextPool, install_clock
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import add_shown_dream, send_request
@@ -24,9 +25,9 @@ def display_settings(display_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def open_phone(browser: Browser, display: DisplayProcess) -> Callable[[], Page]:
+def open_phone(contexts: ContextPool, display: DisplayProcess) -> Callable[[], Page]:
     """Return the page of a phone of its own."""
-    return lambda: make_page(browser, display, 390, 844, has_touch=True)
+    return lambda: make_page(contexts, display, 390, 844, has_touch=True)
 
 
 def list_pages(phone: Page) -> list[str | None]:
@@ -106,7 +107,7 @@ def test_an_open_page_lets_go_of_a_dream_that_is_hidden(
     phone = open_phone()
     for job in (kept, hidden):
         phone.goto(f"/t/{share_links.make_token(job.id)}")
-    phone.clock.install()
+    install_clock(phone)
     phone.goto(COLLECTION_PATH)
     expect(phone.get_by_role("img")).to_have_count(2)
     JobTable(pipeline.client).hide(Hidden(job_id=hidden.id, photo_id=hidden.photo_id))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from display.moderation import Moderation
 from display.state.dream_index import GALLERY_PAGE_SIZE, Dream, DreamIndex
@@ -17,6 +17,7 @@ from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
 from shared.storage.object_names import clip_name, sidecar_name
 from shared.storage.store import Store
+from tests.browser import ContextPool
 from tests.display.conftest import DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import add_shown_dream
@@ -178,7 +179,7 @@ def test_the_store_alone_is_enough(display: DisplayProcess, pipeline: FakePipeli
 
 
 def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it_is_back(
-    s3: S3Server, display_settings: Settings, client: redis.Redis, browser: Browser
+    s3: S3Server, display_settings: Settings, client: redis.Redis, contexts: ContextPool
 ) -> None:
     """Also dreams that the display reads while the page is open. Seen failing with a page that requests only once."""
     settings = display_settings.model_copy(update={"store_url": s3.url})
@@ -187,7 +188,7 @@ def test_a_gallery_that_is_open_while_the_store_is_away_shows_its_dreams_when_it
     client.flushall()
     s3.stop()
     with running_display(settings) as display:
-        page = make_page(browser, display)
+        page = make_page(contexts, display)
         page.goto("/gallery")
         expect(page.locator(".empty")).to_be_visible()
         s3.start()

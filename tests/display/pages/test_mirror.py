@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from websockets.exceptions import InvalidStatus
 
 import display.server as server_module
@@ -18,17 +18,18 @@ from shared.appearance import Appearance
 from shared.errors import ArtDreamError
 from shared.settings import Settings
 from shared.stylizer import METADATA_FILE
+from tests.browser import ContextPool, install_clock
 from tests.display.conftest import DisplayProcess, make_page, running_display
 from tests.display.console.test_console import log_in
 from tests.display.media.test_routes import send_request
 from tests.display.mirror.camera import INSECURE_HOST, measure_difference, read_scene, to_jpeg
-from tests.display.mirror.conftest import _camera_browser, camera_browser, mirror_display, mirror_settings, stylizer
+from tests.display.mirror.conftest import _camera_pool, camera_contexts, mirror_display, mirror_settings, stylizer
 from tests.display.mirror.mirror_client import open_mirror
 from tests.display.mirror.test_frame_painter import list_painter_processes
 from tests.display.test_accessibility import assert_is_accessible
 from tests.waiting import wait_until
 
-__all__ = ["_camera_browser", "camera_browser", "mirror_display", "mirror_settings", "stylizer"]
+__all__ = ["_camera_pool", "camera_contexts", "mirror_display", "mirror_settings", "stylizer"]
 
 # An open mirror paints with all cores, and slows down the tests beside it.
 pytestmark = pytest.mark.slow
@@ -47,11 +48,11 @@ OpenMirror = Callable[..., Page]
 
 
 @pytest.fixture
-def open_mirror_page(camera_browser: Browser, mirror_display: DisplayProcess) -> OpenMirror:
+def open_mirror_page(camera_contexts: ContextPool, mirror_display: DisplayProcess) -> OpenMirror:
     """Open the mirror in a browser with a camera."""
 
     def open_page(query: str = "", width: int = 800, height: int = 600, **options: object) -> Page:
-        page = make_page(camera_browser, mirror_display, width, height, **options)
+        page = make_page(camera_contexts, mirror_display, width, height, **options)
         page.goto(f"/mirror{query}")
         return page
 
@@ -153,10 +154,10 @@ def test_a_style_that_there_is_not_is_said(open_mirror_page: OpenMirror, stylize
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_nothing_fades_or_changes_by_itself_for_those_who_asked_for_less_motion(
-    camera_browser: Browser, mirror_display: DisplayProcess, stylizer: Stylizer, motion: str
+    camera_contexts: ContextPool, mirror_display: DisplayProcess, stylizer: Stylizer, motion: str
 ) -> None:
-    page = make_page(camera_browser, mirror_display, 800, 600, reduced_motion=motion)
-    page.clock.install()
+    page = make_page(camera_contexts, mirror_display, 800, 600, reduced_motion=motion)
+    install_clock(page)
     page.goto("/mirror")
     wait_for_paintings(page)
     if motion == "reduce":
@@ -170,10 +171,10 @@ def test_nothing_fades_or_changes_by_itself_for_those_who_asked_for_less_motion(
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_a_style_that_is_chosen_by_hand_fades_in_unless_less_motion_is_asked_for(
-    camera_browser: Browser, mirror_display: DisplayProcess, stylizer: Stylizer, motion: str
+    camera_contexts: ContextPool, mirror_display: DisplayProcess, stylizer: Stylizer, motion: str
 ) -> None:
     """Seen failing: it faded in for everybody."""
-    page = make_page(camera_browser, mirror_display, 800, 600, reduced_motion=motion)
+    page = make_page(camera_contexts, mirror_display, 800, 600, reduced_motion=motion)
     page.add_init_script(f"""window.shares = [];
       const {{ send }} = WebSocket.prototype;
       WebSocket.prototype.send = async function (message) {{
@@ -187,8 +188,10 @@ def test_a_style_that_is_chosen_by_hand_fades_in_unless_less_motion_is_asked_for
     assert page.evaluate("window.shares.some((each) => Math.max(...each) < 255)") == (motion != "reduce")
 
 
-def test_a_camera_is_used_as_soon_as_it_is_allowed(camera_browser: Browser, mirror_display: DisplayProcess) -> None:
-    page = make_page(camera_browser, mirror_display, 800, 600, permissions=[])
+def test_a_camera_is_used_as_soon_as_it_is_allowed(
+    camera_contexts: ContextPool, mirror_display: DisplayProcess
+) -> None:
+    page = make_page(camera_contexts, mirror_display, 800, 600, permissions=[])
     page.add_init_script("""const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
       navigator.mediaDevices.getUserMedia = async (constraints) => {
         if ((await navigator.permissions.query({ name: "camera" })).state === "granted") return ask(constraints);
@@ -202,9 +205,9 @@ def test_a_camera_is_used_as_soon_as_it_is_allowed(camera_browser: Browser, mirr
 
 
 def test_a_page_that_is_not_secure_says_where_the_camera_works(
-    camera_browser: Browser, mirror_display: DisplayProcess
+    camera_contexts: ContextPool, mirror_display: DisplayProcess
 ) -> None:
-    page = make_page(camera_browser, mirror_display, 800, 600)
+    page = make_page(camera_contexts, mirror_display, 800, 600)
     page.goto(f"http://{INSECURE_HOST}:{mirror_display.settings.port}/mirror")
     expect(page.get_by_text("Browsers open the camera only at an https address")).to_be_visible()
 
@@ -272,8 +275,8 @@ def test_the_page_connects_again_after_a_restart_of_the_display(
     expect(page.get_by_text("The display cannot be reached.")).to_be_hidden()
 
 
-def test_the_console_links_to_the_mirror(camera_browser: Browser, mirror_display: DisplayProcess) -> None:
-    page = make_page(camera_browser, mirror_display)
+def test_the_console_links_to_the_mirror(camera_contexts: ContextPool, mirror_display: DisplayProcess) -> None:
+    page = make_page(camera_contexts, mirror_display)
     page.goto("/console")
     log_in(page)
     expect(page.get_by_role("link", name="Mirror")).to_have_attribute("href", "/mirror?lang=en")

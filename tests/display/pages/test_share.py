@@ -10,7 +10,7 @@ import pytest
 import redis
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from display.moderation import Moderation
 from display.pages.share import MAX_COUNTED_EVENTS
@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.storage.object_names import clip_name, dream_name, gif_name, square_name
 from shared.storage.sidecar import read_sidecar
 from shared.storage.store import Store
+from tests.browser import ContextPool, install_clock
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import add_shown_dream, send_request
@@ -105,11 +106,11 @@ def test_a_gallery_shows_the_code_too(
 
 
 def test_a_wall_that_no_phone_can_reach_shows_no_code(
-    display_settings: Settings, pipeline: FakePipeline, browser: Browser
+    display_settings: Settings, pipeline: FakePipeline, contexts: ContextPool
 ) -> None:
     with running_display(display_settings.model_copy(update={"public_url": None})) as display:
         job = pipeline.add_dream((10, 90, 40))
-        wall = make_page(browser, display)
+        wall = make_page(contexts, display)
         wall.goto("/")
         wall.wait_for_selector(f'.wall[data-scene=dream] .photo img[data-job-id="{job.id}"]')
         expect(wall.locator(".home")).to_be_hidden()
@@ -357,7 +358,7 @@ def test_a_dream_that_waits_for_approval_is_not_shown_and_a_deleted_one_is_gone(
     job = pipeline.add_dream((10, 90, 40))
     path = f"/t/{share_links.make_token(job.id)}"
     phone = new_page(390, 844, has_touch=True)
-    phone.clock.install()
+    install_clock(phone)
     phone.goto(path)
     expect(phone.get_by_role("heading", name="Your dream is waiting for approval")).to_be_visible()
     assert send_request(display, f"/qr/{job.id}.svg").status == 404
@@ -384,7 +385,7 @@ def test_an_open_page_lets_go_of_a_hidden_dream_and_shows_it_again_as_at_first(
     path = f"/t/{share_links.make_token(job.id)}"
     phone = new_page(390, 844, has_touch=True)
     phone.add_init_script("window.shared = 0; navigator.share = async () => { window.shared++ }")
-    phone.clock.install()
+    install_clock(phone)
     phone.goto(path)
     for _ in range(2):
         expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
@@ -416,7 +417,7 @@ def test_a_display_that_starts_again_takes_no_dream_from_an_open_page(
 ) -> None:
     job = pipeline.add_dream((10, 90, 40))
     phone = new_page(390, 844, has_touch=True)
-    phone.clock.install()
+    install_clock(phone)
     phone.goto(f"/t/{share_links.make_token(job.id)}")
     expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
     phone.route("**/state", lambda route: route.fulfill(json={"state": "away", "ends": time.time()}))
@@ -445,7 +446,7 @@ def test_a_page_fetches_nothing_from_elsewhere_and_runs_no_title(
 
 
 def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
-    display_settings: Settings, client: redis.Redis, s3: S3Server, browser: Browser
+    display_settings: Settings, client: redis.Redis, s3: S3Server, contexts: ContextPool
 ) -> None:
     settings = display_settings.model_copy(update={"store_url": s3.url})
     with running_display(settings) as display:
@@ -456,10 +457,10 @@ def test_a_store_that_is_away_keeps_neither_guests_nor_the_wall_from_a_dream(
         path = f"/t/{ShareLinks(settings).make_token(job.id)}"
         picture = send_request(display, f"{path}/dream.jpg").body  # type: ignore[attr-defined]
         assert picture == make_circle_jpeg((200, 60, 90))
-        phone = make_page(browser, display, 390, 844)
+        phone = make_page(contexts, display, 390, 844)
         phone.goto(path)
         expect(phone.locator("img[data-name='dream.jpg']")).to_be_visible()
-        wall = make_page(browser, display)
+        wall = make_page(contexts, display)
         wall.goto("/")
         wall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{job.id}"]')
         wall.wait_for_selector(f'.photo img[data-job-id="{job.id}"]')

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
 
 from display.i18n import get_guest_texts
 from display.pages.share_links import ShareLinks
@@ -32,6 +32,7 @@ from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import dream_name
 from shared.storage.store import Store
+from tests.browser import ContextPool, install_clock
 from tests.display.conftest import PUBLIC_URL, DisplayProcess, make_page, running_display
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.media.test_routes import send_request
@@ -280,12 +281,12 @@ def test_the_wall_shows_the_way_in(open_wall: Callable[..., Page], pipeline: Fak
     assert large_box["width"] > 2 * small_box["width"]
 
 
-def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser) -> None:
+def test_sending_can_be_turned_off(display_settings: Settings, contexts: ContextPool) -> None:
     with running_display(display_settings.model_copy(update={"send": False})) as display:
         for path in ("/send", "/send/", "/send/upload.js", "/send/examples/curls.jpg", "/qr/send.svg"):
             assert send_request(display, path).status == 404, path
         assert post_photo(display, JPEG_PHOTO)[0] == 404
-        wall = make_page(browser, display)
+        wall = make_page(contexts, display)
         wall.goto("/")
         expect(wall.get_by_text("AirDrop a photo")).to_be_visible()
         expect(wall.locator(".send")).to_be_hidden()
@@ -293,7 +294,9 @@ def test_sending_can_be_turned_off(display_settings: Settings, browser: Browser)
 
 
 @pytest.mark.slow
-def test_without_a_producer_nothing_is_offered_until_there_is_one(display_settings: Settings, browser: Browser) -> None:
+def test_without_a_producer_nothing_is_offered_until_there_is_one(
+    display_settings: Settings, contexts: ContextPool
+) -> None:
     """Seen failing with the setting alone: the phone read “Your photo has arrived” forever."""
     (display_settings.data / GUEST_UPLOADS_FOLDER / ".producer").unlink()
     with running_display(display_settings) as display:
@@ -301,8 +304,8 @@ def test_without_a_producer_nothing_is_offered_until_there_is_one(display_settin
         assert (page.status, page.body.decode()) == (503, get_guest_texts("de")["send_closed"])  # type: ignore[attr-defined]
         assert post_photo(display, JPEG_PHOTO)[:2] == (503, {"reason": get_guest_texts("en")["send_closed"]})
         assert send_request(display, "/qr/send.svg").status == 404
-        wall = make_page(browser, display)
-        wall.clock.install()
+        wall = make_page(contexts, display)
+        install_clock(wall)
         wall.goto("/")
         expect(wall.get_by_text("AirDrop a photo")).to_be_visible()
         expect(wall.locator(".send")).to_be_hidden()

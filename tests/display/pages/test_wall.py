@@ -16,6 +16,7 @@ from shared.jobs.job import Job, Lane
 from shared.recipe.recipe import load_recipe
 from shared.redis_keys import STREAM
 from shared.storage.object_names import photo_name
+from tests.browser import install_clock
 from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import FakePipeline
 from tests.servers import Valkey
@@ -296,7 +297,7 @@ def test_an_idle_wall_goes_through_its_dreams_and_comes_back_for_a_new_one(
     wall = open_wall(is_moving=True)
     jobs = [pipeline.add_dream((shade, 0, 90)) for shade in (10, 120, 240)]
     wall.wait_for_selector(main_picture_selector(jobs[-1]))
-    wall.clock.install()
+    install_clock(wall)
     wall.reload()
     wall.wait_for_selector(main_picture_selector(jobs[-1]))
     for job in (jobs[-2], jobs[-3], jobs[-1]):
@@ -320,7 +321,7 @@ def test_a_photo_that_is_not_there_is_not_asked_for_once_another_dream_emerges(
 
     wall = new_page(reduced_motion="reduce")
     wall.route("**/pictures/photos/*", refuse)
-    wall.clock.install()
+    install_clock(wall)
     wall.goto("/")
     wall.wait_for_selector(main_picture_selector(pipeline.add_dream((10, 90, 40))))
     with wall.expect_request("**/pictures/photos/*"):

@@ -15,6 +15,7 @@ from shared.jobs.table import JobTable
 from shared.runtime_settings import update_runtime_settings
 from shared.screens import Content, Layout, Screen
 from shared.storage.object_names import art_map_name, dream_name, thumb_name
+from tests.browser import install_clock
 from tests.display.fake_pipeline import FakePipeline
 from tests.display.pages.test_art_map import make_art_map
 from tests.waiting import wait_until
@@ -78,7 +79,7 @@ def test_a_picture_that_is_not_there_is_not_asked_for_once_its_dream_has_left(
 
     hall = new_page(1280, 720, reduced_motion="reduce")
     hall.route(f"**/pictures/{name_of('*')}", refuse)
-    hall.clock.install()
+    install_clock(hall)
     hall.goto("/?screen=hall")
 
     def wait_for_requests(job: Job, number: int) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from display.state.storage_usage import KindUsage, StorageUsage
 from shared.settings import Settings
@@ -17,6 +17,7 @@ from shared.storage.object_names import (
     tombstone_name,
 )
 from shared.storage.store import Store, StoreError
+from tests.browser import ContextPool
 from tests.display.conftest import PASSCODE, make_page, running_display
 from tests.servers import S3Server
 
@@ -69,12 +70,12 @@ def test_a_store_that_is_away_leaves_the_last_count(s3: S3Server) -> None:
 
 
 def test_the_console_tells_how_much_lies_in_a_bucket(
-    display_settings: Settings, s3: S3Server, browser: Browser
+    display_settings: Settings, s3: S3Server, contexts: ContextPool
 ) -> None:
     fill_store(Store(s3.url))
     overrides = {"store_url": s3.url, "passcode": Settings(passcode=PASSCODE).passcode}
     with running_display(display_settings.model_copy(update=overrides)) as display:
-        page = make_page(browser, display)
+        page = make_page(contexts, display)
         page.goto("/console")
         page.get_by_label("passcode").fill(PASSCODE)
         page.get_by_role("button").click()
