@@ -47,9 +47,13 @@ class FakePipeline:
         self._comment = secrets.token_hex(8)
         self._table = JobTable(client, initialize=lambda: initialize_runtime_settings(client, store))
 
+    def make_photo(self, color: Color) -> bytes:
+        """Return a photo of one color, as a JPEG: the same for each call."""
+        return make_circle_jpeg(color, comment=self._comment)
+
     def submit_photo(self, color: Color, *, recipe: Recipe = RECIPE, lane: Lane = Lane.LIVE) -> Job:
         """Store a photo of one color and accept and queue a job for it; return the job."""
-        data = make_circle_jpeg(color, comment=self._comment)
+        data = self.make_photo(color)
         photo_id = hashlib.sha256(data).hexdigest()
         self.store.put(photo_name(photo_id), data)
         job = Job(photo_id=photo_id, recipe=recipe, lane=lane)

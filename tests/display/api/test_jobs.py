@@ -23,7 +23,7 @@ RECIPE = load_recipe("curls")
 
 def submit(program: Program, pipeline: FakePipeline, color: int, lane: Lane = Lane.LIVE) -> Job:
     """Submit a photo, and queue its job as the producer does."""
-    photo = make_circle_jpeg((color, color, 10))
+    photo = pipeline.make_photo((color, color, 10))
     assert program.submit(photo, lane=lane).status == 202
     pipeline.store.put(photo_name(hashlib.sha256(photo).hexdigest()), photo)
     return pipeline.submit_photo((color, color, 10), recipe=RECIPE, lane=lane)
