@@ -1,6 +1,7 @@
 """Recipe choice: the recipe of each photo, and whether submission is paused, from the runtime settings."""
 
 import logging
+import threading
 import time
 
 import redis
@@ -8,13 +9,16 @@ import redis
 from shared.errors import ArtDreamError
 from shared.recipe.canary import Assignment, Canary, assign_recipe
 from shared.recipe.recipe import Recipe, load_recipe
-from shared.runtime_settings import find_runtime_settings
+from shared.runtime_settings import RuntimeSettings, find_runtime_settings
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two reads of the runtime settings.
 SETTINGS_POLL_INTERVAL_SECONDS = 1.0
+
+#: Seconds that the photos which are there at the start wait for the first of these reads, at most.
+FIRST_READ_TIMEOUT_SECONDS = 5.0
 
 
 class RecipeChoice:
@@ -30,6 +34,8 @@ class RecipeChoice:
         self._recipes = self.default_recipes
         self._canary: Canary | None = None
         self._last_refresh = float("-inf")
+        self._created_at = time.monotonic()
+        self._is_read = threading.Event()
         #: Whether the operator paused submission; photos then stay in the outbox.
         self.paused = False
 
@@ -42,8 +48,11 @@ class RecipeChoice:
             runtime_settings = find_runtime_settings(self._client, self._settings)
         except redis.RedisError:  # The last known values stay valid.
             return
-        if runtime_settings is None:  # The broker was wiped; it is soon initialized again from the store.
-            return
+        if runtime_settings is not None:  # Else the broker was wiped; it is soon initialized again from the store.
+            self._apply(runtime_settings)
+        self._is_read.set()
+
+    def _apply(self, runtime_settings: RuntimeSettings) -> None:
         if runtime_settings.paused != self.paused:
             logger.warning("The operator %s the intake.", "paused" if runtime_settings.paused else "opened")
             self.paused = runtime_settings.paused
@@ -55,11 +64,13 @@ class RecipeChoice:
     def choose_recipe(self, photo_id: str) -> Assignment:
         """Return one of the chosen recipes for a photo, in its current version or that of the canary.
 
-        Both are determined by the photo's id.
+        Both are determined by the photo's id. At the start, waits until another thread has read what the operator
+        chose, FIRST_READ_TIMEOUT_SECONDS at most.
 
         The id is a hash, so the choice is uniform. Taking turns would need state that survives a killed producer: the
         same photo, dropped twice or accepted again after a crash, must become the same job.
         """
+        self._is_read.wait(self._created_at + FIRST_READ_TIMEOUT_SECONDS - time.monotonic())
         recipes = self._recipes
         return assign_recipe(self._canary, recipes[int(photo_id, 16) % len(recipes)], photo_id)
 

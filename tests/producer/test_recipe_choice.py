@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import producer.recipe_choice as recipe_choice_module
 from producer.ledger import Ledger
 from producer.outbox.outbox import Outbox
 from producer.recipe_choice import SETTINGS_POLL_INTERVAL_SECONDS, RecipeChoice
@@ -18,11 +19,11 @@ from shared.monitoring.heartbeat import HeartbeatRegistry
 from shared.recipe.canary import Canary
 from shared.recipe.painters import DEFAULT_PAINTER_RECIPES
 from shared.recipe.recipe import load_recipe
-from shared.runtime_settings import update_runtime_settings
+from shared.runtime_settings import find_runtime_settings, update_runtime_settings
 from shared.settings import Settings
 from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
-from tests.waiting import wait_until
+from tests.waiting import delayed, wait_until
 
 
 def count_spooled(data: Path) -> int:
@@ -65,10 +66,24 @@ def test_every_recipe_that_the_operator_chose_has_its_photos(producer_thread: Pr
     assert set(read_recipes(producer_thread).values()) == {"lines", "peacock"}
 
 
+def test_a_photo_that_is_there_at_the_start_has_a_recipe_that_the_operator_chose(
+    producer_thread: ProducerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing on a busy machine: the photo was decoded before the broker had answered."""
+    monkeypatch.setattr(recipe_choice_module, "find_runtime_settings", delayed(find_runtime_settings, 1.0))
+    update_runtime_settings(producer_thread.client, recipes=("lines",))
+    (producer_thread.inbox / "one.jpg").write_bytes(encode_jpeg(make_picture(1)))
+    producer_thread.start()
+    wait_until(lambda: producer_thread.count_waiting() == 1)
+    producer_thread.stop()
+    assert list(read_recipes(producer_thread).values()) == ["lines"]
+
+
 def test_where_the_operator_chose_none_every_recipe_of_the_settings_has_its_photos(
     producer_thread: ProducerThread,
 ) -> None:
     recipe_choice = RecipeChoice(producer_thread.settings, producer_thread.client)
+    recipe_choice.refresh()
     photos = [hashlib.sha256(bytes([number])).hexdigest() for number in range(200)]
     counts = Counter(recipe_choice.choose_recipe(photo).recipe.name for photo in photos)
     assert set(counts) == set(DEFAULT_PAINTER_RECIPES)

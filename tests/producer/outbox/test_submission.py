@@ -120,10 +120,9 @@ def test_a_producer_killed_at_any_step_leaves_exactly_one_job(
     """A producer was killed after this step; a new one processes the file from the beginning."""
     file = encode_heic(make_picture(3))
     photo = convert(file)
-    job = Job(
-        photo_id=photo.photo_id,
-        recipe=RecipeChoice(producer_thread.settings, client).choose_recipe(photo.photo_id).recipe,
-    )
+    recipe_choice = RecipeChoice(producer_thread.settings, client)
+    recipe_choice.refresh()
+    job = Job(photo_id=photo.photo_id, recipe=recipe_choice.choose_recipe(photo.photo_id).recipe)
     if step != "nothing":
         store.put(photo_name(photo.photo_id), photo.jpeg)
     if step == "accepted":
