@@ -48,13 +48,18 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def repeat_until_visible(action: Callable[[], None], locator: Locator) -> None:
-    """Act again every five seconds until something is visible."""
+    """Act again every five seconds until something is visible: Streamlit loses what is done while it redraws a page."""
     for _ in range(60):
         action()
         with suppress(AssertionError):
             expect(locator).to_be_visible(timeout=5_000)
             break
     expect(locator).to_be_visible()
+
+
+def refresh_until_visible(page: Page, tab: str, locator: Locator) -> None:
+    refresh = page.get_by_role("tabpanel", name=tab).get_by_role("button", name="Refresh")
+    repeat_until_visible(refresh.click, locator)
 
 
 def test_who_does_not_know_the_passcode_sees_nothing(
@@ -247,9 +252,8 @@ def test_what_waits_for_approval_is_on_no_wall_until_it_is_approved(
     wall.wait_for_selector(".wall[data-scene=invitation]")
     job = pipeline.add_dream((1, 2, 3))
     open_tab(console, "Dreams")
-    console.get_by_role("button", name="Refresh").first.click()
     button = console.get_by_role("button", name="Approve", exact=True)
-    expect(button).to_be_visible()
+    refresh_until_visible(console, "Dreams", button)
     assert wall.locator(f"[data-job-id='{job.id}']").count() == 0
     button.click()
     wall.wait_for_selector(f".wall[data-scene=dream] img[data-dream='{dream_name(job.id)}']")
@@ -265,13 +269,12 @@ def test_the_operator_sees_why_a_dream_waits(console: Page, pipeline: FakePipeli
     update_runtime_settings(pipeline.client, approval=True)
     pipeline.add_dream((7, 8, 9))
     open_tab(console, "Dreams")
-    refresh = console.get_by_role("button", name="Refresh").first
     for reason in (
         "Held by moderation, 0.87: photo 0.02, frames 0.87, dream 0.31.",
         "Held by moderation: a picture could not be scored.",
         "Approval is required.",
     ):
-        repeat_until_visible(refresh.click, console.get_by_text(reason))
+        refresh_until_visible(console, "Dreams", console.get_by_text(reason))
     with console.expect_popup() as popup:
         console.get_by_role("link", name="See the photo").first.click()
     assert popup.value.locator("img").evaluate("image => image.naturalWidth") == 320
@@ -285,8 +288,9 @@ def test_a_deleted_dream_leaves_every_wall_and_every_gallery_at_once(
     wall.wait_for_selector(f"img[data-dream='{dream_name(job.id)}']")
     gallery.wait_for_selector(f"[data-job-id='{job.id}']")
     open_tab(console, "Dreams")
-    console.get_by_role("button", name="Refresh").first.click()
-    console.get_by_role("button", name="Delete", exact=True).click()
+    button = console.get_by_role("button", name="Delete", exact=True)
+    refresh_until_visible(console, "Dreams", button)
+    button.click()
     console.get_by_role("button", name="Delete permanently").click()
     wall.wait_for_selector(".wall[data-scene=invitation]")
     wait_until(lambda: gallery.locator(f"[data-job-id='{job.id}']").count() == 0, "the dream leaves the gallery")
@@ -428,19 +432,23 @@ def test_the_operator_names_a_screen_and_an_open_wall_shows_what_was_chosen_for_
     screen = open_page("/?screen=hall-2", reduced_motion="reduce")
     screen.wait_for_selector(f'.dream img[data-dream][data-job-id="{other.id}"]')
     open_tab(console, "Screens")
-    console.get_by_role("tabpanel", name="Screens").get_by_role("button", name="Refresh").click()
-    expect(console.get_by_text(re.compile(r"hall-2\s+connected"))).to_be_visible()
+    refresh_until_visible(console, "Screens", console.get_by_text(re.compile(r"hall-2\s+connected")))
     console.get_by_label("Name of a screen").fill("Not a name")
     console.get_by_role("button", name="Add a screen").click()
     expect(console.get_by_text("is no name of a screen")).to_be_visible()
-    console.get_by_role("combobox", name="Shows").click()
-    console.get_by_role("option", name="chosen dreams").click()
-    console.get_by_role("button", name="Save").first.click()
+
+    def choose_dreams() -> None:
+        console.get_by_role("combobox", name="Shows").click()
+        console.get_by_role("option", name="chosen dreams").click()
+
+    save = console.get_by_role("button", name="Save", disabled=False).first
+    repeat_until_visible(choose_dreams, save)
+    save.click()
     screen.wait_for_selector(".wall[data-scene=invitation]")
     open_tab(console, "Dreams")
-    console.get_by_role("tabpanel", name="Dreams").get_by_role("button", name="Refresh").click()
-    console.get_by_test_id("stVerticalBlock").filter(has_text=chosen.id[:8]).last.get_by_role(
-        "button", name="Screens"
-    ).click()
+    row = console.get_by_test_id("stVerticalBlock").filter(has_text=chosen.id[:8]).last
+    button = row.get_by_role("button", name="Screens")
+    refresh_until_visible(console, "Dreams", button)
+    button.click()
     console.get_by_role("button", name="Show on hall-2").click()
     screen.wait_for_selector(f'.dream img[data-dream][data-job-id="{chosen.id}"]')
