@@ -89,8 +89,8 @@ def install_clock(page: Page) -> None:
 class ContextPool:
     """Contexts of a browser that one test after another uses.
 
-    A page that is loaded from a context's cache, as compiled before, takes a third of the processor time. Cookies and
-    what pages stored are deleted between two tests, as all else that a test sets in a context.
+    Scripts are in their caches then, compiled. Cookies and what pages stored are deleted between two tests, as all else
+    that a test sets in a context.
     """
 
     def __init__(self, browser: Browser) -> None:
