@@ -34,8 +34,8 @@ hypothesis_settings.register_profile(
 
 #: Folders and modules whose tests take longest.
 LONG_PLACES = {
-    *("cli", "console", "consumer", "dreaming", "e2e", "fault", "network", "pages", "printing", "training"),
-    *("test_app.py", "test_mac.py", "test_pool.py", "test_watch.py"),
+    *("backend", "cli", "console", "consumer", "dreaming", "e2e", "fault", "network", "pages", "printing", "training"),
+    *("test_app.py", "test_mac.py", "test_pool.py", "test_schemathesis.py", "test_vm.py", "test_watch.py"),
 }
 
 
