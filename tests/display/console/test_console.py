@@ -314,9 +314,7 @@ def test_a_failed_job_and_a_file_set_aside_are_tried_again(
     (quarantine / "abcd1234-IMG_7.HEIC.reason.txt").write_text("IMG_7.HEIC is damaged.\n")
     open_tab(console, "Errors")
     # The display may not have read yet that the job failed.
-    repeat_until_visible(
-        console.get_by_role("button", name="Refresh").last.click, console.get_by_text("It cannot be dreamt.")
-    )
+    refresh_until_visible(console, "Errors", console.get_by_text("It cannot be dreamt."))
     expect(console.get_by_text("IMG_7.HEIC is damaged.")).to_be_visible()
     console.get_by_role("button", name="Try again").first.click()
     wait_until(lambda: JobTable(pipeline.client).get_state(job.id) is State.QUEUED, "the job is in its lane again")

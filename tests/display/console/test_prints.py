@@ -11,7 +11,7 @@ from shared.printing.table import PrintTable
 from shared.runtime_settings import read_runtime_settings
 from shared.settings import Settings
 from tests.display.conftest import PASSCODE
-from tests.display.console.test_console import log_in, open_tab, repeat_until_visible
+from tests.display.console.test_console import log_in, open_tab, refresh_until_visible
 from tests.display.fake_pipeline import FakePipeline
 from tests.waiting import wait_until
 
@@ -30,7 +30,7 @@ def test_the_operator_prints_a_dream_cancels_it_and_prints_it_again(
     page = log_in(open_page("/console"))
     open_tab(page, "Dreams")
     print_button = page.get_by_role("button", name="Print", exact=True)
-    repeat_until_visible(lambda: page.get_by_role("button", name="Refresh").first.click(), print_button)
+    refresh_until_visible(page, "Dreams", print_button)
     print_button.click()
     wait_until(lambda: len(prints.list_queue()) == 1, "it is ordered")
     [record] = prints.list_queue()
