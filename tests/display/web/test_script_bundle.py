@@ -1,5 +1,7 @@
 """Several scripts as one, for a Streamlit component."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from display.web import script_bundle
@@ -7,7 +9,10 @@ from display.web.script_bundle import bundle_scripts
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def fresh() -> Iterator[None]:
+    """Keep what these tests bundle from other tests, which bundle the wall itself."""
+    bundle_scripts.cache_clear()
+    yield
     bundle_scripts.cache_clear()
 
 
