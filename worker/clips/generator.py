@@ -63,6 +63,9 @@ MAX_VIDEO_SECONDS = 1800.0
 #: Pictures of a job that its clips show; of more frames, an even selection. Bounds the memory.
 MAX_PICTURES = 12
 
+#: Seconds without clips after the store was unavailable, and seconds after which a job gets none because of it.
+STORE_RETRY_SECONDS, STORE_TIMEOUT_SECONDS = 15.0, 3600.0
+
 #: Long side of these pictures in pixels: the most that a clip, the zoom, makes use of.
 PICTURE_LONG_SIDE = 1350
 
@@ -90,9 +93,10 @@ class ClipGenerator:
     the clips of a photo; None: nothing is moderated. max_pause_seconds: seconds that one clip pauses for dreams, in
     total. A video pauses for all of them, and for the clips of other jobs. signer: signs the videos, if there is one.
 
-    The thread pauses while the process computes a dream. A clip that cannot be made, because the store is unavailable
-    or a picture is damaged, is logged in one line and raises nothing. Jobs that are still queued when the process ends
-    get no clips: clips are best effort. Their videos, which take minutes, are begun again by any worker without work.
+    The thread pauses while the process computes a dream. A clip that cannot be made, because a picture is damaged, is
+    logged in one line and raises nothing; while the store is unavailable, jobs wait, for an hour at most. Jobs that are
+    still queued when the process ends get no clips: clips are best effort. Their videos, which take minutes, are begun
+    again by any worker without work.
     """
 
     def __init__(
@@ -114,7 +118,9 @@ class ClipGenerator:
         self._max_pause_seconds = max_pause_seconds
         self._signer = signer
         self._condition = threading.Condition()
-        self._queue: deque[str] = deque(maxlen=MAX_QUEUED_JOBS)
+        #: Jobs, and until when they wait for the store.
+        self._queue: deque[tuple[str, float]] = deque(maxlen=MAX_QUEUED_JOBS)
+        self._store_retry_at: float | None = None  # None: it was available; used by the thread alone
         self._queued_videos: deque[str] = deque()  # used by the thread alone
         self._video_marks = VideoMarks(store)
         self._current_video: str | None = None  # used by the thread alone
@@ -125,9 +131,7 @@ class ClipGenerator:
 
     def enqueue(self, job_id: str) -> None:
         """Queue a completed job for its clips, and return at once."""
-        with self._condition:
-            self._queue.append(job_id)
-            self._condition.notify_all()
+        self._queue_until(job_id, time.monotonic() + STORE_TIMEOUT_SECONDS)
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
@@ -157,6 +161,11 @@ class ClipGenerator:
         self._thread.join(CLOSE_TIMEOUT_SECONDS)
         return not self._thread.is_alive()
 
+    def _queue_until(self, job_id: str, deadline: float) -> None:
+        with self._condition:
+            self._queue.append((job_id, deadline))
+            self._condition.notify_all()
+
     def _run(self) -> None:
         _lower_thread_priority()
         with contextlib.suppress(_AbortedError):
@@ -171,7 +180,7 @@ class ClipGenerator:
         while True:
             with self._condition:
                 has_job = self._condition.wait_for(
-                    lambda: self._queue or self._queued_videos or self._closing,
+                    lambda: self._has_due_job() or self._queued_videos or self._closing,
                     timeout=min(REQUEST_POLL_SECONDS, IDLE_SECONDS),
                 )
                 if has_job:
@@ -193,9 +202,14 @@ class ClipGenerator:
     def _generate_queued_clips(self) -> None:
         """Make the clips of all queued jobs, except those of videos, and before each what guests ask for."""
         self._serve_requests()
-        while self._queue and not self._closing:
-            self._make(self._generate_clips, self._queue.popleft())
+        while self._has_due_job() and not self._closing:
+            job_id, deadline = self._queue.popleft()
+            self._make(partial(self._generate_clips_or_wait, deadline), job_id)
             self._serve_requests()
+
+    def _has_due_job(self) -> bool:
+        """Return whether a job is queued, and the store was not unavailable just before."""
+        return bool(self._queue) and (self._store_retry_at is None or time.monotonic() >= self._store_retry_at)
 
     def _serve_requests(self) -> None:
         """Make what guests ask for, unless a dream is computed: another process may have nothing to do."""
@@ -219,6 +233,20 @@ class ClipGenerator:
             logger.warning("job %s has no clips: %s", job_id, error)
         except Exception:
             logger.exception("job %s has no clips: they met a fault in the worker", job_id)
+
+    def _generate_clips_or_wait(self, deadline: float, job_id: str) -> None:
+        """Make the clips of a job; if the store is unavailable, queue it again until its deadline."""
+        try:
+            self._generate_clips(job_id)
+        except StoreError as error:
+            if error.is_permanent or time.monotonic() >= deadline:
+                raise
+            level = logging.WARNING if self._store_retry_at is None else logging.DEBUG  # one line for an outage
+            logger.log(level, "job %s has no clips yet, and waits for the store: %s", job_id, error)
+            self._store_retry_at = time.monotonic() + STORE_RETRY_SECONDS
+            self._queue_until(job_id, deadline)
+        else:
+            self._store_retry_at = None
 
     def _generate_clips(self, job_id: str) -> None:
         """Make and store the clips of a job. Raises ArtDreamError if the store or a picture prevents it.

@@ -269,22 +269,46 @@ def test_clips_are_made_in_the_end_even_while_dream_follows_dream(store: Store) 
     assert generator.close()
 
 
-def test_a_store_that_is_away_stops_no_worker(
-    store: Store, generator: ClipGenerator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_clips_are_made_when_a_store_that_was_away_is_back(
+    store: Store,
+    generator: ClipGenerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store_dream(store, "a")
+    """Seen failing: the dreams of an outage never had clips."""
+    monkeypatch.setattr(generator_module, "STORE_RETRY_SECONDS", 0.1)
+    for job_id in ("a", "b"):
+        store_dream(store, job_id)
     shutil.move(tmp_path / "store", tmp_path / "elsewhere")
     (tmp_path / "store").touch()
-    with caplog.at_level(logging.WARNING):
-        generator.enqueue("a")
-        wait_until(lambda: bool(caplog.records))
-    [record] = caplog.records
-    assert record.getMessage().startswith("job a has no clips: dreams/a/dream.json could not be read from the store")
-    assert record.exc_info is None
+    with caplog.at_level(logging.DEBUG):
+        for job_id in ("a", "b"):
+            generator.enqueue(job_id)
+        wait_until(lambda: len(caplog.records) > 4, "clips are tried again and again")
+    warning, *others = (record for record in caplog.records if "has no clips yet" in record.getMessage())
+    assert warning.getMessage().startswith(
+        "job a has no clips yet, and waits for the store: dreams/a/dream.json could not be read from the store"
+    )
+    assert [warning.levelno, warning.exc_info] == [logging.WARNING, None]
+    assert {record.levelno for record in others} == {logging.DEBUG}  # one line for an outage
     (tmp_path / "store").unlink()
     shutil.move(tmp_path / "elsewhere", tmp_path / "store")
+    wait_until(lambda: has_clips(store, "a") and has_clips(store, "b"))
+
+
+def test_clips_that_the_store_prevents_are_given_up_in_the_end(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(generator_module, "STORE_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(generator_module, "STORE_TIMEOUT_SECONDS", 0.1)
+    store_dream(store, "a")
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "store").touch()
+    generator = ClipGenerator(store)
     generator.enqueue("a")
-    wait_until(lambda: has_clips(store, "a"))
+    wait_until(lambda: "job a has no clips: dreams/a/dream.json could not be read from the store" in caplog.text)
+    assert generator.close()
 
 
 @pytest.mark.parametrize("named", [sidecar_name, dream_name, lambda job_id: frame_name(job_id, 1)])
