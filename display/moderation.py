@@ -37,7 +37,7 @@ from shared.runtime_settings import (
 from shared.settings import Settings
 from shared.storage.deletion import delete_dream_objects, delete_photo_objects, has_tombstone, write_tombstone
 from shared.storage.object_names import DREAMS_PREFIX, photo_name, sidecar_name
-from shared.storage.photos import has_photo
+from shared.storage.photos import require_photo
 from shared.storage.sidecar import ModerationScores, Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store, StoreError
 
@@ -117,7 +117,7 @@ class Moderation:
     def resubmit_with_recipe(self, job_id: str, recipe: str) -> str:
         """Submit the photo of a dream with another recipe, and return the new job's id. Raises ArtDreamError."""
         dream = self._get_dream(job_id)
-        self._require_photo(_get_photo_id(dream), f"dream {job_id[:8]}")
+        require_photo(self._store, _get_photo_id(dream), f"dream {job_id[:8]}")
         job = Job(
             photo_id=_get_photo_id(dream),
             recipe=load_recipe(recipe),
@@ -134,7 +134,7 @@ class Moderation:
             job = table.get_job(job_id)
         if job is None:
             raise ArtDreamError(f"Job {job_id[:8]} is not known to the broker any longer: send its photo again.")
-        self._require_photo(job.photo_id, f"job {job_id[:8]}")
+        require_photo(self._store, job.photo_id, f"job {job_id[:8]}")
         self._submit_anew(job)
 
     def submit(self, job: Job) -> bool:
@@ -303,10 +303,6 @@ class Moderation:
         if not self.submit(job):
             with self._open_table() as table:
                 raise ArtDreamError(f"There is nothing to dream again: the job is {table.get_state(job.id)}.")
-
-    def _require_photo(self, photo_id: str, owner: str) -> None:
-        if not has_photo(self._store, photo_id):
-            raise ArtDreamError(f"The photo of {owner} is no longer in the store: send it again.")
 
     def _set_visibility(self, job_id: str, visibility: Visibility) -> Sidecar:
         """Write a dream's visibility to its sidecar, so that it survives the loss of the broker; return the sidecar."""

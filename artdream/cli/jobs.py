@@ -25,6 +25,7 @@ from shared.jobs.job import Lane, State
 from shared.jobs.table import JobRecord, JobTable
 from shared.runtime_settings import initialize_runtime_settings
 from shared.settings import ENV_PREFIX
+from shared.storage.photos import require_photo
 from shared.storage.store import Store
 
 jobs = typer.Typer(
@@ -159,6 +160,8 @@ def retry_jobs(jobs: JobsArgument, data: DataOption = None) -> None:
         )
         for prefix in jobs:
             record = _find_record(table, prefix)
+            if record.state in (State.FAILED, State.CANCELLED):
+                require_photo(store, record.job.photo_id, f"job {record.job.id[:12]}")
             if not submit(app, table, record.job):
                 raise ArtDreamError(f"Job {record.job.id[:12]} did not fail: it is {record.state}.")
             console.print(f"Job {record.job.id[:12]} is queued again.")

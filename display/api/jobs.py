@@ -9,14 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from display.api.access import ReadKey, SubmitKey, choose_owner, use_quota
 from display.api.problems import ApiProblem, ProblemType, document_problems
-from display.api.services import Services
+from display.api.services import ApiServices, Services
 from display.api.states import make_resource
 from display.job_resources import KnownJob, read_jobs
 from shared.api.jobs import ApiJobs
 from shared.api.keys import ApiKey, Scope
 from shared.api.resources import DEFAULT_PAGE_SIZE, JOB_NAME_PATTERN, MAX_PAGE_SIZE, JobPage, JobResource
-from shared.jobs.job import State
+from shared.jobs.job import Job, State
 from shared.jobs.table import JobTable
+from shared.storage.photos import has_photo
 
 router = APIRouter()
 
@@ -78,7 +79,9 @@ async def cancel_job(job: JobName, request: Request, services: Services, key: Su
 @router.post(
     "/jobs/{job}/retry",
     status_code=202,
-    responses=document_problems(*_JOB_PROBLEMS, ProblemType.JOB_NOT_FAILED, ProblemType.QUOTA_EXCEEDED),
+    responses=document_problems(
+        *_JOB_PROBLEMS, ProblemType.PHOTO_NOT_FOUND, ProblemType.JOB_NOT_FAILED, ProblemType.QUOTA_EXCEEDED
+    ),
 )
 async def retry_job(
     job: JobName, request: Request, response: Response, services: Services, key: SubmitKey
@@ -89,9 +92,17 @@ async def retry_job(
         record = found.record
         if record is None or record.state not in (State.FAILED, State.CANCELLED):
             raise ApiProblem(ProblemType.JOB_NOT_FAILED, f"Job {found.job_id} has neither failed nor been cancelled.")
-        use.is_new = await services.ask_broker(lambda _: services.event_hub.moderation.submit(record.job))
+        use.is_new = await services.ask_broker(lambda _: _submit_again(services, record.job))
     [known] = await services.ask_broker(partial(read_jobs, job_ids=[found.job_id]))
     return make_resource(services, request, known)
+
+
+def _submit_again(services: ApiServices, job: Job) -> bool:
+    """Submit the job of a photo in the store. Raises ApiProblem if the photo is not there, ArtDreamError."""
+    if not has_photo(services.pictures.store, job.photo_id):
+        detail = f"The photo of job {job.id} is no longer in the store: submit it again."
+        raise ApiProblem(ProblemType.PHOTO_NOT_FOUND, detail)
+    return services.event_hub.moderation.submit(job)
 
 
 def _find_job(client: redis.Redis, key: ApiKey, name: str) -> KnownJob:

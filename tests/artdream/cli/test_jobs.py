@@ -6,11 +6,13 @@ import pytest
 import redis
 
 from artdream.cli.jobs import JobSummary
-from shared.jobs.job import Job, Lane
+from shared.jobs.job import Job, Lane, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.table import JobTable
 from shared.recipe.recipe import load_recipe
 from shared.settings import Settings
+from shared.storage.object_names import photo_name
+from shared.storage.store import Store
 from tests.servers import SshServer
 from tests.stack import run_in_process
 
@@ -69,10 +71,22 @@ def test_a_cancelled_job_is_queued_again(
     jobs: tuple[Job, Job], settings: Settings, environment: dict[str, str]
 ) -> None:
     job_id = jobs[1].id
+    Store(settings.store).put(photo_name(jobs[1].photo_id), b"a photo")
     retried = run_in_process("jobs", "retry", job_id, folder=settings.data, environment=environment)
     assert retried.stdout == f"Job {job_id[:12]} is queued again.\n"
     again = run_in_process("jobs", "retry", job_id, folder=settings.data, environment=environment)
     assert (again.returncode, again.stderr) == (1, f"artdream: Job {job_id[:12]} did not fail: it is queued.\n")
+
+
+def test_a_job_whose_photo_is_gone_is_not_queued_again(
+    jobs: tuple[Job, Job], client: redis.Redis, settings: Settings, environment: dict[str, str]
+) -> None:
+    """Seen failing: it was queued, and failed a second time."""
+    job_id = jobs[1].id
+    retried = run_in_process("jobs", "retry", job_id, folder=settings.data, environment=environment)
+    sentence = f"artdream: The photo of job {job_id[:12]} is no longer in the store: send it again.\n"
+    assert (retried.returncode, retried.stderr) == (1, sentence)
+    assert JobTable(client).get_state(job_id) is State.CANCELLED
 
 
 def test_a_link_by_the_first_characters_of_an_id_is_found_through_ssh(

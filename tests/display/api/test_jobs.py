@@ -100,6 +100,16 @@ def test_a_job_is_cancelled_and_tried_again(program: Program, pipeline: FakePipe
     assert program.call("POST", "/jobs/decoding/cancel").problem == "job-not-queued"
 
 
+def test_a_job_whose_photo_is_gone_is_not_tried_again(program: Program, pipeline: FakePipeline) -> None:
+    """Seen failing: it was queued, and failed."""
+    job = submit(program, pipeline, 42)
+    program.call("POST", f"/jobs/{job.id}/cancel")
+    pipeline.store.delete(photo_name(job.photo_id))
+    again = program.call("POST", f"/jobs/{job.id}/retry")
+    assert (again.status, again.problem) == (404, "photo-not-found")
+    assert program.call("GET", f"/jobs/{job.id}").json["state"] == "cancelled"
+
+
 def test_a_photo_that_the_producer_refuses_ends_with_the_reason(program: Program, pipeline: FakePipeline) -> None:
     photo = make_circle_jpeg((42, 42, 42))
     job_id = program.submit(photo, client_id="damaged").json["id"]
