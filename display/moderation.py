@@ -19,7 +19,7 @@ from display.state.event_appearance import EventAppearance
 from shared.appearance import Appearance
 from shared.broker.client import describe_error
 from shared.errors import ArtDreamError
-from shared.jobs.events import Hidden, Shown
+from shared.jobs.events import Completed, EventReader, Hidden, Shown
 from shared.jobs.job import Job, Lane, Origin
 from shared.jobs.leftovers import delete_leftovers
 from shared.jobs.queue import create_celery_app, submit
@@ -259,10 +259,10 @@ class Moderation:
 
     def _delete_leftovers(self, cutoff: float) -> None:
         """Delete photos and frames of jobs that never completed, and that are older than an epoch time."""
-        dreams = self._dream_index.list_all()
-        used_ids = {_get_photo_id(dream) for dream in dreams} | {dream.job_id for dream in dreams}
         with self._use_broker() as client:
-            used_ids |= JobTable(client).list_unfinished_photo_ids()
+            used_ids = self._list_photo_ids_beyond_index(client)
+        dreams = self._dream_index.list_all()  # last: it may have got a dream meanwhile
+        used_ids |= {_get_photo_id(dream) for dream in dreams} | {dream.job_id for dream in dreams}
         for prefix in ("photos/", DREAMS_PREFIX):
             for entry in list(self._store.list_objects(prefix)):
                 is_used = entry.name.split("/")[1].partition(".")[0] in used_ids
@@ -283,17 +283,36 @@ class Moderation:
             ) from error
 
     def _delete_files(self, job_id: str, photo_id: str) -> None:
-        """Delete the objects of a deleted dream. The deletion stays pending while an unfinished job needs the photo."""
+        """Delete the objects of a deleted dream.
+
+        The deletion stays pending while an unfinished job needs the photo, and until all dreams are known.
+        """
         if not has_tombstone(self._store, job_id):
             write_tombstone(self._store, job_id)
         delete_dream_objects(self._store, job_id)
         photo = photo_name(photo_id)
         with self._use_broker() as client:
+            used_beyond_index = self._list_photo_ids_beyond_index(client)
             if not any(dream.photo == photo for dream in self._dream_index.list_all()):
-                if photo_id in JobTable(client).list_unfinished_photo_ids():
+                if photo_id in used_beyond_index or not self._dream_index.is_complete:
                     return
                 delete_photo_objects(self._store, photo_id)
             client.srem(PENDING_DELETIONS_KEY, f"{job_id} {photo_id}")
+
+    def _list_photo_ids_beyond_index(self, client: redis.Redis) -> set[str]:
+        """Return the ids of the photos of unfinished jobs, and of new dreams that the index does not have yet.
+
+        Read the index afterwards, or a job that is completed meanwhile may be missed.
+        """
+        photo_ids = JobTable(client).list_unfinished_photo_ids()
+        reader = EventReader(client, self._dream_index.last_event_id)
+        while events := reader.read():
+            photo_ids |= {
+                recorded.event.photo_id
+                for recorded in events
+                if isinstance(recorded.event, Completed) and not self._dream_index.is_known(recorded.event.job_id)
+            }
+        return photo_ids
 
     def _restore_visibility(self, client: redis.Redis) -> None:
         dreams = self._dream_index.list_all()

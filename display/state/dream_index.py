@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from shared.art_map import MapPoint
-from shared.jobs.events import Completed
+from shared.jobs.events import STREAM_START_ID, Completed
 from shared.storage.object_names import DREAMS_PREFIX, TOMBSTONES_PREFIX, clip_name, preview_name, thumb_name
 from shared.storage.sidecar import Sidecar, Visibility, read_sidecar
 from shared.storage.store import Store
@@ -108,6 +108,8 @@ class DreamIndex:
         self._lock = threading.RLock()
         #: Whether all dreams in the store have been loaded.
         self.is_complete = False
+        #: Id of the last event that was applied. What follows it in the stream may announce dreams that are missing.
+        self.last_event_id = STREAM_START_ID
 
     @property
     def opened_at(self) -> float:

@@ -23,7 +23,6 @@ from display.web.sse import ClientQueue, SseMessage, Viewer
 from display.web.supervision import run_supervised
 from display.web.theme import describe_appearance
 from shared.jobs.events import (
-    STREAM_START_ID,
     Completed,
     Deleted,
     Hidden,
@@ -125,7 +124,7 @@ class EventHub:
     @property
     def last_event_id(self) -> str:
         """Id of the last event that was applied."""
-        return self._reader.last_id or STREAM_START_ID
+        return self.dream_index.last_event_id
 
     def describe_queue(self) -> dict[str, object]:
         """Return the number of waiting photos, and the seconds until the last one has its dream, None if unknown."""
@@ -177,6 +176,7 @@ class EventHub:
             except Exception:  # read again, it would cause the same fault again, and nothing after it would be seen
                 logger.exception("event %s was skipped: %s", entry_id, fields)
                 self._count_unreadable()
+            self.dream_index.last_event_id = entry_id
 
     def _handle_event(self, recorded: RecordedEvent) -> None:
         self.statistics.apply(recorded)
@@ -196,6 +196,7 @@ class EventHub:
 
     def handle_gap(self) -> None:
         """Have the store scanned for dreams whose events were missed."""
+        self.dream_index.is_complete = False
         self._housekeeping.store_scan_needed.set()
 
     def handle_connection(self, *, is_connected: bool) -> None:

@@ -136,6 +136,42 @@ def test_a_photo_whose_waiting_job_becomes_a_dream_goes_with_that_one(
     assert pipeline.store.get(photo_name(second.photo_id)) is None
 
 
+def test_a_photo_stays_for_a_dream_that_the_display_has_not_seen_yet(
+    pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
+) -> None:
+    """Seen failing: a dream that had just been completed lost its photo, to a deletion as to the retention."""
+    first = add_dream(pipeline, dream_index)
+    second = pipeline.add_dream((1, 2, 3), recipe=RECIPE.model_copy(update={"version": 99}))
+    moderation.delete(first.id)
+    assert pipeline.store.get(photo_name(second.photo_id))
+    file = Path(pipeline.store.url.removeprefix("file://")) / photo_name(second.photo_id)
+    os.utime(file, (0, 0))
+    update_runtime_settings(pipeline.client, retention_days=2)
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(second.photo_id))
+    sidecar = read_sidecar(pipeline.store, second.id)
+    assert sidecar
+    dream_index.put(Dream.from_sidecar(sidecar))
+    moderation.clean_up()
+    assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
+    moderation.delete(second.id)
+    assert pipeline.store.get(photo_name(second.photo_id)) is None
+
+
+def test_a_photo_is_deleted_only_once_all_dreams_are_known(
+    pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation
+) -> None:
+    """Seen failing: while the display read its dreams from the store, a dream lost its photo to the first one's end."""
+    first = add_dream(pipeline, dream_index)
+    dream_index.is_complete = False
+    moderation.delete(first.id)
+    assert pipeline.store.get(dream_name(first.id)) is None
+    assert pipeline.store.get(photo_name(first.photo_id))
+    dream_index.is_complete = True
+    moderation.clean_up()
+    assert pipeline.store.get(photo_name(first.photo_id)) is None
+
+
 def test_what_cannot_be_deleted_now_is_hidden_now_and_deleted_later(
     pipeline: FakePipeline, dream_index: DreamIndex, moderation: Moderation, display_settings: Settings
 ) -> None:

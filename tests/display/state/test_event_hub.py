@@ -56,6 +56,21 @@ def test_an_event_that_causes_a_fault_keeps_no_later_one_from_the_wall(
     run_event_hub(settings, add_dreams)
 
 
+def test_the_index_is_complete_again_only_once_the_store_was_read_after_a_gap(
+    settings: Settings, client: redis.Redis, store: Store
+) -> None:
+    """Until then, a dream that it lacks may be one whose event was missed: nothing of it may be deleted."""
+    FakePipeline(client, store).add_dream((1, 2, 3))
+
+    async def miss_events(event_hub: EventHub) -> None:
+        await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_complete, "the store has been read")
+        event_hub.handle_gap()
+        assert not event_hub.dream_index.is_complete
+        await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_complete, "it has been read again")
+
+    run_event_hub(settings, miss_events)
+
+
 async def read_health(event_hub: EventHub) -> int:
     response = await health_route(event_hub).endpoint(Request({"type": "http"}))
     return int(response.status_code)
