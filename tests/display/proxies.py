@@ -6,6 +6,8 @@ import shutil
 import ssl
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -56,9 +58,10 @@ class ReverseProxy(ABC):
         self._process.terminate()
         self._process.wait()
 
-    def send_request(
+    @contextmanager
+    def open_response(
         self, path: str, *, method: str = "GET", address: str = "127.0.0.2", **headers: str
-    ) -> http.client.HTTPResponse:
+    ) -> Iterator[http.client.HTTPResponse]:
         """Send a request over TLS from an address of this machine, as a guest with that address does."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -67,9 +70,7 @@ class ReverseProxy(ABC):
         )
         try:
             connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-            response = connection.getresponse()
-            response.read()
-            return response
+            yield connection.getresponse()
         finally:
             connection.close()
 

@@ -62,7 +62,8 @@ def open_page(contexts: ContextPool, trusted_proxy: ReverseProxy) -> OpenPage:
 
 def send_guess(proxy: ReverseProxy, address: str, **headers: str) -> int:
     """Send a wrong passcode from an address; return the status of the answer."""
-    return proxy.send_request("/console/enter", method="POST", address=address, **headers).status
+    with proxy.open_response("/console/enter", method="POST", address=address, **headers) as response:
+        return response.status
 
 
 def test_the_wall_appears_and_shows_a_dream_while_it_emerges(open_page: OpenPage, pipeline: FakePipeline) -> None:
@@ -74,6 +75,18 @@ def test_the_wall_appears_and_shows_a_dream_while_it_emerges(open_page: OpenPage
         wall.wait_for_selector(f'.wall[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
     pipeline.complete_job(claim)
     wall.wait_for_selector(f'.wall[data-scene=dream] img[data-dream][data-job-id="{claim.job.id}"][data-shown-at]')
+
+
+def test_scripts_are_compressed_and_events_are_not(trusted_proxy: ReverseProxy) -> None:
+    with trusted_proxy.open_response("/") as page:
+        [script] = re.findall(r'src="\./(static/js/index\.[^"]+\.js)"', page.read().decode())
+    with trusted_proxy.open_response(f"/{script}") as plain:
+        plain_length = len(plain.read())
+    with trusted_proxy.open_response(f"/{script}", Accept_Encoding="gzip") as compressed:
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert 2 * len(compressed.read()) < plain_length
+    with trusted_proxy.open_response("/feed", Accept_Encoding="gzip") as events:
+        assert (events.status, events.headers["Content-Encoding"]) == (200, None)
 
 
 def test_a_photo_is_sent_and_one_that_is_too_large_is_refused_in_a_sentence(
