@@ -1,5 +1,6 @@
 """Console report of `artdream up`: a summary at the start, then one line for each dream and problem."""
 
+import contextlib
 import time
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ from shared.settings import ENV_PREFIX, Settings
 
 
 class ConsoleReport:
-    """Prints lines on the operator's terminal."""
+    """Prints lines on the operator's terminal, or nothing if that has been closed, so that the stack still stops."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -20,7 +21,7 @@ class ConsoleReport:
     def print_startup(self, settings: Settings, workers: int, broker_port: int) -> None:
         """Print the folders and addresses of the components. workers: pool processes of the worker."""
         processes = "1 process" if workers == 1 else f"{workers} processes"
-        self._console.print(f"[bold]ArtDream {version('artdream')}[/] is starting. Ctrl-C stops it.")
+        self._print(f"[bold]ArtDream {version('artdream')}[/] is starting. Ctrl-C stops it.")
         for name, value in (
             ("inbox", f"{settings.inbox}: drop photos here"),
             ("wall", f"http://{settings.host}:{settings.port}"),
@@ -31,7 +32,7 @@ class ConsoleReport:
             ("broker", f"127.0.0.1:{broker_port}"),
             ("data", f"{settings.data}: store, ledger, broker address, logs"),
         ):
-            self._console.print(f"  [dim]{name:8}[/]{escape(value)}", soft_wrap=True)
+            self._print(f"  [dim]{name:8}[/]{escape(value)}")
 
     def print_worker_ready(self, seconds: float) -> None:
         """Print that the worker is warm. seconds: time since the start."""
@@ -67,7 +68,11 @@ class ConsoleReport:
 
     def _print_line(self, mark: str, text: str, timestamp: float | None = None) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(timestamp))
-        self._console.print(f"[dim]{clock}[/] {mark} {escape(text)}", soft_wrap=True, highlight=False)
+        self._print(f"[dim]{clock}[/] {mark} {escape(text)}", highlight=False)
+
+    def _print(self, line: str, *, highlight: bool = True) -> None:
+        with contextlib.suppress(OSError, SystemExit):  # rich exits if a pipe is broken
+            self._console.print(line, soft_wrap=True, highlight=highlight)
 
 
 def describe_phone_access(settings: Settings) -> str:

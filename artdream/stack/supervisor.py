@@ -70,7 +70,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP, then drain and stop everything. Raises ArtDreamError if it cannot start.
 
-        A second signal kills all processes at once.
+        A second SIGINT or SIGTERM kills all processes at once.
         """
         with self._lock_data_folder(), self._handle_signals():
             terminated = [process.name for process in (*self._components, self._broker) if process.terminate_leftover()]
@@ -176,8 +176,9 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _handle_signals(self) -> Iterator[None]:
-        def request_stop(_number: int, _frame: FrameType | None) -> None:
-            self._kill_requested = self._stopping.is_set()
+        def request_stop(number: int, _frame: FrameType | None) -> None:
+            # A terminal that is closed sends SIGHUP more than once: kernel and shell both do.
+            self._kill_requested |= self._stopping.is_set() and number != signal.SIGHUP
             self._stopping.set()
 
         previous_handlers = {

@@ -1,21 +1,33 @@
 """`artdream up`: one command runs all components."""
 
+import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from signal import SIGHUP, SIGINT, Signals
 
+import psutil
 import pytest
 from playwright.sync_api import FilePayload, expect
 
-from shared.settings import Settings
+from shared.settings import BROKER_FILE, Settings
 from shared.storage.object_names import clip_name, motion_name
 from shared.storage.store import Store
 from tests.browser import launch_chromium, new_context
 from tests.pictures import encode_heic, encode_jpeg, make_picture
 from tests.producer.decoding.videos import decode_pictures, encode_video, make_moving_pictures
-from tests.stack import STACK_TIMEOUT_SECONDS, RunningStack, run_artdream, run_in_process, write_slowly
+from tests.stack import (
+    STACK_TIMEOUT_SECONDS,
+    RunningStack,
+    free_port,
+    run_artdream,
+    run_in_process,
+    start_artdream,
+    write_slowly,
+)
+from tests.waiting import wait_until
 
 ARTIFACTS_FOLDER = Path(__file__).parents[2] / "artefacts"
 REAL_PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "heic" / "iphone").glob("*"))
@@ -156,6 +168,29 @@ def test_send_status_and_doctor_find_the_running_stack(stack: RunningStack) -> N
     doctor_result = run_in_process("doctor", folder=stack.folder)
     assert doctor_result.returncode == 0, doctor_result.stdout + doctor_result.stderr
     assert "✗" not in doctor_result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("opened", "signals"), [(os.openpty, [SIGHUP, SIGHUP]), (os.pipe, [SIGINT])])
+def test_nothing_is_left_running_when_the_terminal_or_what_reads_the_lines_has_ended(
+    tmp_path: Path, opened: Callable[[], tuple[int, int]], signals: list[Signals]
+) -> None:
+    """A window that is closed, and Ctrl-C for `artdream up | tee`. Seen failing: all processes ran on, unsupervised."""
+    (tmp_path / "inbox").mkdir()
+    reader, output = opened()
+    process = start_artdream(
+        *("up", "--port", str(free_port())), folder=tmp_path, stdout=output, stderr=output, start_new_session=True
+    )
+    os.close(output)
+    run_folder = tmp_path / "artdream-data" / "run"
+    wait_until(lambda: len(list(run_folder.glob("*.json"))) == 4, "broker, worker, display and producer have started")
+    components = psutil.Process(process.pid).children(recursive=True)
+    os.close(reader)
+    for number in signals:
+        process.send_signal(number)
+    process.wait(STACK_TIMEOUT_SECONDS)
+    assert psutil.wait_procs(components, timeout=1)[1] == []
+    assert not (tmp_path / "artdream-data" / BROKER_FILE).exists()
 
 
 def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
