@@ -3,14 +3,14 @@
 The guide, docs/http-api.md, has a program.
 """
 
-import http.client
 import json
 import secrets
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
-from http.client import HTTPException
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -33,9 +33,13 @@ from shared.jobs.job import Lane
 __all__ = ["ApiError", "Client", "Gap", "Health", "JobEvent", "JobResource", "JobState", "Lane", "RecipeResource"]
 
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
 
 #: Files of a folder that are submitted.
 PHOTO_SUFFIXES = {".avif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+#: Problems of a photo itself: others of the same folder may be accepted.
+_PHOTO_PROBLEMS = ("not-a-picture", "too-large")
 
 #: Statuses after which the same request may succeed later.
 _RETRIED_STATUSES = (408, 429, 503)
@@ -71,8 +75,8 @@ class Gap(BaseModel):
 class Client:
     """A display's API, used with one key. A client may be used by several threads.
 
-    A request that fails because display, broker or store is unavailable, or a quota is used up, is repeated: the same
-    submission is the same job. All methods raise ApiError.
+    A request that fails because display, broker or store is unavailable, or a quota is used up, is repeated, and so is
+    one whose answer does not arrive in full: the same submission is the same job. All methods raise ApiError.
     """
 
     def __init__(self, url: str, key: str, *, timeout: float = 60.0, retry_seconds: float = 120.0) -> None:
@@ -105,12 +109,30 @@ class Client:
         return self._submit(form, client_id)
 
     def submit_folder(
-        self, folder: Path | str, recipe: str, *, seed: int = 0, lane: Lane = Lane.LIVE
+        self,
+        folder: Path | str,
+        recipe: str,
+        *,
+        seed: int = 0,
+        lane: Lane = Lane.LIVE,
+        on_refused: Callable[[Path, ApiError], object] | None = None,
     ) -> Iterator[tuple[Path, JobResource]]:
-        """Submit every photo in a folder, by name, and yield each with its job."""
+        """Submit every photo in a folder, by name and without hidden files, and yield each with its job.
+
+        on_refused: is called with a file that is no picture, or too large, and the error; None: it is raised. Raises
+        OSError if a file cannot be read.
+        """
         for path in sorted(Path(folder).iterdir()):
-            if path.is_file() and path.suffix.lower() in PHOTO_SUFFIXES:
-                yield path, self.submit(path, recipe, seed=seed, lane=lane)
+            if path.name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES or not path.is_file():
+                continue
+            try:
+                job = self.submit(path, recipe, seed=seed, lane=lane)
+            except ApiError as error:
+                if on_refused is None or error.name not in _PHOTO_PROBLEMS:
+                    raise
+                on_refused(path, error)
+            else:
+                yield path, job
 
     def submit_stored(
         self, photo: str, recipe: str, *, seed: int = 0, lane: Lane = Lane.LIVE, client_id: str | None = None
@@ -165,17 +187,22 @@ class Client:
             raise ValueError(f"Job {job.id} is {job.state}, and has no dream to download.")
         target = Path(target)
         # The links lead to the display as phones reach it, which may be another address than this program's.
-        with self._open("GET", self._url + urlsplit(job.links.dream).path, None, key="") as response:
-            draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-            try:
-                with draft.open("wb") as file:
-                    while chunk := response.read(_CHUNK_BYTES):
-                        file.write(chunk)
-                draft.replace(target)
-            except HTTPException as error:
-                raise ApiError(f"The dream of job {job.id} did not arrive in full: {error!r}.") from error
-            finally:
-                draft.unlink(missing_ok=True)
+        url = self._url + urlsplit(job.links.dream).path
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+        def save() -> None:
+            with self._open("GET", url, key="") as response:
+                try:
+                    with draft.open("wb") as file:
+                        file.writelines(_iter_chunks(response))
+                except OSError as error:
+                    raise _FileError(error) from error
+
+        try:
+            self._repeat(url, save)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
         return target
 
     def follow(self, last_event_id: str = "") -> Iterator[JobEvent | Gap]:
@@ -183,9 +210,10 @@ class Client:
 
         last_event_id: an id of the event stream to begin after; "": now.
         """
+        url = f"{self._url}{API_PATH}/events"
         while True:
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-            with self._open("GET", f"{self._url}{API_PATH}/events", None, headers=headers) as response:
+            with self._repeat(url, partial(self._open, "GET", url, headers=headers)) as response:
                 try:
                     for kind, event_id, data in _parse_events(response):
                         if kind == "job":
@@ -211,8 +239,13 @@ class Client:
         return self._call(JobResource, "PUT", _make_job_path(client_id), body)
 
     def _call(self, model: type[Model], method: str, path: str, body: "_Body | None" = None) -> Model:
-        with self._open(method, f"{self._url}{API_PATH}{path}", body) as response:
-            text = response.read()
+        url = f"{self._url}{API_PATH}{path}"
+
+        def read() -> bytes:
+            with self._open(method, url, body) as response:
+                return b"".join(_iter_chunks(response))
+
+        text = self._repeat(url, read)
         try:
             return model.model_validate_json(text)
         except ValidationError as error:
@@ -222,28 +255,32 @@ class Client:
         self,
         method: str,
         url: str,
-        body: "_Body | None",
+        body: "_Body | None" = None,
         *,
         headers: dict[str, str] | None = None,
         key: str | None = None,
-    ) -> http.client.HTTPResponse:
-        """Send a request until it is answered, and return the response. key: None for the client's."""
-        deadline, delay = time.monotonic() + self._retry_seconds, _FIRST_DELAY_SECONDS
+    ) -> HTTPResponse:
+        """Send a request once, and return the response. key: None for the client's. Raises what `_repeat` handles."""
         key = self._key if key is None else key
         all_headers = dict(headers or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
+        request = urllib.request.Request(url, method=method, headers=all_headers)  # noqa: S310  of the constructor
+        if body is not None:
+            request.data = body.read()  # which removes the header Content-Length
+            request.add_header("Content-Type", body.content_type)
+            request.add_header("Content-Length", str(body.size))
+        response: HTTPResponse = self._opener.open(request, timeout=self._timeout)
+        return response
+
+    def _repeat(self, url: str, attempt: Callable[[], Result]) -> Result:
+        """Try a request until it succeeds, and return its result. Raises ApiError, and the OSError of a file."""
+        deadline, delay = time.monotonic() + self._retry_seconds, _FIRST_DELAY_SECONDS
         while True:
-            request = urllib.request.Request(url, method=method, headers=all_headers)  # noqa: S310  of the constructor
             try:
-                if body is not None:
-                    request.data = body.read()  # which removes the header Content-Length
-                    request.add_header("Content-Type", body.content_type)
-                    request.add_header("Content-Length", str(body.size))
-                response: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout)
-                return response
+                return attempt()
             except urllib.error.HTTPError as error:
                 failure = _to_api_error(error)
                 is_temporary, wanted_delay = error.code in _RETRIED_STATUSES, error.headers.get("Retry-After", "")
-            except _UnreadablePhoto as error:
+            except _FileError as error:
                 raise error.reason from None
             except (OSError, HTTPException) as error:
                 failure = ApiError(f"{url} cannot be reached: {getattr(error, 'reason', error)}.")
@@ -253,6 +290,17 @@ class Client:
                 raise failure
             time.sleep(pause)
             delay = min(2 * delay, _MAX_DELAY_SECONDS)
+
+
+def _iter_chunks(response: HTTPResponse) -> Iterator[bytes]:
+    """Yield the body of a response in parts. Raises HTTPException if it does not arrive in full."""
+    try:
+        while chunk := response.read(_CHUNK_BYTES):
+            yield chunk
+    except OSError as error:
+        raise HTTPException(f"the connection was lost ({error})") from error
+    if response.length:  # `read` does not tell a body that was cut from one that is complete
+        raise IncompleteRead(b"", response.length)
 
 
 def _make_job_path(job: str) -> str:
@@ -298,7 +346,7 @@ class _PhotoForm:
         self.size = len(self._before) + self._file_size + len(self._after)
 
     def read(self) -> Iterable[bytes]:
-        """Yield the body in parts. Raises _UnreadablePhoto."""
+        """Yield the body in parts. Raises _FileError."""
         try:
             with self._path.open("rb") as file:
                 yield self._before
@@ -310,12 +358,12 @@ class _PhotoForm:
                     left -= len(chunk)
                     yield chunk
         except OSError as error:
-            raise _UnreadablePhoto(error) from error
+            raise _FileError(error) from error
         yield self._after
 
 
-class _UnreadablePhoto(Exception):
-    """A photo cannot be read. No OSError, which urllib would report as one of the connection."""
+class _FileError(Exception):
+    """A file here cannot be read or written. No OSError, which would be taken for one of the connection."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
@@ -331,11 +379,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def _to_api_error(error: urllib.error.HTTPError) -> ApiError:
     """Return the error that an answer of the API means."""
-    with error:
-        text = error.read()
     try:
-        problem = Problem.model_validate_json(text)
-    except ValidationError:
+        with error:
+            problem = Problem.model_validate_json(error.read())
+    except (OSError, HTTPException, ValidationError):
         return ApiError(f"{error.url} answers {error.code}, without a reason: is the API turned on there?")
     details = "".join(f" {one.field}: {one.detail}" for one in problem.errors)
     return ApiError(f"{problem.detail}{details}", problem)
