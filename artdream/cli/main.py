@@ -40,6 +40,9 @@ PANELS = {
     "Maintain": ("api-key", "webhook", "rebuild", "deploy", "c2pa-key"),
 }
 
+#: ArtDream's own packages: one that is missing is a fault, not an extra that was not installed.
+OWN_PACKAGES = {"artdream", "display", "producer", "shared", "worker"}
+
 #: Exit codes, besides 0 for success.
 ERROR_EXIT_CODE, USAGE_EXIT_CODE, INTERRUPT_EXIT_CODE = 1, 2, 130
 
@@ -107,6 +110,15 @@ def main() -> None:
         _exit_with_error(str(error), ERROR_EXIT_CODE)
     except (*BROKER_UNAVAILABLE, *BROKER_ACCESS_DENIED) as error:
         _exit_with_error(describe_error(error), ERROR_EXIT_CODE)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OWN_PACKAGES:
+            raise
+        _exit_with_error(
+            f"This needs {package}, which is not installed here: run it on a machine with a worker, or install the "
+            "extra of artdream that brings it.",
+            ERROR_EXIT_CODE,
+        )
 
 
 def _exit_with_error(message: str, exit_code: int) -> None:

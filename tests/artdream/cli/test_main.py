@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,17 @@ def test_help_names_every_command_in_its_panel_and_each_explains_itself(tmp_path
         assert command_help.returncode == 0
         assert "--recipe" in command_help.stdout
         assert "$ artdream " in command_help.stdout
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing with a traceback, on a Mac with nothing but producer and display."""
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    for module in ("artdream.cli.evening_pdf", "artdream.cli.pdf_writer"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    completed = run_in_process("contact-sheet", "evening.pdf", folder=tmp_path)
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert completed.stderr.startswith("artdream: This needs pypdfium2, which is not installed here:")
+    assert len(completed.stderr.splitlines()) == 1
 
 
 def test_recipes_are_listed(tmp_path: Path) -> None:
