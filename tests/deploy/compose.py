@@ -12,10 +12,18 @@ ROOT = Path(__file__).parents[2]
 COMPOSE_PATH = Path(sys.executable).with_name("docker-compose")
 
 #: The overrides in deploy/.
-GPU, TLS = "gpu", "tls"
+GPU, TLS, BUCKET = "gpu", "tls", "bucket"
 
 #: Variables that an operator must set, with values for tests.
 REQUIRED_SECRETS = {"ARTDREAM_BROKER_PASSWORD": "6f1d0b7c2a9e4835", "ARTDREAM_STORE_SECRET": "b81c93d2e7f04a56"}
+
+#: What the override for a bucket needs besides.
+BUCKET_VARIABLES = {
+    "ARTDREAM_STORE_URL": "s3://evening/photos",
+    "AWS_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "4c1d7be09a52f638",
+}
 
 Service = dict[str, Any]
 
@@ -37,6 +45,8 @@ def load_project(*overrides: str, **variables: str) -> dict[str, Any]:
     environment = REQUIRED_SECRETS | variables
     if TLS in overrides:
         environment.setdefault("ARTDREAM_TLS", "/certificates")
+    if BUCKET in overrides:
+        environment = BUCKET_VARIABLES | environment
     completed = run_config(*overrides, environment=environment)
     assert completed.returncode == 0, completed.stderr
     assert completed.stderr == ""  # it warns of unset variables

@@ -11,6 +11,8 @@ from shared.broker.acl import build_acl_rules
 from shared.public_url import resolve_public_url
 from shared.settings import ENV_PREFIX, SETTING_GROUPS, Settings
 from tests.deploy.compose import (
+    BUCKET,
+    BUCKET_VARIABLES,
     GPU,
     REQUIRED_SECRETS,
     ROOT,
@@ -25,7 +27,7 @@ from tests.deploy.compose import (
 from tests.redis_server import DEFAULT_USER_RULE
 from worker.consumer.shutdown import RELEASE_TIMEOUT_SECONDS
 
-OVERRIDE_SETS = [(), (GPU,), (TLS,), (GPU, TLS)]
+OVERRIDE_SETS = [(), (GPU,), (TLS,), (GPU, TLS), (GPU, TLS, BUCKET)]
 COMPONENTS = ("worker", "display", "producer")
 CLIENTS = (*COMPONENTS, "webhooks")  # of broker and store
 
@@ -109,6 +111,26 @@ def test_a_secret_that_was_not_chosen_is_asked_for_in_words(name: str) -> None:
         )
         assert completed.returncode != 0
         assert re.search(rf"{name} is missing a value: choose the .*: openssl rand -hex 24", completed.stderr)
+
+
+@pytest.mark.parametrize("name", BUCKET_VARIABLES)
+def test_what_leads_to_a_bucket_is_asked_for(name: str) -> None:
+    variables = {key: value for key, value in BUCKET_VARIABLES.items() if key != name}
+    completed = run_config(BUCKET, environment=REQUIRED_SECRETS | variables)
+    assert completed.returncode != 0
+    assert re.search(rf"{name} is missing a value: (name|choose) ", completed.stderr)
+
+
+def test_a_bucket_takes_the_place_of_the_store() -> None:
+    for variables, endpoint in (
+        ({}, "https://s3.eu-central-1.amazonaws.com"),
+        ({"AWS_ENDPOINT": "https://s3.example.org"}, "https://s3.example.org"),
+    ):
+        services = load_project(BUCKET, **variables)["services"]
+        for name in CLIENTS:
+            expected = BUCKET_VARIABLES | {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "false"}
+            assert services[name]["environment"].items() >= expected.items()
+            assert set(services[name]["networks"]) == {"inside", "outside"}
 
 
 def test_the_folder_of_certificates_is_asked_for() -> None:
