@@ -69,6 +69,9 @@ def _render_choice(context: ConsoleContext, texts: Mapping[str, str]) -> None:
     ).recipe
     name, text = str(chosen.get("name", "")), str(chosen.get("text", ""))
     if not text:
+        # Streamlit now and then leaves on the page what is not drawn again, if another tab is drawn just afterwards.
+        for _ in ("file", "percentage", "button"):
+            st.empty()
         return
     st.markdown(texts["canary_chosen"].format(file=f"`{name.replace('`', '')}`"))
     key = f"canary-first-percent-{starts}"
