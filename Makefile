@@ -16,10 +16,13 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --extra stack
 
+# Further extras of pyproject.toml: make up EXTRAS="tracing c2pa".
+EXTRAS ?=
+
 .PHONY: up test test-slow test-lowest test-compose test-containers check bench chaos soak fuzz mutants settings command-line openapi licenses sbom pictures docs
 
 up: | $(UV)
-	$(SYNC) --no-dev --inexact
+	$(SYNC) $(EXTRAS:%=--extra %) --no-dev --inexact
 	@$(VENV)/bin/artdream up $(ARGS)
 
 # What is run before a commit, and the rest: together they are all tests.
@@ -62,8 +65,10 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/python -m tools.openapi | diff - docs/openapi.json
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir "$$(mktemp -d)"
 	$(VENV)/bin/hadolint deploy/Dockerfile
-	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- $(VENV)/bin/docker-compose --env-file /dev/null \
-	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml --profile '*' config --quiet
+	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- ARTDREAM_STORE_URL=- AWS_REGION=- \
+	  AWS_ACCESS_KEY_ID=- AWS_SECRET_ACCESS_KEY=- $(VENV)/bin/docker-compose --env-file /dev/null \
+	  --file docker-compose.yml --file deploy/compose.gpu.yml --file deploy/compose.tls.yml \
+	  --file deploy/compose.bucket.yml --profile '*' config --quiet
 	$(VENV)/bin/python .ci/audit.py $(UV)
 
 # Hostile files through the real intake; ARGS="FOLDER --count N" damages real pictures too.

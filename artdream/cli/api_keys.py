@@ -77,7 +77,7 @@ def create_key(
     """Create a key and print it. Only its hash is kept: it is not printed again."""
     match = re.fullmatch("([1-9][0-9]{0,8})/hour", quota)
     if match is None:
-        raise UsageError(f"“{quota}” is no quota: write photos per hour, as 60/hour.")
+        raise UsageError(f"“{quota}” is no quota: write photos per hour, such as 60/hour.")
     with _open_keys(data) as keys:
         _, text = keys.create(name, tuple(dict.fromkeys(scopes or DEFAULT_SCOPES)), int(match[1]))
     print_message("Copy this key to its program now. It is not kept, and not printed again.")

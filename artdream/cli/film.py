@@ -38,7 +38,8 @@ def parse_size(text: str) -> Canvas:
     match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", text)
     if not match or any(int(side) % 2 or not _MIN_SIDE <= int(side) <= _MAX_SIDE for side in match.groups()):
         raise UsageError(
-            f"A film cannot have {text} pixels: say two even numbers from {_MIN_SIDE} to {_MAX_SIDE}, as 1920x1080."
+            f"A film cannot have {text} pixels: say two even numbers from {_MIN_SIDE} to {_MAX_SIDE}, "
+            "such as 1920x1080."
         )
     return Canvas(int(match[1]), int(match[2]))
 

