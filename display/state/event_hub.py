@@ -240,7 +240,10 @@ class EventHub:
             case _:
                 return None
         self.dream_index.put(dream)
-        is_shown = self.dream_index.is_visible(dream.job_id) and dream.completed_at >= self.dream_index.opened_at
+        is_visible = self.dream_index.is_visible(dream.job_id)
+        is_shown = is_visible and dream.completed_at >= self.dream_index.opened_at
+        if is_visible and not is_shown and (names := self.screens.list_chosen_for(dream.job_id)):
+            self._viewers.broadcast_snapshots(names)  # of an earlier event, so that no other screen may take it in
         if is_shown and self._reader.is_connected:  # what is read before that is the past
             record_stage(dream.job_id, "show", max(0.0, self.now - recorded.recorded_at))
         return self._make_gallery_change("dream", dream.as_json(), recorded.recorded_at) if is_shown else None

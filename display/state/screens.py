@@ -42,6 +42,14 @@ class Screens:
                 return sorted(filter(None, map(self._dream_index.find, chosen)), reverse=True)
         return self._dream_index.list_newest(SNAPSHOT_DREAMS)
 
+    def list_chosen_for(self, job_id: str) -> set[str]:
+        """Return the names of the screens for which a dream is chosen."""
+        return {
+            name
+            for name, screen in self.by_name.items()
+            if screen.content is Content.CHOSEN and job_id in screen.dreams
+        }
+
     def shows(self, name: str, change: Change) -> bool:
         """Return whether a screen shows a change. The end of a job and the broker's state concern every screen."""
         screen = self._get(name)

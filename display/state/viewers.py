@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from display.state.live_state import Change
@@ -55,9 +55,10 @@ class Viewers:
         message = SseMessage.from_change(change, event_id)
         self._send(lambda screen_name: message if self._shows(screen_name, change) else None)
 
-    def broadcast_snapshots(self) -> None:
-        """Send each viewer a new snapshot of its screen."""
-        self._send(functools.cache(self._make_snapshot))
+    def broadcast_snapshots(self, screen_names: Container[str] | None = None) -> None:
+        """Send the viewers of some screens, by default of all, a new snapshot of their screen."""
+        make_snapshot = functools.cache(self._make_snapshot)
+        self._send(lambda name: make_snapshot(name) if screen_names is None or name in screen_names else None)
 
     def _send(self, make_message: Callable[[str], SseMessage | None]) -> None:
         """Send the viewers of each screen the message for it, if any, and drop those that are too far behind."""

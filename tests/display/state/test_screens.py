@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from display.media.pictures import Pictures
+from display.moderation import Moderation
 from display.state.dream_index import DreamIndex
 from display.state.event_hub import EventHub
 from display.state.live_state import Change
@@ -18,7 +19,7 @@ from shared.runtime_settings import update_runtime_settings
 from shared.screens import Content, Layout, Screen
 from shared.settings import Settings
 from shared.storage.store import Store
-from tests.display.fake_pipeline import FakePipeline
+from tests.display.fake_pipeline import Color, FakePipeline
 from tests.display.state.test_dream_index import make_dream
 
 EYES, LINES = load_recipe("eyes"), load_recipe("lines")
@@ -109,6 +110,40 @@ def test_a_screen_shows_what_was_chosen_for_it_unless_it_is_hidden() -> None:
     assert [screens.shows("best", Change("dream", dream.as_json())) for dream in (chosen, other)] == [True, False]
     assert not screens.shows("best", Change("started", {"title": chosen.title}))
     assert screens.shows("best", Change("gone", {"job_id": chosen.job_id}))
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_chosen_dream_of_an_earlier_event_comes_when_it_is_shown_and_no_other_screen_hears_of_it(
+    settings: Settings, client: redis.Redis, pipeline: FakePipeline, *, is_held: bool
+) -> None:
+    """Seen failing: it stayed away until the screen connected again."""
+    update_runtime_settings(client, approval=is_held)
+    job = pipeline.add_dream((1, 2, 3))
+    update_runtime_settings(
+        client, approval=False, opened_at=2e9, screens={"best": Screen(content=Content.CHOSEN, dreams=(job.id,))}
+    )
+
+    def hide_and_show(screen_name: str, color: Color) -> list[Message]:
+        last = pipeline.submit_photo(color)
+
+        def act() -> None:
+            dream_index = DreamIndex()
+            dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
+            moderation = Moderation(settings, dream_index)
+            if not is_held:
+                moderation.hide(job.id)
+            moderation.show(job.id)
+            pipeline.fail_job(pipeline.claim_job(last))
+
+        def is_last(kind: str, body: dict[str, Any]) -> bool:
+            return kind == "ended" and body["job_id"] == last.id  # of which every screen hears
+
+        return watch_screen(settings, screen_name, act, is_last)
+
+    best = hide_and_show("best", (4, 5, 6))
+    kind, body = [message for message in best if message[0] in ("snapshot", "dream", "gone")][-1]
+    assert (kind, [dream["job_id"] for dream in body.get("dreams", [])]) == ("snapshot", [job.id])
+    assert not any(kind == "dream" or body.get("dreams") for kind, body in hide_and_show("hall", (7, 8, 9)))
 
 
 def test_a_connected_screen_follows_the_operator(
