@@ -28,6 +28,7 @@ from shared.recipe.canary import Canary
 from shared.recipe.recipe import Recipe, load_recipe
 from shared.redis_keys import PENDING_DELETIONS_KEY, RUNTIME_SETTINGS_KEY
 from shared.runtime_settings import (
+    INITIALIZED_FIELD,
     RuntimeSettings,
     initialize_runtime_settings,
     persist_runtime_settings,
@@ -189,10 +190,29 @@ class Moderation:
 
     def read_settings(self) -> RuntimeSettings:
         """Return the runtime settings; restore them first if the broker was wiped. Raises ArtDreamError."""
+        self.restore_settings()
+        with self._use_broker() as client:
+            return read_runtime_settings(client, self._settings)
+
+    def find_settings(self) -> RuntimeSettings | None:
+        """Return the runtime settings without asking the store; None if the broker was wiped. Raises ArtDreamError.
+
+        The event file of this display counts, which was started last, also before its appearance is published.
+        """
+        is_published = self._is_appearance_published
+        with self._use_broker() as client:
+            if not client.hexists(RUNTIME_SETTINGS_KEY, INITIALIZED_FIELD):
+                return None
+            runtime_settings = read_runtime_settings(client, self._settings)
+        if self._event_appearance is None or is_published:
+            return runtime_settings
+        return runtime_settings.model_copy(update={"appearance_default": self._event_appearance.appearance})
+
+    def restore_settings(self) -> None:
+        """Restore the runtime settings, and which dreams are not visible, in a wiped broker. Raises ArtDreamError."""
         with self._use_broker() as client:
             if initialize_runtime_settings(client, self._store, approval=self._settings.approval):
                 self._restore_visibility(client)
-            return read_runtime_settings(client, self._settings)
 
     def publish_appearance(self) -> None:
         """Let every component know the event file: once, and again if the broker has lost it. Raises ArtDreamError."""

@@ -80,7 +80,9 @@ class EventHub:
         )
         self._subscribers: set[ClientQueue[RecordedEvent]] = set()
         self._viewers = Viewers(
-            self._make_snapshot, self.screens.shows, (self._reader.tried, self._housekeeping.store_tried)
+            self._make_snapshot,
+            self.screens.shows,
+            (self._reader.tried, self._housekeeping.store_tried, self._housekeeping.settings_tried),
         )
 
     @asynccontextmanager
@@ -92,6 +94,7 @@ class EventHub:
             self.usage_recorder.run,
             housekeeping.load_from_store,
             housekeeping.send_heartbeats,
+            housekeeping.sync_runtime_settings,
             housekeeping.persist_usage_counts,
             housekeeping.clean_up,
         ):
@@ -204,10 +207,10 @@ class EventHub:
         self._viewers.broadcast(Change("broker", {"connected": is_connected}))
 
     async def finish_read(self, *, has_caught_up: bool) -> None:
-        """Sync the runtime settings after a reconnect, and when they have changed."""
+        """Apply the runtime settings after a reconnect, and when they have changed."""
         if has_caught_up or self._settings_changed:
             self._settings_changed = False
-            await self._housekeeping.sync_runtime_settings()
+            await self._housekeeping.apply_runtime_settings()
 
     def _apply_settings(self, runtime_settings: RuntimeSettings) -> None:
         """Apply what concerns the pages of this display, and send viewers what they show now."""

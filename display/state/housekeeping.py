@@ -21,7 +21,7 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.monitoring.usage_counts import delete_old_usage_counts, persist_usage_counts
 from shared.runtime_settings import RuntimeSettings
 from shared.settings import Settings
-from shared.storage.store import Store, StoreError
+from shared.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ MINUTES_PER_DAY = 24 * 60
 
 #: Seconds between two heartbeats of this display.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
+
+#: Seconds after which the runtime settings in broker and store are compared, also if no change is known.
+SETTINGS_SYNC_INTERVAL_SECONDS = 5.0
 
 
 class Housekeeping:
@@ -59,6 +62,10 @@ class Housekeeping:
         #: Set when the store has to be scanned: at the start, and when events may have been missed.
         self.store_scan_needed = asyncio.Event()
         self.store_scan_needed.set()
+        #: Set as soon as broker, and store if the broker was wiped, have been asked for the runtime settings once.
+        self.settings_tried = asyncio.Event()
+        self._settings_sync_needed = asyncio.Event()
+        self._settings_lock = asyncio.Lock()  # what was read first is applied first
 
     async def load_from_store(self) -> None:
         """Add the dreams that the store holds whenever a scan is needed; retry while the store is unavailable."""
@@ -92,7 +99,7 @@ class Housekeeping:
             delay = min(2 * delay, MAX_RETRY_SECONDS)
 
     async def send_heartbeats(self) -> None:
-        """Keep this display registered, and sync the runtime settings: a broker that was wiped announces nothing."""
+        """Keep this display registered."""
         name, started_at = f"{socket.gethostname()}:{self._settings.port}", time.time()
         url = f"http://{self._settings.host}:{self._settings.port}"
 
@@ -103,7 +110,6 @@ class Housekeeping:
         while True:
             with suppress(*BROKER_ERRORS):
                 await run_in_thread(send_heartbeat)
-                await self.sync_runtime_settings()
             await asyncio.sleep(HEARTBEAT_INTERVAL_SECONDS)
 
     async def persist_usage_counts(self) -> None:
@@ -131,13 +137,35 @@ class Housekeeping:
             except ArtDreamError as error:
                 logger.debug("nothing was tidied: %s", error)
 
+    async def apply_runtime_settings(self) -> None:
+        """Apply the runtime settings of the broker, and have them persisted; do not wait for the store.
+
+        Those of a wiped broker are applied as soon as they are restored. Raises ArtDreamError.
+        """
+        async with self._settings_lock:
+            if runtime_settings := await run_in_thread(self._moderation.find_settings):
+                self._on_settings(runtime_settings)
+        self._settings_sync_needed.set()
+
     async def sync_runtime_settings(self) -> None:
-        """Read and apply the runtime settings, initialize a wiped broker, and persist the settings in the store."""
-        with suppress(StoreError):  # the next call tries again
-            await run_in_thread(self._moderation.publish_appearance)
-        with suppress(StoreError):  # the previous values stay; the next call tries again
-            self._on_settings(await run_in_thread(self._moderation.read_settings))
-            await run_in_thread(self._moderation.persist_settings)
+        """Keep the runtime settings in broker and store equal, and apply those that a wiped broker gets back.
+
+        At once when they have changed, and every few seconds: a broker that was wiped announces nothing, and what the
+        store did not take is tried again.
+        """
+        moderation = self._moderation
+        while True:
+            with suppress(*BROKER_ERRORS):  # the previous values stay
+                await run_in_thread(moderation.restore_settings)
+                await self.apply_runtime_settings()
+            self.settings_tried.set()
+            self._settings_sync_needed.clear()
+            for write in (moderation.publish_appearance, moderation.persist_settings):
+                with suppress(*BROKER_ERRORS):
+                    await run_in_thread(write)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTINGS_SYNC_INTERVAL_SECONDS):
+                    await self._settings_sync_needed.wait()
 
     def _are_held(self, job_ids: Sequence[str]) -> list[bool]:
         """Return which dreams are not visible; while the broker is unavailable, their sidecars decide."""

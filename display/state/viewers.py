@@ -23,7 +23,7 @@ class Viewers:
     ) -> None:
         """make_snapshot: returns that of a screen, by its name. shows: returns whether a screen shows a change.
 
-        sources_tried: set as soon as broker and store, respectively, have been tried once.
+        sources_tried: set as soon as stream, store and runtime settings, respectively, have been tried once.
         """
         self._make_snapshot = make_snapshot
         self._shows = shows

@@ -1,6 +1,7 @@
 """The event hub with a real broker: neither an event nor an unavailable broker ends it, and a stuck one is reported."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,8 +13,12 @@ from display.server import health_route
 from display.state.event_hub import EventHub
 from display.state.live_state import Change, LiveState
 from display.state.stream_reader import STUCK_AFTER_SECONDS, StreamReader
-from shared.jobs.events import RecordedEvent
+from shared.jobs.events import EventLog, Hidden, RecordedEvent
+from shared.jobs.table import JobTable
+from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
+from shared.storage.object_names import RUNTIME_SETTINGS_NAME
 from shared.storage.store import Store
 from tests.display.fake_pipeline import FakePipeline
 from tests.waiting import wait_until
@@ -69,6 +74,51 @@ def test_the_index_is_complete_again_only_once_the_store_was_read_after_a_gap(
         await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_complete, "it has been read again")
 
     run_event_hub(settings, miss_events)
+
+
+def test_a_store_that_hangs_delays_neither_events_nor_heartbeats_and_gets_the_settings_once_it_answers(
+    settings: Settings, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: while the settings were on their way to the store, no event was read and no heartbeat sent."""
+    for name in ("HEARTBEAT_INTERVAL_SECONDS", "SETTINGS_SYNC_INTERVAL_SECONDS"):
+        monkeypatch.setattr(f"display.state.housekeeping.{name}", 0.1)
+    job = FakePipeline(client, store).add_dream((1, 2, 3))
+    update_runtime_settings(client, retention_days=4)
+    registry = HeartbeatRegistry(client)
+    settings_file = settings.data / "store" / RUNTIME_SETTINGS_NAME
+
+    def let_store_hang() -> None:
+        settings_file.unlink()
+        os.mkfifo(settings_file)  # whoever opens it waits until it is opened for writing
+
+    def let_store_answer() -> None:
+        writer = os.open(settings_file, os.O_RDWR | os.O_NONBLOCK)
+        settings_file.unlink()
+        os.close(writer)
+
+    def use_hanging_store(event_hub: EventHub) -> None:
+        update_runtime_settings(client, retention_days=5)
+        change_id = EventLog(client).last_id()
+        wait_until(lambda: event_hub.last_event_id == change_id, "the change is read")
+        JobTable(client).hide(Hidden(job_id=job.id, photo_id=job.photo_id))
+        wait_until(lambda: not event_hub.dream_index.is_visible(job.id), "what follows is read")
+        for _ in range(3):
+            wait_until(registry.list_heartbeats, "the display sends a heartbeat")
+            registry.remove(Component.DISPLAY, registry.list_heartbeats()[0].name)
+
+    async def check(event_hub: EventHub) -> None:
+        await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_visible(job.id), "the past is read")
+        await asyncio.to_thread(wait_until, settings_file.exists, "the settings are persisted")
+        let_store_hang()
+        try:
+            await asyncio.to_thread(use_hanging_store, event_hub)
+        finally:
+            let_store_answer()
+        await asyncio.to_thread(
+            wait_until, lambda: b'"retention_days": 5' in (store.get(RUNTIME_SETTINGS_NAME) or b""), "it is persisted"
+        )
+
+    run_event_hub(settings, check)
 
 
 async def read_health(event_hub: EventHub) -> int:
