@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
@@ -22,6 +24,7 @@ from display.web.build import get_build_id
 from display.web.sse import ClientQueue, SseMessage, Viewer
 from display.web.supervision import run_supervised
 from display.web.theme import describe_appearance
+from display.web.threads import run_in_thread
 from shared.jobs.events import (
     Completed,
     Deleted,
@@ -31,6 +34,7 @@ from shared.jobs.events import (
     Shown,
     parse_entry,
 )
+from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
 from shared.recipe.canary import Canary
@@ -43,6 +47,10 @@ logger = logging.getLogger(__name__)
 
 #: Events that are queued for a subscriber: those of a few reads, which are applied without a pause in between.
 MAX_QUEUED_EVENTS = 4 * MAX_EVENTS_PER_READ
+
+#: Seconds after a connection was made, or events were missed, until jobs are dropped that the broker does not know or
+#: that have ended. Before that producers submit again what a wiped broker has lost, and the stream is read.
+LOST_JOBS_CHECK_SECONDS = 60.0
 
 
 class EventHub:
@@ -69,6 +77,7 @@ class EventHub:
         #: Traces what is sent to the viewers.
         self.traces = DreamTraces(settings)
         self._settings_changed = False
+        self._lost_jobs_check_at = math.inf  # by the monotonic clock
         self._reader = StreamReader(settings, self)
         self._housekeeping = Housekeeping(
             settings,
@@ -198,19 +207,36 @@ class EventHub:
         metrics.count_unreadable("event")
 
     def handle_gap(self) -> None:
-        """Have the store scanned for dreams whose events were missed."""
+        """Have the store scanned for dreams whose events were missed, and later the broker asked for jobs."""
         self.dream_index.is_complete = False
         self._housekeeping.store_scan_needed.set()
+        self._lost_jobs_check_at = time.monotonic() + LOST_JOBS_CHECK_SECONDS
 
     def handle_connection(self, *, is_connected: bool) -> None:
         """Tell viewers whether the broker is connected."""
         self._viewers.broadcast(Change("broker", {"connected": is_connected}))
 
     async def finish_read(self, *, has_caught_up: bool) -> None:
-        """Apply the runtime settings after a reconnect, and when they have changed."""
+        """Apply the runtime settings after a reconnect, and when they have changed. Drop lost jobs when it is time."""
+        if has_caught_up:
+            self._lost_jobs_check_at = time.monotonic() + LOST_JOBS_CHECK_SECONDS
         if has_caught_up or self._settings_changed:
             self._settings_changed = False
             await self._housekeeping.apply_runtime_settings()
+        if time.monotonic() >= self._lost_jobs_check_at:
+            await self._drop_lost_jobs()
+            self._lost_jobs_check_at = math.inf
+
+    async def _drop_lost_jobs(self) -> None:
+        """Drop the jobs that the broker does not know or that have ended: a wiped broker announces no end of them.
+
+        The events of one that is accepted meanwhile are read, and count it, after this.
+        """
+        job_ids = self._live_state.list_unfinished()
+        states = await run_in_thread(lambda: JobTable(self.broker.get()).get_states(job_ids))
+        lost = [job_id for job_id, state in zip(job_ids, states, strict=True) if state is None or state.is_final]
+        for change in self._live_state.forget(lost, self.now):
+            self._viewers.broadcast(change)
 
     def _apply_settings(self, runtime_settings: RuntimeSettings) -> None:
         """Apply what concerns the pages of this display, and send viewers what they show now."""

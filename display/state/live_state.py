@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -116,6 +116,24 @@ class LiveState:
                 return None
             case _:
                 return None
+
+    def list_unfinished(self) -> list[str]:
+        """Return the ids of the jobs that run or wait."""
+        return [*self._running, *self._waiting]
+
+    def forget(self, job_ids: Sequence[str], now: float) -> list[Change]:
+        """Stop counting and showing jobs whose end was missed. Return the changes to send to viewers, not one for each.
+
+        now: epoch seconds of the broker's clock.
+        """
+        previous_count = len(self._waiting)
+        for job_id in job_ids:
+            self._eta.record_end(job_id, now, is_completed=False)
+            self._waiting.pop(job_id, None)
+        changes = [self._remove_job(job_id, now) for job_id in job_ids if job_id in self._running]
+        if not changes and len(self._waiting) != previous_count:
+            changes.append(Change("waiting", self.describe_queue(now)))
+        return changes
 
     def describe_job(self, job_id: str, now: float) -> dict[str, object] | None:
         """Return the state of one job for the guest who waits for it, None if nothing is known of the job.

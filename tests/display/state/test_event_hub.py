@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 import redis
@@ -74,6 +75,35 @@ def test_the_index_is_complete_again_only_once_the_store_was_read_after_a_gap(
         await asyncio.to_thread(wait_until, lambda: event_hub.dream_index.is_complete, "it has been read again")
 
     run_event_hub(settings, miss_events)
+
+
+def test_jobs_that_a_wiped_broker_has_lost_are_on_their_way_no_longer_once_it_is_back(
+    settings: Settings, client: redis.Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: walls said so until the display was started again."""
+    monkeypatch.setattr("display.state.event_hub.LOST_JOBS_CHECK_SECONDS", 0.5)
+    monkeypatch.setattr("display.state.stream_reader._BLOCK_MILLISECONDS", 100)
+    pipeline = FakePipeline(client, store)
+    pipeline.claim_job(pipeline.submit_photo((1, 2, 3)))
+    pipeline.submit_photo((4, 5, 6))
+
+    async def lose_jobs(event_hub: EventHub) -> None:
+        def has_unfinished(running: int, waiting: int) -> bool:
+            snapshot = event_hub._live_state.snapshot(event_hub.now)
+            return (len(cast("list[object]", snapshot["running"])), snapshot["waiting"]) == (running, waiting)
+
+        await asyncio.to_thread(wait_until, lambda: has_unfinished(1, 1), "both jobs are known")
+        async with event_hub.connect_viewer() as viewer:
+            client.flushall()
+            again = pipeline.submit_photo((4, 5, 6))  # its producer has it in its ledger
+            client.client_kill_filter(_type="normal")
+            await asyncio.to_thread(wait_until, lambda: has_unfinished(0, 1), "only one is on its way")
+            pipeline.fail_job(pipeline.claim_job(again))
+            await asyncio.to_thread(wait_until, lambda: has_unfinished(0, 0), "that has ended")
+            messages = viewer.take_waiting()
+        assert sum(b"event: ended" in message.data for message in messages) == 2
+
+    run_event_hub(settings, lose_jobs)
 
 
 def test_a_store_that_hangs_delays_neither_events_nor_heartbeats_and_gets_the_settings_once_it_answers(

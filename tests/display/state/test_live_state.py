@@ -91,6 +91,22 @@ def test_a_job_whose_worker_has_vanished_is_no_longer_shown() -> None:
     assert read_snapshot(live_state, now=1 + JOB_LOST_AFTER_SECONDS)[0] == []
 
 
+def test_jobs_whose_end_was_missed_are_neither_shown_nor_counted_and_viewers_are_told_in_few_messages() -> None:
+    live_state, names = LiveState(), [f"{number}" for number in range(1000)]
+    for name in names:
+        live_state.apply(record_event(1, make_accepted(name)))
+    for name in ("0", "1"):
+        live_state.apply(record_event(2, make_started(name)))
+    assert sorted(live_state.list_unfinished()) == sorted(names)
+    changes = live_state.forget([name for name in names if name not in ("1", "999")], 3)
+    assert [(change.kind, change.body["waiting"]) for change in changes] == [("ended", 1)]
+    assert read_snapshot(live_state, now=3) == (["1"], 1)
+    assert [change.kind for change in live_state.forget(["999"], 4)] == ["waiting"]
+    assert live_state.forget(["999"], 5) == []
+    live_state.apply(record_event(6, make_accepted("0")))  # its producer has submitted it again
+    assert read_snapshot(live_state, now=6) == (["1"], 1)
+
+
 def test_nothing_is_seen_of_a_job_that_waits_for_approval() -> None:
     live_state = LiveState()
     live_state.apply(replace(record_event(1, make_accepted("x")), held=True))
