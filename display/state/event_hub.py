@@ -26,6 +26,7 @@ from display.web.supervision import run_supervised
 from display.web.theme import describe_appearance
 from display.web.threads import run_in_thread
 from shared.jobs.events import (
+    STREAM_START_ID,
     Completed,
     Deleted,
     Hidden,
@@ -209,6 +210,7 @@ class EventHub:
     def handle_gap(self) -> None:
         """Have the store scanned for dreams whose events were missed, and later the broker asked for jobs."""
         self.dream_index.is_complete = False
+        self.dream_index.last_event_id = self._reader.last_id or STREAM_START_ID  # the stream may be another one
         self._housekeeping.store_scan_needed.set()
         self._lost_jobs_check_at = time.monotonic() + LOST_JOBS_CHECK_SECONDS
 

@@ -113,6 +113,7 @@ class StreamReader:
             self.last_id = past[0][0] if past else STREAM_START_ID
         else:
             await self._check_for_trimmed_events(client)
+            await self._check_for_new_stream(client)
         await self._handler.finish_read(has_caught_up=True)
 
     async def _read(self, client: redis.asyncio.Redis) -> None:
@@ -128,11 +129,23 @@ class StreamReader:
         await self._handler.finish_read(has_caught_up=False)
 
     async def _check_for_trimmed_events(self, client: redis.asyncio.Redis) -> None:
-        """Report a gap if what follows the last entry that was read may be gone: also if nothing is left at all."""
+        """Report a gap if what follows the last entry that was read may be gone."""
         streams = await client.xread({STREAM: STREAM_START_ID}, count=1)
         last_id = parse_event_id(self.last_id or STREAM_START_ID)
         oldest = [entries[0][0] for _, entries in cast("list[tuple[str, StreamEntries]]", streams or [])]
-        if any(parse_event_id(entry_id) > last_id for entry_id in oldest) or (not oldest and any(last_id)):
+        if any(parse_event_id(entry_id) > last_id for entry_id in oldest):
+            self._handler.handle_gap()
+
+    async def _check_for_new_stream(self, client: redis.asyncio.Redis) -> None:
+        """Follow a stream that is empty or ends before the last entry that was read, and report a gap.
+
+        Ids follow the broker's clock: those of a broker that came back empty with a clock that is behind are lower for
+        as long as it is. What that stream has is skipped, because viewers may have seen it.
+        """
+        newest = cast("StreamEntries", await client.xrevrange(STREAM, count=1))
+        newest_id = newest[0][0] if newest else STREAM_START_ID
+        if parse_event_id(newest_id) < parse_event_id(self.last_id or STREAM_START_ID):
+            self.last_id = newest_id
             self._handler.handle_gap()
 
     def _set_connected(self, is_connected: bool) -> None:

@@ -14,9 +14,10 @@ from display.server import health_route
 from display.state.event_hub import EventHub
 from display.state.live_state import Change, LiveState
 from display.state.stream_reader import STUCK_AFTER_SECONDS, StreamReader
-from shared.jobs.events import EventLog, Hidden, RecordedEvent
+from shared.jobs.events import EventLog, Hidden, RecordedEvent, RuntimeSettingsChanged, parse_event_id
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
+from shared.redis_keys import STREAM
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import RUNTIME_SETTINGS_NAME
@@ -149,6 +150,40 @@ def test_a_store_that_hangs_delays_neither_events_nor_heartbeats_and_gets_the_se
         )
 
     run_event_hub(settings, check)
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_the_events_of_a_broker_that_came_back_empty_with_a_clock_that_is_behind_are_read(
+    settings: Settings, client: redis.Redis, store: Store, *, is_empty: bool
+) -> None:
+    """Seen failing: nothing that happened was seen until the broker's clock had caught up, in this test an hour."""
+    pipeline = FakePipeline(client, store)
+    seconds, _ = client.time()
+    ahead_id = f"{1000 * (seconds + 3600)}-0"
+
+    def is_ahead(event_hub: EventHub) -> bool:
+        return parse_event_id(event_hub.last_event_id) >= parse_event_id(ahead_id)
+
+    async def lose_stream(event_hub: EventHub) -> None:
+        async def wait(condition: Callable[[], object], description: str) -> None:
+            await asyncio.to_thread(wait_until, condition, description)
+
+        client.xadd(STREAM, {"event": RuntimeSettingsChanged().model_dump_json()}, id=ahead_id)
+        await wait(lambda: is_ahead(event_hub), "the stream is read")
+        client.delete(STREAM)
+        missed = None if is_empty else pipeline.add_dream((1, 2, 3))
+        async with event_hub.connect_viewer() as viewer:
+            client.client_kill_filter(_type="normal")
+            await wait(lambda: not is_ahead(event_hub), "the other stream is noticed")
+            if missed:
+                await wait(lambda: event_hub.dream_index.is_visible(missed.id), "what was missed is in the store")
+            later = pipeline.add_dream((4, 5, 6))
+            await wait(lambda: event_hub.dream_index.is_visible(later.id), "what comes is read")
+            messages = viewer.take_waiting()
+        assert sum(b"event: dream" in message.data for message in messages) == 1
+        assert event_hub.last_event_id == EventLog(client).last_id()
+
+    run_event_hub(settings, lose_stream)
 
 
 async def read_health(event_hub: EventHub) -> int:
