@@ -47,6 +47,11 @@ class DiskCache:
     def __contains__(self, name: str) -> bool:
         return name in self._sizes
 
+    def list_names(self) -> list[str]:
+        """Return the object names of all pictures."""
+        with self._lock:
+            return list(self._sizes)
+
     def get(self, name: str) -> bytes | None:
         """Return a picture's bytes, None if it is not cached."""
         return self.get_range(name, 0, None)

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager, suppress
 
 from display.media.disk_cache import CACHE_FOLDER, DiskCache
@@ -12,6 +13,7 @@ from display.web.threads import run_in_thread
 from shared.jobs.events import Completed
 from shared.settings import Settings
 from shared.storage.object_names import (
+    DREAMS_PREFIX,
     clip_name,
     dream_name,
     gif_name,
@@ -124,9 +126,30 @@ class Pictures:
         if self._cache is not None:
             name_functions = (dream_name, thumb_name, clip_name, preview_name, zoom_name, gif_name, square_name)
             photo_names = (photo_name(photo_id), working_photo_name(photo_id))
-            for name in (*photo_names, *(name_of(job_id) for name_of in name_functions)):
-                self._cache.remove(name)
-                self._unwritten.pop(name, None)
+            self._remove(self._cache, (*photo_names, *(name_of(job_id) for name_of in name_functions)))
+
+    def remove_unused(self, is_deleted: Callable[[str], bool], is_photo_used: Callable[[str], bool]) -> None:
+        """Remove all dreams that were deleted, by their job ids, and all photos that are not used, from the cache.
+
+        is_photo_used: is passed the object name of the photo in full.
+        """
+
+        def is_unused(name: str) -> bool:
+            folder, _, rest = name.partition("/")
+            if f"{folder}/" == DREAMS_PREFIX:
+                return is_deleted(rest.partition("/")[0])
+            return folder == "photos" and not is_photo_used(photo_name(rest.partition(".")[0]))
+
+        if self._cache is not None:
+            # A fetch in progress would cache its picture afterwards.
+            names = {*self._cache.list_names(), *self._unwritten, *self._fetches}
+            self._remove(self._cache, [name for name in names if is_unused(name)])
+
+    def _remove(self, cache: DiskCache, names: Collection[str]) -> None:
+        for name in names:
+            cache.remove(name)
+            self._unwritten.pop(name, None)
+        if names:
             self._frames.clear()
 
     def prefetch(self, event: Completed) -> None:

@@ -85,7 +85,7 @@ class EventHub:
             self.broker,
             self.dream_index,
             self.moderation,
-            lambda: self._viewers.broadcast_snapshots(),
+            self._handle_load,
             self._apply_settings,
         )
         self._subscribers: set[ClientQueue[RecordedEvent]] = set()
@@ -213,6 +213,16 @@ class EventHub:
         self.dream_index.last_event_id = self._reader.last_id or STREAM_START_ID  # the stream may be another one
         self._housekeeping.store_scan_needed.set()
         self._lost_jobs_check_at = time.monotonic() + LOST_JOBS_CHECK_SECONDS
+
+    def _handle_load(self) -> None:
+        """Send viewers what they show; once all is known, remove from the cache what was deleted without an event."""
+        if self.dream_index.is_complete:
+            photos = {dream.photo for dream in self.dream_index.list_all()}
+            self._pictures.remove_unused(
+                self.dream_index.is_deleted,
+                lambda photo: photo in photos or self._live_state.is_photo_visible(photo),
+            )
+        self._viewers.broadcast_snapshots()
 
     def handle_connection(self, *, is_connected: bool) -> None:
         """Tell viewers whether the broker is connected."""

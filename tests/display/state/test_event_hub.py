@@ -9,6 +9,7 @@ import pytest
 import redis
 from starlette.requests import Request
 
+from display.media.disk_cache import CACHE_FOLDER
 from display.media.pictures import Pictures
 from display.server import health_route
 from display.state.event_hub import EventHub
@@ -20,9 +21,18 @@ from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.redis_keys import STREAM
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
-from shared.storage.object_names import RUNTIME_SETTINGS_NAME
+from shared.storage.deletion import delete_dream_objects, delete_photo_objects, write_tombstone
+from shared.storage.object_names import (
+    RUNTIME_SETTINGS_NAME,
+    clip_name,
+    dream_name,
+    logo_name,
+    photo_name,
+    working_photo_name,
+)
 from shared.storage.store import Store
 from tests.display.fake_pipeline import FakePipeline
+from tests.servers import S3Server
 from tests.waiting import wait_until
 
 
@@ -184,6 +194,50 @@ def test_the_events_of_a_broker_that_came_back_empty_with_a_clock_that_is_behind
         assert event_hub.last_event_id == EventLog(client).last_id()
 
     run_event_hub(settings, lose_stream)
+
+
+def test_what_was_deleted_without_an_event_leaves_the_cache_once_the_store_was_read(
+    settings: Settings, client: redis.Redis, s3: S3Server
+) -> None:
+    """Seen failing: photo, dream and clip stayed on the disk of a display that was off when they were deleted."""
+    settings = settings.model_copy(update={"store_url": s3.url})
+    store, cache = Store(settings.store), settings.data / CACHE_FOLDER
+    pipeline = FakePipeline(client, store)
+    kept, deleted = (pipeline.add_dream((10 * number, 2, 3)) for number in range(2))
+    running = pipeline.submit_photo((7, 8, 9))
+    pipeline.claim_job(running)
+    kept_names, deleted_names = (
+        [photo_name(job.photo_id), working_photo_name(job.photo_id), dream_name(job.id), clip_name(job.id)]
+        for job in (kept, deleted)
+    )
+    kept_names.append(logo_name("0" * 64))
+    for name in kept_names + deleted_names:
+        store.put(name, b"picture")
+
+    def is_cached(name: str) -> bool:
+        return (cache / name.replace("/", "~")).exists()
+
+    async def fetch(pictures: Pictures, names: list[str]) -> None:
+        for name in names:
+            assert await pictures.get(name)
+        await asyncio.to_thread(wait_until, lambda: all(map(is_cached, names)), "they are cached")
+
+    asyncio.run(fetch(Pictures(settings), kept_names + deleted_names))
+    write_tombstone(store, deleted.id)
+    delete_dream_objects(store, deleted.id)
+    delete_photo_objects(store, deleted.photo_id)
+
+    async def scan_twice(event_hub: EventHub) -> None:
+        await asyncio.to_thread(wait_until, lambda: not any(map(is_cached, deleted_names)), "what was deleted leaves")
+        running_photo, unused_photo = photo_name(running.photo_id), photo_name("f" * 64)
+        await asyncio.to_thread(wait_until, lambda: event_hub.is_photo_visible(running_photo), "the stream is read")
+        store.put(unused_photo, b"picture")
+        await fetch(event_hub._pictures, [running_photo, unused_photo])
+        event_hub.handle_gap()
+        await asyncio.to_thread(wait_until, lambda: not is_cached(unused_photo), "an unused photo leaves")
+        assert all(map(is_cached, [running_photo, *kept_names]))
+
+    run_event_hub(settings, scan_twice)
 
 
 async def read_health(event_hub: EventHub) -> int:
