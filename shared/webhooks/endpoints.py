@@ -10,7 +10,7 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import ArtDreamError
-from shared.jobs.events import EventLog
+from shared.jobs.events import STREAM_START_ID, EventLog, parse_event_id
 from shared.redis_keys import WEBHOOKS_KEY
 from shared.storage.object_names import WEBHOOKS_PREFIX, webhook_name
 from shared.storage.store import Store
@@ -118,9 +118,12 @@ class Endpoints:
     def _restore(self) -> None:
         """Add the endpoints of the store to a wiped broker. What the broker has already is newer, and stays."""
         pipeline = self._client.pipeline()
+        last_id = parse_event_id(EventLog(self._client).last_id())
         for entry in self._store.list_objects(WEBHOOKS_PREFIX):
             endpoint = _parse((self._store.get(entry.name) or b"").decode(errors="replace"), entry.name)
             if endpoint:
+                if parse_event_id(endpoint.after_id) > last_id:  # of an earlier stream: it is told of all in this one
+                    endpoint = endpoint.model_copy(update={"after_id": STREAM_START_ID})
                 pipeline.hsetnx(WEBHOOKS_KEY, endpoint.id, endpoint.model_dump_json())
         pipeline.hset(WEBHOOKS_KEY, _RESTORED_FIELD, "true")
         pipeline.execute()

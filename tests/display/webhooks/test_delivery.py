@@ -19,9 +19,10 @@ from display.webhooks.sender import EndpointSender
 from display.webhooks.signing import derive_secret, format_secret
 from shared.api.jobs import ApiJobs
 from shared.errors import ArtDreamError
-from shared.jobs.events import Hidden, Shown
+from shared.jobs.events import Hidden, RuntimeSettingsChanged, Shown
 from shared.jobs.job import Job
 from shared.jobs.table import JobTable
+from shared.redis_keys import STREAM
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.deletion import delete_dream_objects
@@ -242,6 +243,24 @@ def test_an_endpoint_that_is_gone_is_disabled_beyond_the_loss_of_the_broker(
     assert "410" in Endpoints(client, store).find(endpoint.id).disabled
     assert len(receiver.requests) == 1
     assert "is disabled" in read_webhook_overview(client, store).problems[0]
+
+
+def test_an_endpoint_is_told_of_what_happens_when_the_broker_is_back_with_a_clock_that_is_behind(
+    client: redis.Redis,
+    pipeline: FakePipeline,
+    receiver: Receiver,
+    add_endpoint: EndpointMaker,
+    running_deliverer: DelivererRunner,
+) -> None:
+    """Seen failing: it was told of nothing until the clock had caught up with the time at which it was added."""
+    seconds, _ = client.time()
+    client.xadd(STREAM, {"event": RuntimeSettingsChanged().model_dump_json()}, id=f"{1000 * (seconds + 3600)}-0")
+    add_endpoint(receiver.url)
+    client.flushall()
+    with running_deliverer():
+        wait_until(DeliveryTable(client).is_restored, "the store is read")
+        pipeline.add_dream((20, 90, 30))
+        wait_until(lambda: receiver.requests, "the endpoint is told")
 
 
 def test_an_endpoint_of_a_key_is_told_of_the_jobs_of_that_key_only(
