@@ -54,6 +54,17 @@ export class Grid {
     this.#draw();
   }
 
+  /**
+   * Remove the pictures of all other jobs at once. The next `show` gives their tiles to others.
+   *
+   * @param {(jobId: string) => boolean} isKept
+   */
+  keepOnly(isKept) {
+    for (const tile of this.#tiles) {
+      if (!isKept(tile.item.dataset.jobId ?? "")) tile.clear();
+    }
+  }
+
   clear() {
     this.#jobs.clear();
     this.#draw();
@@ -108,6 +119,13 @@ class Tile {
   close() {
     this.item.remove();
     this.crossfade.cancel();
+  }
+
+  /** Show nothing until the next picture is loaded. */
+  clear() {
+    for (const part of [this.picture, this.backdrop, this.title]) part.replaceChildren();
+    this.item.removeAttribute("data-emerging");
+    delete this.item.dataset.jobId;
   }
 
   /** @param {Dream | RunningJob} job */

@@ -67,13 +67,18 @@ export class Hero {
     this.photoCrossfade.cancel();
   }
 
-  /** Show nothing: the last dream there was is gone. */
-  clear() {
-    for (const place of [".dream .picture", ".photo .picture", ".backdrop"]) this.#find(place).replaceChildren();
+  /**
+   * Show no picture, neither its title nor its QR code, and load none.
+   *
+   * @param {"invitation" | "dark"} scene what the wall shows instead, "dark" until another picture is loaded
+   */
+  clear(scene = "invitation") {
+    const places = [".dream .picture", ".photo .picture", ".backdrop", ".title", ".verdict"];
+    for (const place of places) this.#find(place).replaceChildren();
     removeQrCode(this.root, "home");
     this.close();
     this.jobId = this.#requestedKey = undefined;
-    this.root.dataset.scene = "invitation";
+    this.root.dataset.scene = scene;
   }
 
   /** @param {string} selector */

@@ -119,6 +119,17 @@ export class Playlist {
     return this.#rotate(now);
   }
 
+  /**
+   * Tell whether a job is running, or its dream is among those that the wall has.
+   *
+   * @param {string} jobId
+   */
+  has(jobId) {
+    const { current } = this;
+    const isCurrent = current?.kind === "dream" && current.dream.job_id === jobId;
+    return isCurrent || this.running.has(jobId) || this.dreams.some(({ job_id }) => job_id === jobId);
+  }
+
   /** How many photos come before the one that was sent last; null if none waits, or nobody knows how long it takes. */
   get ahead() {
     return this.waiting > 0 && this.seconds !== null ? this.waiting - 1 + this.running.size : null;

@@ -113,6 +113,7 @@ class Wall {
     if (event.kind === "dream") this.paintTimes.expect(event.body.job_id);
     this.#followAppearance(readAppearance(event));
     this.playlist.apply(event, systemClock.now());
+    if (event.kind === "gone" || event.kind === "snapshot") this.#removeGone();
     if (event.kind !== "heartbeat" && event.kind !== "broker") this.#update();
   }
 
@@ -172,6 +173,12 @@ class Wall {
     this.#showWaiting();
     this.strip.show(this.playlist.dreams);
     this.#markStrip();
+  }
+
+  /** Remove what was hidden or deleted at once: the picture that replaces it may take long to load. */
+  #removeGone() {
+    if (this.hero.jobId && !this.playlist.has(this.hero.jobId)) this.hero.clear("dark");
+    this.grid.keepOnly((jobId) => this.playlist.has(jobId));
   }
 
   #showGrid() {

@@ -108,6 +108,18 @@ test("a dream that was taken down while the wall was disconnected is not shown a
   assert.equal(apply(20, "snapshot", { ...EMPTY, dreams: dreams(["kept", 0]) }), "kept!");
 });
 
+test("a wall has the jobs that run and the dreams that are done, but none that is taken down", () => {
+  dream(0, "old");
+  start(5, "a");
+  for (const job of ["old", "a"]) assert.equal(playlist.has(job), true);
+  dream(6, "a");
+  assert.equal(playlist.has("a"), true);
+  apply(7, "gone", { job_id: "a" });
+  assert.equal(playlist.has("a"), false);
+  apply(8, "snapshot", { ...EMPTY, running: [{ job_id: "b", silent: 0 }] });
+  for (const [job, isThere] of [["old", false], ["b", true]]) assert.equal(playlist.has(job), isThere);
+});
+
 test("a job that ends without a dream gives the wall back", () => {
   dream(0, "old");
   assert.equal(start(10, "a"), "a");

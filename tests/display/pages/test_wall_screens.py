@@ -29,6 +29,10 @@ def tile_selector(job: Job, kind: str = "dream") -> str:
     return f'.wall[data-scene=grid] .grid img[data-{kind}][data-job-id="{job.id}"][data-shown-at]'
 
 
+def hide(client: redis.Redis, job: Job) -> None:
+    JobTable(client).hide(Hidden(job_id=job.id, photo_id=job.photo_id))
+
+
 @pytest.fixture
 def open_screen(open_page: OpenPage) -> Callable[..., Page]:
     def open_screen(name: str, width: int = 1280, height: int = 720) -> Page:
@@ -90,12 +94,58 @@ def test_a_picture_that_is_not_there_is_not_asked_for_once_its_dream_has_left(
         wait_until(are_there, "the picture is asked for", explain=lambda: str(requests))
 
     wait_for_requests(left, 2)
-    JobTable(client).hide(Hidden(job_id=left.id, photo_id=left.photo_id))
+    hide(client, left)
     expect(hall.locator(f'.strip li[data-job-id="{kept.id}"]')).to_have_count(1)
     expect(hall.locator(f'.strip li[data-job-id="{left.id}"]')).to_have_count(0)
     before = requests[left.id]
     wait_for_requests(kept, requests[kept.id] + 4)
     assert requests[left.id] <= before + 1  # one may have been on its way
+
+
+@pytest.mark.parametrize("is_announced", [True, False], ids=["event", "snapshot"])
+def test_a_dream_that_leaves_a_screen_does_not_wait_for_the_picture_that_replaces_it(
+    new_page: OpenPage, client: redis.Redis, pipeline: FakePipeline, is_announced: bool
+) -> None:
+    """Seen failing: it stayed large, with its photo and its title, until the next dream was loaded."""
+    kept, left = (pipeline.add_dream((shade, 90, 40), thumb=True) for shade in (10, 200))
+    hall, held = new_page(1280, 720, reduced_motion="reduce"), list[Route]()
+    hall.route(f"**/pictures/{dream_name(kept.id)}", lambda route: held.append(route))
+    hall.goto("/?screen=hall")
+    hall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{left.id}"]')
+    hall.wait_for_selector(".photo img")
+    with hall.expect_request(f"**/pictures/{dream_name(kept.id)}"):
+        if is_announced:
+            hide(client, left)
+        else:
+            chosen = Screen(content=Content.CHOSEN, dreams=(kept.id,))
+            update_runtime_settings(client, screens={"hall": chosen})
+    expect(hall.locator(f'[data-job-id="{left.id}"]')).to_have_count(0)
+    expect(hall.locator(".photo img, .backdrop canvas, .fading")).to_have_count(0)
+    expect(hall.locator(".title")).to_be_empty()
+    held[0].fallback()
+    hall.wait_for_selector(f'.wall[data-scene=dream] .dream img[data-job-id="{kept.id}"]')
+    expect(hall.locator(".title")).to_have_text("Animals")
+
+
+def test_a_hidden_dream_leaves_its_tile_before_the_picture_that_replaces_it_is_loaded(
+    new_page: OpenPage, client: redis.Redis, pipeline: FakePipeline
+) -> None:
+    """Seen failing: its picture and its title stayed in the tile until then."""
+    update_runtime_settings(client, screens={"hall": GRID})
+    waiting, *shown = [pipeline.add_dream((15 * number, 90, 40)) for number in range(13)]  # one more than has a tile
+    hidden = shown[5]
+    hall, held = new_page(1280, 720, reduced_motion="reduce"), list[Route]()
+    hall.route(f"**/pictures/{dream_name(waiting.id)}", lambda route: held.append(route))
+    hall.goto("/?screen=hall")
+    for job in shown:
+        hall.wait_for_selector(tile_selector(job))
+    with hall.expect_request(f"**/pictures/{dream_name(waiting.id)}"):
+        hide(client, hidden)
+    expect(hall.locator(f'[data-job-id="{hidden.id}"]')).to_have_count(0)
+    expect(hall.locator(".grid li:not(:has(img, canvas)) .tile-title:empty")).to_have_count(1)
+    assert hall.locator(".grid li").count() == 12
+    held[0].fallback()
+    hall.wait_for_selector(tile_selector(waiting))
 
 
 @pytest.mark.slow
