@@ -299,15 +299,33 @@ const moveRange = ([low, high], centre) => [centre - (high - low) / 2, centre + 
 /** @type {ArtMap | undefined} */
 let artMap;
 
+/** @type {import("../common/event_feed.js").FeedEvent[]} those since the map was requested, whose answer may be older */
+let eventsMeanwhile = [];
+
+/**
+ * Return the map; what is wrong with the one in the store if there is none that can be shown; neither if the answer did
+ * not arrive as a whole.
+ *
+ * @returns {Promise<{map?: PaintingMap, fault?: string}>}
+ */
+async function fetchMap() {
+  try {
+    const response = await fetch("/map/paintings");
+    if (response.ok) return { map: await response.json() };
+    return response.status === 404 ? await response.json() : {};
+  } catch {
+    return {};
+  }
+}
+
 // Show the map as soon as the store has one; until then, say what this page is for.
 async function loadMap() {
-  const response = await fetch("/map/paintings").catch(() => null);
-  const isLoaded = response?.ok ?? false;
-  find(".empty").hidden = isLoaded;
-  find(".tools").hidden = !isLoaded;
-  if (!response?.ok) {
-    const isMissing = response?.status === 404;
-    const { fault } = isMissing ? await response.json() : { fault: "" };
+  eventsMeanwhile = [];
+  const { map, fault } = await fetchMap();
+  find(".empty").hidden = Boolean(map);
+  find(".tools").hidden = !map;
+  if (!map) {
+    const isMissing = fault !== undefined;
     document.body.dataset.scene = "empty";
     find(".guest").textContent = isMissing ? texts.map_empty : texts.reconnecting;
     find(".operator").textContent = isMissing ? fault || texts.map_operator : "";
@@ -317,7 +335,8 @@ async function loadMap() {
   const legend = find(".legend", HTMLDetailsElement);
   legend.hidden = false;
   legend.open = innerWidth >= WIDE && !screenName;
-  artMap = new ArtMap(await response.json(), new URLSearchParams(location.search).get("job"));
+  artMap = new ArtMap(map, new URLSearchParams(location.search).get("job"));
+  for (const event of eventsMeanwhile) artMap.handleEvent(event);
   await artMap.draw();
   document.body.dataset.scene = "map";
 }
@@ -334,7 +353,8 @@ function handleEvent(event) {
   const themeBefore = dataset.theme;
   followAppearance(event);
   if (dataset.theme !== themeBefore) artMap?.recolour();
-  artMap?.handleEvent(event);
+  if (artMap) artMap.handleEvent(event);
+  else eventsMeanwhile.push(event);
 }
 
 showNavigation(texts);

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from display.moderation import Moderation
 from display.state.dream_index import DreamIndex
 from shared.art_map import ArtMap, MapPoint
+from shared.jobs.events import Hidden
+from shared.jobs.table import JobTable
 from shared.storage.object_names import art_map_name, reference_name
 from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import RECIPE, FakePipeline, make_circle_jpeg
@@ -220,6 +222,56 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
     expect(page.locator(".empty")).to_contain_text("This map will show")
     pipeline.store.put(art_map_name("artists"), make_art_map().model_dump_json().encode())
     expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists")
+
+
+def test_a_map_whose_data_is_cut_off_is_requested_again(stored_map: ArtMap, new_page: Callable[..., Page]) -> None:
+    """Seen failing: the page stayed blank."""
+    page, cut_off = new_page(), list[Route]()
+
+    def cut_off_once(route: Route) -> None:
+        if cut_off:
+            route.fallback()
+        else:
+            cut_off.append(route)
+            route.fulfill(content_type="application/json", body=stored_map.model_dump_json()[:10_000])
+
+    page.route("**/map/paintings", cut_off_once)
+    page.goto("/map")
+    expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists")
+    page.wait_for_selector("body[data-scene=map]")
+    assert cut_off
+
+
+#: Notes on the page which events it has handled.
+NOTE_EVENTS = """{
+  const { addEventListener: add } = EventSource.prototype;
+  EventSource.prototype.addEventListener = function (kind, listener) {
+    add.call(this, kind, (event) => {
+      listener(event);
+      document.documentElement.setAttribute(`data-handled-${kind}`, "");
+    });
+  };
+}"""
+
+
+def test_a_dream_that_is_hidden_while_the_map_loads_is_not_shown(
+    stored_map: ArtMap, new_page: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
+) -> None:
+    """Seen failing: the event was dropped, and the map, which was older, had the dream."""
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    kept, hidden = (pipeline.add_dream((shade, 2, 3), map_point=map_point) for shade in (10, 90))
+    page, held = new_page(), list[Route]()
+    page.add_init_script(NOTE_EVENTS)
+    page.route("**/map/paintings", lambda route: held.append(route))
+    page.goto("/map")
+    page.wait_for_selector("html[data-handled-snapshot]", state="attached")
+    older = json.loads(send_request(display, "/map/paintings").body)  # type: ignore[attr-defined]
+    JobTable(pipeline.client).hide(Hidden(job_id=hidden.id, photo_id=hidden.photo_id))
+    page.wait_for_selector("html[data-handled-gone]", state="attached")
+    held[0].fulfill(json=older)
+    page.wait_for_selector("body[data-scene=map]")
+    paths = page.locator(".paths > g")
+    assert paths.evaluate_all("paths => paths.map(path => path.dataset.jobId)") == [kept.id]
 
 
 @pytest.mark.parametrize(
