@@ -40,6 +40,9 @@ const texts = readPageData("texts");
 // Milliseconds until a map that is not there yet is requested again.
 const RETRY_AFTER = 5_000;
 
+// Milliseconds within which a map that may have missed something asks for it: not all of them ask at once.
+const REFRESH_WITHIN = 2_000;
+
 const MAX_DREAMS = 12;
 const ZOOM_STEP = 1.5;
 const CLEAR = "rgba(0, 0, 0, 0)";
@@ -72,7 +75,8 @@ class ArtMap {
    */
   constructor(map, jobId) {
     this.map = map;
-    this.dreams = map.dreams;
+    /** @type {Dream[]} newest first */
+    this.dreams = [];
     this.jobId = jobId;
     this.bounds = { x: findBounds(map.x), y: findBounds(map.y) };
     this.card = find(".card");
@@ -109,13 +113,27 @@ class ArtMap {
     if (this.chart) plotly().restyle(this.chart, { "marker.color": colours });
   }
 
+  /**
+   * Show these dreams, and what has happened since they were listed.
+   *
+   * @param {Dream[]} dreams
+   * @param {import("../common/event_feed.js").FeedEvent[]} events
+   */
+  restore(dreams, events) {
+    this.dreams = dreams.filter((dream) => this.#isHere(dream));
+    for (const event of events) this.handleEvent(event);
+    this.dialog.closeUnlessAmong(this.dreams);
+    this.#showDreams();
+  }
+
   /** @param {import("../common/event_feed.js").FeedEvent} event */
   handleEvent({ kind, body }) {
     if (kind === "snapshot") {
       this.#takeIn(body);
+      this.dialog.closeUnlessAmong(this.dreams);
       this.#showDreams();
     }
-    if (kind === "dream" && body.place?.network === this.map.network) {
+    if (kind === "dream" && this.#isHere(body)) {
       const others = this.dreams.filter((dream) => dream.job_id !== body.job_id);
       this.dreams = [body, ...others].slice(0, MAX_DREAMS);
       this.#showDreams();
@@ -128,6 +146,15 @@ class ArtMap {
   }
 
   /**
+   * Tell whether this map may have dreams that a snapshot does not: it has the newest of all, on this map or not.
+   *
+   * @param {import("../common/event_feed.js").Snapshot} snapshot
+   */
+  mayHaveEarlier({ dreams, count }) {
+    return count > dreams.length && dreams.filter((dream) => this.#isHere(dream)).length < MAX_DREAMS;
+  }
+
+  /**
    * Take in what was added or hidden unseen. A snapshot has the newest of all dreams, on this map or not,
    * so what is as new, but not in it, is gone.
    *
@@ -136,8 +163,13 @@ class ArtMap {
   #takeIn({ dreams, count }) {
     const [oldest, hasEarlier] = [dreams.at(-1), count > dreams.length];
     const earlier = this.dreams.filter((dream) => hasEarlier && oldest && dream.at < oldest.at);
-    const newest = dreams.filter((dream) => dream.place?.network === this.map.network);
+    const newest = dreams.filter((dream) => this.#isHere(dream));
     this.dreams = [...newest, ...earlier].slice(0, MAX_DREAMS);
+  }
+
+  /** @param {Dream} dream */
+  #isHere(dream) {
+    return dream.place?.network === this.map.network;
   }
 
   // One trace for each artist, so that each has a colour and can be isolated.
@@ -299,8 +331,13 @@ const moveRange = ([low, high], centre) => [centre - (high - low) / 2, centre + 
 /** @type {ArtMap | undefined} */
 let artMap;
 
-/** @type {import("../common/event_feed.js").FeedEvent[]} those since the map was requested, whose answer may be older */
-let eventsMeanwhile = [];
+/** @type {import("../common/event_feed.js").FeedEvent[] | undefined} since the map was requested, until it is there */
+let eventsMeanwhile;
+
+/** @type {number | undefined} */
+let loadTimer;
+
+let isConnected = false;
 
 /**
  * Return the map; what is wrong with the one in the store if there is none that can be shown; neither if the answer did
@@ -318,10 +355,25 @@ async function fetchMap() {
   }
 }
 
-// Show the map as soon as the store has one; until then, say what this page is for.
+/** @param {number} delay in milliseconds */
+function scheduleLoad(delay) {
+  clearTimeout(loadTimer);
+  loadTimer = setTimeout(loadMap, delay);
+}
+
+// Show the map as soon as the store has one; until then, say what this page is for. One that is shown gets its dreams again.
 async function loadMap() {
-  eventsMeanwhile = [];
+  /** @type {import("../common/event_feed.js").FeedEvent[]} */
+  const events = [];
+  eventsMeanwhile = events;
   const { map, fault } = await fetchMap();
+  if (events !== eventsMeanwhile) return; // it was requested once more
+  if (map) eventsMeanwhile = undefined;
+  else scheduleLoad(RETRY_AFTER);
+  if (artMap) {
+    if (map) artMap.restore(map.dreams, events);
+    return;
+  }
   find(".empty").hidden = Boolean(map);
   find(".tools").hidden = !map;
   if (!map) {
@@ -329,14 +381,13 @@ async function loadMap() {
     document.body.dataset.scene = "empty";
     find(".guest").textContent = isMissing ? texts.map_empty : texts.reconnecting;
     find(".operator").textContent = isMissing ? fault || texts.map_operator : "";
-    setTimeout(loadMap, RETRY_AFTER);
     return;
   }
   const legend = find(".legend", HTMLDetailsElement);
   legend.hidden = false;
   legend.open = innerWidth >= WIDE && !screenName;
   artMap = new ArtMap(map, new URLSearchParams(location.search).get("job"));
-  for (const event of eventsMeanwhile) artMap.handleEvent(event);
+  artMap.restore(map.dreams, events);
   await artMap.draw();
   document.body.dataset.scene = "map";
 }
@@ -353,8 +404,13 @@ function handleEvent(event) {
   const themeBefore = dataset.theme;
   followAppearance(event);
   if (dataset.theme !== themeBefore) artMap?.recolour();
-  if (artMap) artMap.handleEvent(event);
-  else eventsMeanwhile.push(event);
+  eventsMeanwhile?.push(event);
+  artMap?.handleEvent(event);
+  if (event.kind === "snapshot") {
+    // Later ones than the first: the display was away, has read the store, or begins an event.
+    if (isConnected && (!artMap || artMap.mayHaveEarlier(event.body))) scheduleLoad(Math.random() * REFRESH_WITHIN);
+    isConnected = true;
+  }
 }
 
 showNavigation(texts);

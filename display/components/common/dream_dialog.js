@@ -90,9 +90,19 @@ export class DreamDialog {
     } catch {} // the pictures are what matters
   }
 
+  close() {
+    this.dialog.close();
+  }
+
   /** @param {string} jobId */
   closeIfShown(jobId) {
-    if (this.#dream?.job_id === jobId) this.dialog.close();
+    if (this.#dream?.job_id === jobId) this.close();
+  }
+
+  /** @param {Dream[]} dreams */
+  closeUnlessAmong(dreams) {
+    const shown = this.#dream;
+    if (shown && !dreams.some((dream) => dream.job_id === shown.job_id)) this.close();
   }
 
   /**

@@ -83,8 +83,8 @@ const REPORT_LOSS_AFTER = 1_500;
 
 /**
  * The events of the display, over one EventSource that is never given up. Every connection begins with a snapshot, so
- * nothing has to be requested again: it holds whatever was missed. If the display has become another version meanwhile, the
- * page is loaded again.
+ * no past events have to be requested: it holds the newest dreams. Pages that show older ones ask for these again. If the
+ * display has become another version meanwhile, the page is loaded again.
  */
 export class EventFeed {
   /** @type {EventSource | undefined} */

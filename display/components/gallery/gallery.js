@@ -23,6 +23,9 @@ const RETRY_AFTER = 3_000;
 // Milliseconds within which a gallery that may have missed something asks for it: not all of them ask at once.
 const REFRESH_WITHIN = 2_000;
 
+// Pages that such a gallery asks for at most. What it has beyond them it removes, and loads again as one scrolls.
+const MAX_REFRESHED_PAGES = 20;
+
 // Pixels below the window at which the next page is loaded.
 const LOAD_AHEAD = 600;
 
@@ -41,6 +44,8 @@ class Gallery {
   #count;
   /** @type {number | undefined} */
   #refreshTimer;
+  /** @type {Map<string, boolean>} job id → is visible, by the events since the last request: its answer may be older */
+  #announced = new Map();
   /** @type {Map<string, string>} recipe → title */
   #recipes = new Map();
   /** @type {Set<string>} */
@@ -77,6 +82,7 @@ class Gallery {
     this.#oldest = undefined;
     this.#isLoading = this.#isComplete = false;
     this.list.replaceChildren();
+    this.dialog.close();
     this.#loadMore();
   }
 
@@ -84,7 +90,7 @@ class Gallery {
     if (this.#isLoading || this.#isComplete) return;
     this.#isLoading = true;
     const generation = this.#generation;
-    const page = await this.#fetchPage(this.#oldest ? `${this.#oldest.at}-${this.#oldest.job_id}` : "");
+    const page = await this.#fetchPage(this.#oldest);
     if (generation !== this.#generation) return;
     find(".unavailable").hidden = page !== null;
     if (page === null) {
@@ -101,6 +107,10 @@ class Gallery {
     this.#insert(page.dreams);
     this.#oldest = page.dreams.at(-1) ?? this.#oldest;
     this.#isComplete = page.dreams.length === 0;
+    this.#finishLoading();
+  }
+
+  #finishLoading() {
     this.#isLoading = false;
     // Reports the end of the list once more, also if that was in view before and, as one has scrolled on, is so again.
     this.observer.unobserve(this.end);
@@ -108,13 +118,15 @@ class Gallery {
   }
 
   /**
-   * Return a page of dreams, the newest if the cursor is empty; null if it cannot be loaded.
+   * Return the page of dreams that follows another one, the newest if there is none; null if it cannot be loaded.
    *
-   * @param {string} cursor
+   * @param {Dream | undefined} last the last dream of the page before
    * @returns {Promise<Page | null>}
    */
-  async #fetchPage(cursor) {
-    const query = new URLSearchParams({ before: cursor, recipe: this.recipe.value, day: this.day.value });
+  async #fetchPage(last) {
+    this.#announced.clear();
+    const before = last ? `${last.at}-${last.job_id}` : "";
+    const query = new URLSearchParams({ before, recipe: this.recipe.value, day: this.day.value });
     try {
       const response = await fetch(`/gallery/dreams?${query}`);
       return response.ok ? await response.json() : null;
@@ -137,9 +149,9 @@ class Gallery {
       this.#showCount(body.count);
     }
     if (kind === "gone") {
+      this.#announced.set(body.job_id, false);
       this.#remove(body.job_id);
       this.#showCount(body.count);
-      this.dialog.closeIfShown(body.job_id);
     }
   }
 
@@ -149,6 +161,7 @@ class Gallery {
    * @param {Dream} dream
    */
   #takeIn(dream) {
+    this.#announced.set(dream.job_id, true);
     if (!this.#recipes.has(dream.recipe) || !this.#days.has(dream.day)) {
       this.#recipes.set(dream.recipe, dream.title);
       this.#days.add(dream.day);
@@ -196,11 +209,12 @@ class Gallery {
     if (this.recipe.value !== chosen[0] || this.day.value !== chosen[1]) this.#restart();
   }
 
-  // A dream may be there already: pages overlap, and one that ends while a page is loaded is also announced.
+  // A dream may be there already: pages overlap, and one that ends while a page is loaded is also announced. A page may
+  // still have one that is hidden while it is loaded.
   /** @param {Dream[]} dreams */
   #insert(dreams) {
     const known = new Set(this.#dreams.map((dream) => dream.job_id));
-    for (const dream of dreams.filter((dream) => !known.has(dream.job_id))) {
+    for (const dream of dreams.filter(({ job_id }) => !known.has(job_id) && this.#announced.get(job_id) !== false)) {
       let index = this.#dreams.length;
       while (index > 0 && isNewer(dream, this.#dreams[index - 1])) index--;
       this.#dreams.splice(index, 0, dream);
@@ -211,6 +225,7 @@ class Gallery {
 
   /** @param {string} jobId */
   #remove(jobId) {
+    this.dialog.closeIfShown(jobId);
     const index = this.#dreams.findIndex((dream) => dream.job_id === jobId);
     if (index < 0) return;
     this.#dreams.splice(index, 1);
@@ -237,31 +252,64 @@ class Gallery {
     return item;
   }
 
-  #scheduleRefresh() {
+  /** @param {number} delay in milliseconds */
+  #scheduleRefresh(delay = Math.random() * REFRESH_WITHIN) {
     clearTimeout(this.#refreshTimer);
-    this.#refreshTimer = setTimeout(() => this.#refresh(), Math.random() * REFRESH_WITHIN);
+    this.#refreshTimer = setTimeout(() => this.#refresh(), delay);
   }
 
-  // Take in what was added or removed unseen, also at the end, and leave all else where the reader has scrolled to.
+  // Take in what was added or removed unseen, page by page, and leave all else where the reader has scrolled to.
   async #refresh() {
     if (this.#isLoading) {
       this.#scheduleRefresh();
       return;
     }
+    this.#isLoading = true;
     const generation = this.#generation;
-    const page = await this.#fetchPage("");
-    if (page === null || generation !== this.#generation) return;
-    this.#showFilters(page);
-    if (generation !== this.#generation) return;
-    const newest = new Set(page.dreams.map((dream) => dream.job_id));
-    const last = page.dreams.at(-1);
-    const isContinued = this.#dreams.length === 0 || this.#dreams.some((dream) => newest.has(dream.job_id));
-    const gone = this.#dreams.filter((dream) => !newest.has(dream.job_id) && !(last && isNewer(last, dream)));
-    for (const dream of gone) this.#remove(dream.job_id);
-    this.#insert(page.dreams);
-    this.#isComplete = false;
-    if (!isContinued || this.#dreams.length > (page.count ?? 0)) this.#restart();
-    else this.#loadMore();
+    /** @type {Dream | undefined} */
+    let last;
+    let pages = 0;
+    do {
+      const page = await this.#fetchPage(last);
+      if (generation !== this.#generation) return;
+      if (page === null) {
+        this.#finishLoading();
+        this.#scheduleRefresh(RETRY_AFTER);
+        return;
+      }
+      // Count and filters of this page may lack what was announced meanwhile.
+      if (page.count !== undefined && this.#announced.size > 0) this.#scheduleRefresh();
+      this.#showFilters(page);
+      if (generation !== this.#generation) return;
+      this.#compare(page.dreams, last);
+      last = page.dreams.at(-1) ?? last;
+      pages++;
+    } while (pages < MAX_REFRESHED_PAGES && this.#listOlder(last).length > 0);
+    for (const dream of this.#listOlder(last)) this.#remove(dream.job_id);
+    this.#oldest = last;
+    this.#isComplete = false; // there may be more at the end
+    this.#finishLoading();
+  }
+
+  /** @param {Dream | undefined} dream */
+  #listOlder(dream) {
+    return this.#dreams.filter((other) => dream && isNewer(dream, other));
+  }
+
+  /**
+   * Add the dreams of a page, and remove those that should be among them but are not.
+   *
+   * @param {Dream[]} dreams
+   * @param {Dream | undefined} before the last dream of the page before
+   */
+  #compare(dreams, before) {
+    const listed = new Set(dreams.map((dream) => dream.job_id));
+    const last = dreams.at(-1);
+    for (const dream of this.#dreams.slice()) {
+      const isOnPage = (!before || isNewer(before, dream)) && !(last && isNewer(last, dream));
+      if (isOnPage && !listed.has(dream.job_id) && !this.#announced.get(dream.job_id)) this.#remove(dream.job_id);
+    }
+    this.#insert(dreams);
   }
 }
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from display.moderation import Moderation
-from display.state.dream_index import DreamIndex
+from display.state.screens import SNAPSHOT_DREAMS
 from shared.art_map import ArtMap, MapPoint
 from shared.jobs.events import Hidden
 from shared.jobs.table import JobTable
@@ -16,6 +15,7 @@ from shared.storage.object_names import art_map_name, reference_name
 from tests.display.conftest import DisplayProcess
 from tests.display.fake_pipeline import RECIPE, FakePipeline, make_circle_jpeg
 from tests.display.media.test_routes import send_request
+from tests.display.pages.test_gallery import MISS_GONE_EVENTS, hide, send_snapshot
 from tests.waiting import wait_until
 
 PAINTING_COUNT, ARTIST_COUNT = 10_000, 50
@@ -62,6 +62,11 @@ def open_map(new_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
 
     yield open_map
     assert errors == []
+
+
+def list_shown_ids(page: Page) -> list[str]:
+    ids: list[str] = page.locator(".paths > g").evaluate_all("paths => paths.map(path => path.dataset.jobId)")
+    return ids
 
 
 def locate_on_page(page: Page, x: float, y: float) -> tuple[float, float]:
@@ -156,12 +161,53 @@ def test_a_map_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden
     expect(paths).to_have_count(2)
     display.stop()
     added = pipeline.add_dream((200, 2, 3), map_point=map_point)
-    dream_index = DreamIndex()
-    dream_index.load_from_store(pipeline.store, lambda job_ids: [False] * len(job_ids), lambda: None)
-    Moderation(display.settings, dream_index).hide(hidden.id)
+    hide(display, pipeline, hidden.id)
     display.start()
     expect(page.locator(f".paths > g[data-job-id='{added.id}']")).to_have_class("newest")
-    assert paths.evaluate_all("paths => paths.map(path => path.dataset.jobId)") == [kept.id, added.id]
+    assert list_shown_ids(page) == [kept.id, added.id]
+
+
+def test_a_map_that_was_disconnected_removes_an_older_dream_that_was_hidden(
+    stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
+) -> None:
+    """Seen failing: dreams that are older than those of a snapshot stayed, on the map and in an open dialog."""
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    kept, hidden = (pipeline.add_dream((shade, 2, 3), map_point=map_point) for shade in (10, 90))
+    for number in range(SNAPSHOT_DREAMS):
+        pipeline.add_dream((10 * number, 90, 90))  # not on the map
+    page = open_map()
+    page.locator(f".paths > g[data-job-id='{hidden.id}'] [role=button]").dispatch_event("click")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    display.stop()
+    hide(display, pipeline, hidden.id)
+    display.start()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(".paths > g")).to_have_count(1)
+    assert list_shown_ids(page) == [kept.id]
+
+
+def test_a_dream_that_ends_while_a_map_asks_for_what_it_missed_stays(
+    stored_map: ArtMap, new_page: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
+) -> None:
+    map_point = MapPoint(network="artists", photo=(-20, 0), dream=(30, 10))
+    kept, hidden = (pipeline.add_dream((shade, 2, 3), map_point=map_point) for shade in (10, 90))
+    for number in range(SNAPSHOT_DREAMS):
+        pipeline.add_dream((10 * number, 90, 90))
+    page, held = new_page(), list[Route]()
+    page.add_init_script(MISS_GONE_EVENTS)
+    page.goto("/map")
+    paths = page.locator(".paths > g")
+    expect(paths).to_have_count(2)
+    hide(display, pipeline, hidden.id)
+    page.route("**/map/paintings", lambda route: held.append(route))
+    with page.expect_request("**/map/paintings"):
+        send_snapshot(pipeline)
+    older = json.loads(send_request(display, "/map/paintings").body)  # type: ignore[attr-defined]
+    later = pipeline.add_dream((200, 2, 3), map_point=map_point)
+    expect(paths).to_have_count(3)
+    held[0].fulfill(json=older)
+    expect(paths).to_have_count(2)
+    assert list_shown_ids(page) == [kept.id, later.id]
 
 
 def test_the_dreams_on_the_map_are_reached_and_opened_by_keyboard(
@@ -270,8 +316,7 @@ def test_a_dream_that_is_hidden_while_the_map_loads_is_not_shown(
     page.wait_for_selector("html[data-handled-gone]", state="attached")
     held[0].fulfill(json=older)
     page.wait_for_selector("body[data-scene=map]")
-    paths = page.locator(".paths > g")
-    assert paths.evaluate_all("paths => paths.map(path => path.dataset.jobId)") == [kept.id]
+    assert list_shown_ids(page) == [kept.id]
 
 
 @pytest.mark.parametrize(
