@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 #: Seconds between two searches for dreams that have to be deleted, and between two writes of the usage counts.
 CLEANUP_INTERVAL_SECONDS = 60.0
 
-#: Passes after which old usage counts are deleted.
-MINUTES_PER_DAY = 24 * 60
+#: Passes after which incomplete objects are deleted from the store, and those after which old usage counts are.
+MINUTES_PER_HOUR, MINUTES_PER_DAY = 60, 24 * 60
 
 #: Seconds between two heartbeats of this display.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
@@ -129,13 +129,17 @@ class Housekeeping:
             await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
 
     async def clean_up(self) -> None:
-        """Delete what has to be deleted, once a minute."""
-        while True:
+        """Delete what has to be deleted, once a minute, and incomplete objects once an hour."""
+        for number in itertools.count():
             await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
-            try:
-                await run_in_thread(self._moderation.clean_up)
-            except ArtDreamError as error:
-                logger.debug("nothing was tidied: %s", error)
+            tasks: list[Callable[[], object]] = [self._moderation.clean_up]
+            if number % MINUTES_PER_HOUR == 0:
+                tasks.append(lambda: Store(self._settings.store).delete_incomplete())
+            for task in tasks:
+                try:
+                    await run_in_thread(task)
+                except ArtDreamError as error:
+                    logger.debug("nothing was tidied: %s", error)
 
     async def apply_runtime_settings(self) -> None:
         """Apply the runtime settings of the broker, and have them persisted; do not wait for the store.

@@ -125,6 +125,9 @@ class SftpBackend:
                 else:
                     yield name, datetime.fromtimestamp(entry.st_mtime or 0, UTC), entry.st_size or 0
 
+    def delete_incomplete(self) -> None:
+        """Do nothing: each new connection deletes stale uploads."""
+
     def presign_url(self, _name: str, _seconds: float) -> None:
         """Return None: SFTP has no presigned URLs."""
 

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -42,6 +43,12 @@ _RETRY_CONFIG: Any = {
 
 #: A connection is considered dead after 30 s without data; a slow transfer may take minutes.
 _CLIENT_TIMEOUTS: Any = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "10min"}
+
+#: Seconds without a change after which an incomplete file of a folder is deleted: no process writes it any more.
+STALE_WRITE_SECONDS = 3600
+
+#: Matches the names of incomplete files: LocalStore writes `NAME#1`, or the next free number, and renames it.
+_INCOMPLETE_FILE_PATTERN = re.compile(r"#\d+$", re.ASCII)
 
 #: Seconds after which an idle connection to a bucket is closed.
 IDLE_SECONDS = 90.0
@@ -87,6 +94,9 @@ class StoreBackend(Protocol):
 
     def list_objects(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
         """Yield name, modification time and size in bytes of every object under a folder."""
+
+    def delete_incomplete(self) -> None:
+        """Delete what killed processes left of objects that they were writing, unless the backend does so by itself."""
 
     def presign_url(self, name: str, seconds: float) -> str | None:
         """Return a URL from which anyone can read an object for some seconds; None if the backend has no such URLs."""
@@ -175,6 +185,9 @@ class ObstoreBackend:
             for meta in chunk:
                 yield meta["path"], meta["last_modified"], meta["size"]
 
+    def delete_incomplete(self) -> None:
+        """Do nothing: that is up to the lifecycle rules of a bucket."""
+
     def presign_url(self, name: str, seconds: float) -> str | None:
         """Return a URL from which anyone can read an object for some seconds, at most 7 days; None if not a bucket."""
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
@@ -235,12 +248,35 @@ class LocalBackend(ObstoreBackend):
         yield from super().stream(self._require_inside(name))
 
     def delete(self, name: str) -> None:
-        """Delete an object, and the folders that this leaves empty."""
-        super().delete(self._require_inside(name))
+        """Delete an object, what killed processes left of writing it, and the folders that this leaves empty.
+
+        If another process is writing it, that write fails, and may be retried.
+        """
+        path, number = self._root / self._require_inside(name), 1
+        while os.path.lexists(incomplete_file := path.with_name(f"{path.name}#{number}")):
+            self._delete_file(incomplete_file)
+            number += 1
+        super().delete(name)
 
     def list_objects(self, prefix: str) -> Iterator[tuple[str, datetime, int]]:
         """Yield name, modification time and size in bytes of every object under a folder."""
         yield from (entry for entry in super().list_objects(prefix) if self._is_inside(entry[0]))
+
+    def delete_incomplete(self) -> None:
+        """Delete incomplete files, which obstore does not list, if they have not changed for STALE_WRITE_SECONDS."""
+        for folder, _, names in os.walk(self._root):
+            for name in filter(_INCOMPLETE_FILE_PATTERN.search, names):
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):  # It is complete or deleted by now.
+                    if path.lstat().st_mtime < time.time() - STALE_WRITE_SECONDS:
+                        self._delete_file(path)
+
+    def _delete_file(self, path: Path) -> None:
+        """Delete a file, and the folders that this leaves empty."""
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            while (path := path.parent) != self._root:
+                path.rmdir()
 
     def _require_inside(self, name: str) -> str:
         if not self._is_inside(name):

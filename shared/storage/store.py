@@ -141,6 +141,11 @@ class Store:
             for name, modified, size in self._backend.list_objects(prefix):
                 yield StoredObject(name, modified, size)
 
+    def delete_incomplete(self) -> None:
+        """Delete what killed processes left of objects that they were writing, some time ago. Raises StoreError."""
+        with self._translate_errors("incomplete objects", "could not be removed from"):
+            self._backend.delete_incomplete()
+
     def presign_url(self, name: str, seconds: float) -> str | None:
         """Return a URL from which anyone can read an object for some seconds, at most 7 days.
 

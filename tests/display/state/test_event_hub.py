@@ -7,11 +7,13 @@ from typing import cast
 
 import pytest
 import redis
+from pydantic import SecretStr
 from starlette.requests import Request
 
 from display.media.disk_cache import CACHE_FOLDER
 from display.media.pictures import Pictures
 from display.server import health_route
+from display.state import housekeeping
 from display.state.event_hub import EventHub
 from display.state.live_state import Change, LiveState
 from display.state.stream_reader import STUCK_AFTER_SECONDS, StreamReader
@@ -238,6 +240,22 @@ def test_what_was_deleted_without_an_event_leaves_the_cache_once_the_store_was_r
         assert all(map(is_cached, [running_photo, *kept_names]))
 
     run_event_hub(settings, scan_twice)
+
+
+def test_what_killed_processes_left_in_the_store_is_deleted_also_while_the_broker_is_unavailable(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing without the call: parts of guests' photos stayed for good."""
+    monkeypatch.setattr(housekeeping, "CLEANUP_INTERVAL_SECONDS", 0.01)
+    incomplete_file = settings.data / "store" / "photos" / "ab.jpg#1"
+    incomplete_file.parent.mkdir(parents=True)
+    incomplete_file.write_bytes(b"pix")
+    os.utime(incomplete_file, (0, 0))
+
+    async def wait(_: EventHub) -> None:
+        await asyncio.to_thread(wait_until, lambda: not incomplete_file.exists())
+
+    run_event_hub(settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")}), wait)
 
 
 async def read_health(event_hub: EventHub) -> int:
