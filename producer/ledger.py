@@ -124,8 +124,7 @@ class Ledger:
             self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
             self._close = weakref.finalize(self, self._connection.close)
             self._enable_write_ahead_log()
-            # A power cut may lose the last rows, but never corrupts the file; lost rows are determined again.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")  # `transaction` says what that means
             # On macOS SQLite leaves what it flushes in the cache of the drive otherwise.
             self._connection.execute("PRAGMA fullfsync=1")
             self._connection.execute("PRAGMA checkpoint_fullfsync=1")
@@ -240,15 +239,19 @@ class Ledger:
             raise LedgerError(f"The ledger {self._path} cannot be read: {error}.") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Open a transaction: committed at the end of the context, rolled back on an exception. Raises LedgerError.
 
         No other thread or process can write meanwhile, so that the files that belong to rows may be changed with them.
+        durable: flush it to disk, with all before it. A power cut may undo the last other transactions, but never
+        corrupts the file; what they recorded is determined again.
         """
         try:
-            with self._lock, self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
+            with self._lock:
+                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                with self._connection:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield self._connection
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger {self._path} cannot be written: {error}.") from error
 

@@ -175,7 +175,7 @@ class Outbox:
 
         If it was submitted with its working photo, the upload of its photo takes its place.
         """
-        with self._ledger.transaction() as db:
+        with self._ledger.transaction(durable=True) as db:
             if item.job and self._paths(item.photo_id).working_photo.exists():
                 db.execute("INSERT OR IGNORE INTO uploads (photo_id) VALUES (?)", (item.photo_id,))
             db.execute("DELETE FROM spool WHERE number = ?", (item.number,))
@@ -186,14 +186,15 @@ class Outbox:
 
     def mark_uploaded(self, upload: PhotoUpload) -> None:
         """Remove an upload, and its photo if no item has it. Raises LedgerError."""
-        with self._ledger.transaction() as db:
+        with self._ledger.transaction(durable=True) as db:
             db.execute("DELETE FROM uploads WHERE number = ?", (upload.number,))
         self._remove_unused_photo(upload.photo_id)
 
     def _remove_unused_photo(self, photo_id: str) -> None:
         """Remove a photo that no row has.
 
-        In a transaction of its own: a crash must not leave a row without its photo; a photo without a row is an orphan.
+        In a transaction of its own, after a durable one has removed the row: neither a crash nor a power cut must leave
+        a row without its photo. A photo without a row is an orphan.
         """
         with contextlib.suppress(OSError), self._ledger.transaction() as db:
             if not _has_rows(db, photo_id):

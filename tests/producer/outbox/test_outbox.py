@@ -321,6 +321,36 @@ def test_an_accepted_photo_is_on_disk_before_its_row(
     other_ledger.close()
 
 
+@pytest.mark.parametrize("working_jpeg", [b"", b"a working photo"], ids=["submitted", "uploaded"])
+def test_a_row_is_removed_from_the_disk_before_its_photo_is(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, working_jpeg: bytes
+) -> None:
+    """Seen failing: after a power cut the row was back without its photo, which was reported as a bug at each start.
+
+    The test cannot cut the power, so it reads what SQLite is told.
+    """
+    outbox, steps, unlink = Outbox(ledger), list[str](), Path.unlink
+    outbox.add(make_job(1), b"a photo", make_file("a.jpg"), working_jpeg)
+    item = outbox.next_item()
+    assert item
+
+    def record_unlink(path: Path, missing_ok: bool = False) -> None:
+        steps.append(f"unlink {path.suffix}")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", record_unlink)
+    ledger._connection.set_trace_callback(steps.append)
+    outbox.mark_submitted(item)
+    if upload := outbox.next_upload():
+        assert "unlink .jpg" not in steps
+        steps.clear()
+        outbox.mark_uploaded(upload)
+    commit = steps.index("COMMIT", next(n for n, step in enumerate(steps) if step.startswith("DELETE FROM")))
+    assert commit < steps.index("unlink .jpg")
+    assert [step for step in steps[:commit] if "synchronous" in step][-1] == "PRAGMA synchronous=FULL"
+    assert list((ledger.data_folder / "spool").iterdir()) == []
+
+
 def test_the_ledger_remembers_a_file_in_the_state_it_was_taken_in(ledger: Ledger, settings: Settings) -> None:
     file = File(settings.inbox / "a.heic", FileVersion(1234, 5678))
     Outbox(ledger).add(make_job(1), b"", file)
