@@ -42,6 +42,7 @@ class Claim:
     job: Job
     #: Name of the worker.
     worker: str
+    #: Fencing token: greater than that of every earlier claim of the job, also of a claim that a wiped broker has lost.
     token: int
     #: Seconds between queueing and this claim, by the broker's clock.
     queued_seconds: float

@@ -68,8 +68,8 @@ class Tracer:
     ) -> None:
         """Record a span that has ended. Never waits, and drops the span if too many wait to be sent.
 
-        started_at, ended_at: epoch seconds. attributes: of `describe_job`. attempt: number of the worker's claim; 0:
-        none. outcome: how the job or the attempt ended; "failed" marks an error.
+        started_at, ended_at: epoch seconds. attributes: of `describe_job`. attempt: fencing token of the worker's
+        claim; 0: none. outcome: how the job or the attempt ended; "failed" marks an error.
         """
 
     def close(self) -> None:

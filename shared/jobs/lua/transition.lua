@@ -111,7 +111,10 @@ if request.new_state then
   redis.call('HDEL', job_key, 'holder')
 end
 if request.new_state == 'started' then
-  token = redis.call('HINCRBY', job_key, 'token', 1)
+  -- At least the time in microseconds: a broker that was wiped, or lost its last writes, must not grant a token again.
+  local microseconds = broker_time[1] * 1000000 + broker_time[2]
+  token = string.format('%d', math.max(token + 1, microseconds))
+  redis.call('HSET', job_key, 'token', token)
   attempts = redis.call('HINCRBY', job_key, 'tries', 1)
   redis.call('HSET', job_key, 'holder', request.holder)
 end

@@ -134,6 +134,40 @@ def test_a_worker_whose_job_was_given_to_another_can_publish_nothing(
     assert read_event_types(client).count("completed") == 1
 
 
+@pytest.mark.parametrize("is_wiped", [True, False], ids=["wiped", "last writes lost"])
+def test_a_broker_that_has_lost_a_claim_does_not_accept_it_for_the_next_one(
+    client: redis.Redis, table: JobTable, job: Job, *, is_wiped: bool
+) -> None:
+    """Seen failing with tokens that count from 1: both workers dreamt the job, and the first could take it away."""
+    table.accept(job)
+    client.copy(job_key(job.id), "before")
+    lost = table.claim(job, "w1")
+    if is_wiped:
+        client.flushall()
+        table.accept(job)
+    else:
+        client.copy("before", job_key(job.id), replace=True)
+    successor = table.claim(job, "w2")
+    assert lost is not None
+    assert successor is not None
+    assert not table.renew_lease(lost)
+    assert not table.record_progress(lost, "f", 0.9)
+    assert not table.release(lost)
+    assert not table.fail(lost, "late")
+    assert not table.complete(lost, make_completed(job))
+    assert table.complete(successor, make_completed(job))
+
+
+def test_a_broker_whose_clock_was_set_back_grants_larger_tokens(client: redis.Redis, table: JobTable, job: Job) -> None:
+    table.accept(job)
+    late_token = 10**6 * (client.time()[0] + 3600)
+    client.hset(job_key(job.id), "token", late_token)
+    claim = table.claim(job, "w1")
+    assert claim
+    assert claim.token == late_token + 1
+    assert table.complete(claim, make_completed(job))
+
+
 def test_a_job_that_is_dreamt_is_nobody_elses_while_its_worker_renews_its_claim(
     client: redis.Redis, table: JobTable, job: Job
 ) -> None:
