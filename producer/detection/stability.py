@@ -53,6 +53,8 @@ class _Candidate:
     decoding: Future[DecodeResult] | None = None
     #: Whether `decoding` accepts a file that ends too early.
     allow_truncated: bool = False
+    #: Whether it is the video of a Live Photo, which is decoded again if its picture does not come.
+    waits_for_picture: bool = False
 
     @property
     def holds_photo(self) -> bool:
@@ -91,7 +93,7 @@ class StabilityTracker:
         self._decoder_pool = decoder_pool
         self._on_decode = on_decode
         self._stable_after_seconds = stable_after_seconds
-        self._give_up_after_seconds = give_up_after_seconds
+        self._give_up_after_seconds = max(stable_after_seconds, give_up_after_seconds)
         self._candidates: dict[Path, _Candidate] = {}
         self._decoded = threading.Event()
         #: Monotonic time in seconds before which no decoding starts; 0 if decoders are available.
@@ -129,11 +131,16 @@ class StabilityTracker:
             elif version != candidate.version:
                 self._discard(path)
                 # Each decoding in vain doubles the wait for the next: a slow writer must not keep a decoder busy.
-                delay = candidate.decode_delay_seconds * (1 if candidate.decoding is None else 2)
+                is_in_vain = candidate.decoding is not None or candidate.waits_for_picture
+                delay = candidate.decode_delay_seconds * (2 if is_in_vain else 1)
                 # What changes while it is looked at is being written, whatever the clock of its disk says.
                 self._candidates[path] = _Candidate(version, now, max(delay, EARLY_DECODE_DELAY_SECONDS))
             elif candidate.decoding is None:
-                delay = min(candidate.decode_delay_seconds, self._stable_after_seconds)
+                delay = (
+                    self._give_up_after_seconds
+                    if candidate.waits_for_picture
+                    else min(candidate.decode_delay_seconds, self._stable_after_seconds)
+                )
                 if photos_in_memory < max_photos and now >= max(candidate.unchanged_since + delay, self._retry_at):
                     candidate.decoding = self._decode(path)
                     photos_in_memory += 1
@@ -152,11 +159,13 @@ class StabilityTracker:
             candidate.decoding = None
             return None
         result, unchanged_seconds = candidate.decoding.result(), now - candidate.unchanged_since
+        photo = result.photo_or_error if isinstance(result.photo_or_error, Photo) else None
         # The picture of a Live Photo may arrive after its video, which is then no photo of its own.
-        is_complete = isinstance(result.photo_or_error, Photo) and not result.photo_or_error.is_live_photo_video
-        if unchanged_seconds < (
-            self._stable_after_seconds if is_complete else max(self._stable_after_seconds, self._give_up_after_seconds)
-        ):
+        is_live_photo_video = photo is not None and photo.is_live_photo_video
+        is_complete = photo is not None and not is_live_photo_video
+        if unchanged_seconds < (self._stable_after_seconds if is_complete else self._give_up_after_seconds):
+            if is_live_photo_video:  # Kept in memory, it would take the place of another photo, such as its picture.
+                candidate.decoding, candidate.waits_for_picture = None, True
             return None
         # After this long the writer has given up too, so a part of the picture is all there will be.
         if isinstance(result.photo_or_error, Truncated) and not candidate.allow_truncated:

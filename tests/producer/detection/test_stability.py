@@ -166,6 +166,41 @@ def test_the_video_of_a_live_photo_waits_for_its_picture_and_no_other_video_does
         assert live_photo in tracker
 
 
+def test_videos_that_wait_for_their_pictures_take_no_place_of_other_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: such videos counted as photos in memory, and if they were enough, not even pictures were decoded.
+
+    A video whose picture does not come is decoded again when it is taken, and not before.
+    """
+    monkeypatch.setattr(stability, "EARLY_DECODE_DELAY_SECONDS", 0)
+    video = encode_video(make_moving_pictures(3), container="mov", metadata={LIVE_PHOTO_KEY: "5C1F4C6B"})
+    paths = [tmp_path / name for name in ("0.mov", "1.mov", "0.jpg")]
+    for path, data in zip(paths, [video, video, encode_jpeg(make_picture(1))], strict=True):
+        path.write_bytes(data)
+    stable_files = list[str]()
+    with RecordingDecoders() as decoders:
+        tracker = StabilityTracker(decoders, stable_after_seconds=0.1, give_up_after_seconds=WAIT_TIMEOUT_SECONDS)
+
+        def poll() -> list[str]:
+            stable_files.extend(stable_file.file.path.name for stable_file in tracker.poll(2))
+            return stable_files
+
+        for path in paths:
+            version = read_file_version(path)
+            assert version is not None
+            tracker.track(File(path, version))
+            tracker.poll(2)
+        assert decoders.requests == [("0.mov", False), ("1.mov", False)]
+        wait_until(poll)
+        assert stable_files == ["0.jpg"]
+        assert decoders.requests[2:] == [("0.jpg", False)]
+        tracker._give_up_after_seconds = 0.1
+        wait_until(lambda: len(poll()) == 3)
+    assert stable_files[1:] == ["0.mov", "1.mov"]
+    assert decoders.requests[3:] == [("0.mov", False), ("1.mov", False)]
+
+
 def test_a_file_that_grows_slowly_is_decoded_less_and_less_often(tmp_path: Path) -> None:
     """Seen failing with the same delay each time: twelve pauses, twelve decodings of a part."""
     path, photo = tmp_path / "slow.jpg", encode_jpeg(make_picture(1))
