@@ -69,6 +69,10 @@ CREATE TABLE IF NOT EXISTS open (       -- jobs that were submitted and are not 
   job_id TEXT PRIMARY KEY,
   job TEXT NOT NULL                     -- JSON
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS last_known ( -- when jobs in `open` were unfinished; apart, for versions without these times
+  job_id TEXT PRIMARY KEY,              -- '' for all that were in `open` at that time
+  at REAL NOT NULL                      -- epoch seconds
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
   batch TEXT NOT NULL,
   number INTEGER NOT NULL,
@@ -80,6 +84,15 @@ CREATE TABLE IF NOT EXISTS batches (
   at REAL NOT NULL,
   PRIMARY KEY (batch, number)
 ) WITHOUT ROWID;
+"""
+
+
+#: Jobs that were last known to be unfinished at a time or earlier. Earlier versions recorded the time of the submission
+#: alone, in `photos`; a job of which no time is known is not selected.
+_SELECT_JOBS_KNOWN_BEFORE = """
+SELECT open.job_id FROM open LEFT JOIN last_known USING (job_id)
+LEFT JOIN photos ON photos.photo_id = json_extract(open.job, '$.photo_id') AND photos.job_id = open.job_id
+WHERE max(coalesce(last_known.at, photos.at), coalesce((SELECT at FROM last_known WHERE job_id = ''), 0)) <= ?
 """
 
 
@@ -193,6 +206,7 @@ class Ledger:
         """Record a submitted job until `forget_jobs`, so that it can be resubmitted. Raises LedgerError."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (job.id, job.model_dump_json()))
+            db.execute("INSERT OR REPLACE INTO last_known VALUES (?, ?)", (job.id, time.time()))
 
     def list_unfinished_job_ids(self) -> list[str]:
         """Return the ids of the jobs that are not known to have ended, guests' first. Raises LedgerError."""
@@ -212,10 +226,27 @@ class Ledger:
                 f"Job {job_id} in the ledger is of another version of ArtDream than this, and was left out."
             ) from error
 
+    def record_check(
+        self, ended_job_ids: Sequence[str], missing_job_ids: Sequence[str], ended_ttl_seconds: float
+    ) -> set[str]:
+        """Record the result of a check of all unfinished jobs, and forget those that have ended.
+
+        missing_job_ids: jobs that the broker does not know. Of these, too, those have ended that were recorded
+        `ended_ttl_seconds` ago or longer, if no other check was made since; their ids are returned. Raises LedgerError.
+        """
+        with self.transaction() as db:
+            expired_ids = set[str]()
+            if missing_job_ids:
+                rows = db.execute(_SELECT_JOBS_KNOWN_BEFORE, (time.time() - ended_ttl_seconds,))
+                expired_ids = {job_id for (job_id,) in rows}.intersection(missing_job_ids)
+            _forget_jobs(db, [*ended_job_ids, *expired_ids])
+            db.execute("INSERT OR REPLACE INTO last_known VALUES ('', ?)", (time.time(),))
+        return expired_ids
+
     def forget_jobs(self, job_ids: Sequence[str]) -> None:
         """Delete jobs from the unfinished ones. Raises LedgerError."""
         with self.transaction() as db:
-            db.executemany("DELETE FROM open WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+            _forget_jobs(db, job_ids)
 
     def flush_to_disk(self) -> bool:
         """Flush all committed rows to disk, so that a power cut cannot lose them.
@@ -265,6 +296,11 @@ def record_photo(db: sqlite3.Connection, photo_id: str, job_id: str, state: str,
 def record_file(db: sqlite3.Connection, file: File, photo_id: str) -> None:
     """Record that a file of a watched folder was processed."""
     db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*_to_row(file), photo_id))
+
+
+def _forget_jobs(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
+    for table in ("open", "last_known"):
+        db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])  # noqa: S608
 
 
 def _to_row(file: File) -> tuple[bytes, int, int]:

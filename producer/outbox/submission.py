@@ -21,6 +21,7 @@ from shared.jobs.events import EventLog, FileRejected, Stage
 from shared.jobs.job import Job, Origin, State
 from shared.jobs.queue import create_celery_app, submit
 from shared.jobs.refusal import RefusalCause, RefusalCode
+from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS
 from shared.jobs.table import JobTable
 from shared.monitoring import metrics
 from shared.monitoring.stage_timer import record_stage
@@ -221,17 +222,21 @@ class SubmissionClient:
     def find_lost_jobs(self) -> list[str]:
         """Return the ids of the unfinished jobs that the broker does not know, guests' first, and forget ended ones.
 
-        A killed broker loses its last writes, a wiped one everything. A job that another process on the data folder is
-        about to submit is among them. Jobs of another version of ArtDream are not: they stay in the ledger, for that
-        version. Raises Unavailable and LedgerError.
+        A killed broker loses its last writes, a wiped one everything. Every broker forgets a job some time after its
+        end, so one that was last known to be unfinished that long ago has ended. A job that another process on the data
+        folder is about to submit is among the lost ones. Jobs of another version of ArtDream are not: they stay in the
+        ledger, for that version. Raises Unavailable and LedgerError.
         """
         with _raise_unavailable():
-            job_ids = self.ledger.list_unfinished_job_ids()
+            if not (job_ids := self.ledger.list_unfinished_job_ids()):
+                return []
             states = dict(zip(job_ids, self._table.get_states(job_ids), strict=True))
-            self.ledger.forget_jobs([job_id for job_id, state in states.items() if state and state.is_final])
-        return [
-            job_id for job_id, state in states.items() if state is None and job_id not in self._incompatible_job_ids
-        ]
+            ended_ids = [job_id for job_id, state in states.items() if state and state.is_final]
+            missing_ids = [job_id for job_id, state in states.items() if state is None]
+            expired_ids = self.ledger.record_check(ended_ids, missing_ids, ENDED_JOB_TTL_SECONDS)
+        if expired_ids:
+            logger.info("The broker does not know %d jobs of long ago: they count as ended.", len(expired_ids))
+        return [job_id for job_id in missing_ids if job_id not in expired_ids | self._incompatible_job_ids]
 
     def resubmit_lost_job(self, job_id: str) -> bool:
         """Resubmit a job that the broker does not know, or forget it if its photo is no longer in the store.

@@ -21,6 +21,7 @@ from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, Origin, State
 from shared.jobs.queue import count_queued, submit
 from shared.jobs.refusal import RefusalCause
+from shared.jobs.state_machine import ENDED_JOB_TTL_SECONDS
 from shared.jobs.table import JobTable
 from shared.monitoring.usage_counts import read_usage_counts
 from shared.monitoring.usage_report import estimate_percentile, merge_counts, merge_wait_buckets
@@ -274,6 +275,75 @@ def test_a_job_that_is_sent_again_while_a_relay_forgets_that_it_failed_is_rememb
         monkeypatch.setattr("producer.outbox.submission.submit", submit_late)
         assert submission_client.submit(job, PHOTO.jpeg).outcome is Outcome.SUBMITTED
     assert submission_client.ledger.list_unfinished_job_ids() == [job.id]
+
+
+#: As long ago as a job must have been known to be unfinished to count as ended, and a little less.
+LONG_AGO, LATELY = ENDED_JOB_TTL_SECONDS, ENDED_JOB_TTL_SECONDS - 3600
+
+
+@pytest.mark.parametrize(
+    ("recorded_ago", "submitted_ago", "checked_ago", "is_lost"),
+    [
+        pytest.param(LONG_AGO, LONG_AGO, None, False, id="never checked, as by `artdream send`"),
+        pytest.param(LONG_AGO, LONG_AGO, LONG_AGO, False, id="the producer was off"),
+        pytest.param(LONG_AGO, None, LONG_AGO, False, id="killed before it recorded the submission"),
+        pytest.param(LONG_AGO, LONG_AGO, LATELY, True, id="waiting for a worker for long"),
+        pytest.param(LATELY, LONG_AGO, LONG_AGO, True, id="submitted again"),
+        pytest.param(None, LONG_AGO, None, False, id="an earlier version's"),
+        pytest.param(None, LATELY, None, True, id="an earlier version's, submitted lately"),
+        pytest.param(None, None, None, True, id="an earlier version's, killed before it recorded the submission"),
+    ],
+)
+def test_a_job_that_the_broker_does_not_know_is_lost_unless_it_may_have_ended_too_long_ago(
+    submission_client: SubmissionClient,
+    client: redis.Redis,
+    recorded_ago: float | None,
+    submitted_ago: float | None,
+    checked_ago: float | None,
+    *,
+    is_lost: bool,
+) -> None:
+    """Seen failing: jobs that had ended while the producer was off were dreamt, or announced, again."""
+    job, ledger = make_job(), submission_client.ledger
+    submission_client.submit(job, PHOTO.jpeg)
+    ledger.record_submitted_job(job.photo_id, job.id)
+    client.delete(job_key(job.id))
+    with ledger.transaction() as db:
+        db.execute("DELETE FROM last_known")
+        for job_id, seconds in ((job.id, recorded_ago), ("", checked_ago)):
+            if seconds is not None:
+                db.execute("INSERT INTO last_known VALUES (?, ?)", (job_id, time.time() - seconds))
+        db.execute("UPDATE photos SET at = ?", (time.time() - (submitted_ago or 0),))
+        if submitted_ago is None:
+            db.execute("DELETE FROM photos")
+    expected_ids = [job.id] if is_lost else []
+    for _ in range(2):
+        assert submission_client.find_lost_jobs() == expected_ids
+        assert ledger.list_unfinished_job_ids() == expected_ids
+
+
+def test_a_check_does_not_count_where_the_broker_is_unavailable(
+    submission_client: SubmissionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job that ended while the producer was off would seem to have been unfinished a moment ago."""
+    submission_client.ledger.record_unfinished_job(make_job())
+    before = submission_client.ledger.query("SELECT * FROM last_known")
+
+    def fail(*_: object) -> None:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(JobTable, "get_states", fail)
+    with pytest.raises(Unavailable):
+        submission_client.find_lost_jobs()
+    assert submission_client.ledger.query("SELECT * FROM last_known") == before
+
+
+def test_the_time_of_a_job_is_forgotten_with_the_job(submission_client: SubmissionClient, client: redis.Redis) -> None:
+    """Each job would leave a row in the ledger for good."""
+    submission_client.submit(make_job(), PHOTO.jpeg)
+    assert JobTable(client).cancel(make_job().id)
+    assert submission_client.find_lost_jobs() == []
+    assert [job_id for (job_id,) in submission_client.ledger.query("SELECT job_id FROM last_known")] == [""]
 
 
 def test_no_job_is_accepted_before_a_wiped_broker_knows_whether_dreams_need_approval(
