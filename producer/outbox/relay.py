@@ -126,7 +126,7 @@ class OutboxRelay(threading.Thread):
                 return None
 
     def _submit_with_retries(self, item: OutboxItem | PhotoUpload) -> bool:
-        """Submit an item, with retries; return False if the relay was stopped before it succeeded."""
+        """Submit an item, with retries, unless the operator pauses it; return False if the relay was stopped."""
         delay = INITIAL_RETRY_DELAY_SECONDS
         while True:
             try:
@@ -139,8 +139,10 @@ class OutboxRelay(threading.Thread):
                     metrics.count_fault("away")
                     logger.warning("%s Photos wait in the spool and go out when it is back.", error)
                 self._unavailable = True
-                if self._stopping.wait(delay):
+                if not self._wait_in_outage(error, delay):
                     return False
+                if self._recipe_choice.paused and isinstance(item, OutboxItem):
+                    return True  # The item stays in the outbox.
                 delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
                 continue
             except Exception:  # A bug must not block the next guest's photo; a restart retries this one.
@@ -156,6 +158,19 @@ class OutboxRelay(threading.Thread):
                     logger.warning("Store and broker are back.")
                 self._unavailable = False
             return True
+
+    def _wait_in_outage(self, error: Unavailable | LedgerError, seconds: float) -> bool:
+        """Wait before the next attempt, and exchange the state unless the broker fails; False if the relay was stopped.
+
+        An attempt and the wait after it may together take longer than a heartbeat is valid, so it is sent between them.
+        """
+        is_broker_available = not isinstance(error.__cause__, redis.RedisError)
+        if is_broker_available:
+            self._exchange_state()
+        is_stopped = self._stopping.wait(seconds)
+        if is_broker_available and not is_stopped:
+            self._exchange_state()
+        return not is_stopped
 
     def _submit(self, item: OutboxItem) -> None:
         if item.job is None:

@@ -25,7 +25,7 @@ from shared.jobs.refusal import RefusalCause
 from shared.jobs.table import JobTable
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.recipe.recipe import load_recipe
-from shared.redis_keys import RUNTIME_SETTINGS_KEY
+from shared.redis_keys import RUNTIME_SETTINGS_KEY, heartbeat_key
 from shared.runtime_settings import update_runtime_settings
 from shared.settings import Settings
 from shared.storage.object_names import motion_name, photo_name, working_photo_name
@@ -332,6 +332,39 @@ def test_an_outage_is_counted_and_told_once_and_the_photos_go_out_in_order(
         "The store is unavailable. Photos wait in the spool and go out when it is back.",
         "Store and broker are back.",
     ]
+
+
+def test_a_producer_is_alive_and_obeys_the_operator_while_only_the_store_is_away(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: with a photo in the outbox, the producer vanished from the console, and read no settings."""
+    monkeypatch.setattr(relay, "MAX_RETRY_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "HEARTBEAT_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr("producer.recipe_choice.SETTINGS_POLL_INTERVAL_SECONDS", 0.1)
+    key = heartbeat_key(Component.PRODUCER, "host-1")
+
+    def wait_for_heartbeat(state: str) -> None:
+        client.delete(key)
+        wait_until(lambda: f'"state":"{state}"' in (client.get(key) or ""), f"alive and {state}")
+
+    with FaultyClient(settings, *[Unavailable("The store is unavailable.")] * 100_000) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        [job] = add_photos(outbox, 1)
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+            wait_until(lambda: "The store is unavailable." in caplog.text, "the outage is noticed")
+            wait_for_heartbeat("watching")
+            update_runtime_settings(client, recipes=("lines",))
+            recipe_choice = outbox_relay._recipe_choice
+            wait_until(lambda: recipe_choice.choose_recipe(job.photo_id).recipe.name == "lines", "the choice is read")
+            update_runtime_settings(client, paused=True)
+            wait_for_heartbeat("paused")
+            submission_client.errors.clear()  # The store is back.
+            for _ in range(2):
+                wait_for_heartbeat("paused")
+            assert len(outbox) == 1
+            update_runtime_settings(client, paused=False)
+            wait_until(lambda: len(outbox) == 0, "submitted")
 
 
 def test_the_pauses_between_attempts_grow_up_to_a_limit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
