@@ -63,7 +63,7 @@ def run(settings: Settings, stop: threading.Event, *, folders: Sequence[Path] = 
     too. Watched folders are never modified; only the data folder is written. Files that are no pictures are refused if
     they are in the inbox or from a guest, and left alone in other folders; companions of a picture are always left
     alone. new_only: leave alone all files that are in a folder when it is watched for the first time from this data
-    folder. While the store or the broker is unavailable, photos wait in the outbox and are submitted in order
+    folder. While the store or the broker is unavailable, photos wait in the outbox and are submitted
     afterwards. Raises ArtDreamError if a folder, the recipe or the broker's URL is missing, if a folder cannot be read,
     or if the relay has ended.
     """

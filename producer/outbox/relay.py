@@ -10,7 +10,8 @@ import redis
 
 from producer.ledger import LedgerError
 from producer.outbox.outbox import IncompatibleRow, Outbox, OutboxItem, PhotoUpload
-from producer.outbox.submission import SubmissionClient, Unavailable
+from producer.outbox.retry_order import RetryOrder
+from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
 from shared.monitoring import metrics
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
@@ -19,6 +20,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two attempts while the store or the broker is unavailable, doubled from the first to the last.
 INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS = 0.25, 5.0
+
+#: Attempts at the first item before others take turns with it: in a short outage, photos go out in order.
+ATTEMPTS_IN_ORDER = 4
+
+#: The longest delay between two attempts at full photos: each may keep a slow line busy that guests' photos need.
+MAX_UPLOAD_RETRY_DELAY_SECONDS = 60.0
 
 #: Seconds between two heartbeats.
 HEARTBEAT_INTERVAL_SECONDS = 5.0
@@ -62,8 +69,19 @@ class OutboxRelay(threading.Thread):
         self._next_lost_job_check = float("-inf")
         self._suspected_job_ids = set[str]()
         self._lost_job_ids = deque[str]()
-        self._unavailable = False
-        self._last_skipped_number = self._last_skipped_upload = 0
+        self._item_order = RetryOrder(
+            attempts_in_order=ATTEMPTS_IN_ORDER,
+            initial_delay_seconds=INITIAL_RETRY_DELAY_SECONDS,
+            max_delay_seconds=MAX_RETRY_DELAY_SECONDS,
+        )
+        self._upload_order = RetryOrder(
+            attempts_in_order=1,
+            initial_delay_seconds=INITIAL_RETRY_DELAY_SECONDS,
+            max_delay_seconds=MAX_UPLOAD_RETRY_DELAY_SECONDS,
+        )
+        #: Monotonic time in seconds before which no photo is uploaded.
+        self._next_upload_at = 0.0
+        self._incompatible_numbers = set[int]()
 
     def notify(self) -> None:
         """Wake the relay after an item was added to the outbox."""
@@ -102,7 +120,7 @@ class OutboxRelay(threading.Thread):
                 if is_notified and not self._recipe_choice.paused:
                     continue  # A photo has just arrived, and every other call to a distant broker would delay it.
                 self._resubmit_lost_jobs()
-            elif not self._submit_with_retries(item):
+            elif not self._attempt(item):
                 break
             self._exchange_state()
 
@@ -114,50 +132,71 @@ class OutboxRelay(threading.Thread):
     def _next_item(self) -> OutboxItem | PhotoUpload | None:
         """Return what is to be submitted next: guests' jobs before the photos that may follow theirs."""
         self._notified.clear()  # Before the query, so that an item added meanwhile triggers another one.
-        while True:
-            try:
-                item = None if self._recipe_choice.paused else self._outbox.next_item(after=self._last_skipped_number)
-                return item or self._outbox.next_upload(after=self._last_skipped_upload)
-            except IncompatibleRow as incompatible_row:
-                logger.warning("%s", incompatible_row)
-                self._last_skipped_number = incompatible_row.number
-            except LedgerError as error:
-                logger.warning("%s", error)
-                return None
+        try:
+            item = None if self._recipe_choice.paused else self._item_order.find_next(self._find_compatible_item)
+            if item or time.monotonic() < self._next_upload_at:
+                return item
+            return self._upload_order.find_next(self._outbox.next_upload)
+        except LedgerError as error:
+            logger.warning("%s", error)
+            return None
 
-    def _submit_with_retries(self, item: OutboxItem | PhotoUpload) -> bool:
-        """Submit an item, with retries, unless the operator pauses it; return False if the relay was stopped."""
-        delay = INITIAL_RETRY_DELAY_SECONDS
+    def _find_compatible_item(self, after: int) -> OutboxItem | None:
+        """Return the oldest item whose number is greater than `after` and which this version can read."""
         while True:
             try:
-                if isinstance(item, PhotoUpload):
-                    self._upload(item)
-                else:
-                    self._submit(item)
-            except (Unavailable, LedgerError) as error:
-                if not self._unavailable:
-                    metrics.count_fault("away")
-                    logger.warning("%s Photos wait in the spool and go out when it is back.", error)
-                self._unavailable = True
-                if not self._wait_in_outage(error, delay):
-                    return False
-                if self._recipe_choice.paused and isinstance(item, OutboxItem):
-                    return True  # The item stays in the outbox.
-                delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
-                continue
-            except Exception:  # A bug must not block the next guest's photo; a restart retries this one.
-                metrics.count_fault("bug")
-                if isinstance(item, PhotoUpload):
-                    logger.exception("The photo %s was left out.", item.photo_id)
-                    self._last_skipped_upload = item.number
-                else:
-                    logger.exception("%s was left out.", item.file_name)
-                    self._last_skipped_number = item.number
+                return self._outbox.next_item(after)
+            except IncompatibleRow as incompatible_row:
+                after = incompatible_row.number
+                if after not in self._incompatible_numbers:
+                    logger.warning("%s", incompatible_row)
+                    self._incompatible_numbers.add(after)
+
+    def _attempt(self, item: OutboxItem | PhotoUpload) -> bool:
+        """Submit an item or upload a photo. If an item fails, wait; return False if the relay was stopped meanwhile."""
+        try:
+            is_evidence = self._upload(item) if isinstance(item, PhotoUpload) else self._submit(item)
+        except (Unavailable, LedgerError) as error:
+            delay = self._note_failure(item, error)
+            if isinstance(item, OutboxItem):
+                return self._wait_in_outage(error, delay)
+            self._next_upload_at = time.monotonic() + delay  # Guests' photos that come meanwhile need not wait.
+        except Exception:  # A bug must not block the next guest's photo; a restart retries this one.
+            metrics.count_fault("bug")
+            logger.exception("%s was left out.", _describe(item))
+            self._get_order(item).leave_out(item.number)
+        else:
+            self._note_success(item, is_evidence=is_evidence)
+        return True
+
+    def _note_failure(self, item: OutboxItem | PhotoUpload, error: Unavailable | LedgerError) -> float:
+        """Report a failure if an outage begins with it, or a refusal. Returns the seconds until the next attempt."""
+        order = self._get_order(item)
+        was_failing = order.is_failing
+        refused_attempts = order.note_failure(item.number)
+        if refused_attempts == 1:
+            metrics.count_fault("away")
+            logger.warning("%s waits in the spool while others go out, and is tried again: %s", _describe(item), error)
+        elif not refused_attempts and not was_failing:
+            metrics.count_fault("away")
+            if isinstance(item, PhotoUpload):
+                logger.warning("%s Photos that went out small wait in the spool and follow in full.", error)
             else:
-                if self._unavailable:
-                    logger.warning("Store and broker are back.")
-                self._unavailable = False
-            return True
+                logger.warning("%s Photos wait in the spool and go out when it is back.", error)
+        return order.delay_seconds
+
+    def _note_success(self, item: OutboxItem | PhotoUpload, *, is_evidence: bool) -> None:
+        order = self._get_order(item)
+        was_failing = order.is_failing
+        order.note_success(item.number, is_evidence=is_evidence)
+        if was_failing and not order.is_failing and isinstance(item, PhotoUpload):
+            logger.warning("Photos follow in full.")
+        elif was_failing and not order.is_failing:
+            logger.warning("Store and broker are back.")
+            self._next_upload_at = 0.0
+
+    def _get_order(self, item: OutboxItem | PhotoUpload) -> RetryOrder:
+        return self._upload_order if isinstance(item, PhotoUpload) else self._item_order
 
     def _wait_in_outage(self, error: Unavailable | LedgerError, seconds: float) -> bool:
         """Wait before the next attempt, and exchange the state unless the broker fails; False if the relay was stopped.
@@ -172,7 +211,9 @@ class OutboxRelay(threading.Thread):
             self._exchange_state()
         return not is_stopped
 
-    def _submit(self, item: OutboxItem) -> None:
+    def _submit(self, item: OutboxItem) -> bool:
+        """Submit an item. Returns whether the store, too, took it, as it would have taken others."""
+        is_stored = False
         if item.job is None:
             event_id = f"{item.photo_id} {item.number}"
             self._submission_client.publish_refusal(item.file_name, item.reason, item.cause, event_id=event_id)
@@ -180,7 +221,7 @@ class OutboxRelay(threading.Thread):
             working_jpeg = self._outbox.read_working_photo(item)
             jpeg = working_jpeg or self._read_photo(item)
             if jpeg is None:
-                return
+                return False
             result = self._submission_client.submit(
                 item.job,
                 jpeg,
@@ -188,13 +229,18 @@ class OutboxRelay(threading.Thread):
                 motion=self._outbox.read_motion(item),
                 added_at=self._outbox.read_added_at(item),
             )
+            is_stored = result.outcome is Outcome.SUBMITTED
             logger.info("%s: job %s %s", item.file_name, result.job.id, result.outcome, extra={"job": result.job.id})
         self._outbox.mark_submitted(item)
+        return is_stored
 
-    def _upload(self, upload: PhotoUpload) -> None:
-        if (jpeg := self._read_photo(upload)) is not None:
-            self._submission_client.upload_photo(upload.photo_id, jpeg)
-            self._outbox.mark_uploaded(upload)
+    def _upload(self, upload: PhotoUpload) -> bool:
+        """Upload a photo. Returns whether the store took it, as it would have taken others."""
+        if (jpeg := self._read_photo(upload)) is None:
+            return False
+        self._submission_client.upload_photo(upload.photo_id, jpeg)
+        self._outbox.mark_uploaded(upload)
+        return True
 
     def _read_photo(self, item: OutboxItem | PhotoUpload) -> bytes | None:
         """Return a photo; None if another producer on the data folder has just submitted it."""
@@ -239,3 +285,7 @@ class OutboxRelay(threading.Thread):
         with contextlib.suppress(redis.RedisError):  # The next heartbeat tries again.
             state = "paused" if self._recipe_choice.paused else "watching"
             self._registry.announce(*self._heartbeat_key, state, self._detail, since=self._started_at)
+
+
+def _describe(item: OutboxItem | PhotoUpload) -> str:
+    return f"The photo {item.photo_id}" if isinstance(item, PhotoUpload) else item.file_name

@@ -612,6 +612,97 @@ def test_large_photos_follow_when_the_store_is_back_and_though_the_intake_is_pau
             wait_until(lambda: outbox.next_upload() is None)
 
 
+class RefusingClient(SubmissionClient):
+    """Raises errors at the jobs and full photos of some photo ids, as a store does that refuses these."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.refused_jobs, self.refused_photos = set[str](), set[str]()
+
+    def submit(self, job: Job, jpeg: bytes, **options: Any) -> SubmissionResult:
+        if job.photo_id in self.refused_jobs:
+            raise Unavailable("The video is too large.")
+        return super().submit(job, jpeg, **options)
+
+    def upload_photo(self, photo_id: str, jpeg: bytes) -> None:
+        if photo_id in self.refused_photos:
+            raise Unavailable("The photo is too large.")
+        super().upload_photo(photo_id, jpeg)
+
+
+def test_a_store_that_refuses_large_photos_keeps_no_guest_waiting(
+    settings: Settings,
+    client: redis.Redis,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Seen failing: the first large photo was tried until it was taken, and no other photo went out."""
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    first, second = make_jobs(2)
+    with RefusingClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        submission_client.refused_photos = {first.photo_id, second.photo_id}
+        with running_relay(settings, submission_client, outbox) as outbox_relay:
+            for job in (first, second):
+                outbox.add(job, JPEG_PHOTO, File(Path(f"/inbox/{job.photo_id}.jpg"), FileVersion(1, 2)), SMALL_PHOTO)
+                outbox_relay.notify()
+                wait_until(lambda job=job: JobTable(client).get_state(job.id) is State.QUEUED, "submitted")  # type: ignore[misc]
+                wait_until(lambda: "The photo is too large." in caplog.text)
+            submission_client.refused_photos = {first.photo_id}
+            wait_until(lambda: store.get(photo_name(second.photo_id)), "the second photo overtakes the first")
+            assert store.get(photo_name(first.photo_id)) is None
+            submission_client.refused_photos = set()
+            wait_until(lambda: store.get(photo_name(first.photo_id)), "the first photo is not lost")
+
+
+def test_a_photo_that_alone_is_refused_keeps_no_other_back(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing: the first photo was tried until it was taken."""
+    monkeypatch.setattr(relay, "INITIAL_RETRY_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(relay, "OUTBOX_POLL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr("producer.outbox.retry_order.MAX_REFUSED_DELAY_SECONDS", 0.1)
+    table = JobTable(client)
+    with RefusingClient(settings) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        refused, *others = add_photos(outbox, 4)
+        submission_client.refused_jobs = {refused.photo_id}
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: all(table.get_state(job.id) is State.QUEUED for job in others), "the others go out")
+            message = "0.jpg waits in the spool while others go out, and is tried again: The video is too large."
+            wait_until(lambda: message in caplog.text)
+            assert table.get_state(refused.id) is None
+            submission_client.refused_jobs = set()
+            wait_until(lambda: len(outbox) == 0, "nothing is lost")
+    accepted = [recorded.event for recorded in EventReader(client).read() if isinstance(recorded.event, Accepted)]
+    assert [event.job_id for event in accepted] == [job.id for job in (*others, refused)]
+    assert [record.message for record in caplog.records] == [
+        "The video is too large. Photos wait in the spool and go out when it is back.",
+        "Store and broker are back.",
+        message,
+    ]
+
+
+def test_a_refused_file_that_is_published_while_the_store_is_away_is_no_sign_that_it_is_back(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen failing with each success as a sign: the photos that waited were taken for refused ones."""
+    monkeypatch.setattr(relay, "INITIAL_RETRY_DELAY_SECONDS", 0.001)
+    errors = [Unavailable("The store is unavailable.")] * (relay.ATTEMPTS_IN_ORDER + 1)
+    with FaultyClient(settings, *errors) as submission_client:
+        outbox = Outbox(submission_client.ledger)
+        add_photos(outbox, 1)
+        outbox.add_refusal(File(Path("/inbox/b.jpg"), FileVersion(1, 2)), "", "is empty")
+        with running_relay(settings, submission_client, outbox):
+            wait_until(lambda: len(outbox) == 0, "all is out")
+    assert [type(recorded.event) for recorded in EventReader(client).read()][:2] == [FileRejected, Accepted]
+    assert [record.message for record in caplog.records] == [
+        "The store is unavailable. Photos wait in the spool and go out when it is back.",
+        "Store and broker are back.",
+    ]
+
+
 def test_a_fault_with_one_large_photo_keeps_no_other_back(settings: Settings, store: Store) -> None:
     with FaultyUploadClient(settings, ZeroDivisionError()) as submission_client:
         outbox = Outbox(submission_client.ledger)
