@@ -113,7 +113,7 @@ class Wall {
     if (event.kind === "dream") this.paintTimes.expect(event.body.job_id);
     this.#followAppearance(readAppearance(event));
     this.playlist.apply(event, systemClock.now());
-    if (event.kind === "gone" || event.kind === "snapshot") this.#removeGone();
+    if (["gone", "ended", "snapshot"].includes(event.kind)) this.#removeGone();
     if (event.kind !== "heartbeat" && event.kind !== "broker") this.#update();
   }
 
@@ -175,7 +175,7 @@ class Wall {
     this.#markStrip();
   }
 
-  /** Remove what was hidden or deleted at once: the picture that replaces it may take long to load. */
+  /** Remove at once what was hidden, deleted or held: the picture that replaces it may take long to load. */
   #removeGone() {
     if (this.hero.jobId && !this.playlist.has(this.hero.jobId)) this.hero.clear("dark");
     this.grid.keepOnly((jobId) => this.playlist.has(jobId));

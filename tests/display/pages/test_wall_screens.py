@@ -127,6 +127,21 @@ def test_a_dream_that_leaves_a_screen_does_not_wait_for_the_picture_that_replace
     expect(hall.locator(".title")).to_have_text("Animals")
 
 
+def test_a_frame_of_a_dream_that_is_held_meanwhile_leaves_a_screen_at_once(
+    new_page: OpenPage, client: redis.Redis, pipeline: FakePipeline
+) -> None:
+    """Seen failing: it stayed until the next dream was loaded, although moderation had found it explicit."""
+    finished = pipeline.add_dream((10, 90, 40), thumb=True)
+    hall = new_page(1280, 720, reduced_motion="reduce")
+    hall.route(f"**/pictures/{dream_name(finished.id)}", lambda _: None)  # never answered
+    hall.goto("/?screen=hall")
+    claim = pipeline.claim_job(pipeline.submit_photo((200, 90, 40)))
+    frame = pipeline.publish_frame(claim, 0)
+    hall.wait_for_selector(f'.wall[data-scene=emerging] img[data-frame="{frame}"][data-shown-at]')
+    assert JobTable(client).record_progress(claim, frame, 0.9, hold=True)
+    expect(hall.locator(f'[data-job-id="{claim.job.id}"]')).to_have_count(0)
+
+
 def test_a_hidden_dream_leaves_its_tile_before_the_picture_that_replaces_it_is_loaded(
     new_page: OpenPage, client: redis.Redis, pipeline: FakePipeline
 ) -> None:
