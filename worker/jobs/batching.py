@@ -29,7 +29,7 @@ class Batcher:
     it, because the job is already claimed.
 
     A job with an earlier attempt is left to its own delivery: it may have killed its worker, and must not take other
-    jobs down with it.
+    jobs down with it, or have taken too long with others, and needs the time for itself.
     """
 
     def __init__(self, settings: Settings, worker: str, timing: Timing) -> None:

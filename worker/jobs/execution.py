@@ -62,6 +62,8 @@ class JobExecution:
         self.recipe = claim.job.recipe
         #: Context manager that renews the lease.
         self.lease_keeper = LeaseKeeper(table, claim)
+        #: Whether an ascent with its photo has begun, alone or with others.
+        self.has_begun = False
         #: Whether the job has ended, in whatever way.
         self.ended = False
         #: Whether it has ended with a dream.
@@ -184,7 +186,8 @@ class JobExecution:
 
     @contextmanager
     def publish_frames(self) -> Iterator[None]:
-        """Publish the frames that are offered during the block, and time the block as the dream stage."""
+        """Publish the frames that are offered during the block, its ascent, and time it as the dream stage."""
+        self.has_begun = True
         if self.recipe != self.job.recipe:
             self._delete_frames()
         publisher = FramePublisher(self._store, self._announce_frame, self.job.id, self._may_frame_be_seen)

@@ -98,9 +98,10 @@ class JobProcessor:
         """Process a job, and queued jobs of a batch that can be dreamt together with it. Each ends on its own.
 
         Does nothing for a job that is invalid, has ended, or is claimed by a live worker. Raises Released if the worker
-        has to stop, or the time limit was exceeded by a candidate or for reasons that are not the job's, and StoreError
-        or one of BROKER_OUTAGE if it met one that a retry may mend, after a pause that grows with each time: in these
-        cases the message must go back to its queue. A job that was handed back MAX_HAND_BACKS times fails instead.
+        has to stop, or the time limit was exceeded by a candidate, by a batch of several, or for reasons that are not
+        the job's, and StoreError or one of BROKER_OUTAGE if it met one that a retry may mend, after a pause that grows
+        with each time: in these cases the message must go back to its queue. A job that was handed back MAX_HAND_BACKS
+        times fails instead.
         """
         started_at = time.monotonic()
         self._guest_seconds = self._retry_policy.waited_seconds = 0.0
@@ -223,7 +224,8 @@ class JobProcessor:
     def _end_interrupted(self, job: Job, executions: list[JobExecution]) -> None:
         """End what was interrupted: release it if the worker has to stop, else fail what exceeded the time limit.
 
-        A candidate that did is released: the next attempt dreams the current version.
+        A candidate that did is released: the next attempt dreams the current version. So is a job with batch mates: it
+        shared its time with them.
         """
         reason = ""
         if self._is_stopping():  # the clock does not tell: Celery's time limit began earlier, by a trip to the broker
@@ -235,6 +237,12 @@ class JobProcessor:
             raise Released(reason)
         live = [execution for execution in executions if execution.job.lane is not job.lane]
         self._retry_policy.retry(lambda: self._release(live))  # the time was the batch job's
+        batch = [execution for execution in executions if execution not in live]
+        if len(batch) > 1:
+            self._release_batch(batch)
+            if executions[0].released:
+                raise Released("its batch took too long, and it is dreamt alone instead")
+            return
         limit_seconds = self._retry_policy.timeout_seconds
         failure = f"The dream took longer than {limit_seconds} s."
         if self._guest_seconds + self._retry_policy.waited_seconds > FOREIGN_TIME_SHARE * limit_seconds:
@@ -247,10 +255,28 @@ class JobProcessor:
         if executions[0].released:
             raise Released("the candidate took too long, and the current version of its recipe is dreamt instead")
 
-    def _release(self, executions: list[JobExecution], *, count: bool = False) -> None:
-        """Release the jobs that have not ended, and requeue the messages of those that were claimed without one."""
+    def _release_batch(self, executions: list[JobExecution]) -> None:
+        """Release the jobs of a batch of several that have not ended when its time is over.
+
+        It counts as an attempt at those that were begun: the next one has no batch mates. At the first it always does,
+        or a batch whose photos take all the time to load would be released without end.
+        """
+        logger.warning(
+            "%d jobs of a batch were not finished within %d s: those that were begun are dreamt alone",
+            sum(not execution.ended for execution in executions),
+            self._retry_policy.timeout_seconds,
+        )
+        begun = [execution for execution in executions if execution.has_begun or execution is executions[0]]
+        self._retry_policy.retry(lambda: self._release(begun, is_attempt=True))
+        self._retry_policy.retry(lambda: self._release(executions))
+
+    def _release(self, executions: list[JobExecution], *, count: bool = False, is_attempt: bool = False) -> None:
+        """Release the jobs that have not ended, and requeue the messages of those that were claimed without one.
+
+        count, is_attempt: as for `JobExecution.release`.
+        """
         for execution in executions:
-            if not execution.ended and execution.release(count=count):
+            if not execution.ended and execution.release(count=count, is_attempt=is_attempt):
                 self._batcher.requeue_message(execution.job)
 
     def _hand_back(self, executions: list[JobExecution], failure: str, kind: str) -> None:

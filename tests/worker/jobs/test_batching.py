@@ -1,7 +1,7 @@
 """A worker renders jobs of the batch lane together, and each is completed, failed or cancelled on its own."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -17,6 +17,7 @@ from shared.storage.store import StoreError
 from tests.metrics import count_faults
 from tests.waiting import wait_until
 from tests.worker.jobs.processor_harness import HELD_RECIPE, LARGE_RECIPE, ProcessorHarness
+from worker.dreamer import DreamResult
 from worker.jobs.lease import Released
 from worker.jobs.processor import JobProcessor
 
@@ -159,6 +160,77 @@ def test_what_cannot_be_dreamt_together_is_dreamt_alone(harness: ProcessorHarnes
     harness.deliver(jobs[0])
     assert harness.dreamer.batch_sizes == [4, 1, 1, 1, 1]
     assert harness.read_states(jobs) == [State.COMPLETED] * 4
+
+
+def take_too_long() -> NoReturn:
+    raise SoftTimeLimitExceeded
+
+
+def test_jobs_that_take_too_long_together_have_a_try_alone_before_they_fail(harness: ProcessorHarness) -> None:
+    """Seen failing: all of them failed, each with the time that they had taken together."""
+    jobs = [harness.submit(number) for number in range(3)]
+    harness.dreamer.dream_batch = lambda *_, **__: take_too_long()  # type: ignore[method-assign]
+    with pytest.raises(Released, match="dreamt alone"):  # Celery then requeues the first job's message
+        harness.deliver(jobs[0])
+    assert harness.list_queued(Lane.BATCH) == [jobs[1].id, jobs[2].id]
+    assert harness.table.count_attempts([job.id for job in jobs]) == [1, 1, 0]
+    harness.processor.process(jobs[0].id)
+    harness.dreamer.dream = lambda *_, **__: take_too_long()  # type: ignore[method-assign]
+    harness.deliver(jobs[1])
+    assert harness.read_states(jobs) == [State.COMPLETED, State.FAILED, State.QUEUED]
+    record = harness.table.get_record(jobs[1].id)
+    assert record
+    assert record.reason == f"The dream took longer than {harness.settings.time_limit_seconds} s."
+
+
+def test_batch_mates_that_had_no_turn_in_time_are_dreamt_together_later(harness: ProcessorHarness) -> None:
+    """Seen failing: they failed for having taken too long, and had not begun."""
+    jobs = [harness.submit(number, size=(320, 240) if number else (240, 320)) for number in range(3)]
+    harness.dreamer.during_first_ascent = take_too_long
+    with pytest.raises(Released):
+        harness.deliver(jobs[0])
+    assert harness.read_states(jobs) == [State.QUEUED] * 3
+    assert harness.table.count_attempts([job.id for job in jobs]) == [1, 0, 0]
+    harness.deliver(jobs[1])
+    assert harness.dreamer.batch_sizes == [1, 2]
+    assert harness.read_states(jobs) == [State.QUEUED, State.COMPLETED, State.COMPLETED]
+
+
+def test_what_is_dreamt_alone_after_others_of_its_batch_has_another_try_with_all_of_the_time(
+    harness: ProcessorHarness,
+) -> None:
+    """Seen failing: what was left when the time of all was over failed."""
+
+    def run_out() -> None:
+        raise MemoryError
+
+    def dream_unless_too_long(*arguments: Any, **options: Any) -> DreamResult:
+        return take_too_long() if next(are_too_long) else dream(*arguments, **options)
+
+    dream, are_too_long = harness.dreamer.dream, iter([False, True, False, False, False])
+    jobs = [harness.submit(number) for number in range(4)]
+    harness.dreamer.during_first_ascent = run_out
+    harness.dreamer.dream = dream_unless_too_long  # type: ignore[method-assign]
+    harness.deliver(jobs[0])
+    assert harness.read_states(jobs) == [State.COMPLETED, *[State.QUEUED] * 3]
+    assert harness.list_queued(Lane.BATCH) == [job.id for job in jobs[1:]]
+    for job in jobs[1:]:
+        harness.deliver(job)
+    assert harness.dreamer.batch_sizes == [4, 1, 1, 1, 1]
+    assert harness.read_states(jobs) == [State.COMPLETED] * 4
+
+
+def test_a_batch_whose_photos_take_all_the_time_is_not_released_without_end(
+    harness: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if only what was begun counts as an attempt."""
+    jobs = [harness.submit(number) for number in range(3)]
+    monkeypatch.setattr(harness.processor._store, "get", lambda _: take_too_long())
+    with pytest.raises(Released):
+        harness.deliver(jobs[0])
+    assert harness.table.count_attempts([job.id for job in jobs]) == [1, 0, 0]
+    harness.processor.process(jobs[0].id)
+    assert harness.read_states(jobs) == [State.FAILED, State.QUEUED, State.QUEUED]
 
 
 def test_batch_mates_that_are_claimed_before_the_broker_is_lost_are_dreamt(
