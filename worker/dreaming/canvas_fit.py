@@ -85,8 +85,11 @@ class CanvasFit:
     def photos(self) -> list[Pixels]:
         """The photos at the size of their dreams; the first frame does not wait for them."""
         photos = self._given_photos
-        if self._full_photo_loaders and self._full_size.width > photos[0].shape[1]:
-            photos = [load() for load in self._full_photo_loaders]
+        if self._full_photo_loaders:  # photos of one batch may be of different sizes
+            photos = [
+                load() if self._full_size.width > photo.shape[1] else photo
+                for photo, load in zip(photos, self._full_photo_loaders, strict=True)
+            ]
         return [_resize(photo, self._full_size) for photo in photos]
 
     def resize_photos(self, octave: Octave) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """A photo of any size is dreamt whole: padded to its canvas, cropped out again, and nothing of it shifted or lost."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +86,28 @@ def test_a_dream_has_the_detail_of_the_full_photo_which_is_loaded_only_if_it_has
     expected = Image.fromarray(full_photo if is_loaded else working_photo)
     expected = expected.resize((DREAM_SIDE, DREAM_SIDE * 3 // 4), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(canvas_fit.photos[0], np.asarray(expected))
+
+
+@pytest.mark.parametrize("full_index", [0, 1])
+def test_each_photo_of_a_batch_is_loaded_in_full_only_if_it_has_less(full_index: int) -> None:
+    """Seen failing: the first photo decided for all of them, and the other dreams had the detail of the canvas."""
+    size, canvas_size = (DREAM_SIDE, DREAM_SIDE * 3 // 4), (CANVAS_SIDE, CANVAS_SIDE * 3 // 4)
+    full_photos = [np.asarray(make_picture(seed, size)) for seed in range(2)]
+    given_photos = [
+        photo if index == full_index else np.asarray(Image.fromarray(photo).resize(canvas_size))
+        for index, photo in enumerate(full_photos)
+    ]
+    loaded: list[int] = []
+
+    def load(index: int) -> Pixels:
+        loaded.append(index)
+        return full_photos[index]
+
+    recipe = load_recipe("animals").model_copy(update={"canvas": CANVAS_SIDE, "size": DREAM_SIDE})
+    loaders = [partial(load, index) for index in range(2)]
+    canvas_fit = CanvasFit(given_photos, recipe, ReferenceImages(), None, loaders)
+    np.testing.assert_array_equal(canvas_fit.photos, full_photos)
+    assert loaded == [1 - full_index]
 
 
 @settings(max_examples=20, deadline=None)
