@@ -30,6 +30,10 @@ class Prediction(NamedTuple):
 #: Pixels: start, stop and step of the sides that `Network.min_side` tries.
 MIN_SIDE_RANGE = (64, 512, 16)
 
+#: Long side ÷ short side of a picture when its classes are predicted, at most; few panoramas have more. Without it, a
+#: photo of 4 × 3072 px, enlarged until its short side is large enough, would take gigabytes.
+MAX_ASPECT = 8
+
 
 @dataclass(frozen=True)
 class Network:
@@ -108,8 +112,8 @@ class Network:
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> Prediction:
         """Predict features and classes of whole pictures: the mean over all `sides`, each as it is and mirrored.
 
-        pictures: (height, width, 3) each, of any size; consecutive pictures of one size share a batch. Raises
-        ArtDreamError if the network has no classes.
+        pictures: (height, width, 3) each, of any size; consecutive pictures of one size share a batch. One with a
+        larger aspect than MAX_ASPECT is squeezed. Raises ArtDreamError if the network has no classes.
         """
         batches = [
             self._predict_same_size(list(group))
@@ -163,9 +167,14 @@ class Network:
 
 
 def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale a picture to a short side, (height, width, 3), and its long side to MAX_ASPECT times that at most.
+
+    It is squeezed, not cut: the whole picture is predicted, and a photo and its dream in the same way.
+    """
     height, width, _ = pixels.shape
     scale = side / min(height, width)
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    max_side = MAX_ASPECT * side
+    size = (min(max(side, round(width * scale)), max_side), min(max(side, round(height * scale)), max_side))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 

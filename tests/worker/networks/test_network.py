@@ -1,9 +1,12 @@
 """A network knows its layers and classes by name with helpful errors, and pixels survive the conversion to pictures."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 from shared.errors import ArtDreamError
 from worker.networks.class_names import imagenet_classes
@@ -54,6 +57,17 @@ def test_a_layer_tells_its_channels_and_its_stride() -> None:
     assert network.strides() == {"first": 2, "classmap": 4}
     with pytest.raises(ArtDreamError, match=r"no layer “frist”\. Did you mean first"):
         network.channel_count("frist")
+
+
+@pytest.mark.parametrize("shape", [(4, 4000, 3), (4000, 4, 3)])
+def test_a_very_thin_picture_is_predicted_whole_and_no_longer_than_a_panorama(shape: tuple[int, ...]) -> None:
+    """Seen failing: the long side was enlarged with the short one, which took gigabytes and killed the worker."""
+    network = replace(make_network("a", "b"), sides=(16,))
+    thin = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    size = (128, 16) if shape[1] > shape[0] else (16, 128)
+    panorama = np.asarray(Image.fromarray(thin).resize(size, Image.Resampling.BICUBIC))
+    for actual, expected in zip(network.predict([thin]), network.predict([panorama]), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_pixels_survive_becoming_a_picture_and_back() -> None:
