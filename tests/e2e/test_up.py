@@ -80,14 +80,14 @@ def test_a_dropped_heic_is_seen_emerging_and_then_beside_its_dream(default_stack
 @pytest.mark.slow
 def test_a_dropped_video_becomes_a_dream_whose_clip_is_the_dreamt_video(default_stack: RunningStack) -> None:
     count_before = len(default_stack.list_completed())
-    default_stack.drop_file("IMG_0001.MOV", encode_video(make_moving_pictures(20), container="mov"))
+    default_stack.drop_file("IMG_0001.MOV", encode_video(make_moving_pictures(31), container="mov"))
     default_stack.wait_until(lambda: len(default_stack.list_completed()) > count_before)
     completed = default_stack.list_completed()[-1]
     store = Store((default_stack.data / "store").as_uri())
     default_stack.wait_until(lambda: store.get(clip_name(completed.job_id)) is not None)
     assert store.get(motion_name(completed.photo_id))
     clip = store.get(clip_name(completed.job_id)) or b""
-    assert len(decode_pictures(clip)) == 12  # seven pictures, forth and back
+    assert len(decode_pictures(clip)) == 20  # eleven pictures, forth and back
 
 
 @pytest.mark.slow

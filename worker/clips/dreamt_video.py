@@ -40,6 +40,9 @@ WHOLE_INTERVAL, NEW_SCENE_SHARE = 3, 0.4
 #: Seconds in which the video becomes its dream, and in which it returns.
 FADE_SECONDS = 1.0
 
+#: Pictures of the shortest video whose loop shows its dream in full. A shorter loop that faded faster would flash.
+MIN_PICTURES = round(FADE_SECONDS * VIDEO_RATE) + 1
+
 
 def choose_video_recipe(recipe: Recipe) -> Recipe | None:
     """Return the recipe at the size at which its videos are dreamt; None if its dreams do not begin with a picture."""
@@ -99,8 +102,8 @@ def _make_follow_up(recipe: Recipe) -> Recipe:
 class DreamtVideo:
     """A loop in which a video becomes its dream, plays to its end and back, and becomes the video again.
 
-    pictures, dreams: the pictures of a video and their dreams, at least one. stride: of so many pictures one is shown.
-    long_side: limit of the loop's long side in pixels.
+    pictures, dreams: the pictures of a video and their dreams, at least one; with fewer than MIN_PICTURES the dream is
+    never shown in full. stride: of so many pictures one is shown. long_side: limit of the loop's long side in pixels.
     """
 
     def __init__(self, pictures: KeptPictures, dreams: KeptPictures, *, stride: int = 1, long_side: int = 1080) -> None:

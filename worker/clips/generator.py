@@ -36,7 +36,7 @@ from shared.storage.store import Store, StoreError
 from worker.clips.animations import Morph, Zoom
 from worker.clips.clip_formats import encode_clip_format
 from worker.clips.dream_pictures import iter_dream_pictures, load_photo, read_first_object
-from worker.clips.dreamt_video import DreamtVideo, choose_video_recipe, dream_video
+from worker.clips.dreamt_video import MIN_PICTURES, DreamtVideo, choose_video_recipe, dream_video
 from worker.clips.end_card import EndCard, WithEndCard
 from worker.clips.guest_video import KeptPictures, load_video
 from worker.clips.video_encoder import Animation, encode_mp4, encode_webp
@@ -351,6 +351,8 @@ class ClipGenerator:
         data = self._read_object(motion_name(sidecar.photo_id))
         photo = load_photo(self._store, sidecar)
         video = load_video(data, photo, recipe.canvas)
+        if len(video.pictures) < MIN_PICTURES:
+            raise ArtDreamError("It is too short to show its dream.")
         self._require_moderation(video.pictures, throttle)
         dreams = dream_video(self._dreamer, video, recipe, seed=sidecar.seed, on_step=on_step, on_picture=on_picture)
         self._require_moderation(dreams, throttle)

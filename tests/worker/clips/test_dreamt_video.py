@@ -6,7 +6,14 @@ from PIL import Image
 
 from shared.recipe.recipe import Recipe, load_recipe
 from tests.worker.clips.videos import Picture, SpeckledDreamer, encode_video, make_pan, mean_difference
-from worker.clips.dreamt_video import MAX_LONG_SIDE, WHOLE_INTERVAL, DreamtVideo, choose_video_recipe, dream_video
+from worker.clips.dreamt_video import (
+    MAX_LONG_SIDE,
+    MIN_PICTURES,
+    WHOLE_INTERVAL,
+    DreamtVideo,
+    choose_video_recipe,
+    dream_video,
+)
 from worker.clips.guest_video import GuestVideo, KeptPictures, load_video
 from worker.clips.optical_flow import FlowEstimator
 
@@ -90,6 +97,15 @@ def test_a_clip_begins_as_the_video_and_ends_as_it_begins() -> None:
     for number in range(10, 49):
         assert mean_difference(loop[number], dreams[min(number, 58 - number)]) < 5
     assert max(mean_difference(one, other) for one, other in zip(loop, [*loop[1:], loop[0]], strict=True)) < 60
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_shortest_video_that_is_dreamt_shows_its_dream_in_full(stride: int) -> None:
+    """Fails with one picture less."""
+    pictures = make_pan(MIN_PICTURES)
+    dreams = keep([255 - picture for picture in pictures])
+    loop = list(DreamtVideo(keep(pictures), dreams, stride=stride))
+    assert np.array_equal(loop[len(loop) // 2], dreams[MIN_PICTURES - 1])
 
 
 def test_a_preview_has_fewer_and_smaller_pictures() -> None:

@@ -420,7 +420,9 @@ class BrokenDreamer(SpeckledDreamer):
         raise MemoryError
 
 
-@pytest.mark.parametrize("reason", ["damaged", "noise", "no dreamer", "a fault", "its moderation", "its dream's"])
+@pytest.mark.parametrize(
+    "reason", ["damaged", "short", "noise", "no dreamer", "a fault", "its moderation", "its dream's"]
+)
 def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, reason: str) -> None:
     dreamer = {"no dreamer": None, "a fault": BrokenDreamer()}.get(reason, SpeckledDreamer())
     seen: list[Pixels] = []
@@ -433,6 +435,8 @@ def test_a_video_that_cannot_be_dreamt_gets_the_clips_of_a_photo(store: Store, r
     store_video(store, "a")
     if reason == "damaged":
         store.put(motion_name("a"), b"no video")
+    if reason == "short":
+        store.put(motion_name("a"), encode_video(VIDEO[: dreamt_video.MIN_PICTURES - 1]))
     if reason == "noise":
         sidecar = Sidecar.model_validate_json(store.get(sidecar_name("a")) or b"")
         noise = sidecar.recipe.model_dump() | {"start": "noise", "ascent": {"optimiser": "adam"}}
