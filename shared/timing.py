@@ -37,5 +37,9 @@ class Timing:
     #: worker first, and for a check of a broker that has just hung, which takes two connection timeouts.
     liveness_timeout_seconds: float = 45.0
 
+    #: For which a pool process that warms up waits for the store, all recipes together: much less than Celery gives it
+    #: to get ready, WARM_UP_TIMEOUT_SECONDS, so that it can say what failed and serve the other recipes.
+    warm_up_store_seconds: float = 120.0
+
 
 DEFAULT_TIMING = Timing()

@@ -15,6 +15,7 @@ from shared.errors import ArtDreamError
 from shared.recipe.canvas import scale_to_canvas
 from shared.recipe.recipe import Recipe
 from shared.settings import Settings
+from shared.storage.store import StoreError
 from worker.dreamer import Dreamer, DreamResult, Frame, Pixels
 
 #: Seconds of one step of an ascent, and seconds between two frames of a dream that is held.
@@ -22,8 +23,10 @@ STEP_SECONDS, HELD_FRAME_SECONDS = 0.02, 0.1
 
 #: Names of recipes whose dreams do not simply take their steps. A held one emits frames until it is released, as its
 #: warm-up waits; a hanging one emits none and never ends; a greedy one takes GREEDY_MB of memory; version 2 of a deadly
-#: one kills its process; the others raise an expected and an unexpected error.
+#: one kills its process; the warm-up of a stranded one needs a store that is unavailable; the others raise an expected
+#: and an unexpected error.
 HELD, HANGING, GREEDY, DEADLY, FAILING, CRASHING = "held", "hanging", "greedy", "deadly", "failing", "crashing"
+STRANDED = "stranded"
 
 GREEDY_MB = 400
 
@@ -47,9 +50,11 @@ class StepDreamer(Dreamer):
         return cls(settings.data)
 
     def warm_up(self, recipe: Recipe) -> None:
-        """Return at once, for there is nothing to compile; HELD waits until it is released, and FAILING fails."""
+        """Return at once, for there is nothing to compile; HELD waits for its release, FAILING and STRANDED fail."""
         if recipe.name == FAILING:
             raise ArtDreamError(FAILURE_REASON)
+        if recipe.name == STRANDED:
+            raise StoreError("The store is unavailable.")
         while self._is_held(recipe):
             _sleep(STEP_SECONDS)
 

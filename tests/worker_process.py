@@ -29,6 +29,7 @@ SHORT_TIMING = Timing(
     watchdog_interval_seconds=0.2,
     stuck_timeout_seconds=6.0,
     liveness_timeout_seconds=3.0,
+    warm_up_store_seconds=0.5,
 )
 
 #: What the log says when the worker has stopped consuming.

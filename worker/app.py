@@ -209,7 +209,7 @@ class PoolProcess:
             self._timing,
         )
         self._resources.callback(self._processor.close)
-        retry_policy, errors = RetryPolicy(self._settings.time_limit_seconds), []
+        retry_policy, errors = RetryPolicy(self._timing.warm_up_store_seconds), []
         for recipe in map(load_recipe, self._settings.recipes):
             try:
                 retry_policy.retry(lambda recipe=recipe: dreamer.warm_up(recipe))  # type: ignore[misc]
@@ -217,6 +217,7 @@ class PoolProcess:
                 raise_if_interrupted(error)
                 errors.append(error)
                 _log_failure(f"The recipe {recipe.name} could not be warmed up", error)
+            retry_policy.timeout_seconds = max(0, self._timing.warm_up_store_seconds - retry_policy.waited_seconds)
         if len(errors) == len(self._settings.recipes):
             raise ArtDreamError("No recipe could be warmed up.") from errors[-1]
         if self._exceeds_memory_limit():  # it would be replaced after each dream

@@ -37,6 +37,10 @@ KILL_MARGIN_SECONDS = 45
 #: Seconds after that until an unacknowledged message returns to its lane.
 REDELIVERY_MARGIN_SECONDS = 20
 
+#: Seconds after which Celery kills a pool process that is not ready: Celery's default is 4 s, but the process imports
+#: TensorFlow and warms up before. `Timing.warm_up_store_seconds` leaves time for that.
+WARM_UP_TIMEOUT_SECONDS = 300
+
 
 def create_celery_app(settings: Settings) -> Celery:
     """Return the Celery application of an installation. It connects on first use."""
@@ -77,8 +81,7 @@ def create_celery_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,  # otherwise anyone with access to the broker could control workers
-        # The pool process imports TensorFlow and warms up before it reports as alive; Celery's default is 4 s.
-        worker_proc_alive_timeout=300,
+        worker_proc_alive_timeout=WARM_UP_TIMEOUT_SECONDS,
     )
     return app
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from shared.jobs.events import Cancelled, Completed, Deleted, Failed, Progress, Stage, Started
 from shared.jobs.job import Job, Lane, State
-from shared.jobs.queue import count_queued, queue_keys, submit
+from shared.jobs.queue import count_queued, create_celery_app, queue_keys, submit
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.runtime_settings import read_runtime_settings, update_runtime_settings
+from shared.settings import Settings
 from shared.storage.deletion import delete_dream_objects, write_tombstone
 from shared.storage.object_names import (
     clip_name,
@@ -31,6 +32,7 @@ from shared.storage.object_names import (
     zoom_name,
 )
 from shared.storage.sidecar import Sidecar, Visibility
+from shared.timing import DEFAULT_TIMING
 from tests.dreamer import (
     CRASHING,
     FAILING,
@@ -38,12 +40,14 @@ from tests.dreamer import (
     GREEDY,
     GREEDY_MB,
     HELD,
+    STRANDED,
     hold_dreams,
     release_dreams,
 )
 from tests.fault.installation import FaultInstallation, WorkerProcess
 from tests.recipes import write_recipe
 from tests.waiting import WAIT_TIMEOUT_SECONDS
+from worker.app import WARM_UP_RETRY_SECONDS
 
 
 @contextmanager
@@ -382,6 +386,27 @@ def test_a_worker_serves_the_recipes_that_could_be_warmed_up(tmp_path: Path) -> 
         assert f"The recipe {FAILING} could not be warmed up: {FAILURE_REASON}" in installation.log.read_text()
         job = installation.submit(1)
         installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
+
+
+def test_a_worker_that_waits_for_the_store_for_too_long_serves_the_other_recipes(tmp_path: Path) -> None:
+    """Seen failing: it waited for `time_limit_seconds` for each recipe, and Celery killed its process before."""
+    with run_installation(tmp_path) as installation:
+        folder = tmp_path / "another"
+        folder.mkdir()
+        recipes = write_recipe(tmp_path, STRANDED), write_recipe(folder, STRANDED), write_recipe(tmp_path, "short")
+        installation.start_worker(recipe=",".join(map(str, recipes)))
+        log = installation.log.read_text()
+        assert log.count(f"The recipe {STRANDED} could not be warmed up: The store is unavailable.") == 2
+        assert log.count("waiting: The store is unavailable.") == 1  # the second recipe does not wait again
+        job = installation.submit(1)
+        installation.wait_until(lambda: bool(installation.events_of(job, Completed)))
+
+
+def test_a_process_that_waits_for_the_store_can_say_so_before_celery_kills_it() -> None:
+    """And half of its time is left for TensorFlow and for compiling."""
+    waiting_seconds = DEFAULT_TIMING.warm_up_store_seconds + WARM_UP_RETRY_SECONDS
+    app = create_celery_app(Settings(broker_url="redis://127.0.0.1", _env_file=None))
+    assert waiting_seconds <= app.conf.worker_proc_alive_timeout / 2
 
 
 def test_a_worker_with_a_recipe_that_does_not_exist_does_not_start(tmp_path: Path) -> None:
