@@ -42,6 +42,9 @@ CLIP_REQUESTS = f"{KEY_PREFIX}clip-requests"
 #: Held by the worker whose reconciler makes a pass.
 RECONCILER_LOCK_KEY = f"{KEY_PREFIX}reconciling"
 
+#: Set for a millisecond to find out whether the broker takes writes.
+WRITE_PROBE_KEY = f"{KEY_PREFIX}write-probe"
+
 #: Set of the keys of heartbeats, some of which may have expired.
 HEARTBEATS = f"{KEY_PREFIX}present"
 

@@ -5,7 +5,7 @@ import time
 
 
 class Liveness:
-    """The last sign of life: a watchdog check of a warm worker that ignores no messages, or has no broker."""
+    """The last sign of life: a watchdog check of a warm worker that ignores no messages, or cannot take any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from shared.jobs.job import Lane
 from shared.jobs.queue import count_queued
 from shared.monitoring.exporter import remove_multiprocess_metrics
+from shared.redis_keys import WRITE_PROBE_KEY
 from shared.timing import Timing
 from worker.consumer.flow_control import FlowControl
 from worker.consumer.liveness import Liveness
@@ -29,7 +30,7 @@ class Watchdog(threading.Thread):
 
     A connection can be half open, and a consumer can get lost in a reconnect (celery #8030, #8091, #10205): the process
     answers pings but takes no messages. A healthy idle worker takes a waiting message at once. So an idle worker that
-    leaves messages waiting is stuck, whatever the reason.
+    leaves messages waiting is stuck, whatever the reason, unless the broker lets no worker take them.
     """
 
     def __init__(
@@ -71,11 +72,20 @@ class Watchdog(threading.Thread):
 
     def _is_ignoring_messages(self) -> bool:
         try:
-            return self._flow_control.has_idle_process() and any(
-                count_queued(self._client, lane) for lane in self._lanes
+            return (
+                self._flow_control.has_idle_process()
+                and any(count_queued(self._client, lane) for lane in self._lanes)
+                and self._takes_writes()
             )
         except RedisError:  # no worker can take messages
             return False
+
+    def _takes_writes(self) -> bool:
+        """Return True. Raises RedisError if the broker takes no writes, and so lets no worker take a message.
+
+        A replica, a full disk and full memory refuse writes only: such a broker still answers how many messages wait.
+        """
+        return bool(self._client.set(WRITE_PROBE_KEY, "", px=1))
 
 
 def _count_deliveries() -> int:
