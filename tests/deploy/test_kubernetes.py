@@ -43,7 +43,7 @@ WARM_UP_TIMEOUT_SECONDS = create_celery_app(
 ).conf.worker_proc_alive_timeout
 
 #: Variables that are not ArtDream's.
-FOREIGN_VARIABLES = {"HOME", "KERAS_BACKEND"}
+FOREIGN_VARIABLES = {"AWS_REGION", "HOME", "KERAS_BACKEND"}
 
 
 def filter_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
