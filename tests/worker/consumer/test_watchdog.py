@@ -48,7 +48,14 @@ def have_full_disk(installation: FaultInstallation) -> Iterator[None]:
     obstacle.rmdir()
 
 
-@pytest.mark.parametrize("fault", [be_replica, have_full_memory, have_full_disk])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        have_full_disk,
+        pytest.param(be_replica, marks=pytest.mark.slow),
+        pytest.param(have_full_memory, marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_does_not_restart_while_its_broker_lets_no_worker_take_messages(
     tmp_path: Path, fault: Callable[[FaultInstallation], AbstractContextManager[None]]
 ) -> None:
