@@ -35,6 +35,7 @@ from tests.pictures import encode_jpeg, make_picture
 from tests.producer.conftest import ProducerThread
 from tests.producer.outbox.test_submission import PHOTO, make_job
 from tests.servers import S3Server
+from tests.stack import drop_file
 from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 
 
@@ -291,7 +292,7 @@ def test_each_guest_s_photo_goes_out_on_a_new_connection_that_is_open_before_it_
     for number in range(2):
         wait_until(lambda: not s3_proxy.open_count, "the idle connection is closed")
         count = s3_proxy.connection_count
-        (producer_thread.inbox / f"{number}.jpg").write_bytes(encode_jpeg(make_picture(number)))
+        drop_file(producer_thread.inbox, f"{number}.jpg", encode_jpeg(make_picture(number)))  # seen whole, decoded once
         wait_until(lambda number=number: producer_thread.count_waiting() == number + 1)  # type: ignore[misc]
     assert connected_while_decoding == [True, True]
 
