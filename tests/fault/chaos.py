@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import redis
-from redis.exceptions import ResponseError
 
 from benchmarks.report import ARTIFACTS_FOLDER
 from display.moderation import Moderation
@@ -255,18 +253,8 @@ class ChaosRun(BusyInstallation):
 
     def _refuse_writes(self) -> None:
         """Let the broker fail to save its data, after which it takes no writes (MISCONF)."""
-        client, obstacle = self.installation.client, self.installation.folder / "broker" / "dump.rdb"
-        obstacle.unlink(missing_ok=True)
-        obstacle.mkdir()
-        client.config_set("save", "3600 1")
-        with suppress(ResponseError):
-            client.execute_command("SAVE")
-        client.execute_command("BGSAVE")
-        self.installation.wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
-        self._last(0.3, 1.3)
-        obstacle.rmdir()
-        with redis.Redis(port=self.installation.port) as admin:  # ArtDream's client would first be refused a PING
-            admin.config_set("save", "")
+        with self.installation.prevent_saving():
+            self._last(0.3, 1.3)
 
     def _forbid_commands(self) -> None:
         """Take all permissions from the broker's user, once all runs: who starts without them says so, and ends."""

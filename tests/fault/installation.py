@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import redis
 from celery import Celery
+from redis.exceptions import ResponseError
 
 from producer.decoding.convert import convert
 from shared.broker.client import BROKER_UNAVAILABLE, connect
@@ -110,6 +113,22 @@ class FaultInstallation:
         shutil.rmtree(self.folder / "broker")
         (self.folder / "broker").mkdir()
         self.broker.start()
+
+    @contextmanager
+    def prevent_saving(self) -> Iterator[None]:
+        """Let the broker fail to save its data, after which it takes no writes (MISCONF), as if its disk were full."""
+        obstacle = self.folder / "broker" / "dump.rdb"
+        obstacle.unlink(missing_ok=True)
+        obstacle.mkdir()
+        self.client.config_set("save", "3600 1")
+        with suppress(ResponseError):
+            self.client.execute_command("SAVE")
+        self.client.execute_command("BGSAVE")
+        self.wait_until(lambda: self.client.info("persistence")["rdb_last_bgsave_status"] == "err")
+        yield
+        obstacle.rmdir()
+        with redis.Redis(port=self.port) as admin:  # ArtDream's client would first be refused a PING
+            admin.config_set("save", "")
 
     def start_worker(
         self,

@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-import redis
-from redis.exceptions import ResponseError
 
 from tests.fault.installation import FaultInstallation
 from tests.stack import free_port
@@ -31,27 +29,10 @@ def have_full_memory(installation: FaultInstallation) -> Iterator[None]:
     installation.client.config_set("maxmemory", 0)
 
 
-@contextmanager
-def have_full_disk(installation: FaultInstallation) -> Iterator[None]:
-    """A folder where the broker would write its data has the same effect: it cannot save, and takes no writes."""
-    client, obstacle = installation.client, installation.folder / "broker" / "dump.rdb"
-    obstacle.unlink(missing_ok=True)
-    obstacle.mkdir()
-    client.config_set("save", "3600 1")
-    with suppress(ResponseError):
-        client.execute_command("SAVE")
-    client.execute_command("BGSAVE")
-    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "the broker cannot save")
-    yield
-    with redis.Redis(port=installation.port) as admin:  # the other client may be refused the PING of its health check
-        admin.config_set("save", "")
-    obstacle.rmdir()
-
-
 @pytest.mark.parametrize(
     "fault",
     [
-        have_full_disk,
+        FaultInstallation.prevent_saving,
         pytest.param(be_replica, marks=pytest.mark.slow),
         pytest.param(have_full_memory, marks=pytest.mark.slow),
     ],
