@@ -51,10 +51,15 @@ def add_dream(
 ) -> Job:
     job = pipeline.add_dream(color, recipe=RECIPE.model_copy(update=recipe), thumb=True)
     pipeline.store.put(clip_name(job.id), b"moving")
+    index_dream(pipeline, dream_index, job)
+    return job
+
+
+def index_dream(pipeline: FakePipeline, dream_index: DreamIndex, job: Job) -> None:
+    """Let the display know a dream."""
     sidecar = read_sidecar(pipeline.store, job.id)
     assert sidecar
     dream_index.put(Dream.from_sidecar(sidecar))
-    return job
 
 
 def read_visibility(pipeline: FakePipeline, job: Job) -> Visibility:
@@ -126,9 +131,7 @@ def test_a_photo_whose_waiting_job_becomes_a_dream_goes_with_that_one(
     second = pipeline.submit_photo((1, 2, 3), recipe=RECIPE.model_copy(update={"version": 99}))
     moderation.delete(first.id)
     pipeline.complete_job(pipeline.claim_job(second))
-    sidecar = read_sidecar(pipeline.store, second.id)
-    assert sidecar
-    dream_index.put(Dream.from_sidecar(sidecar))
+    index_dream(pipeline, dream_index, second)
     moderation.clean_up()
     assert pipeline.store.get(photo_name(second.photo_id))
     assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
@@ -149,9 +152,7 @@ def test_a_photo_stays_for_a_dream_that_the_display_has_not_seen_yet(
     update_runtime_settings(pipeline.client, retention_days=2)
     moderation.clean_up()
     assert pipeline.store.get(photo_name(second.photo_id))
-    sidecar = read_sidecar(pipeline.store, second.id)
-    assert sidecar
-    dream_index.put(Dream.from_sidecar(sidecar))
+    index_dream(pipeline, dream_index, second)
     moderation.clean_up()
     assert pipeline.client.scard(PENDING_DELETIONS_KEY) == 0
     moderation.delete(second.id)

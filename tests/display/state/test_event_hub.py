@@ -78,7 +78,7 @@ def test_an_event_that_causes_a_fault_keeps_no_later_one_from_the_wall(
 def test_the_index_is_complete_again_only_once_the_store_was_read_after_a_gap(
     settings: Settings, client: redis.Redis, store: Store
 ) -> None:
-    """Until then, a dream that it lacks may be one whose event was missed: nothing of it may be deleted."""
+    """Until then a dream that is missing may be one whose event was missed, so its photo must not be deleted."""
     FakePipeline(client, store).add_dream((1, 2, 3))
 
     async def miss_events(event_hub: EventHub) -> None:
