@@ -74,8 +74,10 @@ def durable_broker(tmp_path: Path) -> Iterator[Valkey]:
 def test_a_machine_that_lacks_nothing_is_told_so(
     vm: FakeVm, durable_broker: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Other tests open ports on this machine meanwhile.
+    # Other tests open ports, and use disk and memory, on this machine meanwhile.
     monkeypatch.setattr(remote_check, "ALLOWED_PORTS", frozenset(range(2**16)))
+    monkeypatch.setattr(remote_check, "MIN_FREE_DISK_GB", 0.01)
+    monkeypatch.setattr(remote_check, "MIN_FREE_MEMORY_GB", 0.01)
     vm.add_program("nvidia-smi", 'echo "NVIDIA L4, 550.90.07, 23034 MiB"')
     vm.add_program("systemctl", '[ "$*" = "is-active artdream-worker" ] && echo active')
     lines = vm.run_checks(broker_url=_secret(durable_broker.url))
