@@ -63,7 +63,7 @@ check: $(VENV)/dev node_modules
 	$(VENV)/bin/python -m tools.event_reference | diff - docs/event.md
 	$(VENV)/bin/python -m tools.command_line | diff - docs/command-line.md
 	$(VENV)/bin/python -m tools.openapi | diff - docs/openapi.json
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir "$$(mktemp -d)"
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict --site-dir $(VENV)/site
 	$(VENV)/bin/hadolint deploy/Dockerfile
 	ARTDREAM_BROKER_PASSWORD=- ARTDREAM_STORE_SECRET=- ARTDREAM_TLS=- ARTDREAM_STORE_URL=- AWS_REGION=- \
 	  AWS_ACCESS_KEY_ID=- AWS_SECRET_ACCESS_KEY=- $(VENV)/bin/docker-compose --env-file /dev/null \
