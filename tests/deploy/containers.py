@@ -50,7 +50,12 @@ def build_images() -> None:
     _run([ROOT / "deploy/bases"], dict(os.environ))
     for target in TARGETS:
         assert target in parse_dockerfile()
-        run_docker("build", "--file", "deploy/Dockerfile", "--target", target, "--tag", f"artdream-{target}", ".")
+        tag = f"artdream-{target}"
+        previous = run_docker("images", "--quiet", tag).strip()
+        run_docker("build", "--file", "deploy/Dockerfile", "--target", target, "--tag", tag, ".")
+        if previous and previous != run_docker("images", "--quiet", tag).strip():
+            # An image that lost its tag would stay: gigabytes with each change. One that is in use does stay.
+            run_docker("image", "rm", previous, check=False)
 
 
 class ContainerHost:
