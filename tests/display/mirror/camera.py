@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ CAMERA_SIZE = (640, 480)
 INSECURE_HOST = "mirror.test"
 
 
+@cache
 def read_scene() -> Pixels:
-    """Return what the camera sees: a person before the sample photo, to the left of the middle."""
+    """Return what the camera sees: a person before the sample photo, left of the middle, which nothing can write to."""
     photo = Image.open(io.BytesIO(convert(read_sample()).jpeg)).resize(CAMERA_SIZE, Image.Resampling.LANCZOS)
     return np.asarray(draw_person(photo, x=0.42, scale=0.9))
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,10 @@ __all__ = ["_camera_pool", "camera_contexts", "mirror_display", "mirror_settings
 # An open mirror paints with all cores, and slows down the tests beside it.
 pytestmark = pytest.mark.slow
 
+#: Sends five frames in a second instead of 20, for the same reason.
+SEND_FEWER_FRAMES = """const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (message) { setTimeout(() => send.call(this, message), 200); };"""
+
 #: Return what a canvas of the page shows, as (red, green, blue, alpha) bytes, at a quarter of its size.
 READ_CANVAS = """() => {
   const shown = [...document.querySelectorAll(".painting canvas")].find((canvas) => canvas.style.zIndex === "1");
@@ -53,6 +58,7 @@ def open_mirror_page(camera_contexts: ContextPool, mirror_display: DisplayProces
 
     def open_page(query: str = "", width: int = 800, height: int = 600, **options: object) -> Page:
         page = make_page(camera_contexts, mirror_display, width, height, **options)
+        page.add_init_script(SEND_FEWER_FRAMES)
         page.goto(f"/mirror{query}")
         return page
 
@@ -74,6 +80,7 @@ def read_canvas(page: Page) -> Pixels:
     return np.asarray(shown["data"], np.uint8).reshape(shown["height"], shown["width"], 4)[..., :3]
 
 
+@cache
 def paint_scene(stylizer: Stylizer, name: str) -> Pixels:
     """Return how a visitor is to see what the camera sees, in a style."""
     shares = [float(style == name) for style in stylizer.metadata.styles]
