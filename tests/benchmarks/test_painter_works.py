@@ -117,6 +117,7 @@ class DyingStatistics:
         return self._statistics.measure(pictures)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_continued_and_a_finished_one_measures_nothing(
     paintings: Path, statistics: LayerStatistics, works: PainterWorks, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_killed_run_is_continued_and_a_finished_one_measures_nothing(
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("works")
 def test_another_network_measures_the_works_anew(paintings: Path, statistics: LayerStatistics, cache: Path) -> None:
     with pytest.raises(KeyboardInterrupt):

@@ -43,7 +43,8 @@ def display_settings(display_settings: Settings) -> Settings:
     return display_settings.model_copy(update=overrides)
 
 
-@pytest.mark.parametrize("size", ["wall", "phone", pytest.param("laptop", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["wall", "phone", "laptop"])
 def test_every_page_fits_the_screen_and_is_kept_as_a_picture(
     new_page: Callable[..., Page], display: DisplayProcess, pipeline: FakePipeline, size: str
 ) -> None:

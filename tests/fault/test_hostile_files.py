@@ -52,6 +52,7 @@ def test_hostile_files_become_pictures_or_reasons_and_a_good_photo_still_gets_th
     assert not list(tmp_path.rglob("owned"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", special_files.FILE_CHANGES)
 def test_files_that_change_while_they_are_looked_at_keep_nobody_waiting(
     fate: str, tmp_path: Path, broker_url: str

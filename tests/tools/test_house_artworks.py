@@ -75,6 +75,7 @@ def test_together_the_works_stay_small() -> None:
     assert sum(len(read_artwork(name)) for name in ARTWORK_NAMES) <= 1_200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mosaic", "wave"])  # the fastest two; the others use the same tools
 def test_a_work_can_be_painted_again(name: str) -> None:
     buffer = io.BytesIO()

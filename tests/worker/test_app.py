@@ -335,6 +335,7 @@ def test_messages_carry_a_reference_and_nothing_else(installation: FaultInstalla
     installation.wait_until(lambda: bool(installation.events_of(batch, Completed)))
 
 
+@pytest.mark.slow
 def test_a_process_that_took_too_much_memory_is_replaced_between_two_dreams(tmp_path: Path) -> None:
     """And takes no message with it. Seen failing with Celery's setting alone: the ending process was given the next."""
     with run_installation(tmp_path, worker_process_mb=GREEDY_MB) as installation:
@@ -359,6 +360,7 @@ def test_a_process_that_took_too_much_memory_is_replaced_between_two_dreams(tmp_
         assert "message lost" not in installation.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_process_that_takes_too_much_memory_to_warm_up_says_so(tmp_path: Path) -> None:
     """It would be replaced after each dream."""
     with run_installation(tmp_path, worker_process_mb=1) as installation:

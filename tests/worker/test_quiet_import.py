@@ -10,6 +10,7 @@ import pytest
 from worker.quiet_import import SKIPPED_PACKAGES, quiet_import
 
 
+@pytest.mark.slow
 def test_the_engine_comes_alone_and_in_silence_and_the_rest_can_be_imported_afterwards() -> None:
     program = f"""
 import sys

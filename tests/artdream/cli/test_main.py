@@ -123,6 +123,7 @@ def test_a_recipe_whose_weights_are_not_here_says_what_to_do(tmp_path: Path) -> 
     assert "“animals” stands in for “classic”" in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_photo_is_dreamt_with_no_broker_at_all(tmp_path: Path) -> None:
     (tmp_path / "in.heic").write_bytes(encode_heic(make_picture(1)))
     completed = run_artdream("dream", "in.heic", "out.jpg", "--recipe", "lines", folder=tmp_path)

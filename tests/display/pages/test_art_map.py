@@ -167,6 +167,7 @@ def test_a_map_that_was_disconnected_takes_in_what_was_added_and_what_was_hidden
     assert list_shown_ids(page) == [kept.id, added.id]
 
 
+@pytest.mark.slow
 def test_a_map_that_was_disconnected_removes_an_older_dream_that_was_hidden(
     stored_map: ArtMap, open_map: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_map_that_was_disconnected_removes_an_older_dream_that_was_hidden(
     assert list_shown_ids(page) == [kept.id]
 
 
+@pytest.mark.slow
 def test_a_dream_that_ends_while_a_map_asks_for_what_it_missed_stays(
     stored_map: ArtMap, new_page: Callable[..., Page], pipeline: FakePipeline, display: DisplayProcess
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_map_that_does_not_exist_yet_explains_itself_and_comes_by_itself(
     expect(page.get_by_role("status")).to_have_text("10,000 paintings by 50 artists")
 
 
+@pytest.mark.slow
 def test_a_map_whose_data_is_cut_off_is_requested_again(stored_map: ArtMap, new_page: Callable[..., Page]) -> None:
     """Seen failing: the page stayed blank."""
     page, cut_off = new_page(), list[Route]()

@@ -62,6 +62,7 @@ def find_fonts(page: Page) -> dict[tuple[str, bool], str]:
             return samples
 
 
+@pytest.mark.slow
 def test_every_page_is_set_in_the_package_s_own_typeface_and_asks_nobody_else(
     page: Page, display: DisplayProcess, pipeline: FakePipeline
 ) -> None:

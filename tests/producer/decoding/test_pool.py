@@ -211,7 +211,7 @@ def test_a_picture_that_takes_too_long_is_refused(slow_picture: Path) -> None:
 def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow_picture: Path) -> None:
     """Some of the tries close the pool while a hanging decoder is being replaced."""
     for _ in range(4):
-        with DecoderPool(2, Limits(timeout_seconds=0.5)) as decoders:
+        with DecoderPool(2, Limits(timeout_seconds=0.2)) as decoders:
             first_pids = decoders.list_pids()
             futures = [decoders.submit(slow_picture) for _ in range(4)]
             wait_until(lambda: decoders.list_pids() != first_pids)  # noqa: B023

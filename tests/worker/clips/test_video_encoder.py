@@ -81,6 +81,7 @@ def test_an_animated_picture_shows_every_moment_and_repeats_for_ever() -> None:
             assert image.info["duration"] == 100
 
 
+@pytest.mark.slow
 def test_a_clip_of_the_noisiest_dream_is_below_eight_megabytes() -> None:
     # Without the limit this is 10.4 MB.
     assert 4_000_000 < len(encode_mp4(PictureSequence(make_noise, 60))) <= 8_000_000

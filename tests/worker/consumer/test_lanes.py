@@ -65,6 +65,7 @@ def test_a_worker_of_the_batch_lane_leaves_live_photos_to_others(installation: F
     stop_workers(batch_worker, live_worker)
 
 
+@pytest.mark.slow
 def test_a_worker_that_takes_nothing_tells_a_probe_so_and_one_without_a_broker_does_not(
     installation: FaultInstallation,
 ) -> None:

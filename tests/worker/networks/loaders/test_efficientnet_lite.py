@@ -187,6 +187,7 @@ def test_in_bfloat16_it_sees_the_same(tmp_path: Path) -> None:
     assert np.abs(exact_activations - fast_activations).max() < 0.1 * np.abs(exact_activations).max()
 
 
+@pytest.mark.slow
 def test_with_jax_it_loads_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
