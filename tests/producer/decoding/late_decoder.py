@@ -3,7 +3,7 @@
 import runpy
 import time
 
-START_SECONDS = 3
+START_SECONDS = 9
 
 if __name__ == "__main__":
     time.sleep(START_SECONDS)

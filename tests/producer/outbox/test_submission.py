@@ -15,7 +15,7 @@ from producer.ledger import File, Ledger
 from producer.outbox.outbox import Outbox
 from producer.outbox.submission import Outcome, SubmissionClient, Unavailable
 from producer.recipe_choice import RecipeChoice
-from shared.broker.client import connect
+from shared.broker.client import SOCKET_TIMEOUT_SECONDS, connect
 from shared.guest_upload_names import GuestUpload, make_file_name
 from shared.jobs.events import HELD_FIELD, EventReader, FileRejected, Stage
 from shared.jobs.job import Job, Lane, Origin, State
@@ -89,7 +89,7 @@ def test_stopping_does_not_wait_for_a_broker_that_is_away(
     (producer_thread.inbox / "a.jpg").write_bytes(encode_jpeg(make_picture(1)))
     producer_thread.start(broker_url=SecretStr(url))
     wait_until(lambda: "The broker is unavailable" in caplog.text)
-    assert producer_thread.stop() < 3
+    assert producer_thread.stop() < SOCKET_TIMEOUT_SECONDS
     producer_thread.start()
     wait_until(lambda: producer_thread.count_waiting() == 1)
 
