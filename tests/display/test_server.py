@@ -10,6 +10,7 @@ from streamlit.runtime import Runtime
 
 from display.server import create_app, serve
 from display.web.streamlit_routes import OPEN_PATHS, is_closed
+from shared.broker.client import SOCKET_TIMEOUT_SECONDS
 from shared.errors import ArtDreamError
 from shared.monitoring.heartbeat import Component, HeartbeatRegistry
 from shared.settings import Settings
@@ -91,4 +92,4 @@ def test_a_display_ends_quickly_also_where_the_broker_hangs(
     valkey.hang()
     wait_until(lambda: count_connections() > 1, "another connection than that of the stream reader hangs")
     _, _, seconds = display.stop()
-    assert seconds < 5
+    assert seconds < SOCKET_TIMEOUT_SECONDS

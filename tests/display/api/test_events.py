@@ -156,9 +156,7 @@ def test_one_who_does_not_read_delays_nobody_and_resumes_later(
             pipe.xadd(STREAM, fields)
         pipe.execute()
         other = submit(program, pipeline, 60)
-        wait_until(
-            lambda: program.call("GET", f"/jobs/{other.id}").json["ahead"] is not None, "the display goes on", 30
-        )
+        wait_until(lambda: program.call("GET", f"/jobs/{other.id}").json["ahead"] is not None, "the display goes on")
         events = list[StreamEvent]()
         with suppress(EOFError):  # it was dropped, at the latest after the last event
             while True:

@@ -101,7 +101,7 @@ def test_a_process_that_is_killed_or_hangs_is_replaced(
     async def work(painter: FramePainter) -> None:
         await painter.paint(FRAME, first_style(stylizer))
         (process,) = list_painter_processes(os.getpid())
-        monkeypatch.setattr(painter_module, "PAINT_SECONDS", 5.0)
+        monkeypatch.setattr(painter_module, "PAINT_SECONDS", 15.0)
         process.send_signal(number)
         assert await painter.paint(FRAME, first_style(stylizer))
         (other,) = list_painter_processes(os.getpid())

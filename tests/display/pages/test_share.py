@@ -1,6 +1,7 @@
 """Share pages: a QR code on the wall leads a phone to one dream, and to no other."""
 
 import io
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -206,17 +207,19 @@ def test_sharing_hands_over_the_picture_where_the_browser_can_and_copies_the_lin
     phone = open_phone(path)
     phone.add_init_script(
         "navigator.canShare = () => true;"
-        "navigator.share = async ({url, files}) => { window.shared = [url, files[0].size] }"
+        "navigator.share = async ({url, files}) => { window.shared = [url, files ? files[0].size : 0] }"
     )
     with phone.expect_response(lambda response: response.url.endswith("clip.mp4")):
         phone.reload()
     phone.wait_for_selector(".picture .photo", state="attached")
-    phone.get_by_role("button", name="Share").click()
-    # Polled from here, because the page's CSP forbids the evaluation that `wait_for_function` needs.
-    wait_until(lambda: phone.evaluate("window.shared") is not None, "the page shares")
-    shared = phone.evaluate("window.shared")
-    assert shared[0] == display.url + path
-    assert shared[1] > 500
+
+    def share_picture() -> bool:
+        """Share once more; until the page has loaded the picture, it shares the link alone."""
+        phone.get_by_role("button", name="Share").click()
+        url, size = phone.evaluate("window.shared") or ["", 0]
+        return bool(url == display.url + path and size > 500)
+
+    wait_until(share_picture, "the page shares the picture")
     phone_without_sharing = open_phone(path)
     phone_without_sharing.add_init_script("delete Navigator.prototype.share; delete Navigator.prototype.clipboard")
     phone_without_sharing.reload()
@@ -232,7 +235,7 @@ def test_whoever_waits_sees_the_own_photo_wait_emerge_and_end_as_a_dream(
     job = pipeline.submit_photo((10, 90, 40))
     phone = open_phone(f"/t/{share_links.make_token(job.id)}")
     expect(phone.get_by_role("heading", name="Your photo is waiting for its dream")).to_be_visible()
-    expect(phone.get_by_text("one photo ahead of yours, about 1 sec")).to_be_visible()
+    expect(phone.get_by_text(re.compile(r"one photo ahead of yours, about \d+ sec"))).to_be_visible()
     pipeline.complete_job(other)
     claim = pipeline.claim_job(job)
     expect(phone.locator("img[data-name='photo.jpg']")).to_be_visible()
