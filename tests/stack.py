@@ -231,7 +231,7 @@ class RunningStack:
 
     def list_leftover_processes(self) -> list[str]:
         """Return the command lines of child processes that outlived `interrupt`."""
-        _, alive = psutil.wait_procs(self._child_processes, timeout=1)
+        _, alive = psutil.wait_procs(self._child_processes, timeout=STACK_TIMEOUT_SECONDS)
         return [" ".join(process.cmdline()) for process in alive]
 
     def kill(self) -> None:

@@ -408,7 +408,7 @@ def test_the_display_is_asked_where_a_real_one_answers(settings: Settings) -> No
                 assert response.read() == b"ok", "Streamlit answers unknown paths with 200 and its page"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(WAIT_TIMEOUT_SECONDS)
 
 
 def test_the_deliverer_of_webhooks_is_asked_what_a_real_one_answers(
@@ -432,7 +432,7 @@ def test_the_deliverer_of_webhooks_is_asked_what_a_real_one_answers(
         wait_until(is_ready, "it is ready")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(WAIT_TIMEOUT_SECONDS)
 
 
 def test_the_deliverer_of_webhooks_has_the_key_that_the_display_signs_with_and_no_passcode(

@@ -189,7 +189,7 @@ def test_nothing_is_left_running_when_the_terminal_or_what_reads_the_lines_has_e
     for number in signals:
         process.send_signal(number)
     process.wait(STACK_TIMEOUT_SECONDS)
-    assert psutil.wait_procs(components, timeout=1)[1] == []
+    assert psutil.wait_procs(components, STACK_TIMEOUT_SECONDS)[1] == []
     assert not (tmp_path / "artdream-data" / BROKER_FILE).exists()
 
 

@@ -19,6 +19,7 @@ from shared.jobs.events import EventReader, FileRejected
 from shared.jobs.table import JobTable
 from shared.storage.quarantine import make_printable
 from tests.pictures import encode_jpeg, make_picture
+from tests.waiting import WAIT_TIMEOUT_SECONDS
 
 #: Seconds without another handled file after which the producer counts as hung.
 HANG_TIMEOUT_SECONDS = 60.0
@@ -64,7 +65,7 @@ class ProducerHarness:
         self._stop_event.set()
         self._memory_thread.join()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(WAIT_TIMEOUT_SECONDS)
         self.client.close()
 
     def drop_file(self, name: bytes, data: bytes) -> Path:

@@ -17,7 +17,7 @@ import psutil
 from benchmarks.report import ARTIFACTS_FOLDER, publish
 from display.media.disk_cache import CACHE_FOLDER
 from tests.fault.busy_installation import BusyInstallation
-from tests.fault.resources import CONFIDENCE, ResourceMonitor, Slope
+from tests.fault.resources import BLOCKS, CONFIDENCE, ResourceMonitor, Slope
 from tests.worker_process import worker_command
 
 #: Seconds between two samples.
@@ -42,7 +42,7 @@ class SoakRun(BusyInstallation):
         """Submit photos at a steady rate and take samples; then wait until all jobs have ended."""
         self.wait_until_warm()
         started = next_photo_at = next_sample_at = time.monotonic()
-        while (now := time.monotonic()) < started + seconds:
+        while (now := time.monotonic()) < started + seconds or len(self.monitor.samples) < BLOCKS:
             self.read_events()
             if now >= next_photo_at and len(self.list_unfinished()) < MAX_JOBS_IN_FLIGHT:
                 self.submit_photo()

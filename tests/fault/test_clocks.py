@@ -13,8 +13,8 @@ from tests.worker_process import worker_command
 
 pytestmark = pytest.mark.slow
 
-#: Seconds within which another worker starts a dead worker's job: a lease, and time to notice that it has expired.
-TAKEOVER_TIMEOUT_SECONDS = 30
+#: Seconds in which another worker starts a dead worker's job: a lease, the next sweep, and more on a busy machine.
+TAKEOVER_TIMEOUT_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_no_job_is_lost_or_dreamt_twice(
     installation.verify_outcomes()
 
 
-def test_a_dead_worker_s_job_goes_to_the_other_within_half_a_minute(
+def test_a_dead_worker_s_job_goes_to_the_other_after_a_lease(
     skewed_installation: tuple[FaultInstallation, WorkerProcess, WorkerProcess],
 ) -> None:
     """With kombu's own timestamps the job would be redelivered five minutes late, or at once while it runs."""

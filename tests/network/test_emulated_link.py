@@ -27,7 +27,9 @@ def test_an_answer_takes_the_time_there_and_back(network: VirtualNetwork) -> Non
     client, address, _, listener = _connect_hosts(network, LinkProfile(rtt=0.040, loss=0))
     with listener:
         times = [client.run_inside(lambda: _measure_connect(address)) for _ in range(9)]
-    assert 0.040 <= min(times) < 0.060  # a busy machine makes any other later
+        while min(times) > 0.060 and len(times) < 200:  # a busy machine makes any answer later
+            times.append(client.run_inside(lambda: _measure_connect(address)))
+    assert 0.040 <= min(times) < 0.060
 
 
 def test_no_more_goes_up_than_the_line_carries(network: VirtualNetwork) -> None:

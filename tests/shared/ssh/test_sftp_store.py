@@ -73,9 +73,14 @@ def test_a_host_far_away_is_asked_few_times_for_a_photo(url: str, monkeypatch: p
         return send_request(sftp, kind, *arguments)
 
     monkeypatch.setattr(paramiko.SFTPClient, "_request", record_and_send)
-    # With immediate responses paramiko sends more requests.
-    read_late = delayed(client_class._read_response, seconds=0.02)
-    monkeypatch.setattr(paramiko.SFTPClient, "_read_response", read_late)
+    read_response = client_class._read_response
+
+    def read_late(sftp: paramiko.SFTPClient, *arguments: object) -> object:
+        """Read a response once all parts of a photo are requested: with earlier responses paramiko requests more."""
+        wait_until(lambda: not any("_prefetch_thread" in thread.name for thread in threading.enumerate()))
+        return read_response(sftp, *arguments)
+
+    monkeypatch.setattr(paramiko.SFTPClient, "_read_response", delayed(read_late, seconds=0.02))
     store.put(photo_name("cd"), photo)
     assert len(requests) == 4, "open, close, look, rename; the pixels go up without waiting"
     requests.clear()
@@ -178,14 +183,20 @@ def test_what_nobody_finished_is_swept_away_after_a_day(url: str, folder: Path) 
     assert [path.name for path in parts.iterdir()] == ["new"]
 
 
-def test_a_host_that_falls_silent_is_given_up_in_time(url: str, sshd: SshServer) -> None:
-    backend = SftpBackend(url, timeout=0.5)
+def test_a_host_that_falls_silent_is_given_up_in_time(
+    url: str, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = SftpBackend(url, timeout=3)
+    drop_connection = backend._drop_connection
+
+    def drop_and_resume(sftp: paramiko.SFTPClient) -> None:
+        drop_connection(sftp)
+        sshd.resume()
+
+    monkeypatch.setattr(backend, "_drop_connection", drop_and_resume)
     backend.put(photo_name("ab"), b"pixels", "image/jpeg")
     sshd.hang()
-    resume = threading.Timer(1.0, sshd.resume)
-    resume.start()
     assert backend.get(photo_name("ab")) == b"pixels", "the first connection is given up, the second is answered"
-    resume.join()
 
 
 def test_a_host_that_is_not_known_is_refused(url: str, sshd: SshServer) -> None:

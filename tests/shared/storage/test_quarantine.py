@@ -11,6 +11,11 @@ from shared.storage import quarantine
 from shared.storage.quarantine import list_quarantined, quarantine_file
 
 
+@pytest.fixture(autouse=True)
+def _large_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
+
+
 def reject(folder: Path, number: int, size: int) -> None:
     path = folder / f"{number}.jpg"
     path.write_bytes(bytes(size))

@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from shared.storage.object_names import (
 from shared.storage.sidecar import Sidecar
 from shared.storage.store import Store, StoreError
 from tests import pictures
-from tests.waiting import wait_until
+from tests.waiting import WAIT_TIMEOUT_SECONDS, wait_until
 from tests.worker.clips.test_end_card import make_logo
 from tests.worker.clips.videos import (
     Picture,
@@ -224,14 +225,16 @@ def test_many_frames_are_gone_through_in_their_order_and_not_all_of_them(
 
 
 class RecordingStore(Store):
-    """A store that records the names of requested objects."""
+    """A store that records the names of requested objects, and calls `on_get` with each that is read."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.requested_names: list[str] = []
+        self.on_get: Callable[[str], object] = lambda _: None
 
     def get(self, name: str) -> bytes | None:
         self.requested_names.append(name)
+        self.on_get(name)
         return super().get(name)
 
     def put(self, name: str, data: bytes) -> None:
@@ -249,12 +252,20 @@ def test_a_live_dream_has_the_processor_for_itself(store: Store) -> None:
     recording_store = RecordingStore(store.url)
     generator = ClipGenerator(recording_store)
     store_dream(store, "a")
+    dream, is_dreaming = ExitStack(), threading.Event()
+
+    def start_dream(name: str) -> None:
+        if name == dream_name("a") and not is_dreaming.is_set():
+            dream.enter_context(generator.pause())
+            is_dreaming.set()
+
+    recording_store.on_get = start_dream
     with generator.pause():
         generator.enqueue("a")
         run_long_dream()
         assert recording_store.requested_names == []
-    wait_until(lambda: dream_name("a") in recording_store.requested_names)
-    with generator.pause():  # a dream that starts while a clip is being rendered
+    assert is_dreaming.wait(WAIT_TIMEOUT_SECONDS)
+    with dream:  # which starts while a clip is being rendered
         run_long_dream()
         assert clip_name("a") not in recording_store.requested_names
     wait_until(lambda: has_clips(store, "a"))
@@ -278,6 +289,13 @@ def test_clips_are_made_when_a_store_that_was_away_is_back(
 ) -> None:
     """Seen failing: the dreams of an outage never had clips."""
     monkeypatch.setattr(generator_module, "STORE_RETRY_SECONDS", 0.1)
+    get, reading = Store.get, threading.Lock()
+
+    def get_under_lock(self: Store, name: str) -> bytes | None:
+        with reading:
+            return get(self, name)
+
+    monkeypatch.setattr(Store, "get", get_under_lock)
     for job_id in ("a", "b"):
         store_dream(store, job_id)
     shutil.move(tmp_path / "store", tmp_path / "elsewhere")
@@ -292,8 +310,9 @@ def test_clips_are_made_when_a_store_that_was_away_is_back(
     )
     assert [warning.levelno, warning.exc_info] == [logging.WARNING, None]
     assert {record.levelno for record in others} == {logging.DEBUG}  # one line for an outage
-    (tmp_path / "store").unlink()
-    shutil.move(tmp_path / "elsewhere", tmp_path / "store")
+    with reading:  # of a store that is empty for a moment no dream would ever get clips
+        (tmp_path / "store").unlink()
+        shutil.move(tmp_path / "elsewhere", tmp_path / "store")
     wait_until(lambda: has_clips(store, "a") and has_clips(store, "b"))
 
 
@@ -396,7 +415,7 @@ def hold_video(store: Store) -> tuple[ClipGenerator, HeldDreamer]:
     dreamer = HeldDreamer()
     generator = ClipGenerator(store, dreamer)
     generator.enqueue(store_video(store, "a"))
-    assert dreamer.dreams.wait(60)
+    assert dreamer.dreams.wait(WAIT_TIMEOUT_SECONDS)
     return generator, dreamer
 
 
@@ -518,7 +537,7 @@ def test_only_so_many_videos_wait_and_the_oldest_gets_the_clips_of_a_photo(
     for job_id in ("a", "b", "c"):
         generator.enqueue(store_video(store, job_id))
         if job_id == "a":
-            assert dreamer.dreams.wait(60)
+            assert dreamer.dreams.wait(WAIT_TIMEOUT_SECONDS)
     dreamer.released.set()
     wait_until(lambda: all(has_clips(store, job_id) for job_id in ("a", "b", "c")))
     lengths = [len(decode_video(store.get(clip_name(job_id)) or b"")) for job_id in ("a", "b", "c")]
@@ -551,7 +570,7 @@ def test_a_video_is_dreamt_however_often_its_worker_is_stopped_in_good_order(
         assert generator.close(timeout=0)
         dreamer = HeldDreamer()
         generator = ClipGenerator(store, dreamer)
-        assert dreamer.dreams.wait(60)
+        assert dreamer.dreams.wait(WAIT_TIMEOUT_SECONDS)
     dreamer.released.set()
     wait_until(lambda: has_clips(store, "a"))
     assert generator.close()

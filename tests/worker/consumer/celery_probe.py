@@ -76,8 +76,8 @@ def run(url: str, report_path: Path) -> None:
 
     @app.task(name="sleep")
     def sleep_until_interrupted() -> None:
-        report(sleeping=os.getpid())
         try:
+            report(sleeping=os.getpid())
             time.sleep(60)
         except SoftTimeLimitExceeded:
             report(interrupted=True)

@@ -63,7 +63,8 @@ def test_a_pool_process_knows_its_index(facts: dict[str, Any]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere getrusage has other units")
 def test_the_pool_measures_a_process_by_the_most_memory_that_it_ever_had() -> None:
     """`billiard.compat.mem_rss`, in kB. Otherwise a process that the pool is about to replace takes one more job."""
-    assert mem_rss() == getrusage(RUSAGE_SELF).ru_maxrss
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    assert before <= mem_rss() <= getrusage(RUSAGE_SELF).ru_maxrss
 
 
 def test_the_consumer_asks_qos_before_it_fetches(facts: dict[str, Any]) -> None:

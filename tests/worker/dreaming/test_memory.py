@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from tests.waiting import WAIT_TIMEOUT_SECONDS
+
 #: Limits the memory of its process after a first, small dream; with an argument, lifts the limit for the second try.
 MEMORY_LIMIT_SCRIPT = """
     import logging, resource, sys
@@ -46,7 +48,8 @@ pytestmark = [
 
 def run_script(*arguments: str) -> list[str]:
     command = [sys.executable, "-c", textwrap.dedent(MEMORY_LIMIT_SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280).stdout.splitlines()
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_TIMEOUT_SECONDS)
+    return completed.stdout.splitlines()
 
 
 def test_a_dream_that_does_not_fit_into_memory_is_dreamt_smaller() -> None:

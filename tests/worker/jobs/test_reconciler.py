@@ -79,7 +79,7 @@ def test_a_job_that_may_be_in_transit_is_left_alone(settings: Settings, client: 
 def test_a_silent_worker_s_job_is_queued_again_and_counted(
     settings: Settings, client: redis.Redis, table: JobTable
 ) -> None:
-    reconciler = Reconciler(client, settings, TIMING)
+    reconciler = Reconciler(client, settings, replace(TIMING, outage_after_seconds=600.0))
     reconciler.reconcile()  # the first sweep gives workers the time to renew
     client.hdel(LAST_SWEEP, "patience")
     for job in JOBS[:2]:
