@@ -4,6 +4,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,7 +43,7 @@ from tests.evenings import (
     store_dream,
 )
 from tests.pictures import encode_jpeg, make_picture
-from tests.stack import run_in_process, start_artdream
+from tests.stack import run_in_process
 from tests.waiting import wait_until
 from worker.clips import film as film_maker
 from worker.clips.film import choose_grid, choose_seconds
@@ -83,6 +85,21 @@ def read_colors(path: Path, among: tuple[Color, ...] = (RED, GREEN, BLUE, YELLOW
             if (color := near[0] if near else None) != colors[-1]:
                 colors.append(color)
     return [color for color in colors if color]
+
+
+#: `artdream film`, which stops before it encodes a fourth segment.
+STOPS_BEFORE_THE_FOURTH = """
+import signal
+from artdream.cli.main import main
+from worker.clips import film
+encode, encoded = film.encode_segment, []
+def encode_three(pictures, path, *arguments):
+    if len(encoded) == 3:
+        signal.pause()
+    encoded.append(encode(pictures, path, *arguments))
+film.encode_segment = encode_three
+main()
+"""
 
 
 def list_segments(folder: Path) -> list[Path]:
@@ -141,7 +158,8 @@ def test_a_film_that_was_killed_resumes_without_making_anything_twice(
     options = ["--title", "Night", "--subtitle", "of dreams", "--closing", "Good night", "--size", "320x180"]
     options += ["--seconds", "1", "--now"]
     environment = os.environ | settings.to_environment()
-    process = start_artdream("film", "film.mp4", *options, folder=tmp_path, environment=environment)
+    command = [sys.executable, "-c", STOPS_BEFORE_THE_FOURTH, "film", "film.mp4", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
     wait_until(lambda: len(list_segments(tmp_path)) >= 3, "some segments are made")
     process.send_signal(signal.SIGKILL)
     process.wait()
