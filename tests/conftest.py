@@ -35,7 +35,7 @@ hypothesis_settings.register_profile(
 #: Folders and modules whose tests take longest.
 LONG_PLACES = {
     *("backend", "cli", "clips", "console", "consumer", "decoding", "dreaming", "e2e", "fault", "network", "pages"),
-    *("printing", "training"),
+    *("mirror", "printing", "training"),
     *("test_app.py", "test_mac.py", "test_pool.py", "test_schemathesis.py", "test_vm.py", "test_watch.py"),
 }
 
