@@ -26,6 +26,7 @@ from shared.stylizer import GRAPH_FILE
 from tests.display.conftest import DisplayProcess
 from tests.display.mirror.camera import measure_difference, read_scene, to_jpeg
 from tests.display.mirror.mirror_client import open_mirror
+from tests.processes import list_children
 from tests.waiting import wait_until
 
 SCENE = read_scene()
@@ -47,11 +48,7 @@ def run_with_painter(network: Path, work: Callable[[FramePainter], Coroutine[obj
 
 def list_painter_processes(parent: int) -> list[psutil.Process]:
     """Return the painting processes that a process has started and that run."""
-    return [
-        child
-        for child in psutil.Process(parent).children()
-        if child.status() != psutil.STATUS_ZOMBIE and "display.mirror.process" in child.cmdline()
-    ]
+    return list_children(parent, "display.mirror.process")
 
 
 def first_style(stylizer: Stylizer) -> bytes:

@@ -23,6 +23,7 @@ from shared.jobs.refusal import RefusalCause, RefusalCode
 from tests.fault.bombs import make_png
 from tests.fault.special_files import FILE_CHANGES
 from tests.pictures import encode_heic, encode_jpeg, make_picture
+from tests.processes import list_children
 from tests.producer.decoding import late_decoder
 from tests.waiting import wait_until
 
@@ -222,7 +223,7 @@ def test_whoever_ends_the_decoders_while_they_are_busy_leaves_none_behind(slow_p
             futures = [decoders.submit(slow_picture) for _ in range(4)]
             wait_until(lambda: decoders.list_pids() != first_pids)  # noqa: B023
         assert all(future.done() for future in futures)
-        assert not [child for child in psutil.Process().children() if "producer.decoding.process" in child.cmdline()]
+        assert not list_children(os.getpid(), "producer.decoding.process")
 
 
 def test_a_decoder_at_its_file_limit_is_replaced_before_it_is_needed(
