@@ -235,7 +235,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Automatic and guests' prints in an event; 0: no limit. The console can change it.",
     )
-    clips: bool = Field(True, description="Make clips of finished dreams while no dream is being rendered.")
+    clips: bool = Field(True, description="Make clips of finished dreams in the background, at low priority.")
     c2pa_key: Path | None = Field(
         None,
         description=(

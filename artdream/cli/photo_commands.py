@@ -101,7 +101,7 @@ def send(
         send_batch(paths, names, settings, console, seed=seed, lane=lane, wait=wait, output_folder=target)
 
 
-@command(photo_commands, examples=["artdream collect 20261129-7f3a --wait --out dreams"])
+@command(photo_commands, examples=["artdream collect 1129-7f3a --wait --out dreams"])
 def collect(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="Name of the batch, which `artdream send` printed.")],
     target: OutOption = None,
