@@ -26,12 +26,12 @@ TOML file that `ARTDREAM_EVENT` names:
 
 ![The tab Event: a field for each text, colors, a preview, and the start of a new event](pictures/console-event.jpg)
 
-The display reads the file when it starts, and every component uses what it says. If there are several displays, they
-name the same file: the one that was started last counts. What the console changes takes precedence, field by field,
-until *Back to the event file*. Open walls, galleries and maps follow within seconds, without being loaded again; pages
-on phones when they are opened the next time. The changes survive a restart, and a broker that loses its memory.
+The display reads the file when it starts, and every component uses what it says. Several displays must name
+the same file: that of the display that was started last applies. Changes on the console take precedence, field by
+field, until *Back to the event file*. Open walls, galleries and maps show a change within seconds, without reloading;
+pages on phones show it when they are next opened. The changes survive a restart, and a broker that loses its memory.
 
-*Start a new event* empties wall and gallery, and starts the limits of prints again. Nothing is deleted; *Show earlier
+*Start a new event* empties wall and gallery, and resets the limits of prints. Nothing is deleted; *Show earlier
 events again* brings all dreams back.
 
 ## The keys
